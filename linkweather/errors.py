@@ -1,0 +1,33 @@
+"""Errors, by whose mistake they are; everything else that is raised is ours, and crashes loudly."""
+
+from __future__ import annotations
+
+
+class OperatorError(Exception):
+    """The operator's mistake: wrong settings, a missing program, a taken port.
+
+    Its text is one sentence that names what is wrong and what is allowed or what to do.
+    Commands print it and exit with status 2.
+    """
+
+
+class MeasurementError(Exception):
+    """The network's or the peer's failure to be measured: a result, published with its reason.
+
+    `reason` is a short code that a program can group by (`timeout`, `refused`, `unresolved`, …),
+    `detail` one line for people.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class MessageError(Exception):
+    """The peer's mistake: a message that cannot be accepted. It is counted by `reason`; we carry on."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,1 @@
+"""An emulated wide-area mesh on one machine: network namespaces with delay, loss and rate between them."""

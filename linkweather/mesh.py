@@ -1,0 +1,155 @@
+"""The mesh: the sites, the links to measure, and how. Pure data; `settings.load` reads its file."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+SITE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+STAMP_PORT = 8620  # RFC 8762's own port, 862, needs privileges
+
+SiteId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
+_DOTTED = re.compile(r"[0-9.]+")
+
+
+def _address(value: str) -> str:
+    if ":" in value or _DOTTED.fullmatch(value):
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            raise ValueError("an IPv4 address, an IPv6 address or a host name") from None
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError("an IPv4 address, an IPv6 address or a host name")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError("a prefix such as 192.0.2.0/24 or 2001:db8::/32") from None
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Prefix = Annotated[str, AfterValidator(_network)]
+# TOML has arrays, our settings are frozen.
+Tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+
+
+class Settings(BaseModel):
+    """Frozen settings with typed defaults. Files refuse unknown keys, the wire ignores them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class Site(Settings):
+    """A place with compute. `address` is what its peers probe; prices are USD per 10^9 bytes."""
+
+    address: Address
+    port: Port = STAMP_PORT
+    method: Literal["stamp", "icmp", "tcp"] = "stamp"
+    tcp_port: Port = 443
+    throughput: bool = True
+    compute_id: str | None = None
+    operator: str | None = None
+    region: str | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    prefixes: Annotated[tuple[Prefix, ...], Tuple] = ()
+    egress_usd_per_gb: NotNegative | None = None
+
+
+class Link(Settings):
+    """A directed pair of sites to measure; `both` adds the way back."""
+
+    src: SiteId
+    dst: SiteId
+    both: bool = False
+
+
+class LatencyTests(Settings):
+    """How latency is measured: a probe to each peer every `interval_s`, a row every `report_interval_s`."""
+
+    interval_s: Positive = 0.1
+    timeout_s: Positive = 1.0
+    report_interval_s: Positive = 5.0
+    authenticated: bool = False
+
+
+class ThroughputTests(Settings):
+    """How throughput is measured: every link once in `every_s`, one test per slot and site."""
+
+    enabled: bool = True
+    every_s: NotNegative = 600.0
+    slot_s: Positive = 5.0
+    max_duration_s: Annotated[float, Field(ge=0.5, le=60)] = 3.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.slot_s < self.max_duration_s + 0.5:
+            raise ValueError("slot_s must be at least max_duration_s + 0.5 s, the time to arrange a test")
+        return self
+
+
+class Mesh(Settings):
+    """The sites and the links between them. Without `links`, every pair is measured both ways."""
+
+    name: str = "mesh"
+    latency: LatencyTests = LatencyTests()
+    throughput: ThroughputTests = ThroughputTests()
+    sites: Annotated[dict[SiteId, Site], Field(min_length=1)]
+    links: Annotated[tuple[Link, ...], Tuple] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _check_addresses(self.sites)
+        seen: set[tuple[str, str]] = set()
+        for number, link in enumerate(self.links or ()):
+            _check_link(number, link, self.sites, seen)
+        return self
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Every directed pair (src, dst) to measure."""
+        if self.links is None:
+            yield from ((src, dst) for src in self.sites for dst in self.sites if src != dst)
+            return
+        for link in self.links:
+            yield link.src, link.dst
+            if link.both:
+                yield link.dst, link.src
+
+    def peers(self, site: str) -> list[str]:
+        """The sites to which `site` has a link."""
+        return [dst for src, dst in self.pairs() if src == site]
+
+
+def _check_addresses(sites: dict[str, Site]) -> None:
+    owner: dict[tuple[str, int], str] = {}
+    for name, site in sites.items():
+        other = owner.setdefault((site.address, site.port), name)
+        if other != name:
+            raise ValueError(
+                f"sites.{name}.address = {site.address!r}: already the address of site {other}, with the same port"
+            )
+
+
+def _check_link(number: int, link: Link, sites: dict[str, Site], seen: set[tuple[str, str]]) -> None:
+    for end, site in (("src", link.src), ("dst", link.dst)):
+        if site not in sites:
+            raise ValueError(f"links[{number}].{end} = {site!r}: no such site; the mesh has {', '.join(sites)}")
+    if link.src == link.dst:
+        raise ValueError(f"links[{number}].dst = {link.dst!r}: a link joins two different sites")
+    pairs = [(link.src, link.dst), (link.dst, link.src)][: 1 + link.both]
+    for pair in pairs:
+        if pair in seen:
+            raise ValueError(f"links[{number}]: the link {pair[0]} → {pair[1]} is declared twice")
+        seen.add(pair)

@@ -1,0 +1,249 @@
+"""Reports and the other MQTT messages: fields, units, encoding.
+
+Base SI units stand in the names; times are UTC, RFC 3339 on the wire. A reader ignores fields that
+it does not know and refuses values that cannot be: a message from a broken or hostile peer raises
+`MessageError` with a reason to count it by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from linkweather.errors import MessageError
+from linkweather.mesh import SiteId
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds = Annotated[float, Field(ge=0)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, Field(max_length=1000)]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Message(BaseModel):
+    """A frozen message; strict, so that "5" is not a number and NaN is no measurement."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class Row(Message):
+    """One link's result, or its failure with the reason: never a zero, never silence."""
+
+    src: SiteId
+    dst: SiteId
+    method: Name
+    failure: Name | None = None
+    detail: Text | None = None
+
+
+class LatencyRow(Row):
+    """Latency and loss of one link over a window that ends at the report's `at`.
+
+    Published by `src`. Losses whose direction could not be told are in `sent - received` only.
+    `jitter_p95_p50_s` is the RTT's p95 minus its p50, `jitter_rfc3550_s` the smoothed
+    interarrival jitter of RFC 3550 §6.4.1. One-way delays are given only when both clocks are
+    synchronised, and may be negative within `owd_error_s`.
+    """
+
+    window_s: Seconds | None = None
+    sent: Count = 0
+    received: Count = 0
+    lost_forward: Count | None = None
+    lost_back: Count | None = None
+    duplicated: Count | None = None
+    reordered: Count | None = None
+    late: Count | None = None
+    rtt_min_s: Seconds | None = None
+    rtt_mean_s: Seconds | None = None
+    rtt_p50_s: Seconds | None = None
+    rtt_p95_s: Seconds | None = None
+    rtt_p99_s: Seconds | None = None
+    rtt_max_s: Seconds | None = None
+    rtt_stdev_s: Seconds | None = None
+    jitter_p95_p50_s: Seconds | None = None
+    jitter_rfc3550_s: Seconds | None = None
+    owd_forward_p50_s: float | None = None
+    owd_back_p50_s: float | None = None
+    owd_error_s: Seconds | None = None
+    timestamp: Literal["kernel", "user"] | None = None
+    during_throughput: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.received > self.sent:
+            raise ValueError("received exceeds sent")
+        return self
+
+
+class ThroughputRow(Row):
+    """Goodput of one link as its receiver saw it. Published by `dst`, where the bytes arrive."""
+
+    goodput_bps: Seconds | None = None
+    goodput_low_bps: Seconds | None = None
+    goodput_high_bps: Seconds | None = None
+    bytes: Count | None = None
+    duration_s: Seconds | None = None
+    streams: Count | None = None
+    retransmits: Count | None = None
+    rtt_loaded_s: Seconds | None = None
+    congestion: Name | None = None
+    stopped_by: Name | None = None
+    limited_by: Name | None = None
+
+
+class Hop(Message):
+    """One router on a path; `address` is None where nobody answered."""
+
+    ttl: Annotated[int, Field(ge=1, le=255)]
+    address: Name | None = None
+    rtt_s: Seconds | None = None
+    loss_ratio: Ratio | None = None
+
+
+class PathRow(Row):
+    """The route of one link's packets. Published by `src`."""
+
+    hops: tuple[Hop, ...] = ()
+    fingerprint: Name | None = None
+    changed: bool = False
+    path_mtu_bytes: Count | None = None
+
+
+class Report(Message):
+    """What a probe publishes: one message, many links. Its key is (site, boot, seq); the topic names the site.
+
+    `boot` is the id of the outbox that numbered it; `at` is when the measurement ended.
+    """
+
+    v: Literal[1] = 1
+    boot: Name
+    seq: Count
+    at: AwareDatetime
+
+
+class LatencyReport(Report):
+    """Latency rows of one window."""
+
+    kind: Literal["latency"] = "latency"
+    links: tuple[LatencyRow, ...]
+
+
+class ThroughputReport(Report):
+    """Throughput rows of one test."""
+
+    kind: Literal["throughput"] = "throughput"
+    links: tuple[ThroughputRow, ...]
+
+
+class PathReport(Report):
+    """Path rows of one trace."""
+
+    kind: Literal["path"] = "path"
+    links: tuple[PathRow, ...]
+
+
+AnyReport = LatencyReport | ThroughputReport | PathReport
+
+REPORTS: Mapping[str, type[LatencyReport | ThroughputReport | PathReport]] = {
+    "latency": LatencyReport,
+    "throughput": ThroughputReport,
+    "path": PathReport,
+}
+# kind → the end of the link that publishes its rows.
+PUBLISHER: Mapping[str, Literal["src", "dst"]] = {"latency": "src", "throughput": "dst", "path": "src"}
+
+
+class Refusal(Message):
+    """A report that will never be in the journal, and why; the site drops and counts it."""
+
+    seq: Count
+    reason: Name
+
+
+class Committed(Message):
+    """Collector to site: these reports of outbox `boot` are in the journal, or refused for good."""
+
+    v: Literal[1] = 1
+    boot: Name
+    seqs: tuple[Count, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+
+class Status(Message):
+    """A site's retained state; its will says offline."""
+
+    v: Literal[1] = 1
+    state: Literal["online", "offline"]
+    at: AwareDatetime | None = None
+    version: Text | None = None
+    capabilities: tuple[Name, ...] = ()
+    outbox_reports: Count = 0
+    dropped_reports: Count = 0
+    refused_reports: Count = 0
+
+
+class Invite(Message):
+    """Asks the addressed site to serve one throughput test to the writer of the topic."""
+
+    v: Literal[1] = 1
+    id: Name
+    duration_s: Seconds
+    iperf3: Name
+
+
+class Answer(Message):
+    """Accepts an invitation (port, secret, public_key_pem, until) or declines it (reason, retry_after_s)."""
+
+    v: Literal[1] = 1
+    id: Name
+    accepted: bool
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    secret: Name | None = None
+    public_key_pem: Text | None = None
+    iperf3: Name | None = None
+    until: AwareDatetime | None = None
+    reason: Name | None = None
+    retry_after_s: Seconds | None = None
+
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+def encode(message: BaseModel) -> bytes:
+    """Compact UTF-8 JSON without the fields that are not set."""
+    return message.model_dump_json(exclude_none=True).encode()
+
+
+def decode(model: type[AnyMessage], payload: bytes | str) -> AnyMessage:
+    """Decode one message. Raises MessageError: `malformed` for no JSON, `impossible` for a bad value."""
+    try:
+        return model.model_validate_json(payload)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def decode_report(site: str, kind: str, payload: bytes) -> AnyReport:
+    """Decode a report that arrived on `site`'s topic for `kind`.
+
+    Raises MessageError with reason `unknown_kind`, `malformed`, `impossible`, or `foreign` when a
+    row speaks about a link that is not this site's own.
+    """
+    if kind not in REPORTS:
+        raise MessageError("unknown_kind", kind[:64])
+    report = decode(REPORTS[kind], payload)
+    end = PUBLISHER[kind]
+    for row in report.links:
+        if getattr(row, end) != site:
+            raise MessageError("foreign", f"{site} may not report {row.src} → {row.dst}")
+        if row.src == row.dst:
+            raise MessageError("impossible", f"{row.src} → {row.dst} is no link")
+    return report
+
+
+def _refusal(error: ValidationError) -> MessageError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    reason = "malformed" if first["type"] == "json_invalid" else "impossible"
+    return MessageError(reason, f"{where}: {first['msg']}" if where else first["msg"])

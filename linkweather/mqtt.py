@@ -1,0 +1,158 @@
+"""One MQTT 5 connection that is kept up: reconnects, subscribes again, hands every message to one handler."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+import aiomqtt
+
+from linkweather.errors import OperatorError
+
+log = logging.getLogger(__name__)
+
+RETRY_FIRST_S = 0.5
+RETRY_MAX_S = 15.0
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker is: `mqtt://[user[:password]@]host[:port]`, `mqtts://…`, or `unix:///path`."""
+
+    scheme: str
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        """Name the broker for people, without its password."""
+        return f"unix://{self.host}" if self.scheme == "unix" else f"{self.scheme}://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes, retained, when this connection is lost."""
+
+    topic: str
+    payload: bytes
+
+
+def parse_broker(url: str) -> Broker:
+    """Parse a broker's URL. Raises OperatorError with the forms that are allowed."""
+    wrong = OperatorError(f"broker = {url!r}: must be mqtt://host[:port], mqtts://host[:port] or unix:///path")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    if parts.scheme == "unix" and parts.path and not parts.netloc:
+        return Broker("unix", unquote(parts.path), 0)
+    if parts.scheme not in _PORTS or not parts.hostname or parts.path not in {"", "/"}:
+        raise wrong
+    user = unquote(parts.username) if parts.username else None
+    password = unquote(parts.password) if parts.password else None
+    return Broker(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], user, password)
+
+
+class Connection:
+    """A connection that `run` keeps up. `handle(topic, payload)` gets every message, and must be quick.
+
+    `on_connect`, when given, is called after each (re)connection, once subscribed.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        client_id: str,
+        *,
+        subscriptions: Sequence[str],
+        handle: Callable[[str, bytes], None],
+        on_connect: Callable[[], None] = lambda: None,
+        will: Will | None = None,
+    ) -> None:
+        self._broker = broker
+        self._client_id = client_id
+        self._subscriptions = subscriptions
+        self._handle = handle
+        self._on_connect = on_connect
+        self._will = will
+        self._client: aiomqtt.Client | None = None
+        self.last_error = ""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there now."""
+        return self._client is not None
+
+    async def run(self) -> None:
+        """Stay connected until cancelled; a broker that is away is tried again, ever more slowly."""
+        wait_s = RETRY_FIRST_S
+        while True:
+            try:
+                await self._session()
+            except aiomqtt.MqttError as error:
+                if self._client is not None:
+                    wait_s = RETRY_FIRST_S
+                self._client = None
+                self._report(_sentence(self._broker, error))
+            finally:
+                self._client = None
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, RETRY_MAX_S)
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """Publish with QoS 1; true once the broker has it, false when there is no broker now."""
+        client = self._client
+        if client is None:
+            return False
+        try:
+            await client.publish(topic, payload, qos=1, retain=retain)
+        except aiomqtt.MqttError:
+            return False
+        return True
+
+    async def _session(self) -> None:
+        will = aiomqtt.Will(self._will.topic, self._will.payload, qos=1, retain=True) if self._will else None
+        async with aiomqtt.Client(
+            self._broker.host,
+            self._broker.port or 1883,
+            transport="unix" if self._broker.scheme == "unix" else "tcp",
+            protocol=aiomqtt.ProtocolVersion.V5,
+            identifier=self._client_id,
+            username=self._broker.username,
+            password=self._broker.password,
+            # Delivery is acknowledged end to end, by `committed`: a broker need not keep a session for us.
+            clean_start=True,
+            will=will,
+            tls_context=ssl.create_default_context() if self._broker.scheme == "mqtts" else None,
+        ) as client:
+            if self._subscriptions:
+                await client.subscribe([(topic, 1) for topic in self._subscriptions])
+            self._client = client
+            self._report("")
+            self._on_connect()
+            # The only reader of this iterator: cancelling a read loses the message it popped.
+            async for message in client.messages:
+                self._handle(message.topic.value, message.payload)
+
+    def _report(self, sentence: str) -> None:
+        if sentence == self.last_error and sentence:
+            return  # said already
+        if sentence:
+            log.warning("%s; trying again until it answers", sentence)
+        else:
+            log.info("connected to the broker %s", self._broker)
+        self.last_error = sentence
+
+
+def _sentence(broker: Broker, error: aiomqtt.MqttError) -> str:
+    text = str(error)
+    if "ot authorized" in text or "ad user name" in text:
+        return f"the broker {broker} refuses us ({text.strip('[]')}): check the user name and password in its URL"
+    return f"the broker {broker} is away ({text.strip('[]')})"

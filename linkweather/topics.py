@@ -1,0 +1,73 @@
+"""Every MQTT topic, built and parsed in this one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from linkweather.mesh import SITE_ID
+
+PREFIX = "linkweather/v1"
+MESH = f"{PREFIX}/mesh"
+ALL_REPORTS = f"{PREFIX}/site/+/report/+"
+ALL_STATUSES = f"{PREFIX}/site/+/status"
+
+# name → whether the topic has a last level, which is a kind (`report`) or the writing site.
+_HAS_DETAIL: dict[str, bool] = {
+    "status": False,
+    "report": True,
+    "committed": False,
+    "invite": True,
+    "answer": True,
+    "routes": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A parsed topic of one site; `detail` is the report's kind, or the site that invites or answers."""
+
+    name: str
+    site: str
+    detail: str = ""
+
+
+def status(site: str) -> str:
+    """Retained, with a will: online or offline, version, outbox depth. Written by that site."""
+    return f"{PREFIX}/site/{site}/status"
+
+
+def report(site: str, kind: str) -> str:
+    """A site's reports of one kind. Written by that site."""
+    return f"{PREFIX}/site/{site}/report/{kind}"
+
+
+def committed(site: str) -> str:
+    """Which of the site's reports are in the journal. Written by the collector."""
+    return f"{PREFIX}/site/{site}/committed"
+
+
+def invite(site: str, by: str) -> str:
+    """Asks `site` to serve a throughput test. Written by the site `by`."""
+    return f"{PREFIX}/site/{site}/invite/{by}"
+
+
+def answer(site: str, by: str) -> str:
+    """Accepts or declines an invitation that `site` sent. Written by the site `by`."""
+    return f"{PREFIX}/site/{site}/answer/{by}"
+
+
+def routes(site: str) -> str:
+    """Retained: the site's current decisions. Written by the collector."""
+    return f"{PREFIX}/site/{site}/routes"
+
+
+def parse(topic: str) -> Topic | None:
+    """Take a site's topic apart; None for any other topic, also one with an impossible site id."""
+    prefix, _, rest = topic.partition("/site/")
+    site, _, tail = rest.partition("/")
+    name, _, detail = tail.partition("/")
+    if prefix != PREFIX or not SITE_ID.fullmatch(site) or name not in _HAS_DETAIL:
+        return None
+    if _HAS_DETAIL[name] != bool(detail) or "/" in detail:
+        return None
+    return Topic(name, site, detail)

@@ -1,0 +1,1 @@
+"""STAMP (RFC 8762) on kernel timestamps: packets, sessions, sender and reflector."""
