@@ -1,0 +1,17 @@
+"""Fixtures that every part shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+
+
+@pytest.fixture
+def broker_port(tmp_path: Path) -> Iterator[int]:
+    """A running mosquitto's port."""
+    with servers.mosquitto(tmp_path) as port:
+        yield port

@@ -1,0 +1,77 @@
+"""Real peers for the tests: each started on a free port of loopback, and gone when its block ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Debian keeps daemons where an ordinary PATH does not look.
+os.environ["PATH"] += ":/usr/sbin:/sbin"
+START_LIMIT_S = 30.0
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of loopback that nobody uses now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], bool], what: str, limit_s: float = START_LIMIT_S) -> None:
+    """Poll until `condition` holds; fail the test when it does not within the limit."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {limit_s:g} s in vain: {what}")
+        time.sleep(0.01)
+
+
+def answers(port: int) -> bool:
+    """Whether something listens at the port of loopback."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def require(program: str) -> str:
+    """The program's path; a test that needs it fails, not skips, where `make test` should have installed it."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.fail(f"{program} is missing: run `make test`, which installs it")
+    return path
+
+
+@contextlib.contextmanager
+def running(*command: str, log: Path, cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A child process in a session of its own, stopped with everything that it started."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=cwd, start_new_session=True)
+    try:
+        yield process
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=5)
+
+
+@contextlib.contextmanager
+def mosquitto(folder: Path, port: int | None = None, extra: str = "") -> Iterator[int]:
+    """A broker without persistence; yields its port."""
+    port = port or free_port()
+    settings = folder / f"mosquitto-{port}.conf"
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n{extra}")
+    with running(require("mosquitto"), "-c", str(settings), log=folder / "mosquitto.log"):
+        wait_until(lambda: answers(port), "mosquitto listens")
+        yield port
