@@ -1,0 +1,175 @@
+"""The journal's tables as columns: what each holds, and message rows turned into numpy columns. Pure logic.
+
+The tables follow the messages: after the columns that every row has comes one per field, under the field's
+own name and unit. A nested field (a path's hops) is kept as JSON text. NULL is a field that was not set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from linkweather.messages import AnyReport, Hop, LatencyRow, PathRow, Row, ThroughputRow
+
+Column = NDArray[Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_HOPS = TypeAdapter(tuple[Hop, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One report as it arrived from `site`."""
+
+    site: str
+    report: AnyReport
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One row as the journal gives it back."""
+
+    site: str
+    at: datetime
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """How values of one Python type become a column."""
+
+    sql: str
+    column: Callable[[Sequence[Any]], Column]
+
+
+def _integers(values: Sequence[int | None]) -> Column:
+    try:
+        return np.array(values, dtype=np.int64)
+    except TypeError:  # some are None; through a float, counts above 2^53 would change
+        missing = [value is None for value in values]
+        return np.ma.masked_array(np.array([value or 0 for value in values], dtype=np.int64), mask=missing)
+
+
+def _reals(values: Sequence[float | None]) -> Column:
+    column = np.array(values, dtype=np.float64)
+    missing = np.isnan(column)  # numpy's reading of None; a message never holds NaN itself
+    return np.ma.masked_array(column, mask=missing) if missing.any() else column
+
+
+def _texts(values: Sequence[str | None]) -> Column:
+    return np.array(values, dtype=object)
+
+
+def _truths(values: Sequence[bool]) -> Column:
+    return np.array(values, dtype=np.bool_)
+
+
+def _json(values: Sequence[tuple[Hop, ...]]) -> Column:
+    return np.array([_HOPS.dump_json(hops, exclude_none=True).decode() for hops in values], dtype=object)
+
+
+_TYPES: Mapping[Any, FieldType] = {
+    int: FieldType("BIGINT", _integers),
+    float: FieldType("DOUBLE", _reals),
+    str: FieldType("VARCHAR", _texts),
+    Literal: FieldType("VARCHAR", _texts),
+    bool: FieldType("BOOLEAN", _truths),
+    tuple: FieldType("VARCHAR", _json),
+}
+
+
+def _field_type(annotation: Any) -> FieldType:
+    """The type below `… | None` and `Annotated[…]`; one that has no column is ours to add, and fails at import."""
+    found = _TYPES.get(annotation) or _TYPES.get(get_origin(annotation))
+    return found or _field_type(get_args(annotation)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One kind's table: its message and the types of the message's fields, in order."""
+
+    kind: str
+    row: type[Row]
+    fields: Mapping[str, FieldType]
+    extra: Mapping[str, str]  # what the collector adds: column → SQL type
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Every column with its SQL type, in order."""
+        return {**_COMMON, **{name: kind.sql for name, kind in self.fields.items()}, **self.extra}
+
+
+# `number` counts the rows of a table from 1, in the order of commit: what a cursor points at.
+_COMMON: Mapping[str, str] = {
+    "number": "BIGINT",
+    "site": "VARCHAR",
+    "boot": "VARCHAR",
+    "seq": "BIGINT",
+    "at": "TIMESTAMP",
+    "received_at": "TIMESTAMP",
+}
+
+
+def _table(kind: str, row: type[Row], **extra: str) -> Table:
+    fields = {name: _field_type(field.annotation) for name, field in row.model_fields.items()}
+    return Table(kind, row, fields, extra)
+
+
+TABLES: Mapping[str, Table] = {
+    "latency": _table("latency", LatencyRow),
+    # The fingerprint of the path that the bytes took, as far as it was known when the row came.
+    "throughput": _table("throughput", ThroughputRow, path_fingerprint="VARCHAR"),
+    "path": _table("path", PathRow),
+}
+
+
+def columns(table: Table, entries: Sequence[Entry], first_number: int) -> dict[str, Column]:
+    """The rows of reports of one kind, oldest first, as columns; `extra` ones are not among them."""
+    rows = [row for entry in entries for row in entry.report.links]
+    lengths = [len(entry.report.links) for entry in entries]
+    shared = {
+        "site": _texts([entry.site for entry in entries]),
+        "boot": _texts([entry.report.boot for entry in entries]),
+        "seq": _integers([entry.report.seq for entry in entries]),
+        "at": _times(entry.report.at for entry in entries),
+        "received_at": _times(entry.received_at for entry in entries),
+    }
+    values = zip(*map(attrgetter(*table.fields), rows), strict=True)
+    return {
+        "number": np.arange(first_number, first_number + len(rows)),
+        **{name: np.repeat(column, lengths) for name, column in shared.items()},
+        **{name: kind.column(column) for (name, kind), column in zip(table.fields.items(), values, strict=True)},
+    }
+
+
+def recorded(table: Table, values: Sequence[Any]) -> Recorded:
+    """A row read as (site, at, fields in order), as the message that it was."""
+    site, at, *fields = values
+    given = {name: value for name, value in zip(table.fields, fields, strict=True) if value is not None}
+    if "hops" in given:
+        given["hops"] = _HOPS.validate_json(given["hops"])
+    # Validated when it came: validating again would take ten times as long.
+    return Recorded(site, at.replace(tzinfo=UTC), table.row.model_construct(**given))
+
+
+def microseconds(at: datetime) -> int:
+    """Microseconds since 1970, exactly."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def naive(at: datetime) -> datetime:
+    """UTC without its zone, as the journal's TIMESTAMP columns hold it."""
+    return at.astimezone(UTC).replace(tzinfo=None)
+
+
+def _times(times: Iterable[datetime]) -> Column:
+    return np.array([microseconds(at) for at in times], dtype=np.int64).view("datetime64[us]")

@@ -1,0 +1,112 @@
+"""The DuckDB file under the journal: opened carefully, written by one transaction at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from linkweather.errors import OperatorError
+
+SCHEMA_VERSION = 1
+_PID = re.compile(r"PID (\d+)")
+
+
+class Database:
+    """One open file. Any thread may call any method; writers wait for each other, readers for nobody.
+
+    A failed write leaves the file as it was. One that DuckDB cannot undo (the disk is full) closes the
+    file; it is opened again, and its log replayed, by the next call.
+    """
+
+    def __init__(self, path: Path, *, memory_limit_mb: int) -> None:
+        self._path = path
+        self._memory_limit_mb = memory_limit_mb
+        self._writing = threading.RLock()
+        self._connection = self._open()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """All or nothing. Raises duckdb.Error when the disk or the file fails; then nothing was written."""
+        with self._writing:
+            connection = self._usable()
+            try:
+                connection.begin()
+                yield connection
+                connection.commit()
+            except BaseException:
+                self._undo(connection)
+                raise
+
+    def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """What a question answers, from a snapshot; it waits for no writer."""
+        with self._usable().cursor() as cursor:
+            return cursor.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        """Write everything into the file proper, and let go of it."""
+        with self._writing:
+            self._connection.close()
+
+    def _usable(self) -> duckdb.DuckDBPyConnection:
+        with self._writing:
+            try:
+                self._connection.execute("SELECT 1")
+            except duckdb.Error:
+                self._connection.close()
+                self._connection = self._connect()
+            return self._connection
+
+    @staticmethod
+    def _undo(connection: duckdb.DuckDBPyConnection) -> None:
+        # A fatal error has ended the transaction already, and says so.
+        with contextlib.suppress(duckdb.Error):
+            connection.rollback()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        try:
+            connection = self._connect()
+            _prepare(connection, self._path)
+        except duckdb.Error as error:
+            raise OperatorError(f"journal {self._path}: {_sentence(str(error))}") from None
+        return connection
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(str(self._path))
+        connection.execute("SET threads = 1")
+        connection.execute(f"SET memory_limit = '{self._memory_limit_mb}MB'")
+        return connection
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Mark a new file as ours; refuse one that is somebody else's or newer than this program."""
+    names = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if not names:
+        connection.execute(f"CREATE TABLE journal_format AS SELECT {SCHEMA_VERSION} AS version")
+        return
+    found = connection.execute("SELECT version FROM journal_format").fetchone() if "journal_format" in names else None
+    if found is None:
+        connection.close()
+        raise OperatorError(f"journal {path}: is a DuckDB database, but not a journal: name another file")
+    if found[0] > SCHEMA_VERSION:
+        connection.close()
+        raise OperatorError(
+            f"journal {path}: has format {found[0]}, this program knows up to {SCHEMA_VERSION}: "
+            "update linkweather, or name another file"
+        )
+
+
+def _sentence(text: str) -> str:
+    if "lock" in text:
+        holder = _PID.search(text)
+        return f"is in use by another process{f' ({holder[1]})' if holder else ''}: stop it first"
+    if "not a valid DuckDB database" in text:
+        return "is not a DuckDB database: name another file"
+    if "version number" in text:
+        return "was written by a newer DuckDB: update the package duckdb, or name another file"
+    return f"cannot be opened: {text.splitlines()[0]}"
