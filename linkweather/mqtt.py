@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 15.0
+MAX_INFLIGHT = 100
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -130,8 +131,10 @@ class Connection:
             # Delivery is acknowledged end to end, by `committed`: a broker need not keep a session for us.
             clean_start=True,
             will=will,
+            max_inflight_messages=MAX_INFLIGHT,
             tls_context=ssl.create_default_context() if self._broker.scheme == "mqtts" else None,
         ) as client:
+            client.pending_calls_threshold = MAX_INFLIGHT
             if self._subscriptions:
                 await client.subscribe([(topic, 1) for topic in self._subscriptions])
             self._client = client

@@ -1,0 +1,160 @@
+"""Reports kept until the collector says `committed`: an SQLite file that survives a crash at any moment."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from linkweather.errors import OperatorError
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MAX_BYTES: Final = 64 * 2**20
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS report (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS state (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    boot TEXT NOT NULL,
+    next_seq INTEGER NOT NULL,
+    stored_bytes INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A report that waits to be committed."""
+
+    seq: int
+    kind: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How full the outbox is, and what it lost since it was made."""
+
+    reports: int
+    dropped_reports: int
+    refused_reports: int
+
+
+class Outbox:
+    """One site's unpublished and uncommitted reports, oldest first, bounded by `max_bytes` of payload.
+
+    `boot` is the id of this file, made once: (site, boot, seq) names a report for ever. When the
+    bound is reached, the oldest reports go, and are counted. A file that is no outbox is set aside
+    under another name, never overwritten. Raises OperatorError when the folder cannot be written,
+    or another process holds the outbox.
+    """
+
+    def __init__(self, path: Path, *, new_boot: Callable[[], str], max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = self._open(new_boot)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise OperatorError(f"the outbox {path} cannot be used: {error}") from None
+        self.boot: str = self._db.execute("SELECT boot FROM state").fetchone()[0]
+
+    def add(self, kind: str, encode: Callable[[str, int], bytes]) -> int:
+        """Number and store one report, `encode(boot, seq)`; it is on the disk when this returns its number."""
+        with self._db:
+            (seq,) = self._db.execute("UPDATE state SET next_seq = next_seq + 1 RETURNING next_seq - 1").fetchone()
+            payload = encode(self.boot, seq)
+            self._db.execute("INSERT INTO report VALUES (?, ?, ?)", (seq, kind, payload))
+            self._db.execute("UPDATE state SET stored_bytes = stored_bytes + ?", (len(payload),))
+            self._drop_oldest(keep=seq)
+        number: int = seq
+        return number
+
+    def oldest(self, limit: int) -> list[Stored]:
+        """Up to `limit` waiting reports, oldest first."""
+        rows = self._db.execute("SELECT seq, kind, payload FROM report ORDER BY seq LIMIT ?", (limit,))
+        return [Stored(*row) for row in rows]
+
+    def committed(self, boot: str, seqs: Iterable[int]) -> int:
+        """Delete what is in the journal; how many of them were still here. Another outbox's are ignored."""
+        if boot != self.boot:
+            return 0
+        with self._db:
+            return self._delete(seqs)
+
+    def refused(self, boot: str, seqs: Iterable[int]) -> int:
+        """Delete and count what the collector will never take; how many of them were still here."""
+        if boot != self.boot:
+            return 0
+        with self._db:
+            count = self._delete(seqs)
+            self._db.execute("UPDATE state SET refused = refused + ?", (count,))
+        return count
+
+    def depth(self) -> Depth:
+        """How many reports wait, and how many were lost."""
+        (reports,) = self._db.execute("SELECT count(*) FROM report").fetchone()
+        return Depth(reports, *self._db.execute("SELECT dropped, refused FROM state").fetchone())
+
+    def close(self) -> None:
+        """Close the file; what waits in it waits on."""
+        self._db.close()
+
+    def _open(self, new_boot: Callable[[], str]) -> sqlite3.Connection:
+        try:
+            return _connect(self._path, new_boot)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            aside = _free_name(self._path)
+            self._path.rename(aside)
+            log.error("%s is no outbox (%s): set aside as %s, a new one is begun", self._path, error, aside.name)
+            return _connect(self._path, new_boot)
+
+    def _drop_oldest(self, keep: int) -> None:
+        (stored_bytes,) = self._db.execute("SELECT stored_bytes FROM state").fetchone()
+        excess = stored_bytes - self._max_bytes
+        gone: list[int] = []
+        for seq, size in self._db.execute("SELECT seq, length(payload) FROM report ORDER BY seq"):
+            if excess <= 0 or seq == keep:
+                break
+            gone.append(seq)
+            excess -= size
+        if gone:
+            count = self._delete(gone)
+            self._db.execute("UPDATE state SET dropped = dropped + ?", (count,))
+            log.warning("the outbox is full: the oldest %d reports are dropped", count)
+
+    def _delete(self, seqs: Iterable[int]) -> int:
+        count = 0
+        for seq in seqs:
+            row = self._db.execute("DELETE FROM report WHERE seq = ? RETURNING length(payload)", (seq,)).fetchone()
+            if row:
+                count += 1
+                self._db.execute("UPDATE state SET stored_bytes = stored_bytes - ?", row)
+        return count
+
+
+def _connect(path: Path, new_boot: Callable[[], str]) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=1)
+    try:
+        # One process per outbox; FULL: a report is on the disk before it is on the wire.
+        db.executescript("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+        db.executescript(_SCHEMA)
+        with db:
+            db.execute("INSERT OR IGNORE INTO state (only, boot, next_seq) VALUES (1, ?, 0)", (new_boot(),))
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _free_name(path: Path) -> Path:
+    names = (path.with_name(f"{path.name}.unreadable-{number}") for number in range(1, 1_000_000))
+    return next(name for name in names if not name.exists())

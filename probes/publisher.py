@@ -1,0 +1,107 @@
+"""Outbox → MQTT: sends what waits, again when no `committed` comes, and deletes what is committed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from linkweather import topics
+from linkweather.messages import Committed
+from probes.outbox import Outbox, Stored
+
+# Enough to drain 200 reports/s at a round trip of 0.3 s, little enough to flood nobody.
+WINDOW_REPORTS: Final = 64
+RESEND_FIRST_S: Final = 3.0
+RESEND_MAX_S: Final = 60.0
+
+
+class Flight:
+    """Which waiting reports are to be sent now: each once, and again after ever longer silence."""
+
+    def __init__(self) -> None:
+        self._sent_at: dict[int, float] = {}
+        self._resend_s = RESEND_FIRST_S
+
+    def due(self, seqs: Iterable[int], now: float) -> list[int]:
+        """Those of `seqs`, all that wait, never sent or sent so long ago that they must be sent again."""
+        waiting = list(seqs)
+        # What an overflow dropped while it was in flight is not waited for.
+        self._sent_at = {seq: self._sent_at[seq] for seq in waiting if seq in self._sent_at}
+        return [seq for seq in waiting if now - self._sent_at.get(seq, float("-inf")) >= self._resend_s]
+
+    def sent(self, seqs: Iterable[int], now: float) -> None:
+        """Note what was just sent; a second time doubles the patience with the collector."""
+        again = False
+        for seq in seqs:
+            again = again or seq in self._sent_at
+            self._sent_at[seq] = now
+        if again:
+            self._resend_s = min(2 * self._resend_s, RESEND_MAX_S)
+
+    def settled(self, seqs: Iterable[int]) -> None:
+        """The collector spoke: these are done, and it is alive."""
+        for seq in seqs:
+            self._sent_at.pop(seq, None)
+        self._resend_s = RESEND_FIRST_S
+
+    def forget(self) -> None:
+        """A new connection, or a collector that came back: what was in flight may be lost."""
+        self._sent_at.clear()
+        self._resend_s = RESEND_FIRST_S
+
+    def wait_s(self, now: float) -> float | None:
+        """How long until something is due again; None when nothing is in flight."""
+        if not self._sent_at:
+            return None
+        return max(0.0, min(self._sent_at.values()) + self._resend_s - now)
+
+
+class Publisher:
+    """Publishes the outbox of `site` through `publish(topic, payload) → whether the broker has it`."""
+
+    def __init__(self, outbox: Outbox, site: str, publish: Callable[[str, bytes], Awaitable[bool]]) -> None:
+        self._outbox = outbox
+        self._site = site
+        self._publish = publish
+        self._flight = Flight()
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """A report was added."""
+        self._wake.set()
+
+    def start_over(self) -> None:
+        """A new connection, or a collector that came back: send everything that waits."""
+        self._flight.forget()
+        self._wake.set()
+
+    def handle_committed(self, message: Committed) -> None:
+        """Delete what the collector has, and what it will never take."""
+        refused = [refusal.seq for refusal in message.refused]
+        self._outbox.committed(message.boot, message.seqs)
+        self._outbox.refused(message.boot, refused)
+        self._flight.settled([*message.seqs, *refused])
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            self._wake.clear()
+            await self._send_due()
+            wait_s = self._flight.wait_s(time.monotonic())
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes with the wake-up.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+
+    async def _send_due(self) -> None:
+        waiting = {stored.seq: stored for stored in self._outbox.oldest(WINDOW_REPORTS)}
+        due = self._flight.due(waiting, time.monotonic())
+        sent = await asyncio.gather(*(self._send(waiting[seq]) for seq in due))
+        self._flight.sent((seq for seq, went in zip(due, sent, strict=True) if went), time.monotonic())
+
+    async def _send(self, stored: Stored) -> bool:
+        return await self._publish(topics.report(self._site, stored.kind), stored.payload)
