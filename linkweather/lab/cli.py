@@ -1,0 +1,136 @@
+"""`linkweather lab`: change, show and enter a running lab."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from linkweather.errors import OperatorError
+from linkweather.lab import quantities
+from linkweather.lab.control import ask
+from linkweather.lab.enter import become
+from linkweather.lab.protocol import Change, LabState, Show
+
+DEFAULT_DATA_DIR = Path("demo-data")
+
+
+@click.group()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_DATA_DIR,
+    show_default=True,
+    help="The folder of the running demo or lab.",
+)
+@click.pass_context
+def lab(context: click.Context, data_dir: Path) -> None:
+    """Change and enter a running lab."""
+    context.obj = data_dir
+
+
+@lab.command()
+@click.argument("src")
+@click.argument("dst")
+@click.option("--delay", help="One-way delay, such as 50ms.")
+@click.option("--jitter", help="The delay varies by ± this, such as 2ms.")
+@click.option("--rate", help="Bit/s, such as 100M.")
+@click.option("--loss", help="Ratio of packets lost, such as 0.1 or 10%.")
+@click.option("--queue", help="Longest wait in the queue, such as 100ms.")
+@click.option("--cut/--restore", default=None, help="Take the link down, or up again.")
+@click.option("--both", is_flag=True, help="Change the way back as well.")
+@click.pass_obj
+def link(
+    data_dir: Path,
+    src: str,
+    dst: str,
+    *,
+    delay: str | None,
+    jitter: str | None,
+    rate: str | None,
+    loss: str | None,
+    queue: str | None,
+    cut: bool | None,
+    both: bool,
+) -> None:
+    """Change the link SRC → DST while it runs, and print how it is then."""
+    change = _change(
+        src=src,
+        dst=dst,
+        both=both,
+        delay_s=_parsed(quantities.seconds, delay),
+        jitter_s=_parsed(quantities.seconds, jitter),
+        rate_bps=_parsed(quantities.bits_per_second, rate),
+        loss_ratio=_parsed(quantities.ratio, loss),
+        queue_s=_parsed(quantities.seconds, queue),
+        cut=cut,
+    )
+    state = ask(data_dir, change)
+    _print_links(state, set(change.pairs()))
+
+
+@lab.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def show(data_dir: Path, *, as_json: bool) -> None:
+    """Print the lab's links as they are now, and what they forwarded and dropped."""
+    state = ask(data_dir, Show())
+    if as_json:
+        click.echo(state.model_dump_json(indent=2))
+        return
+    click.echo(f"engine {state.engine}" + (f" ({state.note})" if state.note else ""))
+    _print_links(state, {(link.src, link.dst) for link in state.links})
+    strays = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in state.strays.items() if count)
+    if strays:
+        click.echo(f"stray packets: {strays}")
+
+
+@lab.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("site")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def execute(data_dir: Path, site: str, command: tuple[str, ...]) -> None:
+    """Run COMMAND in SITE's network: `linkweather lab exec a -- ping 10.77.0.2`."""
+    state = ask(data_dir, Show())
+    if site not in state.sites:
+        raise OperatorError(f"{site!r}: no such site; the lab has {', '.join(state.sites)}")
+    become(state.sites[site].namespace or "/proc/self/ns/net", command)
+
+
+def _parsed(parse: Callable[[str], float], text: str | None) -> float | None:
+    return None if text is None else parse(text)
+
+
+def _change(**values: object) -> Change:
+    try:
+        return Change.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise OperatorError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from None
+
+
+def _print_links(state: LabState, pairs: set[tuple[str, str]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("link", "state"):
+        table.add_column(heading)
+    for heading in ("delay ms", "jitter ms", "Mbit/s", "loss %", "queue ms", "packets", "MB", "dropped"):
+        table.add_column(heading, justify="right")
+    for link in state.links:
+        if (link.src, link.dst) in pairs:
+            table.add_row(
+                f"{link.src} → {link.dst}",
+                "cut" if link.cut else "up",
+                f"{link.delay_s * 1e3:.2f}",
+                f"{link.jitter_s * 1e3:.2f}",
+                f"{link.rate_bps / 1e6:g}",
+                f"{link.loss_ratio * 100:g}",
+                f"{link.queue_s * 1e3:g}",
+                f"{link.forwarded_packets}",
+                f"{link.forwarded_bytes / 1e6:.1f}",
+                ", ".join(f"{count} {reason}" for reason, count in link.dropped.items() if count) or "0",
+            )
+    Console().print(table)

@@ -1,0 +1,139 @@
+"""A lab as its user holds it: started, asked, changed, and gone without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from linkweather.errors import OperatorError
+from linkweather.lab.control import ask, state_of
+from linkweather.lab.labfile import LabFile
+from linkweather.lab.protocol import Change, EngineName, LabState, Reply, Show, Start
+
+_END_LIMIT_S = 5.0
+_REPLY_LIMIT_BYTES = 16 * 1024 * 1024  # 250 sites have 62,250 links
+
+
+class Lab:
+    """Emulated sites while the block runs: `async with Lab(lab_file, data_dir=…, seed=1) as lab:`.
+
+    `engine` forces one; without it the best that works here is taken, and `note` says why no better
+    one. `addresses` maps each site to its IPv4 address, `addresses6` to IPv6 (none on loopback).
+    Entering raises OperatorError when the folder is taken, or the forced engine does not work here.
+    """
+
+    def __init__(self, lab: LabFile, *, data_dir: Path, seed: int, engine: EngineName | None = None) -> None:
+        self._start = Start(lab=lab, data_dir=str(data_dir), seed=seed, engine=engine)
+        self._data_dir = data_dir
+        self._process: asyncio.subprocess.Process | None = None
+        self.engine: EngineName = "loopback"
+        self.note: str | None = None
+        self.addresses: Mapping[str, str] = {}
+        self.addresses6: Mapping[str, str] = {}
+        self._namespaces: Mapping[str, str | None] = {}
+
+    @property
+    def emulated(self) -> bool:
+        """Whether links have the delays, rates and losses of the lab file."""
+        return self.engine != "loopback"
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OperatorError(f"{self._data_dir}: cannot be made: {error.strerror}") from None
+        self._process = await asyncio.create_subprocess_exec(
+            *_python("linkweather.lab.process"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            # Ctrl-C in a terminal goes to us, and the lab ends when we say so.
+            start_new_session=True,
+            limit=_REPLY_LIMIT_BYTES,
+        )
+        try:
+            self._adopt(await self._first_reply(self._process))
+        except BaseException:
+            await self._end(self._process)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            await self._end(self._process)
+
+    def command(self, site: str, argv: Sequence[str]) -> list[str]:
+        """The argument list that runs a command inside a site; it ends when its starter dies.
+
+        Raises KeyError for an unknown site.
+        """
+        namespace = self._namespaces[site]
+        return list(argv) if namespace is None else [*_python("linkweather.lab.enter"), namespace, "--", *argv]
+
+    async def change(
+        self,
+        src: str,
+        dst: str,
+        *,
+        both: bool = False,
+        delay_s: float | None = None,
+        jitter_s: float | None = None,
+        rate_bps: float | None = None,
+        loss_ratio: float | None = None,
+        queue_s: float | None = None,
+        cut: bool | None = None,
+    ) -> LabState:
+        """Change a link while it runs; None leaves a setting as it is. Raises OperatorError with the refusal."""
+        change = Change(
+            src=src,
+            dst=dst,
+            both=both,
+            delay_s=delay_s,
+            jitter_s=jitter_s,
+            rate_bps=rate_bps,
+            loss_ratio=loss_ratio,
+            queue_s=queue_s,
+            cut=cut,
+        )
+        return await asyncio.to_thread(ask, self._data_dir, change)
+
+    async def state(self) -> LabState:
+        """The lab as it is now, with its counters."""
+        return await asyncio.to_thread(ask, self._data_dir, Show())
+
+    async def _first_reply(self, process: asyncio.subprocess.Process) -> LabState:
+        assert process.stdin is not None  # noqa: S101  # we asked for the pipes
+        assert process.stdout is not None  # noqa: S101
+        # Not closed: the lab ends when this pipe does, and so when we die of whatever.
+        process.stdin.write(self._start.model_dump_json().encode() + b"\n")
+        line = await process.stdout.readline()
+        return state_of(Reply.model_validate_json(line or b"{}"))
+
+    def _adopt(self, state: LabState) -> None:
+        self.engine, self.note = state.engine, state.note
+        self.addresses = {name: site.address for name, site in state.sites.items()}
+        self.addresses6 = {name: site.address6 for name, site in state.sites.items() if site.address6 is not None}
+        self._namespaces = {name: site.namespace for name, site in state.sites.items()}
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        self._process = None
+        assert process.stdin is not None  # noqa: S101
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(_END_LIMIT_S):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+def _python(module: str) -> list[str]:
+    # -P: a folder of the user's named like one of our modules must not be taken for it.
+    return [sys.executable, "-P", "-m", module]

@@ -1,0 +1,122 @@
+"""The lab file: sites and the emulated links between them. Pure data; `settings.load` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from linkweather.mesh import (
+    LatencyTests,
+    Mesh,
+    NotNegative,
+    Positive,
+    Prefix,
+    Settings,
+    Site,
+    SiteId,
+    ThroughputTests,
+    Tuple,
+)
+from linkweather.mesh import Link as MeshLink
+
+MAX_SITES = 250  # an address block of 10.77.0.0/24 for all of them
+Pair = tuple[str, str]
+
+
+class LabSite(Settings):
+    """What a lab says about a site: `mesh.Site` without the address, which the lab gives out."""
+
+    compute_id: str | None = None
+    operator: str | None = None
+    region: str | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    prefixes: Annotated[tuple[Prefix, ...], Tuple] = ()
+    egress_usd_per_gb: NotNegative | None = None
+
+
+class Behaviour(Settings):
+    """How one directed link treats packets.
+
+    The one-way delay is uniform within `delay_s` ± `jitter_s`; `rate_bps` counts IP packets; a
+    packet that would wait longer than `queue_s` before it is sent is dropped.
+    """
+
+    delay_s: NotNegative
+    jitter_s: NotNegative = 0.0
+    rate_bps: Positive = 1e9
+    loss_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
+    queue_s: NotNegative = 0.1
+
+    @model_validator(mode="after")
+    def _delay_stays_positive(self) -> Self:
+        if self.jitter_s > self.delay_s:
+            raise ValueError(f"jitter_s = {self.jitter_s:g}: must be at most delay_s, which is {self.delay_s:g}")
+        return self
+
+
+class LabLink(Behaviour):
+    """A directed link; `both` makes the way back alike."""
+
+    src: SiteId
+    dst: SiteId
+    both: bool = False
+
+    def pairs(self) -> list[Pair]:
+        """The directed pairs that this entry describes."""
+        return [(self.src, self.dst), (self.dst, self.src)][: 1 + self.both]
+
+    def behaviour(self) -> Behaviour:
+        """The behaviour alone."""
+        return Behaviour.model_validate(self.model_dump(include=set(Behaviour.model_fields)))
+
+
+class LabFile(Settings):
+    """The sites of a lab, its links, and how its mesh is tested."""
+
+    name: str = "lab"
+    latency: LatencyTests = LatencyTests()
+    throughput: ThroughputTests = ThroughputTests()
+    sites: Annotated[dict[SiteId, LabSite], Field(min_length=1, max_length=MAX_SITES)]
+    links: Annotated[tuple[LabLink, ...], Tuple] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        seen: set[Pair] = set()
+        for number, link in enumerate(self.links):
+            _check_link(number, link, self.sites, seen)
+        return self
+
+    def behaviours(self) -> Iterator[tuple[Pair, Behaviour]]:
+        """Every directed link with its behaviour."""
+        for link in self.links:
+            for pair in link.pairs():
+                yield pair, link.behaviour()
+
+
+def _check_link(number: int, link: LabLink, sites: Mapping[str, LabSite], seen: set[Pair]) -> None:
+    for end, site in (("src", link.src), ("dst", link.dst)):
+        if site not in sites:
+            raise ValueError(f"links[{number}].{end} = {site!r}: no such site; the lab has {', '.join(sites)}")
+    if link.src == link.dst:
+        raise ValueError(f"links[{number}].dst = {link.dst!r}: a link joins two different sites")
+    for pair in link.pairs():
+        if pair in seen:
+            raise ValueError(f"links[{number}]: the link {pair[0]} → {pair[1]} is declared twice")
+        seen.add(pair)
+
+
+def first_sites(lab: LabFile, count: int) -> LabFile:
+    """The lab cut to its first `count` sites and the links among them; all of it when it has fewer."""
+    kept = dict(list(lab.sites.items())[:count])
+    links = tuple(link for link in lab.links if link.src in kept and link.dst in kept)
+    return lab.model_copy(update={"sites": kept, "links": links})
+
+
+def mesh_of(lab: LabFile, addresses: Mapping[str, str]) -> Mesh:
+    """The mesh that measures every link of the lab, with an address for each site."""
+    sites = {name: Site(address=addresses[name], **site.model_dump()) for name, site in lab.sites.items()}
+    links = tuple(MeshLink(src=link.src, dst=link.dst, both=link.both) for link in lab.links)
+    return Mesh(name=lab.name, latency=lab.latency, throughput=lab.throughput, sites=sites, links=links)

@@ -1,0 +1,169 @@
+"""The relay engine: a TUN device per site, and this process carries every packet between them.
+
+The kernel's netem does the same with less CPU, but not every kernel has it. Times are those of
+`time.monotonic`. The process sleeps in `select`, whose timeout has microseconds (that of `epoll`
+has milliseconds), and polls through the last `_SPIN_S` before a packet is due.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+from collections.abc import Callable, Mapping, Sequence
+from heapq import heappop, heappush
+from random import Random
+from time import monotonic
+
+from linkweather.lab.addresses import PREFIX6_BITS, PREFIX_BITS, Addresses, number_sites
+from linkweather.lab.labfile import LabFile, Pair
+from linkweather.lab.link import Link
+from linkweather.lab.namespaces import MTU_BYTES, Namespace, created, open_tun, run_in
+from linkweather.lab.protocol import Change, EngineName, LinkState, SiteState
+
+_DEVICE = "wan"
+_SPIN_S = 60e-6
+# Packets taken from one site before the others, and what is due, get their turn.
+_BATCH_PACKETS = 16
+_PRIORITY = 10
+_DUE = tuple[float, int, int, bytes]
+
+
+class Relay:
+    """The running relay. `stack` closes its devices and namespaces."""
+
+    name: EngineName = "relay"
+
+    def __init__(self, lab: LabFile, seed: int, stack: contextlib.ExitStack) -> None:
+        numbered = number_sites(lab.sites)
+        namespaces = {name: stack.enter_context(created()) for name in lab.sites}
+        devices = {name: _device(namespaces[name], its, stack) for name, its in numbered.items()}
+        self.sites: Mapping[str, SiteState] = {
+            name: SiteState(address=str(its.v4), address6=str(its.v6), namespace=namespaces[name].path)
+            for name, its in numbered.items()
+        }
+        self._links = {
+            pair: Link(behaviour, Random(f"{seed} {pair[0]} {pair[1]}"))  # noqa: S311  # emulation, not secrecy
+            for pair, behaviour in lab.behaviours()
+        }
+        self._routes = {devices[name]: _routes(name, numbered, devices, self._links) for name in lab.sites}
+        self._due: list[_DUE] = []
+        self._serial = 0
+        self._strays = {"no_link": 0, "unknown_destination": 0, "not_accepted": 0}
+        self._destinations = {packed for its in numbered.values() for packed in (its.v4.packed, its.v6.packed)}
+        _run_promptly()
+
+    def wait(self, files: Sequence[int]) -> list[int]:
+        """Carry packets until some of the files are readable."""
+        routes = self._routes
+        watched = [*routes, *files]
+        while True:
+            readable = select.select(watched, (), (), self._deliver())[0]
+            others = []
+            for file in readable:
+                if file in routes:
+                    self._take(file)
+                else:
+                    others.append(file)
+            if others:
+                return others
+
+    def change(self, pair: Pair, change: Change) -> None:
+        """Change one link from the next packet on."""
+        link = self._links[pair]
+        link.behaviour = change.applied(link.behaviour)
+        if change.cut is not None:
+            link.cut = change.cut
+
+    def links(self) -> tuple[LinkState, ...]:
+        """Every link as it is now."""
+        return tuple(
+            LinkState(
+                src=src,
+                dst=dst,
+                cut=link.cut,
+                forwarded_packets=link.counters.forwarded_packets,
+                forwarded_bytes=link.counters.forwarded_bytes,
+                dropped={str(reason): count for reason, count in link.counters.dropped.items()},
+                **link.behaviour.model_dump(),
+            )
+            for (src, dst), link in self._links.items()
+        )
+
+    def strays(self) -> dict[str, int]:
+        """Packets that no link took, or that no device accepted."""
+        return dict(self._strays)
+
+    def _deliver(self) -> float | None:
+        """Deliver what is due; return how long to sleep, None while nothing is under way."""
+        due = self._due
+        while due:
+            wait_s = due[0][0] - monotonic()
+            if wait_s > 0:
+                return max(0.0, wait_s - _SPIN_S)
+            _, _, file, packet = heappop(due)
+            try:
+                os.write(file, packet)
+            except OSError:
+                self._strays["not_accepted"] += 1  # the site has taken its device down
+        return None
+
+    def _take(self, file: int) -> None:
+        routes = self._routes[file]
+        for _ in range(_BATCH_PACKETS):
+            try:
+                packet = os.read(file, MTU_BYTES)
+            except BlockingIOError:
+                return
+            destination = packet[16:20] if packet[0] >> 4 == 4 else packet[24:40]
+            route = routes.get(destination)
+            if route is None:
+                self._strays["no_link" if destination in self._destinations else "unknown_destination"] += 1
+                continue
+            admit, out = route
+            arrival = admit(len(packet), monotonic())
+            if not isinstance(arrival, str):
+                self._serial += 1
+                heappush(self._due, (arrival, self._serial, out, packet))
+
+
+_Route = tuple[Callable[[int, float], float | str], int]
+
+
+def _routes(
+    src: str, numbered: Mapping[str, Addresses], devices: Mapping[str, int], links: Mapping[Pair, Link]
+) -> dict[bytes, _Route]:
+    """Packed destination address → the link that takes a packet from `src`, and the device where it comes out."""
+    return {
+        packed: (links[src, dst].admit, devices[dst])
+        for dst, its in numbered.items()
+        if (src, dst) in links
+        for packed in (its.v4.packed, its.v6.packed)
+    }
+
+
+def _device(namespace: Namespace, its: Addresses, stack: contextlib.ExitStack) -> int:
+    file = open_tun(namespace, _DEVICE)
+    stack.callback(os.close, file)
+    run_in(
+        namespace,
+        "ip",
+        [
+            # Without a link-local address the kernel sends no router solicitations into the lab.
+            f"link set {_DEVICE} mtu {MTU_BYTES} txqueuelen 1000 addrgenmode none",
+            f"link set {_DEVICE} up",
+            f"address add {its.v4}/{PREFIX_BITS} dev {_DEVICE}",
+            f"address add {its.v6}/{PREFIX6_BITS} dev {_DEVICE} nodad",
+        ],
+    )
+    return file
+
+
+def _run_promptly() -> None:
+    """Keep other processes, and the garbage collector, from delaying packets."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # the forwarding loop makes no cycles
+    with contextlib.suppress(OSError):  # refused in some containers; then under load delays grow
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
