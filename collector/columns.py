@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -132,22 +132,31 @@ TABLES: Mapping[str, Table] = {
 }
 
 
-def columns(table: Table, entries: Sequence[Entry], first_number: int) -> dict[str, Column]:
-    """The rows of reports of one kind, oldest first, as columns; `extra` ones are not among them."""
-    rows = [row for entry in entries for row in entry.report.links]
-    lengths = [len(entry.report.links) for entry in entries]
-    shared = {
+def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
+    """What all rows of a report share, a report per element; `report` is the place in `entries`."""
+    return {
+        "report": np.arange(len(entries)),
         "site": _texts([entry.site for entry in entries]),
         "boot": _texts([entry.report.boot for entry in entries]),
         "seq": _integers([entry.report.seq for entry in entries]),
         "at": _times(entry.report.at for entry in entries),
         "received_at": _times(entry.received_at for entry in entries),
     }
-    values = zip(*map(attrgetter(*table.fields), rows), strict=True)
+
+
+def row_columns(table: Table, entries: Sequence[Entry], first_number: int) -> dict[str, Column]:
+    """The rows of reports of one kind, in order, with `report` as in `report_columns`; fields never set are absent."""
+    # A model's own dictionary holds every field, and is read in half the time that attributes take.
+    fields = [row.__dict__ for entry in entries for row in entry.report.links]
+    values = zip(*map(itemgetter(*table.fields), fields), strict=True)
     return {
-        "number": np.arange(first_number, first_number + len(rows)),
-        **{name: np.repeat(column, lengths) for name, column in shared.items()},
-        **{name: kind.column(column) for (name, kind), column in zip(table.fields.items(), values, strict=True)},
+        "number": np.arange(first_number, first_number + len(fields)),
+        "report": np.repeat(np.arange(len(entries)), [len(entry.report.links) for entry in entries]),
+        **{
+            name: kind.column(column)
+            for (name, kind), column in zip(table.fields.items(), values, strict=True)
+            if any(value is not None for value in column)
+        },
     }
 
 

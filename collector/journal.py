@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from collector.columns import TABLES, Column, Entry, Recorded, Table, columns, naive, recorded
+from collector.columns import TABLES, Column, Entry, Recorded, Table, naive, recorded, report_columns, row_columns
 from collector.database import Database
 from collector.seen import Key, Range, Seen
 from linkweather.messages import PathRow, ThroughputRow
@@ -76,11 +76,11 @@ class Journal:
         with self.database.transaction() as connection:
             for kind, reports in by_kind.items():
                 if any(entry.report.links for entry in reports):
-                    batch = columns(TABLES[kind], reports, self._last_number[kind] + 1)
+                    batch = row_columns(TABLES[kind], reports, self._last_number[kind] + 1)
                     if kind == "throughput":
                         batch["path_fingerprint"] = np.array(joined, dtype=object)
-                    _append(connection, kind, batch)
-            _append(connection, "received", _key_columns([(*key, key[2]) for key in new]))
+                    _append_rows(connection, kind, report_columns(reports), batch)
+            _append_keys(connection, [(*key, key[2]) for key in new])
         self._remember(new, learnt)
         return list(new.values())
 
@@ -176,7 +176,7 @@ class Journal:
         if len(stored) > len(ranges) + _LEDGER_SLACK_ROWS:
             with self.database.transaction() as connection:
                 connection.execute("DELETE FROM received")
-                _append(connection, "received", _key_columns(ranges))
+                _append_keys(connection, ranges)
         return seen
 
 
@@ -191,20 +191,22 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("CREATE TABLE IF NOT EXISTS cursors (exporter VARCHAR, kind VARCHAR, number BIGINT)")
 
 
-def _append(connection: duckdb.DuckDBPyConnection, table: str, batch: dict[str, Column]) -> None:
-    connection.register("batch", batch)
-    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")  # noqa: S608 - a name of our own
-    connection.unregister("batch")
+def _append_rows(
+    connection: duckdb.DuckDBPyConnection, kind: str, reports: dict[str, Column], rows: dict[str, Column]
+) -> None:
+    connection.register("batch_reports", reports)
+    connection.register("batch_rows", rows)
+    connection.execute(
+        f"INSERT INTO {kind} BY NAME SELECT * EXCLUDE (report) FROM batch_rows JOIN batch_reports USING (report)"  # noqa: S608
+    )
 
 
-def _key_columns(ranges: Sequence[Range]) -> dict[str, Column]:
-    site, boot, first, last = zip(*ranges, strict=True)
-    return {
-        "site": np.array(site, dtype=object),
-        "boot": np.array(boot, dtype=object),
-        "first": np.array(first, dtype=np.int64),
-        "last": np.array(last, dtype=np.int64),
-    }
+def _append_keys(connection: duckdb.DuckDBPyConnection, ranges: Sequence[Range]) -> None:
+    site, boot, first, last = (np.array(column) for column in zip(*ranges, strict=True))
+    connection.register(
+        "batch_keys", {"site": site.astype(object), "boot": boot.astype(object), "first": first, "last": last}
+    )
+    connection.execute("INSERT INTO received BY NAME SELECT * FROM batch_keys")
 
 
 def _paths_joined(entries: Sequence[Entry], known: Mapping[Pair, str], learnt: dict[Pair, str]) -> list[str | None]:
