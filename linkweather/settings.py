@@ -42,13 +42,17 @@ _SHOWN_CHARACTERS = 60
 
 def load(path: Path, model: type[Model]) -> Model:
     """Read a settings file. Raises OperatorError: one sentence with file, key and value."""
+    return parse(read(path), model, str(path))
+
+
+def read(path: Path) -> str:
+    """The text of a file that the operator named. Raises OperatorError when it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise OperatorError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise OperatorError(f"{path}: is not UTF-8 text") from None
-    return parse(text, model, str(path))
 
 
 def parse(text: str, model: type[Model], name: str) -> Model:

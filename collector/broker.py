@@ -1,0 +1,198 @@
+"""The embedded broker: mosquitto as a child process on loopback, with a configuration of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import errno
+import logging
+import os
+import shutil
+import signal
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from linkweather.errors import OperatorError
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+PORT = 1883
+SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(7))
+START_LIMIT_S = 10.0
+STOP_LIMIT_S = 3.0
+RETRY_FIRST_S = 0.5
+RETRY_MAX_S = 15.0
+_POLL_S = 0.02
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+# Loaded before any fork: after one, only calls that take no lock are safe.
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the embedded broker listens: a port of loopback and, for whoever shares only the file system, a socket."""
+
+    port: int = PORT
+    path: Path | None = None
+
+
+def configuration(listen: Listen) -> str:
+    """The text of mosquitto's configuration. Anonymous, since only this machine reaches it."""
+    lines = [
+        "# Written by linkweather at each start: changes are lost.",
+        f"listener {listen.port} {HOST}",
+        *([f"listener 0 {listen.path}"] if listen.path else []),
+        "allow_anonymous true",
+        # Started by root it would become the user mosquitto, who may not create the socket here;
+        # started by anyone else it stays who it is, whatever stands here.
+        "user root",
+        # Sites keep what is not committed, so the broker need not.
+        "persistence false",
+        "max_queued_messages 100000",
+        "max_inflight_messages 1000",
+        "log_dest stderr",
+        "log_type error",
+        "log_type warning",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+class EmbeddedBroker:
+    """mosquitto, kept running. `start` once, then `run` until cancelled, which ends it; it never outlives us."""
+
+    def __init__(self, listen: Listen, folder: Path) -> None:
+        self._listen = listen
+        self._settings = folder / "mosquitto.conf"
+        self._process: asyncio.subprocess.Process | None = None
+        self.restarts = 0
+
+    async def start(self) -> None:
+        """Start it and wait until it listens. Raises OperatorError: missing program, taken port, bad socket path."""
+        program = find_program()
+        _check_port(self._listen.port)
+        if self._listen.path:
+            _clear_socket(self._listen.path)
+        self._settings.parent.mkdir(parents=True, exist_ok=True)
+        self._settings.write_text(configuration(self._listen))
+        self._process = await asyncio.create_subprocess_exec(
+            program,
+            "-c",
+            str(self._settings),
+            stdin=asyncio.subprocess.DEVNULL,
+            preexec_fn=_die_with_parent,  # between fork and exec is the only place for the call; it takes no lock
+            start_new_session=True,  # Ctrl-C is ours: it ends last, after what we hold is committed
+        )
+        try:
+            await self._listening(self._process)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def run(self) -> None:
+        """Start it again whenever it ends, ever more slowly; stop it when cancelled."""
+        wait_s = RETRY_FIRST_S
+        try:
+            while True:
+                if self._process is not None:
+                    status = await self._process.wait()
+                    log.warning("the embedded broker ended with status %d; starting it again", status)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, RETRY_MAX_S)
+                self.restarts += 1
+                try:
+                    await self.start()
+                except OperatorError as error:
+                    log.warning("%s", error)
+        finally:
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Stop it, by force when it does not listen."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), STOP_LIMIT_S)
+                break
+        if self._listen.path:
+            self._listen.path.unlink(missing_ok=True)
+
+    async def _listening(self, process: asyncio.subprocess.Process) -> None:
+        deadline = asyncio.get_running_loop().time() + START_LIMIT_S
+        while not await asyncio.to_thread(_answers, HOST, self._listen.port):
+            if process.returncode is not None:
+                raise OperatorError(
+                    f"the embedded broker ended at once with status {process.returncode}: "
+                    f"run `mosquitto -c {self._settings}` to see why"
+                )
+            if asyncio.get_running_loop().time() > deadline:
+                raise OperatorError(f"the embedded broker does not listen at {HOST}:{self._listen.port}")
+            await asyncio.sleep(_POLL_S)
+
+
+def find_program() -> str:
+    """The path of mosquitto. Raises OperatorError that says how to get it."""
+    # Debian keeps daemons where an ordinary user's PATH does not look.
+    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
+    if program is None:
+        raise OperatorError(
+            'broker = "embedded": the program mosquitto is missing: '
+            "install it (apt install mosquitto), or give the URL of a broker"
+        )
+    return program
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise OperatorError(_port_sentence(port, error)) from None
+
+
+def _port_sentence(port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"broker_port = {port}: the port is taken, perhaps by another broker: "
+            f"choose another with --broker-port, or use that broker with --broker mqtt://{HOST}:{port}"
+        )
+    return f"broker_port = {port}: cannot be used: {error.strerror}"
+
+
+def _clear_socket(path: Path) -> None:
+    """Make way for our socket: only a dead one of an earlier run is removed."""
+    if len(os.fsencode(path)) > SOCKET_PATH_MAX_BYTES:
+        raise OperatorError(
+            f"broker_socket = '{path}': longer than {SOCKET_PATH_MAX_BYTES} bytes: choose a shorter path"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return
+    if not stat.S_ISSOCK(path.stat().st_mode):
+        raise OperatorError(f"broker_socket = '{path}': is a file, and no socket: choose another path")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink()
+            return
+    raise OperatorError(f"broker_socket = '{path}': another broker answers there: stop it, or choose another path")
+
+
+def _answers(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,122 @@
+"""The mesh file: what is invalid is refused, and the old mesh stays in force."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from collector import meshfile
+from collector.meshfile import MeshFile, summary
+from linkweather.errors import OperatorError
+from linkweather.mesh import Mesh
+from tests.collector.waiting import until
+
+TWO = '[sites.a]\naddress = "192.0.2.1"\n[sites.b]\naddress = "192.0.2.2"\n'
+THREE = TWO + '[sites.c]\naddress = "192.0.2.3"\n'
+INVALID = '[sites.a]\naddress = "192.0.2.300"\n'
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    found = tmp_path / "mesh.toml"
+    found.write_text(TWO)
+    return found
+
+
+def rewrite(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+@pytest.fixture
+def told() -> list[Mesh]:
+    return []
+
+
+@pytest.fixture
+def file(path: Path, told: list[Mesh]) -> MeshFile:
+    return MeshFile(path, told.append)
+
+
+def test_a_first_mesh_must_be_valid(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=r"missing.toml: cannot be read: No such file or directory"):
+        MeshFile(tmp_path / "missing.toml", lambda _: None)
+
+
+def test_a_changed_file_is_put_into_force_and_told_once(path: Path, file: MeshFile, told: list[Mesh]) -> None:
+    path.write_text(THREE)
+    file.reread()
+    file.reread()
+    assert [list(mesh.sites) for mesh in told] == [["a", "b", "c"]]
+    assert file.mesh is told[0]
+
+
+def test_an_invalid_change_is_refused_and_the_old_mesh_stays(path: Path, file: MeshFile, told: list[Mesh]) -> None:
+    path.write_text(INVALID)
+    file.reread()
+    assert list(file.mesh.sites) == ["a", "b"]
+    assert told == []
+    assert file.refused == (
+        f"{path}: sites.a.address = '192.0.2.300': must be an IPv4 address, an IPv6 address or a host name"
+    )
+
+
+def test_a_corrected_file_is_no_longer_refused(path: Path, file: MeshFile) -> None:
+    path.write_text(INVALID)
+    file.reread()
+    path.write_text(TWO)
+    file.reread()
+    assert file.refused is None
+
+
+def test_a_removed_file_is_refused_and_the_old_mesh_stays(path: Path, file: MeshFile) -> None:
+    path.unlink()
+    file.reread()
+    assert file.refused == f"{path}: cannot be read: No such file or directory"
+    assert list(file.mesh.sites) == ["a", "b"]
+
+
+def test_a_replaced_mesh_is_in_the_file_with_its_mode_and_in_force(path: Path, file: MeshFile) -> None:
+    path.chmod(0o640)
+    assert list(file.replace(THREE).sites) == ["a", "b", "c"]
+    assert path.read_text() == THREE
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert os.listdir(path.parent) == ["mesh.toml"]  # noqa: PTH208 – names are what is meant
+
+
+def test_an_invalid_replacement_leaves_the_file_alone(path: Path, file: MeshFile) -> None:
+    with pytest.raises(OperatorError, match=r"sites.a.address = '192.0.2.300'"):
+        file.replace(INVALID)
+    assert path.read_text() == TWO
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(path: Path, file: MeshFile) -> None:
+    path.with_name(".mesh.toml.new").symlink_to("/nowhere/at/all")
+    with pytest.raises(OperatorError, match=r"mesh.toml: cannot be written: No such file or directory"):
+        file.replace(THREE)
+    assert path.read_text() == TWO
+
+
+async def test_the_watch_follows_the_file(
+    path: Path, file: MeshFile, told: list[Mesh], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meshfile, "WATCH_INTERVAL_S", 0.01)
+    rewrite(path, THREE)
+    watch = asyncio.create_task(file.watch(), name="watch")
+    await until(lambda: bool(told))
+    rewrite(path, TWO)
+    await until(lambda: len(told) == 2)
+    watch.cancel()
+    await asyncio.wait([watch])
+    assert [list(mesh.sites) for mesh in told] == [["a", "b", "c"], ["a", "b"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [(TWO, "m.toml: 2 sites, 2 links"), ('[sites.a]\naddress = "192.0.2.1"\n', "m.toml: 1 site, 0 links")],
+)
+def test_the_summary_counts_in_words(text: str, line: str, path: Path) -> None:
+    path.write_text(text)
+    assert summary(MeshFile(path, lambda _: None).mesh, "m.toml") == line
