@@ -52,15 +52,17 @@ class Backlog:
         """The next rows after `cursor`, at most `limit`, in the order of commit; None when there are none."""
         table = TABLES[kind]
         names = ", ".join(f'"{name}"' for name in (*table.fields, *table.extra))
-        # Numbers are dense but where retention has deleted: a bound on both sides reads these rows alone.
-        first = self._database.rows(f"SELECT min(number) FROM {kind} WHERE number > ?", [cursor])[0][0]  # noqa: S608
-        if first is None:
-            return None
-        rows = self._database.rows(
-            f'SELECT number, epoch_us("at") * 1000, {names} FROM {kind} WHERE number BETWEEN ? AND ? ORDER BY number',  # noqa: S608
-            [first, first + limit - 1],
-        )
-        return Batch(kind, [row[1:] for row in rows], rows[-1][0])
+        sql = f'SELECT number, epoch_us("at") * 1000, {names} FROM {kind} WHERE number BETWEEN ? AND ? ORDER BY number'  # noqa: S608
+        first = cursor + 1
+        while True:
+            # A bound on both sides reads these rows alone, however long the table is.
+            rows = self._database.rows(sql, [first, first + limit - 1])
+            if rows:
+                return Batch(kind, [row[1:] for row in rows], rows[-1][0])
+            # Numbers are dense but where retention has deleted.
+            first = self._database.rows(f"SELECT min(number) FROM {kind} WHERE number > ?", [cursor])[0][0]  # noqa: S608
+            if first is None:
+                return None
 
     def cursor(self, kind: str) -> int:
         """The number of the last row of this kind that is written, or set aside; 0 at first."""

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import duckdb
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 BATCH_REPORTS = 100
 # Under load a commit waits this long after the one before, for more reports to share its sync.
 GATHER_S = 0.1
+Result = TypeVar("Result")
 MAX_WAITING_BYTES = 128_000_000
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 15.0
@@ -106,35 +108,37 @@ class Ingest:
         return batch
 
     async def _settle(self, batch: Sequence[Arrival]) -> None:
-        outcome = await self._until_committed(batch)
+        """Nothing is acknowledged, and nothing given up, before the disk has it."""
+        sites = self._sites()
+        outcome = await self._until_written(lambda: self._commit(batch, sites))
+        if outcome.refused:
+            rejected = [_rejected(refusal) for refusal in outcome.refused]
+            await self._until_written(lambda: self._quarantine.add(rejected))
         self._count(outcome)
         self._on_committed([(entry.site, entry.report) for entry in outcome.new])
         messages = receipts(outcome.accepted, outcome.refused)
         await asyncio.gather(*(self._publish(topics.committed(site), encode(told)) for site, told in messages))
 
-    async def _until_committed(self, batch: Sequence[Arrival]) -> _Outcome:
-        """Nothing is acknowledged, and nothing given up, before the disk has it."""
+    async def _until_written(self, write: Callable[[], Result]) -> Result:
+        """Do a blocking write in a worker thread, again and again while the disk fails."""
         wait_s = RETRY_FIRST_S
         while True:
             try:
-                outcome = await asyncio.to_thread(self._commit, batch, self._sites())
+                result = await asyncio.to_thread(write)
             except duckdb.Error as error:
                 self._report(f"the journal cannot be written ({str(error).splitlines()[0]}); trying again")
             else:
                 self._report("")
-                return outcome
+                return result
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_MAX_S)
 
     def _commit(self, batch: Sequence[Arrival], sites: Collection[str] | None) -> _Outcome:
-        """In a worker thread: decode, commit, keep what was refused."""
         started = time.perf_counter()
         with _garbage_collection_paused():
             admitted = [admit(arrival, sites) for arrival in batch]
             accepted = [entry for entry in admitted if isinstance(entry, Entry)]
             refused = [refusal for refusal in admitted if isinstance(refusal, Refused)]
-            if refused:
-                self._quarantine.add([_rejected(refusal) for refusal in refused])
             new = self._journal.commit(accepted)
         return _Outcome(accepted, new, refused, time.perf_counter() - started)
 
