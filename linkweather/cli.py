@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from linkweather.errors import OperatorError
+from linkweather.errors import OperatorError, operator_error
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -26,11 +26,11 @@ class Command:
 
 # Names, not imports: `linkweather` must not import what stands on it, and `--help` stays quick.
 COMMANDS: Mapping[str, Command] = {
-    "demo": Command("linkweather.demo:demo", "Run the whole system on this machine, in a lab."),
+    "demo": Command("linkweather.demo.cli:demo", "Run the whole system on this machine, in a lab."),
     "test": Command("probes.cli:test", "Measure one link by hand, now."),
     "reflector": Command("probes.cli:reflector", "Answer latency probes, and nothing else."),
-    "probe": Command("probes.cli:probe", "Run a site's probe daemon."),
-    "collector": Command("collector.cli:collector", "Run the collector."),
+    "probe": Command("probes.run:probe", "Run a site's probe daemon."),
+    "collector": Command("collector.run:collector", "Run the collector."),
     "links": Command("collector.cli:links", "Print the links and how they are now."),
     "mesh": Command("collector.cli:mesh", "Check, show and push the mesh."),
     "lab": Command("linkweather.lab.cli:lab", "Change and enter a running lab."),
@@ -65,8 +65,14 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except OperatorError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(EXIT_USAGE)
+            mistake = error
+        except BaseExceptionGroup as group:
+            found = operator_error(group)
+            if found is None:
+                raise
+            mistake = found
+        click.echo(f"Error: {mistake}", err=True)
+        return ctx.exit(EXIT_USAGE)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

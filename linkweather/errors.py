@@ -31,3 +31,14 @@ class MessageError(Exception):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+def operator_error(group: BaseExceptionGroup[BaseException]) -> OperatorError | None:
+    """The operator's mistake that ended a task group; None where something of ours crashed as well."""
+    mistakes, others = group.split(OperatorError)
+    if mistakes is None or others is not None:
+        return None
+    first: BaseException = mistakes
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, OperatorError) else None

@@ -157,5 +157,5 @@ class Connection:
 def _sentence(broker: Broker, error: aiomqtt.MqttError) -> str:
     text = str(error)
     if "ot authorized" in text or "ad user name" in text:
-        return f"the broker {broker} refuses us ({text.strip('[]')}): check the user name and password in its URL"
-    return f"the broker {broker} is away ({text.strip('[]')})"
+        return f"the broker {broker} refuses us ({text}): check the user name and password in its URL"
+    return f"the broker {broker} is away ({text})"

@@ -57,11 +57,15 @@ def read(path: Path) -> str:
 
 def parse(text: str, model: type[Model], name: str) -> Model:
     """Parse the text of a settings file called `name`. Raises OperatorError as `load` does."""
+    return validate(values_of(text, name), model, name)
+
+
+def values_of(text: str, name: str) -> dict[str, Any]:
+    """The unchecked values of a settings file, for options to be laid over. Raises OperatorError: not TOML."""
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise OperatorError(f"{name}: {_toml_sentence(str(error))}") from None
-    return validate(values, model, name)
 
 
 def validate(values: Mapping[str, Any], model: type[Model], name: str) -> Model:

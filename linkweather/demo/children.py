@@ -1,0 +1,74 @@
+"""The demo's processes: started, started again when they die, and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from linkweather.errors import OperatorError
+from linkweather.orphan import die_with_parent
+
+log = logging.getLogger(__name__)
+
+EXIT_USAGE = 2
+RESTART_S = 1.0
+STOP_LIMIT_S = 8.0
+
+
+@dataclass(slots=True)
+class Child:
+    """One process, its command and its log file; `restarts` counts how often it had to be started again."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    restarts: int = 0
+    process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+
+    async def run(self) -> None:
+        """Keep it running until cancelled, which ends it. Raises OperatorError when its settings are wrong."""
+        try:
+            while True:
+                self.process = await self._start()
+                status = await self.process.wait()
+                if status == EXIT_USAGE:
+                    raise OperatorError(f"{self.name}: {self.last_line()}")
+                self.restarts += 1
+                log.warning("%s ended with status %d and is started again; its log: %s", self.name, status, self.log)
+                await asyncio.sleep(RESTART_S)
+        finally:
+            await self._stop()
+
+    def last_line(self) -> str:
+        """The last thing it said."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return (lines[-1] if lines else "it said nothing").removeprefix("Error: ")
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        with self.log.open("ab") as output:
+            return await asyncio.create_subprocess_exec(
+                *self.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=die_with_parent,
+                # Ctrl-C in the terminal is the demo's: it ends its children in order.
+                start_new_session=True,
+            )
+
+    async def _stop(self) -> None:
+        process, self.process = self.process, None
+        if process is None or process.returncode is not None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_LIMIT_S):
+                    await process.wait()
+                    return

@@ -1,0 +1,66 @@
+"""What the demo starts: each process's command line, as a user would type it, and the mesh file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from linkweather.lab.labfile import LabFile, mesh_of
+from linkweather.mesh import Mesh
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a demo keeps its files and listens; `socket` leads sites to the broker past the emulated network."""
+
+    data_dir: Path
+    socket: Path
+    broker_port: int
+    api_port: int
+
+    @property
+    def api(self) -> str:
+        """The API's URL."""
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def mesh(self) -> Path:
+        """The mesh file."""
+        return self.data_dir / "mesh.toml"
+
+
+def mesh_toml(lab: LabFile, addresses: Mapping[str, str]) -> str:
+    """The lab's mesh as the text of a mesh file."""
+    mesh: Mesh = mesh_of(lab, addresses)
+    values: dict[str, Any] = mesh.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    return f"# The mesh of the demo; change it while the demo runs.\n{tomli_w.dumps(values)}"
+
+
+def collector_command(program: Sequence[str], places: Places) -> list[str]:
+    """The collector with its embedded broker."""
+    return [
+        *program,
+        "collector",
+        *("--broker", "embedded"),
+        *("--broker-port", str(places.broker_port)),
+        *("--broker-socket", str(places.socket)),
+        *("--mesh", str(places.mesh)),
+        *("--data-dir", str(places.data_dir / "collector")),
+        *("--port", str(places.api_port)),
+    ]
+
+
+def probe_command(program: Sequence[str], places: Places, site: str, address: str) -> list[str]:
+    """A site's probe."""
+    return [
+        *program,
+        "probe",
+        *("--site", site),
+        *("--broker", f"unix://{places.socket}"),
+        *("--data-dir", str(places.data_dir / "sites" / site)),
+        *("--bind", address),
+    ]

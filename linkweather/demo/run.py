@@ -1,0 +1,154 @@
+"""A demo from start to end: the lab, the collector, a probe per site, the display, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from linkweather.answers import LinkAnswer, SiteAnswer
+from linkweather.client import Client, CollectorAway
+from linkweather.demo import plan
+from linkweather.demo.children import Child
+from linkweather.demo.display import Display, Scene
+from linkweather.errors import OperatorError
+from linkweather.lab.lab import Lab
+from linkweather.lab.labfile import LabFile
+
+REFRESH_S = 1.0
+READY_LIMIT_S = 20.0
+_PROGRAM = (sys.executable, "-P", "-m", "linkweather")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to show: `for_s` None means until Ctrl-C."""
+
+    lab: LabFile
+    data_dir: Path
+    api_port: int
+    for_s: float | None
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the collector said at the end."""
+
+    scene: Scene
+    links: Sequence[LinkAnswer]
+    sites: Sequence[SiteAnswer]
+
+
+async def run(order: Order, display: Display) -> Outcome:
+    """Run the demo until its time is over or a signal ends it. Raises OperatorError when it cannot start."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with Lab(order.lab, data_dir=order.data_dir, seed=order.seed) as lab:
+        with _places(order) as places, Client(places.api) as client:
+            places.mesh.write_text(plan.mesh_toml(order.lab, lab.addresses), encoding="utf-8")
+            scene = _scene(order, lab, places)
+            display.begin(scene)
+            try:
+                async with _processes(lab, places):
+                    return await _watch(scene, client, display, stop, order.for_s)
+            finally:
+                display.end()
+
+
+@contextlib.contextmanager
+def _places(order: Order) -> Iterator[plan.Places]:
+    """Free places to listen at; the socket's folder is short, since its path may have 107 bytes only."""
+    _check_free(order.api_port)
+    with tempfile.TemporaryDirectory(prefix="linkweather-") as folder:
+        yield plan.Places(order.data_dir, Path(folder) / "mqtt", _free_port(), order.api_port)
+
+
+def _scene(order: Order, lab: Lab, places: plan.Places) -> Scene:
+    links = sum(1 for _ in order.lab.behaviours())
+    return Scene(order.lab.name, len(order.lab.sites), links, lab.engine, lab.note, places.api, str(order.data_dir))
+
+
+@contextlib.asynccontextmanager
+async def _processes(lab: Lab, places: plan.Places) -> AsyncIterator[None]:
+    """The collector and the probes while the block runs; the probes end first, so that they can say goodbye."""
+    logs = places.data_dir / "logs"
+    logs.mkdir(exist_ok=True)
+    collector = Child("collector", plan.collector_command(_PROGRAM, places), logs / "collector.log")
+    probes = [
+        Child(
+            f"probe {site}",
+            lab.command(site, plan.probe_command(_PROGRAM, places, site, address)),
+            logs / f"probe-{site}.log",
+        )
+        for site, address in lab.addresses.items()
+    ]
+    async with asyncio.TaskGroup() as group:
+        last = group.create_task(collector.run(), name=collector.name)
+        first = [group.create_task(probe.run(), name=probe.name) for probe in probes]
+        yield
+        for task in first:
+            task.cancel()
+        await asyncio.wait(first)
+        last.cancel()
+
+
+async def _watch(scene: Scene, client: Client, display: Display, stop: asyncio.Event, for_s: float | None) -> Outcome:
+    """Show the mesh until told to stop; the time counts from when the collector answers."""
+    await _ready(client, stop)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(for_s):
+            while not stop.is_set():
+                await _refresh(client, display)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REFRESH_S):
+                        await stop.wait()
+    try:
+        return Outcome(scene, await asyncio.to_thread(client.links), await asyncio.to_thread(client.sites))
+    except CollectorAway as away:
+        raise OperatorError(str(away)) from None
+
+
+async def _ready(client: Client, stop: asyncio.Event) -> None:
+    deadline = asyncio.get_running_loop().time() + READY_LIMIT_S
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(client.mesh)
+        except (CollectorAway, OperatorError):
+            if asyncio.get_running_loop().time() > deadline:
+                raise OperatorError(f"the collector does not answer within {READY_LIMIT_S:g} s") from None
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
+async def _refresh(client: Client, display: Display) -> None:
+    try:
+        display.show(await asyncio.to_thread(client.links))
+    except CollectorAway as away:
+        display.note(str(away))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise OperatorError(f"--port {port}: {os.strerror(error.errno or 0)}: choose another") from None
