@@ -185,12 +185,16 @@ class Status(Message):
 
 
 class Invite(Message):
-    """Asks the addressed site to serve one throughput test to the writer of the topic."""
+    """Asks the addressed site to serve one throughput test to the writer of the topic.
+
+    `authentication` says whether its iperf3 can show a secret.
+    """
 
     v: Literal[1] = 1
     id: Name
     duration_s: Seconds
     iperf3: Name
+    authentication: bool = False
 
 
 class Answer(Message):

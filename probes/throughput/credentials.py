@@ -1,0 +1,118 @@
+"""iperf3's authentication: one RSA key pair per daemon, one secret per test.
+
+The client encrypts user name, password and time with the server's public key; the server compares
+sha256("{user}password") with its list. Key pairs are made in a short-lived child process, so that
+the daemon does not carry the cryptography package in its memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from linkweather.errors import OperatorError
+
+USER = "probe"
+CLOCK_SKEW_S = 10
+_MAKING_LIMIT_S = 60.0
+# iperf3 3.17 went from PKCS#1 v1.5 padding to OAEP (CVE-2024-26306): the newer end steps back for an older one.
+_OAEP_SINCE = (3, 17)
+# (we pad by OAEP, the peer does) → what our own program needs to be told.
+_PADDING: Mapping[tuple[bool, bool], tuple[str, ...]] = {
+    (False, False): (),
+    (False, True): (),
+    (True, False): ("--use-pkcs1-padding",),
+    (True, True): (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A daemon's keys: the private one stays in its file."""
+
+    private_path: Path
+    public_pem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a client shows: the secret of one test, encrypted with the server's public key."""
+
+    secret: str = field(repr=False)
+    public_key_pem: str
+    padding: tuple[str, ...] = ()
+    user: str = USER
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What a server asks for in one test."""
+
+    keys: KeyPair
+    secret: str = field(repr=False)
+    padding: tuple[str, ...] = ()
+    user: str = USER
+
+
+def padding(own: tuple[int, ...], peer: tuple[int, ...]) -> tuple[str, ...]:
+    """The options that make our iperf3 pad as the peer's does, from both versions."""
+    return _PADDING[own >= _OAEP_SINCE, peer >= _OAEP_SINCE]
+
+
+def users_line(user: str, secret: str) -> str:
+    """One line of iperf3's list of users."""
+    return f"{user},{hashlib.sha256(f'{{{user}}}{secret}'.encode()).hexdigest()}\n"
+
+
+async def key_pair(folder: Path) -> KeyPair:
+    """The key pair of a folder, made at the first call. Raises OperatorError when the folder does not take it."""
+    private, public = folder / "iperf3-private.pem", folder / "iperf3-public.pem"
+    try:
+        if not (private.exists() and public.exists()):
+            _keep_private(folder)
+            await _make(private, public)
+        return KeyPair(private, public.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"{folder}: cannot keep iperf3's keys there: {error}") from None
+
+
+def _keep_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)  # also when it was there, whatever the umask
+
+
+async def _make(private: Path, public: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "probes.throughput.keygen", str(private), str(public)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(_MAKING_LIMIT_S):
+            _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise OperatorError(f"{private.parent}: cannot make iperf3's keys: {said.decode(errors='replace')[-200:]}")
+
+
+@contextlib.contextmanager
+def private_file(text: str, folder: Path | None = None) -> Iterator[Path]:
+    """A file of this text that only we can read, gone after the block."""
+    number, name = tempfile.mkstemp(prefix="linkweather-iperf3-", dir=folder)
+    path = Path(name)
+    try:
+        with os.fdopen(number, "w", encoding="ascii") as file:
+            file.write(text)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,72 @@
+"""Goodput of the full pipe, from a receiver's intervals: where slow start ends, the mean after it, its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean, stdev
+
+from probes.throughput.output import Interval
+
+# BBR (draft-cardwell-iccrg-bbr-congestion-control §4.3.1.2): the pipe is full when the rate has
+# grown by less than a quarter three times in a row.
+GROWTH = 1.25
+FULL_AFTER = 3
+# The last interval of an interrupted test is a fragment, and its rate is noise.
+MIN_SHARE = 0.5
+# Two-sided 95 % quantiles of Student's t, by degrees of freedom from 1.
+T_95 = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+Z_95 = 1.95996
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Steady goodput; low and high are the 95 % interval of the mean, None when one sample is all there is."""
+
+    goodput_bps: float
+    low_bps: float | None
+    high_bps: float | None
+    samples: int
+
+
+def estimate(intervals: Sequence[Interval]) -> Estimate | None:
+    """The steady part's mean; None without intervals.
+
+    A pipe that never filled is judged by the second half of its test: the most that was seen of it.
+    """
+    longest_s = max((interval.end_s - interval.start_s for interval in intervals), default=0.0)
+    rates = [each.rate_bps for each in intervals if each.end_s - each.start_s > MIN_SHARE * longest_s]
+    if not rates:
+        return None
+    full = pipe_full(rates)
+    steady = rates[len(rates) // 2 if full is None else full :]
+    mean = fmean(steady)
+    if len(steady) == 1:
+        return Estimate(mean, None, None, 1)
+    half_width = t_95(len(steady) - 1) * stdev(steady) / sqrt(len(steady))
+    return Estimate(mean, max(0.0, mean - half_width), mean + half_width, len(steady))
+
+
+def pipe_full(rates: Sequence[float]) -> int | None:
+    """Index of the first of the three intervals that show a full pipe; None when it never filled."""
+    highest, flat = 0.0, 0
+    for index, rate in enumerate(rates):
+        if rate >= GROWTH * highest and rate > 0:
+            highest, flat = rate, 0
+        elif highest > 0:
+            flat += 1
+        if flat == FULL_AFTER:
+            return index - FULL_AFTER + 1
+    return None
+
+
+def t_95(degrees: int) -> float:
+    """Student's t; above the table by its expansion in 1/degrees, good to 0.1 % there."""
+    if degrees <= len(T_95):
+        return T_95[degrees - 1]
+    return Z_95 + (Z_95**3 + Z_95) / (4 * degrees)

@@ -1,0 +1,78 @@
+"""What is said about an invitation and its test: who is refused and why, which answer is a result. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from linkweather.mesh import Mesh
+from linkweather.messages import Answer, Invite, ThroughputRow
+from probes.throughput.output import Build
+from probes.throughput.result import Result
+
+METHOD = "iperf3"
+LEASED = "leased"
+# Nobody is wrong, and later is better: declined for these reasons, a test is no measurement.
+FOR_NOW = frozenset({LEASED, "ports_taken", "no_broker", "no_mesh"})
+RETRY_AFTER_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The test did not take place, and the link is not to blame."""
+
+    reason: str
+    retry_after_s: float
+
+
+def refusal(by: str, site: str, invite: Invite, mesh: Mesh | None, build: Build | None) -> str | None:
+    """Why `site` does not serve `by`, as a reason; None when it does."""
+    if mesh is None:
+        return "no_mesh"
+    if by == site or by not in mesh.sites or site not in mesh.sites:
+        return "unknown_site"
+    checks = {
+        "throughput_off": not (mesh.throughput.enabled and mesh.sites[by].throughput and mesh.sites[site].throughput),
+        "too_long": not 0 < invite.duration_s <= mesh.throughput.max_duration_s,
+        "missing": build is None,
+    }
+    return next((reason for reason, holds in checks.items() if holds), None)
+
+
+def declined(invite: Invite, reason: str, retry_after_s: float | None = None) -> Answer:
+    """The answer that declines an invitation."""
+    if reason in FOR_NOW and retry_after_s is None:
+        retry_after_s = RETRY_AFTER_S
+    return Answer(id=invite.id, accepted=False, reason=reason, retry_after_s=retry_after_s)
+
+
+def not_tested(src: str, dst: str, answer: Answer) -> ThroughputRow | Declined:
+    """What a declined invitation means: wait, or a failure to publish because the peer cannot."""
+    reason = answer.reason or "declined"
+    if reason in FOR_NOW:
+        return Declined(reason, answer.retry_after_s or RETRY_AFTER_S)
+    return failed(src, dst, reason, f"{src} declined")
+
+
+def failed(src: str, dst: str, reason: str, detail: str) -> ThroughputRow:
+    """The row of a test that failed."""
+    return ThroughputRow(src=src, dst=dst, method=METHOD, failure=reason, detail=detail)
+
+
+def row(src: str, dst: str, result: Result) -> ThroughputRow:
+    """The row of a test's result."""
+    return ThroughputRow(
+        src=src,
+        dst=dst,
+        method=METHOD,
+        failure=result.failure,
+        detail=result.detail,
+        goodput_bps=result.goodput_bps,
+        goodput_low_bps=result.goodput_low_bps,
+        goodput_high_bps=result.goodput_high_bps,
+        bytes=result.bytes,
+        duration_s=result.duration_s,
+        streams=result.streams,
+        retransmits=result.retransmits,
+        congestion=result.congestion,
+        stopped_by=result.stopped_by,
+    )

@@ -1,0 +1,141 @@
+"""What the iperf3 program prints, line by line: rates, summaries, errors, its version.
+
+The text of `-f k` carries rates to 1 kbit/s and times to 10 ms; byte counts are derived from both.
+Lines that are none of these are passed over: a failed test is told by what is missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+End = Literal["sender", "receiver"]
+
+_NUMBER = r"(\d{1,12}(?:\.\d{1,6})?)"
+_RATE = re.compile(
+    rf"\[ *(?P<stream>\d+|SUM)\] +(?P<start>{_NUMBER})-(?P<end>{_NUMBER}) +sec +{_NUMBER} [KMGT]?Bytes +"
+    rf"(?P<rate>{_NUMBER}) (?P<prefix>[KMGT]?)bits/sec(?P<tail>.*)"
+)
+_TAIL = re.compile(r" *(?:(?P<retransmits>\d{1,12})\b.*?)?(?P<end>sender|receiver)? *")
+_ERROR = re.compile(r"iperf3: (?:parameter )?error - (?P<text>.*)")
+_VERSION = re.compile(r"iperf (?P<version>\d{1,4}\.\d{1,4}(?:\.\d{1,4})?)\b")
+_BITS: Mapping[str, float] = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+# What an error of iperf3 contains (lower case) → its reason; the first that fits counts.
+REASONS: Mapping[str, str] = {
+    "connection refused": "refused",
+    "authorization failed": "auth",
+    "server is busy": "busy",
+    "name or service not known": "unresolved",
+    "name resolution": "unresolved",
+    "no address associated": "unresolved",
+    "no route to host": "unreachable",
+    "network is unreachable": "unreachable",
+    "timed out": "timeout",
+    "idle timeout": "timeout",
+    "address already in use": "port_taken",
+    "cannot assign requested address": "bind",
+    "closed unexpectedly": "died",
+    "server has terminated": "died",
+    "connection reset": "died",
+    "broken pipe": "died",
+}
+OTHER_ERROR = "protocol"
+_SHOWN_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One interval's rate, over all streams of the test."""
+
+    start_s: float
+    end_s: float
+    rate_bps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One end's view of the whole test. `retransmits` is None where it is not printed, as after an interrupt."""
+
+    end: End
+    duration_s: float
+    rate_bps: float
+    retransmits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error that iperf3 prints: a reason to group by, and its own words."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """An iperf3 program: its version, and whether it can ask for a secret."""
+
+    version: tuple[int, ...]
+    authentication: bool
+
+    def __str__(self) -> str:
+        """The version as iperf3 writes it."""
+        return ".".join(str(part) for part in self.version)
+
+
+@dataclass(slots=True)
+class Transcript:
+    """What a client's output says so far. With several streams only their `[SUM]` lines count."""
+
+    streams: int = 1
+    intervals: list[Interval] = field(default_factory=list)
+    summaries: dict[End, Summary] = field(default_factory=dict)
+    fault: Fault | None = None
+
+    def feed(self, line: str) -> Interval | None:
+        """Take one line in; returns the interval when the line was a new one."""
+        error = _ERROR.match(line)
+        if error:
+            self.fault = self.fault or _fault(error["text"])
+            return None
+        rate = _RATE.match(line)
+        tail = rate and _TAIL.fullmatch(rate["tail"])
+        if not rate or not tail or (rate["stream"] == "SUM") != (self.streams > 1):
+            return None
+        interval = Interval(float(rate["start"]), float(rate["end"]), float(rate["rate"]) * _BITS[rate["prefix"]])
+        if tail["end"]:
+            self._summarise("sender" if tail["end"] == "sender" else "receiver", interval, tail["retransmits"])
+            return None
+        return self._append(interval)
+
+    def _summarise(self, end: End, whole: Interval, retransmits: str | None) -> None:
+        count = None if retransmits is None else int(retransmits)
+        self.summaries[end] = Summary(end, whole.end_s - whole.start_s, whole.rate_bps, count)
+
+    def _append(self, interval: Interval) -> Interval | None:
+        # iperf3 3.12 prints the last interval twice when its server dies.
+        if interval.start_s < (self.intervals[-1].end_s if self.intervals else 0.0):
+            return None
+        self.intervals.append(interval)
+        return interval
+
+
+def parse_build(text: str) -> Build | None:
+    """What `iperf3 --version` says; None for a program that does not name its version as iperf3 does."""
+    found = _VERSION.search(text)
+    if found is None:
+        return None
+    return Build(parse_version(found["version"]), "authentication" in text)
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """The numbers of a version such as 3.19.1; empty when there are none."""
+    return tuple(int(part) for part in re.findall(r"\d{1,9}", text[:64]))
+
+
+def _fault(text: str) -> Fault:
+    known = text.lower()
+    reason = next((reason for part, reason in REASONS.items() if part in known), OTHER_ERROR)
+    return Fault(reason, text.strip()[:_SHOWN_CHARACTERS])
