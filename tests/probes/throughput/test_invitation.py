@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from linkweather.mesh import Mesh, Site, ThroughputTests
+from linkweather.messages import Answer, Invite
+from probes.throughput.invitation import Declined, declined, not_tested, refusal, row
+from probes.throughput.output import Build
+from probes.throughput.result import Result
+
+BUILD = Build((3, 12), authentication=True)
+INVITE = Invite(id="1", duration_s=3.0, iperf3="3.12")
+
+
+def mesh(*, enabled: bool = True, without: str = "") -> Mesh:
+    sites = {name: Site(address=f"192.0.2.{ord(name)}", throughput=name != without) for name in "abc"}
+    return Mesh(sites=sites, throughput=ThroughputTests(enabled=enabled))
+
+
+def test_a_member_is_served() -> None:
+    assert refusal("a", "b", INVITE, mesh(), BUILD) is None
+
+
+@pytest.mark.parametrize(
+    ("by", "invited_to", "reason"),
+    [
+        ("z", mesh(), "unknown_site"),
+        ("b", mesh(), "unknown_site"),
+        ("a", None, "no_mesh"),
+        ("a", mesh(enabled=False), "throughput_off"),
+        ("a", mesh(without="a"), "throughput_off"),
+        ("a", mesh(without="b"), "throughput_off"),
+    ],
+)
+def test_others_are_refused_with_a_reason(by: str, invited_to: Mesh | None, reason: str) -> None:
+    assert refusal(by, "b", INVITE, invited_to, BUILD) == reason
+
+
+def test_a_site_that_is_no_longer_in_the_mesh_serves_nobody() -> None:
+    assert refusal("a", "z", INVITE, mesh(), BUILD) == "unknown_site"
+
+
+@pytest.mark.parametrize("duration_s", [0.0, 3.1, 1e9])
+def test_a_test_longer_than_the_mesh_allows_is_refused(duration_s: float) -> None:
+    invite = Invite(id="1", duration_s=duration_s, iperf3="3.12")
+    assert refusal("a", "b", invite, mesh(), BUILD) == "too_long"
+
+
+def test_a_site_without_the_program_refuses() -> None:
+    assert refusal("a", "b", INVITE, mesh(), None) == "missing"
+
+
+def test_a_postponement_says_when_to_come_again_and_a_refusal_does_not() -> None:
+    assert declined(INVITE, "leased", 2.5).retry_after_s == 2.5
+    assert declined(INVITE, "ports_taken").retry_after_s == 5.0
+    assert declined(INVITE, "missing").retry_after_s is None
+
+
+def test_a_postponement_is_no_measurement_and_an_incapable_peer_is_a_published_failure() -> None:
+    assert not_tested("a", "b", declined(INVITE, "leased", 2.5)) == Declined("leased", 2.5)
+    published = not_tested("a", "b", declined(INVITE, "missing"))
+    assert not isinstance(published, Declined)
+    assert (published.src, published.dst, published.method, published.failure) == ("a", "b", "iperf3", "missing")
+
+
+def test_a_decline_without_a_reason_is_a_failure_called_declined() -> None:
+    published = not_tested("a", "b", Answer(id="1", accepted=False))
+    assert not isinstance(published, Declined)
+    assert published.failure == "declined"
+
+
+def test_a_row_carries_the_whole_result() -> None:
+    result = Result((), "receiver", 1, "bbr", 9.0, 8.0, 10.0, 3, 2.9, 7, "time")
+    published = row("a", "b", result)
+    assert (published.goodput_low_bps, published.goodput_bps, published.goodput_high_bps) == (8.0, 9.0, 10.0)
+    assert (published.bytes, published.duration_s, published.streams, published.retransmits) == (3, 2.9, 1, 7)
+    assert (published.congestion, published.stopped_by, published.failure) == ("bbr", "time", None)
