@@ -21,6 +21,10 @@ class SiteStates:
         self._statuses = {site: status for site, status in self._statuses.items() if site in mesh.sites}
         self._reported_at = {site: at for site, at in self._reported_at.items() if site in mesh.sites}
 
+    def forget_statuses(self) -> None:
+        """Start from nothing before a broker tells every retained status again."""
+        self._statuses.clear()
+
     def status(self, site: str, status: Status) -> None:
         """Take in a site's retained status, or its will."""
         if site in self._mesh.sites:

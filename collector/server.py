@@ -1,0 +1,76 @@
+"""The HTTP server as one task of ours: uvicorn on a socket that is bound first, so that a taken port is a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from linkweather.errors import OperatorError
+
+GRACE_S = 2
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals are the daemon's
+
+
+class HttpServer:
+    """Listens from construction on, answers while `run` runs. Raises OperatorError for a taken port or a bad host."""
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        self._socket = _listen(host, port)
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            # Who asks decides what is allowed, so nobody may say so for somebody else.
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        self._server = _Server(config)
+
+    async def run(self) -> None:
+        """Serve until cancelled; what is being answered then gets GRACE_S to end."""
+        serving = asyncio.create_task(self._server.serve([self._socket]), name="uvicorn")
+        try:
+            await asyncio.shield(serving)
+        finally:
+            self._server.should_exit = True
+            await serving
+
+    def close(self) -> None:
+        """Let go of the port."""
+        self._socket.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise OperatorError(f"api.host = {host!r}: cannot be resolved: {error.strerror}") from None
+    listener = socket.socket(family, kind)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise OperatorError(_sentence(host, port, error)) from None
+    return listener
+
+
+def _sentence(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"api.port = {port}: the port is taken, perhaps by another collector: choose another with --port"
+    return f"api: cannot listen on {host}:{port}: {error.strerror}"
