@@ -21,7 +21,7 @@ class Database:
     """One open file. Any thread may call any method; writers wait for each other, readers for nobody.
 
     A failed write leaves the file as it was. One that DuckDB cannot undo (the disk is full) closes the
-    file; it is opened again, and its log replayed, by the next call.
+    file; the next transaction opens it again, and replays its log.
     """
 
     def __init__(self, path: Path, *, memory_limit_mb: int) -> None:
@@ -44,8 +44,8 @@ class Database:
                 raise
 
     def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """What a question answers, from a snapshot; it waits for no writer."""
-        with self._usable().cursor() as cursor:
+        """What a question answers, from a snapshot; it waits for no writer. Raises duckdb.Error when the disk fails."""
+        with self._connection.cursor() as cursor:
             return cursor.execute(sql, parameters).fetchall()
 
     def close(self) -> None:
@@ -54,13 +54,12 @@ class Database:
             self._connection.close()
 
     def _usable(self) -> duckdb.DuckDBPyConnection:
-        with self._writing:
-            try:
-                self._connection.execute("SELECT 1")
-            except duckdb.Error:
-                self._connection.close()
-                self._connection = self._connect()
-            return self._connection
+        try:
+            self._connection.execute("SELECT 1")
+        except duckdb.Error:
+            self._connection.close()
+            self._connection = self._connect()
+        return self._connection
 
     @staticmethod
     def _undo(connection: duckdb.DuckDBPyConnection) -> None:

@@ -15,3 +15,17 @@ def broker_port(tmp_path: Path) -> Iterator[int]:
     """A running mosquitto's port."""
     with servers.mosquitto(tmp_path) as port:
         yield port
+
+
+@pytest.fixture
+def influxd_port(tmp_path: Path) -> Iterator[int]:
+    """A running InfluxDB 1.x's port."""
+    with servers.influxd(tmp_path) as port:
+        yield port
+
+
+@pytest.fixture
+def victoria_port(tmp_path: Path) -> Iterator[int]:
+    """A running VictoriaMetrics' port."""
+    with servers.victoria_metrics(tmp_path) as port:
+        yield port

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 # Debian keeps daemons where an ordinary PATH does not look.
@@ -75,3 +76,35 @@ def mosquitto(folder: Path, port: int | None = None, extra: str = "") -> Iterato
     with running(require("mosquitto"), "-c", str(settings), log=folder / "mosquitto.log"):
         wait_until(lambda: answers(port), "mosquitto listens")
         yield port
+
+
+@contextlib.contextmanager
+def influxd(folder: Path, port: int | None = None, http: str = "") -> Iterator[int]:
+    """An InfluxDB 1.x that keeps its data in `folder`; `http` adds settings to its [http]. Yields its port."""
+    port = port or free_port()
+    settings = folder / "influxd.conf"
+    settings.write_text(
+        f'reporting-disabled = true\nbind-address = "127.0.0.1:{free_port()}"\n'
+        f'[meta]\ndir = "{folder}/meta"\n[data]\ndir = "{folder}/data"\nwal-dir = "{folder}/wal"\n'
+        f'[monitor]\nstore-enabled = false\n[http]\nbind-address = "127.0.0.1:{port}"\n{http}'
+    )
+    with running(require("influxd"), "-config", str(settings), log=folder / "influxd.log"):
+        wait_until(lambda: responds(f"http://127.0.0.1:{port}/ping"), "influxd answers")
+        yield port
+
+
+@contextlib.contextmanager
+def victoria_metrics(folder: Path, port: int | None = None) -> Iterator[int]:
+    """A VictoriaMetrics that keeps its data in `folder`, for a hundred years; yields its port."""
+    port = port or free_port()
+    options = [f"-storageDataPath={folder}/vm", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=100y"]
+    with running(require("victoria-metrics"), *options, log=folder / "victoria-metrics.log"):
+        wait_until(lambda: responds(f"http://127.0.0.1:{port}/health"), "VictoriaMetrics answers")
+        yield port
+
+
+def responds(url: str) -> bool:
+    """Whether a web server answers there with success."""
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(url, timeout=1).is_success
+    return False

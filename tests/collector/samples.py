@@ -1,0 +1,37 @@
+"""Reports to try the record with: plain values that a test can predict."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from collector.columns import Entry
+from linkweather.messages import Hop, LatencyReport, LatencyRow, PathReport, PathRow, ThroughputReport, ThroughputRow
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+def latency(seq: int, *, site: str = "a", peers: tuple[str, ...] = ("b",), **fields: Any) -> LatencyReport:
+    """A report at noon plus `seq` seconds, with an RTT of `seq` milliseconds."""
+    values = {"sent": 50, "received": 49, "rtt_p50_s": seq / 1000, "timestamp": "kernel", **fields}
+    rows = tuple(LatencyRow(src=site, dst=peer, method="stamp", **values) for peer in peers)
+    return LatencyReport(boot="boot-1", seq=seq, at=NOON + timedelta(seconds=seq), links=rows)
+
+
+def throughput(seq: int, *, src: str = "a", dst: str = "b", **fields: Any) -> ThroughputReport:
+    """A test whose receiver saw 10 Mbit/s, unless `fields` say otherwise."""
+    values = {"goodput_bps": 1e7, "bytes": 3_750_000, **fields}
+    row = ThroughputRow(src=src, dst=dst, method="iperf3", **values)
+    return ThroughputReport(boot="boot-1", seq=seq, at=NOON + timedelta(seconds=seq), links=(row,))
+
+
+def path(seq: int, fingerprint: str | None, *, src: str = "a", dst: str = "b") -> PathReport:
+    """A trace over two routers, the second of which stays silent."""
+    hops = (Hop(ttl=1, address="192.0.2.1", rtt_s=0.001), Hop(ttl=2))
+    row = PathRow(src=src, dst=dst, method="udp", hops=hops, fingerprint=fingerprint, changed=False)
+    return PathReport(boot="boot-1", seq=seq, at=NOON + timedelta(seconds=seq), links=(row,))
+
+
+def entry(report: LatencyReport | ThroughputReport | PathReport, site: str = "a", after_s: float = 1) -> Entry:
+    """The report as it arrived, a second after it was made."""
+    return Entry(site, report, report.at + timedelta(seconds=after_s))
