@@ -33,7 +33,7 @@ _DIGITS: tuple[tuple[float, str], ...] = ((1.0, "{:.3f}"), (10.0, "{:.2f}"), (10
 
 def links_table(links: Iterable[LinkAnswer], width: int = WIDTH) -> Table:
     """Links sorted by source and destination, in `width` columns: long site ids are cut, figures never."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("link", no_wrap=True)
     table.add_column("state", no_wrap=True)
     for heading, _ in _NUMBERS:
