@@ -1,0 +1,99 @@
+"""The reflector's shell: answers STAMP probes on real sockets, one per address family."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from linkweather.errors import MessageError, OperatorError
+from probes.latency import clock
+from probes.latency.responder import Responder
+from probes.latency.sockets import Datagram, families, guarded, open_socket, receive, stamp_received
+from probes.latency.timestamps import encode_error
+
+_CLOCK_EVERY_S = 5.0
+
+
+class Reflector:
+    """Answers probes until cancelled. Port 0 takes a free one, the same in both families.
+
+    `dropped` counts what was not answered, by reason; `answered` what was.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        bind: Sequence[str] = (),
+        key: bytes | None = None,
+        stateless: bool = False,
+        rate_per_s: float = 10_000.0,
+    ) -> None:
+        self._sockets: list[socket.socket] = []
+        try:
+            for family, address in families(bind).items():
+                opened = open_socket(family, address, port)
+                self._sockets.append(opened)
+                stamp_received(opened)
+                port = opened.getsockname()[1]
+        except OperatorError:
+            self.close()
+            raise
+        self.port = port
+        self.answered = 0
+        self.dropped: Counter[str] = Counter()
+        self._responder = Responder(port, key=key, stateless=stateless, rate_per_s=rate_per_s)
+        self._error = 0
+        self._read_clock()
+
+    async def run(self) -> None:
+        """Answer until cancelled; the sockets are closed then."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        try:
+            for opened in self._sockets:
+                loop.add_reader(opened, guarded(lambda s=opened: self._drain(s), ended))  # type: ignore[misc]
+            while not ended.done():
+                await asyncio.wait([ended], timeout=_CLOCK_EVERY_S)
+                self._read_clock()
+            ended.result()
+        finally:
+            for opened in self._sockets:
+                loop.remove_reader(opened)
+            self.close()
+
+    def close(self) -> None:
+        """Give the port back; `run` does so itself."""
+        for opened in self._sockets:
+            opened.close()
+
+    def _read_clock(self) -> None:
+        now = clock.read()
+        self._error = encode_error(now.error_s, synchronised=now.synchronised)
+
+    def _drain(self, opened: socket.socket) -> None:
+        now = time.monotonic()
+        for datagram in receive(opened):
+            try:
+                self._answer(opened, datagram, now)
+            except MessageError as error:
+                self.dropped[error.reason] += 1
+            except OSError:
+                self.dropped["send_failed"] += 1
+
+    def _answer(self, opened: socket.socket, datagram: Datagram, now: float) -> None:
+        seen_ns = time.time_ns()
+        request = self._responder.admit(datagram.data, datagram.source, now, truncated=datagram.truncated)
+        reply = self._responder.reply(
+            request,
+            datagram.source,
+            t2_ns=datagram.kernel_ns or seen_ns,
+            ttl=datagram.ttl,
+            error=self._error,
+            t3_ns=time.time_ns(),
+        )
+        opened.sendmsg((reply,), (datagram.local,) if datagram.local else (), 0, datagram.source)
+        self.answered += 1

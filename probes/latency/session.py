@@ -1,0 +1,246 @@
+"""One peer's STAMP session: what was sent, what came back, and what that says. Pure: time comes in as arguments.
+
+A probe settles when its reply and its TX stamp are there (either may be first), or at its timeout.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Literal
+
+from linkweather.errors import MessageError
+from linkweather.messages import LatencyRow
+from probes.latency.clock import Clock
+from probes.latency.losses import Edge, Probed, by_direction
+from probes.latency.packet import Reply, Request
+from probes.latency.statistics import Jitter
+from probes.latency.tally import Arrival, Probe, Source, Tally, row
+from probes.latency.timestamps import NS_PER_S, decode_error, encode_error, ntp_from_ns, to_ns
+from probes.latency.window import Window
+
+# On the wire a session whose probe 0 was lost. A stateful reflector, which counts its replies from 0, is so told
+# from a stateless one, which copies our sequence.
+FIRST_SEQUENCE = 1
+_MASK = 0xFFFFFFFF
+_HALF = 0x80000000
+_REMEMBERED_TIMEOUTS = 4  # a later reply than this, or than the floor, is a stray
+_REMEMBERED_FLOOR_S = 10.0
+
+Outcome = Literal["received", "lost", "late", "duplicate", "set_aside"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What became of one probe. `late_s` is by how much a late reply missed the timeout."""
+
+    site: str
+    sequence: int
+    outcome: Outcome
+    rtt_s: float | None = None
+    source: Source | None = None
+    late_s: float | None = None
+    reason: str | None = None
+
+
+class Session:
+    """The probes to one peer, matched with its replies.
+
+    `ssid` tells this session from others between the same addresses (RFC 8972 §3); zero in a reply is a
+    reflector that does not know it.
+    """
+
+    def __init__(
+        self, src: str, dst: str, *, ssid: int, timeout_s: float, first_sequence: int = FIRST_SEQUENCE
+    ) -> None:
+        self.dst = dst
+        self.ssid = ssid
+        self.timeout_s = timeout_s
+        self.strays: Counter[str] = Counter()
+        self._src = src
+        self._next = first_sequence
+        self._highest = first_sequence - 1
+        self._probes: dict[int, Probe] = {}
+        self._tallies: deque[Tally] = deque()
+        self._edge: Edge | None = None
+        self._jitter = Jitter()
+
+    def open(self, window: Window, clock: Clock, *, loaded: bool = False) -> None:
+        """Begin a window; `clock` is how good ours is during it."""
+        self._tallies.append(Tally(window, clock, loaded))
+
+    def mark_loaded(self) -> None:
+        """Our own throughput test loads the link during the open window."""
+        if self._tallies:
+            self._tallies[-1].loaded = True
+
+    def note(self, reason: str) -> None:
+        """The network says why the peer cannot be reached."""
+        if self._tallies:
+            self._tallies[-1].reason = reason
+
+    def send(self, now: float, wall_ns: int, *, awaits_stamp: bool) -> tuple[Probe, Request]:
+        """The next probe, and what to send. `awaits_stamp`: whether the kernel will tell when it left."""
+        tally = self._tallies[-1]
+        timestamp = ntp_from_ns(wall_ns)
+        probe = Probe(self._next, tally, now, wall_ns, timestamp, awaits_stamp)
+        self._next += 1
+        self._probes[probe.sequence] = probe
+        tally.probes.append(probe)
+        tally.window.unsettled += 1
+        self._forget(now)
+        error = encode_error(tally.clock.error_s, synchronised=tally.clock.synchronised)
+        return probe, Request(probe.sequence & _MASK, timestamp, error, self.ssid)
+
+    def refuse(self, probe: Probe, reason: str) -> Sample:
+        """Our own kernel would not send this probe."""
+        probe.tally.reason = reason
+        return self._lose(probe)
+
+    def stamp(self, probe: Probe, kernel_ns: int) -> Sample | None:
+        """The kernel says when the probe left."""
+        probe.stamp_ns = kernel_ns
+        return None if probe.settled or probe.arrival is None else self._settle(probe, probe.arrival)
+
+    def receive(self, arrival: Arrival) -> Sample | None:
+        """Take a reply in; None while the probe's TX stamp is awaited.
+
+        Raises MessageError: `foreign` for another session's, `stray` for one that no remembered probe explains.
+        """
+        reply = arrival.reply
+        if reply.ssid not in {0, self.ssid}:
+            raise MessageError("foreign")
+        sequence = self._next - 1 - ((self._next - 1 - reply.sender_sequence) & _MASK)
+        probe = self._probes.get(sequence)
+        if probe is None or probe.timestamp != reply.sender_timestamp:
+            raise MessageError("stray")
+        if probe.first is not None:
+            return self._duplicate(probe, reply)
+        probe.first = probe.last = reply.sequence
+        late_s = _elapsed_s(probe, arrival) - self.timeout_s
+        if late_s > 0 or probe.settled:
+            return self._late(probe, late_s)
+        return self._on_time(probe, arrival)
+
+    def expire(self, probe: Probe) -> Sample | None:
+        """The probe's timeout is over: lost, or received without the stamp that was awaited."""
+        if probe.settled:
+            return None
+        return self._lose(probe) if probe.arrival is None else self._settle(probe, probe.arrival)
+
+    def abandon(self) -> None:
+        """Settle everything without a result: the peer is measured no more."""
+        for probe in self._probes.values():
+            self._close(probe)
+
+    def close(self, window: Window, reason: str | None = None) -> LatencyRow | None:
+        """The row of the oldest window, whose probes are settled; None when this session has no part in it.
+
+        `reason` says why nothing was sent, if nothing was.
+        """
+        if not self._tallies or self._tallies[0].window is not window:
+            return None
+        tally = self._tallies.popleft()
+        if not tally.probes:
+            tally.reason = tally.reason or reason
+        losses, self._edge = by_direction((probe.probed() for probe in tally.probes), self._edge, self._right_edge())
+        return row(self._src, self.dst, tally, losses, self._jitter)
+
+    def _right_edge(self) -> Probed | None:
+        later = (probe for tally in self._tallies for probe in tally.probes)
+        return next((probe.probed() for probe in later if probe.first is not None), None)
+
+    def _on_time(self, probe: Probe, arrival: Arrival) -> Sample | None:
+        probe.arrival = arrival
+        probe.tally.received += 1
+        # RFC 4737 §3: reordered is what comes after a later one.
+        probe.tally.reordered += probe.sequence < self._highest
+        self._highest = max(self._highest, probe.sequence)
+        if probe.awaits_stamp and probe.stamp_ns is None:
+            return None
+        return self._settle(probe, arrival)
+
+    def _settle(self, probe: Probe, arrival: Arrival) -> Sample:
+        self._close(probe)
+        reply, tally = arrival.reply, probe.tally
+        residence_ns = to_ns(reply.timestamp, reply.error) - to_ns(reply.received, reply.error)
+        elapsed_ns, source = _elapsed(probe, arrival)
+        reason = _impossible(elapsed_ns, residence_ns, (arrival.now - probe.sent_s) * NS_PER_S)
+        if reason:
+            tally.set_aside[reason] += 1
+            return Sample(self.dst, probe.sequence, "set_aside", source=source, reason=reason)
+        rtt_s = (elapsed_ns - residence_ns) / NS_PER_S
+        tally.add_rtt(rtt_s, source)
+        _one_way(probe, arrival)
+        return Sample(self.dst, probe.sequence, "received", rtt_s, source)
+
+    def _duplicate(self, probe: Probe, reply: Reply) -> Sample:
+        if probe.last is None or (reply.sequence - probe.last) & _MASK < _HALF:
+            probe.last = reply.sequence
+        self._open_tally(probe).duplicated += 1
+        return Sample(self.dst, probe.sequence, "duplicate")
+
+    def _late(self, probe: Probe, late_s: float) -> Sample:
+        self._close(probe)
+        self._open_tally(probe).late += 1
+        return Sample(self.dst, probe.sequence, "late", late_s=max(late_s, 0.0))
+
+    def _lose(self, probe: Probe) -> Sample:
+        self._close(probe)
+        return Sample(self.dst, probe.sequence, "lost", reason=probe.tally.reason)
+
+    def _close(self, probe: Probe) -> None:
+        if not probe.settled:
+            probe.settled = True
+            probe.tally.window.unsettled -= 1
+
+    def _open_tally(self, probe: Probe) -> Tally:
+        """Where to count what came after the probe settled: its own window, else the oldest without a row."""
+        return probe.tally if probe.tally.window.end_s >= self._tallies[0].window.end_s else self._tallies[0]
+
+    def _forget(self, now: float) -> None:
+        horizon = now - max(_REMEMBERED_FLOOR_S, _REMEMBERED_TIMEOUTS * self.timeout_s)
+        while (first := next(iter(self._probes.values()))).sent_s < horizon:
+            del self._probes[first.sequence]
+
+
+def _elapsed(probe: Probe, arrival: Arrival) -> tuple[float, Source]:
+    """From sending to arrival in ns: by the kernel's stamps where both are there, else by our monotonic clock."""
+    if probe.stamp_ns is not None and arrival.kernel_ns is not None:
+        return arrival.kernel_ns - probe.stamp_ns, "kernel"
+    return (arrival.now - probe.sent_s) * NS_PER_S, "user"
+
+
+def _elapsed_s(probe: Probe, arrival: Arrival) -> float:
+    """How long the reply took, for its timeout: we may have read it late, the kernel did not."""
+    seen_s = arrival.now - probe.sent_s
+    if arrival.kernel_ns is None:
+        return seen_s
+    kernel_s = (arrival.kernel_ns - (probe.stamp_ns or probe.sent_ns)) / NS_PER_S
+    # A stepped clock is no measure.
+    return kernel_s if 0 <= kernel_s <= seen_s else seen_s
+
+
+def _impossible(elapsed_ns: float, residence_ns: int, seen_ns: float) -> str | None:
+    """Why these times cannot be: the kernel's are wall-clock times, and a wall clock may be stepped."""
+    if not 0 <= elapsed_ns <= seen_ns:
+        return "clock_stepped"
+    if residence_ns < 0:
+        return "negative_residence"
+    if residence_ns > elapsed_ns:
+        return "negative_rtt"
+    return None
+
+
+def _one_way(probe: Probe, arrival: Arrival) -> None:
+    reply, clock = arrival.reply, probe.tally.clock
+    theirs = decode_error(reply.error)
+    if not (clock.synchronised and theirs.synchronised) or theirs.error_s is None:
+        return
+    left_ns = probe.sent_ns if probe.stamp_ns is None else probe.stamp_ns
+    came_ns = arrival.wall_ns if arrival.kernel_ns is None else arrival.kernel_ns
+    probe.tally.add_one_way(
+        (to_ns(reply.received, reply.error) - left_ns) / NS_PER_S,
+        (came_ns - to_ns(reply.timestamp, reply.error)) / NS_PER_S,
+        clock.error_s + theirs.error_s,
+    )

@@ -1,0 +1,275 @@
+"""UDP sockets with the kernel's timestamps: options, control messages and the error queue, and nothing else.
+
+Linux, `Documentation/networking/timestamping.rst`; the constants are missing from Python 3.11.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from struct import Struct
+from typing import Generic, NamedTuple, TypeVar
+
+from linkweather.errors import OperatorError
+from probes.latency.packet import MAX_BYTES
+from probes.latency.timestamps import NS_PER_S
+
+Tag = TypeVar("Tag")
+
+_SO_TIMESTAMPING = 37
+_TX_SOFTWARE, _RX_SOFTWARE, _SOFTWARE, _OPT_ID, _OPT_TSONLY = 2, 8, 16, 128, 2048
+_RECEIVE_STAMPS = _RX_SOFTWARE | _SOFTWARE
+_BOTH_STAMPS = _RECEIVE_STAMPS | _TX_SOFTWARE | _OPT_ID | _OPT_TSONLY
+_SCM_TS_OPT_ID = 81
+_IP_RECVTTL, _IPV6_RECVHOPLIMIT = 12, socket.IPV6_RECVHOPLIMIT
+_IP_RECVERR, _IPV6_RECVERR = 11, 25
+_IP_PKTINFO = 8
+
+_TIMESPEC = Struct("@ll")
+_EXTENDED_ERROR = Struct("@IBBBBII")
+_INT = Struct("@i")
+_ID = Struct("@I")
+_FROM_STAMP, _FROM_ICMP, _FROM_ICMP6 = 4, 2, 3
+
+_CONTROL_BYTES = 256
+_ERROR_BYTES = 512
+_BUFFER_BYTES = 1 << 20
+_IDS = 2**32
+_MOST_UNSTAMPED = 65_536  # stamps may get lost; their tags must not pile up
+BATCH = 64
+_TTL = 255  # RFC 8762 §4.2: a session-sender and a reflector send with 255
+
+# errno → the reason in a result; anything else is `send_failed`.
+REASONS = {
+    errno.ENETUNREACH: "unreachable",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ENETDOWN: "unreachable",
+    errno.EADDRNOTAVAIL: "unreachable",
+    errno.ENODEV: "unreachable",
+    errno.ECONNREFUSED: "refused",
+    errno.EPERM: "forbidden",
+    errno.EACCES: "forbidden",
+}
+
+
+class Datagram(NamedTuple):
+    """A datagram as received. `kernel_ns` is the kernel's RX stamp, `local` the address it was sent to."""
+
+    data: bytes
+    source: tuple[str, int]
+    kernel_ns: int | None
+    ttl: int
+    local: tuple[int, int, bytes] | None
+    truncated: bool
+
+
+class Stamp(NamedTuple, Generic[Tag]):
+    """The kernel's TX stamp of the datagram that was sent with this tag."""
+
+    tag: Tag
+    kernel_ns: int
+
+
+class Unreached(NamedTuple):
+    """An ICMP error about a datagram to this address."""
+
+    address: tuple[str, int]
+    reason: str
+
+
+def families(bind: Sequence[str]) -> dict[socket.AddressFamily, str]:
+    """Local addresses by family; without any, the wildcard of each family that this machine has."""
+    if not bind:
+        wildcards = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104 - a mesh's peers are anywhere
+        return {family: address for family, address in wildcards.items() if _has(family, address)}
+    chosen: dict[socket.AddressFamily, str] = {}
+    for address in bind:
+        family = _family(address)
+        if family in chosen:
+            raise OperatorError(f"bind = {address!r}: give at most one IPv4 and one IPv6 address")
+        chosen[family] = address
+    return chosen
+
+
+def open_socket(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    """A non-blocking UDP socket with RX stamps. Raises OperatorError when the address or port cannot be had."""
+    opened = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        opened.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, _TTL)
+        else:
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, _TTL)
+        _enlarge(opened)
+        opened.bind((address, port))
+    except OSError as error:
+        opened.close()
+        raise OperatorError(_sentence(address, port, error)) from None
+    return opened
+
+
+def stamp_received(opened: socket.socket) -> None:
+    """Ask for RX stamps, TTL and destination of each datagram: what a reflector needs."""
+    _try(opened, socket.SOL_SOCKET, _SO_TIMESTAMPING, _RECEIVE_STAMPS)
+    if opened.family == socket.AF_INET6:
+        opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVHOPLIMIT, 1)
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        opened.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+        opened.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+
+def receive(opened: socket.socket, limit: int = BATCH) -> Iterator[Datagram]:
+    """At most `limit` datagrams of those that wait. Pending ICMP errors are for the error queue, and passed over."""
+    for _ in range(limit):
+        try:
+            data, control, flags, source = opened.recvmsg(MAX_BYTES, _CONTROL_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue  # somebody's ICMP error; reading it has cleared it
+        kernel_ns, ttl, local = None, 0, None
+        for level, kind, value in control:
+            if kind == _SO_TIMESTAMPING and level == socket.SOL_SOCKET:
+                seconds, rest = _TIMESPEC.unpack_from(value)
+                kernel_ns = seconds * NS_PER_S + rest or None
+            elif (level, kind) in _TTLS:
+                ttl = _INT.unpack_from(value)[0]
+            elif (level, kind) in _DESTINATIONS:
+                local = (level, kind, _reply_from(level, value))
+        yield Datagram(data, source, kernel_ns, ttl, local, bool(flags & socket.MSG_TRUNC))
+
+
+class Sending(Generic[Tag]):
+    """A socket whose datagrams are stamped when they leave. `stamps` says whether the kernel does that."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self.socket = opened
+        self.stamps = _try(opened, socket.SOL_SOCKET, _SO_TIMESTAMPING, _BOTH_STAMPS)
+        self._takes_ids = self.stamps and _takes_ids()
+        self._next_id = 0
+        self._tags: dict[int, Tag] = {}
+        if opened.family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+        else:
+            opened.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+
+    def send(self, data: bytes, address: tuple[str, int], tag: Tag) -> None:
+        """Send one datagram; its stamp will come with the tag. Raises OSError, and then no stamp comes."""
+        # Where the kernel does not take our id it counts successful sends, and so do we.
+        control = [(socket.SOL_SOCKET, _SCM_TS_OPT_ID, _ID.pack(self._next_id))] if self._takes_ids else ()
+        self.socket.sendmsg((data,), control, 0, address)
+        if self.stamps:
+            self._tags[self._next_id] = tag
+            self._next_id = (self._next_id + 1) % _IDS
+            if len(self._tags) > _MOST_UNSTAMPED:
+                del self._tags[next(iter(self._tags))]
+
+    def drain_errors(self) -> Iterator[Stamp[Tag] | Unreached]:
+        """Everything on the error queue: TX stamps, and ICMP errors about what we sent."""
+        while True:
+            try:
+                _, control, _, address = self.socket.recvmsg(0, _ERROR_BYTES, socket.MSG_ERRQUEUE)
+            except OSError:
+                return  # empty
+            event = self._event(control, address)
+            if event is not None:
+                yield event
+
+    def _event(
+        self, control: Sequence[tuple[int, int, bytes]], address: tuple[str, int] | None
+    ) -> Stamp[Tag] | Unreached | None:
+        kernel_ns = None
+        for level, kind, value in control:
+            if kind == _SO_TIMESTAMPING and level == socket.SOL_SOCKET:
+                seconds, rest = _TIMESPEC.unpack_from(value)
+                kernel_ns = seconds * NS_PER_S + rest
+            elif (level, kind) in _ERRORS:
+                number, origin, _, _, _, info, data = _EXTENDED_ERROR.unpack_from(value)
+                if origin == _FROM_STAMP and info == 0 and kernel_ns and data in self._tags:
+                    return Stamp(self._tags.pop(data), kernel_ns)
+                if origin in {_FROM_ICMP, _FROM_ICMP6} and address:
+                    return Unreached(address[:2], REASONS.get(number, "unreachable"))
+        return None
+
+
+def guarded(callback: Callable[[], None], ended: asyncio.Future[None]) -> Callable[[], None]:
+    """A loop callback whose error ends the shell that runs it, instead of being logged and forgotten."""
+
+    def call() -> None:
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - it is raised again where the shell's `run` waits
+            if not ended.done():
+                ended.set_exception(error)
+
+    return call
+
+
+_TTLS = {(socket.IPPROTO_IP, socket.IP_TTL), (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT)}
+_DESTINATIONS = {(socket.IPPROTO_IP, _IP_PKTINFO), (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO)}
+_ERRORS = {(socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)}
+
+
+def _reply_from(level: int, value: bytes) -> bytes:
+    """The control message that makes a reply leave from where the request came in, by any interface."""
+    # struct in6_pktinfo: address, interface. struct in_pktinfo: interface, spec_dst (ours, also for a broadcast),
+    # destination; on sending, spec_dst counts. Interface 0 leaves the route to the kernel.
+    return value[:16] + bytes(4) if level == socket.IPPROTO_IPV6 else bytes(4) + value[4:]
+
+
+def _takes_ids() -> bool:
+    """Whether the kernel takes our own ids with each datagram (Linux 6.13): ask it on a socket of no consequence."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+        try:
+            trial.bind(("127.0.0.1", 0))
+            trial.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _BOTH_STAMPS)
+            trial.sendmsg((b"",), [(socket.SOL_SOCKET, _SCM_TS_OPT_ID, _ID.pack(1))], 0, trial.getsockname())
+        except OSError:
+            return False
+    return True
+
+
+def _try(opened: socket.socket, level: int, option: int, value: int) -> bool:
+    try:
+        opened.setsockopt(level, option, value)
+    except OSError:
+        return False  # an older kernel, or a sandbox: user-space stamps, and the rows say so
+    return True
+
+
+def _enlarge(opened: socket.socket) -> None:
+    # FORCE, 33, passes net.core.rmem_max and needs CAP_NET_ADMIN.
+    if not _try(opened, socket.SOL_SOCKET, 33, _BUFFER_BYTES):
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+
+
+def _has(family: socket.AddressFamily, wildcard: str) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as trial:
+            trial.bind((wildcard, 0))
+            return True
+    except OSError:
+        return False
+
+
+def _family(address: str) -> socket.AddressFamily:
+    try:
+        version = ipaddress.ip_address(address).version
+    except ValueError:
+        raise OperatorError(f"bind = {address!r}: must be an IPv4 or IPv6 address of this machine") from None
+    return socket.AF_INET6 if version == 6 else socket.AF_INET
+
+
+def _sentence(address: str, port: int, error: OSError) -> str:
+    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    sentences = {
+        errno.EADDRINUSE: f"UDP port {where} is taken: stop what uses it (`ss -ulpn`), or choose another port",
+        errno.EADDRNOTAVAIL: f"bind = {address!r}: is no address of this machine (`ip address` lists them)",
+        errno.EACCES: f"UDP port {where} needs privileges: choose one above 1023",
+    }
+    return sentences.get(error.errno or 0, f"UDP port {where} cannot be opened: {error.strerror}")

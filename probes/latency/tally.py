@@ -1,0 +1,146 @@
+"""One link's probes and samples of one window, and the row that they become."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from linkweather.messages import LatencyRow
+from probes.latency.clock import Clock
+from probes.latency.losses import Losses, Probed
+from probes.latency.packet import Reply
+from probes.latency.statistics import Jitter, quantile, summary
+from probes.latency.window import Window
+
+Source = Literal["kernel", "user"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A reply and when it came: monotonic, and by the wall clock as the kernel and as we saw it."""
+
+    reply: Reply
+    now: float
+    wall_ns: int
+    kernel_ns: int | None
+
+
+@dataclass(slots=True, eq=False)
+class Probe:
+    """One probe; `sequence` counts on where the 32 bits of the wire wrap."""
+
+    sequence: int
+    tally: Tally
+    sent_s: float
+    sent_ns: int
+    timestamp: int
+    awaits_stamp: bool
+    stamp_ns: int | None = None
+    arrival: Arrival | None = None
+    settled: bool = False
+    # The reflector's own sequence in the first and the last reply.
+    first: int | None = None
+    last: int | None = None
+
+    def probed(self) -> Probed:
+        """What the losses are told by."""
+        return Probed(self.sequence, self.first, self.last)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of one link's probes of one window. `reason` says why nothing went or came, where we were told."""
+
+    window: Window
+    clock: Clock
+    loaded: bool = False
+    probes: list[Probe] = field(default_factory=list)
+    received: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    late: int = 0
+    rtts_s: list[float] = field(default_factory=list)
+    forward_s: list[float] = field(default_factory=list)
+    back_s: list[float] = field(default_factory=list)
+    owd_error_s: float = 0.0
+    kernel: bool = True
+    set_aside: Counter[str] = field(default_factory=Counter)
+    reason: str | None = None
+
+    def add_rtt(self, rtt_s: float, source: Source) -> None:
+        """Take an RTT in."""
+        self.rtts_s.append(rtt_s)
+        self.kernel = self.kernel and source == "kernel"
+
+    def add_one_way(self, forward_s: float, back_s: float, error_s: float) -> None:
+        """Take both one-way delays of a probe in; negative values stay negative."""
+        self.forward_s.append(forward_s)
+        self.back_s.append(back_s)
+        self.owd_error_s = max(self.owd_error_s, error_s)
+
+
+def row(src: str, dst: str, tally: Tally, losses: Losses, jitter: Jitter) -> LatencyRow | None:
+    """The row of a window whose probes are settled; None when nothing was tried and nothing went wrong."""
+    sent = len(tally.probes)
+    if not sent and tally.reason is None:
+        return None
+    told = losses.forward + losses.back > 0 or not losses.unknown
+    return LatencyRow(
+        src=src,
+        dst=dst,
+        method="stamp",
+        failure=None if tally.received else _failure(tally),
+        detail=_detail(tally),
+        window_s=tally.window.end_s - tally.window.start_s,
+        sent=sent,
+        received=tally.received,
+        lost_forward=losses.forward if told else None,
+        lost_back=losses.back if told else None,
+        duplicated=tally.duplicated,
+        reordered=tally.reordered,
+        late=tally.late,
+        during_throughput=tally.loaded,
+        **_rtt_fields(tally, jitter),
+        **_one_way_fields(tally),
+    )
+
+
+def _failure(tally: Tally) -> str:
+    return tally.reason or ("late" if tally.late else "no_reply")
+
+
+def _detail(tally: Tally) -> str | None:
+    if not tally.set_aside:
+        return None
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(tally.set_aside.items()))
+    return f"samples set aside: {reasons}"
+
+
+def _rtt_fields(tally: Tally, jitter: Jitter) -> dict[str, Any]:
+    smoothed = jitter.add(tally.rtts_s)
+    if not tally.rtts_s:
+        return {}
+    rtt = summary(tally.rtts_s)
+    return {
+        "rtt_min_s": rtt.minimum,
+        "rtt_mean_s": rtt.mean,
+        "rtt_p50_s": rtt.p50,
+        "rtt_p95_s": rtt.p95,
+        "rtt_p99_s": rtt.p99,
+        "rtt_max_s": rtt.maximum,
+        "rtt_stdev_s": rtt.stdev,
+        "jitter_p95_p50_s": rtt.p95 - rtt.p50,
+        "jitter_rfc3550_s": smoothed,
+        "timestamp": "kernel" if tally.kernel else "user",
+    }
+
+
+def _one_way_fields(tally: Tally) -> dict[str, Any]:
+    if not tally.forward_s:
+        return {}
+    return {
+        "owd_forward_p50_s": quantile(sorted(tally.forward_s), 0.5),
+        "owd_back_p50_s": quantile(sorted(tally.back_s), 0.5),
+        "owd_error_s": tally.owd_error_s,
+    }

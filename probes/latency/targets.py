@@ -1,0 +1,100 @@
+"""The peers of a sender: their sessions, where they are now, and whose a reply is. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from linkweather.errors import MessageError
+from probes.latency.packet import Reply
+from probes.latency.session import Session
+
+Socket = TypeVar("Socket")
+Address = tuple[str, int]  # of a peer: what is the same in IPv4's and IPv6's socket addresses
+
+_SSIDS = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A site with a reflector; `address` is an IPv4 or IPv6 address or a name."""
+
+    site: str
+    address: str
+    port: int
+
+    @property
+    def name(self) -> tuple[str, int]:
+        """What is resolved."""
+        return self.address, self.port
+
+
+@dataclass(slots=True, eq=False)
+class Target(Generic[Socket]):
+    """A peer, its session, and how it is reached now; `reason` says why it cannot be, None when it can."""
+
+    peer: Peer
+    session: Session
+    route: tuple[Socket, Address] | None = None
+    reason: str | None = "unresolved"
+    sent: int = 0
+
+
+class Targets(Generic[Socket]):
+    """The targets by peer, by session number and by address."""
+
+    def __init__(self, site: str, rng: random.Random) -> None:
+        self._site = site
+        self._rng = rng
+        self._by_peer: dict[Peer, Target[Socket]] = {}
+        self._by_ssid: dict[int, Target[Socket]] = {}
+        self._by_address: dict[Address, Target[Socket]] = {}
+
+    def __iter__(self) -> Iterator[Target[Socket]]:
+        return iter(list(self._by_peer.values()))
+
+    def __contains__(self, peer: Peer) -> bool:
+        return peer in self._by_peer
+
+    def __getitem__(self, peer: Peer) -> Target[Socket]:
+        return self._by_peer[peer]
+
+    def add(self, peer: Peer, timeout_s: float) -> Target[Socket]:
+        """Begin a session with a peer."""
+        while (ssid := self._rng.randint(1, _SSIDS)) in self._by_ssid:
+            pass
+        target: Target[Socket] = Target(peer, Session(self._site, peer.site, ssid=ssid, timeout_s=timeout_s))
+        self._by_peer[peer] = self._by_ssid[ssid] = target
+        return target
+
+    def remove(self, target: Target[Socket]) -> None:
+        """End a session; what is still out is given up."""
+        target.session.abandon()
+        self._unroute(target)
+        del self._by_peer[target.peer], self._by_ssid[target.session.ssid]
+
+    def reach(self, target: Target[Socket], socket: Socket, address: Address) -> None:
+        """Send to this address from now on."""
+        self._unroute(target)
+        target.route, target.reason = (socket, address), None
+        self._by_address[address[:2]] = target
+
+    def at(self, address: Address) -> Target[Socket] | None:
+        """The target at an address."""
+        return self._by_address.get(address[:2])
+
+    def owner(self, reply: Reply, source: Address) -> Target[Socket]:
+        """Whose reply this is. Raises MessageError: `stray` for nobody's, or from where we did not send to.
+
+        A reflector that does not know RFC 8972 sends session number zero; then the address tells.
+        """
+        target = self._by_ssid.get(reply.ssid) if reply.ssid else self.at(source)
+        if target is None or target.route is None or target.route[1][:2] != source[:2]:
+            raise MessageError("stray")
+        return target
+
+    def _unroute(self, target: Target[Socket]) -> None:
+        if target.route and self.at(target.route[1]) is target:
+            del self._by_address[target.route[1][:2]]

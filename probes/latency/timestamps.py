@@ -1,0 +1,77 @@
+"""The 64-bit timestamps and the error estimate of STAMP packets (RFC 8762 §4.2.1, RFC 8186)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+NS_PER_S = 1_000_000_000
+_NTP_EPOCH_S = 2_208_988_800  # 1970 as NTP counts, from 1900
+_ERA_S = 2**32
+_HALF_FRACTION = 2**31
+
+_SYNCHRONISED = 0x8000
+_PTP = 0x4000
+_MAX_SCALE = 63
+_MAX_MULTIPLIER = 255
+
+
+class ErrorEstimate(NamedTuple):
+    """How well a clock follows UTC. `error_s` is None where the packet's estimate is corrupt."""
+
+    synchronised: bool
+    ptp: bool
+    error_s: float | None
+
+
+def ntp_from_ns(ns: int) -> int:
+    """Nanoseconds since 1970 as a 64-bit NTP timestamp: seconds since 1900 and a 32-bit fraction."""
+    seconds, rest = divmod(ns, NS_PER_S)
+    fraction = ((rest << 32) + NS_PER_S // 2) // NS_PER_S
+    return ((seconds + _NTP_EPOCH_S) % _ERA_S) << 32 | fraction
+
+
+def ns_from_ntp(raw: int) -> int:
+    """A 64-bit NTP timestamp as nanoseconds since 1970, for the years 1968 to 2104."""
+    seconds = raw >> 32
+    # RFC 4330 §3: with the top bit clear the time is in the era that begins in 2036.
+    era = 0 if seconds & 0x80000000 else _ERA_S
+    fraction = raw & 0xFFFFFFFF
+    return (seconds + era - _NTP_EPOCH_S) * NS_PER_S + ((fraction * NS_PER_S + _HALF_FRACTION) >> 32)
+
+
+def ptp_from_ns(ns: int) -> int:
+    """Nanoseconds since 1970 as a truncated PTPv2 timestamp: 32-bit seconds, 32-bit nanoseconds."""
+    seconds, rest = divmod(ns, NS_PER_S)
+    return (seconds % _ERA_S) << 32 | rest
+
+
+def ns_from_ptp(raw: int) -> int:
+    """A truncated PTPv2 timestamp as nanoseconds since 1970."""
+    return (raw >> 32) * NS_PER_S + (raw & 0xFFFFFFFF)
+
+
+def to_ns(raw: int, error_estimate: int) -> int:
+    """A packet's timestamp as nanoseconds since 1970, in the format that its error estimate names."""
+    return ns_from_ptp(raw) if error_estimate & _PTP else ns_from_ntp(raw)
+
+
+def encode_error(error_s: float, *, synchronised: bool, ptp: bool = False) -> int:
+    """S, Z, scale and multiplier of an error, rounded up; an error beyond 2^39 s is cut to the largest.
+
+    RFC 8762 §4.2.1, from RFC 4656 §4.1.2: error = multiplier · 2^(scale − 32) s; the multiplier is never 0.
+    """
+    units = max(error_s * 2**32, 1.0)
+    scale = max(0, math.ceil(math.log2(units / _MAX_MULTIPLIER)))
+    if scale > _MAX_SCALE:
+        scale, multiplier = _MAX_SCALE, _MAX_MULTIPLIER
+    else:
+        multiplier = math.ceil(units / 2**scale)
+    return synchronised * _SYNCHRONISED | ptp * _PTP | scale << 8 | multiplier
+
+
+def decode_error(raw: int) -> ErrorEstimate:
+    """Take a packet's error estimate apart."""
+    scale, multiplier = raw >> 8 & _MAX_SCALE, raw & 0xFF
+    error_s = math.ldexp(multiplier, scale - 32) if multiplier else None
+    return ErrorEstimate(bool(raw & _SYNCHRONISED) and multiplier > 0, bool(raw & _PTP), error_s)
