@@ -9,7 +9,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from linkweather.errors import OperatorError
+from linkweather.errors import MeasurementError, OperatorError
 from probes.throughput.output import Build, parse_build
 
 PROGRAM = "iperf3"
@@ -32,7 +32,8 @@ def find() -> str:
 async def installed() -> Build | None:
     """The installed program's version and abilities; None when it does not say. Raises OperatorError as `find`."""
     async with child((find(), "--version"), {}) as process, _limit(VERSION_LIMIT_S):
-        return parse_build("\n".join([line async for line in lines(process)]))
+        with contextlib.suppress(MeasurementError):
+            return parse_build("\n".join([line async for line in lines(process)]))
     return None
 
 
@@ -80,7 +81,7 @@ def send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
 
 
 async def lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
-    """The child's lines as they come; overlong ones are cut, and a flood ends the reading."""
+    """The child's lines as they come, overlong ones cut. Raises MeasurementError for a flood."""
     assert process.stdout is not None  # noqa: S101  – `child` asked for the pipe
     rest, seen = "", 0
     while seen < OUTPUT_BYTES:
@@ -92,3 +93,4 @@ async def lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
         if not chunk:
             return
         rest = rest[:LINE_CHARACTERS]
+    raise MeasurementError("garbage", f"iperf3 printed more than {OUTPUT_BYTES} bytes")

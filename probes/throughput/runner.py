@@ -88,6 +88,8 @@ async def _follow(
             await process.wait()
     except TimeoutError:
         return Fault("timeout", f"the test was not over after {limit_s:g} s")
+    except MeasurementError as error:
+        return Fault(error.reason, error.detail)
     return None
 
 

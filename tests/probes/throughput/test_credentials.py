@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from linkweather.errors import OperatorError
+from probes.throughput.credentials import Credential, key_pair, padding, private_file, users_line
+from tests.probes.throughput import programs
+
+
+def test_the_list_of_users_holds_the_hash_of_user_in_braces_and_password() -> None:
+    # printf '{probe}s3cret' | sha256sum
+    digest = "06b89704fa3b3071e9fe278a0b676bee4e78e9cccfd295860a5e6458a8fa8f64"
+    assert users_line("probe", "s3cret") == f"probe,{digest}\n"
+
+
+def test_only_a_newer_end_steps_back_for_an_older_one() -> None:
+    assert padding((3, 12), (3, 12)) == ()
+    assert padding((3, 12), (3, 19, 1)) == ()
+    assert padding((3, 17), (3, 16)) == ("--use-pkcs1-padding",)
+    assert padding((3, 19, 1), (3, 17)) == ()
+
+
+def test_a_peer_of_unknown_version_is_taken_for_an_old_one() -> None:
+    assert padding((3, 19), ()) == ("--use-pkcs1-padding",)
+
+
+async def test_keys_are_made_once_and_are_for_their_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    keys = await key_pair(folder)
+    assert keys.public_pem.startswith("-----BEGIN PUBLIC KEY-----")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+    assert await key_pair(folder) == keys
+    assert programs.children() == []
+
+
+async def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OperatorError, match=r"file/keys: cannot keep iperf3's keys there"):
+        await key_pair(tmp_path / "file" / "keys")
+
+
+async def test_keys_that_cannot_be_made_are_the_operators_matter(tmp_path: Path) -> None:
+    (tmp_path / "iperf3-private.pem").mkdir()
+    with pytest.raises(OperatorError, match=r"cannot make iperf3's keys"):
+        await key_pair(tmp_path)
+
+
+def test_a_private_file_is_gone_after_its_block(tmp_path: Path) -> None:
+    with private_file("text", tmp_path) as path:
+        assert path.read_text() == "text"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_secret_is_not_shown() -> None:
+    assert "s3cret" not in repr(Credential("s3cret", "pem"))
