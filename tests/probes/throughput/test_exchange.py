@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from linkweather import topics
+from linkweather.errors import OperatorError
+from linkweather.mesh import Mesh, Site, ThroughputTests
+from linkweather.messages import Answer, Invite, ThroughputRow, decode
+from linkweather.mqtt import Connection, parse_broker
+from probes.throughput import exchange, process, runner
+from probes.throughput.exchange import Exchange, Serving
+from probes.throughput.invitation import Declined
+from probes.throughput.lease import Lease
+from probes.throughput.output import Build
+from tests import servers
+from tests.probes.throughput import programs
+
+TESTS = ThroughputTests(max_duration_s=1.0)
+BUILD = Build((3, 12), authentication=True)
+ADDRESS = {"a": "127.0.0.5", "b": "127.0.0.6", "c": "127.0.0.7"}
+MESH = Mesh(sites={name: Site(address=address) for name, address in ADDRESS.items()}, throughput=TESTS)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    servers.require("iperf3")
+    yield
+    assert programs.children() == []
+
+
+@dataclass
+class Wire:
+    """The exchanges of all sites, and what passed between them. `lost` topics are swallowed."""
+
+    sites: dict[str, Exchange] = field(default_factory=dict)
+    leases: dict[str, Lease] = field(default_factory=dict)
+    sent: list[tuple[str, bytes]] = field(default_factory=list)
+    tests: list[tuple[str, str, str]] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+    away: bool = False
+
+    async def publish(self, topic: str, payload: bytes) -> bool:
+        if self.away:
+            return False
+        self.sent.append((topic, payload))
+        parsed = topics.parse(topic)
+        if parsed and parsed.name not in self.lost and parsed.site in self.sites:
+            deliver(self.sites[parsed.site], topic, payload)
+        return True
+
+    def answers(self) -> list[Answer]:
+        return [decode(Answer, payload) for topic, payload in self.sent if "/answer/" in topic]
+
+
+def deliver(to: Exchange, topic: str, payload: bytes) -> None:
+    parsed = topics.parse(topic)
+    assert parsed
+    if parsed.name == "invite":
+        to.handle_invite(parsed.detail, decode(Invite, payload))
+    else:
+        to.handle_answer(parsed.detail, decode(Answer, payload))
+
+
+@contextlib.asynccontextmanager
+async def serving(*sites: Exchange) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(site.run(), name="serve") for site in sites]
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+
+
+def site(wire: Wire, name: str, folder: Path, build: Build | None = BUILD) -> Exchange:
+    wire.leases[name] = Lease()
+    made = Exchange(
+        name,
+        publish=wire.publish,
+        lease=wire.leases[name],
+        settings=Serving(folder / name, ADDRESS[name], [servers.free_port()]),
+        build=build,
+        on_start=lambda peer: wire.tests.append((name, "start", peer)),
+        on_end=lambda peer: wire.tests.append((name, "end", peer)),
+    )
+    made.mesh = MESH
+    wire.sites[name] = made
+    return made
+
+
+def holder(wire: Wire, name: str) -> str | None:
+    return wire.leases[name].holder(asyncio.get_running_loop().time())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  – what is watched is not ours to tell an Event
+            await asyncio.sleep(0.01)
+
+
+async def until_free(wire: Wire, name: str) -> None:
+    await until(lambda: holder(wire, name) is None)
+
+
+def failure(found: ThroughputRow | Declined) -> str | None:
+    assert isinstance(found, ThroughputRow)
+    return found.failure
+
+
+async def test_two_sites_test_their_link_over_a_real_broker(tmp_path: Path, broker_port: int) -> None:
+    wire = Wire()
+    build = await process.installed()
+    broker = parse_broker(f"mqtt://127.0.0.1:{broker_port}")
+    async with asyncio.TaskGroup() as group:
+        ready, tasks = [], []
+        for name in "ab":
+            made = site(wire, name, tmp_path, build)
+            connected = asyncio.Event()
+            connection = Connection(
+                broker,
+                name,
+                subscriptions=[topics.invite(name, "+"), topics.answer(name, "+")],
+                handle=functools.partial(deliver, made),
+                on_connect=connected.set,
+            )
+            made._publish = connection.publish
+            tasks += [group.create_task(connection.run(), name="mqtt"), group.create_task(made.run(), name="serve")]
+            ready.append(connected)
+        for connected in ready:
+            await connected.wait()
+        # The keys are there before an invitation is answered in time.
+        await until(lambda: wire.sites["a"]._keys)
+        row = await wire.sites["b"].measure("a", ADDRESS["a"], TESTS)
+        await until_free(wire, "a")
+        for task in tasks:
+            task.cancel()
+    assert isinstance(row, ThroughputRow)
+    assert (row.src, row.dst, row.method, row.failure, row.detail) == ("a", "b", "iperf3", None, None)
+    assert row.goodput_bps is not None
+    assert row.bytes is not None
+    assert row.stopped_by == "time"
+    assert sorted(wire.tests) == [("a", "end", "b"), ("a", "start", "b"), ("b", "end", "a"), ("b", "start", "a")]
+    # Only the keys stay: no user list, no secret.
+    assert [path.name for path in programs.files(tmp_path / "a")] == ["iperf3-private.pem", "iperf3-public.pem"]
+
+
+async def test_both_sites_hold_their_lease_for_the_test_and_no_longer(tmp_path: Path) -> None:
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    c = site(wire, "c", tmp_path)
+    async with serving(a, b, c):
+        async with asyncio.TaskGroup() as group:
+            test = group.create_task(b.measure("a", ADDRESS["a"], TESTS), name="a→b")
+            await until(wire.answers)
+            assert (holder(wire, "a"), holder(wire, "b")) == ("b", "a")
+            busy_there = await c.measure("a", ADDRESS["a"], TESTS)
+            busy_here = await b.measure("c", ADDRESS["c"], TESTS)
+        assert holder(wire, "b") is None
+        await until_free(wire, "a")
+    assert failure(test.result()) is None
+    for postponed in (busy_there, busy_here):
+        assert isinstance(postponed, Declined)
+        assert postponed.reason == "leased"
+        assert 0 < postponed.retry_after_s < 10
+
+
+async def test_without_authentication_at_either_end_a_test_has_no_secret(tmp_path: Path) -> None:
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path, Build((3, 12), authentication=False))
+    async with serving(a, b):
+        assert failure(await b.measure("a", ADDRESS["a"], TESTS)) is None
+    assert wire.answers()[0].secret is None
+    assert wire.answers()[0].public_key_pem is None
+
+
+async def test_an_invitation_that_nobody_answers_is_a_failure_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "ANSWER_LIMIT_S", 0.1)
+    wire = Wire()
+    b = site(wire, "b", tmp_path)
+    assert failure(await b.measure("a", ADDRESS["a"], TESTS)) == "no_answer"
+    assert holder(wire, "b") is None
+    assert b._asked == {}
+
+
+async def test_a_broker_that_is_away_postpones_the_test(tmp_path: Path) -> None:
+    wire = Wire(away=True)
+    b = site(wire, "b", tmp_path)
+    assert await b.measure("a", ADDRESS["a"], TESTS) == Declined("no_broker", 5.0)
+
+
+async def test_a_peer_that_cannot_is_a_published_failure(tmp_path: Path) -> None:
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path, build=None), site(wire, "b", tmp_path)
+    async with serving(a, b):
+        assert failure(await b.measure("a", ADDRESS["a"], TESTS)) == "missing"
+        assert failure(await a.measure("b", ADDRESS["b"], TESTS)) == "missing"
+
+
+async def test_a_stranger_is_refused_and_no_server_starts(tmp_path: Path) -> None:
+    wire = Wire()
+    a = site(wire, "a", tmp_path)
+    async with serving(a):
+        a.handle_invite("z", Invite(id="1", duration_s=1.0, iperf3="3.12"))
+        await until(wire.answers)
+    assert (wire.answers()[0].accepted, wire.answers()[0].reason) == (False, "unknown_site")
+    assert wire.tests == []
+
+
+async def test_a_repeated_invitation_and_one_too_many_are_ignored(tmp_path: Path) -> None:
+    a = site(Wire(), "a", tmp_path)
+    for number in range(65):
+        a.handle_invite("b", Invite(id=str(number), duration_s=1.0, iperf3="3.12"))
+    assert a.ignored_invites == 1
+    a.handle_invite("b", Invite(id="3", duration_s=1.0, iperf3="3.12"))
+    assert a.ignored_invites == 2
+
+
+async def test_only_the_invited_site_can_answer_and_only_once(tmp_path: Path) -> None:
+    wire = Wire(lost={"invite"})
+    b = site(wire, "b", tmp_path)
+    async with asyncio.TaskGroup() as group:
+        test = group.create_task(b.measure("a", ADDRESS["a"], TESTS), name="a→b")
+        await until(lambda: wire.sent)
+        invite = decode(Invite, wire.sent[0][1])
+        b.handle_answer("c", Answer(id=invite.id, accepted=False, reason="missing"))
+        b.handle_answer("a", Answer(id="another", accepted=False, reason="missing"))
+        b.handle_answer("a", Answer(id=invite.id, accepted=True))
+        b.handle_answer("a", Answer(id=invite.id, accepted=False, reason="missing"))
+    assert failure(test.result()) == "protocol"  # accepted, but without a port
+
+
+async def test_when_every_port_is_taken_the_peer_shall_come_again(tmp_path: Path) -> None:
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    taken = a._settings.ports
+    async with serving(a), runner.serve_once(ADDRESS["a"], taken, guard=None, seconds=10):
+        assert await b.measure("a", ADDRESS["a"], TESTS) == Declined("ports_taken", 5.0)
+        await until_free(wire, "a")
+
+
+async def test_a_program_that_vanished_is_a_failure_at_either_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    async with serving(a):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert failure(await b.measure("a", ADDRESS["a"], TESTS)) == "cannot_serve"
+    answer = Answer(id="y", accepted=True, port=5201)
+    assert failure(await b._test("a", ADDRESS["a"], 1.0, answer, BUILD)) == "missing"
+
+
+async def test_an_answer_that_cannot_be_sent_ends_the_server_and_the_lease(tmp_path: Path) -> None:
+    wire = Wire(away=True)
+    a = site(wire, "a", tmp_path)
+    async with serving(a):
+        a.handle_invite("b", Invite(id="1", duration_s=1.0, iperf3="3.12"))
+        await until(lambda: ("a", "end", "b") in wire.tests)
+        assert holder(wire, "a") is None
+
+
+async def test_a_cancelled_test_leaves_no_process_and_no_lease_at_either_end(tmp_path: Path) -> None:
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    async with serving(a):
+        test = asyncio.create_task(b.measure("a", ADDRESS["a"], TESTS), name="a→b")
+        await until(wire.answers)
+        test.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await test
+        assert holder(wire, "b") is None
+        await until_free(wire, "a")
+        assert programs.children() == []
+
+
+async def test_a_site_that_shuts_down_in_a_test_takes_its_server_with_it(tmp_path: Path) -> None:
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    async with asyncio.TaskGroup() as group:
+        serve = group.create_task(a.run(), name="serve")
+        test = group.create_task(b.measure("a", ADDRESS["a"], TESTS), name="a→b")
+        await until(wire.answers)
+        serve.cancel()
+    assert failure(test.result()) in {"died", "refused"}
+    assert holder(wire, "a") is None
+
+
+async def test_a_folder_that_cannot_keep_keys_stops_the_daemon_at_its_start(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(OperatorError, match="cannot keep iperf3's keys"):
+        await site(Wire(), "a", tmp_path).run()
