@@ -180,10 +180,12 @@ async def test_a_report_goes_over_a_real_broker_into_the_journal_and_back_as_com
     probe = Connection(
         broker, "site-a", subscriptions=[topics.committed("a")], handle=lambda topic, text: heard.append((topic, text))
     )
-    collector = Connection(
-        broker, "collector", subscriptions=[topics.ALL_REPORTS], handle=lambda topic, text: ingest.handle(topic, text)
-    )
-    ingest = Ingest(journal, publish=collector.publish, now=lambda: NOON)
+
+    async def publish(topic: str, payload: bytes) -> bool:
+        return await collector.publish(topic, payload)
+
+    ingest = Ingest(journal, publish=publish, now=lambda: NOON)
+    collector = Connection(broker, "collector", subscriptions=[topics.ALL_REPORTS], handle=ingest.handle)
     tasks = [asyncio.create_task(work(), name="test") for work in (probe.run, collector.run, ingest.run)]
     await until(lambda: probe.connected and collector.connected)
     await probe.publish(topics.report("a", "latency"), encode(latency(1)))
