@@ -63,8 +63,8 @@ class _Limits:
 
 def _limits(mesh: Mesh, settings: StateSettings) -> _Limits:
     report_s = mesh.latency.report_interval_s
-    # A round cannot be shorter than a slot for each site, however small `every_s` is.
-    round_s = max(mesh.throughput.every_s, mesh.throughput.slot_s * len(mesh.sites))
+    # However small `every_s` is: a site is in one test at a time, and has two with each of its peers.
+    round_s = max(mesh.throughput.every_s, mesh.throughput.slot_s * 2 * len(mesh.sites))
     return _Limits(
         stale_s=settings.stale_after_reports * report_s,
         expired_s=settings.expired_after_reports * report_s,

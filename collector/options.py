@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from collector.broker import PORT as BROKER_PORT
 from collector.influx_server import InfluxSettings
@@ -26,8 +26,7 @@ def _broker(value: str) -> str:
     return value
 
 
-# TOML has no paths, only strings.
-FilePath = Annotated[Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value)]
+FilePath = Annotated[Path, Field(strict=False)]  # TOML has no paths, only strings
 BrokerUrl = Annotated[str, AfterValidator(_broker)]
 
 

@@ -31,9 +31,11 @@ _ALLOWED: Mapping[str, str] = {
     "model_type": "must be a table",
     "model_attributes_type": "must be a table",
     "tuple_type": "must be an array",
+    "path_type": "must be a path in quotes",
     "literal_error": "must be {expected}",
     "finite_number": "must be a finite number",
     "too_short": "must have at least {min_length} entry",
+    "too_long": "must have at most {max_length} entries",
     "value_error": "must be {error}",
 }
 _BAD_SITE_ID = "a site id has 1 to 32 of a–z, 0–9 and -, and starts with a letter or digit"

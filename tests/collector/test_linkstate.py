@@ -223,12 +223,12 @@ def test_goodput_ages_by_the_mesh_s_rounds(age_s: float, state: str) -> None:
     assert after(100.0 + age_s, (100.0, throughput())).goodput_state == state
 
 
-def test_a_round_is_never_shorter_than_a_slot_per_site() -> None:
-    # every_s = 0: tests follow each other; 3 sites of 5 s slots make a round of 15 s.
+def test_a_round_is_never_shorter_than_two_slots_per_site() -> None:
+    # every_s = 0: tests follow each other; 3 sites with slots of 5 s make a round of 30 s, and two of them 60 s.
     mesh = Mesh.model_validate(MESH.model_dump() | {"throughput": {"every_s": 0.0}})
     links = LinkStates(mesh, StateSettings())
     links.observe(100.0, [throughput()])
-    found = [links.link("a", "b", now) for now in (130.0, 130.1)]
+    found = [links.link("a", "b", now) for now in (160.0, 160.1)]
     assert [answer.goodput_state for answer in found if answer] == ["fresh", "stale"]
 
 

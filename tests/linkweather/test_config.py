@@ -1,0 +1,107 @@
+"""The example files work as they stand."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+from collector.options import CollectorSettings
+from linkweather import settings, topics
+from linkweather.mesh import Mesh
+from tests import servers
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def test_the_example_mesh_is_valid() -> None:
+    mesh = settings.load(CONFIG / "mesh.toml", Mesh)
+    assert list(mesh.pairs()) == [("north", "south"), ("south", "north"), ("north", "store"), ("south", "store")]
+
+
+def test_the_example_collector_settings_are_the_defaults() -> None:
+    assert settings.load(CONFIG / "collector.toml", CollectorSettings) == CollectorSettings()
+
+
+def test_what_is_commented_out_of_the_collector_settings_works_when_it_is_not() -> None:
+    lines = (CONFIG / "collector.toml").read_text().splitlines()
+    text = "\n".join(line.removeprefix("# ") if " = " in line or line.startswith("# [") else line for line in lines)
+    found = settings.validate(tomllib.loads(text), CollectorSettings, "collector.toml")
+    assert found.influx is not None
+    assert (found.influx.bucket, found.journal.keep_days, found.api.token_file) == (
+        "linkweather",
+        90,
+        Path("api.token"),
+    )
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    path = tmp_path / "mosquitto.passwd"
+    path.write_text("collector:c\nnorth:n\nsouth:s\n")
+    subprocess.run([servers.require("mosquitto_passwd"), "-U", str(path)], check=True, capture_output=True)
+    return path
+
+
+async def heard(port: int, user: str, password: str, subscription: str, sent: list[tuple[str, str, str]]) -> list[str]:
+    """The topics that `user` hears after others (user, password, topic) published; the last of them ends it."""
+    async with aiomqtt.Client(
+        "127.0.0.1", port, username=user, password=password, protocol=aiomqtt.ProtocolVersion.V5
+    ) as listener:
+        await listener.subscribe(subscription, qos=1)
+        for name, secret, topic in sent:
+            async with aiomqtt.Client(
+                "127.0.0.1", port, username=name, password=secret, protocol=aiomqtt.ProtocolVersion.V5
+            ) as speaker:
+                # mosquitto says under MQTT 5 that a publication was not authorized.
+                try:
+                    await speaker.publish(topic, b"x", qos=1)
+                except aiomqtt.MqttError:
+                    continue
+        found: list[str] = []
+        async for message in listener.messages:
+            found.append(message.topic.value)
+            if found[-1] == sent[-1][2]:
+                break
+    return found
+
+
+async def test_the_access_rules_let_no_site_speak_for_another(tmp_path: Path, password_file: Path) -> None:
+    extra = f"password_file {password_file}\nacl_file {CONFIG / 'mosquitto.acl'}\nuser root\n"
+    with servers.mosquitto(tmp_path, extra=extra) as port:
+        found = await heard(
+            port,
+            "collector",
+            "c",
+            "linkweather/v1/site/+/report/+",
+            [
+                ("south", "s", topics.report("north", "path")),
+                ("south", "s", topics.report("south", "latency")),
+                ("north", "n", topics.report("north", "latency")),
+            ],
+        )
+    assert found == [topics.report("south", "latency"), topics.report("north", "latency")]
+
+
+async def test_the_access_rules_let_an_invited_site_hear_who_really_invites(
+    tmp_path: Path, password_file: Path
+) -> None:
+    extra = f"password_file {password_file}\nacl_file {CONFIG / 'mosquitto.acl'}\nuser root\n"
+    with servers.mosquitto(tmp_path, extra=extra) as port:
+        found = await heard(
+            port,
+            "north",
+            "n",
+            "linkweather/v1/site/north/#",
+            [
+                ("south", "s", topics.invite("north", "collector")),
+                ("south", "s", topics.committed("north")),
+                ("north", "n", topics.committed("north")),
+                ("south", "s", topics.invite("north", "south")),
+                ("collector", "c", topics.committed("north")),
+            ],
+        )
+    assert found == [topics.invite("north", "south"), topics.committed("north")]
