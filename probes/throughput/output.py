@@ -18,7 +18,8 @@ _RATE = re.compile(
     rf"\[ *(?P<stream>\d+|SUM)\] +(?P<start>{_NUMBER})-(?P<end>{_NUMBER}) +sec +{_NUMBER} [KMGT]?Bytes +"
     rf"(?P<rate>{_NUMBER}) (?P<prefix>[KMGT]?)bits/sec(?P<tail>.*)"
 )
-_TAIL = re.compile(r" *(?:(?P<retransmits>\d{1,12})\b.*?)?(?P<end>sender|receiver)? *")
+_COUNT = re.compile(r"\d{1,12}")
+_ENDS: Mapping[str, End] = {"sender": "sender", "receiver": "receiver"}
 _ERROR = re.compile(r"iperf3: (?:parameter )?error - (?P<text>.*)")
 _VERSION = re.compile(r"iperf (?P<version>\d{1,4}\.\d{1,4}(?:\.\d{1,4})?)\b")
 _BITS: Mapping[str, float] = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -101,18 +102,17 @@ class Transcript:
             self.fault = self.fault or _fault(error["text"])
             return None
         rate = _RATE.match(line)
-        tail = rate and _TAIL.fullmatch(rate["tail"])
-        if not rate or not tail or (rate["stream"] == "SUM") != (self.streams > 1):
+        if not rate or (rate["stream"] == "SUM") != (self.streams > 1):
             return None
         interval = Interval(float(rate["start"]), float(rate["end"]), float(rate["rate"]) * _BITS[rate["prefix"]])
-        if tail["end"]:
-            self._summarise("sender" if tail["end"] == "sender" else "receiver", interval, tail["retransmits"])
-            return None
-        return self._append(interval)
-
-    def _summarise(self, end: End, whole: Interval, retransmits: str | None) -> None:
-        count = None if retransmits is None else int(retransmits)
-        self.summaries[end] = Summary(end, whole.end_s - whole.start_s, whole.rate_bps, count)
+        # Retransmits first and the end last, where they are printed; a sender's window stands between them.
+        words = rate["tail"].split() or [""]
+        end = _ENDS.get(words[-1])
+        if end is None:
+            return None if words[-1] == "(omitted)" else self._append(interval)
+        count = int(words[0]) if _COUNT.fullmatch(words[0]) else None
+        self.summaries[end] = Summary(end, interval.end_s - interval.start_s, interval.rate_bps, count)
+        return None
 
     def _append(self, interval: Interval) -> Interval | None:
         # iperf3 3.12 prints the last interval twice when its server dies.

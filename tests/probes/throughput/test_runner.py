@@ -56,6 +56,12 @@ async def test_a_fraction_of_a_second_is_kept_although_iperf3_counts_in_seconds(
     assert result.retransmits is None  # an interrupted sender does not say
 
 
+async def test_over_ipv6_it_is_the_same() -> None:
+    async with serve_once("::1", ports(), guard=None, seconds=10) as server:
+        result = await run_client("::1", server.port, duration_s=1, bind="::1")
+    assert result.failure is None
+
+
 async def test_several_streams_are_one_result() -> None:
     async with serve_once(HERE, ports(), guard=None, seconds=10) as server:
         result = await run_client(HERE, server.port, duration_s=1, streams=3, congestion="cubic")
