@@ -1,0 +1,43 @@
+"""`linkweather reflector` behind its options: the answering side alone, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from probes.latency.keys import read_key
+from probes.latency.reflector import Reflector
+
+
+def answer(port: int, *, bind: Sequence[str], key_file: Path | None, stateless: bool) -> None:
+    """Answer probes until SIGINT or SIGTERM. Raises OperatorError: a port or key that cannot be had."""
+    key = read_key(key_file) if key_file else None
+    asyncio.run(_answer(port, bind, key, stateless=stateless))
+
+
+async def _answer(port: int, bind: Sequence[str], key: bytes | None, *, stateless: bool) -> None:
+    reflector = Reflector(port, bind=bind, key=key, stateless=stateless)
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as group:
+        answering = group.create_task(reflector.run(), name="reflector")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, answering.cancel)
+        click.echo(begun(reflector.port, bind, authenticated=key is not None, stateless=stateless))
+    click.echo(over(reflector.answered, reflector.dropped))
+
+
+def begun(port: int, bind: Sequence[str], *, authenticated: bool, stateless: bool) -> str:
+    """Where it listens, and how."""
+    where = ", ".join(bind) or "every address of this machine"
+    modes = ("authenticated" if authenticated else "unauthenticated", "stateless" if stateless else "stateful")
+    return f"Reflector at UDP port {port} of {where} ({', '.join(modes)}); Ctrl-C ends it"
+
+
+def over(answered: int, dropped: Mapping[str, int]) -> str:
+    """What it did."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
+    return f"Answered {answered} probes, dropped {sum(dropped.values())}{f': {reasons}' if reasons else ''}"

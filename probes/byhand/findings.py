@@ -1,0 +1,110 @@
+"""What a test by hand found: plain data, its JSON document, whether it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from linkweather.messages import LatencyRow, Message, ThroughputRow
+from probes.byhand.methods import Attempt
+
+# A row names two sites of a mesh; by hand there are none.
+HERE = "here"
+THERE = "there"
+_NOT_BY_HAND = {"src", "dst", "during_throughput"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A host as the user named it, and where it is."""
+
+    host: str
+    address: str
+
+    def __str__(self) -> str:
+        """The name, with the address where that says more."""
+        return self.host if self.host == self.address else f"{self.host} ({self.address})"
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """The probes' row, each probe's RTT in the order of sending (None: lost), and how the method was chosen."""
+
+    row: LatencyRow
+    rtts_s: Sequence[float | None]
+    attempts: Sequence[Attempt]
+
+    @property
+    def failed(self) -> bool:
+        """Whether there was no reply at all."""
+        return self.row.received == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """The test's row, its intervals' rates in the order of time, and which way the data went."""
+
+    row: ThroughputRow
+    intervals_bps: Sequence[float]
+    interval_s: float
+    reverse: bool
+    port: int
+    # Without --throughput, a host without an iperf3 server is no failure.
+    wanted: bool
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing was measured although it was asked for."""
+        return self.wanted and self.row.failure is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that one test found; a part that was not measured is None."""
+
+    target: Target
+    at: datetime
+    latency: Latency | None = None
+    throughput: Throughput | None = None
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether a part that was asked for was not measured, or nothing was."""
+        parts = [part for part in (self.latency, self.throughput) if part is not None]
+        return not parts or any(part.failed for part in parts)
+
+
+def document(findings: Findings) -> dict[str, Any]:
+    """The JSON document of a test, in the field names of reports."""
+    return {
+        "host": findings.target.host,
+        "address": findings.target.address,
+        "at": findings.at.isoformat(),
+        "interrupted": findings.interrupted,
+        "latency": findings.latency and _latency(findings.latency),
+        "throughput": findings.throughput and _throughput(findings.throughput),
+    }
+
+
+def _latency(latency: Latency) -> dict[str, Any]:
+    attempts = [
+        {"method": each.method, "answered": each.answered, "outcome": each.outcome} for each in latency.attempts
+    ]
+    return {**_fields(latency.row), "attempts": attempts, "rtts_s": list(latency.rtts_s)}
+
+
+def _throughput(throughput: Throughput) -> dict[str, Any]:
+    return {
+        **_fields(throughput.row),
+        "direction": "reverse" if throughput.reverse else "forward",
+        "port": throughput.port,
+        "interval_s": throughput.interval_s,
+        "intervals_bps": list(throughput.intervals_bps),
+    }
+
+
+def _fields(row: Message) -> dict[str, Any]:
+    return row.model_dump(mode="json", exclude=_NOT_BY_HAND)

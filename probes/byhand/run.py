@@ -1,0 +1,49 @@
+"""A test by hand, from the host's name to what was found."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import cast
+
+from linkweather.errors import MeasurementError
+from probes.byhand import latency, throughput
+from probes.byhand.findings import Findings, Target
+from probes.byhand.options import Options
+from probes.byhand.watching import Job, Stop, Watch
+
+_FAMILY_NAMES: Mapping[int, str] = {socket.AF_INET: " for IPv4", socket.AF_INET6: " for IPv6"}
+
+
+async def run(options: Options, watch: Watch) -> Findings:
+    """Run a test; Ctrl-C (SIGINT) or SIGTERM ends it early, with what was measured until then.
+
+    Raises MeasurementError `unresolved`, OperatorError for what this machine lacks.
+    """
+    stop = Stop()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.ask)
+    target = await resolve(options.host, options.family)
+    job = Job(options, target, watch, stop)
+    latency_found = await latency.measure(job) if options.latency else None
+    wanted = options.throughput is not False and not stop.asked
+    throughput_found = await throughput.measure(job) if wanted else None
+    return Findings(target, datetime.now(UTC), latency_found, throughput_found, interrupted=stop.asked)
+
+
+async def resolve(host: str, family: int) -> Target:
+    """The host's first address. Raises MeasurementError `unresolved`, in one sentence."""
+    loop = asyncio.get_running_loop()
+    try:
+        answers = await loop.getaddrinfo(host, None, family=family, type=socket.SOCK_DGRAM)
+        # Unlike the answer's own text, this keeps the interface of a link-local address.
+        where = cast("tuple[str, int]", answers[0][4])
+        address, _ = await loop.getnameinfo(where, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no host name"
+        raise MeasurementError("unresolved", f"{host} has no address{_FAMILY_NAMES.get(family, '')}: {why}") from None
+    return Target(host, address)

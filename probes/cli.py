@@ -1,0 +1,140 @@
+"""The commands of a site. What they do is imported when they do it, so that their help is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+# Below this a test by hand is a flood: at most 1,000 probes a second leave.
+SHORTEST_INTERVAL_S = 0.001
+# Numbers are told apart by 16 bits on the way, and nobody waits for longer by hand.
+LONGEST_TIMEOUT_S = 60.0
+_ANY_FAMILY, _IPV4, _IPV6 = 0, 2, 10  # AF_UNSPEC, AF_INET, AF_INET6
+
+_PORT = click.IntRange(1, 65535)
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("host")
+@click.option("--latency", is_flag=True, help="Measure latency only, unless --throughput is given too.")
+@click.option("--throughput", is_flag=True, help="Measure throughput only, unless --latency is given too.")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "stamp", "icmp", "tcp"]),
+    default="auto",
+    show_default=True,
+    help="How latency is measured; auto takes the first of the three that HOST answers.",
+)
+@click.option("--count", type=click.IntRange(min=1), default=50, show_default=True, help="Latency probes to send.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=SHORTEST_INTERVAL_S),
+    default=0.1,
+    show_default=True,
+    metavar="S",
+    help=f"Seconds between probes, at least {SHORTEST_INTERVAL_S:g}.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, max=LONGEST_TIMEOUT_S, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds after which a reply is late.",
+)
+@click.option(
+    "--port",
+    type=_PORT,
+    help="Port of whichever method is used: the reflector's UDP port (8620 when"
+    " not given), or the TCP port to connect to (443).",
+)
+@click.option("--tcp-port", type=_PORT, help="TCP port to connect to, where --port is the reflector's.")
+@click.option("--key-file", type=_FILE, help="64 hexadecimal digits: authenticated STAMP.")
+@click.option("--iperf3-port", type=_PORT, default=5201, show_default=True, help="Port of `iperf3 -s` at HOST.")
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0.5, max=60),
+    default=3.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that the throughput test lasts.",
+)
+@click.option("--reverse/--forward", default=True, help="Data flows from HOST to here (default), or to HOST.")
+@click.option("-4", "family", flag_value=_IPV4, type=int, help="Use IPv4.")
+@click.option("-6", "family", flag_value=_IPV6, type=int, help="Use IPv6.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
+@click.pass_context
+def test(
+    context: click.Context,
+    host: str,
+    *,
+    latency: bool,
+    throughput: bool,
+    method: str,
+    count: int,
+    interval: float,
+    timeout: float,
+    port: int | None,
+    tcp_port: int | None,
+    key_file: Path | None,
+    iperf3_port: int,
+    duration: float,
+    reverse: bool,
+    family: int | None,
+    as_json: bool,
+) -> None:
+    """Measure the link to HOST by hand, now, without broker or collector.
+
+    Latency by STAMP against a site with a reflector (`linkweather reflector`), by ICMP echo against any
+    other host, else by TCP connect time; the summary says which and why. Then throughput, if HOST runs
+    `iperf3 -s`. Ctrl-C ends early, with a summary of what was measured until then.
+
+    Exit status: 0 done; 1 no reply at all, or --throughput was given and nothing was measured; 2 wrong usage.
+    """
+    from probes.byhand import command  # noqa: PLC0415 - the help stays quick
+    from probes.byhand.methods import MethodName  # noqa: PLC0415
+    from probes.byhand.options import Options  # noqa: PLC0415
+    from probes.latency.keys import read_key  # noqa: PLC0415
+
+    only_one = latency != throughput
+    options = Options(
+        host=host,
+        latency=latency or not only_one,
+        throughput=True if throughput else False if latency else None,
+        method=None if method == "auto" else cast("MethodName", method),
+        count=count,
+        interval_s=interval,
+        timeout_s=timeout,
+        port=port,
+        tcp_port=tcp_port,
+        iperf3_port=iperf3_port,
+        duration_s=duration,
+        reverse=reverse,
+        key=read_key(key_file) if key_file else None,
+        family=family or _ANY_FAMILY,
+    )
+    context.exit(command.perform(options, as_json=as_json))
+
+
+@click.command()
+@click.option(
+    "--bind",
+    multiple=True,
+    metavar="ADDR",
+    help="Answer at this address; one IPv4 and one IPv6 at most.  [default: all of this machine]",
+)
+@click.option("--port", type=_PORT, default=8620, show_default=True, help="UDP port to answer at.")
+@click.option(
+    "--key-file", type=_FILE, help="64 hexadecimal digits in a file of yours alone: answer only authenticated requests."
+)
+@click.option(
+    "--stateless", is_flag=True, help="Keep no count of the replies: then nobody can tell the direction of a loss."
+)
+def reflector(bind: tuple[str, ...], port: int, key_file: Path | None, *, stateless: bool) -> None:
+    """Answer latency probes (STAMP, RFC 8762) until Ctrl-C, and nothing else."""
+    from probes.byhand import answering  # noqa: PLC0415 - the help stays quick
+
+    answering.answer(port, bind=bind, key_file=key_file, stateless=stateless)
