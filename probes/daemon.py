@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Container, Mapping
 from datetime import UTC, datetime
@@ -15,15 +16,30 @@ from typing import Final, Literal
 from linkweather import topics
 from linkweather.errors import MessageError
 from linkweather.mesh import STAMP_PORT, LatencyTests, Mesh
-from linkweather.messages import Committed, LatencyReport, LatencyRow, Status, decode, encode
+from linkweather.messages import (
+    Answer,
+    Committed,
+    Invite,
+    LatencyReport,
+    LatencyRow,
+    Status,
+    ThroughputReport,
+    ThroughputRow,
+    decode,
+    encode,
+)
 from linkweather.mqtt import Connection, Will, parse_broker
+from probes import schedule
 from probes.latency.keys import read_key
 from probes.latency.reflector import Reflector
 from probes.latency.sender import Peer, Sender
 from probes.membership import Membership
-from probes.outbox import Outbox
+from probes.outbox import Depth, Outbox
 from probes.publisher import Publisher
 from probes.settings import ProbeSettings
+from probes.throughput.exchange import Exchange, Serving
+from probes.throughput.lease import Lease
+from probes.throughput.output import Build
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +54,9 @@ class Daemon:
     settings that cannot be used.
     """
 
-    def __init__(self, settings: ProbeSettings) -> None:
+    def __init__(self, settings: ProbeSettings, *, iperf3: Build | None) -> None:
         self._settings = settings
+        self._iperf3 = iperf3
         self._site = settings.site
         self._key = read_key(settings.key_file) if settings.key_file else None
         self._connection = self._connect()
@@ -52,8 +69,14 @@ class Daemon:
         self._publisher = Publisher(self._outbox, self._site, self._connection.publish)
         self._sender = Sender(self._site, LatencyTests(), on_window=self._latency, key=self._key, bind=settings.bind)
         self._port_changed = asyncio.Event()
+        self._turns_changed = asyncio.Event()
         self._status_due = asyncio.Event()
-        self._handlers: Mapping[str, Callable[[str, bytes], None]] = {"committed": self._committed}
+        self._exchange = self._make_exchange()
+        self._handlers: Mapping[str, Callable[[str, bytes], None]] = {
+            "committed": self._committed,
+            "invite": lambda by, payload: self._exchange.handle_invite(by, decode(Invite, payload)),
+            "answer": lambda by, payload: self._exchange.handle_answer(by, decode(Answer, payload)),
+        }
         # What could not be understood, by reason.
         self.ignored: Counter[str] = Counter()
 
@@ -66,6 +89,8 @@ class Daemon:
                 sender = group.create_task(self._sender.run(), name="latency sender")
                 working = [
                     group.create_task(self._reflect(), name="reflector"),
+                    group.create_task(self._exchange.run(), name="exchange"),
+                    group.create_task(self._take_turns(), name="turns"),
                     group.create_task(self._tell_status(), name="status"),
                     group.create_task(self._publisher.run(), name="publisher"),
                 ]
@@ -78,6 +103,10 @@ class Daemon:
                     task.cancel()
         finally:
             self._outbox.close()
+
+    def depth(self) -> Depth:
+        """How full the outbox is."""
+        return self._outbox.depth()
 
     def _connect(self) -> Connection:
         return Connection(
@@ -92,6 +121,19 @@ class Daemon:
             handle=self._handle,
             on_connect=self._connected,
             will=Will(topics.status(self._site), encode(Status(state="offline"))),
+        )
+
+    def _make_exchange(self) -> Exchange:
+        settings = self._settings
+        first, last = settings.throughput_ports
+        return Exchange(
+            self._site,
+            publish=self._connection.publish,
+            lease=Lease(),
+            settings=Serving(settings.data_dir / "keys", next(iter(settings.bind), None), range(first, last + 1)),
+            build=self._iperf3,
+            on_start=self._sender.mark_loaded,
+            on_end=lambda _: self._sender.mark_loaded(None),
         )
 
     def _connected(self) -> None:
@@ -124,7 +166,9 @@ class Daemon:
         if mesh is None:
             return
         self._sender.set_peers(_peers(mesh, self._site, {"stamp"}), mesh.latency)
+        self._exchange.mesh = mesh
         self._port_changed.set()
+        self._turns_changed.set()
 
     def _latency(self, at: datetime, rows: list[LatencyRow]) -> None:
         if rows:
@@ -148,6 +192,30 @@ class Daemon:
                     await self._port_changed.wait()
                     self._port_changed.clear()
                 answering.cancel()
+
+    async def _take_turns(self) -> None:
+        """Test the throughput of our incoming links, each when its turn comes."""
+        while True:
+            self._turns_changed.clear()
+            mesh = self._membership.mesh
+            turn = schedule.next_turn(time.time(), self._site, mesh) if mesh else None
+            wait_s = max(0.0, turn.start_s - time.time()) if turn else None
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._turns_changed.wait()
+            except TimeoutError:
+                if mesh and turn:
+                    await self._test(mesh, turn.src)
+
+    async def _test(self, mesh: Mesh, src: str) -> None:
+        row = await self._exchange.measure(src, mesh.sites[src].address, mesh.throughput)
+        if isinstance(row, ThroughputRow):
+            at = datetime.now(UTC)
+            self._report(
+                "throughput", lambda boot, seq: encode(ThroughputReport(boot=boot, seq=seq, at=at, links=(row,)))
+            )
+        else:
+            log.info("the throughput test of %s → %s is postponed: %s", src, self._site, row.reason)
 
     def _port(self) -> int:
         mesh = self._membership.mesh
@@ -175,11 +243,11 @@ class Daemon:
         return await self._connection.publish(topics.status(self._site), encode(status), retain=True)
 
     def _status(self, state: Literal["online", "offline"]) -> Status:
-        depth = self._outbox.depth()
+        depth = self.depth()
         return Status(
             state=state,
             version=version("linkweather"),
-            capabilities=("latency",),
+            capabilities=("latency", "throughput") if self._iperf3 else ("latency",),
             outbox_reports=depth.reports,
             dropped_reports=depth.dropped_reports,
             refused_reports=depth.refused_reports,

@@ -14,6 +14,10 @@ from linkweather import settings as files
 from linkweather.errors import OperatorError
 from probes.daemon import Daemon
 from probes.settings import ProbeSettings
+from probes.throughput.output import Build
+from probes.throughput.process import installed
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -48,4 +52,13 @@ async def _run(settings: ProbeSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await Daemon(settings).run(stop)
+    await Daemon(settings, iperf3=await _iperf3()).run(stop)
+
+
+async def _iperf3() -> Build | None:
+    """The installed iperf3; without it the site measures latency only, and its status says so."""
+    try:
+        return await installed()
+    except OperatorError as error:
+        log.warning("%s", error)
+        return None

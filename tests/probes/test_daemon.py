@@ -1,0 +1,192 @@
+"""Whole daemons against a real broker: they measure each other, lose nothing, and follow the mesh."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from linkweather import topics
+from linkweather.messages import AnyReport, Committed, Row, Status, decode, decode_report, encode
+from linkweather.mqtt import Connection, parse_broker
+from probes.daemon import Daemon
+from probes.settings import ProbeSettings
+from tests import servers
+
+LIMIT_S = 30.0
+# Every test has addresses of loopback to itself: the reflectors' port is the same everywhere.
+_ADDRESSES = (f"127.{random.randrange(100, 200)}.{random.randrange(1, 250)}.{n}" for n in itertools.count(1))
+
+
+@dataclass
+class Collector:
+    """Stands in for the collector: keeps what arrives, and commits when told to."""
+
+    port: int
+    commits: bool = True
+    reports: dict[str, list[AnyReport]] = field(default_factory=lambda: defaultdict(list))
+    statuses: dict[str, Status] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.connection = Connection(
+            parse_broker(f"mqtt://127.0.0.1:{self.port}"),
+            "collector",
+            subscriptions=(topics.ALL_REPORTS, topics.ALL_STATUSES),
+            handle=self.handle,
+            on_connect=self.changed.set,
+        )
+        self.to_commit: asyncio.Queue[tuple[str, str, int]] = asyncio.Queue()
+
+    def handle(self, topic: str, payload: bytes) -> None:
+        parsed = topics.parse(topic)
+        assert parsed is not None
+        if parsed.name == "status":
+            self.statuses[parsed.site] = decode(Status, payload)
+        else:
+            report = decode_report(parsed.site, parsed.detail, payload)
+            self.reports[parsed.site].append(report)
+            self.to_commit.put_nowait((parsed.site, report.boot, report.seq))
+        self.changed.set()
+
+    async def commit(self) -> None:
+        while True:
+            site, boot, seq = await self.to_commit.get()
+            if self.commits:
+                await self.connection.publish(topics.committed(site), encode(Committed(boot=boot, seqs=(seq,))))
+
+    async def mesh(self, *addresses: str, **more: object) -> None:
+        sites = {chr(ord("a") + number): {"address": address} for number, address in enumerate(addresses)}
+        tests = {"latency": {"report_interval_s": 0.5, "interval_s": 0.05}, "throughput": {"enabled": False}}
+        await self.connection.publish(topics.MESH, json.dumps({"sites": sites} | tests | more).encode(), retain=True)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(LIMIT_S):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@asynccontextmanager
+async def collecting(port: int) -> AsyncIterator[Collector]:
+    collector = Collector(port)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(collector.connection.run()), group.create_task(collector.commit())]
+        try:
+            await collector.until(lambda: collector.connection.connected)
+            yield collector
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+@asynccontextmanager
+async def probing(site: str, address: str, port: int, folder: Path) -> AsyncIterator[Daemon]:
+    settings = ProbeSettings(site=site, broker=f"mqtt://127.0.0.1:{port}", data_dir=folder / site, bind=(address,))
+    stop = asyncio.Event()
+    daemon = Daemon(settings, iperf3=None)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(daemon.run(stop), name=f"daemon[{site}]")
+        try:
+            yield daemon
+        finally:
+            stop.set()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what sends no event."""
+    async with asyncio.timeout(LIMIT_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def addresses(count: int) -> list[str]:
+    return list(itertools.islice(_ADDRESSES, count))
+
+
+async def test_two_sites_measure_each_other_and_forget_only_what_is_committed(broker_port: int, tmp_path: Path) -> None:
+    both = addresses(2)
+    async with collecting(broker_port) as collector, AsyncExitStack() as stack:
+        daemons = [
+            await stack.enter_async_context(probing(site, address, broker_port, tmp_path))
+            for site, address in zip("ab", both, strict=True)
+        ]
+        collector.commits = False
+        await collector.mesh(*both)
+        await collector.until(lambda: all(len(collector.reports[site]) >= 3 for site in "ab"))
+        row = collector.reports["a"][-1].links[0]
+        assert (row.src, row.dst, row.method, row.failure) == ("a", "b", "stamp", None)
+        assert all(daemon.depth().reports >= 3 for daemon in daemons)
+        collector.commits = True
+        await until(lambda: all(daemon.depth().reports <= 1 for daemon in daemons))
+    assert {site: status.state for site, status in collector.statuses.items()} == {"a": "offline", "b": "offline"}
+
+
+async def test_what_was_measured_while_the_broker_was_away_arrives_complete(tmp_path: Path) -> None:
+    (address, peer), port = addresses(2), servers.free_port()
+    async with AsyncExitStack() as stack:
+        with servers.mosquitto(tmp_path, port):
+            async with collecting(port) as collector, probing("a", address, port, tmp_path):
+                await collector.mesh(address, peer)
+                await collector.until(lambda: len(collector.reports["a"]) >= 1)
+        # The broker is gone, and the second run of the daemon starts without it.
+        daemon = await stack.enter_async_context(probing("a", address, port, tmp_path))
+        await until(lambda: daemon.depth().reports >= 4)
+        with servers.mosquitto(tmp_path, port):
+            async with collecting(port) as collector:
+                await collector.until(lambda: len(collector.reports["a"]) >= 4)
+                reports = collector.reports["a"]
+                seqs = sorted({report.seq for report in reports})
+                assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+                assert {row.failure for report in reports[:3] for row in report.links} <= {"no_reply", "refused"}
+
+
+async def test_a_changed_mesh_is_followed_without_a_restart(broker_port: int, tmp_path: Path) -> None:
+    first, second, third = addresses(3)
+    async with collecting(broker_port) as collector, probing("a", first, broker_port, tmp_path) as daemon:
+        await collector.mesh(first, second)
+        await collector.until(lambda: bool(collector.reports["a"]))
+        await collector.mesh(first, second, third)
+        await collector.until(lambda: {row.dst for row in collector.reports["a"][-1].links} == {"b", "c"})
+        await collector.connection.publish(topics.MESH, b'{"sites":{}}', retain=True)
+        await collector.connection.publish(topics.committed("a"), b"not JSON")
+        count = len(collector.reports["a"])
+        await collector.until(lambda: len(collector.reports["a"]) > count + 1)
+        assert {row.dst for row in collector.reports["a"][-1].links} == {"b", "c"}
+        assert daemon.ignored == {"malformed": 1}
+
+
+async def test_a_new_port_moves_the_reflector(broker_port: int, tmp_path: Path) -> None:
+    both = addresses(2)
+    async with collecting(broker_port) as collector, AsyncExitStack() as stack:
+        for site, address in zip("ab", both, strict=True):
+            await stack.enter_async_context(probing(site, address, broker_port, tmp_path))
+        await collector.mesh(*both)
+        await collector.until(lambda: any(row.failure is None for row in _rows(collector, "a")))
+        moved = {site: {"address": address, "port": 8700} for site, address in zip("ab", both, strict=True)}
+        collector.reports.clear()
+        await collector.mesh(*both, sites=moved)
+        await collector.until(lambda: len(collector.reports["a"]) >= 3)
+        assert collector.reports["a"][-1].links[0].failure is None
+
+
+def _rows(collector: Collector, site: str) -> list[Row]:
+    return [row for report in collector.reports[site] for row in report.links]
+
+
+@pytest.mark.parametrize("site", ["a", "zz"])
+async def test_a_site_outside_the_mesh_only_waits(site: str, broker_port: int, tmp_path: Path) -> None:
+    (address,) = addresses(1)
+    async with collecting(broker_port) as collector, probing(site, address, broker_port, tmp_path):
+        await collector.mesh(address, name="small")
+        await collector.until(lambda: collector.statuses.get(site) is not None)
+    assert collector.statuses[site].state == "offline"
+    assert not collector.reports[site]
