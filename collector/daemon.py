@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,6 @@ from collector.meshfile import MeshFile
 from collector.options import EMBEDDED, CollectorSettings
 from collector.server import HttpServer
 from collector.sites import SiteStates
-from linkweather import settings as files
 from linkweather import topics
 from linkweather.answers import Bucket, MeshAnswer
 from linkweather.errors import MessageError, OperatorError
@@ -53,7 +52,7 @@ class Daemon:
     def __init__(self, settings: CollectorSettings) -> None:
         self._settings = settings
         self._mesh_news = asyncio.Event()
-        self._mesh = MeshFile(settings.mesh, self._follow)
+        self._mesh = _open_mesh(settings.mesh, self._follow)
         self._links = LinkStates(self._mesh.mesh, settings.state)
         self._sites = SiteStates(self._mesh.mesh)
         self._bad_statuses: Counter[str] = Counter()
@@ -265,6 +264,12 @@ def _operator_error(group: BaseExceptionGroup[BaseException]) -> OperatorError |
     return None
 
 
+def _open_mesh(path: Path, follow: Callable[[Mesh], None]) -> MeshFile:
+    if not path.is_file():
+        raise OperatorError(f"mesh = '{path}': there is no such file: write one, or name another with --mesh")
+    return MeshFile(path, follow)
+
+
 def _open_journal(settings: CollectorSettings) -> Journal:
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -281,7 +286,10 @@ def _broker(settings: CollectorSettings) -> Broker:
 
 
 def _token(path: Path) -> str:
-    token = files.read(path).strip()
+    try:
+        token = path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError as error:
+        raise OperatorError(f"api.token_file = '{path}': cannot be read: {error.strerror}") from None
     if not token:
-        raise OperatorError(f"{path}: is empty; a token was expected")
+        raise OperatorError(f"api.token_file = '{path}': is empty; a token was expected")
     return token

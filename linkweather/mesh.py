@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 SITE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+ARRANGE_S = 0.5  # of a slot, for invitation and answer
 STAMP_PORT = 8620  # RFC 8762's own port, 862, needs privileges
 
 SiteId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
@@ -95,8 +96,12 @@ class ThroughputTests(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.slot_s < self.max_duration_s + 0.5:
-            raise ValueError("slot_s must be at least max_duration_s + 0.5 s, the time to arrange a test")
+        least_s = self.max_duration_s + ARRANGE_S
+        if self.slot_s < least_s:
+            raise ValueError(
+                f"slot_s = {self.slot_s}: must be at least {least_s:g}, "
+                f"max_duration_s and {ARRANGE_S:g} s to arrange a test"
+            )
         return self
 
 

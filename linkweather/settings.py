@@ -94,7 +94,7 @@ def _sentence(error: ValidationError) -> str:
         # A rule about several keys names them itself.
         return f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
     allowed = _allowed(first)
-    if first["type"] == "missing":
+    if first["type"] == "missing" or "[key]" in first["loc"]:  # the key is what is wrong, there is no value
         return f"{key}: {allowed}"
     return f"{key} = {_shown(first['input'])}: {allowed}"
 

@@ -1,0 +1,112 @@
+"""Every settings file in tests/bad_config is refused with its one sentence, and exit status 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from linkweather.cli import main
+
+FOLDER = Path(__file__).parent / "bad_config"
+# folder → the command that reads its files; the file comes last.
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "mesh": ("mesh", "check"),
+    "collector": ("collector", "--data-dir", "{data}", "--config"),
+}
+ADDRESS = "must be an IPv4 address, an IPv6 address or a host name"
+BROKER = 'must be "embedded", mqtt://host[:port], mqtts://host[:port] or unix:///path'
+# folder/file → what is said after the file's name and a colon; a sentence with {folder} is all that is said.
+SENTENCES: Mapping[str, str] = {
+    "mesh/bad_host_name": f"sites.a.address = 'two words': {ADDRESS}",
+    "mesh/bad_prefix": "sites.a.prefixes[0] = '192.0.2.1/24': must be a prefix such as 192.0.2.0/24 or 2001:db8::/32",
+    "mesh/bad_site_id": "sites.Beijing: a site id has 1 to 32 of a–z, 0–9 and -, and starts with a letter or digit",
+    "mesh/duplicate_address": "sites.b.address = '192.0.2.1': already the address of site a, with the same port",
+    "mesh/duplicate_link": "links[1]: the link b → a is declared twice",
+    "mesh/duplicate_site": "sites.a at line 4: declared twice; each may stand only once",
+    "mesh/empty_sites": "sites = a table: must have at least 1 entry",
+    "mesh/impossible_latitude": "sites.a.latitude = 91.0: must be at most 90",
+    "mesh/infinity": "latency.report_interval_s = inf: must be a finite number",
+    "mesh/link_to_itself": "links[0].dst = 'a': a link joins two different sites",
+    "mesh/links_no_array": "links = a table: must be an array",
+    "mesh/missing_address": "sites.a.address: required, but missing",
+    "mesh/nan": "latency.timeout_s = nan: must be a finite number",
+    "mesh/negative_interval": "throughput.every_s = -1.0: must be at least 0",
+    "mesh/no_sites": "sites: required, but missing",
+    "mesh/not_toml": "is not TOML: expected newline or end of document after a statement (at line 2, column 16)",
+    "mesh/not_utf8": "is not UTF-8 text",
+    "mesh/port_out_of_range": "sites.a.port = 0: must be at least 1",
+    "mesh/repeated_key": "a key at line 3: declared twice; each may stand only once",
+    "mesh/slot_too_short": (
+        "throughput: slot_s = 3.0: must be at least 3.5, max_duration_s and 0.5 s to arrange a test"
+    ),
+    "mesh/unknown_key": "sites.a.colour = 'red': no such key",
+    "mesh/unknown_method": "sites.a.method = 'smoke': must be 'stamp', 'icmp' or 'tcp'",
+    "mesh/unknown_site": "links[0].dst = 'c': no such site; the mesh has a, b",
+    "mesh/unknown_table": "speed = a table: no such key",
+    "mesh/unparsable_address": f"sites.a.address = '192.0.2.300': {ADDRESS}",
+    "mesh/wrong_type": "sites.a.port = '8620': must be a whole number",
+    "mesh/zero_interval": "latency.interval_s = 0.0: must be greater than 0",
+    "collector/bad_broker_port": f"broker = 'mqtt://127.0.0.1:99999': {BROKER}",
+    "collector/bad_broker_url": f"broker = 'http://127.0.0.1:1883': {BROKER}",
+    "collector/bad_port": "api.port = 70000: must be at most 65535",
+    "collector/influx_bad_url": "influx.url = '127.0.0.1:8086': must be http://host:port or https://host:port",
+    "collector/influx_without_target": (
+        "influx: either database (InfluxDB 1.x) or bucket (InfluxDB 2.x, 3.x, VictoriaMetrics) is required"
+    ),
+    "collector/influx_without_url": "influx.url: required, but missing",
+    "collector/keep_nothing": "journal.keep_days = 0.0: must be greater than 0",
+    "collector/missing_mesh": (
+        "mesh = '{folder}/nowhere.toml': there is no such file: write one, or name another with --mesh"
+    ),
+    "collector/missing_token_file": (
+        "api.token_file = '{folder}/nowhere.token': cannot be read: No such file or directory"
+    ),
+    "collector/recover_never": "state.recover_after_rows = 0: must be at least 1",
+    "collector/too_little_memory": "journal.memory_limit_mb = 1: must be at least 64",
+    "collector/unknown_key": "brokr = 'embedded': no such key",
+    "collector/unknown_key_in_a_table": "api.adress = '127.0.0.1': no such key",
+    "collector/wrong_path": "data_dir = 7: must be a path in quotes",
+    "collector/wrong_type": "broker_port = '1883': must be a whole number",
+}
+
+
+def expected(case: str) -> str:
+    folder, _, name = case.partition("/")
+    sentence = SENTENCES[case]
+    whole = sentence if "{folder}" in sentence else f"{name}.toml: {sentence}"
+    return "Error: " + whole.replace("{folder}", str(FOLDER / folder)) + "\n"
+
+
+def command(case: str, data: Path) -> list[str]:
+    folder, _, name = case.partition("/")
+    return [*(part.replace("{data}", str(data)) for part in COMMANDS[folder]), f"{name}.toml"]
+
+
+def test_every_file_has_its_sentence() -> None:
+    files = {f"{path.parent.name}/{path.stem}" for folder in COMMANDS for path in (FOLDER / folder).glob("*.toml")}
+    assert files == set(SENTENCES)
+
+
+@pytest.mark.parametrize("case", sorted(SENTENCES))
+def test_a_bad_file_is_one_sentence_and_status_2(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FOLDER / case.partition("/")[0])
+    result = CliRunner().invoke(main, command(case, tmp_path))
+    assert (result.output, result.exit_code) == (expected(case), 2)
+
+
+@pytest.mark.parametrize("case", ["mesh/unknown_key", "collector/missing_mesh"])
+def test_the_installed_command_says_the_same(case: str, tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("linkweather")
+    result = subprocess.run(
+        [str(program), *command(case, tmp_path)],
+        cwd=FOLDER / case.partition("/")[0],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.stderr, result.stdout, result.returncode) == (expected(case), "", 2)
