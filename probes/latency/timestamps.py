@@ -61,12 +61,10 @@ def encode_error(error_s: float, *, synchronised: bool, ptp: bool = False) -> in
 
     RFC 8762 §4.2.1, from RFC 4656 §4.1.2: error = multiplier · 2^(scale − 32) s; the multiplier is never 0.
     """
-    units = max(error_s * 2**32, 1.0)
-    scale = max(0, math.ceil(math.log2(units / _MAX_MULTIPLIER)))
-    if scale > _MAX_SCALE:
-        scale, multiplier = _MAX_SCALE, _MAX_MULTIPLIER
-    else:
-        multiplier = math.ceil(units / 2**scale)
+    units = min(max(error_s * 2**32, 1.0), _MAX_MULTIPLIER * 2.0**_MAX_SCALE)
+    # frexp is exact where a logarithm may round below, and the multiplier spill into the scale.
+    scale = min(max(0, math.frexp(units / _MAX_MULTIPLIER)[1]), _MAX_SCALE)
+    multiplier = math.ceil(units / 2**scale)
     return synchronised * _SYNCHRONISED | ptp * _PTP | scale << 8 | multiplier
 
 

@@ -1,0 +1,83 @@
+"""Send times, and windows."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from datetime import UTC, datetime
+
+from probes.latency.pacing import Pacer
+from probes.latency.window import Windows, open_window
+
+AT = datetime(2026, 11, 22, tzinfo=UTC)
+AT_NS = 1_795_305_600 * 10**9
+
+
+def test_phases_are_spread_over_the_interval() -> None:
+    pacer: Pacer[str] = Pacer(1.0)
+    for peer in "abcdefg":
+        pacer.add(peer, 100.0)
+    times = []
+    for _ in "abcdefg":
+        times.append(pacer.next_s)
+        assert len(pacer.due(pacer.next_s)) == 1
+    assert all(later - earlier > 0.05 for earlier, later in itertools.pairwise(times))
+    assert 100 <= times[0] < times[-1] < 101
+
+
+def test_missed_slots_are_skipped_and_the_phase_kept() -> None:
+    pacer: Pacer[str] = Pacer(1.0)
+    pacer.add("a", 0.0)
+    phase = pacer.next_s
+    assert pacer.due(300.0 + phase + 0.25) == ["a"]
+    assert pacer.due(300.0 + phase + 0.25) == []
+    assert math.isclose(pacer.next_s, 301.0 + phase)
+
+
+def test_a_removed_peer_is_due_no_more_and_may_return() -> None:
+    pacer: Pacer[str] = Pacer(1.0)
+    pacer.add("a", 0.0)
+    pacer.remove("a")
+    pacer.add("a", 0.0)
+    assert pacer.due(1.0) == ["a"]
+    pacer.remove("a")
+    assert pacer.due(9.0) == []
+    assert pacer.next_s == math.inf
+
+
+def test_a_window_ends_at_a_multiple_of_the_interval() -> None:
+    window = open_window(50.0, AT_NS - 2 * 10**9, 5.0)
+    assert (window.at, window.start_s, window.end_s) == (AT, 50.0, 52.0)
+
+
+def test_a_short_rest_joins_the_next_window() -> None:
+    assert open_window(50.0, AT_NS - 10**8, 5.0).end_s == 55.1
+
+
+def test_a_window_waits_for_its_probes_and_for_those_before_it() -> None:
+    windows = Windows()
+    first = windows.roll(0.0, AT_NS, 5.0)
+    assert first is not None
+    first.unsettled = 1
+    assert windows.roll(4.9, AT_NS, 5.0) is None
+    assert windows.roll(5.0, AT_NS + 5 * 10**9, 5.0) is windows.current
+    windows.roll(10.0, AT_NS + 10 * 10**9, 5.0)
+    assert list(windows.settled()) == []
+    assert windows.unsettled
+    first.unsettled = 0
+    assert [window.start_s for window in windows.settled()] == [0.0, 5.0]
+
+
+def test_an_ended_window_opens_no_other() -> None:
+    windows = Windows()
+    windows.end(0.0, AT_NS)
+    windows.roll(0.0, AT_NS, 5.0)
+    windows.end(1.0, AT_NS + 10**9)
+    assert [(window.at.second, window.end_s) for window in windows.settled()] == [(1, 1.0)]
+
+
+def test_a_window_that_was_over_keeps_its_end() -> None:
+    windows = Windows()
+    windows.roll(0.0, AT_NS, 5.0)
+    windows.end(7.0, AT_NS + 7 * 10**9)
+    assert [window.end_s for window in windows.settled()] == [5.0]

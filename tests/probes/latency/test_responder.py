@@ -1,0 +1,91 @@
+"""What a reflector answers, drops and counts; keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from linkweather.errors import MessageError, OperatorError
+from probes.latency.keys import read_key
+from probes.latency.packet import Request, decode_reply, encode_request
+from probes.latency.responder import Responder
+from probes.latency.timestamps import ntp_from_ns
+
+KEY = bytes(range(32))
+SOURCE = ("192.0.2.1", 5000)
+
+
+def sequence(responder: Responder, number: int = 1, source: tuple[str, int] = SOURCE, ssid: int = 5) -> int:
+    request = responder.admit(encode_request(Request(number, 2, 3, ssid)), source, 0.0)
+    return decode_reply(responder.reply(request, source, t2_ns=0, t3_ns=0, ttl=0, error=1)).sequence
+
+
+def refusal(responder: Responder, data: bytes, source: tuple[str, int] = SOURCE, *, truncated: bool = False) -> str:
+    with pytest.raises(MessageError) as caught:
+        responder.admit(data, source, 0.0, truncated=truncated)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_the_reply_carries_the_request_and_is_as_long(key: bytes | None) -> None:
+    responder = Responder(8620, key=key)
+    data = encode_request(Request(9, 2, 3, 5, b"extra"), key)
+    raw = responder.reply(responder.admit(data, SOURCE, 0.0), SOURCE, t2_ns=10, t3_ns=30, ttl=63, error=7)
+    assert len(raw) == len(data)
+    assert decode_reply(raw, key) == (0, ntp_from_ns(30), 7, 5, ntp_from_ns(10), 9, 2, 3, 63, b"extra")
+
+
+def test_a_stateful_reflector_counts_replies_per_session() -> None:
+    responder = Responder(8620)
+    assert [sequence(responder, number) for number in (1, 2, 7)] == [0, 1, 2]
+    assert sequence(responder, source=("192.0.2.1", 5001)) == 0
+    assert sequence(responder, ssid=6) == 0
+
+
+def test_a_stateless_reflector_copies_the_sequence() -> None:
+    assert sequence(Responder(8620, stateless=True), 77) == 77
+
+
+def test_the_least_recently_used_session_goes_first() -> None:
+    responder = Responder(8620, max_sessions=2)
+    addresses = [("192.0.2.1", 1), ("192.0.2.2", 1), ("192.0.2.1", 1), ("192.0.2.3", 1), ("192.0.2.1", 1)]
+    assert [sequence(responder, source=source) for source in addresses] == [0, 0, 1, 0, 2]
+    assert sequence(responder, source=("192.0.2.2", 1)) == 0
+
+
+def test_hostile_datagrams_are_dropped_by_reason() -> None:
+    responder = Responder(8620, key=KEY)
+    good = encode_request(Request(1, 2, 3, 4), KEY)
+    assert refusal(responder, good[:-1]) == "short"
+    assert refusal(responder, good[:-1] + b"\0") == "bad_hmac"
+    assert refusal(responder, good + bytes(1472)) == "oversize"
+    assert refusal(responder, good, truncated=True) == "oversize"
+    assert refusal(responder, good, ("192.0.2.1", 8620)) == "loop"
+    assert refusal(responder, good, ("192.0.2.1", 862)) == "loop"
+
+
+def test_a_source_has_a_rate_and_others_have_theirs() -> None:
+    responder = Responder(8620, rate_per_s=2)
+    data = encode_request(Request(1, 2, 3, 4))
+    for _ in range(2):
+        responder.admit(data, SOURCE, 0.0)
+    assert refusal(responder, data) == "rate"
+    responder.admit(data, ("192.0.2.2", 5000), 0.0)
+    responder.admit(data, SOURCE, 0.5)
+
+
+def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(KEY.hex() + "\n")
+    path.chmod(0o600)
+    assert read_key(path) == KEY
+    path.chmod(0o640)
+    with pytest.raises(OperatorError, match="must be its owner's alone: run `chmod 600"):
+        read_key(path)
+    path.chmod(0o600)
+    path.write_text(KEY.hex()[:-1])
+    with pytest.raises(OperatorError, match="must hold 64 hexadecimal digits"):
+        read_key(path)
+    with pytest.raises(OperatorError, match="cannot be read: No such file"):
+        read_key(tmp_path / "none")

@@ -1,0 +1,310 @@
+"""One session: what a probe's fate is, and the row that it goes into. Times are nanoseconds from a round second."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from linkweather.errors import MessageError
+from linkweather.messages import LatencyRow
+from probes.latency.clock import UNKNOWN, Clock
+from probes.latency.packet import Reply, Request
+from probes.latency.session import Sample, Session
+from probes.latency.tally import Arrival, Probe
+from probes.latency.timestamps import encode_error, ntp_from_ns
+from probes.latency.window import Window
+
+BASE_NS = 1_795_305_600 * 10**9
+AT = datetime(2026, 11, 22, tzinfo=UTC)
+MS = 10**6
+
+
+class Link:
+    """A session and its peer, with a probe every 100 ms; the way takes 10 ms, of which the peer holds 2 ms."""
+
+    def __init__(self, *, clock: Clock = UNKNOWN, first: int = 1, kernel: bool = True, their_error: int = 1) -> None:
+        self.session = Session("a", "b", ssid=5, timeout_s=1.0, first_sequence=first)
+        self.window = Window(AT, 0.0, 5.0)
+        self.session.open(self.window, clock)
+        self.kernel = kernel
+        self.their_error = their_error
+        self.sent: list[tuple[Probe, Request]] = []
+
+    def send(self, count: int = 1) -> None:
+        for _ in range(count):
+            now_ns = len(self.sent) * 100 * MS
+            self.sent.append(self.session.send(now_ns / 1e9, BASE_NS + now_ns, awaits_stamp=self.kernel))
+            if self.kernel:
+                self.session.stamp(self.sent[-1][0], BASE_NS + now_ns + 1000)
+
+    def reply(self, number: int, reflected: int, *, after_ms: float = 10, **changes: int) -> Sample | None:
+        """Probe `number` (from 0) is answered as the reflector's number `reflected`."""
+        probe, request = self.sent[number]
+        came_ns = probe.sent_ns + int(after_ms * MS)
+        reply = Reply(
+            sequence=reflected,
+            timestamp=ntp_from_ns(came_ns - 3 * MS),
+            error=self.their_error,
+            ssid=5,
+            received=ntp_from_ns(came_ns - 5 * MS),
+            sender_sequence=request.sequence,
+            sender_timestamp=request.timestamp,
+            sender_error=request.error,
+            sender_ttl=255,
+        )._replace(**changes)
+        kernel_ns = came_ns - 1000 if self.kernel else None
+        return self.session.receive(Arrival(reply, (came_ns - BASE_NS) / 1e9, came_ns, kernel_ns))
+
+    def expire(self) -> list[Sample]:
+        return [sample for probe, _ in self.sent if (sample := self.session.expire(probe))]
+
+    def row(self, reason: str | None = None) -> LatencyRow:
+        assert self.window.unsettled == 0
+        row = self.session.close(self.window, reason)
+        assert row is not None
+        return row
+
+
+def test_rtt_is_the_kernels_time_without_the_peers() -> None:
+    link = Link()
+    link.send()
+    sample = link.reply(0, 0)
+    assert sample is not None
+    assert (sample.outcome, sample.source, sample.rtt_s) == ("received", "kernel", pytest.approx(0.007998))
+    row = link.row()
+    assert (row.sent, row.received, row.timestamp, row.rtt_p50_s) == (1, 1, "kernel", sample.rtt_s)
+    assert (row.lost_forward, row.lost_back, row.failure, row.window_s) == (0, 0, None, 5.0)
+    assert row.owd_forward_p50_s is None
+
+
+def test_a_reply_before_its_stamp_waits_for_it() -> None:
+    link = Link(kernel=False)
+    probe, _ = sent = link.session.send(0.0, BASE_NS, awaits_stamp=True)
+    link.sent.append(sent)
+    link.kernel = True
+    assert link.reply(0, 0) is None
+    assert link.window.unsettled == 1
+    sample = link.session.stamp(probe, BASE_NS + 1000)
+    assert sample is not None
+    assert (sample.source, sample.rtt_s) == ("kernel", pytest.approx(0.007998))
+    assert link.session.stamp(probe, BASE_NS + 1000) is None
+
+
+def test_a_stamp_that_never_comes_makes_it_a_user_sample_at_the_timeout() -> None:
+    link = Link(kernel=False)
+    link.sent.append(link.session.send(0.0, BASE_NS, awaits_stamp=True))
+    assert link.reply(0, 0) is None
+    assert [(sample.source, sample.rtt_s) for sample in link.expire()] == [("user", pytest.approx(0.008))]
+    assert link.row().timestamp == "user"
+
+
+def test_one_user_sample_makes_the_row_user() -> None:
+    link = Link()
+    link.send()
+    link.reply(0, 0)
+    link.kernel = False
+    link.send()
+    link.reply(1, 1)
+    assert link.row().timestamp == "user"
+
+
+def test_losses_are_told_by_direction() -> None:
+    link = Link()
+    link.send(8)
+    for number, reflected in ((0, 0), (3, 2), (7, 3)):  # 1 and 2: one each way; 4, 5, 6: all forward
+        link.reply(number, reflected)
+    assert [sample.outcome for sample in link.expire()] == ["lost"] * 5
+    row = link.row()
+    assert (row.sent, row.received, row.lost_forward, row.lost_back) == (8, 3, 4, 1)
+
+
+def test_a_later_windows_reply_tells_the_direction() -> None:
+    link = Link()
+    link.send(2)
+    link.reply(0, 0)
+    later = Window(AT, 5.0, 10.0)
+    link.session.open(later, UNKNOWN)
+    link.send()
+    link.reply(2, 2)
+    link.expire()
+    assert link.row().lost_back == 1
+    assert link.session.close(Window(AT, 0, 1)) is None
+    assert link.session.close(later) is not None
+    assert link.session.close(later) is None
+
+
+def test_the_sequence_wraps_without_a_loss() -> None:
+    link = Link(first=2**32 - 2)
+    link.send(4)
+    assert [request.sequence for _, request in link.sent] == [2**32 - 2, 2**32 - 1, 0, 1]
+    for number in range(4):
+        link.reply(number, number)
+    row = link.row()
+    assert (row.received, row.reordered, row.lost_forward, row.lost_back) == (4, 0, 0, 0)
+
+
+def test_reply_after_timeout_counts_as_late_and_by_how_much() -> None:
+    link = Link()
+    link.send(3)
+    link.reply(0, 0)
+    link.reply(2, 2)
+    link.expire()
+    late = link.reply(1, 1, after_ms=1250)
+    assert late == Sample("b", 2, "late", late_s=pytest.approx(0.25, abs=1e-5))
+    row = link.row()
+    assert (row.received, row.late, row.lost_forward, row.lost_back) == (2, 1, 0, 0)
+
+
+def test_a_late_reply_that_we_saw_before_we_saw_the_timeout_is_late_all_the_same() -> None:
+    link = Link(kernel=False)
+    link.send()
+    sample = link.reply(0, 0, after_ms=1001)
+    assert sample is not None
+    assert sample.outcome == "late"
+    assert link.row().failure == "late"
+
+
+def test_a_reply_that_was_on_time_and_read_late_is_on_time() -> None:
+    link = Link()
+    link.send()
+    _, request = link.sent[0]
+    reply = Reply(0, request.timestamp, 1, 5, request.timestamp, 1, request.timestamp, 1, 255)
+    sample = link.session.receive(Arrival(reply, 60.0, BASE_NS + 60 * 10**9, BASE_NS + 11 * MS))
+    assert sample is not None
+    assert (sample.outcome, sample.rtt_s) == ("received", pytest.approx(0.010999))
+
+
+def test_late_and_duplicate_replies_after_the_row_count_in_the_oldest_open_window() -> None:
+    link = Link()
+    link.send(2)
+    link.reply(0, 0)
+    link.expire()
+    link.row()
+    later = Window(AT, 5.0, 10.0)
+    link.session.open(later, UNKNOWN)
+    link.reply(0, 0)
+    link.reply(1, 1, after_ms=2000)
+    link.send()
+    link.reply(2, 2)
+    row = link.session.close(later)
+    assert row is not None
+    assert (row.sent, row.received, row.late, row.duplicated) == (1, 1, 1, 1)
+
+
+def test_duplicated_and_reordered_replies_are_counted() -> None:
+    link = Link()
+    link.send(3)
+    for number, reflected in ((0, 0), (2, 1), (1, 2), (2, 3), (2, 1)):
+        link.reply(number, reflected, after_ms=900)
+    row = link.row()
+    assert (row.received, row.duplicated, row.reordered) == (3, 2, 1)
+    assert link.sent[2][0].last == 3
+
+
+def test_foreign_and_stray_replies_are_refused() -> None:
+    link = Link()
+    link.send()
+    for changes, reason in (
+        ({"ssid": 6}, "foreign"),
+        ({"sender_sequence": 2}, "stray"),
+        ({"sender_timestamp": 1}, "stray"),
+    ):
+        with pytest.raises(MessageError, match=reason):
+            link.reply(0, 0, **changes)
+    assert link.reply(0, 0, ssid=0) is not None
+
+
+def test_a_probe_is_forgotten_after_a_while() -> None:
+    link = Link()
+    link.send(120)
+    assert link.reply(20, 20) is not None
+    with pytest.raises(MessageError, match="stray"):
+        link.reply(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stamp_ns", "reason"),
+    [
+        ({}, 11 * MS, "clock_stepped"),  # left after its reply came
+        ({}, -1 * MS, "clock_stepped"),  # took longer than the monotonic clock says
+        ({"received": ntp_from_ns(BASE_NS + 8 * MS)}, 1000, "negative_residence"),
+        ({"received": ntp_from_ns(BASE_NS - 8 * MS)}, 1000, "negative_rtt"),
+    ],
+)
+def test_impossible_times_are_set_aside(changes: dict[str, int], stamp_ns: int, reason: str) -> None:
+    link = Link()
+    link.sent.append(link.session.send(0.0, BASE_NS, awaits_stamp=True))
+    link.session.stamp(link.sent[0][0], BASE_NS + stamp_ns)
+    sample = link.reply(0, 0, **changes)
+    assert sample is not None
+    assert (sample.outcome, sample.reason) == ("set_aside", reason)
+    row = link.row()
+    assert (row.received, row.rtt_p50_s, row.detail) == (1, None, f"samples set aside: 1 {reason}")
+
+
+def test_one_way_delays_need_both_clocks_and_are_never_clamped() -> None:
+    good = Clock(synchronised=True, error_s=0.001)
+    link = Link(clock=good, their_error=encode_error(2**-9, synchronised=True))
+    link.send()
+    link.reply(0, 0, received=ntp_from_ns(BASE_NS - 2 * MS), timestamp=ntp_from_ns(BASE_NS - MS))
+    row = link.row()
+    assert row.owd_forward_p50_s == pytest.approx(-0.002001)
+    assert row.owd_back_p50_s == pytest.approx(0.010999)
+    assert row.owd_error_s == pytest.approx(0.001 + 2**-9)
+
+
+def test_one_way_delays_by_user_stamps_where_the_kernel_has_none() -> None:
+    good = Clock(synchronised=True, error_s=0.001)
+    link = Link(clock=good, their_error=encode_error(0.001, synchronised=True), kernel=False)
+    link.send()
+    link.reply(0, 0)
+    row = link.row()
+    assert (row.owd_forward_p50_s, row.owd_back_p50_s) == (pytest.approx(0.005), pytest.approx(0.003))
+
+
+def test_silence_is_a_failure_with_what_we_were_told() -> None:
+    for tell, failure in ((lambda _: None, "no_reply"), (lambda link: link.session.note("refused"), "refused")):
+        link = Link()
+        link.send(2)
+        tell(link)
+        link.expire()
+        row = link.row()
+        assert (row.failure, row.sent, row.received, row.lost_forward) == (failure, 2, 0, None)
+
+
+def test_a_probe_that_our_kernel_refuses_is_sent_and_lost() -> None:
+    link = Link()
+    link.send()
+    assert link.session.refuse(link.sent[0][0], "unreachable").outcome == "lost"
+    row = link.row()
+    assert (row.failure, row.sent) == ("unreachable", 1)
+
+
+def test_an_unresolved_peer_has_a_failure_row_and_an_idle_one_has_none() -> None:
+    assert Link().row("unresolved").failure == "unresolved"
+    link = Link()
+    assert link.session.close(link.window) is None
+
+
+def test_rows_under_our_own_load_say_so() -> None:
+    link = Link()
+    link.session.mark_loaded()
+    link.send()
+    link.reply(0, 0)
+    assert link.row().during_throughput
+
+
+def test_a_session_without_a_window_takes_no_notes() -> None:
+    session = Session("a", "b", ssid=5, timeout_s=1.0)
+    session.mark_loaded()
+    session.note("refused")
+    assert session.close(Window(AT, 0.0, 5.0)) is None
+
+
+def test_an_abandoned_session_holds_no_window_up() -> None:
+    link = Link()
+    link.send(3)
+    link.session.abandon()
+    assert link.window.unsettled == 0
+    assert link.expire() == []
