@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -15,6 +14,7 @@ from linkweather.lab import quantities
 from linkweather.lab.control import ask
 from linkweather.lab.enter import become
 from linkweather.lab.protocol import Change, LabState, Show
+from linkweather.settings import validate
 
 DEFAULT_DATA_DIR = Path("demo-data")
 
@@ -58,17 +58,18 @@ def link(
     both: bool,
 ) -> None:
     """Change the link SRC → DST while it runs, and print how it is then."""
-    change = _change(
-        src=src,
-        dst=dst,
-        both=both,
-        delay_s=_parsed(quantities.seconds, delay),
-        jitter_s=_parsed(quantities.seconds, jitter),
-        rate_bps=_parsed(quantities.bits_per_second, rate),
-        loss_ratio=_parsed(quantities.ratio, loss),
-        queue_s=_parsed(quantities.seconds, queue),
-        cut=cut,
-    )
+    values = {
+        "src": src,
+        "dst": dst,
+        "both": both,
+        "delay_s": _parsed(quantities.seconds, delay),
+        "jitter_s": _parsed(quantities.seconds, jitter),
+        "rate_bps": _parsed(quantities.bits_per_second, rate),
+        "loss_ratio": _parsed(quantities.ratio, loss),
+        "queue_s": _parsed(quantities.seconds, queue),
+        "cut": cut,
+    }
+    change = validate(values, Change, f"link {src} → {dst}")
     state = ask(data_dir, change)
     _print_links(state, set(change.pairs()))
 
@@ -95,22 +96,17 @@ def show(data_dir: Path, *, as_json: bool) -> None:
 @click.pass_obj
 def execute(data_dir: Path, site: str, command: tuple[str, ...]) -> None:
     """Run COMMAND in SITE's network: `linkweather lab exec a -- ping 10.77.0.2`."""
+    argv = command[1:] if command[0] == "--" else command
+    if not argv:
+        raise click.UsageError("Missing argument 'COMMAND...'.")
     state = ask(data_dir, Show())
     if site not in state.sites:
         raise OperatorError(f"{site!r}: no such site; the lab has {', '.join(state.sites)}")
-    become(state.sites[site].namespace or "/proc/self/ns/net", command)
+    become(state.sites[site].namespace or "/proc/self/ns/net", argv)
 
 
 def _parsed(parse: Callable[[str], float], text: str | None) -> float | None:
     return None if text is None else parse(text)
-
-
-def _change(**values: object) -> Change:
-    try:
-        return Change.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise OperatorError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from None
 
 
 def _print_links(state: LabState, pairs: set[tuple[str, str]]) -> None:

@@ -117,13 +117,13 @@ class Server:
         except OSError as error:
             raise OperatorError(f"{self._data_dir}: no control socket can be made: {error.strerror}") from None
         self._listener.listen()
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
         # The lab's packets must not wait for a client that does not read: what does not fit is not sent.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _REPLY_BUFFER_BYTES)
-        connection.setblocking(False)
+        connection.settimeout(0)
         self._connections[connection.fileno()] = (connection, bytearray())
 
 

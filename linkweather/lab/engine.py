@@ -22,7 +22,7 @@ class Engine(Protocol):
         """Do the engine's own work until some of the files are readable, and return those."""
 
     def change(self, pair: Pair, change: Change) -> None:
-        """Change one link. Raises OperatorError, pydantic's ValidationError for an impossible behaviour."""
+        """Change one link. Raises OperatorError for an impossible behaviour."""
 
     def links(self) -> tuple[LinkState, ...]:
         """Every link as it is now."""
@@ -38,7 +38,9 @@ class Loopback:
 
     def __init__(self, lab: LabFile) -> None:
         numbered = number_sites(lab.sites)
-        self.sites = {name: SiteState(address=str(its.loopback)) for name, its in numbered.items()}
+        self.sites: Mapping[str, SiteState] = {
+            name: SiteState(address=str(its.loopback)) for name, its in numbered.items()
+        }
 
     def wait(self, files: Sequence[int]) -> list[int]:
         """Wait for the files."""

@@ -1,6 +1,7 @@
-"""`python -m linkweather.lab.enter NAMESPACE -- COMMAND …`: becomes a command inside a site.
+"""`python -m linkweather.lab.enter NAMESPACE OWNER -- COMMAND …`: becomes a command inside a site.
 
 The command gets SIGTERM when the process that started it dies, so that it does not outlive its lab.
+OWNER is the process that holds the lab, usually the same.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from linkweather.errors import OperatorError
 from linkweather.lab import namespaces
 
 _PR_SET_PDEATHSIG = 1
 _NOT_FOUND = 127
+_ENDED = "the lab of this site has ended"
 
 
 def become(namespace: str, command: Sequence[str]) -> None:
@@ -23,18 +26,29 @@ def become(namespace: str, command: Sequence[str]) -> None:
     try:
         namespaces.enter(namespace)
     except OSError:
-        raise OperatorError("the lab of this site has ended") from None
+        raise OperatorError(_ENDED) from None
     try:
         os.execvp(command[0], list(command))  # noqa: S606  # no shell is wanted
     except OSError as error:
         raise OperatorError(f"{command[0]}: cannot be run: {error.strerror}") from None
 
 
+def _require_alive(pid: str) -> None:
+    try:
+        status = Path("/proc", pid, "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        raise OperatorError(_ENDED) from None
+    if status.rpartition(") ")[2][0] in "ZX":
+        raise OperatorError(_ENDED)
+
+
 def main() -> int:
     """Enter and become the command, or say why not."""
-    namespace, _, *command = sys.argv[1:]
+    namespace, owner, _, *command = sys.argv[1:]
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     try:
+        # A starter that died before the line above sends no signal any more.
+        _require_alive(owner)
         become(namespace, command)
     except OperatorError as error:
         sys.stderr.write(f"Error: {error}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from linkweather.errors import OperatorError
 from linkweather.lab.control import ask, state_of
 from linkweather.lab.labfile import LabFile
 from linkweather.lab.protocol import Change, EngineName, LabState, Reply, Show, Start
+from linkweather.settings import validate
 
 _END_LIMIT_S = 5.0
 _REPLY_LIMIT_BYTES = 16 * 1024 * 1024  # 250 sites have 62,250 links
@@ -74,7 +76,9 @@ class Lab:
         Raises KeyError for an unknown site.
         """
         namespace = self._namespaces[site]
-        return list(argv) if namespace is None else [*_python("linkweather.lab.enter"), namespace, "--", *argv]
+        if namespace is None:
+            return list(argv)
+        return [*_python("linkweather.lab.enter"), namespace, str(os.getpid()), "--", *argv]
 
     async def change(
         self,
@@ -90,17 +94,18 @@ class Lab:
         cut: bool | None = None,
     ) -> LabState:
         """Change a link while it runs; None leaves a setting as it is. Raises OperatorError with the refusal."""
-        change = Change(
-            src=src,
-            dst=dst,
-            both=both,
-            delay_s=delay_s,
-            jitter_s=jitter_s,
-            rate_bps=rate_bps,
-            loss_ratio=loss_ratio,
-            queue_s=queue_s,
-            cut=cut,
-        )
+        values = {
+            "src": src,
+            "dst": dst,
+            "both": both,
+            "delay_s": delay_s,
+            "jitter_s": jitter_s,
+            "rate_bps": rate_bps,
+            "loss_ratio": loss_ratio,
+            "queue_s": queue_s,
+            "cut": cut,
+        }
+        change = validate(values, Change, f"link {src} → {dst}")
         return await asyncio.to_thread(ask, self._data_dir, change)
 
     async def state(self) -> LabState:

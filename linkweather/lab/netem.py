@@ -113,9 +113,7 @@ class Netem:
         return {}
 
     def _join(self, a: str, b: str) -> None:
-        run_in(
-            self._namespaces[a], "ip", [veth_line(self._numbered[a], self._numbered[b], self._namespaces[b].path)]
-        )
+        run_in(self._namespaces[a], "ip", [veth_line(self._numbered[a], self._numbered[b], self._namespaces[b].path)])
         for src, dst in ((a, b), (b, a)):
             run_in(self._namespaces[src], "ip", route_lines(self._numbered[src], self._numbered[dst]))
             # A pair that is linked one way only is cut the other way.
@@ -145,5 +143,3 @@ def counters(qdiscs: Sequence[Mapping[str, Any]], device: str) -> dict[str, Any]
 def _check_available() -> None:
     with created() as throw_away:
         run_in(throw_away, "tc", [_PROBE])
-
-

@@ -14,14 +14,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from linkweather.errors import OperatorError
 from linkweather.lab.control import Server
 from linkweather.lab.engine import Engine, Loopback
 from linkweather.lab.namespaces import UnavailableError
 from linkweather.lab.netem import Netem
-from linkweather.lab.protocol import REQUEST, Change, EngineName, LabState, Reply, Start
+from linkweather.lab.protocol import Change, EngineName, LabState, Reply, Start, parse_request
 from linkweather.lab.relay import Relay
 
 _STDIN = 0
@@ -43,13 +41,11 @@ class Running:
     def answer(self, line: bytes) -> Reply:
         """Answer one request line; a refusal is an answer too."""
         try:
-            request = REQUEST.validate_json(line, extra="forbid")
+            request = parse_request(line)
             if isinstance(request, Change):
                 self._change(request)
         except OperatorError as error:
             return Reply(error=str(error))
-        except ValidationError as error:
-            return Reply(error=_sentence(error))
         return Reply(state=self.state())
 
     def state(self) -> LabState:
@@ -74,13 +70,6 @@ class Running:
                 raise OperatorError(f"the lab has no link {src} → {dst}")
         for pair in request.pairs():
             self._engine.change(pair, request)
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in {"show", "change"})
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
 
 
 def choose(start: Start, stack: contextlib.ExitStack) -> tuple[Engine, str | None]:

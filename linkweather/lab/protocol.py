@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
-from linkweather.lab.labfile import Behaviour, LabFile, NotNegative, Positive
-from linkweather.mesh import Settings, SiteId, Tuple
+from linkweather.errors import OperatorError
+from linkweather.lab.labfile import Behaviour, LabFile
+from linkweather.mesh import NotNegative, Positive, Settings, SiteId, Tuple
+from linkweather.settings import validate
 
 EngineName = Literal["netem", "relay", "loopback"]
 
@@ -46,13 +50,25 @@ class Change(Settings):
         return [(self.src, self.dst), (self.dst, self.src)][: 1 + self.both]
 
     def applied(self, behaviour: Behaviour) -> Behaviour:
-        """The behaviour after the change. Raises pydantic's ValidationError when it cannot be."""
+        """The behaviour after the change. Raises OperatorError when it cannot be."""
         changed = self.model_dump(include=set(Behaviour.model_fields), exclude_none=True)
-        return Behaviour.model_validate(behaviour.model_dump() | changed)
+        return validate(behaviour.model_dump() | changed, Behaviour, f"link {self.src} → {self.dst}")
 
 
-Request = Annotated[Show | Change, Field(discriminator="do")]
-REQUEST: TypeAdapter[Show | Change] = TypeAdapter(Request)
+REQUESTS: Mapping[str, type[Show | Change]] = {"show": Show, "change": Change}
+
+
+def parse_request(line: bytes) -> Show | Change:
+    """Parse a request line. Raises OperatorError with what is wrong in it."""
+    try:
+        values = json.loads(line)
+    except ValueError:
+        raise OperatorError("request: is not JSON") from None
+    kind = values.get("do") if isinstance(values, dict) else None
+    model = REQUESTS.get(str(kind))
+    if model is None:
+        raise OperatorError(f"request: do = {kind!r}: must be one of {', '.join(REQUESTS)}")
+    return validate(values, model, "request")
 
 
 class SiteState(Settings):
@@ -71,7 +87,7 @@ class LinkState(Behaviour):
     cut: bool = False
     forwarded_packets: int = 0
     forwarded_bytes: int = 0
-    dropped: dict[str, int] = {}
+    dropped: dict[str, int] = Field(default_factory=dict)
 
 
 class LabState(Settings):
@@ -82,7 +98,7 @@ class LabState(Settings):
     note: str | None = None
     sites: dict[str, SiteState]
     links: Annotated[tuple[LinkState, ...], Tuple] = ()
-    strays: dict[str, int] = {}
+    strays: dict[str, int] = Field(default_factory=dict)
 
 
 class Reply(Settings):

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from linkweather.errors import OperatorError
 
 _NUMBER = re.compile(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(.*)")
-_SECONDS: Mapping[str, float] = {"": 1, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
+_SECONDS: Mapping[str, float] = {"": 1, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60, "m": 60, "h": 3600}
 _BPS: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
 _RATIO: Mapping[str, float] = {"": 1, "%": 1e-2}
 
 
 def seconds(text: str) -> float:
-    """A duration in seconds: a number with s, ms or us; none means seconds."""
-    return _scaled(text, _SECONDS, "must be a duration such as 50ms or 0.05")
+    """A duration in seconds: a number with us, ms, s, min or h; none means seconds."""
+    return _scaled(text, _SECONDS, "must be a duration such as 50ms, 60s or 5min")
 
 
 def bits_per_second(text: str) -> float:

@@ -2,7 +2,7 @@
 
 The kernel's netem does the same with less CPU, but not every kernel has it. Times are those of
 `time.monotonic`. The process sleeps in `select`, whose timeout has microseconds (that of `epoll`
-has milliseconds), and polls through the last `_SPIN_S` before a packet is due.
+has milliseconds), and polls through the last moment before a packet is due.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from linkweather.lab.namespaces import MTU_BYTES, Namespace, created, open_tun, 
 from linkweather.lab.protocol import Change, EngineName, LinkState, SiteState
 
 _DEVICE = "wan"
-_SPIN_S = 60e-6
+# A processor wakes the later the longer it slept: measured on an idle virtual machine, 0.05 ms late
+# after 1 ms and 0.12 ms after 20 ms. So we wake that much early, and more, and poll.
+_EARLY_S = 60e-6
+_EARLY_RATIO = 0.01
+_EARLIEST_S = 250e-6
 # Packets taken from one site before the others, and what is due, get their turn.
 _BATCH_PACKETS = 16
 _PRIORITY = 10
@@ -101,7 +105,7 @@ class Relay:
         while due:
             wait_s = due[0][0] - monotonic()
             if wait_s > 0:
-                return max(0.0, wait_s - _SPIN_S)
+                return max(0.0, wait_s - min(_EARLY_S + _EARLY_RATIO * wait_s, _EARLIEST_S))
             _, _, file, packet = heappop(due)
             try:
                 os.write(file, packet)
