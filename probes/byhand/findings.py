@@ -91,7 +91,8 @@ def document(findings: Findings) -> dict[str, Any]:
 
 def _latency(latency: Latency) -> dict[str, Any]:
     attempts = [
-        {"method": each.method, "answered": each.answered, "outcome": each.outcome} for each in latency.attempts
+        {"method": each.method, "port": each.port, "answered": each.answered, "outcome": each.outcome}
+        for each in latency.attempts
     ]
     return {**_fields(latency.row), "attempts": attempts, "rtts_s": list(latency.rtts_s)}
 

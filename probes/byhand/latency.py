@@ -25,9 +25,10 @@ async def measure(job: Job) -> Latency:
     name = options.method
     if name is None:
         attempts = await _try_in_order(job)
-        if not attempts or not attempts[-1].answered:
-            return Latency(_empty("stamp"), (), attempts)
-        name = attempts.pop().method
+        name = attempts[-1].method
+        if not attempts[-1].answered:
+            return Latency(_empty(name), (), attempts)
+        attempts.pop()
     job.watch.chosen(choice(Attempt(name, _port(job, name), answered=False), attempts), options.count)
     rtts_s: dict[int, float | None] = {}
 

@@ -75,7 +75,10 @@ class Display:
         view.append(f"{self._host}\n", style="bold")
         view.append(f"  {self._latency}\n" if self._latency else "", style="dim")
         if self._settled:
-            view.append(f"  {self._settled} of {self._count}, {self._lost} lost   last {seconds(self._recent[-1])}\n  ")
+            known = [rtt_s for rtt_s in self._recent if rtt_s is not None]
+            span = f", lowest {seconds(min(known))}, highest {seconds(max(known))}" if known else ""
+            view.append(f"  {self._settled} of {self._count}, {self._lost} lost; RTT now ")
+            view.append(f"{seconds(self._recent[-1])}{span}\n  ")
             view.append(sparkline(self._recent), style="cyan")
             view.append("\n")
         view.append(f"  {self._throughput}\n" if self._throughput else "", style="dim")

@@ -101,8 +101,6 @@ def _throughput_facts(row: ThroughputRow, port: int) -> Facts:
         yield "resent", f"{row.retransmits} segments"
     if row.rtt_loaded_s is not None:
         yield "RTT", f"{seconds(row.rtt_loaded_s)} under this load"
-    if row.failure:
-        yield "but", row.detail or row.failure
 
 
 def _facts(facts: Facts) -> list[str]:
