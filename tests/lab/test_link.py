@@ -83,5 +83,6 @@ def test_shorter_delay_does_not_overtake_what_is_under_way() -> None:
     changed = link(Behaviour(delay_s=0.100))
     first = changed.admit(125, 1.0)
     changed.behaviour = Behaviour(delay_s=0.001)
+    assert changed.behaviour.delay_s == 0.001
     assert changed.admit(125, 1.001) == first == pytest.approx(1.100001)
     assert changed.admit(125, 2.0) == pytest.approx(2.001001)
