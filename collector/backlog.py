@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from collector.columns import TABLES, naive
 from collector.database import Database
+from collector.line_protocol import line
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows (`at` in nanoseconds, the message's fields in order, what the collector adds) and the cursor after them."""
+    """Lines for an exporter, and the cursor after their rows."""
 
     kind: str
-    rows: list[tuple[Any, ...]]
+    lines: list[str]
     cursor: int
 
 
@@ -50,15 +50,13 @@ class Backlog:
 
     def after(self, kind: str, cursor: int, limit: int) -> Batch | None:
         """The next rows after `cursor`, at most `limit`, in the order of commit; None when there are none."""
-        table = TABLES[kind]
-        names = ", ".join(f'"{name}"' for name in (*table.fields, *table.extra))
-        sql = f'SELECT number, epoch_us("at") * 1000, {names} FROM {kind} WHERE number BETWEEN ? AND ? ORDER BY number'  # noqa: S608
+        sql = f"SELECT number, {line(kind)} FROM {kind} WHERE number BETWEEN ? AND ? ORDER BY number"  # noqa: S608 - names of our own
         first = cursor + 1
         while True:
             # A bound on both sides reads these rows alone, however long the table is.
             rows = self._database.rows(sql, [first, first + limit - 1])
             if rows:
-                return Batch(kind, [row[1:] for row in rows], rows[-1][0])
+                return Batch(kind, [text for _, text in rows if text is not None], rows[-1][0])
             # Numbers are dense but where retention has deleted.
             first = self._database.rows(f"SELECT min(number) FROM {kind} WHERE number > ?", [cursor])[0][0]  # noqa: S608
             if first is None:

@@ -14,7 +14,6 @@ from collector.backlog import Backlog, Batch, SetAside
 from collector.columns import TABLES
 from collector.influx_server import InfluxSettings, Server, WriteError
 from collector.journal import Journal
-from collector.line_protocol import lines
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +109,9 @@ class Exporter:
         self._server.close()
 
     def _export(self, batch: Batch) -> None:
-        refused = self._write(list(lines(batch.kind, batch.rows)))
+        refused = self._write(batch.lines)
         self._backlog.advance(batch.kind, batch.cursor, refused)
-        self.exported += len(batch.rows) - len(refused)
+        self.exported += len(batch.lines) - len(refused)
         self.set_aside += len(refused)
 
     def _write(self, points: list[str]) -> list[SetAside]:

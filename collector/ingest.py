@@ -135,7 +135,7 @@ class Ingest:
 
     def _commit(self, batch: Sequence[Arrival], sites: Collection[str] | None) -> _Outcome:
         started = time.perf_counter()
-        with _garbage_collection_paused():
+        with garbage_collection_paused():
             admitted = [admit(arrival, sites) for arrival in batch]
             accepted = [entry for entry in admitted if isinstance(entry, Entry)]
             refused = [refusal for refusal in admitted if isinstance(refusal, Refused)]
@@ -161,8 +161,8 @@ def _rejected(refusal: Refused) -> Rejected:
 
 
 @contextlib.contextmanager
-def _garbage_collection_paused() -> Iterator[None]:
-    # A batch makes thousands of objects and no cycles: looking for some costs a third of its time.
+def garbage_collection_paused() -> Iterator[None]:
+    """A batch makes thousands of objects and no cycles: looking for some costs a third of its time."""
     gc.disable()
     try:
         yield

@@ -1,0 +1,119 @@
+"""Rows per second from a filled journal into VictoriaMetrics, beside influxdb-client's own batching WriteApi.
+
+Run: python -m tests.bench.export [--rows 200000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import httpx
+from influxdb_client import InfluxDBClient, Point, WriteOptions
+
+from collector.backlog import Backlog
+from collector.columns import TABLES, Entry, Recorded
+from collector.influx import Exporter
+from collector.influx_server import InfluxSettings
+from collector.journal import Journal
+from collector.line_protocol import TAGS
+from linkweather.messages import decode_report
+from tests import servers
+from tests.bench.reports import START, payloads
+
+SITES = 50
+ROWS = 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, servers.victoria_metrics(Path(name)) as port:
+        journal = Journal(Path(name) / "journal.duckdb")
+        _fill(journal, options.rows)
+        ours, theirs = [], []
+        for repeat in range(options.repeats):  # interleaved: the machine's moods hit both
+            ours.append(_ours(journal, port, f"bench-{repeat}"))
+            theirs.append(_theirs(journal, port, options.rows // 10))
+        _print("journal → VictoriaMetrics", options.rows, ours)
+        _print("peer: Point through the batching WriteApi, no journal", options.rows // 10, theirs)
+        print(f"ratio: {statistics.median(theirs) * 10 / statistics.median(ours):.1f}")
+        _formatting(journal, options.rows)
+        print(f"latency_sent in VictoriaMetrics: {_stored(port)} of {options.rows} rows")
+        journal.close()
+
+
+def _print(name: str, rows: int, seconds: Sequence[float]) -> None:
+    rates = [rows / value for value in seconds]
+    middle = statistics.median(rates)
+    print(f"{name}: {middle:,.0f} rows/s ({min(rates):,.0f} to {max(rates):,.0f}, n = {len(rates)} × {rows} rows)")
+
+
+def _fill(journal: Journal, rows: int) -> None:
+    for batch in islice(payloads(SITES, ROWS), rows // (SITES * ROWS)):
+        journal.commit([Entry(site, decode_report(site, "latency", payload), START) for site, payload in batch])
+
+
+def _ours(journal: Journal, port: int, name: str) -> float:
+    settings = InfluxSettings(url=f"http://127.0.0.1:{port}", bucket="bench")
+    exporter = Exporter(journal, settings, name=name)
+    started = time.perf_counter()
+    while exporter.step():
+        pass
+    seconds = time.perf_counter() - started
+    exporter.close()
+    return seconds
+
+
+def _theirs(journal: Journal, port: int, rows: int) -> float:
+    """The same rows, read beforehand: only Points and the writing are timed."""
+    recorded = list(islice(journal.last_rows(START - timedelta(days=1)), rows))
+    options = WriteOptions(batch_size=5000, flush_interval=1000)
+    started = time.perf_counter()
+    with (
+        InfluxDBClient(f"http://127.0.0.1:{port}", token="", org="") as client,
+        client.write_api(write_options=options) as writer,
+    ):
+        for one in recorded:
+            writer.write("bench", record=_point(one))
+    return time.perf_counter() - started
+
+
+def _point(one: Recorded) -> Point:
+    point = Point("latency").time(one.at)
+    values: dict[str, Any] = vars(one.row)
+    for name in TAGS:
+        point.tag(name, values[name])
+    for name in TABLES["latency"].fields:
+        if name not in TAGS and values[name] is not None:
+            point.field(name, values[name])
+    return point
+
+
+def _formatting(journal: Journal, rows: int) -> None:
+    backlog = Backlog(journal.database, "formatting")
+    started = time.perf_counter()
+    cursor = 0
+    while (batch := backlog.after("latency", cursor, 5000)) is not None:
+        cursor = batch.cursor
+    print(f"reading and formatting alone: {(time.perf_counter() - started) / rows * 1e6:.2f} µs a row, n = {rows}")
+
+
+def _stored(port: int) -> int:
+    httpx.get(f"http://127.0.0.1:{port}/internal/force_flush")
+    parameters = {"query": "sum(count_over_time(latency_sent[30d]))", "time": (START + timedelta(days=20)).isoformat()}
+    answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params=parameters).json()
+    return int(answer["data"]["result"][0]["value"][1])
+
+
+if __name__ == "__main__":
+    main()
