@@ -64,7 +64,7 @@ def encode_error(error_s: float, *, synchronised: bool, ptp: bool = False) -> in
     units = min(max(error_s * 2**32, 1.0), _MAX_MULTIPLIER * 2.0**_MAX_SCALE)
     # frexp is exact where a logarithm may round below, and the multiplier spill into the scale.
     scale = min(max(0, math.frexp(units / _MAX_MULTIPLIER)[1]), _MAX_SCALE)
-    multiplier = math.ceil(units / 2**scale)
+    multiplier = math.ceil(math.ldexp(units, -scale))
     return synchronised * _SYNCHRONISED | ptp * _PTP | scale << 8 | multiplier
 
 

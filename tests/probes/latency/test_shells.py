@@ -18,6 +18,7 @@ import pytest
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
 from linkweather.messages import LatencyRow
+from probes.latency import sockets
 from probes.latency.packet import Request, decode_reply, encode_request
 from probes.latency.reflector import Reflector
 from probes.latency.sender import Peer, Sample, Sender
@@ -194,6 +195,47 @@ async def test_a_blocked_loop_changes_no_kernel_rtt() -> None:
             medians[blocked_s] = statistics.median(sample.rtt_s or 1 for sample in record.samples)
     assert {sample.source for sample in record.samples} == {"kernel"}
     assert medians[0.003] < 5 * medians[0.0]  # by our own clock it would be about a hundred times
+
+
+async def test_a_kernel_that_refuses_to_send_is_a_failure_with_its_reason() -> None:
+    record = Record()
+    shell = sender(record, count=3)
+    shell.set_peers([Peer("b", "255.255.255.255", 9)], FAST)  # broadcast, which we never ask leave for
+    await asyncio.wait_for(shell.run(), 30)
+    assert [(sample.outcome, sample.reason) for sample in record.samples] == [("lost", "forbidden")] * 3
+    assert shell.counters["forbidden"] == 3
+    assert {row.failure for row in record.rows()} == {"forbidden"}
+
+
+async def test_a_stranger_s_replies_are_counted_and_change_nothing() -> None:
+    record = Record()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        shell = Sender("a", FAST, on_window=record.window, on_sample=record.samples.append, count=1, bind=["127.0.0.1"])
+        shell.set_peers([Peer("b", *silent.getsockname())], FAST)
+        async with running(shell):
+            request, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(silent, 2048), 30)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.sendto(request, source)
+                stranger.sendto(b"short", source)
+            await record.row(failure="no_reply", sent=1)
+    assert shell.counters == {"stray": 1, "short": 1}
+    assert [sample.outcome for sample in record.samples] == ["lost"]
+
+
+@pytest.mark.parametrize(("name", "source"), [("_takes_ids", "kernel"), ("_try", "user")])
+async def test_older_kernels_count_their_sends_or_leave_the_stamps_to_us(
+    monkeypatch: pytest.MonkeyPatch, name: str, source: str
+) -> None:
+    record = Record()
+    reflector = Reflector(0, bind=["127.0.0.1"])
+    monkeypatch.setattr(sockets, name, lambda *_: False)
+    shell = sender(record, count=20)
+    shell.set_peers([Peer("b", "127.0.0.1", reflector.port), Peer("c", "255.255.255.255", 9)], FAST)
+    async with running(reflector):
+        await asyncio.wait_for(shell.run(), 30)
+    assert [(s.outcome, s.source) for s in record.samples if s.site == "b"] == [("received", source)] * 20
 
 
 async def test_the_reply_leaves_from_the_address_that_was_probed() -> None:

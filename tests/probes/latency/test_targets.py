@@ -1,0 +1,71 @@
+"""Whose reply is whose."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from linkweather.errors import MessageError
+from probes.latency.packet import Reply
+from probes.latency.targets import Peer, Target, Targets
+
+HERE = ("192.0.2.1", 8620)
+THERE = ("192.0.2.2", 8620)
+
+
+class Same(random.Random):
+    """Proposes every number twice."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self._numbers = iter([5, 5, 6])
+
+    def randint(self, a: int, b: int) -> int:
+        del a, b
+        return next(self._numbers)
+
+
+def reply(ssid: int) -> Reply:
+    return Reply(0, 0, 0, ssid, 0, 0, 0, 0, 0)
+
+
+def reached(targets: Targets[str], site: str, address: tuple[str, int]) -> Target[str]:
+    target = targets.add(Peer(site, *address), 1.0)
+    targets.reach(target, "socket", address)
+    return target
+
+
+def test_a_session_number_names_the_target_and_its_address_must_fit() -> None:
+    targets: Targets[str] = Targets("a", Same())
+    b, c = reached(targets, "b", HERE), reached(targets, "c", THERE)
+    assert (b.session.ssid, c.session.ssid) == (5, 6)
+    assert targets.owner(reply(5), HERE) is b
+    for ssid, source in ((5, THERE), (7, HERE)):
+        with pytest.raises(MessageError, match="stray"):
+            targets.owner(reply(ssid), source)
+
+
+def test_without_a_session_number_the_address_tells() -> None:
+    targets: Targets[str] = Targets("a", random.Random(1))
+    b = reached(targets, "b", HERE)
+    assert targets.owner(reply(0), HERE) is b
+    targets.reach(b, "socket", THERE)
+    assert targets.owner(reply(0), THERE) is b
+    assert targets.at(HERE) is None
+
+
+def test_a_removed_target_leaves_the_address_to_its_heir() -> None:
+    targets: Targets[str] = Targets("a", random.Random(1))
+    b, c = reached(targets, "b", HERE), reached(targets, "c", HERE)
+    targets.remove(b)
+    assert targets.at(HERE) is c
+    assert b.peer not in targets
+    assert list(targets) == [targets[c.peer]]
+
+
+def test_a_target_without_an_address_owns_nothing() -> None:
+    targets: Targets[str] = Targets("a", random.Random(1))
+    b = targets.add(Peer("b", *HERE), 1.0)
+    with pytest.raises(MessageError, match="stray"):
+        targets.owner(reply(b.session.ssid), HERE)
