@@ -14,6 +14,7 @@ from linkweather.demo.run import Order, run
 from linkweather.errors import OperatorError
 from linkweather.lab import quantities
 from linkweather.lab.labfile import LabFile, first_sites
+from linkweather.lab.protocol import EngineName
 from linkweather.lab.shipped import shipped
 
 DEFAULT_LAB = "labs/hubs.toml"
@@ -33,9 +34,21 @@ DEFAULT_LAB = "labs/hubs.toml"
     show_default=True,
     help="Where everything is kept: journal, outboxes, logs.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["netem", "relay", "loopback"]),
+    help="How links are emulated; without it, the best that works here.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the mesh as JSON at the end, and nothing else.")
 def demo(
-    *, for_: str | None, port: int, sites: int | None, lab_path: Path | None, data_dir: Path, as_json: bool
+    *,
+    for_: str | None,
+    port: int,
+    sites: int | None,
+    lab_path: Path | None,
+    data_dir: Path,
+    engine: EngineName | None,
+    as_json: bool,
 ) -> None:
     """Run the whole system on this machine: sites in a lab, a broker, a collector, a live table.
 
@@ -47,13 +60,23 @@ def demo(
         if sites > len(lab.sites):
             raise OperatorError(f"--sites {sites}: the lab {lab.name} has only {len(lab.sites)}")
         lab = first_sites(lab, sites)
-    for_s = None if for_ is None else quantities.seconds(for_)
+    for_s = None if for_ is None else _duration_s(for_)
     # With --json, standard output has the document and nothing else.
     console = Console(stderr=as_json)
     live = console.is_terminal and not as_json
     shown = display.LiveDisplay(console) if live else display.PlainDisplay(console)
-    outcome = asyncio.run(run(Order(lab, data_dir.absolute(), port, for_s), shown))
+    outcome = asyncio.run(run(Order(lab, data_dir.absolute(), port, for_s, engine), shown))
     if as_json:
         click.echo(display.final_json(outcome.scene, outcome.links, outcome.sites))
     else:
         display.final_table(console, outcome.links)
+
+
+def _duration_s(text: str) -> float:
+    try:
+        seconds = quantities.seconds(text)
+    except OperatorError as error:
+        raise OperatorError(f"--for {error}") from None
+    if seconds <= 0:
+        raise OperatorError(f"--for {text!r}: must be longer than nothing")
+    return seconds

@@ -145,4 +145,4 @@ def final_table(console: Console, links: Sequence[LinkAnswer]) -> None:
 
 def final_json(scene: Scene, links: Sequence[LinkAnswer], sites: Sequence[SiteAnswer]) -> str:
     """The outcome as one JSON document."""
-    return json.dumps({**asdict(scene), "links": as_json([*links]), "sites_seen": as_json([*sites])}, indent=2)
+    return json.dumps({**asdict(scene), "mesh": as_json([*links]), "sites_seen": as_json([*sites])}, indent=2)

@@ -21,9 +21,11 @@ from linkweather.demo.display import Display, Scene
 from linkweather.errors import OperatorError
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile
+from linkweather.lab.protocol import EngineName
 
 REFRESH_S = 1.0
 READY_LIMIT_S = 20.0
+SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(7))
 _PROGRAM = (sys.executable, "-P", "-m", "linkweather")
 
 
@@ -35,6 +37,7 @@ class Order:
     data_dir: Path
     api_port: int
     for_s: float | None
+    engine: EngineName | None = None
     seed: int = 1
 
 
@@ -53,7 +56,7 @@ async def run(order: Order, display: Display) -> Outcome:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with Lab(order.lab, data_dir=order.data_dir, seed=order.seed) as lab:
+    async with Lab(order.lab, data_dir=order.data_dir, seed=order.seed, engine=order.engine) as lab:
         with _places(order) as places, Client(places.api) as client:
             places.mesh.write_text(plan.mesh_toml(order.lab, lab.addresses), encoding="utf-8")
             scene = _scene(order, lab, places)
@@ -67,10 +70,13 @@ async def run(order: Order, display: Display) -> Outcome:
 
 @contextlib.contextmanager
 def _places(order: Order) -> Iterator[plan.Places]:
-    """Free places to listen at; the socket's folder is short, since its path may have 107 bytes only."""
+    """Free places to listen at. A data folder too long for a socket's path has its socket in a temporary one."""
     _check_free(order.api_port)
-    with tempfile.TemporaryDirectory(prefix="linkweather-") as folder:
-        yield plan.Places(order.data_dir, Path(folder) / "mqtt", _free_port(), order.api_port)
+    with contextlib.ExitStack() as stack:
+        socket_ = order.data_dir / "mqtt"
+        if len(os.fsencode(socket_)) > SOCKET_PATH_MAX_BYTES:
+            socket_ = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="linkweather-"))) / "mqtt"
+        yield plan.Places(order.data_dir, socket_, _free_port(), order.api_port)
 
 
 def _scene(order: Order, lab: Lab, places: plan.Places) -> Scene:

@@ -1,0 +1,70 @@
+"""The demo's displays: pages of a long mesh, the head, the JSON document."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from rich.console import Console
+
+from linkweather.answers import LinkAnswer, SiteAnswer
+from linkweather.demo.display import LiveDisplay, PlainDisplay, Scene, final_json, final_table, page
+
+SCENE = Scene("hubs", 3, 6, "loopback", "not root", "http://127.0.0.1:8484", "demo-data")
+LINKS = [LinkAnswer(src=src, dst=dst) for src in "cab" for dst in "abc" if src != dst]
+
+
+def test_links_that_fit_are_one_page_in_order() -> None:
+    shown, which = page(LINKS, rows=6, turn=3)
+    assert [f"{link.src}{link.dst}" for link in shown] == ["ab", "ac", "ba", "bc", "ca", "cb"]
+    assert which == ""
+
+
+def test_links_that_do_not_fit_turn_their_pages() -> None:
+    turns = [page(LINKS, rows=4, turn=turn) for turn in range(3)]
+    assert [f"{link.src}{link.dst}" for link in turns[1][0]] == ["ca", "cb"]
+    assert turns[1][1] == "links 5–6 of 6; a longer terminal shows more at once"
+    assert turns[2] == turns[0]
+
+
+def test_the_head_says_when_nothing_is_emulated_and_why() -> None:
+    assert SCENE.lines() == [
+        "linkweather demo: hubs, 3 sites, 6 links; on loopback: delays are not emulated (not root)",
+        "API http://127.0.0.1:8484/api/v1/links, described at http://127.0.0.1:8484/docs; logs in demo-data/logs",
+    ]
+
+
+def test_a_terminal_sees_the_table_and_what_is_amiss() -> None:
+    output = io.StringIO()
+    display = LiveDisplay(Console(file=output, force_terminal=True, width=80, height=30))
+    display.begin(SCENE)
+    display.show([LINKS[0].model_copy(update={"goodput_bps": 95.2e6, "state": "fresh"}), *LINKS[1:]])
+    display.note("the collector is away")
+    display.end()
+    text = output.getvalue()
+    assert "a → b" in text
+    assert "95.2" in text
+    assert "1 of 6 links have a goodput; Ctrl-C ends" in text
+    assert "the collector is away" in text
+
+
+def test_a_pipe_gets_the_head_what_is_amiss_and_the_table_without_escape_codes() -> None:
+    output = io.StringIO()
+    console = Console(file=output)
+    display = PlainDisplay(console)
+    display.begin(SCENE)
+    display.show(LINKS)
+    display.note("the collector is away")
+    display.end()
+    final_table(console, LINKS)
+    text = output.getvalue()
+    assert text.startswith(SCENE.lines()[0] + "\n" + SCENE.lines()[1] + "\nthe collector is away\n")
+    assert text.count(" → ") == 6
+    assert "\x1b" not in text
+
+
+def test_the_document_has_the_scene_the_mesh_and_the_sites() -> None:
+    document = json.loads(final_json(SCENE, LINKS[:1], [SiteAnswer(site="a", address="10.0.0.1")]))
+    assert (document["engine"], document["api"], document["sites"]) == ("loopback", "http://127.0.0.1:8484", 3)
+    assert document["mesh"][0]["goodput_bps"] is None
+    assert document["sites_seen"][0]["site"] == "a"
