@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from linkweather.errors import OperatorError
@@ -73,20 +73,25 @@ class Running:
 
 
 def choose(start: Start, stack: contextlib.ExitStack) -> tuple[Engine, str | None]:
-    """Set up the wanted engine, or the best that works, and a sentence on why no better one."""
-    if start.engine is not None:
-        return ENGINES[start.engine](start, stack), None
-    reasons = []
-    for name, build in ENGINES.items():
+    """Set up the wanted engine, or the best that works, and a sentence on why no better one.
+
+    Raises OperatorError when the wanted engine does not work here.
+    """
+    failed: dict[str, list[str]] = {}
+    for name in ENGINES if start.engine is None else (start.engine,):
         with contextlib.ExitStack() as attempt:
             try:
-                engine = build(start, attempt)
+                engine = ENGINES[name](start, attempt)
             except UnavailableError as error:
-                reasons.append(f"{name} cannot be used: {error}")
+                failed.setdefault(str(error), []).append(name)
                 continue
             stack.push(attempt.pop_all())
-            return engine, "; ".join(reasons) or None
-    raise AssertionError("loopback is always there")
+            return engine, _why(failed) or None
+    raise OperatorError(_why(failed))
+
+
+def _why(failed: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{' and '.join(names)} cannot be used: {reason}" for reason, names in failed.items())
 
 
 def _read_start() -> Start:

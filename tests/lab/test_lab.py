@@ -143,12 +143,38 @@ def test_folder_without_a_lab_says_what_to_do(tmp_path: Path) -> None:
     assert str(caught.value) == f"no lab runs in {tmp_path}: start one with `linkweather demo`, or give its --data-dir"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may make namespaces")
-async def test_without_root_the_lab_falls_back_to_loopback_and_says_why(tmp_path: Path) -> None:
-    async with Lab(triangle(), data_dir=tmp_path, seed=1) as lab:
-        assert lab.engine == "loopback"
-        assert lab.note is not None
-        assert "relay cannot be used: network namespaces cannot be made" in lab.note
+SHOW_ENGINE = """
+import asyncio, sys
+from pathlib import Path
+from linkweather.errors import OperatorError
+from linkweather.lab.lab import Lab
+from tests.lab.labs import triangle
+
+async def main():
+    try:
+        async with Lab(triangle(), data_dir=Path(sys.argv[1]), seed=1, engine=(sys.argv[2:] or [None])[0]) as lab:
+            print(lab.engine, lab.note)
+    except OperatorError as error:
+        print(error)
+
+asyncio.run(main())
+"""
+NOT_PERMITTED = "network namespaces cannot be made: Operation not permitted\n"
+
+
+def unprivileged() -> list[str]:
+    """What takes from a program of root the right to make namespaces; an ordinary user has none."""
+    return ["setpriv", "--bounding-set=-sys_admin"] if os.geteuid() == 0 else []
+
+
+async def test_without_privileges_the_lab_falls_back_to_loopback_and_says_why(tmp_path: Path) -> None:
+    status, output = await run([*unprivileged(), sys.executable, "-c", SHOW_ENGINE, str(tmp_path)])
+    assert (status, output) == (0, f"loopback netem and relay cannot be used: {NOT_PERMITTED}")
+
+
+async def test_forced_engine_that_does_not_work_is_refused(tmp_path: Path) -> None:
+    status, output = await run([*unprivileged(), sys.executable, "-c", SHOW_ENGINE, str(tmp_path), "relay"])
+    assert (status, output) == (0, f"relay cannot be used: {NOT_PERMITTED}")
 
 
 @pytest.mark.root
