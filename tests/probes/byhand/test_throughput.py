@@ -1,0 +1,61 @@
+"""Throughput by hand that does not run to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from linkweather.errors import OperatorError
+from probes.byhand import throughput
+from probes.byhand.findings import Target, Throughput
+from probes.byhand.options import Options
+from probes.byhand.watching import Job, Stop, Unwatched
+from probes.throughput.output import Interval
+from tests import servers
+
+
+def options(*, wanted: bool | None, port: int = 5201) -> Options:
+    return Options("h", False, wanted, None, 1, 0.1, 1.0, None, None, port, 3.0, True, None, 0)  # noqa: FBT003
+
+
+def test_an_interrupted_test_says_what_its_intervals_say() -> None:
+    # 0.1 s at 80 Mbit/s are 10^6 octets; from the second interval on the pipe is full.
+    intervals = [Interval(n / 10, (n + 1) / 10, rate) for n, rate in enumerate([40e6, 80e6, 80e6, 80e6, 80e6])]
+    row = throughput.cut_short(intervals, reverse=True)
+    assert (row.src, row.dst, row.stopped_by, row.failure) == ("there", "here", "interrupt", None)
+    assert (row.bytes, row.duration_s) == (4_500_000, 0.5)
+    assert row.goodput_bps == 80e6
+
+
+def test_a_test_interrupted_at_once_is_no_measurement() -> None:
+    row = throughput.cut_short([], reverse=False)
+    assert (row.src, row.goodput_bps, row.failure) == ("here", None, "interrupted")
+
+
+async def test_the_user_ends_a_test_that_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(0.0)
+        port: int = silent.getsockname()[1]
+        stop = Stop()
+        job = Job(options(wanted=True, port=port), Target("h", "127.0.0.1"), Unwatched(), stop)
+        async with asyncio.timeout(servers.START_LIMIT_S), asyncio.TaskGroup() as group:
+            running = group.create_task(throughput.measure(job), name="throughput")
+            accepted, _ = await asyncio.get_running_loop().sock_accept(silent)
+            stop.ask()
+        accepted.close()
+    found: Throughput = running.result()
+    assert stop.asked
+    assert found.row.failure == "interrupted"
+
+
+async def test_without_the_program_only_an_asked_for_test_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    casual = Job(options(wanted=None), Target("h", "127.0.0.1"), Unwatched(), Stop())
+    found = await throughput.measure(casual)
+    assert (found.row.failure, found.failed) == ("no_program", False)
+    assert "iperf3" in (found.row.detail or "")
+    asked = Job(options(wanted=True), Target("h", "127.0.0.1"), Unwatched(), Stop())
+    with pytest.raises(OperatorError, match="iperf3"):
+        await throughput.measure(asked)

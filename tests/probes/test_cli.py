@@ -1,0 +1,295 @@
+"""`linkweather test` and `linkweather reflector` as a user starts them: real processes, real peers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from probes.latency.reflector import Reflector
+from tests import servers
+
+COMMAND = (sys.executable, "-c", "from linkweather.cli import main; main()")
+HERE = "127.0.0.1"
+LIMIT_S = 60.0
+QUICK = ("--interval", "0.01", "--count", "20")
+root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def run(*arguments: str, through: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    command = [*through, *COMMAND, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+
+
+def measured(*arguments: str, status: int = 0) -> dict[str, Any]:
+    done = run("test", *arguments, "--json")
+    assert (done.returncode, done.stderr) == (status, "")
+    values: dict[str, Any] = json.loads(done.stdout)
+    return values
+
+
+@contextlib.contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextlib.contextmanager
+def reflector(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    port = str(servers.free_port(socket.SOCK_DGRAM))
+    with started("reflector", "--bind", HERE, "--port", port, *arguments) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(f"Reflector at UDP port {port} of {HERE} ")
+        yield process, port
+
+
+@pytest.fixture
+def iperf3_port(tmp_path: Path) -> Iterator[str]:
+    port = servers.free_port()
+    with servers.running(
+        servers.require("iperf3"), "-s", "-p", str(port), "-B", HERE, "--forceflush", log=tmp_path / "iperf3.log"
+    ):
+        # An idle connection hangs a server of 3.12: read what it says instead of knocking.
+        servers.wait_until(lambda: "listening" in (tmp_path / "iperf3.log").read_text(), "iperf3 listens")
+        yield str(port)
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "key"
+    path.write_text("0123456789abcdef" * 4 + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def test_a_site_with_a_reflector_is_measured_by_stamp() -> None:
+    with reflector() as (process, port):
+        latency = measured(HERE, "--latency", "--port", port, *QUICK)["latency"]
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=LIMIT_S)
+    assert (latency["method"], latency["sent"], latency["received"]) == ("stamp", 20, 20)
+    assert (latency["lost_forward"], latency["lost_back"], latency["failure"]) == (0, 0, None)
+    assert 0 < latency["rtt_min_s"] <= latency["rtt_p50_s"] <= latency["rtt_max_s"]
+    assert len(latency["rtts_s"]) == 20
+    assert latency["timestamp"] == "kernel"
+    # The trial's probes and the 20.
+    assert said.startswith("Answered 2")
+    assert "dropped 0" in said
+    assert process.returncode == 0
+
+
+def test_a_shared_key_authenticates_and_a_wrong_one_is_silence(key_file: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text("f" * 64)
+    wrong.chmod(0o600)
+    with reflector("--key-file", str(key_file), "--stateless") as (process, port):
+        common = (HERE, "--latency", "--method", "stamp", "--port", port, "--interval", "0.01", "--timeout", "0.2")
+        right = measured(*common, "--count", "5", "--key-file", str(key_file))
+        assert right["latency"]["received"] == 5
+        silent = measured(*common, "--count", "3", "--key-file", str(wrong), status=1)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=LIMIT_S)
+    assert (silent["latency"]["received"], silent["latency"]["failure"]) == (0, "no_reply")
+    assert said == "Answered 5 probes, dropped 3: 3 bad_hmac\n"
+
+
+def test_another_host_is_measured_by_icmp_echo_and_the_summary_says_why() -> None:
+    port = str(servers.free_port(socket.SOCK_DGRAM))
+    done = run("test", HERE, "--latency", "--port", port, *QUICK)
+    assert done.returncode == 0
+    because = f"ICMP echo, as no reflector answers at UDP port {port} (refused)"
+    assert done.stdout.startswith(f"Latency to {HERE}\n  method   {because}\n  RTT      min ")
+    assert "\n  loss     0 of 20\n" in done.stdout
+
+
+def test_without_a_terminal_there_are_no_escape_codes_and_80_columns_are_enough() -> None:
+    done = run("test", HERE, "--latency", *QUICK)
+    assert "\x1b" not in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_throughput_against_a_real_iperf3_server(iperf3_port: str) -> None:
+    common = ("test", HERE, "--throughput", "--iperf3-port", iperf3_port, "--duration", "1", "--json")
+    for way, direction in (("--reverse", "reverse"), ("--forward", "forward")):
+        done = run(*common, way)
+        values = json.loads(done.stdout)
+        throughput = values["throughput"]
+        assert (done.returncode, values["latency"], throughput["direction"]) == (0, None, direction)
+        assert throughput["goodput_bps"] > 1e6
+        assert throughput["bytes"] > 1e5
+        assert 8 <= len(throughput["intervals_bps"]) <= 11
+
+
+def test_both_halves_in_one_summary(iperf3_port: str) -> None:
+    done = run("test", HERE, *QUICK, "--iperf3-port", iperf3_port, "--duration", "1")
+    assert done.returncode == 0
+    assert f"Latency to {HERE}\n" in done.stdout
+    assert f"\n\nGoodput from {HERE} to here\n  method   iperf3 at TCP port {iperf3_port}\n  goodput  " in done.stdout
+
+
+def test_without_an_iperf3_server_only_an_asked_for_throughput_fails() -> None:
+    port = str(servers.free_port())
+    sentence = f"not measured\n  reason   no iperf3 server at {HERE}:{port}: run `iperf3 -s` there\n"
+    casual = run("test", HERE, *QUICK, "--iperf3-port", port)
+    asked = run("test", HERE, "--throughput", "--iperf3-port", port)
+    assert (casual.returncode, casual.stdout.endswith(sentence)) == (0, True)
+    assert (asked.returncode, asked.stdout.endswith(sentence)) == (1, True)
+
+
+def test_tcp_connect_time_to_a_port_that_listens_or_refuses() -> None:
+    with socket.create_server((HERE, 0)) as server:
+        port = str(server.getsockname()[1])
+        listening = measured(HERE, "--method", "tcp", "--latency", "--port", port, *QUICK)["latency"]
+    refusing = measured(HERE, "--method", "tcp", "--latency", "--tcp-port", port, *QUICK)["latency"]
+    assert (listening["method"], listening["received"], listening["detail"]) == ("tcp", 20, None)
+    assert (refusing["method"], refusing["received"]) == ("tcp", 20)
+    assert refusing["detail"] == "the port refuses connections, and each refusal (RST) is a reply"
+
+
+def test_no_reply_at_all_is_a_failure_that_says_what_was_tried() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((HERE, 0))
+        port = str(silent.getsockname()[1])
+        done = run("test", HERE, "--latency", "--method", "stamp", "--port", port, "--timeout", "0.1", *QUICK)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == (
+        f"Latency to {HERE}: no reply at all\n  tried    STAMP: no reflector answers at UDP port {port}\n"
+    )
+
+
+@pytest.mark.root
+@root
+def test_a_host_that_cannot_be_reached_is_tried_by_every_method() -> None:
+    done = run("test", "192.0.2.1", through=("unshare", "--net"))
+    assert done.returncode == 1
+    assert done.stdout.startswith(
+        "Latency to 192.0.2.1: no reply at all\n"
+        "  tried    STAMP: no reflector answers at UDP port 8620 (unreachable)\n"
+        "           ICMP echo: no echo reply comes (unreachable)\n"
+        "           TCP connect time: nothing answers at TCP port 443 (unreachable)\n"
+    )
+
+
+def test_an_unresolvable_host_is_one_sentence() -> None:
+    done = run("test", "no-such-host.invalid")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: no-such-host.invalid has no address: ")
+    assert done.stderr.count("\n") == 1
+    document = measured("no-such-host.invalid", status=1)
+    assert (document["host"], document["failure"]) == ("no-such-host.invalid", "unresolved")
+
+
+def test_a_label_that_cannot_be_a_host_name_is_unresolved_too() -> None:
+    done = run("test", "a" * 70)
+    assert (done.returncode, done.stderr.startswith("Error: aaaa")) == (1, True)
+
+
+async def test_ctrl_c_prints_what_was_measured_until_then() -> None:
+    answering = Reflector(0, bind=[HERE])
+    port = str(answering.port)
+    async with asyncio.TaskGroup() as group:
+        answers = group.create_task(answering.run(), name="reflector")
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "test", HERE, "--count", "100000", "--port", port, stdout=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(LIMIT_S):
+            while answering.answered < 8:  # noqa: ASYNC110 - a counter tells nobody
+                await asyncio.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            said, _ = await process.communicate()
+        answers.cancel()
+    text = said.decode()
+    assert process.returncode == 0
+    assert text.startswith(f"Latency to {HERE}\n  method   STAMP at UDP port {port}: a reflector answers there\n")
+    assert "\n  loss     0 of " in text
+    assert text.endswith("\n\nInterrupted: this is what was measured until then.\n")
+
+
+def test_a_terminal_shows_the_test_live() -> None:
+    with reflector() as (_, port):
+        leader, follower = pty.openpty()
+        with os.fdopen(leader, "rb", buffering=0) as terminal:
+            process = subprocess.Popen(
+                [*COMMAND, "test", HERE, "--latency", "--port", port, "--count", "15"],
+                stdin=subprocess.DEVNULL,
+                stdout=follower,
+                stderr=follower,
+                env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+            )
+            os.close(follower)
+            shown = b""
+            # A pseudo-terminal without a writer left ends in EIO.
+            with contextlib.suppress(OSError):
+                while chunk := terminal.read(65536):
+                    shown += chunk
+            assert process.wait(timeout=LIMIT_S) == 0
+    text = shown.decode()
+    assert " of 15, 0 lost; RTT now " in text
+    assert "\x1b[" in text
+    assert f"Latency to {HERE}\r\n  method   STAMP at UDP port {port}" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("test", HERE, "--count", "0"), "Invalid value for '--count': 0 is not in the range"),
+        (("test", HERE, "--interval", "-1"), "Invalid value for '--interval': -1.0 is not in the range"),
+        (("test", HERE, "--interval", "0.0001"), "Invalid value for '--interval': 0.0001 is not in the range"),
+        (("test", HERE, "--timeout", "nan"), "Invalid value for '--timeout': 'nan' is not a number of seconds."),
+        (("test", HERE, "--key-file", "/nowhere"), "key file /nowhere: cannot be read: No such file or directory"),
+        (("test",), "Missing argument 'HOST'."),
+        (("reflector", "--port", "0"), "Invalid value for '--port': 0 is not in the range"),
+        (("reflector", "--bind", "here"), "bind = 'here': must be an IPv4 or IPv6 address of this machine"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_2(arguments: tuple[str, ...], sentence: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Error: {sentence}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_key_that_others_may_read_is_refused(key_file: Path) -> None:
+    key_file.chmod(0o644)
+    done = run("reflector", "--key-file", str(key_file))
+    assert done.returncode == 2
+    assert done.stderr == f"Error: key file {key_file}: must be its owner's alone: run `chmod 600 {key_file}`\n"
+
+
+def test_a_taken_port_is_named() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        holder.bind((HERE, 0))
+        port = holder.getsockname()[1]
+        done = run("reflector", "--bind", HERE, "--port", str(port))
+    assert done.returncode == 2
+    assert f"Error: UDP port {HERE}:{port} is taken" in done.stderr
+
+
+@pytest.mark.root
+@root
+def test_a_privileged_port_needs_privileges() -> None:
+    unprivileged = ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+    done = run("reflector", "--bind", HERE, "--port", "862", through=unprivileged)
+    assert done.returncode == 2
+    assert done.stderr == f"Error: UDP port {HERE}:862 needs privileges: choose one above 1023\n"
+
+
+def test_the_help_imports_nothing_heavy() -> None:
+    code = "import sys, probes.cli; print(sorted({'asyncio', 'pydantic', 'rich', 'scapy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    assert done.stdout == "[]\n"
