@@ -32,6 +32,7 @@ def _http_url(value: str) -> str:
 class InfluxSettings(Settings):
     """Where the archive is. `database` means InfluxDB 1.x, `bucket` InfluxDB 1.8, 2.x, 3.x or VictoriaMetrics.
 
+    VictoriaMetrics keeps a point that is written again twice, unless it runs with -dedup.minScrapeInterval=1ms.
     A token or password may stand here, a token also in a file of its own, or either in the environment
     (LINKWEATHER_INFLUX_TOKEN, LINKWEATHER_INFLUX_PASSWORD).
     """

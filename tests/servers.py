@@ -98,7 +98,9 @@ def victoria_metrics(folder: Path, port: int | None = None) -> Iterator[int]:
     """A VictoriaMetrics that keeps its data in `folder`, for a hundred years; yields its port."""
     port = port or free_port()
     options = [f"-storageDataPath={folder}/vm", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=100y"]
-    with running(require("victoria-metrics"), *options, log=folder / "victoria-metrics.log"):
+    # Without this it keeps a point that is written again, after an acknowledgement got lost, twice.
+    once = "-dedup.minScrapeInterval=1ms"
+    with running(require("victoria-metrics"), *options, once, log=folder / "victoria-metrics.log"):
         wait_until(lambda: responds(f"http://127.0.0.1:{port}/health"), "VictoriaMetrics answers")
         yield port
 

@@ -14,6 +14,7 @@ import pytest
 
 from collector.backlog import Backlog
 from collector.columns import TABLES
+from collector.database import _sentence
 from collector.journal import METRICS, Journal
 from linkweather.errors import OperatorError
 from linkweather.messages import AnyReport, LatencyReport
@@ -204,6 +205,21 @@ def test_a_failed_commit_leaves_nothing_and_can_be_repeated(file: Path, monkeypa
     monkeypatch.undo()
     assert len(journal.commit([entry(latency(1)), entry(path(2, "f"))])) == 2
     assert journal.database.rows("SELECT number, seq FROM latency") == [(1, 1)]
+
+
+def test_a_database_that_failed_beyond_repair_is_opened_again_by_the_next_commit(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(1))])
+    journal.database._connection.close()  # what DuckDB's fatal errors come down to
+    with pytest.raises(duckdb.Error):
+        journal.database.rows("FROM latency")
+    assert len(journal.commit([entry(latency(1)), entry(latency(2))])) == 1
+    assert count(journal) == 2
+
+
+def test_a_database_of_a_newer_duckdb_is_refused_in_one_sentence() -> None:
+    text = "IO Error: Trying to read a database file with version number 99, but we can only read versions up to 68."
+    assert _sentence(text) == "was written by a newer DuckDB: update the package duckdb, or name another file"
 
 
 @pytest.mark.root
