@@ -17,7 +17,7 @@ from probes.byhand.units import rate, seconds
 from probes.throughput.output import Interval
 
 _REFRESH_PER_S = 8
-_WIDEST = 120
+_WIDEST, _NARROWEST = 120, 30
 _MARGIN = 4
 
 
@@ -26,7 +26,7 @@ class Display:
 
     def __init__(self, console: Console, host: str) -> None:
         self._host = host
-        self._width = min(console.width, _WIDEST) - _MARGIN
+        self._width = max(min(console.width, _WIDEST) - _MARGIN, _NARROWEST)
         self._latency = ""
         self._throughput = ""
         self._recent: deque[float | None] = deque(maxlen=self._width)

@@ -15,18 +15,25 @@ from probes.byhand.findings import Findings, Target
 from probes.byhand.options import Options
 from probes.byhand.watching import Job, Stop, Watch
 
+_ENDS = (signal.SIGINT, signal.SIGTERM)
 _FAMILY_NAMES: Mapping[int, str] = {socket.AF_INET: " for IPv4", socket.AF_INET6: " for IPv6"}
 
 
 async def run(options: Options, watch: Watch) -> Findings:
-    """Run a test; Ctrl-C (SIGINT) or SIGTERM ends it early, with what was measured until then.
+    """Run a test; Ctrl-C (SIGINT) or SIGTERM ends it early, with what was measured until then; a second one aborts.
 
     Raises MeasurementError `unresolved`, OperatorError for what this machine lacks.
     """
     stop = Stop()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.ask)
+
+    def end() -> None:
+        for number in _ENDS:
+            loop.remove_signal_handler(number)
+        stop.ask()
+
+    for number in _ENDS:
+        loop.add_signal_handler(number, end)
     target = await resolve(options.host, options.family)
     job = Job(options, target, watch, stop)
     latency_found = await latency.measure(job) if options.latency else None

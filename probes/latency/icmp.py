@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
@@ -37,17 +38,18 @@ class IcmpSender(Sender):
     CAP_NET_RAW is given.
     """
 
-    _cookie = b""
-
     def set_peers(self, peers: Iterable[Peer], tests: LatencyTests) -> None:
         """Probe these peers from now on, in this way."""
         super().set_peers([replace(peer, port=0) for peer in peers], tests)
+
+    @cached_property
+    def _cookie(self) -> bytes:
+        return secrets.token_bytes(echo.COOKIE_BYTES)
 
     def _checked(self, tests: LatencyTests) -> LatencyTests:
         return tests.model_copy(update={"authenticated": False})
 
     def _open(self, family: socket.AddressFamily, address: str) -> Sending[Sent]:
-        self._cookie = self._cookie or secrets.token_bytes(echo.COOKIE_BYTES)
         return Sending(_open(family, address))
 
     def _encode(self, sending: Sending[Sent], request: Request) -> bytes:
