@@ -7,11 +7,12 @@ import contextlib
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,36 @@ def reflector(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(f"Reflector at UDP port {port} of {HERE} ")
         yield process, port
+
+
+@contextlib.contextmanager
+def terminal(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], bytes]]]:
+    """A command on a pseudo-terminal of 80 columns, and what it has shown so far."""
+    leader, follower = pty.openpty()
+    seen = bytearray()
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+    )
+    os.close(follower)
+
+    def shown() -> bytes:
+        while select.select([leader], [], [], 0.05)[0]:
+            try:
+                seen.extend(os.read(leader, 65536))
+            except OSError:
+                break  # EIO: nobody writes any more
+        return bytes(seen)
+
+    try:
+        yield process, shown
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
 
 
 @pytest.fixture
@@ -220,25 +251,45 @@ async def test_ctrl_c_prints_what_was_measured_until_then() -> None:
     assert text.endswith("\n\nInterrupted: this is what was measured until then.\n")
 
 
+def test_a_second_ctrl_c_does_not_wait_for_replies() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((HERE, 0))
+        silent.settimeout(LIMIT_S)
+        port = str(silent.getsockname()[1])
+        with started("test", HERE, "--latency", "--method", "stamp", "--port", port, "--timeout", "60") as process:
+            silent.recv(2048)
+
+            def gone() -> bool:
+                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=2)
+                return process.returncode is not None
+
+            servers.wait_until(gone, "the test is aborted")
+            said, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 1
+    assert said.strip() == "Aborted!"
+
+
+def test_ctrl_c_during_throughput_keeps_its_intervals(iperf3_port: str) -> None:
+    arguments = ("test", HERE, "--throughput", "--iperf3-port", iperf3_port, "--duration", "60")
+    with terminal(*arguments) as (process, shown):
+        while b"Mbit/s" not in shown() and b"Gbit/s" not in shown():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=LIMIT_S) == 0
+        text = shown().decode()
+    assert f"Goodput from {HERE} to here\r\n  method   iperf3 at TCP port {iperf3_port}\r\n  goodput  " in text
+    assert text.rstrip().endswith("Interrupted: this is what was measured until then.")
+
+
 def test_a_terminal_shows_the_test_live() -> None:
-    with reflector() as (_, port):
-        leader, follower = pty.openpty()
-        with os.fdopen(leader, "rb", buffering=0) as terminal:
-            process = subprocess.Popen(
-                [*COMMAND, "test", HERE, "--latency", "--port", port, "--count", "15"],
-                stdin=subprocess.DEVNULL,
-                stdout=follower,
-                stderr=follower,
-                env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
-            )
-            os.close(follower)
-            shown = b""
-            # A pseudo-terminal without a writer left ends in EIO.
-            with contextlib.suppress(OSError):
-                while chunk := terminal.read(65536):
-                    shown += chunk
-            assert process.wait(timeout=LIMIT_S) == 0
-    text = shown.decode()
+    with (
+        reflector() as (_, port),
+        terminal("test", HERE, "--latency", "--port", port, "--count", "15") as (process, shown),
+    ):
+        assert process.wait(timeout=LIMIT_S) == 0
+        text = shown().decode()
     assert " of 15, 0 lost; RTT now " in text
     assert "\x1b[" in text
     assert f"Latency to {HERE}\r\n  method   STAMP at UDP port {port}" in text
