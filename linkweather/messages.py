@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from linkweather.errors import MessageError
 from linkweather.mesh import SiteId
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Seconds = Annotated[float, Field(ge=0)]
+# A nanosecond is finer than any clock here: further digits would be noise, and a third of every report.
+_Nanoseconds = PlainSerializer(lambda value: round(value, 9), return_type=float, when_used="json-unless-none")
+Seconds = Annotated[float, Field(ge=0), _Nanoseconds]
+SignedSeconds = Annotated[float, _Nanoseconds]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -64,8 +67,8 @@ class LatencyRow(Row):
     rtt_stdev_s: Seconds | None = None
     jitter_p95_p50_s: Seconds | None = None
     jitter_rfc3550_s: Seconds | None = None
-    owd_forward_p50_s: float | None = None
-    owd_back_p50_s: float | None = None
+    owd_forward_p50_s: SignedSeconds | None = None
+    owd_back_p50_s: SignedSeconds | None = None
     owd_error_s: Seconds | None = None
     timestamp: Literal["kernel", "user"] | None = None
     during_throughput: bool = False
@@ -83,6 +86,7 @@ class ThroughputRow(Row):
     goodput_bps: Seconds | None = None
     goodput_low_bps: Seconds | None = None
     goodput_high_bps: Seconds | None = None
+    goodput_10s_bps: Seconds | None = None
     bytes: Count | None = None
     duration_s: Seconds | None = None
     streams: Count | None = None
