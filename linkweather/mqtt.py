@@ -98,6 +98,7 @@ class Connection:
             try:
                 await self._session()
             except aiomqtt.MqttError as error:
+                _heed_cancellation()
                 if self._client is not None:
                     wait_s = RETRY_FIRST_S
                 self._client = None
@@ -115,7 +116,9 @@ class Connection:
         try:
             await client.publish(topic, payload, qos=1, retain=retain)
         except aiomqtt.MqttError:
+            _heed_cancellation()
             return False
+        _heed_cancellation()
         return True
 
     async def _session(self) -> None:
@@ -137,6 +140,7 @@ class Connection:
             client.pending_calls_threshold = MAX_INFLIGHT
             if self._subscriptions:
                 await client.subscribe([(topic, 1) for topic in self._subscriptions])
+            _heed_cancellation()
             self._client = client
             self._report("")
             self._on_connect()
@@ -152,6 +156,17 @@ class Connection:
         else:
             log.info("connected to the broker %s", self._broker)
         self.last_error = sentence
+
+
+def _heed_cancellation() -> None:
+    """End a task that was cancelled without noticing.
+
+    aiomqtt awaits replies by `asyncio.wait_for`, which in Python 3.11 returns the reply, and forgets the
+    cancellation, when both come at once; an error on disconnecting hides one as well.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _sentence(broker: Broker, error: aiomqtt.MqttError) -> str:

@@ -13,7 +13,7 @@ from linkweather.answers import LinkAnswer
 
 NEVER = "–"
 WIDTH = 80
-_FIGURES_WIDTH = 56  # all columns but the link's, with gaps and margins, at their widest
+_FIGURES_WIDTH = 60  # all columns but the link's, with gaps and margins, at their widest
 STATE_STYLES: Mapping[str, str] = {
     "fresh": "green",
     "stale": "yellow",
@@ -32,8 +32,11 @@ _DIGITS: tuple[tuple[float, str], ...] = ((1.0, "{:.3f}"), (10.0, "{:.2f}"), (10
 
 
 def links_table(links: Iterable[LinkAnswer], width: int = WIDTH) -> Table:
-    """Links sorted by source and destination, in `width` columns: long site ids are cut, figures never."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    """Links sorted by source and destination, in `width` columns: long site ids are cut, figures never.
+
+    RTT (median), its p95 and the jitter (p95 minus median) are in ms.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("link", no_wrap=True)
     table.add_column("state", no_wrap=True)
     for heading, _ in _NUMBERS:
@@ -87,8 +90,8 @@ def _digits(value: float) -> str:
 
 _NUMBERS: tuple[tuple[str, Callable[[LinkAnswer], str]], ...] = (
     ("RTT ms", lambda link: milliseconds(link.rtt_p50_s)),
-    ("p95 ms", lambda link: milliseconds(link.rtt_p95_s)),
-    ("jitter ms", lambda link: milliseconds(link.jitter_s)),
+    ("p95", lambda link: milliseconds(link.rtt_p95_s)),
+    ("jitter", lambda link: milliseconds(link.jitter_s)),
     ("loss %", lambda link: percent(link.loss_ratio)),
     ("Mbit/s", lambda link: megabits(link.goodput_bps)),
     ("age", lambda link: age(link.age_s)),

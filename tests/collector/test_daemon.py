@@ -1,0 +1,350 @@
+"""The collector as a whole: a real broker, a real journal, real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import httpx
+import pytest
+
+from collector import daemon, meshfile
+from collector.daemon import Daemon
+from collector.options import ApiSettings, CollectorSettings, JournalSettings
+from linkweather import topics
+from linkweather.client import Client
+from linkweather.errors import OperatorError
+from linkweather.mesh import Mesh
+from linkweather.messages import Committed, LatencyReport, LatencyRow, Status, decode, encode
+from tests import servers
+from tests.collector.waiting import until
+
+PROGRAM = str(Path(sys.executable).with_name("linkweather"))
+TWO = '[sites.a]\naddress = "192.0.2.1"\n\n[sites.b]\naddress = "192.0.2.2"\n'
+THREE = TWO + '\n[sites.c]\naddress = "192.0.2.3"\n'
+
+
+def latency_report(seq: int, *, boot: str = "boot", p50_s: float = 0.02) -> bytes:
+    row = LatencyRow(src="a", dst="b", method="stamp", sent=50, received=49, rtt_p50_s=p50_s, rtt_p95_s=0.03)
+    return encode(LatencyReport(boot=boot, seq=seq, at=datetime.now(UTC), links=(row,)))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, broker_port: int) -> CollectorSettings:
+    (tmp_path / "mesh.toml").write_text(TWO)
+    return CollectorSettings(
+        broker=f"mqtt://127.0.0.1:{broker_port}",
+        mesh=tmp_path / "mesh.toml",
+        data_dir=tmp_path / "data",
+        api=ApiSettings(port=servers.free_port()),
+        journal=JournalSettings(memory_limit_mb=128),
+    )
+
+
+@dataclass
+class Running:
+    """A collector in this process, and ways to ask it."""
+
+    settings: CollectorSettings
+    http: httpx.AsyncClient
+
+    async def get(self, path: str) -> Any:
+        return (await self.http.get(path)).json()
+
+    async def until(self, path: str, holds: Callable[[httpx.Response], bool]) -> httpx.Response:
+        async with asyncio.timeout(30):
+            while not holds(answer := await self.http.get(path)):  # noqa: ASYNC110 – a state behind HTTP
+                await asyncio.sleep(0.02)
+        return answer
+
+    async def until_link(self, field: str, value: object) -> dict[str, Any]:
+        answer = await self.until("/api/v1/links/a/b", lambda answer: answer.json().get(field) == value)
+        link: dict[str, Any] = answer.json()
+        return link
+
+
+@contextlib.asynccontextmanager
+async def running(settings: CollectorSettings) -> AsyncIterator[Running]:
+    """A collector that is ready, stopped at the end as by SIGTERM."""
+    found = Daemon(settings)
+    stop = asyncio.Event()
+    task = asyncio.create_task(found.run(stop), name="daemon")
+    try:
+        url = f"http://127.0.0.1:{settings.api.port}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            await until(lambda: task.done() or found._connection.connected)
+            yield Running(settings, http)
+            stop.set()
+            await task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        found._journal.close()
+        found._server.close()
+
+
+@pytest.fixture
+async def site(broker_port: int) -> AsyncIterator[aiomqtt.Client]:
+    """What a site has of the broker: a plain MQTT client."""
+    async with aiomqtt.Client("127.0.0.1", broker_port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+        yield client
+
+
+async def next_payload(client: aiomqtt.Client) -> bytes:
+    async with asyncio.timeout(30):
+        async for message in client.messages:
+            assert isinstance(message.payload, bytes)
+            return message.payload
+    raise AssertionError("the connection ended")
+
+
+async def test_a_report_is_committed_acknowledged_and_answered(
+    settings: CollectorSettings, site: aiomqtt.Client
+) -> None:
+    await site.subscribe(topics.committed("a"), qos=1)
+    async with running(settings) as collector:
+        await site.publish(topics.report("a", "latency"), latency_report(7), qos=1)
+        committed = decode(Committed, await next_payload(site))
+        assert (committed.boot, committed.seqs) == ("boot", (7,))
+        link = await collector.until_link("state", "fresh")
+        assert (link["rtt_p50_s"], link["loss_ratio"], link["method"]) == (0.02, 0.02, "stamp")
+        history = await collector.get("/api/v1/links/a/b/history?metric=rtt_p50_s&since=5m")
+        assert [(bucket["count"], bucket["p50"]) for bucket in history["buckets"]] == [(1, 0.02)]
+        first, second = await collector.get("/api/v1/sites")
+        assert first["report_age_s"] < 30
+        assert second["report_age_s"] is None
+
+
+async def test_a_restart_answers_as_before(settings: CollectorSettings, site: aiomqtt.Client) -> None:
+    async with running(settings) as collector:
+        for seq in range(3):
+            await site.publish(topics.report("a", "latency"), latency_report(seq, p50_s=0.01 * (seq + 1)), qos=1)
+        before = await collector.until_link("rtt_p50_s", 0.03)
+    async with running(settings) as collector:
+        after = await collector.until_link("rtt_p50_s", 0.03)
+    ages = {name for name in before if name.endswith("age_s")}
+    assert {name: before[name] for name in before.keys() - ages} == {name: after[name] for name in after.keys() - ages}
+
+
+async def test_what_has_come_before_the_stop_is_in_the_journal(
+    settings: CollectorSettings, site: aiomqtt.Client
+) -> None:
+    async with running(settings) as collector:
+        for seq in range(300):
+            await site.publish(topics.report("a", "latency"), latency_report(seq), qos=0)
+        await site.publish(topics.report("a", "latency"), latency_report(300, p50_s=0.09), qos=1)
+        await collector.until_link("state", "fresh")
+    async with running(settings) as collector:
+        await collector.until_link("rtt_p50_s", 0.09)
+        history = await collector.get("/api/v1/links/a/b/history?since=5m&step=1h")
+        assert sum(bucket["count"] for bucket in history["buckets"]) == 301
+
+
+async def test_the_mesh_is_retained_and_follows_its_file(
+    settings: CollectorSettings, site: aiomqtt.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meshfile, "WATCH_INTERVAL_S", 0.02)
+    async with running(settings) as collector:
+        await site.subscribe(topics.MESH, qos=1)
+        assert list(decode_mesh(await next_payload(site)).sites) == ["a", "b"]
+        rewrite(settings.mesh, THREE)
+        assert list(decode_mesh(await next_payload(site)).sites) == ["a", "b", "c"]
+        assert len(await collector.get("/api/v1/links")) == 6
+
+
+async def test_an_invalid_mesh_is_refused_and_the_old_one_stays(
+    settings: CollectorSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meshfile, "WATCH_INTERVAL_S", 0.02)
+    async with running(settings) as collector:
+        rewrite(settings.mesh, "[latency]\ninterval_s = 0.0\n" + TWO)
+        answer = (await collector.until("/api/v1/mesh", lambda answer: answer.json()["refused"] is not None)).json()
+        assert answer["refused"] == f"{settings.mesh}: latency.interval_s = 0.0: must be greater than 0"
+        assert list(answer["mesh"]["sites"]) == ["a", "b"]
+
+
+async def test_a_pushed_mesh_is_in_the_file_and_told_to_the_sites(
+    settings: CollectorSettings, site: aiomqtt.Client
+) -> None:
+    async with running(settings):
+        await site.subscribe(topics.MESH, qos=1)
+        await next_payload(site)
+        with Client(f"http://127.0.0.1:{settings.api.port}") as client:
+            assert (await asyncio.to_thread(client.push_mesh, THREE)).links == 6
+            with pytest.raises(OperatorError, match=r"mesh.toml: nonsense = 1: no such key$"):
+                await asyncio.to_thread(client.push_mesh, "nonsense = 1\n" + THREE)
+        assert list(decode_mesh(await next_payload(site)).sites) == ["a", "b", "c"]
+    assert settings.mesh.read_text() == THREE
+
+
+async def test_site_statuses_are_shown_and_a_bad_one_is_counted(
+    settings: CollectorSettings, site: aiomqtt.Client
+) -> None:
+    status = Status(state="online", version="0.1.0", outbox_reports=4, dropped_reports=1)
+    await site.publish(topics.status("a"), encode(status), qos=1, retain=True)
+    async with running(settings) as collector:
+        await site.publish(topics.status("b"), b"{", qos=1)
+        await collector.until("/metrics", lambda answer: 'refused_total{reason="status_malformed"} 1.0' in answer.text)
+        first, second = await collector.get("/api/v1/sites")
+        assert (first["state"], first["outbox_reports"], first["dropped_reports"]) == ("online", 4, 1)
+        assert second["state"] == "unknown"
+        assert 'linkweather_sites{state="online"} 1.0' in (await collector.http.get("/metrics")).text
+
+
+async def test_what_is_refused_is_counted_by_reason(settings: CollectorSettings, site: aiomqtt.Client) -> None:
+    async with running(settings) as collector:
+        await site.publish(topics.report("b", "latency"), latency_report(1), qos=1)
+        await collector.until("/metrics", lambda answer: 'refused_total{reason="foreign"} 1.0' in answer.text)
+
+
+async def test_not_ready_while_the_broker_is_away(settings: CollectorSettings) -> None:
+    away = servers.free_port()
+    found = Daemon(settings.model_copy(update={"broker": f"mqtt://127.0.0.1:{away}"}))
+    stop = asyncio.Event()
+    task = asyncio.create_task(found.run(stop), name="daemon")
+    await until(lambda: bool(found._connection.last_error))
+    assert found._not_ready() == [found._connection.last_error]
+    assert f"the broker mqtt://127.0.0.1:{away} is away" in found._connection.last_error
+    stop.set()
+    await task
+    found._server.close()
+    found._journal.close()
+
+
+async def test_the_exporter_is_wired_when_it_is_configured(settings: CollectorSettings, site: aiomqtt.Client) -> None:
+    values = settings.model_dump() | {
+        "influx": {"url": f"http://127.0.0.1:{servers.free_port()}", "bucket": "b", "token": "t"}
+    }
+    async with running(CollectorSettings.model_validate(values)) as collector:
+        await site.publish(topics.report("a", "latency"), latency_report(1), qos=1)
+        await collector.until_link("state", "fresh")
+        text = (await collector.http.get("/metrics")).text
+    assert "linkweather_exporter_lag_rows 1.0" in text
+
+
+def decode_mesh(payload: bytes) -> Mesh:
+    return Mesh.model_validate_json(payload)
+
+
+def rewrite(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mesh.toml").write_text(TWO)
+    return tmp_path
+
+
+@contextlib.contextmanager
+def command(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """`linkweather collector` as a process in `folder`, killed at the end if it is still there."""
+    process = subprocess.Popen(
+        [PROGRAM, "collector", *options], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_command_with_status_0_and_its_broker_with_it(folder: Path, number: signal.Signals) -> None:
+    port, broker = servers.free_port(), servers.free_port()
+    with command(folder, "--port", str(port), "--broker-port", str(broker)) as process:
+        servers.wait_until(lambda: servers.answers(port) or process.poll() is not None, "the API answers")
+        with Client(f"http://127.0.0.1:{port}") as client:
+            assert [site.site for site in client.sites()] == ["a", "b"]
+        process.send_signal(number)
+        _, log = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in log) == (0, False)
+    assert not servers.answers(broker)
+
+
+def test_sighup_rereads_the_mesh(folder: Path) -> None:
+    port = servers.free_port()
+    with command(folder, "--port", str(port), "--broker-port", str(servers.free_port())) as process:
+        servers.wait_until(lambda: servers.answers(port) or process.poll() is not None, "the API answers")
+        stat = (folder / "mesh.toml").stat()
+        (folder / "mesh.toml").write_text(TWO.replace("192.0.2.2", "192.0.2.9"))
+        os.utime(folder / "mesh.toml", ns=(stat.st_atime_ns, stat.st_mtime_ns))  # the watch sees no change
+        process.send_signal(signal.SIGHUP)
+        with Client(f"http://127.0.0.1:{port}") as client:
+            servers.wait_until(lambda: client.sites()[1].address == "192.0.2.9", "the mesh is read again")
+
+
+def refusal(folder: Path, *options: str) -> str:
+    with command(folder, *options) as process:
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 2
+    return log
+
+
+def test_a_taken_api_port_is_one_sentence_and_status_2(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refusal(folder, "--port", str(port)) == (
+            f"Error: api.port = {port}: the port is taken, perhaps by another collector: choose another with --port\n"
+        )
+
+
+def test_a_taken_broker_port_is_one_sentence_and_status_2(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refusal(folder, "--port", str(servers.free_port()), "--broker-port", str(port)) == (
+            f"Error: broker_port = {port}: the port is taken, perhaps by another broker: choose another with "
+            f"--broker-port, or use that broker with --broker mqtt://127.0.0.1:{port}\n"
+        )
+
+
+def test_a_bad_broker_option_is_one_sentence_and_status_2(folder: Path) -> None:
+    assert refusal(folder, "--broker", "tcp://x") == (
+        "Error: the options: broker = 'tcp://x': must be \"embedded\", mqtt://host[:port], mqtts://host[:port] "
+        "or unix:///path\n"
+    )
+
+
+def test_a_second_collector_on_the_same_data_is_refused(folder: Path) -> None:
+    port = servers.free_port()
+    with command(folder, "--port", str(port), "--broker-port", str(servers.free_port())) as process:
+        servers.wait_until(lambda: servers.answers(port) or process.poll() is not None, "the API answers")
+        log = refusal(folder, "--port", str(servers.free_port()), "--broker-port", str(servers.free_port()))
+    assert log.startswith(f"Error: journal {folder}/collector-data/journal.duckdb: is in use by another process")
+
+
+def test_a_data_folder_that_cannot_be_made_is_one_sentence(folder: Path) -> None:
+    assert refusal(folder, "--data-dir", "mesh.toml/data") == (
+        f"Error: data_dir = '{folder}/mesh.toml/data': cannot be made: Not a directory\n"
+    )
+
+
+def test_an_empty_token_file_is_one_sentence(folder: Path) -> None:
+    (folder / "token").write_text("\n")
+    (folder / "collector.toml").write_text('[api]\ntoken_file = "token"\n')
+    assert refusal(folder, "--config", "collector.toml") == (
+        f"Error: api.token_file = '{folder}/token': is empty; a token was expected\n"
+    )
+
+
+async def test_what_is_not_the_operator_s_mistake_crashes_loudly(
+    settings: CollectorSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: Daemon, __: asyncio.Event) -> None:
+        async with asyncio.TaskGroup():
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(Daemon, "run", broken)
+    with pytest.raises(ExceptionGroup):
+        await daemon.run(settings)

@@ -1,0 +1,137 @@
+"""The API's client against a server that answers as the test says."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from linkweather.answers import LinkAnswer
+from linkweather.client import Client, CollectorAway, NotFound, as_json
+from linkweather.errors import OperatorError
+from tests import servers
+
+
+class Peer(ThreadingHTTPServer):
+    """Answers everything with one status and body, and keeps what it was asked."""
+
+    status = 200
+    body = "[]"
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[tuple[str, str, str]] = []
+        self.authorization: str | None = None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Peer
+
+    def do_GET(self) -> None:
+        text = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        self.server.asked.append((self.command, self.path, text))
+        self.server.authorization = self.headers["Authorization"]
+        self.send_response(self.server.status)
+        self.end_headers()
+        self.wfile.write(self.server.body.encode())
+
+    do_PUT = do_GET  # noqa: N815 – http.server's name for it
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    with Peer() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def client(peer: Peer) -> Iterator[Client]:
+    with Client(f"http://127.0.0.1:{peer.server_port}") as found:
+        yield found
+
+
+def test_links_are_typed(peer: Peer, client: Client) -> None:
+    peer.body = json.dumps([{"src": "a", "dst": "b", "state": "fresh", "rtt_p50_s": 0.02, "new_in_a_later_version": 1}])
+    assert client.links() == [LinkAnswer(src="a", dst="b", state="fresh", rtt_p50_s=0.02)]
+
+
+def test_one_link_and_its_history_are_asked_by_its_ends(peer: Peer, client: Client) -> None:
+    peer.body = '{"src": "a", "dst": "b"}'
+    assert client.link("a", "b").state == "unknown"
+    bucket = '{"at": "2026-01-31T11:30:00Z", "count": 2, "min": 0.1, "p50": 0.2, "p95": 0.3, "max": 0.3}'
+    peer.body = (
+        '{"src": "a", "dst": "b", "metric": "rtt_p50_s", "step_s": 60.0, "since": "2026-01-31T11:00:00Z", '
+        f'"until": "2026-01-31T12:00:00Z", "buckets": [{bucket}]}}'
+    )
+    assert client.history("a", "b", "rtt_p50_s", since="1h", step="1m").buckets[0].p50 == 0.2
+    assert [path for _, path, _ in peer.asked] == [
+        "/api/v1/links/a/b",
+        "/api/v1/links/a/b/history?metric=rtt_p50_s&since=1h&step=1m",
+    ]
+
+
+def test_sites_are_typed(peer: Peer, client: Client) -> None:
+    peer.body = '[{"site": "a", "address": "192.0.2.1", "state": "online", "status_at": "2026-01-31T11:00:00Z"}]'
+    assert client.sites()[0].state == "online"
+
+
+def test_a_mesh_is_pushed_as_text_with_the_token(peer: Peer) -> None:
+    peer.body = '{"mesh": {"sites": {"a": {"address": "192.0.2.1"}}}, "links": 0}'
+    with Client(f"http://127.0.0.1:{peer.server_port}", token="secret") as client:
+        assert client.push_mesh("the text").links == 0
+        assert list(client.mesh().mesh.sites) == ["a"]
+    assert peer.asked[0] == ("PUT", "/api/v1/mesh", "the text")
+    assert peer.authorization == "Bearer secret"
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, NotFound), (422, OperatorError), (403, OperatorError)])
+def test_a_refusal_is_the_collector_s_own_sentence(
+    peer: Peer, client: Client, status: int, kind: type[Exception]
+) -> None:
+    peer.status, peer.body = status, '{"error": "no, since", "field": null}'
+    with pytest.raises(kind, match=r"^no, since$"):
+        client.link("a", "x")
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, "<html>"), (200, '[{"src": 1}]'), (404, "<html>")])
+def test_something_else_at_the_address_is_said(peer: Peer, client: Client, status: int, body: str) -> None:
+    peer.status, peer.body = status, body
+    with pytest.raises(CollectorAway, match=r"^what answers at http://127.0.0.1:\d+ is no linkweather collector$"):
+        client.links()
+
+
+def test_a_collector_that_fails_is_said(peer: Peer, client: Client) -> None:
+    peer.status = 500
+    with pytest.raises(CollectorAway, match=r"^the collector at http://\S+ failed with HTTP status 500$"):
+        client.links()
+
+
+def test_a_collector_that_is_away_is_one_sentence() -> None:
+    with (
+        Client(f"http://127.0.0.1:{servers.free_port()}") as client,
+        pytest.raises(CollectorAway, match=r"^the collector at http://127.0.0.1:\d+ does not answer \(.*refused\)$"),
+    ):
+        client.links()
+
+
+@pytest.mark.parametrize("api", ["127.0.0.1:8484", "ftp://host", "http://", "", "http://[::1", "http://host:port"])
+def test_an_address_that_cannot_be_is_one_sentence(api: str) -> None:
+    with pytest.raises(OperatorError) as error:
+        Client(api)
+    assert str(error.value) == f"api = {api!r}: must be http://host[:port] or https://host[:port]"
+
+
+def test_answers_are_plain_json_again() -> None:
+    link = LinkAnswer(src="a", dst="b")
+    assert as_json([link]) == [as_json(link)]
+    assert as_json(link)["rtt_p50_s"] is None
