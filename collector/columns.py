@@ -23,6 +23,7 @@ Column = NDArray[Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _HOPS = TypeAdapter(tuple[Hop, ...])
+_HOP_LISTS = frozenset({"hops", "before"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,9 @@ def _truths(values: Sequence[bool]) -> Column:
     return np.array(values, dtype=np.bool_)
 
 
-def _json(values: Sequence[tuple[Hop, ...]]) -> Column:
-    return np.array([_HOPS.dump_json(hops, exclude_none=True).decode() for hops in values], dtype=object)
+def _json(values: Sequence[tuple[Hop, ...] | None]) -> Column:
+    texts = [None if hops is None else _HOPS.dump_json(hops, exclude_none=True).decode() for hops in values]
+    return np.array(texts, dtype=object)
 
 
 _TYPES: Mapping[Any, FieldType] = {
@@ -164,8 +166,8 @@ def recorded(table: Table, values: Sequence[Any]) -> Recorded:
     """A row read as (site, at, fields in order), as the message that it was."""
     site, at, *fields = values
     given = {name: value for name, value in zip(table.fields, fields, strict=True) if value is not None}
-    if "hops" in given:
-        given["hops"] = _HOPS.validate_json(given["hops"])
+    for name in _HOP_LISTS & given.keys():
+        given[name] = _HOPS.validate_json(given[name])
     # Validated when it came: validating again would take ten times as long.
     return Recorded(site, at.replace(tzinfo=UTC), table.row.model_construct(**given))
 

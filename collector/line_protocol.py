@@ -21,6 +21,7 @@ _VALUES: Mapping[str, str] = {
     "VARCHAR": r"""'"' || replace(replace(translate({0}, e'\n\r', '  '), '\', '\\'), '"', '\"') || '"'""",
 }
 _HOPS = "json_array_length({0}) || 'i'"
+_HOP_LISTS = frozenset({"hops", "before"})
 # A tag has no escape for a line's end, nor for a backslash before a separator: both are replaced.
 _TAG = r"replace(replace(replace(translate({0}, e'\n\r\\', '  /'), ',', '\,'), '=', '\='), ' ', '\ ')"
 
@@ -32,7 +33,7 @@ def line(kind: str) -> str:
     """
     tags = " || ".join(f"',{name}=' || {_TAG.format(_quoted(name))}" for name in TAGS)
     fields = ", ".join(
-        f"'{name}=' || " + (_HOPS if name == "hops" else _VALUES[sql]).format(_quoted(name))
+        f"'{name}=' || " + (_HOPS if name in _HOP_LISTS else _VALUES[sql]).format(_quoted(name))
         for name, sql in _fields(kind).items()
     )
     return f"""'{kind}' || {tags} || ' ' || nullif(concat_ws(',', {fields}), '') || ' ' || epoch_us("at") * 1000"""

@@ -11,12 +11,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 SITE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 ARRANGE_S = 0.5  # of a slot, for invitation and answer
+MAX_FLOWS = 8  # of a path test
+TRACEROUTE_PORT = 33434  # where traceroute has always sent its UDP
 STAMP_PORT = 8620  # RFC 8762's own port, 862, needs privileges
 
 SiteId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+PathMethod = Literal["udp", "icmp", "tcp"]
 
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
 _DOTTED = re.compile(r"[0-9.]+")
@@ -105,12 +108,26 @@ class ThroughputTests(Settings):
         return self
 
 
+class PathTests(Settings):
+    """How paths are traced: every outgoing link once in `every_s`, over so many flows, to find parallel paths.
+
+    `udp` probes go to `udp_port`, where nobody may listen; `tcp` ones to the site's `tcp_port`.
+    """
+
+    enabled: bool = True
+    every_s: Positive = 300.0
+    method: PathMethod = "udp"
+    flows: Annotated[int, Field(ge=1, le=MAX_FLOWS)] = 4
+    udp_port: Port = TRACEROUTE_PORT
+
+
 class Mesh(Settings):
     """The sites and the links between them. Without `links`, every pair is measured both ways."""
 
     name: str = "mesh"
     latency: LatencyTests = LatencyTests()
     throughput: ThroughputTests = ThroughputTests()
+    path: PathTests = PathTests()
     sites: Annotated[dict[SiteId, Site], Field(min_length=1)]
     links: Annotated[tuple[Link, ...], Tuple] | None = None
 

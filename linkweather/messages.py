@@ -98,20 +98,34 @@ class ThroughputRow(Row):
 
 
 class Hop(Message):
-    """One router on a path; `address` is None where nobody answered."""
+    """What answered at one TTL; `address` is None where nobody did.
+
+    The address is that of the first flow, where it has one, and `also` those that further flows met: parallel
+    paths. `rtt_s` is the lowest and belongs to the address, `labels` is the MPLS stack under which our packets
+    reached it, the outermost first (RFC 4950), and `loss_ratio` is of all probes to this TTL.
+    """
 
     ttl: Annotated[int, Field(ge=1, le=255)]
     address: Name | None = None
     rtt_s: Seconds | None = None
     loss_ratio: Ratio | None = None
+    also: tuple[Name, ...] | None = None
+    labels: tuple[Annotated[int, Field(ge=0, lt=2**20)], ...] | None = None
 
 
 class PathRow(Row):
-    """The route of one link's packets. Published by `src`."""
+    """The route of one link's packets. Published by `src`.
+
+    `reached` is whether the destination itself answered. The fingerprint names the route and stays while it is the
+    same, also when a router is silent for once. `changed` is an event: `before` is then the route until this one.
+    `path_mtu_bytes` is the largest IP packet that is known to arrive whole.
+    """
 
     hops: tuple[Hop, ...] = ()
+    reached: bool | None = None
     fingerprint: Name | None = None
     changed: bool = False
+    before: tuple[Hop, ...] | None = None
     path_mtu_bytes: Count | None = None
 
 

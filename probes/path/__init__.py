@@ -1,0 +1,1 @@
+"""The route of a link's packets: constant-flow traceroute in a child process, and what its change means."""

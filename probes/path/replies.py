@@ -1,0 +1,181 @@
+"""What a received packet says about a probe: ICMP errors with the quoted packet, echo replies, TCP answers.
+
+Plain bytes, read by hand: scapy 2.8 looks for ICMP extensions at octet 136 only, and takes the quoted payload of
+a long error for one. A packet that is cut short, not meant for us or nonsense is None, never an error.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from linkweather.mesh import PathMethod
+
+Outcome = Literal["exceeded", "reached", "refused"]
+Kind = Literal["exceeded", "reached", "refused", "too_big"]
+
+_PROTOCOLS: Mapping[int, PathMethod] = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp"}
+_EXTENSION_HEADERS = {0, 43, 60}  # RFC 8200 §4: hop-by-hop, routing, destination options
+_MPLS_CLASS = 1
+# RFC 4884 §5.5: what was sent before that standard quotes 128 octets and has no length.
+_OLD_QUOTE_BYTES = 128
+_QUOTED = {3: "dest", 11: "exceeded"}  # ICMPv4 types
+_QUOTED6 = {1: "dest", 2: "too_big", 3: "exceeded"}
+_TCP_SYN_ACK, _TCP_RST, _TCP_ACK = 0x12, 0x04, 0x10
+
+
+class Quote(NamedTuple):
+    """A probe as a reply shows it. `key` is the source port or echo identifier, `port` the destination port.
+
+    `value` is where the probe's number stands: UDP length, echo sequence, TCP sequence.
+    """
+
+    method: PathMethod
+    destination: str
+    key: int
+    port: int
+    value: int
+
+
+class Reply(NamedTuple):
+    """Who says what about which probe. `mtu_bytes` is 0 where the router does not say."""
+
+    kind: Kind
+    address: str
+    quote: Quote
+    mtu_bytes: int = 0
+    labels: tuple[int, ...] = ()
+
+
+def icmp(packet: bytes) -> Reply | None:
+    """Read an IPv4 packet with ICMP, as a raw socket gives it."""
+    body = _after_ipv4(packet)
+    if body is None or len(body) < 8:
+        return None
+    address = socket.inet_ntoa(packet[12:16])
+    kind, code = body[0], body[1]
+    if kind == 0:
+        return _echo_reply(address, body)
+    if kind not in _QUOTED:
+        return None
+    # RFC 4884 §4.1: the length of the quote, in 32-bit words.
+    quote = _quoted4(body[8:])
+    if quote is None:
+        return None
+    too_big = kind == 3 and code == 4  # RFC 1191 §4
+    mtu = struct.unpack_from("!H", body, 6)[0] if too_big else 0
+    meaning: Kind = "too_big" if too_big else _meaning(_QUOTED[kind], address, quote, port=code == 3)
+    return Reply(meaning, address, quote, mtu, labels(body[8:], body[5] * 4))
+
+
+def icmp6(body: bytes, address: str) -> Reply | None:
+    """Read an ICMPv6 message from `address`; a raw socket gives it without its IPv6 header."""
+    if len(body) < 8:
+        return None
+    kind, code = body[0], body[1]
+    if kind == 129:
+        return _echo_reply(address, body)
+    if kind not in _QUOTED6:
+        return None
+    quote = _quoted6(body[8:])
+    if quote is None:
+        return None
+    said = _QUOTED6[kind]
+    if said == "too_big":
+        return Reply("too_big", address, quote, min(struct.unpack_from("!I", body, 4)[0], 65535))
+    # RFC 4884 §4.2: for ICMPv6 the length counts 64-bit words.
+    return Reply(_meaning(said, address, quote, port=code == 4), address, quote, 0, labels(body[8:], body[4] * 8))
+
+
+def tcp(packet: bytes) -> Reply | None:
+    """Read an IPv4 packet with a TCP segment."""
+    segment = _after_ipv4(packet)
+    return None if segment is None else tcp6(segment, socket.inet_ntoa(packet[12:16]))
+
+
+def tcp6(segment: bytes, address: str) -> Reply | None:
+    """Read a TCP segment from `address`: an answer to our SYN acknowledges its sequence number plus one."""
+    if len(segment) < 20:
+        return None
+    port, key, _, acknowledged, _, flags = struct.unpack_from("!HHIIBB", segment)
+    if not flags & _TCP_ACK or (flags & _TCP_SYN_ACK != _TCP_SYN_ACK and not flags & _TCP_RST):
+        return None
+    return Reply("reached", address, Quote("tcp", address, key, port, (acknowledged - 1) % 2**32))
+
+
+def labels(quoted: bytes, quoted_bytes: int) -> tuple[int, ...]:
+    """The MPLS labels in the extensions after a quote of so many octets (0: the sender knows no lengths)."""
+    extension = quoted[max(quoted_bytes, _OLD_QUOTE_BYTES) :]
+    # RFC 4884 §7: version 2, and a checksum that must be right: without a length it is all that tells.
+    if len(extension) < 8 or extension[0] >> 4 != 2:
+        return ()
+    has_checksum = extension[2:4] != b"\0\0"
+    if checksum(extension) != 0 if has_checksum else not quoted_bytes:
+        return ()
+    found: list[int] = []
+    at = 4
+    while at + 4 <= len(extension):
+        length, kind = struct.unpack_from("!HB", extension, at)
+        if length < 4 or at + length > len(extension):
+            break
+        if kind == _MPLS_CLASS:  # RFC 4950 §2: label, experimental bits, bottom of stack, TTL
+            entries = extension[at + 4 : at + length - (length % 4)]
+            found += [entry[0] >> 12 for entry in struct.iter_unpack("!I", entries)]
+        at += length
+    return tuple(found)
+
+
+def checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071); 0 over data that contains its own right checksum."""
+    padded = data + b"\0" * (len(data) % 2)
+    total: int = sum(word for (word,) in struct.iter_unpack("!H", padded))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF
+
+
+def _echo_reply(address: str, body: bytes) -> Reply:
+    key, sequence = struct.unpack_from("!HH", body, 4)
+    return Reply("reached", address, Quote("icmp", address, key, 0, sequence))
+
+
+def _meaning(said: str, address: str, quote: Quote, *, port: bool) -> Kind:
+    if said == "exceeded":
+        return "exceeded"
+    # Only the host itself knows its ports; whatever else it says, it was reached.
+    return "reached" if port or address == quote.destination else "refused"
+
+
+def _after_ipv4(packet: bytes) -> bytes | None:
+    header = (packet[0] & 0xF) * 4 if packet and packet[0] >> 4 == 4 else 0
+    return packet[header:] if 20 <= header <= len(packet) else None
+
+
+def _quoted4(quoted: bytes) -> Quote | None:
+    transport = _after_ipv4(quoted)
+    if transport is None:
+        return None
+    return _transport(quoted[9], socket.inet_ntoa(quoted[16:20]), transport)
+
+
+def _quoted6(quoted: bytes) -> Quote | None:
+    if len(quoted) < 40 or quoted[0] >> 4 != 6:
+        return None
+    destination = socket.inet_ntop(socket.AF_INET6, quoted[24:40])
+    following, transport = quoted[6], quoted[40:]
+    while following in _EXTENSION_HEADERS and len(transport) >= 8:
+        following, transport = transport[0], transport[8 + 8 * transport[1] :]
+    return _transport(following, destination, transport)
+
+
+def _transport(protocol: int, destination: str, transport: bytes) -> Quote | None:
+    # RFC 792: eight octets of it are all that may be relied on.
+    method = _PROTOCOLS.get(protocol)
+    if method is None or len(transport) < 8:
+        return None
+    first, second, third, fourth = struct.unpack_from("!HHHH", transport)
+    if method == "icmp":
+        return Quote(method, destination, third, 0, fourth) if transport[0] in {8, 128} else None
+    return Quote(method, destination, first, second, third if method == "udp" else third << 16 | fourth)

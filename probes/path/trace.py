@@ -1,0 +1,176 @@
+"""When which probe of a trace is sent, and when the trace is over. Pure: `now` and what was heard go in.
+
+The first flow goes ahead, a few TTLs at a time, and finds how long the path is. The other flows follow with one
+probe per TTL: they are there to reveal parallel paths. Then the first flow is repeated for its RTTs and losses.
+A router of Linux answers bursts of 6 and then one packet per second (`icmp_ratelimit`), as many others do: four
+flows and three repetitions make 6 probes per router, and repetitions wait a second, so that what we call loss
+is not the router's own reserve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from probes.path.lines import Sample
+from probes.path.replies import Outcome, Reply
+
+WINDOW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one trace is made. `probes` is how often the first flow probes each TTL."""
+
+    flows: int = 4
+    probes: int = 3
+    max_ttl: int = 30
+    timeout_s: float = 1.0
+    round_s: float = 1.0
+    # Between any two probes: 200 packets per second disturb nobody.
+    gap_s: float = 0.005
+    # Silent routers in a row after which nobody is expected to answer further on.
+    silent_limit: int = 5
+
+
+class Probe(NamedTuple):
+    """One packet to send; `number` tells it from all others of the trace."""
+
+    flow: int
+    ttl: int
+    number: int
+
+
+class _Search:
+    """One flow's way along the path, until somebody says that it ends, or nobody says anything."""
+
+    def __init__(self, plan: Plan, limit: int, most: int) -> None:
+        self._plan = plan
+        self._most = most
+        # Where another flow found the end: not to be passed before we know that ours is elsewhere.
+        self._limit = limit
+        self._next = 1
+        self._open: set[int] = set()
+        self._answered = 0
+        self.end: int | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to send or to wait for."""
+        return not self._open and self.next() is None
+
+    def next(self) -> int | None:
+        """The TTL to send now."""
+        if self.end is not None or len(self._open) >= WINDOW or self._next > self._most:
+            return None
+        if self._next - self._answered > self._plan.silent_limit:
+            return None
+        if self._next > self._limit and self._open:
+            return None
+        return self._next
+
+    def sent(self) -> None:
+        """The TTL of `next` was sent."""
+        self._open.add(self._next)
+        self._next += 1
+
+    def settle(self, ttl: int, outcome: Outcome | None) -> None:
+        """What came of a TTL; None: nothing in time."""
+        self._open.discard(ttl)
+        if outcome is not None:
+            self._answered = max(self._answered, ttl)
+        if outcome not in (None, "exceeded"):
+            self.end = min(ttl, self.end or ttl)
+            # What was sent beyond the end need not be waited for.
+            self._open = {waiting for waiting in self._open if waiting < self.end}
+
+    @property
+    def length(self) -> int:
+        """How many TTLs are worth repeating."""
+        return self.end or self._answered
+
+
+class Trace:
+    """A running trace. Times are seconds of any steady clock."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._searches = [_Search(plan, plan.max_ttl, plan.max_ttl)]
+        self._repeats: list[tuple[float, int]] = []
+        self._under_way: dict[int, tuple[Probe, float]] = {}
+        self._number = 0
+        self._not_before = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether every probe was sent and settled."""
+        return not (self._under_way or self._repeats) and all(search.over for search in self._searches)
+
+    def next(self, now: float) -> Probe | None:
+        """The probe to send now; it counts as sent."""
+        if now < self._not_before:
+            return None
+        chosen = self._choose(now)
+        if chosen is None:
+            return None
+        probe = Probe(*chosen, self._number)
+        self._number += 1
+        self._under_way[probe.number] = (probe, now)
+        self._not_before = now + self._plan.gap_s
+        return probe
+
+    def wake_at(self, now: float) -> float:
+        """Until when there is nothing to do, unless a reply comes."""
+        times = [sent + self._plan.timeout_s for _, sent in self._under_way.values()]
+        times += [at for at, _ in self._repeats[:1]]
+        if any(search.next() is not None for search in self._searches):
+            times.append(now)
+        return max(self._not_before, min(times, default=now))
+
+    def heard(self, number: int, reply: Reply, rtt_s: float, now: float) -> Sample | None:
+        """A reply to a probe; None when that probe is not awaited any more: a duplicate, or late."""
+        probe, _ = self._under_way.pop(number, (None, 0.0))
+        if probe is None:
+            return None
+        # Who finds a packet of 100 octets too big lets nothing pass.
+        outcome: Outcome = "refused" if reply.kind == "too_big" else reply.kind
+        self._settle(probe, outcome, now)
+        return Sample(
+            flow=probe.flow, ttl=probe.ttl, outcome=outcome, address=reply.address, rtt_s=rtt_s, labels=reply.labels
+        )
+
+    def lost(self, now: float) -> list[Sample]:
+        """The probes whose time is over."""
+        overdue = [probe for probe, sent in self._under_way.values() if now - sent >= self._plan.timeout_s]
+        for probe in overdue:
+            del self._under_way[probe.number]
+            self._settle(probe, None, now)
+        return [Sample(flow=probe.flow, ttl=probe.ttl, outcome="lost") for probe in overdue]
+
+    def _choose(self, now: float) -> tuple[int, int] | None:
+        for flow, search in enumerate(self._searches):
+            ttl = search.next()
+            if ttl is not None:
+                search.sent()
+                return flow, ttl
+        if self._repeats and self._repeats[0][0] <= now:
+            return 0, self._repeats.pop(0)[1]
+        return None
+
+    def _settle(self, probe: Probe, outcome: Outcome | None, now: float) -> None:
+        first = self._searches[0]
+        was_over = first.over
+        self._searches[probe.flow].settle(probe.ttl, outcome)
+        if first.over and not was_over:
+            self._follow_up(first, now)
+
+    def _follow_up(self, first: _Search, now: float) -> None:
+        plan, length = self._plan, first.length
+        if not length:
+            return
+        # Where the first flow met silence without end, the others would meet nothing else.
+        most = plan.max_ttl if first.end else length
+        self._searches += [_Search(plan, length, most) for _ in range(plan.flows - 1)]
+        self._repeats = [
+            (now + again * plan.round_s, ttl) for again in range(1, plan.probes) for ttl in range(1, length + 1)
+        ]

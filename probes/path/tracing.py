@@ -1,0 +1,98 @@
+"""The daemon's tracing of its outgoing links: takes turns, runs tracers, tells what was found and what changed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+
+from linkweather.errors import MeasurementError
+from linkweather.mesh import Mesh, PathTests, Site
+from linkweather.messages import PathRow
+from probes.path.lines import Request
+from probes.path.route import Known, hops, reached, recognise, route, steps
+from probes.path.runner import Traced, run
+from probes.path.turns import FIRST_GAP_S, next_turn
+
+Trace = Callable[[Request], Awaitable[Traced]]
+
+
+class Tracing:
+    """Traces the outgoing links of `site`, one at a time; `rng` spreads the starts of sites that begin together."""
+
+    def __init__(
+        self, site: str, report: Callable[[PathRow], None], *, bind: Sequence[str], rng: Random, trace: Trace = run
+    ) -> None:
+        self._site = site
+        self._report = report
+        self._bind = tuple(bind)
+        self._trace = trace
+        self._first_after_s = rng.uniform(0.0, FIRST_GAP_S)
+        self._mesh: Mesh | None = None
+        self._changed = asyncio.Event()
+        self._traced: dict[str, float] = {}
+        self._known: dict[str, tuple[Known, ...]] = {}
+
+    def follow(self, mesh: Mesh) -> None:
+        """Trace as this mesh says, from the next turn on."""
+        peers = {name: mesh.sites[name].address for name in mesh.peers(self._site)}
+        before = {} if self._mesh is None else {name: site.address for name, site in self._mesh.sites.items()}
+        self._known = {name: known for name, known in self._known.items() if peers.get(name) == before.get(name)}
+        self._traced = {name: at for name, at in self._traced.items() if name in peers}
+        self._mesh = mesh
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Take turns until cancelled."""
+        began = time.monotonic() + self._first_after_s
+        while True:
+            self._changed.clear()
+            mesh = self._mesh
+            tests = mesh.path if mesh else PathTests(enabled=False)
+            peers = mesh.peers(self._site) if mesh and tests.enabled else []
+            turn = next_turn(peers, self._traced, tests.every_s, began)
+            wait_s = max(0.0, turn.at - time.monotonic()) if turn else None
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                if mesh and turn:
+                    self._traced[turn.peer] = time.monotonic()
+                    self._report(await self._row(turn.peer, mesh.sites[turn.peer], tests))
+
+    async def _row(self, peer: str, site: Site, tests: PathTests) -> PathRow:
+        port = site.tcp_port if tests.method == "tcp" else tests.udp_port
+        request = Request(host=site.address, method=tests.method, port=port, flows=tests.flows, bind=self._bind)
+        try:
+            traced = await self._trace(request)
+        except MeasurementError as error:
+            return PathRow(
+                src=self._site, dst=peer, method=tests.method, failure=error.reason, detail=error.detail[:1000]
+            )
+        row, self._known[peer] = conclude(self._site, peer, tests.method, traced, self._known.get(peer, ()))
+        return row
+
+
+def conclude(
+    src: str, dst: str, method: str, traced: Traced, known: tuple[Known, ...]
+) -> tuple[PathRow, tuple[Known, ...]]:
+    """The row of a trace, and what is known of the link after it."""
+    found = hops(steps(traced.samples))
+    if not found:
+        detail = f"neither {traced.address} nor any router on the way answers"
+        return PathRow(src=src, dst=dst, method=method, failure="no_reply", detail=detail), known
+    after = recognise(known, route(traced.samples), found)
+    changed = bool(known) and known[0].fingerprint != after[0].fingerprint
+    row = PathRow(
+        src=src,
+        dst=dst,
+        method=method,
+        hops=found,
+        reached=reached(traced.samples),
+        fingerprint=after[0].fingerprint,
+        changed=changed,
+        before=known[0].hops if changed else None,
+        path_mtu_bytes=traced.path_mtu_bytes,
+    )
+    return row, after

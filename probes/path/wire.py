@@ -1,0 +1,173 @@
+"""Raw sockets of a trace: whole IP packets out, replies with the kernel's receive time in. Nothing is decided here."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from scapy.config import conf
+
+from linkweather.errors import MeasurementError
+from linkweather.mesh import PathMethod
+from probes.latency.sockets import REASONS
+from probes.path import replies
+from probes.path.replies import Reply
+
+_SO_TIMESTAMPNS, _SO_ATTACH_FILTER = 35, 26
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
+_PMTUDISC_PROBE = 3  # what the kernel believes about the path is not asked
+_SIOCGIFMTU = 0x8921
+_TIMESPEC = struct.Struct("@ll")
+_BUFFER_BYTES = 65535
+_CONTROL_BYTES = 128
+# The kernel has no room at this moment: the packet is lost, as it might be anywhere.
+_TRANSIENT = {errno.ENOBUFS, errno.EAGAIN}
+# What a router must not fragment is refused by our own kernel: too big for the first link.
+TOO_BIG = errno.EMSGSIZE
+
+_KINDS: Mapping[PathMethod, socket.SocketKind] = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
+
+
+class Heard(NamedTuple):
+    """A reply, and when it came: by the kernel's clock (UTC, ns) and by the steady one."""
+
+    reply: Reply
+    kernel_ns: int | None
+    now: float
+
+
+class Wire:
+    """Sends to and hears from one destination. `stack` closes its sockets.
+
+    Raises MeasurementError `no_privileges` where raw sockets are not allowed.
+    """
+
+    def __init__(self, family: int, destination: str, tcp_ports: Sequence[int], stack: contextlib.ExitStack) -> None:
+        self._destination = (destination, 0)
+        v4 = family == socket.AF_INET
+        try:
+            self._out = stack.enter_context(socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW))
+            icmp = stack.enter_context(
+                socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_ICMP if v4 else socket.IPPROTO_ICMPV6)
+            )
+            self._readers: dict[int, tuple[socket.socket, Callable[[bytes, str], Reply | None]]] = {
+                icmp.fileno(): (icmp, _icmp if v4 else replies.icmp6)
+            }
+            if tcp_ports:
+                tcp = stack.enter_context(socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP))
+                _only_ports(tcp, tcp_ports, v4=v4)
+                self._readers[tcp.fileno()] = (tcp, _tcp if v4 else replies.tcp6)
+        except PermissionError:
+            raise MeasurementError(
+                "no_privileges", "tracing a path needs root, or the capability CAP_NET_RAW"
+            ) from None
+        level, option = (socket.IPPROTO_IP, _IP_MTU_DISCOVER) if v4 else (socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER)
+        self._out.setsockopt(level, option, _PMTUDISC_PROBE)
+        for reader, _ in self._readers.values():
+            reader.settimeout(0)
+            reader.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+    def send(self, packet: bytes) -> bool:
+        """Send a packet; false when it is too big for the first link. Raises MeasurementError: it cannot be sent."""
+        try:
+            self._out.sendto(packet, self._destination)
+        except OSError as error:
+            if error.errno == TOO_BIG:
+                return False
+            if error.errno not in _TRANSIENT:
+                code = error.errno or 0
+                raise MeasurementError(REASONS.get(code, "send_failed"), os.strerror(code)) from None
+        return True
+
+    def receive(self, wait_s: float) -> Iterator[Heard]:
+        """What comes until `wait_s` is over, or sooner; nonsense is left out."""
+        for file in select.select([*self._readers], (), (), max(0.0, wait_s))[0]:
+            reader, parse = self._readers[file]
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    packet, control, _, where = reader.recvmsg(_BUFFER_BYTES, _CONTROL_BYTES)
+                    reply = parse(packet, str(where[0]))
+                    if reply is not None:
+                        yield Heard(reply, _kernel_ns(control), time.monotonic())
+
+
+def resolve(host: str, family: int) -> tuple[int, str]:
+    """The host's first address and its family. Raises MeasurementError `unresolved`."""
+    try:
+        found = socket.getaddrinfo(host, None, family=family, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no host name"
+        raise MeasurementError("unresolved", f"{host} has no address: {why}") from None
+    return int(found[0][0]), str(found[0][4][0])
+
+
+def source(family: int, destination: str, bind: Sequence[str]) -> str:
+    """The address that our packets have: the one bound to, else the kernel's choice. Raises MeasurementError."""
+    own = [address for address in bind if (":" in address) == (family == socket.AF_INET6)]
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asked:
+            if own:
+                asked.bind((own[0], 0))
+            asked.connect((destination, 9))  # sends nothing
+            return str(asked.getsockname()[0])
+    except OSError as error:
+        reason = REASONS.get(error.errno or 0, "send_failed")
+        raise MeasurementError(reason, f"{destination}: {error.strerror}") from None
+
+
+def reserve(method: PathMethod, family: int, own: str, count: int, stack: contextlib.ExitStack) -> list[int]:
+    """Source ports that are nobody else's while the stack is open; for ICMP so many identifiers by chance."""
+    if method == "icmp":
+        first = secrets.randbelow(65536)
+        return [(first + flow) % 65536 for flow in range(count)]
+    keys = []
+    for _ in range(count):
+        holder = stack.enter_context(socket.socket(family, _KINDS[method]))
+        holder.bind((own, 0))
+        keys.append(int(holder.getsockname()[1]))
+    return keys
+
+
+def first_mtu_bytes(family: int, destination: str) -> int:
+    """The MTU of the interface that leads to the destination."""
+    routes = conf.route if family == socket.AF_INET else conf.route6
+    name = str(routes.route(destination)[0])
+    with socket.socket(family, socket.SOCK_DGRAM) as asked:
+        answer = fcntl.ioctl(asked, _SIOCGIFMTU, struct.pack("16si", name.encode(), 0) + bytes(20))
+    return int(min(struct.unpack_from("16si", answer)[1], _BUFFER_BYTES))
+
+
+def _icmp(packet: bytes, _: str) -> Reply | None:
+    return replies.icmp(packet)
+
+
+def _tcp(packet: bytes, _: str) -> Reply | None:
+    return replies.tcp(packet)
+
+
+def _kernel_ns(control: Sequence[tuple[int, int, bytes]]) -> int | None:
+    for level, kind, data in control:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+            return int(seconds) * 1_000_000_000 + int(nanoseconds)
+    return None
+
+
+def _only_ports(tcp: socket.socket, ports: Sequence[int], *, v4: bool) -> None:
+    """Have the kernel pass only segments to these ports: a raw socket sees a throughput test's as well."""
+    # Classic BPF; IPv6 packets come without their header: ldx 4*([0]&0xf); ldh [x+2], or ldh [2].
+    load = [(0xB1, 0, 0, 0), (0x48, 0, 0, 2)] if v4 else [(0x28, 0, 0, 2)]
+    tests = [(0x15, len(ports) - at, 0, port) for at, port in enumerate(ports)]
+    program = [*load, *tests, (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFF)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("@HBBI", *step) for step in program))
+    tcp.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(code)))
