@@ -15,6 +15,7 @@ from linkweather.errors import MessageError
 
 BASE_BYTES = 44
 AUTHENTICATED_BYTES = 112
+TWAMP_BYTES, TWAMP_REPLY_BYTES = 14, 41  # RFC 5357 §4.1.2 and §4.2.1, without padding
 MAX_BYTES = 1472  # what fits an Ethernet frame over IPv4 in one piece
 _SIGNED_BYTES = 96
 _HMAC_BYTES = 16
@@ -24,16 +25,21 @@ _REQUEST = Struct("!IQHH28x")
 _SIGNED_REQUEST = Struct("!I12xQHH68x")
 _REPLY = Struct("!IQHHQIQH2xB3x")
 _SIGNED_REPLY = Struct("!I12xQHH4xQ8xI12xQH6xB15x")
+_TWAMP_REQUEST = Struct("!IQH")
 
 
 class Request(NamedTuple):
-    """What a session-sender sends. `extra` is what stands behind the base packet."""
+    """What a session-sender sends. `extra` is what stands behind the base packet.
+
+    `short_bytes` is how much shorter than the base packet it was: only TWAMP-Light's may be.
+    """
 
     sequence: int
     timestamp: int
     error: int
     ssid: int
     extra: bytes = b""
+    short_bytes: int = 0
 
 
 class Reply(NamedTuple):
@@ -67,7 +73,15 @@ def decode_request(data: bytes, key: bytes | None = None) -> Request:
     """Decode a request. Raises MessageError: `short`, or with a key `bad_hmac`."""
     base = _check(data, key)
     layout = _SIGNED_REQUEST if key else _REQUEST
-    return Request._make((*layout.unpack_from(data), data[base:]))
+    return Request._make((*layout.unpack_from(data), data[base:], 0))
+
+
+def decode_twamp(data: bytes) -> Request:
+    """Decode a request of TWAMP-Light that is shorter than STAMP's (RFC 8762 §4.6). Raises MessageError: `short`."""
+    if len(data) < TWAMP_BYTES:
+        raise MessageError("short")
+    # What follows is padding of any kind, not a session identifier.
+    return Request._make((*_TWAMP_REQUEST.unpack_from(data), 0, b"", BASE_BYTES - len(data)))
 
 
 def decode_reply(data: bytes, key: bytes | None = None) -> Reply:

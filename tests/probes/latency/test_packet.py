@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkweather.errors import MessageError
-from probes.latency.packet import Reply, Request, decode_reply, decode_request, encode_reply, encode_request
+from probes.latency.packet import (
+    Reply,
+    Request,
+    decode_reply,
+    decode_request,
+    decode_twamp,
+    encode_reply,
+    encode_request,
+)
 from probes.latency.timestamps import (
     ErrorEstimate,
     decode_error,
@@ -83,7 +91,7 @@ def test_any_changed_octet_breaks_the_hmac_also_one_that_must_be_zero(position: 
 
 @given(st.binary(max_size=200), st.sampled_from([None, KEY]))
 def test_any_bytes_are_a_packet_or_a_named_refusal(data: bytes, key: bytes | None) -> None:
-    for decode in (decode_request, decode_reply):
+    for decode in (decode_request, decode_reply, lambda data, _: decode_twamp(data[:43])):
         try:
             packet = decode(data, key)
         except MessageError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from linkweather.errors import MessageError, OperatorError
 from probes.latency.keys import read_key
@@ -30,10 +32,11 @@ def refusal(responder: Responder, data: bytes, source: tuple[str, int] = SOURCE,
 @pytest.mark.parametrize("key", [None, KEY])
 def test_the_reply_carries_the_request_and_is_as_long(key: bytes | None) -> None:
     responder = Responder(8620, key=key)
-    data = encode_request(Request(9, 2, 3, 5, b"extra"), key)
+    extra = bytes.fromhex("00010002abcd")  # padding, as it comes back
+    data = encode_request(Request(9, 2, 3, 5, extra), key)
     raw = responder.reply(responder.admit(data, SOURCE, 0.0), SOURCE, t2_ns=10, t3_ns=30, ttl=63, error=7)
     assert len(raw) == len(data)
-    assert decode_reply(raw, key) == (0, ntp_from_ns(30), 7, 5, ntp_from_ns(10), 9, 2, 3, 63, b"extra")
+    assert decode_reply(raw, key) == (0, ntp_from_ns(30), 7, 5, ntp_from_ns(10), 9, 2, 3, 63, extra)
 
 
 def test_a_stateful_reflector_counts_replies_per_session() -> None:
@@ -73,6 +76,77 @@ def test_a_source_has_a_rate_and_others_have_theirs() -> None:
     assert refusal(responder, data) == "rate"
     responder.admit(data, ("192.0.2.2", 5000), 0.0)
     responder.admit(data, SOURCE, 0.5)
+
+
+def answer(responder: Responder, data: bytes, source: tuple[str, int] = SOURCE) -> bytes:
+    return responder.reply(responder.admit(data, source, 0.0), source, t2_ns=0, t3_ns=0, ttl=9, error=1)
+
+
+def test_unknown_tlvs_come_back_flagged_and_are_counted() -> None:
+    responder = Responder(8620)
+    request = Request(1, 2, 3, 4, bytes.fromhex("80020001ff 80010000 8001ff"))
+    assert decode_reply(answer(responder, encode_request(request))).extra.hex() == "80020001ff000100004001ff"
+    answer(responder, encode_request(request._replace(extra=bytes(100))))
+    assert responder.flagged == {"tlv_unrecognised": 1, "tlv_malformed": 1}
+
+
+def test_in_authenticated_mode_tlvs_without_an_hmac_are_not_used() -> None:
+    responder = Responder(8620, key=KEY)
+    request = Request(1, 2, 3, 4, bytes.fromhex("80020001ff"))
+    assert decode_reply(answer(responder, encode_request(request, KEY)), KEY).extra.hex() == "a0020001ff"
+    assert responder.flagged == {"tlv_unverified": 1}
+
+
+def test_only_allowed_prefixes_are_answered_and_those_may_send_the_short_requests_of_twamp_light() -> None:
+    short = encode_request(Request(9, 2, 3, 0xFFFF))[:14]
+    open_to_all = Responder(8620)
+    assert refusal(open_to_all, short) == "short"
+    assert refusal(Responder(8620, allow=[], key=KEY), encode_request(Request(1, 2, 3, 4), KEY)) == "not_allowed"
+    responder = Responder(8620, allow=["192.0.2.0/24"])
+    assert refusal(responder, short, ("198.51.100.1", 5000)) == "not_allowed"
+    assert refusal(responder, short[:13]) == "short"
+    reply = answer(responder, short)
+    # The 41 octets of RFC 5357 §4.2.1; what is left out of ours must be zero.
+    assert len(reply) == 41
+    assert decode_reply(reply + bytes(3))._replace(timestamp=0, received=0) == (0, 0, 1, 0, 0, 9, 2, 3, 9, b"")
+    assert len(answer(responder, short + b"random padding and more of it")) == 43
+    assert len(answer(responder, short + bytes(30))) == 44
+
+
+def test_with_a_key_nobody_may_send_short_requests() -> None:
+    assert refusal(Responder(8620, allow=["192.0.2.0/24"], key=KEY), bytes(44)) == "short"
+
+
+def test_an_authenticated_request_is_answered_once_by_a_stateful_reflector() -> None:
+    data = encode_request(Request(1, 2, 3, 4), KEY)
+    responder = Responder(8620, key=KEY)
+    answer(responder, data)
+    assert refusal(responder, data) == "replay"
+    answer(responder, encode_request(Request(2, 2, 3, 4), KEY))
+    answer(responder, data, ("192.0.2.1", 5001))  # another session
+    for forgetful in (Responder(8620, key=KEY, stateless=True), Responder(8620)):
+        plain = data if forgetful._key else encode_request(Request(1, 2, 3, 4))
+        assert [len(answer(forgetful, plain)) for _ in range(2)] == [len(plain)] * 2
+
+
+@given(st.binary(max_size=1600), st.sampled_from([None, KEY]), st.sampled_from([None, ("192.0.2.0/24",)]))
+def test_any_datagram_is_answered_no_longer_than_allowed_or_refused_by_name(
+    data: bytes, key: bytes | None, allow: tuple[str, ...] | None
+) -> None:
+    responder = Responder(8620, key=key, allow=allow)
+    try:
+        request = responder.admit(data, SOURCE, 0.0)
+    except MessageError as error:
+        assert error.reason in {"oversize", "short", "bad_hmac"}  # noqa: PT017 - either outcome is right
+    else:
+        reply = responder.reply(request, SOURCE, t2_ns=0, t3_ns=0, ttl=0, error=1)
+        assert len(reply) == max(len(data), 41 if allow else 44)
+
+
+@given(st.binary(max_size=200))
+def test_any_extra_behind_a_signed_request_is_answered_as_long(extra: bytes) -> None:
+    data = encode_request(Request(1, 2, 3, 4, extra), KEY)
+    assert len(answer(Responder(8620, key=KEY), data)) == len(data)
 
 
 def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:

@@ -243,11 +243,11 @@ async def test_the_reply_leaves_from_the_address_that_was_probed() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.setblocking(False)  # noqa: FBT003 - the standard library's signature
         peer.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 77)
-        peer.sendto(encode_request(Request(1, 2, 3, 4, b"more")), ("127.0.0.9", reflector.port))
+        peer.sendto(encode_request(Request(1, 2, 3, 4, bytes.fromhex("80010002abcd"))), ("127.0.0.9", reflector.port))
         async with running(reflector):
             data, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(peer, 2048), 30)
     assert source == ("127.0.0.9", reflector.port)
-    assert (decode_reply(data).sender_ttl, decode_reply(data).extra) == (77, b"more")
+    assert (decode_reply(data).sender_ttl, decode_reply(data).extra) == (77, bytes.fromhex("00010002abcd"))
 
 
 async def test_a_taken_port_and_a_foreign_address_are_the_operators_to_mend() -> None:

@@ -1,0 +1,73 @@
+"""What keeps a reflector from abuse: who may ask, how often, and bounded memories of who did. Pure."""
+
+from __future__ import annotations
+
+import socket
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from ipaddress import ip_network
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Key, Value]):
+    """A mapping of at most `most` keys: the least recently kept one goes first."""
+
+    __slots__ = ("_kept", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[Key, Value] = OrderedDict()
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._kept
+
+    def get(self, key: Key) -> Value | None:
+        """What is kept under this key."""
+        return self._kept.get(key)
+
+    def keep(self, key: Key, value: Value) -> None:
+        """Keep this, as the most recent."""
+        self._kept[key] = value
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+
+class Rates(Generic[Key]):
+    """A token bucket for each of the `most` recent sources: `rate_per_s`, in bursts of as many."""
+
+    def __init__(self, rate_per_s: float, most: int) -> None:
+        self._rate_per_s = rate_per_s
+        self._buckets: Recent[Key, tuple[float, float]] = Recent(most)
+
+    def __contains__(self, source: Key) -> bool:
+        """Whether this source has spent lately."""
+        return source in self._buckets
+
+    def spend(self, source: Key, now: float) -> bool:
+        """Take a token; false when there is none."""
+        tokens, then = self._buckets.get(source) or (self._rate_per_s, now)
+        tokens = min(self._rate_per_s, tokens + (now - then) * self._rate_per_s)
+        if tokens < 1:
+            return False
+        self._buckets.keep(source, (tokens - 1, now))
+        return True
+
+
+class Prefixes:
+    """Prefixes such as 192.0.2.0/24 or 2001:db8::/32, in which addresses are looked up."""
+
+    def __init__(self, prefixes: Iterable[str]) -> None:
+        self._networks: dict[int, list[tuple[int, int]]] = {socket.AF_INET: [], socket.AF_INET6: []}
+        for network in map(ip_network, prefixes):
+            family = socket.AF_INET if network.version == 4 else socket.AF_INET6
+            self._networks[family].append((int(network.netmask), int(network.network_address)))
+
+    def __contains__(self, address: str) -> bool:
+        """Whether a numeric address, with or without an interface, is in one of them."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        number = int.from_bytes(socket.inet_pton(family, address.partition("%")[0]))
+        return any(number & mask == network for mask, network in self._networks[family])
