@@ -90,12 +90,16 @@ class LatencyTests(Settings):
 
 
 class ThroughputTests(Settings):
-    """How throughput is measured: every link once in `every_s`, one test per slot and site."""
+    """How throughput is measured: every link once in `every_s`, one test per slot and site.
+
+    A test ends after `max_duration_s`; with `until_converged` as soon as its estimate has converged.
+    """
 
     enabled: bool = True
     every_s: NotNegative = 600.0
     slot_s: Positive = 5.0
     max_duration_s: Annotated[float, Field(ge=0.5, le=60)] = 3.0
+    until_converged: bool = True
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -81,7 +81,13 @@ class LatencyRow(Row):
 
 
 class ThroughputRow(Row):
-    """Goodput of one link as its receiver saw it. Published by `dst`, where the bytes arrive."""
+    """Goodput of one link as its receiver saw it. Published by `dst`, where the bytes arrive.
+
+    `goodput_bps` is the mean after slow start, `goodput_10s_bps` what a test of 10 s finds, slow start
+    included; low and high hold both, and what the last tests of the link found. `retransmits` is what
+    the sender's kernel counted, where an interrupted iperf3 does not say. `rtt_loaded_s` is the median
+    RTT of our own probes while the pipe was full. What nobody could observe is absent.
+    """
 
     goodput_bps: Seconds | None = None
     goodput_low_bps: Seconds | None = None
@@ -215,8 +221,19 @@ class Invite(Message):
     authentication: bool = False
 
 
+class Served(Message):
+    """What the serving end of a throughput test saw: counted by its kernel until 0.1 s before the end."""
+
+    retransmits: Count | None = None
+    congestion: Name | None = None
+    limited_by: Name | None = None
+
+
 class Answer(Message):
-    """Accepts an invitation (port, secret, public_key_pem, until) or declines it (reason, retry_after_s)."""
+    """Accepts an invitation (port, secret, public_key_pem, until) or declines it (reason, retry_after_s).
+
+    After the test, a second answer with the same id carries `served`.
+    """
 
     v: Literal[1] = 1
     id: Name
@@ -228,6 +245,7 @@ class Answer(Message):
     until: AwareDatetime | None = None
     reason: Name | None = None
     retry_after_s: Seconds | None = None
+    served: Served | None = None
 
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)

@@ -1,4 +1,4 @@
-"""Goodput of the full pipe, from a receiver's intervals: where slow start ends, the mean after it, its interval."""
+"""Goodput of the full pipe, from a receiver's intervals: where slow start ends, its mean, its interval. Pure."""
 
 from __future__ import annotations
 
@@ -26,12 +26,16 @@ Z_95 = 1.95996
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Steady goodput; low and high are the 95 % interval of the mean, None when one sample is all there is."""
+    """Steady goodput; low and high are the 95 % interval of the mean, None when one sample is all there is.
+
+    `steady` are the samples that it is made of; `filled` says whether the pipe filled before them.
+    """
 
     goodput_bps: float
     low_bps: float | None
     high_bps: float | None
-    samples: int
+    steady: tuple[float, ...]
+    filled: bool
 
 
 def estimate(intervals: Sequence[Interval]) -> Estimate | None:
@@ -44,12 +48,12 @@ def estimate(intervals: Sequence[Interval]) -> Estimate | None:
     if not rates:
         return None
     full = pipe_full(rates)
-    steady = rates[len(rates) // 2 if full is None else full :]
+    steady = tuple(rates[len(rates) // 2 if full is None else full :])
     mean = fmean(steady)
     if len(steady) == 1:
-        return Estimate(mean, None, None, 1)
+        return Estimate(mean, None, None, steady, full is not None)
     half_width = t_95(len(steady) - 1) * stdev(steady) / sqrt(len(steady))
-    return Estimate(mean, max(0.0, mean - half_width), mean + half_width, len(steady))
+    return Estimate(mean, max(0.0, mean - half_width), mean + half_width, steady, full is not None)
 
 
 def pipe_full(rates: Sequence[float]) -> int | None:

@@ -20,19 +20,23 @@ from pathlib import Path
 from linkweather import topics
 from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import Mesh, ThroughputTests
-from linkweather.messages import Answer, Invite, ThroughputRow, encode
+from linkweather.messages import Answer, Invite, Served, ThroughputRow, encode
 from probes.throughput import invitation
+from probes.throughput.convergence import Rule
 from probes.throughput.credentials import Credential, Guard, KeyPair, key_pair, padding
+from probes.throughput.history import History
 from probes.throughput.invitation import Declined
 from probes.throughput.lease import Lease
+from probes.throughput.limits import Sent
 from probes.throughput.output import Build, parse_version
 from probes.throughput.runner import DEFAULT_PORTS, MARGIN_S, run_client, serve_once
 
 log = logging.getLogger(__name__)
 
 ANSWER_LIMIT_S = 1.5
+SERVED_LIMIT_S = 1.0  # a peer that does not tell what it saw keeps nobody waiting
 # What a test may take beyond its duration at either end: the answer's way, iperf3's own limit, its stopping.
-LEASE_MARGIN_S = ANSWER_LIMIT_S + MARGIN_S + 1.0
+LEASE_MARGIN_S = ANSWER_LIMIT_S + MARGIN_S + SERVED_LIMIT_S + 1.0
 _REMEMBERED_INVITES = 256
 _WAITING_INVITES = 64
 
@@ -46,7 +50,20 @@ class Serving:
     ports: Sequence[int] = DEFAULT_PORTS
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An invitation that is under way: whom we asked, its answer, and what it tells after the test."""
+
+    src: str
+    answer: asyncio.Future[Answer]
+    told: asyncio.Future[Answer]
+
+
 def _nobody(_peer: str) -> None:
+    pass
+
+
+def _unknown(_peer: str, _last_s: float) -> None:
     pass
 
 
@@ -54,7 +71,8 @@ class Exchange:
     """One site's throughput tests, both as the one that invites and as the one that serves.
 
     `mesh` says who may invite, and is set anew when it changes. `build` is the installed iperf3,
-    None where there is none. `on_start` and `on_end` are called with the peer around each test.
+    None where there is none. `on_start` and `on_end` are called with the peer around each test;
+    `working_latency` is asked right after it for the RTT to the peer in the last so many seconds.
     """
 
     def __init__(
@@ -67,6 +85,7 @@ class Exchange:
         build: Build | None,
         on_start: Callable[[str], None] = _nobody,
         on_end: Callable[[str], None] = _nobody,
+        working_latency: Callable[[str, float], float | None] = _unknown,
         token: Callable[[], str] = lambda: secrets.token_urlsafe(24),
     ) -> None:
         self.mesh: Mesh | None = None
@@ -78,11 +97,13 @@ class Exchange:
         self._build = build
         self._on_start = on_start
         self._on_end = on_end
+        self._working_latency = working_latency
+        self._history = History()
         self._token = token
         self._keys: KeyPair | None = None
         self._invites: asyncio.Queue[tuple[str, Invite]] = asyncio.Queue(_WAITING_INVITES)
         self._seen: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_INVITES)
-        self._asked: dict[str, tuple[str, asyncio.Future[Answer]]] = {}
+        self._asked: dict[str, _Asked] = {}
 
     def handle_invite(self, from_site: str, invite: Invite) -> None:
         """Take an invitation in; a repeated one, or one too many, is ignored and counted."""
@@ -94,8 +115,11 @@ class Exchange:
 
     def handle_answer(self, from_site: str, answer: Answer) -> None:
         """Take an answer in; one that we do not wait for, or no longer, is ignored."""
-        src, waiting = self._asked.get(answer.id, ("", None))
-        if waiting is not None and src == from_site and not waiting.done():
+        asked = self._asked.get(answer.id)
+        if asked is None or asked.src != from_site:
+            return
+        waiting = asked.answer if answer.served is None else asked.told
+        if not waiting.done():
             waiting.set_result(answer)
 
     async def run(self) -> None:
@@ -114,17 +138,33 @@ class Exchange:
                 else:  # one at a time, for the lease is ours
                     tests.create_task(self._serve(by, invite), name=f"serve[{by}]")
 
-    async def measure(self, src: str, host: str, tests: ThroughputTests) -> ThroughputRow | Declined:
-        """Test the link from `src`, whose address is `host`, to us. Failures are rows, postponements `Declined`."""
+    async def measure(
+        self, src: str, host: str, tests: ThroughputTests, *, max_bytes: int | None = None
+    ) -> ThroughputRow | Declined:
+        """Test the link from `src`, whose address is `host`, to us. Failures are rows, postponements `Declined`.
+
+        `max_bytes` limits the payload, in whole blocks of 128 KiB.
+        """
         if not self._take(tests.max_duration_s, src):
             return Declined(invitation.LEASED, self._lease.remaining_s(_now()))
         with self._held(src):
             if self._build is None:
                 return invitation.failed(src, self._site, "missing", f"{self._site} has no iperf3")
-            answer = await self._ask(src, tests.max_duration_s, self._build)
-            if not isinstance(answer, Answer):
-                return answer
-            return await self._test(src, host, tests.max_duration_s, answer, self._build)
+            build = self._build
+            invite = Invite(
+                id=self._token(),
+                duration_s=tests.max_duration_s,
+                iperf3=str(build),
+                authentication=build.authentication,
+            )
+            with self._asking(src, invite) as asked:
+                answer = await self._ask(asked, invite)
+                if not isinstance(answer, Answer):
+                    return answer
+                if not answer.accepted:
+                    return invitation.not_tested(src, self._site, answer)
+                rule = Rule(tests.max_duration_s, until_converged=tests.until_converged, max_bytes=max_bytes)
+                return await self._test(asked, host, rule, answer, build)
 
     def _take(self, duration_s: float, peer: str) -> bool:
         now = _now()
@@ -140,26 +180,27 @@ class Exchange:
             self._lease.release(peer)
             self._on_end(peer)
 
-    async def _ask(self, src: str, duration_s: float, build: Build) -> Answer | ThroughputRow | Declined:
-        invite = Invite(id=self._token(), duration_s=duration_s, iperf3=str(build), authentication=build.authentication)
-        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._asked[invite.id] = (src, waiting)
+    @contextlib.contextmanager
+    def _asking(self, src: str, invite: Invite) -> Iterator[_Asked]:
+        loop = asyncio.get_running_loop()
+        self._asked[invite.id] = _Asked(src, loop.create_future(), loop.create_future())
         try:
-            async with asyncio.timeout(ANSWER_LIMIT_S):
-                if not await self._publish(topics.invite(src, self._site), encode(invite)):
-                    return Declined("no_broker", invitation.RETRY_AFTER_S)
-                return await waiting
-        except TimeoutError:
-            detail = f"{src} did not answer the invitation within {ANSWER_LIMIT_S:g} s"
-            return invitation.failed(src, self._site, "no_answer", detail)
+            yield self._asked[invite.id]
         finally:
             del self._asked[invite.id]
 
-    async def _test(
-        self, src: str, host: str, duration_s: float, answer: Answer, build: Build
-    ) -> ThroughputRow | Declined:
-        if not answer.accepted:
-            return invitation.not_tested(src, self._site, answer)
+    async def _ask(self, asked: _Asked, invite: Invite) -> Answer | ThroughputRow | Declined:
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                if not await self._publish(topics.invite(asked.src, self._site), encode(invite)):
+                    return Declined("no_broker", invitation.RETRY_AFTER_S)
+                return await asked.answer
+        except TimeoutError:
+            detail = f"{asked.src} did not answer the invitation within {ANSWER_LIMIT_S:g} s"
+            return invitation.failed(asked.src, self._site, "no_answer", detail)
+
+    async def _test(self, asked: _Asked, host: str, rule: Rule, answer: Answer, build: Build) -> ThroughputRow:
+        src = asked.src
         if answer.port is None:
             return invitation.failed(src, self._site, "protocol", f"{src} accepted without naming a port")
         credential = None
@@ -168,11 +209,33 @@ class Exchange:
             credential = Credential(answer.secret, answer.public_key_pem, options)
         try:
             result = await run_client(
-                host, answer.port, duration_s=duration_s, bind=self._settings.bind, credential=credential
+                host,
+                answer.port,
+                duration_s=rule.max_duration_s,
+                until_converged=rule.until_converged,
+                max_bytes=rule.max_bytes,
+                bind=self._settings.bind,
+                credential=credential,
             )
         except OperatorError as error:  # it was there when the daemon started
             return invitation.failed(src, self._site, "missing", str(error))
-        return invitation.row(src, self._site, result)
+        if result.failure is not None:
+            return invitation.row(src, self._site, result)
+        loaded_s = self._working_latency(src, result.steady_s or 0.0)
+        return invitation.row(
+            src,
+            self._site,
+            self._history.widened(src, result),
+            served=await self._told(asked),
+            rtt_loaded_s=loaded_s,
+        )
+
+    async def _told(self, asked: _Asked) -> Served | None:
+        """What the source tells of the test; None when it does not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SERVED_LIMIT_S):
+                return (await asked.told).served
+        return None
 
     async def _serve(self, by: str, invite: Invite) -> None:
         with self._held(by):
@@ -201,6 +264,7 @@ class Exchange:
                 said = await server.finished()
                 if said:
                     log.info("the throughput test for %s: %s", by, said)
+                await self._answer(by, Answer(id=invite.id, accepted=True, served=_served(server.sent)))
 
     def _guard(self, by: str, invite: Invite) -> Guard | None:
         if self._build is None or self._keys is None or not invite.authentication:
@@ -213,6 +277,10 @@ class Exchange:
             async with asyncio.timeout(ANSWER_LIMIT_S):
                 return await self._publish(topics.answer(by, self._site), encode(answer))
         return False
+
+
+def _served(sent: Sent) -> Served:
+    return Served(retransmits=sent.retransmits, congestion=sent.congestion, limited_by=sent.limited_by)
 
 
 def _now() -> float:

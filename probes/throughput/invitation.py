@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from linkweather.mesh import Mesh
-from linkweather.messages import Answer, Invite, ThroughputRow
+from linkweather.messages import Answer, Invite, Served, ThroughputRow
 from probes.throughput.output import Build
 from probes.throughput.result import Result
 
@@ -58,8 +58,11 @@ def failed(src: str, dst: str, reason: str, detail: str) -> ThroughputRow:
     return ThroughputRow(src=src, dst=dst, method=METHOD, failure=reason, detail=detail)
 
 
-def row(src: str, dst: str, result: Result) -> ThroughputRow:
-    """The row of a test's result."""
+def row(
+    src: str, dst: str, result: Result, *, served: Served | None = None, rtt_loaded_s: float | None = None
+) -> ThroughputRow:
+    """The row of a test's result; what the client could not know is taken from what the source `served`."""
+    told = served or Served()
     return ThroughputRow(
         src=src,
         dst=dst,
@@ -69,10 +72,13 @@ def row(src: str, dst: str, result: Result) -> ThroughputRow:
         goodput_bps=result.goodput_bps,
         goodput_low_bps=result.goodput_low_bps,
         goodput_high_bps=result.goodput_high_bps,
+        goodput_10s_bps=result.goodput_10s_bps,
         bytes=result.bytes,
         duration_s=result.duration_s,
         streams=result.streams,
-        retransmits=result.retransmits,
-        congestion=result.congestion,
+        retransmits=result.retransmits if result.retransmits is not None else told.retransmits,
+        rtt_loaded_s=rtt_loaded_s,
+        congestion=result.congestion or told.congestion,
         stopped_by=result.stopped_by,
+        limited_by=result.limited_by or told.limited_by,
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from probes.throughput.convergence import StoppedBy, over_10_s
 from probes.throughput.estimate import Estimate, estimate
+from probes.throughput.limits import LimitedBy, own_limit
 from probes.throughput.output import End, Fault, Interval, Summary, Transcript
 
 CLOCKS = "the clocks of both sites must agree to 10 s for authentication"
@@ -15,8 +17,10 @@ class Result:
     """One test's outcome: a measurement, or a failure with its reason.
 
     `goodput_bps` is the receiver's. Where `intervals_of` is "receiver" it is the mean after slow
-    start with its 95 % interval; where it is "sender" it is the receiver's mean of the whole test,
-    and no interval is given, for a sender's intervals say when it filled its buffer.
+    start with its 95 % interval, and `goodput_10s_bps` what a test of 10 s would have found, slow
+    start included; where it is "sender" it is the receiver's mean of the whole test, and neither is
+    given, for a sender's intervals say when it filled its buffer. `steady_s` is how long the mean's
+    samples took, until the end; `limited_by` what this end alone can tell.
     """
 
     intervals: tuple[Interval, ...]
@@ -26,41 +30,64 @@ class Result:
     goodput_bps: float | None = None
     goodput_low_bps: float | None = None
     goodput_high_bps: float | None = None
+    goodput_10s_bps: float | None = None
     bytes: int | None = None
     duration_s: float | None = None
     retransmits: int | None = None
-    stopped_by: str | None = None
+    stopped_by: StoppedBy | None = None
+    steady_s: float | None = None
+    limited_by: LimitedBy | None = None
     failure: str | None = None
     detail: str | None = None
 
 
 def conclude(
-    transcript: Transcript, *, reverse: bool, congestion: str | None, ended: Fault | None, status: int | None
+    transcript: Transcript,
+    *,
+    reverse: bool,
+    congestion: str | None,
+    ended: Fault | StoppedBy,
+    status: int | None,
+    cpu_demand: float | None,
+    limit_bytes: int | None = None,
 ) -> Result:
-    """The result of a client that has ended: `ended` says that we had to end it, and why."""
+    """The result of a client that has ended: `ended` says by what, a Fault when it had to be ended.
+
+    `limit_bytes` is what it was to move at the most.
+    """
     ends: End = "receiver" if reverse else "sender"
     common = Result(tuple(transcript.intervals), ends, transcript.streams, congestion)
     received = transcript.summaries.get("receiver")
     found = estimate(transcript.intervals) if reverse else _of_summary(received)
-    if transcript.fault is not None or ended is not None or received is None or found is None:
-        fault = _explained(transcript.fault or ended or _without_result(status))
+    if transcript.fault is not None or isinstance(ended, Fault) or received is None or found is None:
+        fault = _explained(transcript.fault or _without_result(ended, received, status))
         return replace(common, failure=fault.reason, detail=fault.detail)
     if received.rate_bps == 0.0:
         return replace(common, failure="stalled", detail="connected, but no data arrived")
     sent = transcript.summaries.get("sender")
+    # A short test's duration, printed to 10 ms, is too coarse for what is known exactly.
+    exact = limit_bytes if ended == "bytes" else None
+    moved_bytes = exact or round(received.rate_bps * received.duration_s / 8)
     return replace(
         common,
         goodput_bps=found.goodput_bps,
         goodput_low_bps=found.low_bps,
         goodput_high_bps=found.high_bps,
-        bytes=round(received.rate_bps * received.duration_s / 8),
+        goodput_10s_bps=over_10_s(found.goodput_bps, moved_bytes, received.duration_s) if reverse else None,
+        bytes=moved_bytes,
         duration_s=received.duration_s,
         retransmits=sent.retransmits if sent else None,
-        stopped_by="time",
+        stopped_by=ended,
+        steady_s=received.duration_s * len(found.steady) / len(transcript.intervals) if reverse else None,
+        limited_by=own_limit(ended, ends, filled=found.filled or not reverse, cpu_demand=cpu_demand),
     )
 
 
-def _without_result(status: int | None) -> Fault:
+def _without_result(ended: Fault | StoppedBy, received: Summary | None, status: int | None) -> Fault:
+    if isinstance(ended, Fault):
+        return ended
+    if ended == "bytes" and received is not None:
+        return Fault("too_short", "its limit in bytes was reached before anything could be measured")
     if status == 0:
         return Fault("garbage", "iperf3 ended well but printed no result that we understand")
     return Fault("died", f"iperf3 ended with status {status} and without a result")
@@ -71,4 +98,4 @@ def _explained(fault: Fault) -> Fault:
 
 
 def _of_summary(received: Summary | None) -> Estimate | None:
-    return None if received is None else Estimate(received.rate_bps, None, None, 1)
+    return None if received is None else Estimate(received.rate_bps, None, None, (received.rate_bps,), filled=False)

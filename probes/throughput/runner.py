@@ -12,9 +12,12 @@ from pathlib import Path
 
 from linkweather.errors import MeasurementError
 from probes.throughput import process as programs
+from probes.throughput.convergence import Rule, StoppedBy
 from probes.throughput.credentials import CLOCK_SKEW_S, Credential, Guard, private_file, users_line
+from probes.throughput.limits import Sent
 from probes.throughput.output import Fault, Interval, Transcript
 from probes.throughput.result import Result, conclude
+from probes.throughput.witness import CpuDemand, Witness
 
 DEFAULT_PORTS = range(5201, 5211)
 CONNECT_LIMIT_S = 1.0
@@ -25,23 +28,33 @@ START_LIMIT_S = 2.0
 ACCEPT_LIMIT_S = 2.5
 
 
+def _nobody(_: Interval) -> None:
+    pass
+
+
 async def run_client(
     host: str,
     port: int,
     *,
     duration_s: float,
+    until_converged: bool = False,
+    max_bytes: int | None = None,
     streams: int = 1,
     congestion: str | None = None,
     bind: str | None = None,
     credential: Credential | None = None,
     reverse: bool = True,
-    on_interval: Callable[[Interval], None] | None = None,
+    on_interval: Callable[[Interval], None] = _nobody,
 ) -> Result:
     """Test throughput against an iperf3 server: from it to us, or with `reverse=False` from us to it.
 
+    `duration_s` and `max_bytes` are limits; `until_converged` stops when the receiver's intervals say enough,
+    and does nothing with `reverse=False`, where they are not seen.
     A failure is a Result. Cancelling stops the program. Raises OperatorError when there is no iperf3.
     """
-    command = [programs.find(), "-c", host, "-p", str(port), "-t", str(math.ceil(duration_s))]
+    # A sender's intervals vary several times as much as its receiver's.
+    rule = Rule(duration_s, until_converged=until_converged and reverse, max_bytes=max_bytes)
+    command = [programs.find(), "-c", host, "-p", str(port), *_limit(rule)]
     command += ["-i", "0.1", "-f", "k", "--forceflush", "--connect-timeout", _ms(CONNECT_LIMIT_S), "-P", str(streams)]
     # iperf3 refuses a receive timeout where it does not receive.
     command += ["-R", "--rcv-timeout", _ms(SILENCE_LIMIT_S)] if reverse else []
@@ -50,8 +63,28 @@ async def run_client(
     transcript = Transcript(streams)
     with _shown(credential) as (options, environment):
         async with programs.child([*command, *options], environment) as process:
-            ended = await _follow(process, transcript, duration_s, on_interval)
-    return conclude(transcript, reverse=reverse, congestion=congestion, ended=ended, status=process.returncode)
+            cpu = CpuDemand(process.pid)
+
+            def hear(interval: Interval) -> None:
+                cpu.look()
+                on_interval(interval)
+
+            ended = await _follow(process, transcript, rule, hear)
+    return conclude(
+        transcript,
+        reverse=reverse,
+        congestion=congestion,
+        ended=ended,
+        status=process.returncode,
+        cpu_demand=cpu.value,
+        limit_bytes=rule.blocks_bytes,
+    )
+
+
+def _limit(rule: Rule) -> Sequence[str]:
+    if rule.blocks_bytes is not None:
+        return "-n", str(rule.blocks_bytes)
+    return "-t", str(math.ceil(rule.max_duration_s))
 
 
 def _ms(seconds: float) -> str:
@@ -71,26 +104,29 @@ def _shown(credential: Credential | None) -> Iterator[tuple[Sequence[str], dict[
 async def _follow(
     process: asyncio.subprocess.Process,
     transcript: Transcript,
-    duration_s: float,
-    on_interval: Callable[[Interval], None] | None,
-) -> Fault | None:
-    """Read the client to its end; a Fault when the watchdog has to end it."""
-    limit_s = duration_s + MARGIN_S
+    rule: Rule,
+    on_interval: Callable[[Interval], None],
+) -> Fault | StoppedBy:
+    """Read the client to its end; what ended it, a Fault when it was the watchdog."""
+    limit_s = rule.max_duration_s + MARGIN_S
+    stopped_by: StoppedBy | None = None
     try:
         async with asyncio.timeout(limit_s):
             async for line in programs.lines(process):
                 interval = transcript.feed(line)
-                if interval and on_interval:
-                    on_interval(interval)
-                # iperf3 counts its duration in whole seconds, and takes 0.5 for "without end".
-                if interval and duration_s % 1 and interval.end_s >= duration_s - 0.05:
-                    programs.send(process, signal.SIGINT)
+                if interval is None:
+                    continue
+                on_interval(interval)
+                if stopped_by is None:
+                    stopped_by = rule.verdict(transcript.intervals)
+                    if stopped_by is not None:
+                        programs.send(process, signal.SIGINT)
             await process.wait()
     except TimeoutError:
         return Fault("timeout", f"the test was not over after {limit_s:g} s")
     except MeasurementError as error:
         return Fault(error.reason, error.detail)
-    return None
+    return stopped_by or rule.ends_itself
 
 
 @dataclass(slots=True)
@@ -100,12 +136,25 @@ class Server:
     port: int
     _process: asyncio.subprocess.Process
     _lines: AsyncIterator[str]
+    _witness: Witness
+
+    @property
+    def sent(self) -> Sent:
+        """What our kernel saw of the test so far, or of all of it when it is over."""
+        return self._witness.sent
 
     async def finished(self, accept_s: float = ACCEPT_LIMIT_S) -> str | None:
         """Wait until the test is over; None when it went well, else what the server says about it.
 
         The wait is for the client at most `accept_s`, and ends with the lease.
         """
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._witness.watch(), name=f"witness[{self.port}]")
+            said = await self._over(accept_s)
+            watching.cancel()
+        return said
+
+    async def _over(self, accept_s: float) -> str | None:
         try:
             async with asyncio.timeout(accept_s):
                 said = await self._next("Accepted connection", "iperf3: error")
@@ -146,7 +195,7 @@ async def serve_once(
                 if fault is None:
                     watchdog = asyncio.get_running_loop().call_later(seconds, programs.send, process, signal.SIGKILL)
                     try:
-                        yield Server(port, process, said)
+                        yield Server(port, process, said, Witness(process.pid, port))
                     finally:
                         watchdog.cancel()
                     return

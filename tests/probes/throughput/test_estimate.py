@@ -41,13 +41,14 @@ def test_goodput_is_the_mean_after_slow_start_with_its_t_interval() -> None:
     assert found.goodput_bps == 90
     assert found.low_bps == pytest.approx(90 - half_width)
     assert found.high_bps == pytest.approx(90 + half_width)
-    assert found.samples == 3
+    assert found.steady == (90, 95, 85)
+    assert found.filled
 
 
 def test_a_pipe_that_never_filled_is_judged_by_its_second_half() -> None:
     found = estimate(tenths(10, 20, 40, 80))
     assert found is not None
-    assert (found.goodput_bps, found.samples) == (60, 2)
+    assert (found.goodput_bps, found.steady, found.filled) == (60, (40, 80), False)
 
 
 def test_the_interval_never_goes_below_zero() -> None:
@@ -57,13 +58,13 @@ def test_the_interval_never_goes_below_zero() -> None:
 
 
 def test_one_interval_is_an_estimate_without_bounds() -> None:
-    assert estimate(tenths(7.0)) == Estimate(7.0, None, None, 1)
+    assert estimate(tenths(7.0)) == Estimate(7.0, None, None, (7.0,), filled=False)
 
 
 def test_the_fragment_that_an_interrupt_leaves_is_not_counted() -> None:
     found = estimate([*tenths(100, 100, 100, 100), Interval(0.4, 0.41, 1.0)])
     assert found is not None
-    assert (found.goodput_bps, found.samples) == (100, 3)
+    assert (found.goodput_bps, found.steady) == (100, (100, 100, 100))
 
 
 @pytest.mark.parametrize("intervals", [[], [Interval(3.0, 3.0, 5.0)]], ids=["none", "one of no length"])

@@ -15,6 +15,7 @@ from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.messages import Answer, Invite, ThroughputRow, decode
 from linkweather.mqtt import Connection, parse_broker
 from probes.throughput import exchange, process, runner
+from probes.throughput.convergence import Rule
 from probes.throughput.exchange import Exchange, Serving
 from probes.throughput.invitation import Declined
 from probes.throughput.lease import Lease
@@ -22,7 +23,8 @@ from probes.throughput.output import Build
 from tests import servers
 from tests.probes.throughput import programs
 
-TESTS = ThroughputTests(max_duration_s=1.0)
+TESTS = ThroughputTests(max_duration_s=1.0, until_converged=False)
+DEFAULT_CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
 BUILD = Build((3, 12), authentication=True)
 ADDRESS = {"a": "127.0.0.5", "b": "127.0.0.6", "c": "127.0.0.7"}
 MESH = Mesh(sites={name: Site(address=address) for name, address in ADDRESS.items()}, throughput=TESTS)
@@ -146,6 +148,8 @@ async def test_two_sites_test_their_link_over_a_real_broker(tmp_path: Path, brok
     assert row.goodput_bps is not None
     assert row.bytes is not None
     assert row.stopped_by == "time"
+    assert row.goodput_10s_bps is not None
+    assert row.congestion == DEFAULT_CONGESTION  # only the source could tell
     assert sorted(wire.tests) == [("a", "end", "b"), ("a", "start", "b"), ("b", "end", "a"), ("b", "start", "a")]
     # Only the keys stay: no user list, no secret.
     assert [path.name for path in programs.files(tmp_path / "a")] == ["iperf3-private.pem", "iperf3-public.pem"]
@@ -189,6 +193,71 @@ async def test_an_invitation_that_nobody_answers_is_a_failure_of_its_own(
     assert failure(await b.measure("a", ADDRESS["a"], TESTS)) == "no_answer"
     assert holder(wire, "b") is None
     assert b._asked == {}
+
+
+async def test_what_only_the_other_end_can_see_is_told_after_the_test_and_asked_of_our_own_probes(
+    tmp_path: Path,
+) -> None:
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    asked: list[tuple[str, float]] = []
+
+    def working_latency(peer: str, last_s: float) -> float:
+        asked.append((peer, last_s))
+        return 0.031
+
+    b._working_latency = working_latency
+    async with serving(a, b):
+        # Not a whole second: we interrupt iperf3, and it does not print the count.
+        row = await b.measure("a", ADDRESS["a"], TESTS.model_copy(update={"max_duration_s": 0.7}))
+    assert isinstance(row, ThroughputRow)
+    served = wire.answers()[1].served
+    assert served is not None
+    assert served.retransmits is not None
+    assert row.retransmits == served.retransmits
+    assert row.congestion == DEFAULT_CONGESTION
+    assert row.rtt_loaded_s == 0.031
+    ((peer, last_s),) = asked
+    assert peer == "a"
+    assert 0 < last_s <= 0.8
+
+
+async def test_a_source_that_does_not_tell_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "SERVED_LIMIT_S", 0.05)
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    told = b.handle_answer
+    monkeypatch.setattr(b, "handle_answer", lambda by, answer: None if answer.served else told(by, answer))
+    async with serving(a, b):
+        row = await b.measure("a", ADDRESS["a"], TESTS)
+    assert isinstance(row, ThroughputRow)
+    assert (row.failure, row.congestion) == (None, None)
+
+
+async def test_a_limit_in_bytes_is_kept_to_the_block(tmp_path: Path) -> None:
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    async with serving(a, b):
+        row = await b.measure("a", ADDRESS["a"], TESTS, max_bytes=400_000_000)
+    assert isinstance(row, ThroughputRow)
+    assert (row.failure, row.stopped_by) == (None, "bytes")
+    assert row.bytes == 3051 * 131_072  # the most blocks that fit
+
+
+async def test_the_interval_holds_what_the_test_before_it_found(tmp_path: Path) -> None:
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    bounds = []
+    async with serving(a, b):
+        for _ in range(2):
+            row = await b.measure("a", ADDRESS["a"], TESTS)
+            assert isinstance(row, ThroughputRow)
+            bounds.append((row.goodput_low_bps or 0.0, row.goodput_high_bps or 0.0))
+            await until_free(wire, "a")
+    (first_low, first_high), (second_low, second_high) = bounds
+    assert 0 < second_low <= first_low < first_high <= second_high
 
 
 async def test_a_broker_that_is_away_postpones_the_test(tmp_path: Path) -> None:
@@ -255,8 +324,10 @@ async def test_a_program_that_vanished_is_a_failure_at_either_end(
     async with serving(a):
         monkeypatch.setenv("PATH", str(tmp_path))
         assert failure(await b.measure("a", ADDRESS["a"], TESTS)) == "cannot_serve"
-    answer = Answer(id="y", accepted=True, port=5201)
-    assert failure(await b._test("a", ADDRESS["a"], 1.0, answer, BUILD)) == "missing"
+    invite = Invite(id="y", duration_s=1.0, iperf3="3.12")
+    with b._asking("a", invite) as asked:
+        answer = Answer(id="y", accepted=True, port=5201)
+        assert failure(await b._test(asked, ADDRESS["a"], Rule(1.0), answer, BUILD)) == "missing"
 
 
 async def test_an_answer_that_cannot_be_sent_ends_the_server_and_the_lease(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from linkweather.mesh import Mesh, Site, ThroughputTests
-from linkweather.messages import Answer, Invite
+from linkweather.messages import Answer, Invite, Served
 from probes.throughput.invitation import Declined, declined, not_tested, refusal, row
 from probes.throughput.output import Build
 from probes.throughput.result import Result
@@ -69,9 +71,37 @@ def test_a_decline_without_a_reason_is_a_failure_called_declined() -> None:
     assert published.failure == "declined"
 
 
+RESULT = Result(
+    (),
+    "receiver",
+    1,
+    goodput_bps=9.0,
+    goodput_low_bps=8.0,
+    goodput_high_bps=10.0,
+    goodput_10s_bps=8.5,
+    bytes=3,
+    duration_s=2.9,
+    stopped_by="converged",
+)
+
+
 def test_a_row_carries_the_whole_result() -> None:
-    result = Result((), "receiver", 1, "bbr", 9.0, 8.0, 10.0, 3, 2.9, 7, "time")
-    published = row("a", "b", result)
+    published = row("a", "b", replace(RESULT, congestion="bbr", retransmits=7, limited_by="receiver host"))
     assert (published.goodput_low_bps, published.goodput_bps, published.goodput_high_bps) == (8.0, 9.0, 10.0)
     assert (published.bytes, published.duration_s, published.streams, published.retransmits) == (3, 2.9, 1, 7)
-    assert (published.congestion, published.stopped_by, published.failure) == ("bbr", "time", None)
+    assert (published.congestion, published.stopped_by, published.failure) == ("bbr", "converged", None)
+    assert (published.goodput_10s_bps, published.limited_by, published.rtt_loaded_s) == (8.5, "receiver host", None)
+
+
+def test_what_the_client_cannot_know_the_source_tells() -> None:
+    served = Served(retransmits=4, congestion="cubic", limited_by="network")
+    published = row("a", "b", RESULT, served=served, rtt_loaded_s=0.031)
+    assert (published.retransmits, published.congestion, published.limited_by) == (4, "cubic", "network")
+    assert published.rtt_loaded_s == 0.031
+
+
+def test_what_the_client_knows_goes_before_what_the_source_tells() -> None:
+    served = Served(retransmits=4, congestion="cubic", limited_by="network")
+    known = replace(RESULT, retransmits=0, congestion="bbr", limited_by="receiver host")
+    published = row("a", "b", known, served=served)
+    assert (published.retransmits, published.congestion, published.limited_by) == (0, "bbr", "receiver host")

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from probes.throughput import result as results
+from probes.throughput.convergence import StoppedBy
 from probes.throughput.output import Fault, Interval, Summary, Transcript
-from probes.throughput.result import conclude
 
 
 def transcript(received_bps: float = 90.0, *, sender: bool = True) -> Transcript:
@@ -15,43 +16,70 @@ def transcript(received_bps: float = 90.0, *, sender: bool = True) -> Transcript
     return read
 
 
+def conclude(
+    read: Transcript,
+    *,
+    reverse: bool = True,
+    congestion: str | None = None,
+    ended: Fault | StoppedBy = "time",
+    status: int = 0,
+    cpu_demand: float | None = None,
+    limit_bytes: int | None = None,
+) -> results.Result:
+    return results.conclude(
+        read,
+        reverse=reverse,
+        congestion=congestion,
+        ended=ended,
+        status=status,
+        cpu_demand=cpu_demand,
+        limit_bytes=limit_bytes,
+    )
+
+
 def test_a_reversed_test_reports_the_steady_part_and_the_whole_tests_bytes() -> None:
-    result = conclude(transcript(), reverse=True, congestion=None, ended=None, status=0)
+    result = conclude(transcript())
     assert (result.failure, result.intervals_of, result.stopped_by) == (None, "receiver", "time")
     assert result.goodput_bps == 90
     assert result.goodput_low_bps is not None
     assert result.bytes == 9  # 90 bit/s for 0.8 s
     assert (result.duration_s, result.retransmits) == (0.8, 4)
+    assert result.goodput_10s_bps == pytest.approx((8 * 9 + 90 * 9.2) / 10)
+
+
+def test_a_result_says_what_ended_its_test() -> None:
+    result = conclude(transcript(), ended="converged", status=1)
+    assert (result.failure, result.stopped_by) == (None, "converged")
 
 
 def test_a_forward_test_reports_the_receivers_mean_and_calls_the_intervals_the_senders() -> None:
-    result = conclude(transcript(70.0), reverse=False, congestion="cubic", ended=None, status=0)
+    result = conclude(transcript(70.0), reverse=False, congestion="cubic")
     assert (result.goodput_bps, result.intervals_of, result.congestion) == (70.0, "sender", "cubic")
-    assert (result.goodput_low_bps, result.goodput_high_bps) == (None, None)
+    assert (result.goodput_low_bps, result.goodput_high_bps, result.goodput_10s_bps) == (None, None, None)
     assert len(result.intervals) == 7
 
 
 def test_retransmits_are_unknown_where_the_sender_says_nothing() -> None:
-    assert conclude(transcript(sender=False), reverse=True, congestion=None, ended=None, status=1).retransmits is None
+    assert conclude(transcript(sender=False), status=1).retransmits is None
 
 
 def test_what_iperf3_says_goes_before_how_it_ended() -> None:
     read = transcript()
     read.fault = Fault("died", "control socket has closed unexpectedly")
-    result = conclude(read, reverse=True, congestion=None, ended=Fault("timeout", "…"), status=-9)
+    result = conclude(read, ended=Fault("timeout", "…"), status=-9)
     assert (result.failure, result.goodput_bps) == ("died", None)
     assert len(result.intervals) == 7
 
 
 def test_a_test_that_the_watchdog_ended_is_a_timeout() -> None:
     ended = Fault("timeout", "the test was not over after 6 s")
-    result = conclude(Transcript(), reverse=True, congestion=None, ended=ended, status=-2)
+    result = conclude(Transcript(), ended=ended, status=-2)
     assert (result.failure, result.detail) == ("timeout", "the test was not over after 6 s")
 
 
 def test_a_failed_authentication_mentions_the_clocks() -> None:
     read = Transcript(fault=Fault("auth", "test authorization failed"))
-    result = conclude(read, reverse=True, congestion=None, ended=None, status=1)
+    result = conclude(read, status=1)
     assert result.failure == "auth"
     assert "clocks" in (result.detail or "")
 
@@ -59,16 +87,48 @@ def test_a_failed_authentication_mentions_the_clocks() -> None:
 @pytest.mark.parametrize(("status", "reason"), [(0, "garbage"), (1, "died"), (-11, "died")])
 @pytest.mark.parametrize("reverse", [True, False])
 def test_an_end_without_a_result_is_garbage_or_a_death(status: int, reason: str, *, reverse: bool) -> None:
-    result = conclude(Transcript(), reverse=reverse, congestion=None, ended=None, status=status)
+    result = conclude(Transcript(), reverse=reverse, status=status)
     assert result.failure == reason
 
 
 def test_a_summary_without_intervals_is_no_measurement_of_the_receiver() -> None:
     read = Transcript(summaries={"receiver": Summary("receiver", 0.0, 0.0)})
-    assert conclude(read, reverse=True, congestion=None, ended=None, status=0).failure == "garbage"
+    assert conclude(read).failure == "garbage"
 
 
 def test_a_connection_on_which_nothing_arrives_is_stalled_not_zero() -> None:
     read = Transcript(intervals=[Interval(0.0, 0.1, 0.0)], summaries={"receiver": Summary("receiver", 3.0, 0.0)})
-    result = conclude(read, reverse=True, congestion=None, ended=None, status=0)
+    result = conclude(read)
     assert (result.failure, result.goodput_bps) == ("stalled", None)
+
+
+def test_a_test_that_ended_at_its_limit_in_bytes_moved_exactly_these() -> None:
+    result = conclude(transcript(), ended="bytes", limit_bytes=131072)
+    assert (result.bytes, result.stopped_by) == (131072, "bytes")
+    # It stopped before it came to its limit.
+    assert conclude(transcript(), ended="converged", limit_bytes=131072).bytes == 9
+
+
+def test_a_limit_in_bytes_that_is_over_at_once_is_too_short_to_measure() -> None:
+    read = Transcript(intervals=[Interval(0.0, 0.0, 9e9)], summaries={"receiver": Summary("receiver", 0.0, 9e9)})
+    assert conclude(read, ended="bytes", limit_bytes=131072).failure == "too_short"
+
+
+def test_the_mean_is_of_the_last_part_of_the_test_and_says_how_long_that_was() -> None:
+    # Three of seven intervals, in 0.8 s.
+    assert conclude(transcript()).steady_s == pytest.approx(0.8 * 3 / 7)
+    assert conclude(transcript(), reverse=False).steady_s is None
+
+
+def test_a_test_that_ended_before_its_pipe_was_full_was_limited_by_us() -> None:
+    growing = transcript()
+    growing.intervals = growing.intervals[:4]
+    assert conclude(growing).limited_by == "application"
+    assert conclude(transcript()).limited_by is None
+    # A sender's intervals do not tell.
+    assert conclude(growing, reverse=False).limited_by is None
+
+
+def test_a_client_that_wanted_all_of_a_core_was_limited_by_its_host() -> None:
+    assert conclude(transcript(), cpu_demand=0.97).limited_by == "receiver host"
+    assert conclude(transcript(), cpu_demand=0.97, reverse=False).limited_by == "sender host"

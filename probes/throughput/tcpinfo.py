@@ -1,0 +1,93 @@
+"""What the kernel knows of a TCP connection that sends: the sock_diag(7) request and its answers as bytes. Pure.
+
+Layouts: linux/netlink.h, linux/inet_diag.h, linux/tcp.h (struct tcp_info, which only ever grows at its end).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+NETLINK_SOCK_DIAG = 4
+_BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
+_REQUEST, _DUMP = 0x1, 0x300
+_DONE, _ERROR = 3, 2
+_INFO, _CONG = 2, 4  # INET_DIAG_INFO, INET_DIAG_CONG
+_ESTABLISHED = 1 << 1
+
+_HEADER = struct.Struct("=IHHII")
+_WANTED = struct.Struct("=BBBxI")
+_PORTS = struct.Struct(">HH")
+_REST_BYTES = 16 + 16 + 4 + 8  # of the socket's id: addresses, interface, cookie; zero asks for any
+_MESSAGE_BYTES = 72
+_ATTRIBUTE = struct.Struct("=HH")
+_TOTAL_RETRANS = struct.Struct("=I"), 100
+_BYTES_ACKED = struct.Struct("=Q"), 120
+# Since Linux 4.10: microseconds with data to send, and of those without room at the receiver, and here.
+_BUSY = struct.Struct("=QQQ"), 168
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection as its sender's kernel sees it: what limited it, for how long since it began."""
+
+    acked_bytes: int
+    retransmits: int
+    busy_s: float
+    window_limited_s: float
+    buffer_limited_s: float
+    congestion: str | None
+
+
+def request(family: socket.AddressFamily, port: int) -> bytes:
+    """Ask for every established connection from a local port."""
+    extensions = 1 << (_INFO - 1) | 1 << (_CONG - 1)
+    wanted = _WANTED.pack(family, socket.IPPROTO_TCP, extensions, _ESTABLISHED) + _PORTS.pack(port, 0)
+    length = _HEADER.size + len(wanted) + _REST_BYTES
+    return _HEADER.pack(length, _BY_FAMILY, _REQUEST | _DUMP, 1, 0) + wanted + bytes(_REST_BYTES)
+
+
+def connections(datagram: bytes) -> tuple[list[Connection], bool]:
+    """The connections in one answer, and whether it was the last; what is cut short or too old is passed over."""
+    found: list[Connection] = []
+    offset = 0
+    while offset + _HEADER.size <= len(datagram):
+        length, kind, *_ = _HEADER.unpack_from(datagram, offset)
+        if kind in {_DONE, _ERROR} or length < _HEADER.size:
+            return found, True
+        connection = _connection(datagram[offset + _HEADER.size : offset + length])
+        found += [connection] if connection else []
+        offset += _aligned(length)
+    return found, not datagram
+
+
+def _connection(message: bytes) -> Connection | None:
+    attributes = dict(_attributes(message[_MESSAGE_BYTES:]))
+    info, busy = attributes.get(_INFO, b""), _BUSY[1]
+    if len(info) < busy + _BUSY[0].size:
+        return None
+    busy_us, window_us, buffer_us = _BUSY[0].unpack_from(info, busy)
+    return Connection(
+        acked_bytes=_BYTES_ACKED[0].unpack_from(info, _BYTES_ACKED[1])[0],
+        retransmits=_TOTAL_RETRANS[0].unpack_from(info, _TOTAL_RETRANS[1])[0],
+        busy_s=busy_us / 1e6,
+        window_limited_s=window_us / 1e6,
+        buffer_limited_s=buffer_us / 1e6,
+        congestion=attributes.get(_CONG, b"").rstrip(b"\0").decode("ascii", "replace") or None,
+    )
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    offset = 0
+    while offset + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, offset)
+        if length < _ATTRIBUTE.size:
+            return
+        yield kind, data[offset + _ATTRIBUTE.size : offset + length]
+        offset += _aligned(length)
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3

@@ -1,0 +1,93 @@
+"""What the kernel says of a running iperf3: the CPU that it wants, and its connections when it sends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from probes.throughput import tcpinfo
+from probes.throughput.limits import Sent
+from probes.throughput.tcpinfo import Connection
+
+LOOK_EVERY_S = 0.1
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)  # a socket of IPv6 may carry IPv4
+_NS_PER_S = 1e9
+
+
+class CpuDemand:
+    """How much of a core the busiest thread of a process wanted: time it ran, and time it waited to run."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._first: tuple[float, Mapping[str, float]] | None = None
+        self.value: float | None = None
+
+    def look(self) -> None:
+        """Read the counters; from the second time on there is a value, unless the kernel does not count."""
+        now, wanted = time.monotonic(), _wanted_s(self._pid)
+        if not wanted:
+            return
+        if self._first is None:
+            self._first = now, wanted
+            return
+        began, before = self._first
+        self.value = max(each - before.get(thread, 0.0) for thread, each in wanted.items()) / (now - began)
+
+
+class Witness:
+    """Watches one iperf3 server that sends; `sent` is what was seen at the last look."""
+
+    def __init__(self, pid: int, port: int) -> None:
+        self._port = port
+        self._cpu = CpuDemand(pid)
+        self._connections: list[Connection] = []
+
+    @property
+    def sent(self) -> Sent:
+        """What was seen so far."""
+        return Sent(self._connections, self._cpu.value)
+
+    async def watch(self) -> None:
+        """Look again and again until cancelled; it begins when there is a connection."""
+        while True:
+            found = [each for each in _connections(self._port) if each.busy_s > 0]
+            if found:
+                self._connections = found
+                self._cpu.look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _wanted_s(pid: int) -> dict[str, float]:
+    """Thread → seconds that it ran or waited to run (Documentation/scheduler/sched-stats.rst); empty when unknown."""
+    found: dict[str, float] = {}
+    # The process or a thread of it may end while we look; then there is no value, or one thread less.
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                ran, waited, _ = (thread / "schedstat").read_text(encoding="ascii").split()
+                found[thread.name] = (int(ran) + int(waited)) / _NS_PER_S
+    return found
+
+
+def _connections(port: int) -> list[Connection]:
+    """The established connections from a local port; none where the kernel does not tell."""
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, tcpinfo.NETLINK_SOCK_DIAG) as asking:
+            asking.settimeout(LOOK_EVERY_S)  # the kernel answers within the call
+            return [each for family in _FAMILIES for each in _ask(asking, family, port)]
+    except OSError:
+        return []
+
+
+def _ask(asking: socket.socket, family: socket.AddressFamily, port: int) -> list[Connection]:
+    asking.send(tcpinfo.request(family, port))
+    found: list[Connection] = []
+    while True:
+        more, last = tcpinfo.connections(asking.recv(1 << 16))
+        found += more
+        if last:
+            return found
