@@ -1,7 +1,7 @@
 """The journal's tables as columns: what each holds, and message rows turned into numpy columns. Pure logic.
 
 The tables follow the messages: after the columns that every row has comes one per field, under the field's
-own name and unit. A nested field (a path's hops) is kept as JSON text. NULL is a field that was not set.
+own name and unit. A nested field (a path's hops, outages) is kept as JSON text. NULL is a field that was not set.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from linkweather.messages import AnyReport, Hop, LatencyRow, PathRow, Row, ThroughputRow
+from linkweather.messages import AnyReport, LatencyRow, PathRow, Row, ThroughputRow
 
 Column = NDArray[Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_HOPS = TypeAdapter(tuple[Hop, ...])
-_HOP_LISTS = frozenset({"hops", "before"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +44,11 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """How values of one Python type become a column."""
+    """How values of one Python type become a column; those of a nested one are read back by `nested`."""
 
     sql: str
     column: Callable[[Sequence[Any]], Column]
+    nested: Callable[[str], Any] | None = None
 
 
 def _integers(values: Sequence[int | None]) -> Column:
@@ -74,9 +73,14 @@ def _truths(values: Sequence[bool]) -> Column:
     return np.array(values, dtype=np.bool_)
 
 
-def _json(values: Sequence[tuple[Hop, ...] | None]) -> Column:
-    texts = [None if hops is None else _HOPS.dump_json(hops, exclude_none=True).decode() for hops in values]
-    return np.array(texts, dtype=object)
+def _nested(annotation: Any) -> FieldType:
+    adapter = TypeAdapter(annotation)
+
+    def column(values: Sequence[Any]) -> Column:
+        texts = [None if value is None else adapter.dump_json(value, exclude_none=True).decode() for value in values]
+        return np.array(texts, dtype=object)
+
+    return FieldType("VARCHAR", column, adapter.validate_json)
 
 
 _TYPES: Mapping[Any, FieldType] = {
@@ -85,12 +89,13 @@ _TYPES: Mapping[Any, FieldType] = {
     str: FieldType("VARCHAR", _texts),
     Literal: FieldType("VARCHAR", _texts),
     bool: FieldType("BOOLEAN", _truths),
-    tuple: FieldType("VARCHAR", _json),
 }
 
 
 def _field_type(annotation: Any) -> FieldType:
     """The type below `… | None` and `Annotated[…]`; one that has no column is ours to add, and fails at import."""
+    if get_origin(annotation) is tuple:
+        return _nested(annotation)
     found = _TYPES.get(annotation) or _TYPES.get(get_origin(annotation))
     return found or _field_type(get_args(annotation)[0])
 
@@ -103,6 +108,7 @@ class Table:
     row: type[Row]
     fields: Mapping[str, FieldType]
     extra: Mapping[str, str]  # what the collector adds: column → SQL type
+    nested: Mapping[str, Callable[[str], Any]]  # fields that are kept as JSON text, and how they are read
 
     @property
     def columns(self) -> dict[str, str]:
@@ -123,7 +129,8 @@ _COMMON: Mapping[str, str] = {
 
 def _table(kind: str, row: type[Row], **extra: str) -> Table:
     fields = {name: _field_type(field.annotation) for name, field in row.model_fields.items()}
-    return Table(kind, row, fields, extra)
+    nested = {name: field.nested for name, field in fields.items() if field.nested}
+    return Table(kind, row, fields, extra, nested)
 
 
 TABLES: Mapping[str, Table] = {
@@ -166,8 +173,8 @@ def recorded(table: Table, values: Sequence[Any]) -> Recorded:
     """A row read as (site, at, fields in order), as the message that it was."""
     site, at, *fields = values
     given = {name: value for name, value in zip(table.fields, fields, strict=True) if value is not None}
-    for name in _HOP_LISTS & given.keys():
-        given[name] = _HOPS.validate_json(given[name])
+    for name in table.nested.keys() & given.keys():
+        given[name] = table.nested[name](given[name])
     # Validated when it came: validating again would take ten times as long.
     return Recorded(site, at.replace(tzinfo=UTC), table.row.model_construct(**given))
 

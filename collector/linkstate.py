@@ -114,6 +114,7 @@ class LinkStates:
             state=_condition(record, now, self._limits, self._settings),
             **_contact(record, now, self._limits),
             **_loss(record.window),
+            **_outage(record.window, now),
             **_goodput(record, now, self._limits),
             **_path(record, now),
             **_failure(record, now),
@@ -239,6 +240,13 @@ def _loss(window: list[Sample[LatencyRow]]) -> dict[str, Any]:
         "loss_forward_ratio": _share(forward, tried),
         "loss_back_ratio": _share(sum(back for _, _, back in told), tried - forward),
     }
+
+
+def _outage(window: list[Sample[LatencyRow]], now: float) -> dict[str, Any]:
+    newest = window[-1].row.outages if window else None
+    if not newest or newest[-1].end is not None:
+        return {}
+    return {"outage_s": max(0.0, now - newest[-1].start.timestamp())}
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -26,7 +26,8 @@ class LinkAnswer(Message):
     our own throughput tests did not load, where there is a recent one, and `during_throughput`
     says so where there is none. `jitter_s` is the RTT's p95 minus its p50. Loss is over about the
     last 100 probes; forward is the share of probes lost on the way there, back the share of those
-    that got there and were lost on the way back. `goodput_low_bps` and `goodput_high_bps` are the
+    that got there and were lost on the way back. `outage_s` is for how long no probe has been
+    answered, where the newest row tells of an outage that lasts. `goodput_low_bps` and `goodput_high_bps` are the
     ends of the goodput's confidence interval. `failure` is the newest failed measurement of any
     kind, with its age.
     """
@@ -51,6 +52,7 @@ class LinkAnswer(Message):
     loss_forward_ratio: float | None = None
     loss_back_ratio: float | None = None
     loss_probes: int | None = None
+    outage_s: float | None = None
     goodput_state: GoodputCondition = "unknown"
     goodput_age_s: float | None = None
     goodput_bps: float | None = None

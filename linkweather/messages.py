@@ -41,10 +41,25 @@ class Row(Message):
     detail: Text | None = None
 
 
+class Outage(Message):
+    """At least five probes in a row without any reply.
+
+    From when the first of the `lost` ones was sent to when one was sent that was answered again; `end` is None
+    while the outage lasts.
+    """
+
+    start: AwareDatetime
+    end: AwareDatetime | None = None
+    lost: Count
+
+
 class LatencyRow(Row):
     """Latency and loss of one link over a window that ends at the report's `at`.
 
-    Published by `src`. Losses whose direction could not be told are in `sent - received` only.
+    Published by `src`. Losses whose direction could not be told are in `sent - received` only. `late` replies came
+    after the timeout, the latest by `late_max_s`: those to this window's probes, which are neither received nor
+    lost, and those to earlier windows' whose rows, published before, call them lost. `outages` ended in this
+    window, or last on at its end.
     `jitter_p95_p50_s` is the RTT's p95 minus its p50, `jitter_rfc3550_s` the smoothed
     interarrival jitter of RFC 3550 §6.4.1. One-way delays are given only when both clocks are
     synchronised, and may be negative within `owd_error_s`.
@@ -58,6 +73,8 @@ class LatencyRow(Row):
     duplicated: Count | None = None
     reordered: Count | None = None
     late: Count | None = None
+    late_max_s: Seconds | None = None
+    outages: tuple[Outage, ...] | None = None
     rtt_min_s: Seconds | None = None
     rtt_mean_s: Seconds | None = None
     rtt_p50_s: Seconds | None = None

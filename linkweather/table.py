@@ -14,6 +14,7 @@ from linkweather.answers import LinkAnswer
 NEVER = "–"
 WIDTH = 80
 _FIGURES_WIDTH = 60  # all columns but the link's, with gaps and margins, at their widest
+_STATE_WIDTH = 7  # of that, the widest state's
 STATE_STYLES: Mapping[str, str] = {
     "fresh": "green",
     "stale": "yellow",
@@ -34,17 +35,25 @@ _DIGITS: tuple[tuple[float, str], ...] = ((1.0, "{:.3f}"), (10.0, "{:.2f}"), (10
 def links_table(links: Iterable[LinkAnswer], width: int = WIDTH) -> Table:
     """Links sorted by source and destination, in `width` columns: long site ids are cut, figures never.
 
-    RTT (median), its p95 and the jitter (p95 minus median) are in ms.
+    RTT (median), its p95 and the jitter (p95 minus median) are in ms; `down 12s` is down since 12 s.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("link", no_wrap=True)
     table.add_column("state", no_wrap=True)
     for heading, _ in _NUMBERS:
         table.add_column(heading, justify="right", no_wrap=True)
-    for link in sorted(links, key=lambda link: (link.src, link.dst)):
-        state = Text(link.state, style=STATE_STYLES[link.state])
-        table.add_row(_name(link, width - _FIGURES_WIDTH), state, *(show(link) for _, show in _NUMBERS))
+    rows = [(link, _state(link)) for link in sorted(links, key=lambda link: (link.src, link.dst))]
+    room = width - _FIGURES_WIDTH - max((len(state) - _STATE_WIDTH for _, state in rows), default=0)
+    for link, state in rows:
+        table.add_row(_name(link, room), state, *(show(link) for _, show in _NUMBERS))
     return table
+
+
+def _state(link: LinkAnswer) -> Text:
+    """The state; of a link that is down also since when, where that is known."""
+    known = link.state == "down" and link.outage_s is not None
+    since = f" {age(link.outage_s).replace(' ', '')}" if known else ""
+    return Text(f"{link.state}{since}".ljust(_STATE_WIDTH), style=STATE_STYLES[link.state])
 
 
 def _name(link: LinkAnswer, room: int) -> str:

@@ -13,6 +13,7 @@ from linkweather.errors import MessageError
 from linkweather.messages import LatencyRow
 from probes.latency.clock import Clock
 from probes.latency.losses import Edge, Probed, by_direction
+from probes.latency.outages import Outages
 from probes.latency.packet import Reply, Request
 from probes.latency.statistics import Jitter
 from probes.latency.tally import Arrival, Probe, Source, Tally, row
@@ -64,6 +65,7 @@ class Session:
         self._tallies: deque[Tally] = deque()
         self._edge: Edge | None = None
         self._jitter = Jitter()
+        self._outages = Outages()
 
     def open(self, window: Window, clock: Clock, *, loaded: bool = False) -> None:
         """Begin a window; `clock` is how good ours is during it."""
@@ -144,7 +146,8 @@ class Session:
         if not tally.probes:
             tally.reason = tally.reason or reason
         losses, self._edge = by_direction((probe.probed() for probe in tally.probes), self._edge, self._right_edge())
-        return row(self._src, self.dst, tally, losses, self._jitter)
+        outages = self._outages.follow(tally.probes)
+        return row(self._src, self.dst, tally, losses, jitter=self._jitter, outages=outages)
 
     def _right_edge(self) -> Probed | None:
         later = (probe for tally in self._tallies for probe in tally.probes)
@@ -182,8 +185,9 @@ class Session:
 
     def _late(self, probe: Probe, late_s: float) -> Sample:
         self._close(probe)
-        self._open_tally(probe).late += 1
-        return Sample(self.dst, probe.sequence, "late", late_s=max(late_s, 0.0))
+        late_s = max(late_s, 0.0)
+        self._open_tally(probe).add_late(late_s)
+        return Sample(self.dst, probe.sequence, "late", late_s=late_s)
 
     def _lose(self, probe: Probe) -> Sample:
         self._close(probe)

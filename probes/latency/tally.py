@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from linkweather.messages import LatencyRow
+from linkweather.messages import LatencyRow, Outage
 from probes.latency.clock import Clock
 from probes.latency.losses import Losses, Probed
 from probes.latency.packet import Reply
@@ -60,6 +60,7 @@ class Tally:
     duplicated: int = 0
     reordered: int = 0
     late: int = 0
+    late_max_s: float | None = None
     rtts_s: list[float] = field(default_factory=list)
     forward_s: list[float] = field(default_factory=list)
     back_s: list[float] = field(default_factory=list)
@@ -67,6 +68,11 @@ class Tally:
     kernel: bool = True
     set_aside: Counter[str] = field(default_factory=Counter)
     reason: str | None = None
+
+    def add_late(self, late_s: float) -> None:
+        """Count a reply that missed the timeout by this much."""
+        self.late += 1
+        self.late_max_s = max(self.late_max_s or 0.0, late_s)
 
     def add_rtt(self, rtt_s: float, source: Source) -> None:
         """Take an RTT in."""
@@ -80,7 +86,9 @@ class Tally:
         self.owd_error_s = max(self.owd_error_s, error_s)
 
 
-def row(src: str, dst: str, tally: Tally, losses: Losses, jitter: Jitter) -> LatencyRow | None:
+def row(
+    src: str, dst: str, tally: Tally, losses: Losses, *, jitter: Jitter, outages: tuple[Outage, ...]
+) -> LatencyRow | None:
     """The row of a window whose probes are settled; None when nothing was tried and nothing went wrong."""
     sent = len(tally.probes)
     if not sent and tally.reason is None:
@@ -100,6 +108,8 @@ def row(src: str, dst: str, tally: Tally, losses: Losses, jitter: Jitter) -> Lat
         duplicated=tally.duplicated,
         reordered=tally.reordered,
         late=tally.late,
+        late_max_s=tally.late_max_s,
+        outages=outages or None,
         during_throughput=tally.loaded,
         **_rtt_fields(tally, jitter),
         **_one_way_fields(tally),

@@ -17,7 +17,7 @@ from collector.columns import TABLES
 from collector.database import _sentence
 from collector.journal import METRICS, Journal
 from linkweather.errors import OperatorError
-from linkweather.messages import AnyReport, LatencyReport
+from linkweather.messages import AnyReport, LatencyReport, Outage
 from tests.collector.samples import NOON, entry, latency, path, throughput
 
 
@@ -34,7 +34,7 @@ def count(journal: Journal) -> int:
 def test_a_report_is_recorded_with_every_field_as_it_came(file: Path) -> None:
     journal = Journal(file)
     reports: list[AnyReport] = [
-        latency(1, lost_back=1, owd_forward_p50_s=-0.001),
+        latency(1, lost_back=1, owd_forward_p50_s=-0.001, outages=(Outage(start=NOON, lost=7),)),
         path(2, "f1"),
         throughput(3, congestion="cubic"),
     ]

@@ -60,6 +60,13 @@ def test_of_a_paths_hops_the_number_goes_out() -> None:
     ]
 
 
+def test_of_outages_the_number_goes_out() -> None:
+    outages = '[{"start":"2026-11-01T12:00:00Z","end":"2026-11-01T12:00:02Z","lost":20}]'
+    assert lines("latency", [row("latency", late=1, late_max_s=0.25, outages=outages)]) == [
+        "latency,src=a,dst=b,method=stamp late=1i,late_max_s=0.25,outages=1i 1793534407000000000"
+    ]
+
+
 @pytest.mark.parametrize(
     ("method", "written"),
     [

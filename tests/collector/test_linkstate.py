@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from collector.linkstate import LinkStates, StateSettings
 from linkweather.answers import LinkAnswer
 from linkweather.mesh import Mesh
-from linkweather.messages import LatencyRow, PathRow, Row, ThroughputRow
+from linkweather.messages import LatencyRow, Outage, PathRow, Row, ThroughputRow
 
 MESH = Mesh.model_validate(
     {
@@ -126,6 +127,16 @@ def test_loss_is_over_the_last_hundred_probes() -> None:
     # Three rows of 50: the first is beyond the last 100; 2 + 3 of 100 were lost.
     answer = after(111.0, (100.0, latency(received=0)), (105.0, latency(received=48)), (110.0, latency(received=47)))
     assert (answer.loss_ratio, answer.loss_probes) == (0.05, 100)
+
+
+def test_an_outage_that_lasts_is_told_with_how_long_it_has_lasted() -> None:
+    start = datetime.fromtimestamp(97.5, UTC)
+    lasts = lost(outages=(Outage(start=start, lost=20),))
+    ended = latency(outages=(Outage(start=start, end=datetime.fromtimestamp(101.0, UTC), lost=35),))
+    assert after(102, (95, latency()), (100, lasts)).outage_s == 4.5
+    assert after(107, (100, lasts), (105, ended)).outage_s is None
+    assert after(97, (96, lasts)).outage_s == 0.0  # a site's clock may be ahead of ours
+    assert after(97, (96, latency())).outage_s is None
 
 
 def test_loss_without_any_probe_is_null() -> None:

@@ -58,6 +58,15 @@ def test_the_widest_link_fits_eighty_columns_with_every_figure_whole() -> None:
     ]
 
 
+def test_a_link_that_is_down_says_since_when_and_its_neighbours_make_room() -> None:
+    down = WIDEST.model_copy(update={"state": "down", "outage_s": 7000.0})
+    lines = printed(down, WIDEST.model_copy(update={"dst": "e"}))
+    assert max(map(len, lines)) <= 80
+    assert lines[2].split()[:5] == ["sssss…", "→", "ddddd…", "down", "117min"]
+    assert lines[2].split()[5:] == lines[3].split()[4:]
+    assert printed(GOOD.model_copy(update={"outage_s": 7.0})) == printed(GOOD)
+
+
 def test_a_wide_terminal_shows_long_site_ids_whole() -> None:
     assert f"{'s' * 32} → {'d' * 32}" in printed(WIDEST, width=140)[2]
 

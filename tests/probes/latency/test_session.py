@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from linkweather.errors import MessageError
-from linkweather.messages import LatencyRow
+from linkweather.messages import LatencyRow, Outage
 from probes.latency.clock import UNKNOWN, Clock
 from probes.latency.packet import Reply, Request
 from probes.latency.session import Sample, Session
@@ -156,6 +156,44 @@ def test_reply_after_timeout_counts_as_late_and_by_how_much() -> None:
     assert late == Sample("b", 2, "late", late_s=near(0.25, abs=1e-5))
     row = link.row()
     assert (row.received, row.late, row.lost_forward, row.lost_back) == (2, 1, 0, 0)
+    assert row.late_max_s == near(0.25, abs=1e-5)
+
+
+def test_the_latest_reply_says_by_how_much() -> None:
+    link = Link()
+    link.send(2)
+    link.expire()
+    for number, after_ms in ((1, 1500), (0, 1100)):
+        link.reply(number, number, after_ms=after_ms)
+    row = link.row()
+    assert (row.late, row.late_max_s) == (2, near(0.5, abs=1e-5))
+
+
+def test_an_outage_begins_in_one_row_and_ends_in_a_later_one() -> None:
+    link = Link()
+    link.send(7)
+    link.reply(0, 0)
+    link.expire()
+    row = link.row()
+    assert row.outages == (Outage(start=AT + timedelta(milliseconds=100), lost=6),)
+    later = Window(AT, 5.0, 10.0)
+    link.session.open(later, UNKNOWN)
+    link.send()
+    link.reply(7, 1)
+    closed = link.session.close(later)
+    assert closed is not None
+    assert closed.outages == (
+        Outage(start=AT + timedelta(milliseconds=100), end=AT + timedelta(milliseconds=700), lost=6),
+    )
+
+
+def test_late_replies_are_no_outage() -> None:
+    link = Link()
+    link.send(6)
+    link.expire()
+    for number in range(6):
+        link.reply(number, number, after_ms=1500)
+    assert link.row().outages is None
 
 
 def test_a_late_reply_that_we_saw_before_we_saw_the_timeout_is_late_all_the_same() -> None:
