@@ -41,6 +41,7 @@ def lab(context: click.Context, data_dir: Path) -> None:
 @click.option("--rate", help="Bit/s, such as 100M.")
 @click.option("--loss", help="Ratio of packets lost, such as 0.1 or 10%.")
 @click.option("--queue", help="Longest wait in the queue, such as 100ms.")
+@click.option("--via", metavar="R1,R2", help="Routers on the way; R2/R3 share the load by flow, '' stands for none.")
 @click.option("--cut/--restore", default=None, help="Take the link down, or up again.")
 @click.option("--both", is_flag=True, help="Change the way back as well.")
 @click.pass_obj
@@ -55,6 +56,7 @@ def link(
     loss: str | None,
     queue: str | None,
     cut: bool | None,
+    via: str | None,
     both: bool,
 ) -> None:
     """Change the link SRC → DST while it runs, and print how it is then."""
@@ -68,6 +70,7 @@ def link(
         "loss_ratio": _parsed(quantities.ratio, loss),
         "queue_s": _parsed(quantities.seconds, queue),
         "cut": cut,
+        "via": None if via is None else [name for name in via.split(",") if name],
     }
     change = validate(values, Change, f"link {src} → {dst}")
     state = ask(data_dir, change)
@@ -85,6 +88,8 @@ def show(data_dir: Path, *, as_json: bool) -> None:
         return
     click.echo(f"engine {state.engine}" + (f" ({state.note})" if state.note else ""))
     _print_links(state, {(link.src, link.dst) for link in state.links})
+    if state.routers:
+        click.echo("routers " + ", ".join(f"{name} {address}" for name, address in state.routers.items()))
     strays = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in state.strays.items() if count)
     if strays:
         click.echo(f"stray packets: {strays}")
@@ -130,3 +135,6 @@ def _print_links(state: LabState, pairs: set[tuple[str, str]]) -> None:
                 ", ".join(f"{count} {reason}" for reason, count in link.dropped.items() if count) or "0",
             )
     Console().print(table)
+    for link in state.links:
+        if (link.src, link.dst) in pairs and link.via:
+            click.echo(f"{link.src} → {link.dst} via {', '.join(link.via)}")

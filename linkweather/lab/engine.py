@@ -17,6 +17,7 @@ class Engine(Protocol):
 
     name: EngineName
     sites: Mapping[str, SiteState]
+    routers: Mapping[str, str]
 
     def wait(self, files: Sequence[int]) -> list[int]:
         """Do the engine's own work until some of the files are readable, and return those."""
@@ -41,6 +42,7 @@ class Loopback:
         self.sites: Mapping[str, SiteState] = {
             name: SiteState(address=str(its.loopback)) for name, its in numbered.items()
         }
+        self.routers: Mapping[str, str] = {}
 
     def wait(self, files: Sequence[int]) -> list[int]:
         """Wait for the files."""

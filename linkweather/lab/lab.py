@@ -92,6 +92,7 @@ class Lab:
         loss_ratio: float | None = None,
         queue_s: float | None = None,
         cut: bool | None = None,
+        via: Sequence[str] | None = None,
     ) -> LabState:
         """Change a link while it runs; None leaves a setting as it is. Raises OperatorError with the refusal."""
         values = {
@@ -104,6 +105,7 @@ class Lab:
             "loss_ratio": loss_ratio,
             "queue_s": queue_s,
             "cut": cut,
+            "via": via if via is None else list(via),
         }
         change = validate(values, Change, f"link {src} → {dst}")
         return await asyncio.to_thread(ask, self._data_dir, change)

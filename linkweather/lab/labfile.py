@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from linkweather.mesh import (
+    SITE_ID,
     LatencyTests,
     Mesh,
     NotNegative,
+    PathTests,
     Positive,
     Prefix,
     Settings,
@@ -22,7 +24,17 @@ from linkweather.mesh import (
 from linkweather.mesh import Link as MeshLink
 
 MAX_SITES = 250  # an address block of 10.77.0.0/24 for all of them
+MAX_ROUTERS = 250  # likewise
 Pair = tuple[str, str]
+
+
+def _router_ids(value: str) -> str:
+    if not all(SITE_ID.fullmatch(name) for name in value.split("/")):
+        raise ValueError("a router's id, or those of several that share the load, as in r2/r3")
+    return value
+
+
+Via = Annotated[tuple[Annotated[str, AfterValidator(_router_ids)], ...], Tuple]
 
 
 class LabSite(Settings):
@@ -37,11 +49,20 @@ class LabSite(Settings):
     egress_usd_per_gb: NotNegative | None = None
 
 
+class LabRouter(Settings):
+    """A router, which links name in `via`. A silent one answers nothing; labels are the MPLS stack that it shows."""
+
+    silent: bool = False
+    mtu_bytes: Annotated[int, Field(ge=576, le=9000)] = 9000
+    labels: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**20)], ...], Tuple] = ()
+
+
 class Behaviour(Settings):
     """How one directed link treats packets.
 
     The one-way delay is uniform within `delay_s` ± `jitter_s`; `rate_bps` counts IP packets; a
-    packet that would wait longer than `queue_s` before it is sent is dropped.
+    packet that would wait longer than `queue_s` before it is sent is dropped. `via` are the routers
+    on the way, at even distances; `r2/r3` stands for two that share the load by flow.
     """
 
     delay_s: NotNegative
@@ -49,6 +70,7 @@ class Behaviour(Settings):
     rate_bps: Positive = 1e9
     loss_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
     queue_s: NotNegative = 0.1
+    via: Via = ()
 
     @model_validator(mode="after")
     def _delay_stays_positive(self) -> Self:
@@ -58,7 +80,7 @@ class Behaviour(Settings):
 
 
 class LabLink(Behaviour):
-    """A directed link; `both` makes the way back alike."""
+    """A directed link; `both` makes the way back alike, through the same routers."""
 
     src: SiteId
     dst: SiteId
@@ -68,9 +90,11 @@ class LabLink(Behaviour):
         """The directed pairs that this entry describes."""
         return [(self.src, self.dst), (self.dst, self.src)][: 1 + self.both]
 
-    def behaviour(self) -> Behaviour:
-        """The behaviour alone."""
-        return Behaviour.model_validate(self.model_dump(include=set(Behaviour.model_fields)))
+    def behaviours(self) -> list[tuple[Pair, Behaviour]]:
+        """Each of those pairs with its behaviour alone."""
+        own = Behaviour.model_validate(self.model_dump(include=set(Behaviour.model_fields)))
+        back = own.model_copy(update={"via": own.via[::-1]})
+        return list(zip(self.pairs(), (own, back), strict=False))
 
 
 class LabFile(Settings):
@@ -79,6 +103,8 @@ class LabFile(Settings):
     name: str = "lab"
     latency: LatencyTests = LatencyTests()
     throughput: ThroughputTests = ThroughputTests()
+    path: PathTests = PathTests()
+    routers: Annotated[dict[SiteId, LabRouter], Field(max_length=MAX_ROUTERS)] = Field(default_factory=dict)
     sites: Annotated[dict[SiteId, LabSite], Field(min_length=1, max_length=MAX_SITES)]
     links: Annotated[tuple[LabLink, ...], Tuple] = ()
 
@@ -87,13 +113,13 @@ class LabFile(Settings):
         seen: set[Pair] = set()
         for number, link in enumerate(self.links):
             _check_link(number, link, self.sites, seen)
+            _check_via(number, link, self.routers)
         return self
 
     def behaviours(self) -> Iterator[tuple[Pair, Behaviour]]:
         """Every directed link with its behaviour."""
         for link in self.links:
-            for pair in link.pairs():
-                yield pair, link.behaviour()
+            yield from link.behaviours()
 
 
 def _check_link(number: int, link: LabLink, sites: Mapping[str, LabSite], seen: set[Pair]) -> None:
@@ -108,6 +134,17 @@ def _check_link(number: int, link: LabLink, sites: Mapping[str, LabSite], seen: 
         seen.add(pair)
 
 
+def _check_via(number: int, link: LabLink, routers: Mapping[str, LabRouter]) -> None:
+    for name in "/".join(link.via).split("/") if link.via else ():
+        if name not in routers:
+            raise ValueError(f"links[{number}].via: {no_router(name, routers)}")
+
+
+def no_router(name: str, routers: Iterable[str]) -> str:
+    """What is said about a router that is not there."""
+    return f"{name!r}: no such router; the lab has {', '.join(routers) or 'none'}"
+
+
 def first_sites(lab: LabFile, count: int) -> LabFile:
     """The lab cut to its first `count` sites and the links among them; all of it when it has fewer."""
     kept = dict(list(lab.sites.items())[:count])
@@ -119,4 +156,4 @@ def mesh_of(lab: LabFile, addresses: Mapping[str, str]) -> Mesh:
     """The mesh that measures every link of the lab, with an address for each site."""
     sites = {name: Site(address=addresses[name], **site.model_dump()) for name, site in lab.sites.items()}
     links = tuple(MeshLink(src=link.src, dst=link.dst, both=link.both) for link in lab.links)
-    return Mesh(name=lab.name, latency=lab.latency, throughput=lab.throughput, sites=sites, links=links)
+    return Mesh(name=lab.name, latency=lab.latency, throughput=lab.throughput, path=lab.path, sites=sites, links=links)

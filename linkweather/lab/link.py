@@ -7,13 +7,14 @@ from random import Random
 from typing import Literal
 
 from linkweather.lab.labfile import Behaviour
+from linkweather.lab.routers import Router
 
-Drop = Literal["cut", "loss", "queue"]
+Drop = Literal["cut", "loss", "queue", "router"]
 
 
 @dataclass(slots=True)
 class Counters:
-    """What a link did so far."""
+    """What a link did so far. `router` counts what a router on the way has stopped, once any has."""
 
     forwarded_packets: int = 0
     forwarded_bytes: int = 0
@@ -27,13 +28,18 @@ class Link:
     minus `now` is the backlog, and a packet that finds more than `queue_s` of it is dropped.
     """
 
-    __slots__ = ("_behaviour", "_free_at", "_last_arrival", "_random", "_seconds_per_byte", "counters", "cut")
+    __slots__ = (
+        *("_behaviour", "_free_at", "_last_arrival", "_random", "_seconds_per_byte"),
+        *("counters", "cut", "routers"),
+    )
 
     def __init__(self, behaviour: Behaviour, random: Random) -> None:
         self._random = random
         self._free_at = 0.0
         self._last_arrival = 0.0
         self.cut = False
+        # Those on the way; one of each choice, by flow.
+        self.routers: tuple[tuple[Router, ...], ...] = ()
         self.counters = Counters()
         self.behaviour = behaviour
 
@@ -56,6 +62,16 @@ class Link:
             self.counters.forwarded_packets += 1
             self.counters.forwarded_bytes += length_bytes
         return arrival
+
+    def stop(self, length_bytes: int) -> None:
+        """An admitted packet has not arrived after all: a router stopped it."""
+        self.counters.forwarded_packets -= 1
+        self.counters.forwarded_bytes -= length_bytes
+        self.counters.dropped["router"] = self.counters.dropped.get("router", 0) + 1
+
+    def loses(self) -> bool:
+        """Whether a packet that joins on the way is lost: a router's own, which takes no time in our queue."""
+        return self.cut or (self._behaviour.loss_ratio > 0 and self._random.random() < self._behaviour.loss_ratio)
 
     def _arrival(self, length_bytes: int, now: float) -> float | Drop:
         behaviour = self._behaviour

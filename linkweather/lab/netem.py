@@ -9,11 +9,13 @@ import select
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from linkweather.errors import OperatorError
 from linkweather.lab.addresses import Addresses, number_sites
 from linkweather.lab.labfile import Behaviour, LabFile, Pair
-from linkweather.lab.namespaces import MTU_BYTES, created, run_in
+from linkweather.lab.namespaces import MTU_BYTES, UnavailableError, created, run_in
 from linkweather.lab.protocol import Change, EngineName, LinkState, SiteState
 
+_NO_ROUTERS = "routers need the relay engine"
 _PROBE = "qdisc add dev lo root netem delay 1ms 100us loss 1% rate 1000000bit limit 100"
 
 
@@ -73,6 +75,8 @@ class Netem:
     name: EngineName = "netem"
 
     def __init__(self, lab: LabFile, stack: contextlib.ExitStack) -> None:
+        if lab.routers:
+            raise UnavailableError(_NO_ROUTERS)
         _check_available()
         self._numbered = number_sites(lab.sites)
         self._namespaces = {name: stack.enter_context(created()) for name in lab.sites}
@@ -82,6 +86,7 @@ class Netem:
             name: SiteState(address=str(its.v4), address6=str(its.v6), namespace=self._namespaces[name].path)
             for name, its in self._numbered.items()
         }
+        self.routers: Mapping[str, str] = {}
         joined = {tuple(sorted(pair)) for pair in self._behaviours}
         for name, its in self._numbered.items():
             run_in(self._namespaces[name], "ip", site_lines(its))
@@ -94,6 +99,8 @@ class Netem:
 
     def change(self, pair: Pair, change: Change) -> None:
         """Replace one link's qdisc parameters, in place: packets under way stay."""
+        if change.via:
+            raise OperatorError(_NO_ROUTERS)
         behaviour = change.applied(self._behaviours[pair])
         cut = self._cut[pair] if change.cut is None else change.cut
         self._shape(pair, "change", behaviour, cut=cut)

@@ -56,6 +56,7 @@ class Running:
             pid=os.getpid(),
             note=self._note,
             sites=dict(engine.sites),
+            routers=dict(engine.routers),
             links=engine.links(),
             strays=engine.strays(),
         )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from linkweather.errors import OperatorError
-from linkweather.lab.labfile import Behaviour, LabFile
+from linkweather.lab.labfile import Behaviour, LabFile, Pair, Via
 from linkweather.mesh import NotNegative, Positive, Settings, SiteId, Tuple
 from linkweather.settings import validate
 
@@ -44,14 +44,17 @@ class Change(Settings):
     loss_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
     queue_s: NotNegative | None = None
     cut: bool | None = None
+    via: Via | None = None
 
-    def pairs(self) -> list[tuple[str, str]]:
+    def pairs(self) -> list[Pair]:
         """The directed links to change."""
         return [(self.src, self.dst), (self.dst, self.src)][: 1 + self.both]
 
-    def applied(self, behaviour: Behaviour) -> Behaviour:
-        """The behaviour after the change. Raises OperatorError when it cannot be."""
+    def applied(self, behaviour: Behaviour, *, back: bool = False) -> Behaviour:
+        """The behaviour after the change; `back`: of the way back. Raises OperatorError when it cannot be."""
         changed = self.model_dump(include=set(Behaviour.model_fields), exclude_none=True)
+        if back and self.via is not None:
+            changed["via"] = self.via[::-1]
         return validate(behaviour.model_dump() | changed, Behaviour, f"link {self.src} → {self.dst}")
 
 
@@ -91,12 +94,16 @@ class LinkState(Behaviour):
 
 
 class LabState(Settings):
-    """A running lab. `note` says why a better engine is not in use; `strays` are packets that no link took."""
+    """A running lab. `note` says why a better engine is not in use; `strays` are packets that no link took.
+
+    `routers` has the IPv4 address of each router.
+    """
 
     engine: EngineName
     pid: int
     note: str | None = None
     sites: dict[str, SiteState]
+    routers: dict[str, str] = Field(default_factory=dict)
     links: Annotated[tuple[LinkState, ...], Tuple] = ()
     strays: dict[str, int] = Field(default_factory=dict)
 

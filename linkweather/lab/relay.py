@@ -16,8 +16,10 @@ from heapq import heappop, heappush
 from random import Random
 from time import monotonic
 
-from linkweather.lab.addresses import PREFIX6_BITS, PREFIX_BITS, Addresses, number_sites
-from linkweather.lab.labfile import LabFile, Pair
+from linkweather.errors import OperatorError
+from linkweather.lab import routers
+from linkweather.lab.addresses import PREFIX6_BITS, PREFIX_BITS, ROUTERS, Addresses, number_routers, number_sites
+from linkweather.lab.labfile import LabFile, LabRouter, Pair, no_router
 from linkweather.lab.link import Link
 from linkweather.lab.namespaces import MTU_BYTES, Namespace, created, open_tun, run_in
 from linkweather.lab.protocol import Change, EngineName, LinkState, SiteState
@@ -43,6 +45,8 @@ class Relay:
         numbered = number_sites(lab.sites)
         namespaces = {name: stack.enter_context(created()) for name in lab.sites}
         devices = {name: _device(namespaces[name], its, stack) for name, its in numbered.items()}
+        self.routers: Mapping[str, str] = {name: str(its.v4) for name, its in number_routers(lab.routers).items()}
+        self._routers = _routers(lab.routers)
         self.sites: Mapping[str, SiteState] = {
             name: SiteState(address=str(its.v4), address6=str(its.v6), namespace=namespaces[name].path)
             for name, its in numbered.items()
@@ -51,6 +55,8 @@ class Relay:
             pair: Link(behaviour, Random(f"{seed} {pair[0]} {pair[1]}"))  # noqa: S311  # emulation, not secrecy
             for pair, behaviour in lab.behaviours()
         }
+        for link in self._links.values():
+            link.routers = self._on_the_way(link.behaviour.via)
         self._routes = {devices[name]: _routes(name, numbered, devices, self._links) for name in lab.sites}
         self._due: list[_DUE] = []
         self._serial = 0
@@ -74,9 +80,11 @@ class Relay:
                 return others
 
     def change(self, pair: Pair, change: Change) -> None:
-        """Change one link from the next packet on."""
+        """Change one link from the next packet on. Raises OperatorError, also for a router that is not there."""
         link = self._links[pair]
-        link.behaviour = change.applied(link.behaviour)
+        behaviour = change.applied(link.behaviour, back=pair[0] != change.src)
+        link.routers = self._on_the_way(behaviour.via)
+        link.behaviour = behaviour
         if change.cut is not None:
             link.cut = change.cut
 
@@ -125,14 +133,42 @@ class Relay:
             if route is None:
                 self._strays["no_link" if destination in self._destinations else "unknown_destination"] += 1
                 continue
-            admit, out = route
+            admit, out, link, _ = route
             arrival = admit(len(packet), monotonic())
-            if not isinstance(arrival, str):
-                self._serial += 1
-                heappush(self._due, (arrival, self._serial, out, packet))
+            if isinstance(arrival, str):
+                continue
+            if link.routers:
+                self._pass_routers(packet, arrival, file, route)
+            else:
+                self._push(arrival, out, packet)
+
+    def _push(self, at: float, file: int, packet: bytes) -> None:
+        self._serial += 1
+        heappush(self._due, (at, self._serial, file, packet))
+
+    def _pass_routers(self, packet: bytes, arrival: float, file: int, route: _Route) -> None:
+        _, out, link, back = route
+        passed = routers.through(packet, routers.choose(packet, link.routers))
+        if isinstance(passed, bytes):
+            self._push(arrival, out, passed)
+            return
+        link.stop(len(packet))
+        if passed.answer is None or back is None or back.loses():
+            return
+        # The routers divide the link's way evenly, and the answer has as far to go as the packet came.
+        share = passed.place / (len(link.routers) + 1)
+        at = arrival - link.behaviour.delay_s * (1 - share) + back.behaviour.delay_s * share
+        self._push(at, file, passed.answer)
+
+    def _on_the_way(self, via: Sequence[str]) -> tuple[tuple[routers.Router, ...], ...]:
+        for name in (name for choice in via for name in choice.split("/")):
+            if name not in self._routers:
+                raise OperatorError(no_router(name, self.routers))
+        return tuple(tuple(self._routers[name] for name in choice.split("/")) for choice in via)
 
 
-_Route = tuple[Callable[[int, float], float | str], int]
+# The link that takes a packet, the device where it comes out, and the link that takes an answer back.
+_Route = tuple[Callable[[int, float], float | str], int, Link, Link | None]
 
 
 def _routes(
@@ -140,10 +176,19 @@ def _routes(
 ) -> dict[bytes, _Route]:
     """Packed destination address → the link that takes a packet from `src`, and the device where it comes out."""
     return {
-        packed: (links[src, dst].admit, devices[dst])
+        packed: (links[src, dst].admit, devices[dst], links[src, dst], links.get((dst, src)))
         for dst, its in numbered.items()
         if (src, dst) in links
         for packed in (its.v4.packed, its.v6.packed)
+    }
+
+
+def _routers(described: Mapping[str, LabRouter]) -> dict[str, routers.Router]:
+    return {
+        name: routers.Router(
+            its.v4.packed, its.v6.packed, described[name].mtu_bytes, described[name].silent, described[name].labels
+        )
+        for name, its in number_routers(described).items()
     }
 
 
@@ -159,6 +204,9 @@ def _device(namespace: Namespace, its: Addresses, stack: contextlib.ExitStack) -
             f"link set {_DEVICE} up",
             f"address add {its.v4}/{PREFIX_BITS} dev {_DEVICE}",
             f"address add {its.v6}/{PREFIX6_BITS} dev {_DEVICE} nodad",
+            # What routers answer comes from there.
+            f"route add 10.{ROUTERS}.0.0/{PREFIX_BITS} dev {_DEVICE}",
+            f"route add fd{ROUTERS}::/{PREFIX6_BITS} dev {_DEVICE}",
         ],
     )
     return file

@@ -21,8 +21,8 @@ def probe(identity: Identity, flow: int, ttl: int, number: int) -> bytes:
 
 def sized(identity: Identity, size_bytes: int, number: int) -> bytes:
     """A probe of exactly `size_bytes` that no router may fragment; by UDP its number follows from its size."""
-    network, transport = _network(identity, 0, 64), _TRANSPORTS[identity.method](identity, 0, number)
-    return bytes(network / transport / bytes(size_bytes - HEADER_BYTES[identity.version] - len(transport)))
+    packet = _network(identity, 0, 64) / _TRANSPORTS[identity.method](identity, 0, number)
+    return bytes(packet / bytes(size_bytes - len(bytes(packet))))
 
 
 def number_of_size(version: int, size_bytes: int) -> int:

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from linkweather.checksum import checksum
 from linkweather.mesh import PathMethod
 
 Outcome = Literal["exceeded", "reached", "refused"]
@@ -125,15 +126,6 @@ def labels(quoted: bytes, quoted_bytes: int) -> tuple[int, ...]:
             found += [entry[0] >> 12 for entry in struct.iter_unpack("!I", entries)]
         at += length
     return tuple(found)
-
-
-def checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071); 0 over data that contains its own right checksum."""
-    padded = data + b"\0" * (len(data) % 2)
-    total: int = sum(word for (word,) in struct.iter_unpack("!H", padded))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total ^ 0xFFFF
 
 
 def _echo_reply(address: str, body: bytes) -> Reply:
