@@ -6,9 +6,12 @@ import math
 from typing import NamedTuple
 
 NS_PER_S = 1_000_000_000
-_NTP_EPOCH_S = 2_208_988_800  # 1970 as NTP counts, from 1900
+# NTP counts in 2^-32 s from 1900, in eras of 2^32 s.
+_NTP_EPOCH = 2_208_988_800 << 32  # 1970
 _ERA_S = 2**32
-_HALF_FRACTION = 2**31
+_ERA = 2**64
+_MASK = _ERA - 1
+_HALF_SECOND = 2**31
 
 _SYNCHRONISED = 0x8000
 _PTP = 0x4000
@@ -26,18 +29,14 @@ class ErrorEstimate(NamedTuple):
 
 def ntp_from_ns(ns: int) -> int:
     """Nanoseconds since 1970 as a 64-bit NTP timestamp: seconds since 1900 and a 32-bit fraction."""
-    seconds, rest = divmod(ns, NS_PER_S)
-    fraction = ((rest << 32) + NS_PER_S // 2) // NS_PER_S
-    return ((seconds + _NTP_EPOCH_S) % _ERA_S) << 32 | fraction
+    return ((ns << 32) + NS_PER_S // 2) // NS_PER_S + _NTP_EPOCH & _MASK
 
 
 def ns_from_ntp(raw: int) -> int:
     """A 64-bit NTP timestamp as nanoseconds since 1970, for the years 1968 to 2104."""
-    seconds = raw >> 32
     # RFC 4330 §3: with the top bit clear the time is in the era that begins in 2036.
-    era = 0 if seconds & 0x80000000 else _ERA_S
-    fraction = raw & 0xFFFFFFFF
-    return (seconds + era - _NTP_EPOCH_S) * NS_PER_S + ((fraction * NS_PER_S + _HALF_FRACTION) >> 32)
+    era = 0 if raw >> 63 else _ERA
+    return (raw + era - _NTP_EPOCH) * NS_PER_S + _HALF_SECOND >> 32
 
 
 def ptp_from_ns(ns: int) -> int:
