@@ -1,0 +1,151 @@
+"""Our sender against a reflector that is not ours, and our reflector against a sender that is not ours."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from linkweather.mesh import LatencyTests
+from linkweather.messages import LatencyRow
+from probes.latency import clock
+from probes.latency.clock import Clock
+from probes.latency.reflector import Reflector
+from probes.latency.sender import Peer, Sender
+from tests.probes.latency import scapy_peer
+from tests.probes.latency.scapy_peer import stamp
+from tests.probes.latency.test_shells import running
+
+FAST = LatencyTests(interval_s=0.01, timeout_s=0.3, report_interval_s=1e6)
+LIMIT_S = 30.0
+
+
+async def measured(port: int, count: int = 30) -> LatencyRow:
+    """The one row of so many probes."""
+    rows: list[LatencyRow] = []
+    sender = Sender("a", FAST, on_window=lambda _, window: rows.extend(window), count=count, bind=["127.0.0.1"])
+    sender.set_peers([Peer("b", "127.0.0.1", port)], FAST)
+    async with asyncio.timeout(LIMIT_S):
+        await sender.run()
+    assert not sender.counters
+    (row,) = rows
+    return row
+
+
+async def asked(reflector: Reflector, *requests: bytes) -> list[Any]:
+    """What scapy reads in the replies."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        replies = []
+        async with running(reflector), asyncio.timeout(LIMIT_S):
+            for request in requests:
+                await loop.sock_sendto(peer, request, ("127.0.0.1", reflector.port))
+                data, _ = await loop.sock_recvfrom(peer, 2048)
+                assert len(data) == len(request)
+                replies.append(stamp.STAMPSessionReflectorTestUnauthenticated(data))
+    return replies
+
+
+def request(sequence: int, ns: int, *tlvs: Any) -> bytes:
+    return bytes(
+        stamp.STAMPSessionSenderTestUnauthenticated(
+            seq=sequence,
+            ts=scapy_peer.ntp(ns),
+            err_estimate=scapy_peer.error(synchronised=True),
+            ssid=0x1234,
+            tlv_objects=list(tlvs),
+        )
+    )
+
+
+async def test_our_sender_measures_a_bare_rfc_8762_reflector() -> None:
+    with scapy_peer.reflector() as port:
+        row = await measured(port)
+    assert (row.sent, row.received, row.failure, row.timestamp) == (30, 30, None, "kernel")
+    assert (row.lost_forward, row.lost_back, row.owd_forward_p50_s) == (0, 0, None)
+    assert 0 < (row.rtt_p50_s or 0) < 0.1
+
+
+async def test_a_stateless_reflector_leaves_the_direction_of_a_loss_unknown() -> None:
+    with scapy_peer.reflector(drops=lambda sequence: 10 <= sequence < 17) as port:
+        row = await measured(port)
+    assert (row.sent, row.received, row.lost_forward, row.lost_back) == (30, 23, None, None)
+    assert row.outages is not None
+    ((start, end, lost),) = [(outage.start, outage.end, outage.lost) for outage in row.outages]
+    assert lost == 7
+    assert end is not None
+    # Seven intervals of 10 ms; on a busy machine slots are left out, and then it is longer.
+    assert 0.06 < (end - start).total_seconds() < LIMIT_S
+
+
+async def test_one_way_delays_are_told_where_both_clocks_are_synchronised_also_negative_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock, "read", lambda: Clock(synchronised=True, error_s=2.0**-10))
+    with scapy_peer.reflector(ahead_ns=500_000_000, synchronised=True) as port:
+        row = await measured(port)
+    assert row.owd_forward_p50_s == pytest.approx(0.5, abs=0.1)
+    assert row.owd_back_p50_s == pytest.approx(-0.5, abs=0.1)
+    assert row.owd_error_s == pytest.approx(2 * 2**-10)
+    assert (row.rtt_p50_s or 1) < 0.1
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(True, False), (False, True), (False, False)])
+async def test_one_clock_that_nobody_steers_is_no_one_way_delay(
+    monkeypatch: pytest.MonkeyPatch, *, ours: bool, theirs: bool
+) -> None:
+    monkeypatch.setattr(clock, "read", lambda: Clock(synchronised=ours, error_s=0.001))
+    with scapy_peer.reflector(synchronised=theirs) as port:
+        row = await measured(port, count=3)
+    assert row.received == 3
+    assert (row.owd_forward_p50_s, row.owd_back_p50_s, row.owd_error_s) == (None, None, None)
+
+
+@pytest.mark.parametrize(("stateless", "sequences"), [(False, [0, 1]), (True, [7, 9])])
+async def test_our_reflector_answers_a_sender_of_scapy(*, stateless: bool, sequences: list[int]) -> None:
+    ns = time.time_ns()
+    replies = await asked(Reflector(0, bind=["127.0.0.1"], stateless=stateless), request(7, ns), request(9, ns))
+    assert [reply.seq for reply in replies] == sequences
+    assert [reply.seq_sender for reply in replies] == [7, 9]
+    for reply in replies:
+        assert reply.ssid == 0x1234
+        assert float(reply.ts_sender) == pytest.approx(float(scapy_peer.ntp(ns)), abs=1e-6)
+        assert reply.ts_sender <= reply.ts_rx <= reply.ts
+        assert reply.err_estimate_sender == scapy_peer.error(synchronised=True)
+        assert (reply.mbz1, reply.mbz2, reply.tlv_objects) == (0, 0, [])
+
+
+async def test_our_reflector_flags_the_tlvs_of_scapy_that_it_does_not_know() -> None:
+    # scapy has the order of flags reversed: 0x80 is its "R", so they are given as numbers.
+    padding = stamp.STAMPTestTLV(flags=0x80, type=1, len=3, value=b"abc")
+    location = stamp.STAMPTestTLV(flags=0x80, type=2, len=4, value=b"wxyz")
+    reflector = Reflector(0, bind=["127.0.0.1"])
+    (reply,) = await asked(reflector, request(1, time.time_ns(), padding, location))
+    assert [(int(tlv.flags), tlv.type, tlv.value) for tlv in reply.tlv_objects] == [
+        (0x00, 1, b"abc"),
+        (0x80, 2, b"wxyz"),
+    ]
+
+
+def test_linkweather_test_works_against_a_bare_rfc_8762_reflector() -> None:
+    with scapy_peer.reflector() as port:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", "from linkweather.cli import main; main()", "test", "127.0.0.1"),
+                *("--latency", "--port", str(port), "--count", "20", "--interval", "0.01", "--json"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    latency = json.loads(done.stdout)["latency"]
+    assert (latency["method"], latency["sent"], latency["received"]) == ("stamp", 20, 20)
