@@ -164,7 +164,7 @@ def row_columns(table: Table, entries: Sequence[Entry], first_number: int) -> di
         **{
             name: kind.column(column)
             for (name, kind), column in zip(table.fields.items(), values, strict=True)
-            if any(value is not None for value in column)
+            if column.count(None) < len(column)
         },
     }
 

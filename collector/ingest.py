@@ -24,7 +24,7 @@ from linkweather.messages import AnyReport, encode
 
 log = logging.getLogger(__name__)
 
-BATCH_REPORTS = 100
+BATCH_REPORTS = 200
 # Under load a commit waits this long after the one before, for more reports to share its sync.
 GATHER_S = 0.1
 Result = TypeVar("Result")

@@ -7,7 +7,8 @@ it does not know and refuses values that cannot be: a message from a broken or h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
@@ -194,6 +195,10 @@ REPORTS: Mapping[str, type[LatencyReport | ThroughputReport | PathReport]] = {
 }
 # kind → the end of the link that publishes its rows.
 PUBLISHER: Mapping[str, Literal["src", "dst"]] = {"latency": "src", "throughput": "dst", "path": "src"}
+# kind → the publishing end of a row, and the other.
+_ENDS: Mapping[str, tuple[Callable[[Row], str], Callable[[Row], str]]] = {
+    kind: (attrgetter(near), attrgetter("dst" if near == "src" else "src")) for kind, near in PUBLISHER.items()
+}
 
 
 class Refusal(Message):
@@ -290,12 +295,12 @@ def decode_report(site: str, kind: str, payload: bytes) -> AnyReport:
     if kind not in REPORTS:
         raise MessageError("unknown_kind", kind[:64])
     report = decode(REPORTS[kind], payload)
-    end = PUBLISHER[kind]
-    for row in report.links:
-        if getattr(row, end) != site:
-            raise MessageError("foreign", f"{site} may not report {row.src} → {row.dst}")
-        if row.src == row.dst:
-            raise MessageError("impossible", f"{row.src} → {row.dst} is no link")
+    near, far = _ENDS[kind]
+    ends = {near(row) for row in report.links}
+    if ends - {site}:
+        raise MessageError("foreign", f"{site} may not report links of {min(ends - {site})}")
+    if site in {far(row) for row in report.links}:
+        raise MessageError("impossible", f"{site} → {site} is no link")
     return report
 
 
