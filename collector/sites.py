@@ -54,6 +54,7 @@ class SiteStates:
             outbox_reports=_told(status, "outbox_reports"),
             dropped_reports=_told(status, "dropped_reports"),
             refused_reports=_told(status, "refused_reports"),
+            dropped_datagrams=_told(status, "dropped_datagrams"),
             compute_id=site.compute_id,
             operator=site.operator,
             region=site.region,

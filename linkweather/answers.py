@@ -73,7 +73,8 @@ class SiteAnswer(Message):
     """A site of the mesh and what it says of itself.
 
     `state` is `unknown` until the site was heard. `outbox_reports` wait at the site for the
-    collector, `dropped_reports` were lost to a full outbox, `refused_reports` were refused for good.
+    collector, `dropped_reports` were lost to a full outbox, `refused_reports` were refused for good;
+    `dropped_datagrams` came to the site's reflector and were not answered.
     """
 
     site: str
@@ -86,6 +87,7 @@ class SiteAnswer(Message):
     outbox_reports: int | None = None
     dropped_reports: int | None = None
     refused_reports: int | None = None
+    dropped_datagrams: int | None = None
     compute_id: str | None = None
     operator: str | None = None
     region: str | None = None

@@ -218,7 +218,7 @@ class Committed(Message):
 
 
 class Status(Message):
-    """A site's retained state; its will says offline."""
+    """A site's retained state; its will says offline. `dropped_datagrams` is what its reflector did not answer."""
 
     v: Literal[1] = 1
     state: Literal["online", "offline"]
@@ -228,6 +228,7 @@ class Status(Message):
     outbox_reports: Count = 0
     dropped_reports: Count = 0
     refused_reports: Count = 0
+    dropped_datagrams: Count = 0
 
 
 class Invite(Message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +27,13 @@ class _Seconds(click.FloatRange):
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return float(seconds)
+
+
+def _prefixes(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(value)) for value in values)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}: name prefixes such as 192.0.2.0/24", context, option) from None
 
 
 @click.command()
@@ -146,8 +154,17 @@ def test(
 @click.option(
     "--stateless", is_flag=True, help="Keep no count of the replies: then nobody can tell the direction of a loss."
 )
-def reflector(bind: tuple[str, ...], port: int, key_file: Path | None, *, stateless: bool) -> None:
+@click.option(
+    "--allow",
+    multiple=True,
+    callback=_prefixes,
+    metavar="PREFIX",
+    help="Answer only these, such as 192.0.2.0/24; they may send TWAMP-Light's short requests as well.  [default: all]",
+)
+def reflector(
+    bind: tuple[str, ...], port: int, key_file: Path | None, *, stateless: bool, allow: tuple[str, ...]
+) -> None:
     """Answer latency probes (STAMP, RFC 8762) until Ctrl-C, and nothing else."""
     from probes.byhand import answering  # noqa: PLC0415 - the help stays quick
 
-    answering.answer(port, bind=bind, key_file=key_file, stateless=stateless)
+    answering.answer(port, bind=bind, key_file=key_file, allow=allow or None, stateless=stateless)

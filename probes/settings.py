@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from linkweather.mesh import Address, Port, Settings, SiteId, Tuple
+from linkweather.mesh import Address, Port, Prefix, Settings, SiteId, Tuple
 from probes.outbox import DEFAULT_MAX_BYTES
 
 
@@ -15,6 +15,9 @@ class ProbeSettings(Settings):
     """What a site's daemon must know before it has seen the mesh; everything else comes from the mesh.
 
     `bind` has at most one local address per address family; without it, every interface is used.
+    `allow` names the prefixes whose latency probes are answered; those may also send the short requests of
+    TWAMP-Light. Without it all probes but those are: a site behind NAT comes from an address that the mesh does not
+    know, no reply is longer than its request, and who must be kept out is kept out by the mesh's key.
     `throughput_ports` is the first and the last port that one-off iperf3 servers may use.
     """
 
@@ -23,6 +26,7 @@ class ProbeSettings(Settings):
     data_dir: Annotated[Path, Field(strict=False)] = Path("/var/lib/linkweather/probe")
     key_file: Annotated[Path, Field(strict=False)] | None = None
     bind: Annotated[tuple[Address, ...], Tuple] = ()
+    allow: Annotated[tuple[Prefix, ...] | None, Tuple] = None
     throughput_ports: Annotated[tuple[Port, Port], Tuple] = (5201, 5210)
     outbox_max_bytes: Annotated[int, Field(ge=65536)] = DEFAULT_MAX_BYTES
 

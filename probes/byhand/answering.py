@@ -9,25 +9,28 @@ from pathlib import Path
 
 import click
 
+from probes.latency.drops import reasons
 from probes.latency.keys import read_key
 from probes.latency.reflector import Reflector
 
 
-def answer(port: int, *, bind: Sequence[str], key_file: Path | None, stateless: bool) -> None:
+def answer(
+    port: int, *, bind: Sequence[str], key_file: Path | None, allow: Sequence[str] | None, stateless: bool
+) -> None:
     """Answer probes until SIGINT or SIGTERM. Raises OperatorError: a port or key that cannot be had."""
     key = read_key(key_file) if key_file else None
-    asyncio.run(_answer(port, bind, key, stateless=stateless))
+    reflector = Reflector(port, bind=bind, key=key, allow=allow, stateless=stateless)
+    asyncio.run(_answer(reflector, begun(reflector.port, bind, authenticated=key is not None, stateless=stateless)))
 
 
-async def _answer(port: int, bind: Sequence[str], key: bytes | None, *, stateless: bool) -> None:
-    reflector = Reflector(port, bind=bind, key=key, stateless=stateless)
+async def _answer(reflector: Reflector, beginning: str) -> None:
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as group:
         answering = group.create_task(reflector.run(), name="reflector")
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, answering.cancel)
-        click.echo(begun(reflector.port, bind, authenticated=key is not None, stateless=stateless))
-    click.echo(over(reflector.answered, reflector.dropped))
+        click.echo(beginning)
+    click.echo(over(reflector.answered, reflector.dropped, reflector.flagged))
 
 
 def begun(port: int, bind: Sequence[str], *, authenticated: bool, stateless: bool) -> str:
@@ -37,7 +40,8 @@ def begun(port: int, bind: Sequence[str], *, authenticated: bool, stateless: boo
     return f"Reflector at UDP port {port} of {where} ({', '.join(modes)}); Ctrl-C ends it"
 
 
-def over(answered: int, dropped: Mapping[str, int]) -> str:
+def over(answered: int, dropped: Mapping[str, int], flagged: Mapping[str, int]) -> str:
     """What it did."""
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
-    return f"Answered {answered} probes, dropped {sum(dropped.values())}{f': {reasons}' if reasons else ''}"
+    flags = f" ({reasons(flagged)})" if flagged else ""
+    why = f": {reasons(dropped)}" if dropped else ""
+    return f"Answered {answered} probes{flags}, dropped {sum(dropped.values())}{why}"

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from linkweather.errors import MessageError, OperatorError
 from probes.latency import clock
@@ -20,7 +20,8 @@ _CLOCK_EVERY_S = 5.0
 class Reflector:
     """Answers probes until cancelled. Port 0 takes a free one, the same in both families.
 
-    `dropped` counts what was not answered, by reason; `answered` what was.
+    `dropped` counts what was not answered, by reason; `answered` what was; `flagged` replies with TLVs that we did
+    not know or trust, by flag. `allow` is as in `Responder`.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Reflector:
         bind: Sequence[str] = (),
         key: bytes | None = None,
         stateless: bool = False,
+        allow: Iterable[str] | None = None,
         rate_per_s: float = 10_000.0,
     ) -> None:
         self._sockets: list[socket.socket] = []
@@ -45,7 +47,8 @@ class Reflector:
         self.port = port
         self.answered = 0
         self.dropped: Counter[str] = Counter()
-        self._responder = Responder(port, key=key, stateless=stateless, rate_per_s=rate_per_s)
+        self._responder = Responder(port, key=key, stateless=stateless, allow=allow, rate_per_s=rate_per_s)
+        self.flagged = self._responder.flagged
         self._error = 0
         self._read_clock()
 

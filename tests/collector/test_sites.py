@@ -28,7 +28,7 @@ def test_a_status_is_shown_as_it_was_sent() -> None:
     states.status("a", Status(state="online", at=AT, version="0.1.0", capabilities=("stamp",), outbox_reports=3))
     answer = site(states)
     assert (answer.state, answer.status_at, answer.version, answer.capabilities) == ("online", AT, "0.1.0", ("stamp",))
-    assert (answer.outbox_reports, answer.dropped_reports) == (3, 0)
+    assert (answer.outbox_reports, answer.dropped_reports, answer.dropped_datagrams) == (3, 0, 0)
 
 
 def test_a_will_knows_no_numbers_so_they_are_null() -> None:

@@ -139,6 +139,29 @@ def test_a_shared_key_authenticates_and_a_wrong_one_is_silence(key_file: Path, t
     assert said == "Answered 5 probes, dropped 3: 3 bad_hmac\n"
 
 
+def test_a_reflector_answers_whom_it_is_told_to_and_says_what_it_dropped_and_flagged() -> None:
+    with (
+        reflector("--allow", "127.0.0.0/31", "--allow", "192.0.2.0/24") as (process, port),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger,
+    ):
+        stranger.bind(("127.0.0.2", 0))
+        stranger.sendto(bytes(44), (HERE, int(port)))
+        peer.settimeout(LIMIT_S)
+        for request, length in ((bytes(14), 41), (bytes(44), 44), (bytes(44) + b"\x80\x02\0\0", 48)):
+            peer.sendto(request, (HERE, int(port)))
+            assert len(peer.recv(2048)) == length
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=LIMIT_S)
+    assert said == "Answered 3 probes (1 tlv_unrecognised), dropped 1: 1 not_allowed\n"
+
+
+def test_a_prefix_that_is_none_is_the_users_to_mend() -> None:
+    done = run("reflector", "--allow", "192.0.2.1/24")
+    assert done.returncode == 2
+    assert "192.0.2.1/24 has host bits set: name prefixes such as 192.0.2.0/24" in done.stderr
+
+
 def test_another_host_is_measured_by_icmp_echo_and_the_summary_says_why() -> None:
     port = str(servers.free_port(socket.SOCK_DGRAM))
     done = run("test", HERE, "--latency", "--port", port, *QUICK)
