@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import secrets
-import time
 from collections import Counter
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final, Literal
 
 from linkweather import topics
 from linkweather.errors import MessageError
-from linkweather.mesh import STAMP_PORT, LatencyTests, Mesh
 from linkweather.messages import (
     Answer,
     Committed,
     Invite,
     LatencyReport,
     LatencyRow,
+    PathReport,
+    PathRow,
     Status,
     ThroughputReport,
     ThroughputRow,
@@ -29,22 +30,21 @@ from linkweather.messages import (
     encode,
 )
 from linkweather.mqtt import Connection, Will, parse_broker
-from probes import schedule
 from probes.latency.keys import read_key
-from probes.latency.reflector import Reflector
-from probes.latency.sender import Peer, Sender
+from probes.latency.station import Station
 from probes.membership import Membership
 from probes.outbox import Depth, Outbox
+from probes.path.tracing import Tracing
 from probes.publisher import Publisher
 from probes.settings import ProbeSettings
 from probes.throughput.exchange import Exchange, Serving
 from probes.throughput.lease import Lease
 from probes.throughput.output import Build
+from probes.throughput.turns import Turns
 
 log = logging.getLogger(__name__)
 
 STATUS_EVERY_S: Final = 10.0
-GOODBYE_LIMIT_S: Final = 2.0
 
 
 class Daemon:
@@ -67,11 +67,14 @@ class Daemon:
         )
         self._membership = Membership(self._site, settings.data_dir / "mesh.json", has_key=self._key is not None)
         self._publisher = Publisher(self._outbox, self._site, self._connection.publish)
-        self._sender = Sender(self._site, LatencyTests(), on_window=self._latency, key=self._key, bind=settings.bind)
-        self._port_changed = asyncio.Event()
-        self._turns_changed = asyncio.Event()
-        self._status_due = asyncio.Event()
+        self._latency = Station(
+            self._site, on_window=self._report_latency, key=self._key, bind=settings.bind, allow=settings.allow
+        )
         self._exchange = self._make_exchange()
+        self._throughput = Turns(self._site, self._exchange, self._report_throughput)
+        rng = random.Random()  # noqa: S311 - it spreads load, and hides nothing
+        self._path = Tracing(self._site, self._report_path, bind=settings.bind, rng=rng)
+        self._status_due = asyncio.Event()
         self._handlers: Mapping[str, Callable[[str, bytes], None]] = {
             "committed": self._committed,
             "invite": lambda by, payload: self._exchange.handle_invite(by, decode(Invite, payload)),
@@ -86,20 +89,17 @@ class Daemon:
             self._follow()
         try:
             async with asyncio.TaskGroup() as group:
-                sender = group.create_task(self._sender.run(), name="latency sender")
-                working = [
-                    group.create_task(self._reflect(), name="reflector"),
-                    group.create_task(self._exchange.run(), name="exchange"),
-                    group.create_task(self._take_turns(), name="turns"),
+                latency = group.create_task(self._latency.run(stop), name="latency")
+                others = [
+                    group.create_task(self._throughput.run(), name="throughput"),
+                    group.create_task(self._path.run(), name="path"),
                     group.create_task(self._tell_status(), name="status"),
                     group.create_task(self._publisher.run(), name="publisher"),
+                    group.create_task(self._connection.run(), name="mqtt"),
                 ]
-                connection = group.create_task(self._connection.run(), name="mqtt")
-                await stop.wait()
-                self._sender.stop()
-                await asyncio.wait([sender], timeout=GOODBYE_LIMIT_S)
+                await asyncio.wait([latency])
                 await self._publish_status("offline")
-                for task in (sender, *working, connection):
+                for task in others:
                     task.cancel()
         finally:
             self._outbox.close()
@@ -132,8 +132,8 @@ class Daemon:
             lease=Lease(),
             settings=Serving(settings.data_dir / "keys", next(iter(settings.bind), None), range(first, last + 1)),
             build=self._iperf3,
-            on_start=self._sender.mark_loaded,
-            on_end=lambda _: self._sender.mark_loaded(None),
+            on_start=self._latency.mark_loaded,
+            on_end=lambda _: self._latency.mark_loaded(None),
         )
 
     def _connected(self) -> None:
@@ -165,65 +165,23 @@ class Daemon:
         mesh = self._membership.mesh
         if mesh is None:
             return
-        self._sender.set_peers(_peers(mesh, self._site, {"stamp"}), mesh.latency)
-        self._exchange.mesh = mesh
-        self._port_changed.set()
-        self._turns_changed.set()
+        self._latency.follow(mesh)
+        self._throughput.follow(mesh)
+        self._path.follow(mesh)
 
-    def _latency(self, at: datetime, rows: list[LatencyRow]) -> None:
-        if rows:
-            self._report(
-                "latency", lambda boot, seq: encode(LatencyReport(boot=boot, seq=seq, at=at, links=tuple(rows)))
-            )
+    def _report_latency(self, at: datetime, rows: list[LatencyRow]) -> None:
+        self._report("latency", lambda boot, seq: encode(LatencyReport(boot=boot, seq=seq, at=at, links=tuple(rows))))
+
+    def _report_throughput(self, at: datetime, row: ThroughputRow) -> None:
+        self._report("throughput", lambda boot, seq: encode(ThroughputReport(boot=boot, seq=seq, at=at, links=(row,))))
+
+    def _report_path(self, row: PathRow) -> None:
+        at = datetime.now(UTC)
+        self._report("path", lambda boot, seq: encode(PathReport(boot=boot, seq=seq, at=at, links=(row,))))
 
     def _report(self, kind: str, made: Callable[[str, int], bytes]) -> None:
         self._outbox.add(kind, made)
         self._publisher.wake()
-
-    async def _reflect(self) -> None:
-        """Answer probes at the port that the mesh gives this site."""
-        while True:
-            self._port_changed.clear()
-            port = self._port()
-            reflector = Reflector(port, bind=self._settings.bind, key=self._reflector_key())
-            async with asyncio.TaskGroup() as group:
-                answering = group.create_task(reflector.run(), name=f"reflector[{port}]")
-                while self._port() == port:
-                    await self._port_changed.wait()
-                    self._port_changed.clear()
-                answering.cancel()
-
-    async def _take_turns(self) -> None:
-        """Test the throughput of our incoming links, each when its turn comes."""
-        while True:
-            self._turns_changed.clear()
-            mesh = self._membership.mesh
-            turn = schedule.next_turn(time.time(), self._site, mesh) if mesh else None
-            wait_s = max(0.0, turn.start_s - time.time()) if turn else None
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._turns_changed.wait()
-            except TimeoutError:
-                if mesh and turn:
-                    await self._test(mesh, turn.src)
-
-    async def _test(self, mesh: Mesh, src: str) -> None:
-        row = await self._exchange.measure(src, mesh.sites[src].address, mesh.throughput)
-        if isinstance(row, ThroughputRow):
-            at = datetime.now(UTC)
-            self._report(
-                "throughput", lambda boot, seq: encode(ThroughputReport(boot=boot, seq=seq, at=at, links=(row,)))
-            )
-        else:
-            log.info("the throughput test of %s → %s is postponed: %s", src, self._site, row.reason)
-
-    def _port(self) -> int:
-        mesh = self._membership.mesh
-        return mesh.sites[self._site].port if mesh and self._site in mesh.sites else STAMP_PORT
-
-    def _reflector_key(self) -> bytes | None:
-        mesh = self._membership.mesh
-        return self._key if mesh and mesh.latency.authenticated else None
 
     async def _tell_status(self) -> None:
         """Keep the retained status true: at once after a connection, then when it changed."""
@@ -251,10 +209,5 @@ class Daemon:
             outbox_reports=depth.reports,
             dropped_reports=depth.dropped_reports,
             refused_reports=depth.refused_reports,
+            dropped_datagrams=self._latency.dropped.total(),
         )
-
-
-def _peers(mesh: Mesh, site: str, methods: Container[str]) -> list[Peer]:
-    """The peers of a site that are measured by these methods; none when the mesh has no such site."""
-    found = ((name, mesh.sites[name]) for name in mesh.peers(site))
-    return [Peer(name, peer.address, peer.port) for name, peer in found if peer.method in methods]

@@ -33,6 +33,7 @@ class Reflector:
         stateless: bool = False,
         allow: Iterable[str] | None = None,
         rate_per_s: float = 10_000.0,
+        dropped: Counter[str] | None = None,
     ) -> None:
         self._sockets: list[socket.socket] = []
         try:
@@ -46,7 +47,7 @@ class Reflector:
             raise
         self.port = port
         self.answered = 0
-        self.dropped: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter() if dropped is None else dropped
         self._responder = Responder(port, key=key, stateless=stateless, allow=allow, rate_per_s=rate_per_s)
         self.flagged = self._responder.flagged
         self._error = 0
@@ -88,15 +89,9 @@ class Reflector:
                 self.dropped["send_failed"] += 1
 
     def _answer(self, opened: socket.socket, datagram: Datagram, now: float) -> None:
-        seen_ns = time.time_ns()
-        request = self._responder.admit(datagram.data, datagram.source, now, truncated=datagram.truncated)
-        reply = self._responder.reply(
-            request,
-            datagram.source,
-            t2_ns=datagram.kernel_ns or seen_ns,
-            ttl=datagram.ttl,
-            error=self._error,
-            t3_ns=time.time_ns(),
-        )
-        opened.sendmsg((reply,), (datagram.local,) if datagram.local else (), 0, datagram.source)
+        data, source, kernel_ns, ttl, local, truncated = datagram
+        t2_ns = kernel_ns or time.time_ns()
+        request = self._responder.admit(data, source, now, truncated=truncated)
+        reply = self._responder.reply(request, source, t2_ns=t2_ns, ttl=ttl, error=self._error, t3_ns=time.time_ns())
+        opened.sendmsg((reply,), (local,) if local else (), 0, source)
         self.answered += 1
