@@ -37,23 +37,29 @@ class Recent(Generic[Key, Value]):
 
 
 class Rates(Generic[Key]):
-    """A token bucket for each of the `most` recent sources: `rate_per_s`, in bursts of as many."""
+    """A token bucket for each of the `most` recent sources: `rate_per_s`, in bursts of as many.
+
+    Of a bucket is kept when it will be full again: one number, one comparison a packet.
+    """
 
     def __init__(self, rate_per_s: float, most: int) -> None:
-        self._rate_per_s = rate_per_s
-        self._buckets: Recent[Key, tuple[float, float]] = Recent(most)
+        self._token_s = 1 / rate_per_s
+        self._empty_s = 1 + self._token_s / 2  # rounding must not cost a token
+        self._full_s: Recent[Key, float] = Recent(most)
 
     def __contains__(self, source: Key) -> bool:
         """Whether this source has spent lately."""
-        return source in self._buckets
+        return source in self._full_s
 
     def spend(self, source: Key, now: float) -> bool:
         """Take a token; false when there is none."""
-        tokens, then = self._buckets.get(source) or (self._rate_per_s, now)
-        tokens = min(self._rate_per_s, tokens + (now - then) * self._rate_per_s)
-        if tokens < 1:
+        full_s = self._full_s.get(source)
+        if full_s is None or full_s < now:
+            full_s = now
+        full_s += self._token_s
+        if full_s - now > self._empty_s:
             return False
-        self._buckets.keep(source, (tokens - 1, now))
+        self._full_s.keep(source, full_s)
         return True
 
 

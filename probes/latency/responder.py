@@ -87,21 +87,19 @@ class Responder:
     def reply(self, request: Request, source: Source, *, t2_ns: int, t3_ns: int, ttl: int, error: int) -> bytes:
         """The reply to an admitted request, as long as it is (RFC 8762 §4.3), or 41 octets to a shorter one."""
         sequence = request.sequence if self._stateless else self._count(source, request.ssid)
-        encoded = encode_reply(
-            Reply(
-                sequence=sequence,
-                timestamp=ntp_from_ns(t3_ns),
-                error=error,
-                ssid=request.ssid,
-                received=ntp_from_ns(t2_ns),
-                sender_sequence=request.sequence,
-                sender_timestamp=request.timestamp,
-                sender_error=request.error,
-                sender_ttl=ttl,
-                extra=self._extra(request, sequence) if request.extra else b"",
-            ),
-            self._key,
+        reply = Reply(  # in its fields' order: by keyword it takes twice as long
+            sequence,
+            ntp_from_ns(t3_ns),
+            error,
+            request.ssid,
+            ntp_from_ns(t2_ns),
+            request.sequence,
+            request.timestamp,
+            request.error,
+            ttl,
+            self._extra(request, sequence) if request.extra else b"",
         )
+        encoded = encode_reply(reply, self._key)
         if request.short_bytes:
             return encoded[: max(TWAMP_REPLY_BYTES, BASE_BYTES - request.short_bytes)]
         return encoded
