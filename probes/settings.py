@@ -5,10 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from linkweather.errors import OperatorError
 from linkweather.mesh import Address, Port, Prefix, Settings, SiteId, Tuple
+from linkweather.mqtt import parse_broker
 from probes.outbox import DEFAULT_MAX_BYTES
+
+
+def _broker(value: str) -> str:
+    try:
+        parse_broker(value)
+    except OperatorError:
+        raise ValueError("mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path") from None
+    return value
 
 
 class ProbeSettings(Settings):
@@ -22,7 +32,7 @@ class ProbeSettings(Settings):
     """
 
     site: SiteId
-    broker: str = "mqtt://127.0.0.1:1883"
+    broker: Annotated[str, AfterValidator(_broker)] = "mqtt://127.0.0.1:1883"
     data_dir: Annotated[Path, Field(strict=False)] = Path("/var/lib/linkweather/probe")
     key_file: Annotated[Path, Field(strict=False)] | None = None
     bind: Annotated[tuple[Address, ...], Tuple] = ()

@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent / "bad_config"
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "mesh": ("mesh", "check"),
     "collector": ("collector", "--data-dir", "{data}", "--config"),
+    "probe": ("probe", "--data-dir", "{data}", "--config"),
 }
 ADDRESS = "must be an IPv4 address, an IPv6 address or a host name"
 BROKER = 'must be "embedded", mqtt://host[:port], mqtts://host[:port] or unix:///path'
@@ -51,6 +52,17 @@ SENTENCES: Mapping[str, str] = {
     "mesh/unparsable_address": f"sites.a.address = '192.0.2.300': {ADDRESS}",
     "mesh/wrong_type": "sites.a.port = '8620': must be a whole number",
     "mesh/zero_interval": "latency.interval_s = 0.0: must be greater than 0",
+    "probe/bad_address": f"bind[0] = '10.0.0.256': {ADDRESS}",
+    "probe/bad_broker_url": (
+        "broker = 'localhost:1883': must be mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path"
+    ),
+    "probe/bad_prefix": "allow[0] = 'everybody': must be a prefix such as 192.0.2.0/24 or 2001:db8::/32",
+    "probe/bad_site_id": "site = 'North': a site id has 1 to 32 of a–z, 0–9 and -, and starts with a letter or digit",
+    "probe/no_site": "site: required, but missing",
+    "probe/outbox_too_small": "outbox_max_bytes = 1000: must be at least 65536",
+    "probe/ports_backwards": "throughput_ports = [5210, 5201]: the first port must not be above the last",
+    "probe/unknown_key": "brocker = 'mqtt://127.0.0.1': no such key",
+    "probe/wrong_type": "throughput_ports = '5201-5210': must be an array",
     "collector/bad_broker_port": f"broker = 'mqtt://127.0.0.1:99999': {BROKER}",
     "collector/bad_broker_url": f"broker = 'http://127.0.0.1:1883': {BROKER}",
     "collector/bad_port": "api.port = 70000: must be at most 65535",
