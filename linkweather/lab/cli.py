@@ -40,6 +40,8 @@ def lab(context: click.Context, data_dir: Path) -> None:
 @click.option("--jitter", help="The delay varies by ± this, such as 2ms.")
 @click.option("--rate", help="Bit/s, such as 100M.")
 @click.option("--loss", help="Ratio of packets lost, such as 0.1 or 10%.")
+@click.option("--duplicate", help="Ratio of packets that come twice.")
+@click.option("--reorder", help="Ratio of packets that overtake those under way.")
 @click.option("--queue", help="Longest wait in the queue, such as 100ms.")
 @click.option("--via", metavar="R1,R2", help="Routers on the way; R2/R3 share the load by flow, '' stands for none.")
 @click.option("--cut/--restore", default=None, help="Take the link down, or up again.")
@@ -54,6 +56,8 @@ def link(
     jitter: str | None,
     rate: str | None,
     loss: str | None,
+    duplicate: str | None,
+    reorder: str | None,
     queue: str | None,
     cut: bool | None,
     via: str | None,
@@ -68,6 +72,8 @@ def link(
         "jitter_s": _parsed(quantities.seconds, jitter),
         "rate_bps": _parsed(quantities.bits_per_second, rate),
         "loss_ratio": _parsed(quantities.ratio, loss),
+        "duplicate_ratio": _parsed(quantities.ratio, duplicate),
+        "reorder_ratio": _parsed(quantities.ratio, reorder),
         "queue_s": _parsed(quantities.seconds, queue),
         "cut": cut,
         "via": None if via is None else [name for name in via.split(",") if name],

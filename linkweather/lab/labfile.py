@@ -26,6 +26,7 @@ from linkweather.mesh import Link as MeshLink
 MAX_SITES = 250  # an address block of 10.77.0.0/24 for all of them
 MAX_ROUTERS = 250  # likewise
 Pair = tuple[str, str]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _router_ids(value: str) -> str:
@@ -61,14 +62,18 @@ class Behaviour(Settings):
     """How one directed link treats packets.
 
     The one-way delay is uniform within `delay_s` ± `jitter_s`; `rate_bps` counts IP packets; a
-    packet that would wait longer than `queue_s` before it is sent is dropped. `via` are the routers
+    packet that would wait longer than `queue_s` before it is sent is dropped. Of the packets that
+    arrive, `duplicate_ratio` come twice, and `reorder_ratio` skip the delay and so overtake those
+    under way (as with netem). `via` are the routers
     on the way, at even distances; `r2/r3` stands for two that share the load by flow.
     """
 
     delay_s: NotNegative
     jitter_s: NotNegative = 0.0
     rate_bps: Positive = 1e9
-    loss_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
+    loss_ratio: Share = 0.0
+    duplicate_ratio: Share = 0.0
+    reorder_ratio: Share = 0.0
     queue_s: NotNegative = 0.1
     via: Via = ()
 

@@ -18,11 +18,13 @@ class Counters:
 
     forwarded_packets: int = 0
     forwarded_bytes: int = 0
+    duplicated_packets: int = 0
+    reordered_packets: int = 0
     dropped: dict[Drop, int] = field(default_factory=lambda: {"cut": 0, "loss": 0, "queue": 0})
 
 
 class Link:
-    """Serialises packets at the rate, then delays them. First in, first out: jitter never reorders.
+    """Serialises packets at the rate, then delays them: first in, first out, but for those that are to overtake.
 
     The queue is a virtual finish time: the transmitter is busy until `_free_at`, so that time
     minus `now` is the backlog, and a packet that finds more than `queue_s` of it is dropped.
@@ -63,6 +65,14 @@ class Link:
             self.counters.forwarded_bytes += length_bytes
         return arrival
 
+    def copies(self) -> int:
+        """How often an admitted packet arrives: once or twice."""
+        ratio = self._behaviour.duplicate_ratio
+        if not ratio or self._random.random() >= ratio:
+            return 1
+        self.counters.duplicated_packets += 1
+        return 2
+
     def stop(self, length_bytes: int) -> None:
         """An admitted packet has not arrived after all: a router stopped it."""
         self.counters.forwarded_packets -= 1
@@ -83,6 +93,9 @@ class Link:
         if start - now > behaviour.queue_s:
             return "queue"
         self._free_at = start + length_bytes * self._seconds_per_byte
+        if behaviour.reorder_ratio and self._random.random() < behaviour.reorder_ratio:
+            self.counters.reordered_packets += 1
+            return self._free_at
         arrival = self._free_at + behaviour.delay_s
         if behaviour.jitter_s:
             arrival += self._random.uniform(-behaviour.jitter_s, behaviour.jitter_s)

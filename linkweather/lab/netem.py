@@ -25,8 +25,10 @@ def netem_arguments(behaviour: Behaviour, *, cut: bool) -> str:
     limit = math.ceil(behaviour.rate_bps * under_way_s / 8 / MTU_BYTES) + 1
     jitter = f" {behaviour.jitter_s * 1e6:.0f}us" if behaviour.jitter_s else ""
     loss = 100.0 if cut else behaviour.loss_ratio * 100
+    more = f" duplicate {behaviour.duplicate_ratio * 100:.6g}%" if behaviour.duplicate_ratio else ""
+    more += f" reorder {behaviour.reorder_ratio * 100:.6g}%" if behaviour.reorder_ratio else ""
     return (
-        f"netem delay {behaviour.delay_s * 1e6:.0f}us{jitter} loss {loss:.6g}%"
+        f"netem delay {behaviour.delay_s * 1e6:.0f}us{jitter} loss {loss:.6g}%{more}"
         f" rate {behaviour.rate_bps:.0f}bit limit {limit}"
     )
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from linkweather.errors import OperatorError
-from linkweather.lab.labfile import Behaviour, LabFile, Pair, Via
+from linkweather.lab.labfile import Behaviour, LabFile, Pair, Share, Via
 from linkweather.mesh import NotNegative, Positive, Settings, SiteId, Tuple
 from linkweather.settings import validate
 
@@ -41,7 +41,9 @@ class Change(Settings):
     delay_s: NotNegative | None = None
     jitter_s: NotNegative | None = None
     rate_bps: Positive | None = None
-    loss_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
+    loss_ratio: Share | None = None
+    duplicate_ratio: Share | None = None
+    reorder_ratio: Share | None = None
     queue_s: NotNegative | None = None
     cut: bool | None = None
     via: Via | None = None
@@ -90,6 +92,8 @@ class LinkState(Behaviour):
     cut: bool = False
     forwarded_packets: int = 0
     forwarded_bytes: int = 0
+    duplicated_packets: int = 0
+    reordered_packets: int = 0
     dropped: dict[str, int] = Field(default_factory=dict)
 
 

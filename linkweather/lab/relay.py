@@ -97,6 +97,8 @@ class Relay:
                 cut=link.cut,
                 forwarded_packets=link.counters.forwarded_packets,
                 forwarded_bytes=link.counters.forwarded_bytes,
+                duplicated_packets=link.counters.duplicated_packets,
+                reordered_packets=link.counters.reordered_packets,
                 dropped={str(reason): count for reason, count in link.counters.dropped.items()},
                 **link.behaviour.model_dump(),
             )
@@ -140,7 +142,11 @@ class Relay:
             if link.routers:
                 self._pass_routers(packet, arrival, file, route)
             else:
-                self._push(arrival, out, packet)
+                self._arrive(link, arrival, out, packet)
+
+    def _arrive(self, link: Link, at: float, file: int, packet: bytes) -> None:
+        for _ in range(link.copies()):
+            self._push(at, file, packet)
 
     def _push(self, at: float, file: int, packet: bytes) -> None:
         self._serial += 1
@@ -150,7 +156,7 @@ class Relay:
         _, out, link, back = route
         passed = routers.through(packet, routers.choose(packet, link.routers))
         if isinstance(passed, bytes):
-            self._push(arrival, out, passed)
+            self._arrive(link, arrival, out, passed)
             return
         link.stop(len(packet))
         if passed.answer is None or back is None or back.loses():

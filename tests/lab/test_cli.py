@@ -23,6 +23,8 @@ async def test_link_is_changed_and_shown(tmp_path: Path) -> None:
         status, output = await command(
             tmp_path, "link", "a", "b", "--delay", "50ms", "--loss", "10%", "--rate", "80M", "--cut", "--both"
         )
+        more = await command(tmp_path, "link", "a", "b", "--duplicate", "2%", "--reorder", "0.3")
+        assert more[0] == 0, more[1]
         assert status == 0, output
         assert "a → b" in output
         assert "b → a" in output
@@ -33,6 +35,8 @@ async def test_link_is_changed_and_shown(tmp_path: Path) -> None:
     for pair in (("a", "b"), ("b", "a")):
         link = shown[pair]
         assert (link["delay_s"], link["loss_ratio"], link["rate_bps"], link["cut"]) == (0.05, 0.1, 80e6, True)
+    assert (shown["a", "b"]["duplicate_ratio"], shown["a", "b"]["reorder_ratio"]) == (0.02, 0.3)
+    assert shown["b", "a"]["duplicate_ratio"] == 0
     assert shown["a", "c"]["cut"] is False
 
 

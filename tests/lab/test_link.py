@@ -79,6 +79,27 @@ def test_jitter_stays_within_its_bounds_and_keeps_the_order() -> None:
     assert max(delays) - min(delays) > 0.005
 
 
+def test_overtaking_packets_skip_the_delay_and_hold_nobody_up() -> None:
+    # 125 octets at 1 Gbit/s take 1 µs. Binomial, n = 1000, p = 0.1: 100 ± 9.5.
+    overtaken = link(Behaviour(delay_s=0.010, reorder_ratio=0.1))
+    arrivals = [overtaken.admit(125, float(number)) for number in range(1000)]
+    delays = [arrival - number for number, arrival in enumerate(arrivals) if not isinstance(arrival, str)]
+    early = [delay for delay in delays if delay < 0.005]
+    assert early == pytest.approx([0.000001] * len(early), abs=1e-9)
+    assert [delay for delay in delays if delay >= 0.005] == pytest.approx([0.010001] * (1000 - len(early)))
+    assert 50 < len(early) < 150
+    assert overtaken.counters.reordered_packets == len(early)
+
+
+def test_a_share_of_the_packets_comes_twice() -> None:
+    doubled = link(Behaviour(delay_s=0, duplicate_ratio=0.1))
+    copies = [doubled.copies() for _ in range(1000)]
+    assert set(copies) == {1, 2}
+    assert 50 < copies.count(2) < 150
+    assert doubled.counters.duplicated_packets == copies.count(2)
+    assert link(SLOW).copies() == 1
+
+
 def test_shorter_delay_does_not_overtake_what_is_under_way() -> None:
     changed = link(Behaviour(delay_s=0.100))
     first = changed.admit(125, 1.0)

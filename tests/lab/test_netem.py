@@ -19,6 +19,8 @@ def test_qdisc_without_jitter_names_none() -> None:
 
 
 def test_cut_link_loses_everything() -> None:
+    behaviour = Behaviour(delay_s=0.01, duplicate_ratio=0.01, reorder_ratio=0.25)
+    assert " loss 0% duplicate 1% reorder 25% rate " in netem_arguments(behaviour, cut=False)
     assert " loss 100% " in netem_arguments(Behaviour(delay_s=0.01), cut=True)
 
 
