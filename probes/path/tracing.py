@@ -13,7 +13,7 @@ from linkweather.messages import PathRow
 from probes.path.lines import Request
 from probes.path.route import Known, hops, reached, recognise, route, steps
 from probes.path.runner import Traced, run
-from probes.path.turns import FIRST_GAP_S, next_turn
+from probes.path.turns import next_turn
 
 Trace = Callable[[Request], Awaitable[Traced]]
 
@@ -28,7 +28,7 @@ class Tracing:
         self._report = report
         self._bind = tuple(bind)
         self._trace = trace
-        self._first_after_s = rng.uniform(0.0, FIRST_GAP_S)
+        self._share = rng.random()
         self._mesh: Mesh | None = None
         self._changed = asyncio.Event()
         self._traced: dict[str, float] = {}
@@ -45,13 +45,13 @@ class Tracing:
 
     async def run(self) -> None:
         """Take turns until cancelled."""
-        began = time.monotonic() + self._first_after_s
+        began = time.monotonic()
         while True:
             self._changed.clear()
             mesh = self._mesh
             tests = mesh.path if mesh else PathTests(enabled=False)
             peers = mesh.peers(self._site) if mesh and tests.enabled else []
-            turn = next_turn(peers, self._traced, tests.every_s, began)
+            turn = next_turn(peers, self._traced, tests.every_s, began=began, share=self._share)
             wait_s = max(0.0, turn.at - time.monotonic()) if turn else None
             try:
                 async with asyncio.timeout(wait_s):
