@@ -43,8 +43,7 @@ def estimate(intervals: Sequence[Interval]) -> Estimate | None:
 
     A pipe that never filled is judged by the second half of its test: the most that was seen of it.
     """
-    longest_s = max((interval.end_s - interval.start_s for interval in intervals), default=0.0)
-    rates = [each.rate_bps for each in intervals if each.end_s - each.start_s > MIN_SHARE * longest_s]
+    rates = [interval.rate_bps for interval in _whole(intervals) if interval.end_s > interval.start_s]
     if not rates:
         return None
     full = pipe_full(rates)
@@ -54,6 +53,14 @@ def estimate(intervals: Sequence[Interval]) -> Estimate | None:
         return Estimate(mean, None, None, steady, full is not None)
     half_width = t_95(len(steady) - 1) * stdev(steady) / sqrt(len(steady))
     return Estimate(mean, max(0.0, mean - half_width), mean + half_width, steady, full is not None)
+
+
+def _whole(intervals: Sequence[Interval]) -> Sequence[Interval]:
+    # Only against its neighbour: an interval that a busy host drew out says nothing about the others.
+    if len(intervals) < 2:
+        return intervals
+    before, last = (each.end_s - each.start_s for each in intervals[-2:])
+    return intervals[:-1] if last < MIN_SHARE * before else intervals
 
 
 def pipe_full(rates: Sequence[float]) -> int | None:

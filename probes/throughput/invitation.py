@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from linkweather.mesh import Mesh
 from linkweather.messages import Answer, Invite, Served, ThroughputRow
+from probes.throughput.limits import agreed
 from probes.throughput.output import Build
 from probes.throughput.result import Result
 
@@ -80,5 +81,5 @@ def row(
         rtt_loaded_s=rtt_loaded_s,
         congestion=result.congestion or told.congestion,
         stopped_by=result.stopped_by,
-        limited_by=result.limited_by or told.limited_by,
+        limited_by=agreed(result.limited_by, result.cpu_demand, told.limited_by),
     )

@@ -20,6 +20,9 @@ LimitedBy = Literal["network", "sender host", "receiver host", "application"]
 _HOSTS: Mapping[End, LimitedBy] = {"sender": "sender host", "receiver": "receiver host"}
 # A thread that wanted a processor nearly all the time; iperf3's own timers and pauses keep it from 1.
 BUSY_CPU = 0.9
+# Below this a host is not to blame; between the two nobody can tell. Measured: a starved receiver may sleep a
+# quarter of the time, and its sender's kernel then calls the late acknowledgements congestion.
+FREE_CPU = 0.5
 # What took most of the time is the limit.
 MOST = 0.5
 
@@ -54,8 +57,7 @@ class Sent:
         if busiest.buffer_limited_s > MOST * busiest.busy_s:
             return "sender host"
         held_s = busiest.busy_s - busiest.window_limited_s - busiest.buffer_limited_s
-        # Without its CPU demand it may as well be the host.
-        return "network" if self.cpu_demand is not None and held_s > MOST * busiest.busy_s else None
+        return "network" if _is_free(self.cpu_demand) and held_s > MOST * busiest.busy_s else None
 
     @property
     def _busiest(self) -> Connection | None:
@@ -70,6 +72,17 @@ def own_limit(stopped_by: StoppedBy, end: End, *, filled: bool, cpu_demand: floa
     if not filled and stopped_by != "converged":
         return "application"
     return _HOSTS[end] if _wants_a_core(cpu_demand) else None
+
+
+def agreed(own: LimitedBy | None, cpu_demand: float | None, told: str | None) -> str | None:
+    """What both ends' evidence amounts to: our own first, and the network only where our host is not to blame."""
+    if own is not None or (told == "network" and not _is_free(cpu_demand)):
+        return own
+    return told
+
+
+def _is_free(cpu_demand: float | None) -> bool:
+    return cpu_demand is not None and cpu_demand < FREE_CPU
 
 
 def _wants_a_core(cpu_demand: float | None) -> bool:

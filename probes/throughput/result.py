@@ -20,7 +20,8 @@ class Result:
     start with its 95 % interval, and `goodput_10s_bps` what a test of 10 s would have found, slow
     start included; where it is "sender" it is the receiver's mean of the whole test, and neither is
     given, for a sender's intervals say when it filled its buffer. `steady_s` is how long the mean's
-    samples took, until the end; `limited_by` what this end alone can tell.
+    samples took, until the end; `limited_by` what this end alone can tell; `cpu_demand` how much of a
+    core its iperf3 wanted.
     """
 
     intervals: tuple[Interval, ...]
@@ -37,6 +38,7 @@ class Result:
     stopped_by: StoppedBy | None = None
     steady_s: float | None = None
     limited_by: LimitedBy | None = None
+    cpu_demand: float | None = None
     failure: str | None = None
     detail: str | None = None
 
@@ -56,7 +58,7 @@ def conclude(
     `limit_bytes` is what it was to move at the most.
     """
     ends: End = "receiver" if reverse else "sender"
-    common = Result(tuple(transcript.intervals), ends, transcript.streams, congestion)
+    common = Result(tuple(transcript.intervals), ends, transcript.streams, congestion, cpu_demand=cpu_demand)
     received = transcript.summaries.get("receiver")
     found = estimate(transcript.intervals) if reverse else _of_summary(received)
     if transcript.fault is not None or isinstance(ended, Fault) or received is None or found is None:

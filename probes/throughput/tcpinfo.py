@@ -15,13 +15,15 @@ _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
 _REQUEST, _DUMP = 0x1, 0x300
 _DONE, _ERROR = 3, 2
 _INFO, _CONG = 2, 4  # INET_DIAG_INFO, INET_DIAG_CONG
-_ESTABLISHED = 1 << 1
+# TCP_ESTABLISHED, and the states in which the rest is sent: FIN_WAIT1, CLOSE_WAIT, LAST_ACK.
+_SENDING = 1 << 1 | 1 << 4 | 1 << 8 | 1 << 9
 
 _HEADER = struct.Struct("=IHHII")
 _WANTED = struct.Struct("=BBBxI")
 _PORTS = struct.Struct(">HH")
 _REST_BYTES = 16 + 16 + 4 + 8  # of the socket's id: addresses, interface, cookie; zero asks for any
 _MESSAGE_BYTES = 72
+_COOKIE = slice(44, 52)
 _ATTRIBUTE = struct.Struct("=HH")
 _TOTAL_RETRANS = struct.Struct("=I"), 100
 _BYTES_ACKED = struct.Struct("=Q"), 120
@@ -31,8 +33,12 @@ _BUSY = struct.Struct("=QQQ"), 168
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection as its sender's kernel sees it: what limited it, for how long since it began."""
+    """A connection as its sender's kernel sees it: what limited it, for how long since it began.
 
+    `cookie` is what the kernel tells it from others by.
+    """
+
+    cookie: bytes
     acked_bytes: int
     retransmits: int
     busy_s: float
@@ -42,9 +48,9 @@ class Connection:
 
 
 def request(family: socket.AddressFamily, port: int) -> bytes:
-    """Ask for every established connection from a local port."""
+    """Ask for every connection from a local port that can send."""
     extensions = 1 << (_INFO - 1) | 1 << (_CONG - 1)
-    wanted = _WANTED.pack(family, socket.IPPROTO_TCP, extensions, _ESTABLISHED) + _PORTS.pack(port, 0)
+    wanted = _WANTED.pack(family, socket.IPPROTO_TCP, extensions, _SENDING) + _PORTS.pack(port, 0)
     length = _HEADER.size + len(wanted) + _REST_BYTES
     return _HEADER.pack(length, _BY_FAMILY, _REQUEST | _DUMP, 1, 0) + wanted + bytes(_REST_BYTES)
 
@@ -70,6 +76,7 @@ def _connection(message: bytes) -> Connection | None:
         return None
     busy_us, window_us, buffer_us = _BUSY[0].unpack_from(info, busy)
     return Connection(
+        cookie=message[_COOKIE],
         acked_bytes=_BYTES_ACKED[0].unpack_from(info, _BYTES_ACKED[1])[0],
         retransmits=_TOTAL_RETRANS[0].unpack_from(info, _TOTAL_RETRANS[1])[0],
         busy_s=busy_us / 1e6,

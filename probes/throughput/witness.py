@@ -44,19 +44,20 @@ class Witness:
     def __init__(self, pid: int, port: int) -> None:
         self._port = port
         self._cpu = CpuDemand(pid)
-        self._connections: list[Connection] = []
+        # By cookie: the data's connection ends before the one that controls the test.
+        self._connections: dict[bytes, Connection] = {}
 
     @property
     def sent(self) -> Sent:
         """What was seen so far."""
-        return Sent(self._connections, self._cpu.value)
+        return Sent(tuple(self._connections.values()), self._cpu.value)
 
     async def watch(self) -> None:
         """Look again and again until cancelled; it begins when there is a connection."""
         while True:
             found = [each for each in _connections(self._port) if each.busy_s > 0]
             if found:
-                self._connections = found
+                self._connections |= {each.cookie: each for each in found}
                 self._cpu.look()
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -74,7 +75,7 @@ def _wanted_s(pid: int) -> dict[str, float]:
 
 
 def _connections(port: int) -> list[Connection]:
-    """The established connections from a local port; none where the kernel does not tell."""
+    """The connections from a local port; none where the kernel does not tell."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, tcpinfo.NETLINK_SOCK_DIAG) as asking:
             asking.settimeout(LOOK_EVERY_S)  # the kernel answers within the call

@@ -13,14 +13,12 @@ import argparse
 import asyncio
 import contextlib
 import functools
-import json
 import random
 import statistics
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,9 +27,8 @@ from linkweather.lab.labfile import LabFile, LabLink, LabSite
 from probes.throughput.convergence import Rule, over_10_s
 from probes.throughput.estimate import estimate
 from probes.throughput.history import History
-from probes.throughput.output import Interval
 from probes.throughput.result import Result
-from probes.throughput.runner import run_client
+from tests.probes.throughput import ends
 
 RATES_MBPS = (50.0, 300.0, 1000.0)
 RTTS_MS = (0.2, 20.0, 80.0)
@@ -106,18 +103,9 @@ async def running(argv: Sequence[str]) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def client(lab: Lab, options: dict[str, Any]) -> Result:
+async def client(lab: Lab, **options: Any) -> Result:
     """One test as a probe runs it, in a process inside site b: from a to b."""
-    values = json.dumps({"host": lab.addresses["a"], "port": TEST_PORT, **options})
-    argv = lab.command("b", [sys.executable, "-m", "tests.bench.stopping", "--client", values])
-    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-    output, _ = await process.communicate()
-    found = json.loads(output)
-    return Result(**{**found, "intervals": tuple(Interval(**each) for each in found["intervals"])})
-
-
-async def as_client(values: str) -> None:
-    print(json.dumps(asdict(await run_client(**json.loads(values)))))
+    return await ends.client(functools.partial(lab.command, "b"), host=lab.addresses["a"], port=TEST_PORT, **options)
 
 
 async def pairs(lab: Lab, count: int) -> list[Pair]:
@@ -125,8 +113,8 @@ async def pairs(lab: Lab, count: int) -> list[Pair]:
     history = History()
     for number in range(count):
         congestion = CONGESTION[number % len(CONGESTION)]
-        stopped = await client(lab, {"duration_s": CAP_S, "until_converged": True, "congestion": congestion})
-        long = await client(lab, {"duration_s": LONG_S, "congestion": congestion})
+        stopped = await client(lab, duration_s=CAP_S, until_converged=True, congestion=congestion)
+        long = await client(lab, duration_s=LONG_S, congestion=congestion)
         if stopped.failure or long.failure:
             print(f"  a test failed and is left out: {stopped.failure or long.failure} {stopped.detail or long.detail}")
             continue
@@ -262,11 +250,7 @@ async def main() -> None:
     parser.add_argument("--rates", type=numbers, default=RATES_MBPS, help="Mbit/s")
     parser.add_argument("--rtts", type=numbers, default=RTTS_MS, help="ms")
     parser.add_argument("--only", choices=["steady", "variable"])
-    parser.add_argument("--client", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.client:
-        await as_client(arguments.client)
-        return
     if arguments.only != "variable":
         await steady(arguments.tests, arguments.rates, arguments.rtts)
     if arguments.only != "steady":

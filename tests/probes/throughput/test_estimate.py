@@ -67,6 +67,13 @@ def test_the_fragment_that_an_interrupt_leaves_is_not_counted() -> None:
     assert (found.goodput_bps, found.steady) == (100, (100, 100, 100))
 
 
+def test_an_interval_that_a_busy_host_drew_out_does_not_make_fragments_of_the_others() -> None:
+    drawn_out = [Interval(0.0, 0.3, 90), *(Interval(n / 10, (n + 1) / 10, rate) for n, rate in ((3, 95), (4, 85)))]
+    found = estimate(drawn_out)
+    assert found is not None
+    assert found.steady == (95, 85)
+
+
 @pytest.mark.parametrize("intervals", [[], [Interval(3.0, 3.0, 5.0)]], ids=["none", "one of no length"])
 def test_nothing_is_estimated_from_nothing(intervals: list[Interval]) -> None:
     assert estimate(intervals) is None

@@ -82,6 +82,7 @@ RESULT = Result(
     bytes=3,
     duration_s=2.9,
     stopped_by="converged",
+    cpu_demand=0.2,
 )
 
 

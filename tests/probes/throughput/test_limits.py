@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from probes.throughput.limits import LimitedBy, Sent, own_limit
+from probes.throughput.limits import LimitedBy, Sent, agreed, own_limit
 from probes.throughput.output import End
 from probes.throughput.tcpinfo import Connection
 
 
 def connection(window_s: float = 0.0, buffer_s: float = 0.0, *, busy_s: float = 1.0, acked: int = 1000) -> Connection:
-    return Connection(acked, 3, busy_s, window_s, buffer_s, "cubic")
+    return Connection(b"cookie", acked, 3, busy_s, window_s, buffer_s, "cubic")
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,9 @@ def connection(window_s: float = 0.0, buffer_s: float = 0.0, *, busy_s: float = 
         (connection(window_s=0.5), 0.3, None),
         (connection(buffer_s=0.5), 0.3, None),
         (connection(), 0.9, "sender host"),
+        # Perhaps its host, perhaps not.
+        (connection(), 0.5, None),
+        (connection(window_s=0.6), 0.5, "receiver host"),
         # Congestion control held it, or a slow host that nobody looked at.
         (connection(), None, None),
         (connection(busy_s=0.0), 0.3, None),
@@ -48,6 +51,19 @@ def test_a_client_knows_that_its_own_processor_was_the_limit(end: End, host: str
     assert own_limit("converged", end, filled=True, cpu_demand=0.9) == host
     assert own_limit("converged", end, filled=True, cpu_demand=0.89) is None
     assert own_limit("converged", end, filled=True, cpu_demand=None) is None
+
+
+def test_our_own_evidence_goes_before_what_the_other_end_tells() -> None:
+    assert agreed("application", 0.1, "network") == "application"
+    assert agreed(None, 0.1, "sender host") == "sender host"
+    assert agreed(None, 0.6, "sender host") == "sender host"
+    assert agreed(None, 0.1, None) is None
+
+
+def test_the_network_is_to_blame_only_when_neither_host_can_be() -> None:
+    assert agreed(None, 0.49, "network") == "network"
+    assert agreed(None, 0.5, "network") is None
+    assert agreed(None, None, "network") is None
 
 
 def test_a_pipe_that_our_own_cap_kept_from_filling_was_limited_by_the_application() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from probes.throughput.tcpinfo import Connection, connections, request
 
 DONE = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
+COOKIE = b"12345678"
 NO_ENTRY = struct.pack("=IHHIIi", 36, 2, 0, 1, 0, -2) + bytes(16)
 
 
@@ -26,19 +27,20 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 def answer(*attributes: bytes) -> bytes:
-    body = bytes(72) + b"".join(attributes)
+    # linux/inet_diag.h: struct inet_diag_msg; its id's cookie stands behind 4 + 2 + 2 + 16 + 16 + 4 octets.
+    body = bytes(44) + COOKIE + bytes(20) + b"".join(attributes)
     return struct.pack("=IHHII", 16 + len(body), 20, 2, 1, 0) + body
 
 
-SEEN = Connection(5_000_000, 7, 1.5, 0.25, 0.125, "cubic")
+SEEN = Connection(COOKIE, 5_000_000, 7, 1.5, 0.25, 0.125, "cubic")
 
 
-def test_the_request_asks_for_established_connections_from_a_port() -> None:
+def test_the_request_asks_for_connections_from_a_port_that_can_send() -> None:
     asked = request(socket.AF_INET6, 5201)
     # linux/inet_diag.h: struct inet_diag_req_v2 is 56 octets, after a netlink header of 16.
     assert struct.unpack_from("=IHHII", asked) == (72, 20, 0x301, 1, 0)
     assert len(asked) == 72
-    assert asked[16:24] == bytes([10, 6, 0b1010, 0, 2, 0, 0, 0])
+    assert asked[16:24] == bytes([10, 6, 0b1010, 0, 0b00010010, 0b11, 0, 0])
     assert asked[24:28] == bytes([0x14, 0x51, 0, 0])
     assert asked[28:] == bytes(44)
 
