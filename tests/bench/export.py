@@ -9,13 +9,15 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from influxdb_client import InfluxDBClient, Point, WriteOptions
 
 from collector.backlog import Backlog
@@ -48,6 +50,7 @@ def main() -> None:
         _print("journal → VictoriaMetrics", options.rows, ours)
         _print("peer: Point through the batching WriteApi, no journal", options.rows // 10, theirs)
         print(f"ratio: {statistics.median(theirs) * 10 / statistics.median(ours):.1f}")
+        _ceiling(journal, port, options.rows)
         _formatting(journal, options.rows)
         print(f"latency_sent in VictoriaMetrics: {_stored(port)} of {options.rows} rows")
         journal.close()
@@ -115,6 +118,28 @@ def _formatting(journal: Journal, rows: int) -> None:
     while (batch := backlog.after("latency", cursor, 5000)) is not None:
         cursor = batch.cursor
     print(f"reading and formatting alone: {(time.perf_counter() - started) / rows * 1e6:.2f} µs a row, n = {rows}")
+
+
+def _ceiling(journal: Journal, port: int, rows: int) -> None:
+    """What the server takes at most: the same lines, rendered beforehand, from two connections at once."""
+    bodies = list(_bodies(journal))
+    server = next(process for process in psutil.Process().children() if "victoria" in process.name())
+    before, started = sum(server.cpu_times()[:2]), time.perf_counter()
+    with ThreadPoolExecutor(2) as pool, httpx.Client() as client:
+        url = f"http://127.0.0.1:{port}/api/v2/write"
+        list(pool.map(lambda body: client.post(url, params={"precision": "ns"}, content=body), bodies))
+    seconds, used = time.perf_counter() - started, sum(server.cpu_times()[:2]) - before
+    print(f"ceiling, lines rendered beforehand, two connections: {rows / seconds:,.0f} rows/s (n = 1 × {rows} rows)")
+    print(
+        f"the server's own processor time: {used / rows * 1e6:.1f} µs a row of {len(TABLES['latency'].fields)} fields"
+    )
+
+
+def _bodies(journal: Journal) -> Iterator[bytes]:
+    backlog, cursor = Backlog(journal.database, "ceiling"), 0
+    while (batch := backlog.after("latency", cursor, 5000)) is not None:
+        cursor = batch.cursor
+        yield "\n".join(batch.lines).encode()
 
 
 def _stored(port: int) -> int:
