@@ -2,26 +2,35 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+ARGS ?=
 
-.PHONY: setup setup-dev demo test check bench clean
+.PHONY: help demo test check bench setup clean
 
-setup:  ## leaves the command at .venv/bin/linkweather
-	@bash setup.sh run
+help:  ## lists these targets
+	@awk -F ':.*## *' '/^[a-z]+:.*##/ {printf "  make %-7s %s\n", $$1, $$2}' Makefile
 
-setup-dev:
+demo: setup  ## the whole system on this machine; more by ARGS, such as ARGS="--for 60s --port 8499"
+	@$(BIN)/linkweather demo $(ARGS)
+
+test:  ## all checks, then all tests, against real brokers, servers and kernels
 	@bash setup.sh test
+	@$(MAKE) --no-print-directory check
+	$(BIN)/pytest $(ARGS)
 
-demo: setup
-	@$(BIN)/linkweather demo
-
-check: setup-dev
+check:  ## ruff, mypy and the import rules
+	@bash setup.sh check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check
-	$(BIN)/pytest
+bench:  ## the two short benches: the demo against its lab, and what an idle probe costs
+	@bash setup.sh test
+	$(BIN)/python -m tests.bench.demo
+	$(BIN)/python -m tests.bench.idle_probe --for 30
 
-clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-data
+setup:  ## leaves the command at .venv/bin/linkweather
+	@bash setup.sh run
+
+clean:  ## removes what setup, tests and demo made here
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage demo-data

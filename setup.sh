@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
-# Prepares this checkout: `setup.sh run` for the demo, `setup.sh test` for the tests as well.
-# Leaves the command at .venv/bin/linkweather. Done once, again when pyproject.toml or the pins change.
+# Prepares this checkout: `setup.sh run` for the demo, `check` for the checkers as well, `test` for all tests.
+# Leaves the command at .venv/bin/linkweather. Done once; again when pyproject.toml or the pins change.
 set -euo pipefail
 cd "$(dirname "$0")"
 wanted=${1:-run}
-export PATH="$PATH:/usr/sbin:/sbin"
+# Debian keeps daemons where an ordinary PATH does not look.
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
-# program → Debian package that has it
-run_programs=(iperf3:iperf3 mosquitto:mosquitto ip:iproute2)
-test_programs=(influxd:influxdb victoria-metrics:victoria-metrics ping:iputils-ping)
-
-programs=("${run_programs[@]}")
-extras=collector
-if [ "$wanted" = test ]; then
-    programs+=("${test_programs[@]}")
-    extras=collector,dev
-fi
+# program:Debian package that has it
+programs=(iperf3:iperf3 mosquitto:mosquitto ip:iproute2)
+case $wanted in
+    run) extras=collector ready=(run) ;;
+    check) extras=collector,dev ready=(run check) ;;
+    test)
+        extras=collector,dev ready=(run check test)
+        programs+=(influxd:influxdb victoria-metrics:victoria-metrics ping:iputils-ping)
+        ;;
+    *) echo "usage: setup.sh run|check|test" >&2; exit 2 ;;
+esac
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 2; }
@@ -38,40 +40,65 @@ as_root() {
 }
 
 apt_install() {
-    command -v apt-get >/dev/null || return 1
-    as_root true || return 1
+    command -v apt-get >/dev/null && as_root true || return 1
     say "installing $* with apt"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null || true
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# Packages of daemons start them as services; we start our own, on ports of our own.
+stop_services() {
+    [ -d /run/systemd/system ] || return 0
+    local service
+    for service in "$@"; do
+        as_root systemctl disable --now --quiet "$service" 2>/dev/null || true
+    done
+}
+
+how_to_install() {
+    if command -v apt-get >/dev/null; then echo "sudo apt-get install $*"
+    elif command -v dnf >/dev/null; then echo "sudo dnf install $* (these are Debian's names)"
+    else echo "$* (these are Debian's names for them)"; fi
+}
+
 packages=()
+missing=()
 for entry in "${programs[@]}"; do
-    command -v "${entry%%:*}" >/dev/null || packages+=("${entry##*:}")
+    command -v "${entry%%:*}" >/dev/null && continue
+    missing+=("${entry%%:*}")
+    packages+=("${entry##*:}")
 done
 if [ ${#packages[@]} -gt 0 ]; then
     apt_install "${packages[@]}" ||
-        fail "missing programs; install these packages (Debian names) and run this again: ${packages[*]}"
+        fail "these programs are missing: ${missing[*]}. Install them, then run this again: $(how_to_install "${packages[@]}")"
+    stop_services "${packages[@]}"
 fi
 
-python=$(find_python) || { apt_install python3 python3-venv && python=$(find_python); } ||
-    fail "Python 3.11 or newer is needed; install it (Debian: python3 python3-venv) and run this again"
-
-stamp=.venv/.ready-$wanted
 state=$(cat pyproject.toml constraints.txt setup.sh | cksum)
-if [ -x .venv/bin/linkweather ] && [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then
+# A venv does not move: its scripts name their folder.
+grep -qsF "$PWD/.venv/bin/python" .venv/bin/pip && .venv/bin/python -c '' 2>/dev/null || rm -rf .venv
+if [ -x .venv/bin/linkweather ] && [ "$(cat ".venv/.ready-$wanted" 2>/dev/null)" = "$state" ]; then
     exit 0
 fi
 
-if [ ! -x .venv/bin/pip ]; then
+if [ ! -d .venv ]; then
+    python=$(find_python) || { apt_install python3 python3-venv && python=$(find_python); } ||
+        fail "Python 3.11 or newer is needed and not found; install it, or name it: PYTHON=/path/to/python3 make …"
+    venv_package=$(basename "$python")-venv
     say "making .venv with $("$python" --version)"
-    "$python" -m venv .venv 2>/dev/null || {
+    "$python" -m venv .venv >/dev/null 2>&1 || {
         rm -rf .venv
-        apt_install python3-venv || fail "Python's venv module is missing; install it (Debian: python3-venv) and run this again"
-        "$python" -m venv .venv
+        apt_install "$venv_package" || true
+        "$python" -m venv .venv || {
+            rm -rf .venv
+            fail "$python cannot make a virtual environment; install its venv module, then run this again: $(how_to_install "$venv_package")"
+        }
     }
 fi
 say "installing linkweather[$extras] with the pinned packages"
-.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]"
-echo "$state" > "$stamp"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]" ||
+    fail "pip cannot install the packages; is the package index reachable? Behind a proxy set https_proxy, for a mirror PIP_INDEX_URL, then run this again"
+for name in "${ready[@]}"; do
+    echo "$state" > ".venv/.ready-$name"
+done
 say "ready: .venv/bin/linkweather"
