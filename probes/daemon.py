@@ -134,6 +134,7 @@ class Daemon:
             build=self._iperf3,
             on_start=self._latency.mark_loaded,
             on_end=lambda _: self._latency.mark_loaded(None),
+            working_latency=self._latency.working_latency,
         )
 
     def _connected(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,7 +16,9 @@ from linkweather.messages import LatencyRow
 from probes.latency.methods import SENDERS
 from probes.latency.reflector import Reflector
 from probes.latency.sender import Sender
+from probes.latency.session import Sample
 from probes.latency.targets import Peer
+from probes.latency.working import WorkingLatency
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ class Station:
         self._allow = allow
         # What the reflectors, one after another, did not answer, by reason.
         self.dropped: Counter[str] = Counter()
+        self._working = WorkingLatency()
         self._mesh: Mesh | None = None
         self._answering_changed = asyncio.Event()
         self._senders = {"stamp": self._sender("stamp")}
@@ -66,8 +70,13 @@ class Station:
 
     def mark_loaded(self, site: str | None) -> None:
         """Say with which peer a throughput test runs, or that it is over."""
+        self._working.follow(site)
         for sender in self._senders.values():
             sender.mark_loaded(site)
+
+    def working_latency(self, site: str, last_s: float) -> float | None:
+        """The median RTT to the peer of the running test in its last seconds; None where it is not probed."""
+        return self._working.p50(site, last_s, time.monotonic())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Measure and answer until `stop` is set and what is under way is settled."""
@@ -81,7 +90,18 @@ class Station:
                 task.cancel()
 
     def _sender(self, method: str) -> Sender:
-        return SENDERS[method](self._site, LatencyTests(), on_window=self._on_window, key=self._key, bind=self._bind)
+        return SENDERS[method](
+            self._site,
+            LatencyTests(),
+            on_window=self._on_window,
+            on_sample=self._sampled,
+            key=self._key,
+            bind=self._bind,
+        )
+
+    def _sampled(self, sample: Sample) -> None:
+        if sample.site == self._working.peer:
+            self._working.take(sample.site, sample.rtt_s, time.monotonic())
 
     def _ready(self, method: str) -> Sender | None:
         """The sender of a method, made when it is first needed; None where this machine cannot have it."""
