@@ -33,10 +33,13 @@ class Pacer(Generic[Peer]):
         """End with a peer; unknown ones are none of ours any more."""
         self._peers.pop(peer, None)
 
-    def due(self, now: float) -> list[Peer]:
-        """The peers whose time has come, at most once each: slots missed meanwhile are skipped, not caught up."""
-        peers = []
-        while self._heap and self._heap[0][0] <= now:
+    def due(self, now: float, most: int) -> list[Peer]:
+        """The peers whose time has come, `most` of them, at most once each, the longest overdue first.
+
+        Slots missed meanwhile are skipped, not caught up.
+        """
+        peers: list[Peer] = []
+        while self._heap and self._heap[0][0] <= now and len(peers) < most:
             at, number, peer = self._heap[0]
             if self._peers.get(peer) != number:
                 heapq.heappop(self._heap)

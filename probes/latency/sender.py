@@ -19,12 +19,18 @@ from probes.latency.names import Name, Names, Resolved
 from probes.latency.pacing import Pacer
 from probes.latency.packet import Reply, Request, decode_reply, encode_request
 from probes.latency.session import Sample, Session
-from probes.latency.sockets import REASONS, Datagram, Sending, Stamp, families, guarded, open_socket, receive
+from probes.latency.sockets import BATCH, REASONS, Datagram, Sending, Stamp, families, guarded, open_socket, receive
 from probes.latency.tally import Arrival, Probe
 from probes.latency.targets import Address, Peer, Target, Targets
 from probes.latency.window import Window, Windows
 
 Sent = tuple[Session, Probe]
+
+# The kernel stamps what comes and goes, so nothing is gained by haste. Ticks are a grain apart: what falls due
+# meanwhile leaves together, up to a grain late. Replies wait for a tick that is near, and else are read at once.
+_GRAIN_S = 1e-3
+_NEAR_S = 20e-3
+_BUFFERED = 4096  # more than the receive buffer holds
 
 __all__ = ["Peer", "Sample", "Sender"]
 
@@ -57,7 +63,7 @@ class Sender:
         self._on_sample = on_sample
         self._count = math.inf if count is None else count
         self._targets: Targets[Sending[Sent]] = Targets(site, rng or random.Random())  # noqa: S311 - no secret
-        self._pacer: Pacer[Peer] = Pacer(tests.interval_s)
+        self._pacer: Pacer[Target[Sending[Sent]]] = Pacer(tests.interval_s)
         self._names = Names(self._resolved)
         self._deadlines: deque[tuple[float, Session, Probe]] = deque()
         self._windows = Windows()
@@ -65,9 +71,12 @@ class Sender:
         self._stopping = False
         self._timer: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[None] | None = None
+        self._ticked_s = -math.inf
+        self._listening = False
         self._sendings: dict[int, Sending[Sent]] = {}
         for family, address in families(bind).items():
             self._sendings[family] = self._open(family, address)
+        self._stamped = all(sending.stamps for sending in self._sendings.values())
 
     def set_peers(self, peers: Iterable[Peer], tests: LatencyTests) -> None:
         """Probe these peers from now on, in this way. A peer that is already probed keeps its session.
@@ -79,7 +88,7 @@ class Sender:
         for target in self._targets:
             if target.peer not in wanted:
                 self._targets.remove(target)
-                self._pacer.remove(target.peer)
+                self._pacer.remove(target)
         for peer in wanted:
             if peer not in self._targets:
                 self._add(peer)
@@ -104,8 +113,6 @@ class Sender:
         loop = asyncio.get_running_loop()
         self._ended = loop.create_future()
         try:
-            for sending in self._sendings.values():
-                loop.add_reader(sending.socket, guarded(self._readable, self._ended))
             self._arm()
             async with asyncio.TaskGroup() as group:
                 names = group.create_task(self._names.run(), name="latency-names")
@@ -115,8 +122,7 @@ class Sender:
             if self._timer:
                 self._timer.cancel()
             self._ended = None
-            for sending in self._sendings.values():
-                loop.remove_reader(sending.socket)
+            self._listen(wanted=False)
             self.close()
 
     def close(self) -> None:
@@ -147,14 +153,14 @@ class Sender:
         if tests.interval_s != self._tests.interval_s:
             self._pacer = Pacer(tests.interval_s)
             for target in self._targets:
-                self._pacer.add(target.peer, time.monotonic())
+                self._pacer.add(target, time.monotonic())
         for target in self._targets:
             target.session.timeout_s = tests.timeout_s
         self._tests = tests
 
     def _add(self, peer: Peer) -> None:
         target = self._targets.add(peer, self._tests.timeout_s)
-        self._pacer.add(peer, time.monotonic())
+        self._pacer.add(target, time.monotonic())
         if self._windows.current:
             target.session.open(self._windows.current, clock.read(), loaded=peer.site == self._loaded)
 
@@ -176,7 +182,21 @@ class Sender:
         if self._timer:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(self._next_s(), guarded(self._tick, self._ended))
+        next_s = max(self._next_s(), self._ticked_s + _GRAIN_S)
+        self._listen(wanted=next_s - self._ticked_s > _NEAR_S or not self._stamped)
+        self._timer = loop.call_at(next_s, guarded(self._tick, self._ended))
+
+    def _listen(self, *, wanted: bool) -> None:
+        """Read replies as they come, or leave them to the next tick."""
+        if wanted == self._listening:
+            return
+        self._listening = wanted
+        loop = asyncio.get_running_loop()
+        for sending in self._sendings.values():
+            if wanted and self._ended is not None:
+                loop.add_reader(sending.socket, guarded(self._readable, self._ended))
+            else:
+                loop.remove_reader(sending.socket)
 
     def _next_s(self) -> float:
         while self._deadlines and self._deadlines[0][2].settled:
@@ -187,23 +207,24 @@ class Sender:
         return min(deadline_s, self._windows.next_s, self._pacer.next_s)
 
     def _tick(self) -> None:
-        # What came in before its timeout must be seen before the timeout is.
-        self._drain()
-        now = time.monotonic()
+        # What came in before its timeout must be seen before the timeout is: all of it.
+        now = self._ticked_s = time.monotonic()
+        self._drain(_BUFFERED)
         while self._deadlines and self._deadlines[0][0] <= now:
             _, session, probe = self._deadlines.popleft()
             self._tell(session.expire(probe))
         if not self._stopping:
             self._roll(now)
-            for peer in self._pacer.due(now):
-                self._probe(self._targets[peer])
+            # No more at once than whose stamps and replies the buffer holds: the others' tick is the next.
+            for target in self._pacer.due(now, BATCH):
+                self._probe(target)
             # Most TX stamps are there at once: taking them now saves a wake-up for each.
             self._drain_errors()
         self._emit()
         self._arm()
 
     def _readable(self) -> None:
-        self._drain()
+        self._drain(BATCH)
         self._emit()
 
     def _roll(self, now: float) -> None:
@@ -250,7 +271,7 @@ class Sender:
             self._deadlines.append((now + self._tests.timeout_s, target.session, probe))
         target.sent += 1
         if target.sent >= self._count:
-            self._pacer.remove(target.peer)
+            self._pacer.remove(target)
             if all(other.sent >= self._count for other in self._targets):
                 self.stop()
 
@@ -262,10 +283,10 @@ class Sender:
             self._drain_errors()
             sending.send(data, address, sent)
 
-    def _drain(self) -> None:
+    def _drain(self, limit: int) -> None:
         self._drain_errors()
         for sending in self._sendings.values():
-            for datagram in receive(sending.socket):
+            for datagram in receive(sending.socket, limit):
                 try:
                     self._receive(datagram)
                 except MessageError as error:

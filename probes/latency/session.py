@@ -27,6 +27,10 @@ _MASK = 0xFFFFFFFF
 _HALF = 0x80000000
 _REMEMBERED_TIMEOUTS = 4  # a later reply than this, or than the floor, is a stray
 _REMEMBERED_FLOOR_S = 10.0
+# By how much the wall clock and the monotonic one may part: our two readings of them are not one moment,
+# and a clock that is slewed does so by at most 500 ppm (adjtimex).
+_STEP_NS = 1e6
+_SLEW = 5e-4
 
 Outcome = Literal["received", "lost", "late", "duplicate", "set_aside"]
 
@@ -64,12 +68,14 @@ class Session:
         self._probes: dict[int, Probe] = {}
         self._tallies: deque[Tally] = deque()
         self._edge: Edge | None = None
+        self._error = 0
         self._jitter = Jitter()
         self._outages = Outages()
 
     def open(self, window: Window, clock: Clock, *, loaded: bool = False) -> None:
         """Begin a window; `clock` is how good ours is during it."""
         self._tallies.append(Tally(window, clock, loaded))
+        self._error = encode_error(clock.error_s, synchronised=clock.synchronised)
 
     def mark_loaded(self) -> None:
         """Our own throughput test loads the link during the open window."""
@@ -91,8 +97,7 @@ class Session:
         tally.probes.append(probe)
         tally.window.unsettled += 1
         self._forget(now)
-        error = encode_error(tally.clock.error_s, synchronised=tally.clock.synchronised)
-        return probe, Request(probe.sequence & _MASK, timestamp, error, self.ssid)
+        return probe, Request(probe.sequence & _MASK, timestamp, self._error, self.ssid)
 
     def refuse(self, probe: Probe, reason: str) -> Sample:
         """Our own kernel would not send this probe."""
@@ -168,7 +173,7 @@ class Session:
         reply, tally = arrival.reply, probe.tally
         residence_ns = to_ns(reply.timestamp, reply.error) - to_ns(reply.received, reply.error)
         elapsed_ns, source = _elapsed(probe, arrival)
-        reason = _impossible(elapsed_ns, residence_ns, (arrival.now - probe.sent_s) * NS_PER_S)
+        reason = _impossible(elapsed_ns, residence_ns, probe, arrival)
         if reason:
             tally.set_aside[reason] += 1
             return Sample(self.dst, probe.sequence, "set_aside", source=source, reason=reason)
@@ -225,9 +230,11 @@ def _elapsed_s(probe: Probe, arrival: Arrival) -> float:
     return kernel_s if 0 <= kernel_s <= seen_s else seen_s
 
 
-def _impossible(elapsed_ns: float, residence_ns: int, seen_ns: float) -> str | None:
+def _impossible(elapsed_ns: float, residence_ns: int, probe: Probe, arrival: Arrival) -> str | None:
     """Why these times cannot be: the kernel's are wall-clock times, and a wall clock may be stepped."""
-    if not 0 <= elapsed_ns <= seen_ns:
+    seen_ns = (arrival.now - probe.sent_s) * NS_PER_S
+    went_ns = arrival.wall_ns - probe.sent_ns
+    if not 0 <= elapsed_ns <= seen_ns or abs(went_ns - seen_ns) > _STEP_NS + _SLEW * seen_ns:
         return "clock_stepped"
     if residence_ns < 0:
         return "negative_residence"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from linkweather.messages import LatencyRow, Outage
 from probes.latency.clock import Clock
@@ -16,8 +16,7 @@ from probes.latency.window import Window
 Source = Literal["kernel", "user"]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A reply and when it came: monotonic, and by the wall clock as the kernel and as we saw it."""
 
     reply: Reply

@@ -20,7 +20,7 @@ def test_phases_are_spread_over_the_interval() -> None:
     times = []
     for _ in "abcdefg":
         times.append(pacer.next_s)
-        assert len(pacer.due(pacer.next_s)) == 1
+        assert len(pacer.due(pacer.next_s, 9)) == 1
     assert all(later - earlier > 0.05 for earlier, later in itertools.pairwise(times))
     assert 100 <= times[0] < times[-1] < 101
 
@@ -29,8 +29,8 @@ def test_missed_slots_are_skipped_and_the_phase_kept() -> None:
     pacer: Pacer[str] = Pacer(1.0)
     pacer.add("a", 0.0)
     phase = pacer.next_s
-    assert pacer.due(300.0 + phase + 0.25) == ["a"]
-    assert pacer.due(300.0 + phase + 0.25) == []
+    assert pacer.due(300.0 + phase + 0.25, 9) == ["a"]
+    assert pacer.due(300.0 + phase + 0.25, 9) == []
     assert math.isclose(pacer.next_s, 301.0 + phase)
 
 
@@ -39,9 +39,9 @@ def test_a_removed_peer_is_due_no_more_and_may_return() -> None:
     pacer.add("a", 0.0)
     pacer.remove("a")
     pacer.add("a", 0.0)
-    assert pacer.due(1.0) == ["a"]
+    assert pacer.due(1.0, 9) == ["a"]
     pacer.remove("a")
-    assert pacer.due(9.0) == []
+    assert pacer.due(9.0, 9) == []
     assert pacer.next_s == math.inf
 
 

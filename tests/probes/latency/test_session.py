@@ -283,6 +283,22 @@ def test_impossible_times_are_set_aside(changes: dict[str, int], stamp_ns: int, 
     assert (row.received, row.rtt_p50_s, row.detail) == (1, None, f"samples set aside: 1 {reason}")
 
 
+@pytest.mark.parametrize(
+    ("step_ns", "outcome"),
+    [(0, "received"), (MS // 2, "received"), (5 * MS, "set_aside"), (-5 * MS, "set_aside")],
+)
+def test_a_step_that_the_stamps_do_not_show_is_seen_by_the_monotonic_clock(step_ns: int, outcome: str) -> None:
+    """The reply came after 10 ms and was read 40 ms later; meanwhile somebody set the clock."""
+    link = Link()
+    probe, request = link.session.send(0.0, BASE_NS, awaits_stamp=True)
+    link.session.stamp(probe, BASE_NS)
+    reply = Reply(0, request.timestamp, 0, 0, request.timestamp, request.sequence, request.timestamp, 0, 0)
+    read = Arrival(reply, 0.05, BASE_NS + 50 * MS + step_ns, BASE_NS + 10 * MS)
+    sample = link.session.receive(read)
+    assert sample is not None
+    assert sample.outcome == outcome
+
+
 def test_one_way_delays_need_both_clocks_and_are_never_clamped() -> None:
     good = Clock(synchronised=True, error_s=0.001)
     link = Link(clock=good, their_error=encode_error(2**-9, synchronised=True))
