@@ -19,6 +19,8 @@ _RATE = re.compile(
     rf"(?P<rate>{_NUMBER}) (?P<prefix>[KMGT]?)bits/sec(?P<tail>.*)"
 )
 _COUNT = re.compile(r"\d{1,12}")
+# Of a UDP test; iperf3 takes a datagram that overtook others back from the lost ones, also below zero.
+_DATAGRAMS = re.compile(rf" *{_NUMBER} ms +(?P<lost>-?\d{{1,12}})/(?P<total>\d{{1,12}}) ")
 _ENDS: Mapping[str, End] = {"sender": "sender", "receiver": "receiver"}
 _ERROR = re.compile(r"iperf3: (?:parameter )?error - (?P<text>.*)")
 _VERSION = re.compile(r"iperf (?P<version>\d{1,4}\.\d{1,4}(?:\.\d{1,4})?)\b")
@@ -57,13 +59,26 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class Datagrams:
+    """What a UDP test sent and lost, and the jitter of RFC 3550 §6.4.1 at its end."""
+
+    sent: int
+    lost: int
+    jitter_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
-    """One end's view of the whole test. `retransmits` is None where it is not printed, as after an interrupt."""
+    """One end's view of the whole test. `retransmits` is None where it is not printed, as after an interrupt.
+
+    `datagrams` is a UDP test's.
+    """
 
     end: End
     duration_s: float
     rate_bps: float
     retransmits: int | None = None
+    datagrams: Datagrams | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +126,8 @@ class Transcript:
         if end is None:
             return None if words[-1] == "(omitted)" else self._append(interval)
         count = int(words[0]) if _COUNT.fullmatch(words[0]) else None
-        self.summaries[end] = Summary(end, interval.end_s - interval.start_s, interval.rate_bps, count)
+        duration_s = interval.end_s - interval.start_s
+        self.summaries[end] = Summary(end, duration_s, interval.rate_bps, count, _datagrams(rate["tail"]))
         return None
 
     def _append(self, interval: Interval) -> Interval | None:
@@ -120,6 +136,11 @@ class Transcript:
             return None
         self.intervals.append(interval)
         return interval
+
+
+def _datagrams(tail: str) -> Datagrams | None:
+    found = _DATAGRAMS.match(tail)
+    return found and Datagrams(int(found["total"]), max(0, int(found["lost"])), float(found[1]) / 1e3)
 
 
 def parse_build(text: str) -> Build | None:

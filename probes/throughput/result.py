@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from probes.throughput.convergence import StoppedBy, over_10_s
 from probes.throughput.estimate import Estimate, estimate
 from probes.throughput.limits import LimitedBy, own_limit
-from probes.throughput.output import End, Fault, Interval, Summary, Transcript
+from probes.throughput.output import Datagrams, End, Fault, Interval, Summary, Transcript
 
 CLOCKS = "the clocks of both sites must agree to 10 s for authentication"
 
@@ -21,7 +21,7 @@ class Result:
     start included; where it is "sender" it is the receiver's mean of the whole test, and neither is
     given, for a sender's intervals say when it filled its buffer. `steady_s` is how long the mean's
     samples took, until the end; `limited_by` what this end alone can tell; `cpu_demand` how much of a
-    core its iperf3 wanted.
+    core its iperf3 wanted. `datagrams` is a UDP test's, as its receiver counted.
     """
 
     intervals: tuple[Interval, ...]
@@ -39,6 +39,7 @@ class Result:
     steady_s: float | None = None
     limited_by: LimitedBy | None = None
     cpu_demand: float | None = None
+    datagrams: Datagrams | None = None
     failure: str | None = None
     detail: str | None = None
 
@@ -80,6 +81,7 @@ def conclude(
         duration_s=received.duration_s,
         retransmits=sent.retransmits if sent else None,
         stopped_by=ended,
+        datagrams=received.datagrams,
         steady_s=received.duration_s * len(found.steady) / len(transcript.intervals) if reverse else None,
         limited_by=own_limit(ended, ends, filled=found.filled or not reverse, cpu_demand=cpu_demand),
     )

@@ -44,12 +44,14 @@ async def run_client(
     bind: str | None = None,
     credential: Credential | None = None,
     reverse: bool = True,
+    udp_rate_bps: float | None = None,
     on_interval: Callable[[Interval], None] = _nobody,
 ) -> Result:
     """Test throughput against an iperf3 server: from it to us, or with `reverse=False` from us to it.
 
     `duration_s` and `max_bytes` are limits; `until_converged` stops when the receiver's intervals say enough,
     and does nothing with `reverse=False`, where they are not seen.
+    `udp_rate_bps`: UDP at this rate, of each stream; TCP when None.
     A failure is a Result. Cancelling stops the program. Raises OperatorError when there is no iperf3.
     """
     # A sender's intervals vary several times as much as its receiver's.
@@ -60,6 +62,7 @@ async def run_client(
     command += ["-R", "--rcv-timeout", _ms(SILENCE_LIMIT_S)] if reverse else []
     command += ["-C", congestion] if congestion else []
     command += ["-B", bind] if bind else []
+    command += ["-u", "-b", str(round(udp_rate_bps))] if udp_rate_bps else []
     transcript = Transcript(streams)
     with _shown(credential) as (options, environment):
         async with programs.child([*command, *options], environment) as process:

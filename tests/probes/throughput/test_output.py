@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.throughput.output import Build, Fault, Interval, Summary, Transcript, parse_build, parse_version
+from probes.throughput.output import Build, Datagrams, Fault, Interval, Summary, Transcript, parse_build, parse_version
 
 OUTPUTS = Path(__file__).parent / "outputs"  # recorded from iperf3 3.12
 
@@ -41,6 +41,21 @@ def test_a_senders_intervals_carry_retransmits_and_window_and_are_read_alike() -
     assert transcript.intervals[-1] == Interval(0.9, 1.0, 20_550_857_000.0)
     assert transcript.summaries["sender"].retransmits == 20
     assert len(read("forward-two-streams", streams=2).intervals) == 10
+
+
+def test_a_udp_test_counts_datagrams_and_their_jitter() -> None:
+    transcript = read("udp-reverse")
+    assert transcript.intervals == [Interval(0.0, 0.5, 10_484_000.0), Interval(0.5, 1.0, 9_960_000.0)]
+    assert transcript.summaries["receiver"] == Summary(
+        "receiver", 1.0, 10_222_000.0, datagrams=Datagrams(39, 0, 0.071 / 1e3)
+    )
+
+
+@pytest.mark.parametrize(("printed", "lost"), [("5/39 (13%)", 5), ("-2/39 (-5.1%)", 0)])
+def test_datagrams_that_overtook_others_are_not_lost(printed: str, lost: int) -> None:
+    transcript = Transcript()
+    transcript.feed(f"[  5]   0.00-1.00   sec  1.22 MBytes  10222 Kbits/sec  0.500 ms  {printed}  receiver")
+    assert transcript.summaries["receiver"].datagrams == Datagrams(39, lost, 0.0005)
 
 
 def test_an_interrupted_sender_has_no_retransmits_and_its_receiver_has_a_summary() -> None:

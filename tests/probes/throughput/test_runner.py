@@ -70,6 +70,17 @@ async def test_several_streams_are_one_result() -> None:
     assert starts == sorted(set(starts))
 
 
+@pytest.mark.parametrize("reverse", [True, False])
+async def test_udp_has_a_rate_and_counts_datagrams(reverse: bool) -> None:  # noqa: FBT001 - a parameter
+    async with serve_once(HERE, ports(), guard=None, seconds=10) as server:
+        result = await run_client(HERE, server.port, duration_s=1, reverse=reverse, udp_rate_bps=8e6)
+    assert (result.failure, result.retransmits) == (None, None)
+    assert result.goodput_bps == pytest.approx(8e6, rel=0.25)
+    assert result.datagrams is not None
+    assert result.datagrams.sent > 0
+    assert result.datagrams.lost <= result.datagrams.sent
+
+
 async def test_forward_against_a_plain_server_the_receivers_summary_counts() -> None:
     async with serve_once(HERE, ports(), guard=None, seconds=10) as server:
         result = await run_client(HERE, server.port, duration_s=1, reverse=False)
