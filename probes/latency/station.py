@@ -13,6 +13,7 @@ from typing import Final
 from linkweather.errors import OperatorError
 from linkweather.mesh import STAMP_PORT, LatencyTests, Mesh
 from linkweather.messages import LatencyRow
+from probes.latency import drops
 from probes.latency.methods import SENDERS
 from probes.latency.reflector import Reflector
 from probes.latency.sender import Sender
@@ -23,7 +24,6 @@ from probes.latency.working import WorkingLatency
 log = logging.getLogger(__name__)
 
 SETTLE_LIMIT_S: Final = 2.0
-TELL_EVERY_S: Final = 60.0
 
 
 class Station:
@@ -82,7 +82,7 @@ class Station:
         """Measure and answer until `stop` is set and what is under way is settled."""
         async with asyncio.TaskGroup() as group:
             answering = group.create_task(self._answer(), name="reflector")
-            telling = group.create_task(self._tell_dropped(), name="dropped datagrams")
+            telling = group.create_task(drops.tell(self.dropped), name="dropped datagrams")
             starting = group.create_task(self._start_senders(stop), name="latency senders")
             await stop.wait()
             await asyncio.wait([starting], timeout=SETTLE_LIMIT_S)
@@ -142,17 +142,6 @@ class Station:
                     await self._answering_changed.wait()
                     self._answering_changed.clear()
                 running.cancel()
-
-    async def _tell_dropped(self) -> None:
-        """A line a minute at most, whatever comes in."""
-        told = self.dropped.copy()
-        while True:
-            await asyncio.sleep(TELL_EVERY_S)
-            fresh = self.dropped - told
-            if fresh:
-                told = self.dropped.copy()
-                said = ", ".join(f"{count} {reason}" for reason, count in sorted(fresh.items()))
-                log.warning("datagrams to the reflector that were not answered, in the last minute: %s", said)
 
     def _answering(self) -> tuple[int, bytes | None]:
         mesh = self._mesh

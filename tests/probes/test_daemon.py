@@ -89,8 +89,11 @@ async def collecting(port: int) -> AsyncIterator[Collector]:
 
 
 @asynccontextmanager
-async def probing(site: str, address: str, port: int, folder: Path) -> AsyncIterator[Daemon]:
-    settings = ProbeSettings(site=site, broker=f"mqtt://127.0.0.1:{port}", data_dir=folder / site, bind=(address,))
+async def probing(
+    site: str, address: str, port: int, folder: Path, allow: tuple[str, ...] | None = None
+) -> AsyncIterator[Daemon]:
+    broker = f"mqtt://127.0.0.1:{port}"
+    settings = ProbeSettings(site=site, broker=broker, data_dir=folder / site, bind=(address,), allow=allow)
     stop = asyncio.Event()
     daemon = Daemon(settings, iperf3=None)
     async with asyncio.TaskGroup() as group:
@@ -180,6 +183,20 @@ async def test_a_new_port_moves_the_reflector(broker_port: int, tmp_path: Path) 
 
 def _rows(collector: Collector, site: str) -> list[Row]:
     return [row for report in collector.reports[site] for row in report.links]
+
+
+async def test_whom_a_site_does_not_allow_gets_no_reply_and_its_goodbye_says_how_many(
+    broker_port: int, tmp_path: Path
+) -> None:
+    both = addresses(2)
+    async with collecting(broker_port) as collector, AsyncExitStack() as stack:
+        await stack.enter_async_context(probing("a", both[0], broker_port, tmp_path))
+        await stack.enter_async_context(probing("b", both[1], broker_port, tmp_path, allow=("192.0.2.0/24",)))
+        await collector.mesh(*both)
+        await collector.until(lambda: any(row.failure == "no_reply" for row in _rows(collector, "a")))
+        await collector.until(lambda: any(row.failure is None for row in _rows(collector, "b")))
+    assert collector.statuses["a"].dropped_datagrams == 0
+    assert collector.statuses["b"].dropped_datagrams > 0
 
 
 @pytest.mark.parametrize("site", ["a", "zz"])
