@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import logging
 import os
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linkweather.errors import OperatorError
+from linkweather.orphan import die_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +27,6 @@ STOP_LIMIT_S = 3.0
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 15.0
 _POLL_S = 0.02
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-# Loaded before any fork: after one, only calls that take no lock are safe.
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ class EmbeddedBroker:
             "-c",
             str(self._settings),
             stdin=asyncio.subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,  # between fork and exec is the only place for the call; it takes no lock
+            preexec_fn=die_with_parent,  # between fork and exec is the only place for the call; it takes no lock
             start_new_session=True,  # Ctrl-C is ours: it ends last, after what we hold is committed
         )
         try:
@@ -192,7 +188,3 @@ def _answers(host: str, port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
     return False
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -55,14 +55,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
 
-class Site(Settings):
-    """A place with compute. `address` is what its peers probe; prices are USD per 10^9 bytes."""
+class Place(Settings):
+    """What is said of a place with compute; prices are USD per 10^9 bytes."""
 
-    address: Address
-    port: Port = STAMP_PORT
-    method: Literal["stamp", "icmp", "tcp"] = "stamp"
-    tcp_port: Port = 443
-    throughput: bool = True
     compute_id: str | None = None
     operator: str | None = None
     region: str | None = None
@@ -70,6 +65,16 @@ class Site(Settings):
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
     prefixes: Annotated[tuple[Prefix, ...], Tuple] = ()
     egress_usd_per_gb: NotNegative | None = None
+
+
+class Site(Place):
+    """A place in the mesh. `address` is what its peers probe."""
+
+    address: Address
+    port: Port = STAMP_PORT
+    method: Literal["stamp", "icmp", "tcp"] = "stamp"
+    tcp_port: Port = 443
+    throughput: bool = True
 
 
 class Link(Settings):

@@ -6,17 +6,15 @@ OWNER is the process that holds the lab, usually the same.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from linkweather.errors import OperatorError
 from linkweather.lab import namespaces
+from linkweather.orphan import die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _NOT_FOUND = 127
 _ENDED = "the lab of this site has ended"
 
@@ -45,7 +43,7 @@ def _require_alive(pid: str) -> None:
 def main() -> int:
     """Enter and become the command, or say why not."""
     namespace, owner, _, *command = sys.argv[1:]
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    die_with_parent()
     try:
         # A starter that died before the line above sends no signal any more.
         _require_alive(owner)

@@ -13,8 +13,8 @@ from linkweather.mesh import (
     Mesh,
     NotNegative,
     PathTests,
+    Place,
     Positive,
-    Prefix,
     Settings,
     Site,
     SiteId,
@@ -36,18 +36,6 @@ def _router_ids(value: str) -> str:
 
 
 Via = Annotated[tuple[Annotated[str, AfterValidator(_router_ids)], ...], Tuple]
-
-
-class LabSite(Settings):
-    """What a lab says about a site: `mesh.Site` without the address, which the lab gives out."""
-
-    compute_id: str | None = None
-    operator: str | None = None
-    region: str | None = None
-    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
-    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
-    prefixes: Annotated[tuple[Prefix, ...], Tuple] = ()
-    egress_usd_per_gb: NotNegative | None = None
 
 
 class LabRouter(Settings):
@@ -110,7 +98,7 @@ class LabFile(Settings):
     throughput: ThroughputTests = ThroughputTests()
     path: PathTests = PathTests()
     routers: Annotated[dict[SiteId, LabRouter], Field(max_length=MAX_ROUTERS)] = Field(default_factory=dict)
-    sites: Annotated[dict[SiteId, LabSite], Field(min_length=1, max_length=MAX_SITES)]
+    sites: Annotated[dict[SiteId, Place], Field(min_length=1, max_length=MAX_SITES)]
     links: Annotated[tuple[LabLink, ...], Tuple] = ()
 
     @model_validator(mode="after")
@@ -127,7 +115,7 @@ class LabFile(Settings):
             yield from link.behaviours()
 
 
-def _check_link(number: int, link: LabLink, sites: Mapping[str, LabSite], seen: set[Pair]) -> None:
+def _check_link(number: int, link: LabLink, sites: Mapping[str, Place], seen: set[Pair]) -> None:
     for end, site in (("src", link.src), ("dst", link.dst)):
         if site not in sites:
             raise ValueError(f"links[{number}].{end} = {site!r}: no such site; the lab has {', '.join(sites)}")

@@ -8,8 +8,9 @@ from math import asin, cos, radians, sin, sqrt
 import pytest
 
 from linkweather import settings
-from linkweather.lab.labfile import Behaviour, LabFile, LabSite
+from linkweather.lab.labfile import Behaviour, LabFile
 from linkweather.lab.shipped import shipped
+from linkweather.mesh import Place
 
 EARTH_KM = 6371.0088
 FIBRE_S_PER_KM = 4.9e-6
@@ -25,7 +26,7 @@ def links(hubs: LabFile) -> dict[tuple[str, str], Behaviour]:
     return dict(hubs.behaviours())
 
 
-def great_circle_km(a: LabSite, b: LabSite) -> float:
+def great_circle_km(a: Place, b: Place) -> float:
     assert a.latitude is not None
     assert a.longitude is not None
     assert b.latitude is not None
@@ -36,7 +37,7 @@ def great_circle_km(a: LabSite, b: LabSite) -> float:
 
 
 def test_great_circle_from_pole_to_equator_is_a_quarter_of_the_earth() -> None:
-    distance = great_circle_km(LabSite(latitude=90, longitude=0), LabSite(latitude=0, longitude=77))
+    distance = great_circle_km(Place(latitude=90, longitude=0), Place(latitude=0, longitude=77))
     assert distance == pytest.approx(10_007.56, abs=0.01)
 
 
