@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import statistics
+import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -195,6 +196,31 @@ async def test_a_blocked_loop_changes_no_kernel_rtt() -> None:
             medians[blocked_s] = statistics.median(sample.rtt_s or 1 for sample in record.samples)
     assert {sample.source for sample in record.samples} == {"kernel"}
     assert medians[0.003] < 5 * medians[0.0]  # by our own clock it would be about a hundred times
+
+
+async def test_a_blocked_loop_takes_no_reply_for_lost() -> None:
+    """More replies wait than are read at once, and their timeout has passed when the loop is free again."""
+    record = Record()
+    reflector = Reflector(0, bind=["127.0.0.1"])
+    done = threading.Event()
+    answering = threading.Thread(target=asyncio.run, args=(_answer_until(done, reflector),))
+    answering.start()
+    shell = sender(record, tests=FAST.model_copy(update={"interval_s": 0.2}))
+    shell.set_peers([Peer(f"p{number}", "127.0.0.1", reflector.port) for number in range(200)], FAST)
+    try:
+        async with running(shell):
+            while len(record.samples) < 1000:
+                time.sleep(0.4)  # noqa: ASYNC251 - the blocked loop is the point; 0.3 s is the timeout
+                await asyncio.sleep(0.02)
+    finally:
+        done.set()
+        answering.join()
+    assert {sample.outcome for sample in record.samples} == {"received"}
+
+
+async def _answer_until(done: threading.Event, reflector: Reflector) -> None:
+    async with running(reflector):
+        await asyncio.to_thread(done.wait)
 
 
 async def test_a_kernel_that_refuses_to_send_is_a_failure_with_its_reason() -> None:
