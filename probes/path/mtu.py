@@ -17,35 +17,47 @@ SILENCES = 2
 
 
 class MtuSearch:
-    """Tries sizes from `first_bytes` down to `least_bytes`. `size_bytes` is the next to send, None when it is over."""
+    """Tries sizes between `first_bytes` and `least_bytes`. `size_bytes` is the next to send, None when it is over."""
 
     def __init__(self, first_bytes: int, least_bytes: int) -> None:
         self._least = least_bytes
+        self._failed = first_bytes + 1
         self._silences = 0
+        # The interface's own MTU, or a router's word: nothing larger is worth a try.
+        self._told = True
         self.size_bytes: int | None = first_bytes
         self.found_bytes: int | None = None
 
     def passed(self) -> None:
         """The destination has answered."""
-        self.found_bytes, self.size_bytes = self.size_bytes, None
+        self.found_bytes = self.size_bytes
+        if self._told:
+            self.size_bytes = None
+        else:
+            self._halve()
 
     def too_big(self, mtu_bytes: int) -> None:
         """Somebody on the way says so, and which size would do (0: does not say, RFC 1191 §5)."""
-        if self.size_bytes is None or not self._least <= mtu_bytes < self.size_bytes:
-            self._step_down()
+        if self.size_bytes is None:
+            return
+        self._failed = self.size_bytes
+        if self._lowest <= mtu_bytes < self._failed:
+            self._told, self._silences, self.size_bytes = True, 0, mtu_bytes
         else:
-            self._try(mtu_bytes)
+            self._halve()
 
     def silent(self) -> None:
         """Nothing came: lost by chance, or swallowed."""
         self._silences += 1
-        if self._silences == SILENCES:
-            self._step_down()
+        if self._silences == SILENCES and self.size_bytes is not None:
+            self._failed = self.size_bytes
+            self._halve()
 
-    def _step_down(self) -> None:
-        below = (size for size in PLATEAUS_BYTES if self._least <= size < (self.size_bytes or 0))
-        self._try(next(below, None))
+    @property
+    def _lowest(self) -> int:
+        return self._least if self.found_bytes is None else self.found_bytes + 1
 
-    def _try(self, size_bytes: int | None) -> None:
-        self.size_bytes = size_bytes
-        self._silences = 0
+    def _halve(self) -> None:
+        left = [size for size in PLATEAUS_BYTES if self._lowest <= size < self._failed]
+        self._told, self._silences = False, 0
+        self.size_bytes = left[len(left) // 2] if left else None

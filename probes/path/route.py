@@ -91,13 +91,8 @@ def same(before: Route, after: Route) -> bool:
 
 def merged(before: Route, after: Route) -> Route:
     """What two traces know of the same route."""
-    return tuple(
-        FlowRoute(
-            tuple(one | other for one, other in zip_longest(a.hops, b.hops, fillvalue=frozenset[str]())),
-            a.ended or b.ended,
-        )
-        for a, b in zip_longest(before, after, fillvalue=FlowRoute((), ended=False))
-    )
+    unknown = FlowRoute((), ended=False)
+    return tuple(_merged(one, other) for one, other in zip_longest(before, after, fillvalue=unknown))
 
 
 def fingerprint(seen: Route) -> str:
@@ -164,9 +159,17 @@ def _flow_route(samples: Sequence[Sample]) -> FlowRoute:
     return FlowRoute(met, any(sample.outcome != "exceeded" for sample in answered))
 
 
+def _merged(one: FlowRoute, other: FlowRoute) -> FlowRoute:
+    end = min((len(flow.hops) for flow in (one, other) if flow.ended), default=None)
+    met = [a | b for a, b in zip_longest(one.hops, other.hops, fillvalue=frozenset[str]())]
+    return FlowRoute(tuple(met[:end]), end is not None)
+
+
 def _same_length(one: FlowRoute, other: FlowRoute) -> bool:
     if one.ended and other.ended:
-        return len(one.hops) == len(other.hops)
+        shorter, longer = sorted((one.hops, other.hops), key=len)
+        # The destination's answers to the TTLs from there on may have been lost.
+        return not any(longer[len(shorter) - 1 : -1]) and bool(shorter[-1] & longer[-1])
     longest = min((len(flow.hops) for flow in (one, other) if flow.ended), default=None)
     return longest is None or max(len(one.hops), len(other.hops)) <= longest
 

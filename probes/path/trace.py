@@ -47,7 +47,8 @@ class _Search:
     def __init__(self, plan: Plan, limit: int, most: int) -> None:
         self._plan = plan
         self._most = most
-        # Where another flow found the end: not to be passed before we know that ours is elsewhere.
+        # Where another flow found the end: passed only where a router answers there, as silence may be a
+        # destination that has just answered too often.
         self._limit = limit
         self._next = 1
         self._open: set[int] = set()
@@ -65,7 +66,7 @@ class _Search:
             return None
         if self._next - self._answered > self._plan.silent_limit:
             return None
-        if self._next > self._limit and self._open:
+        if self._next > self._limit and self._answered < self._limit:
             return None
         return self._next
 
