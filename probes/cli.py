@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
@@ -11,10 +12,13 @@ import click
 
 # Below this a test by hand is a flood: at most 1,000 probes a second leave.
 SHORTEST_INTERVAL_S = 0.001
+SLOWEST_BPS, DEFAULT_UDP_BPS, FASTEST_BPS = 1e3, 10e6, 100e9
 _ANY_FAMILY, _IPV4, _IPV6 = 0, 2, 10  # AF_UNSPEC, AF_INET, AF_INET6
 
 _PORT = click.IntRange(1, 65535)
 _FILE = click.Path(path_type=Path)
+_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([kKmMgG]?)", re.ASCII)
+_SIZES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 
 
 class _Seconds(click.FloatRange):
@@ -27,6 +31,18 @@ class _Seconds(click.FloatRange):
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return float(seconds)
+
+
+def _rate(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """A rate in bit/s, as iperf3 writes it: powers of a thousand."""
+    if value is None:
+        return None
+    found = _RATE.fullmatch(value)
+    rate_bps = float(found[1]) * _SIZES[found[2].lower()] if found else 0.0
+    if not SLOWEST_BPS <= rate_bps <= FASTEST_BPS:
+        problem = f"{value!r} is no rate such as 500k, 10M or 1G (bit/s), from 1k to 100G."
+        raise click.BadParameter(problem, context, option)
+    return rate_bps
 
 
 def _prefixes(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -78,12 +94,28 @@ def _prefixes(context: click.Context, option: click.Parameter, values: tuple[str
 @click.option(
     "--duration",
     type=_Seconds(min=0.5, max=60),
-    default=3.0,
-    show_default=True,
     metavar="S",
-    help="Seconds that the throughput test lasts.",
+    help="Seconds that a throughput test lasts at the most.  [default: 10 where it can converge, else 3]",
+)
+@click.option(
+    "--until-converged/--no-until-converged",
+    default=True,
+    help="Stop as soon as the estimate has converged (default; not with --udp, nor for data to HOST,"
+    " which is seen there only), or take the whole duration.",
 )
 @click.option("--reverse/--forward", default=True, help="Data flows from HOST to here (default), or to HOST.")
+@click.option("--bidir", is_flag=True, help="Test the other direction too, after the first.")
+@click.option(
+    "--streams",
+    type=click.IntRange(1, 128),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Parallel streams of a throughput test.",
+)
+@click.option("--congestion", metavar="NAME", help="Congestion control of the sending host, such as bbr.")
+@click.option("--udp", is_flag=True, help="Send UDP at a rate, and count losses and jitter.")
+@click.option("--rate", callback=_rate, metavar="RATE", help="Rate of --udp in bit/s, of all streams.  [default: 10M]")
 @click.option("-4", "family", flag_value=_IPV4, type=int, help="Use IPv4.")
 @click.option("-6", "family", flag_value=_IPV6, type=int, help="Use IPv6.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
@@ -102,8 +134,14 @@ def test(
     tcp_port: int | None,
     key_file: Path | None,
     iperf3_port: int,
-    duration: float,
+    duration: float | None,
+    until_converged: bool,
     reverse: bool,
+    bidir: bool,
+    streams: int,
+    congestion: str | None,
+    udp: bool,
+    rate: float | None,
     family: int | None,
     as_json: bool,
 ) -> None:
@@ -111,29 +149,41 @@ def test(
 
     Latency by STAMP against a site with a reflector (`linkweather reflector`), by ICMP echo against any
     other host, else by TCP connect time; the summary says which and why. Then throughput, if HOST runs
-    `iperf3 -s`. Ctrl-C ends early, with a summary of what was measured until then.
+    `iperf3 -s`; --udp, --bidir and --congestion ask for it. Ctrl-C ends early, with a summary of what was
+    measured until then.
 
-    Exit status: 0 done; 1 no reply at all, or --throughput was given and nothing was measured; 2 wrong usage.
+    Exit status: 0 done; 1 no reply at all, or throughput was asked for and not measured; 2 wrong usage.
     """
     from probes.byhand import command  # noqa: PLC0415 - the help stays quick
     from probes.byhand.methods import MethodName  # noqa: PLC0415
-    from probes.byhand.options import Options  # noqa: PLC0415
+    from probes.byhand.options import Load, Options  # noqa: PLC0415
     from probes.latency.keys import read_key  # noqa: PLC0415
 
-    only_one = latency != throughput
+    if rate is not None and not udp:
+        raise click.UsageError("--rate is that of --udp: give both, or neither")
+    if congestion is not None and udp:
+        raise click.UsageError("--congestion is TCP's: leave it out with --udp")
+    asked = throughput or udp or bidir or congestion is not None
     options = Options(
         host=host,
-        latency=latency or not only_one,
-        throughput=True if throughput else False if latency else None,
+        latency=latency or not throughput,
+        throughput=True if asked else False if latency else None,
         method=None if method == "auto" else cast("MethodName", method),
         count=count,
         interval_s=interval,
         timeout_s=timeout,
         port=port,
         tcp_port=tcp_port,
-        iperf3_port=iperf3_port,
-        duration_s=duration,
-        reverse=reverse,
+        load=Load(
+            port=iperf3_port,
+            reverse=reverse,
+            both=bidir,
+            duration_s=duration,
+            until_converged=until_converged,
+            streams=streams,
+            congestion=congestion,
+            udp_rate_bps=(DEFAULT_UDP_BPS if rate is None else rate) if udp else None,
+        ),
         key=read_key(key_file) if key_file else None,
         family=family or _ANY_FAMILY,
     )

@@ -9,10 +9,13 @@ from typing import Any
 
 from linkweather.messages import LatencyRow, Message, ThroughputRow
 from probes.byhand.methods import Attempt
+from probes.throughput.output import Datagrams
 
 # A row names two sites of a mesh; by hand there are none.
 HERE = "here"
 THERE = "there"
+# The method of a row that iperf3 measured by datagrams; by TCP it is "iperf3".
+UDP = "iperf3_udp"
 _NOT_BY_HAND = {"src", "dst", "during_throughput"}
 
 
@@ -53,6 +56,8 @@ class Throughput:
     port: int
     # Without --throughput, a host without an iperf3 server is no failure.
     wanted: bool
+    udp_rate_bps: float | None = None
+    datagrams: Datagrams | None = None
 
     @property
     def failed(self) -> bool:
@@ -62,18 +67,19 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that one test found; a part that was not measured is None."""
+    """All that one test found; a part that was not measured is None. `opposite` is the throughput the other way."""
 
     target: Target
     at: datetime
     latency: Latency | None = None
     throughput: Throughput | None = None
+    opposite: Throughput | None = None
     interrupted: bool = False
 
     @property
     def failed(self) -> bool:
         """Whether a part that was asked for was not measured, or nothing was."""
-        parts = [part for part in (self.latency, self.throughput) if part is not None]
+        parts = [part for part in (self.latency, self.throughput, self.opposite) if part is not None]
         return not parts or any(part.failed for part in parts)
 
 
@@ -86,6 +92,7 @@ def document(findings: Findings) -> dict[str, Any]:
         "interrupted": findings.interrupted,
         "latency": findings.latency and _latency(findings.latency),
         "throughput": findings.throughput and _throughput(findings.throughput),
+        "throughput_opposite": findings.opposite and _throughput(findings.opposite),
     }
 
 
@@ -102,9 +109,15 @@ def _throughput(throughput: Throughput) -> dict[str, Any]:
         **_fields(throughput.row),
         "direction": "reverse" if throughput.reverse else "forward",
         "port": throughput.port,
+        "udp_rate_bps": throughput.udp_rate_bps,
+        "datagrams": throughput.datagrams and _datagrams(throughput.datagrams),
         "interval_s": throughput.interval_s,
         "intervals_bps": list(throughput.intervals_bps),
     }
+
+
+def _datagrams(datagrams: Datagrams) -> dict[str, Any]:
+    return {"sent": datagrams.sent, "lost": datagrams.lost, "jitter_rfc3550_s": datagrams.jitter_s}
 
 
 def _fields(row: Message) -> dict[str, Any]:

@@ -64,7 +64,8 @@ class Display:
     def connecting(self, port: int, *, reverse: bool) -> None:
         """Say that the throughput test begins."""
         way = f"from {self._host} to here" if reverse else f"from here to {self._host}"
-        self._throughput = f"goodput {way}, iperf3 at TCP port {port}"
+        self._throughput = f"goodput {way}, iperf3 at port {port}"
+        self._rates_bps.clear()
 
     def interval(self, interval: Interval) -> None:
         """Take an interval's rate into the picture."""

@@ -11,7 +11,7 @@ from typing import cast
 
 from linkweather.errors import MeasurementError
 from probes.byhand import latency, throughput
-from probes.byhand.findings import Findings, Target
+from probes.byhand.findings import Findings, Target, Throughput
 from probes.byhand.options import Options
 from probes.byhand.watching import Job, Stop, Watch
 
@@ -37,9 +37,19 @@ async def run(options: Options, watch: Watch) -> Findings:
     target = await resolve(options.host, options.family)
     job = Job(options, target, watch, stop)
     latency_found = await latency.measure(job) if options.latency else None
-    wanted = options.throughput is not False and not stop.asked
-    throughput_found = await throughput.measure(job) if wanted else None
-    return Findings(target, datetime.now(UTC), latency_found, throughput_found, interrupted=stop.asked)
+    one_way, other_way = await _throughput(job)
+    return Findings(target, datetime.now(UTC), latency_found, one_way, other_way, interrupted=stop.asked)
+
+
+async def _throughput(job: Job) -> tuple[Throughput | None, Throughput | None]:
+    """One way, then the other where both were asked for and somebody is there; never both at once."""
+    load = job.options.load
+    if job.options.throughput is False or job.stop.asked:
+        return None, None
+    first = await throughput.measure(job, reverse=load.reverse)
+    if not load.both or job.stop.asked or first.row.failure in throughput.NOBODY:
+        return first, None
+    return first, await throughput.measure(job, reverse=not load.reverse)
 
 
 async def resolve(host: str, family: int) -> Target:

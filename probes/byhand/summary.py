@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from textwrap import wrap
 
-from linkweather.messages import LatencyRow, ThroughputRow
+from linkweather.messages import LatencyRow
 from probes.byhand.findings import Findings, Latency, Target, Throughput
 from probes.byhand.methods import METHODS, choice
 from probes.byhand.plots import distribution, over_time
@@ -25,6 +25,8 @@ def text(findings: Findings) -> str:
         parts.append(_latency(findings.target, findings.latency))
     if findings.throughput:
         parts.append(_throughput(findings.target, findings.throughput))
+    if findings.opposite:
+        parts.append(_throughput(findings.target, findings.opposite))
     if findings.interrupted:
         parts.append(["Interrupted: this is what was measured until then."])
     return "\n\n".join("\n".join(part) for part in parts)
@@ -33,12 +35,17 @@ def text(findings: Findings) -> str:
 def loss(row: LatencyRow) -> str:
     """`2 of 50 (4 %): 0 forward, 2 back`, as far as the direction is known."""
     lost = row.sent - row.received
+    known = share(lost, row.sent)
     if lost == 0:
-        return f"0 of {row.sent}"
-    share = f"{lost} of {row.sent} ({100 * lost / row.sent:.3g} %)"
+        return known
     if row.lost_forward is None or row.lost_back is None:
-        return f"{share}; the direction is not known"
-    return f"{share}: {row.lost_forward} forward, {row.lost_back} back"
+        return f"{known}; the direction is not known"
+    return f"{known}: {row.lost_forward} forward, {row.lost_back} back"
+
+
+def share(lost: int, sent: int) -> str:
+    """`2 of 50 (4 %)`, and `0 of 50` as it is."""
+    return f"{lost} of {sent} ({100 * lost / sent:.3g} %)" if lost else f"0 of {sent}"
 
 
 def _latency(target: Target, latency: Latency) -> list[str]:
@@ -85,11 +92,13 @@ def _throughput(target: Target, throughput: Throughput) -> list[str]:
     if row.goodput_bps is None:
         return [f"Goodput {way}: not measured", *_facts([("reason", row.detail or row.failure or "unknown")])]
     plot = over_time(throughput.intervals_bps, throughput.interval_s, WIDTH - len(_INDENT))
-    return [f"Goodput {way}", *_facts(_throughput_facts(row, throughput.port)), "", *(_INDENT + line for line in plot)]
+    return [f"Goodput {way}", *_facts(_throughput_facts(throughput)), "", *(_INDENT + line for line in plot)]
 
 
-def _throughput_facts(row: ThroughputRow, port: int) -> Facts:
-    yield "method", f"iperf3 at TCP port {port}"
+def _throughput_facts(throughput: Throughput) -> Facts:
+    row, udp_rate_bps = throughput.row, throughput.udp_rate_bps
+    how = "at TCP port" if udp_rate_bps is None else f"sends {rate(udp_rate_bps)} of UDP, at port"
+    yield "method", f"iperf3 {how} {throughput.port}"
     spread = ""
     if row.goodput_low_bps is not None and row.goodput_high_bps is not None:
         spread = f" (between {rate(row.goodput_low_bps)} and {rate(row.goodput_high_bps)}, 95 %)"
@@ -97,6 +106,9 @@ def _throughput_facts(row: ThroughputRow, port: int) -> Facts:
     streams = "" if row.streams is None else f", {row.streams} stream{'s' * (row.streams != 1)}"
     congestion = f", {row.congestion}" if row.congestion else ""
     yield "moved", f"{amount(row.bytes)} in {seconds(row.duration_s)}{streams}{congestion}"
+    if throughput.datagrams:
+        yield "loss", share(throughput.datagrams.lost, throughput.datagrams.sent)
+        yield "jitter", f"{seconds(throughput.datagrams.jitter_s)} (RFC 3550)"
     if row.retransmits is not None:
         yield "resent", f"{row.retransmits} segments"
     if row.rtt_loaded_s is not None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from linkweather.errors import OperatorError
 from linkweather.messages import ThroughputRow
-from probes.byhand.findings import HERE, THERE, Throughput
+from probes.byhand.findings import HERE, THERE, UDP, Throughput
 from probes.byhand.watching import Job
 from probes.throughput.estimate import estimate
-from probes.throughput.output import Interval
+from probes.throughput.output import Datagrams, Interval
 from probes.throughput.result import Result
 from probes.throughput.runner import run_client
 
 INTERVAL_S = 0.1
-_NOBODY = {"refused", "timeout", "unreachable"}
+# Then the other way would fail alike.
+NOBODY = {"no_program", "refused", "timeout", "unreachable"}
 # What a row and a result name alike.
 _SHARED = (
     *("goodput_bps", "goodput_low_bps", "goodput_high_bps", "bytes", "duration_s", "streams"),
@@ -23,52 +25,67 @@ _SHARED = (
 )
 
 
-async def measure(job: Job) -> Throughput:
-    """Test the throughput. Raises OperatorError when it was asked for and there is no iperf3 here."""
-    options = job.options
-    job.watch.connecting(options.iperf3_port, reverse=options.reverse)
+async def measure(job: Job, *, reverse: bool) -> Throughput:
+    """Test the throughput one way. Raises OperatorError when it was asked for and there is no iperf3 here."""
+    options, load = job.options, job.options.load
+    job.watch.connecting(load.port, reverse=reverse)
     intervals: list[Interval] = []
+    datagrams: Datagrams | None = None
 
     def hear(interval: Interval) -> None:
         intervals.append(interval)
         job.watch.interval(interval)
 
     try:
-        result = await _client(job, hear)
+        result = await _client(job, hear, reverse=reverse)
     except OperatorError as error:
         if options.throughput:
             raise
-        row = _failed("no_program", str(error), reverse=options.reverse)
+        row = _failed("no_program", str(error), reverse=reverse)
     else:
-        row = _row(result, job) if result else cut_short(intervals, reverse=options.reverse)
-    rates = [interval.rate_bps for interval in intervals]
-    return Throughput(row, rates, INTERVAL_S, options.reverse, options.iperf3_port, wanted=bool(options.throughput))
+        row = _row(result, job, reverse=reverse) if result else cut_short(intervals, reverse=reverse)
+        datagrams = result.datagrams if result else None
+    return Throughput(
+        row if load.udp_rate_bps is None else row.model_copy(update={"method": UDP}),
+        [interval.rate_bps for interval in intervals],
+        INTERVAL_S,
+        reverse,
+        load.port,
+        wanted=bool(options.throughput),
+        udp_rate_bps=load.udp_rate_bps,
+        datagrams=datagrams,
+    )
 
 
-async def _client(job: Job, hear: Callable[[Interval], None]) -> Result | None:
+async def _client(job: Job, hear: Callable[[Interval], None], *, reverse: bool) -> Result | None:
     """The result; None when the user ended the test."""
     loop = asyncio.get_running_loop()
-    options = job.options
+    load = job.options.load
     try:
         async with asyncio.timeout(None) as limit:
             with job.stop.by(lambda: limit.reschedule(loop.time())):
                 return await run_client(
                     job.target.address,
-                    options.iperf3_port,
-                    duration_s=options.duration_s,
-                    reverse=options.reverse,
+                    load.port,
+                    duration_s=load.limit_s(reverse=reverse),
+                    until_converged=load.converges(reverse=reverse),
+                    streams=load.streams,
+                    congestion=load.congestion,
+                    # iperf3 gives every stream the whole rate.
+                    udp_rate_bps=load.udp_rate_bps and load.udp_rate_bps / load.streams,
+                    reverse=reverse,
                     on_interval=hear,
                 )
     except TimeoutError:
         return None
 
 
-def _row(result: Result, job: Job) -> ThroughputRow:
-    host, port = job.target.host, job.options.iperf3_port
+def _row(result: Result, job: Job, *, reverse: bool) -> ThroughputRow:
+    host, port = job.target.host, job.options.load.port
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    nobody = f"no iperf3 server at {where}: run `iperf3 -s` there" if result.failure in _NOBODY else result.detail
+    nobody = f"no iperf3 server at {where}: run `iperf3 -s` there" if result.failure in NOBODY else result.detail
     shared = {name: getattr(result, name) for name in _SHARED}
-    return _direction(reverse=job.options.reverse).model_copy(update={**shared, "detail": nobody})
+    return _measured({**shared, "detail": nobody}, reverse=reverse)
 
 
 def cut_short(intervals: Sequence[Interval], *, reverse: bool) -> ThroughputRow:
@@ -77,22 +94,21 @@ def cut_short(intervals: Sequence[Interval], *, reverse: bool) -> ThroughputRow:
     if found is None:
         return _failed("interrupted", "interrupted before the first interval was over", reverse=reverse)
     moved = sum(each.rate_bps * (each.end_s - each.start_s) for each in intervals) / 8
-    return _direction(reverse=reverse).model_copy(
-        update={
-            "goodput_bps": found.goodput_bps,
-            "goodput_low_bps": found.low_bps,
-            "goodput_high_bps": found.high_bps,
-            "bytes": round(moved),
-            "duration_s": intervals[-1].end_s,
-            "stopped_by": "interrupt",
-        }
-    )
-
-
-def _direction(*, reverse: bool) -> ThroughputRow:
-    src, dst = (THERE, HERE) if reverse else (HERE, THERE)
-    return ThroughputRow(src=src, dst=dst, method="iperf3")
+    values = {
+        "goodput_bps": found.goodput_bps,
+        "goodput_low_bps": found.low_bps,
+        "goodput_high_bps": found.high_bps,
+        "bytes": round(moved),
+        "duration_s": intervals[-1].end_s,
+        "stopped_by": "interrupt",
+    }
+    return _measured(values, reverse=reverse)
 
 
 def _failed(reason: str, detail: str, *, reverse: bool) -> ThroughputRow:
-    return _direction(reverse=reverse).model_copy(update={"failure": reason, "detail": detail})
+    return _measured({"failure": reason, "detail": detail}, reverse=reverse)
+
+
+def _measured(values: Mapping[str, Any], *, reverse: bool) -> ThroughputRow:
+    src, dst = (THERE, HERE) if reverse else (HERE, THERE)
+    return ThroughputRow(src=src, dst=dst, method="iperf3", **values)

@@ -24,6 +24,7 @@ from tests import servers
 COMMAND = (sys.executable, "-c", "from linkweather.cli import main; main()")
 HERE = "127.0.0.1"
 LIMIT_S = 60.0
+SHORT = ("--duration", "1", "--json")
 QUICK = ("--interval", "0.01", "--count", "20")
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -178,7 +179,17 @@ def test_without_a_terminal_there_are_no_escape_codes_and_80_columns_are_enough(
 
 
 def test_throughput_against_a_real_iperf3_server(iperf3_port: str) -> None:
-    common = ("test", HERE, "--throughput", "--iperf3-port", iperf3_port, "--duration", "1", "--json")
+    common = (
+        "test",
+        HERE,
+        "--throughput",
+        "--iperf3-port",
+        iperf3_port,
+        "--duration",
+        "1",
+        "--json",
+        "--no-until-converged",
+    )
     for way, direction in (("--reverse", "reverse"), ("--forward", "forward")):
         done = run(*common, way)
         values = json.loads(done.stdout)
@@ -187,6 +198,29 @@ def test_throughput_against_a_real_iperf3_server(iperf3_port: str) -> None:
         assert throughput["goodput_bps"] > 1e6
         assert throughput["bytes"] > 1e5
         assert 8 <= len(throughput["intervals_bps"]) <= 11
+
+
+def test_both_directions_one_after_the_other(iperf3_port: str) -> None:
+    done = run("test", HERE, "--throughput", "--bidir", "--streams", "2", "--iperf3-port", iperf3_port, *SHORT)
+    values = json.loads(done.stdout)
+    first, second = values["throughput"], values["throughput_opposite"]
+    assert (done.returncode, first["failure"], second["failure"]) == (0, None, None)
+    assert (first["direction"], second["direction"]) == ("reverse", "forward")
+    assert (first["streams"], second["streams"]) == (2, 2)
+
+
+def test_udp_has_a_rate_of_all_streams_and_counts_datagrams(iperf3_port: str) -> None:
+    udp = ("--udp", "--rate", "8M", "--streams", "2")
+    values = json.loads(run("test", HERE, "--throughput", *udp, "--iperf3-port", iperf3_port, *SHORT).stdout)
+    assert values["throughput"]["goodput_bps"] == pytest.approx(8e6, rel=0.25)
+    assert values["throughput"]["datagrams"]["sent"] > 0
+
+
+def test_a_congestion_control_that_is_not_there_is_a_failure_in_its_words(iperf3_port: str) -> None:
+    done = run("test", HERE, "--latency", *QUICK, "--congestion", "nonsense", "--iperf3-port", iperf3_port, *SHORT)
+    values = json.loads(done.stdout)
+    assert (done.returncode, values["latency"]["received"], values["throughput"]["failure"]) == (1, 20, "protocol")
+    assert "TCP_CONGESTION" in values["throughput"]["detail"]
 
 
 def test_both_halves_in_one_summary(iperf3_port: str) -> None:
@@ -295,7 +329,7 @@ def test_a_second_ctrl_c_does_not_wait_for_replies() -> None:
 
 
 def test_ctrl_c_during_throughput_keeps_its_intervals(iperf3_port: str) -> None:
-    arguments = ("test", HERE, "--throughput", "--iperf3-port", iperf3_port, "--duration", "60")
+    arguments = ("test", HERE, "--throughput", "--iperf3-port", iperf3_port, "--duration", "60", "--no-until-converged")
     with terminal(*arguments) as (process, shown):
         while b"Mbit/s" not in shown() and b"Gbit/s" not in shown():
             assert process.poll() is None
@@ -326,6 +360,11 @@ def test_a_terminal_shows_the_test_live() -> None:
         (("test", HERE, "--interval", "0.0001"), "Invalid value for '--interval': 0.0001 is not in the range"),
         (("test", HERE, "--timeout", "nan"), "Invalid value for '--timeout': 'nan' is not a number of seconds."),
         (("test", HERE, "--key-file", "/nowhere"), "key file /nowhere: cannot be read: No such file or directory"),
+        (("test", HERE, "--rate", "1M"), "--rate is that of --udp: give both, or neither"),
+        (("test", HERE, "--udp", "--congestion", "bbr"), "--congestion is TCP's: leave it out with --udp"),
+        (("test", HERE, "--udp", "--rate", "fast"), "Invalid value for '--rate': 'fast' is no rate such as 500k, 10M"),
+        (("test", HERE, "--udp", "--rate", "1"), "Invalid value for '--rate': '1' is no rate such as 500k, 10M"),
+        (("test", HERE, "--streams", "0"), "Invalid value for '--streams': 0 is not in the range"),
         (("test",), "Missing argument 'HOST'."),
         (("reflector", "--port", "0"), "Invalid value for '--port': 0 is not in the range"),
         (("reflector", "--bind", "here"), "bind = 'here': must be an IPv4 or IPv6 address of this machine"),

@@ -9,8 +9,9 @@ import pytest
 
 from linkweather.messages import LatencyRow, ThroughputRow
 from probes.byhand import summary
-from probes.byhand.findings import HERE, THERE, Findings, Latency, Target, Throughput, document
+from probes.byhand.findings import HERE, THERE, UDP, Findings, Latency, Target, Throughput, document
 from probes.byhand.methods import Attempt, choice, port
+from probes.throughput.output import Datagrams
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TARGET = Target("gw.example.org", "192.0.2.7")
@@ -60,6 +61,19 @@ GOODPUT = ThroughputRow(
     congestion="cubic",
     stopped_by="time",
 )
+SENT_BACK = GOODPUT.model_copy(
+    update={"src": HERE, "dst": THERE, "method": UDP, "congestion": None, "retransmits": None, "rtt_loaded_s": None}
+)
+DATAGRAMS = Throughput(
+    SENT_BACK,
+    (9e6, 10e6),
+    0.1,
+    reverse=False,
+    port=5201,
+    wanted=True,
+    udp_rate_bps=1e7,
+    datagrams=Datagrams(400, 3, 7e-5),
+)
 THROUGHPUT = Throughput(GOODPUT, (50e6, 94e6, 95e6, 94e6), 0.1, reverse=True, port=5201, wanted=True)
 
 
@@ -97,6 +111,19 @@ def test_the_summary_of_both_halves() -> None:
         "             ┤████████",
         "           0 └────────",
         "              0  0.4 s",
+    ]
+
+
+def test_a_udp_test_the_other_way_tells_rate_loss_and_jitter() -> None:
+    text = summary.text(Findings(TARGET, AT, None, THROUGHPUT, DATAGRAMS))
+    assert text.startswith("Goodput from gw.example.org (192.0.2.7) to here\n")
+    assert text.partition("\n\nGoodput from here")[2].splitlines()[:6] == [
+        " to gw.example.org (192.0.2.7)",
+        "  method   iperf3 sends 10.0 Mbit/s of UDP, at port 5201",
+        "  goodput  94.1 Mbit/s (between 93.5 Mbit/s and 94.7 Mbit/s, 95 %)",
+        "  moved    4.71 MB in 400 ms, 1 stream",
+        "  loss     3 of 400 (0.75 %)",
+        "  jitter   70.0 µs (RFC 3550)",
     ]
 
 
@@ -176,6 +203,14 @@ def test_the_document_speaks_the_field_names_of_reports() -> None:
     assert values["throughput"]["goodput_bps"] == 94.1e6
     assert values["throughput"]["direction"] == "reverse"
     assert set(LatencyRow.model_fields) - set(values["latency"]) == {"src", "dst", "during_throughput"}
+
+
+def test_the_document_of_both_ways_has_the_datagrams() -> None:
+    values = document(Findings(TARGET, AT, None, THROUGHPUT, DATAGRAMS))
+    assert (values["throughput"]["method"], values["throughput"]["datagrams"]) == ("iperf3", None)
+    opposite = values["throughput_opposite"]
+    assert (opposite["method"], opposite["direction"], opposite["udp_rate_bps"]) == ("iperf3_udp", "forward", 1e7)
+    assert opposite["datagrams"] == {"sent": 400, "lost": 3, "jitter_rfc3550_s": 7e-5}
 
 
 def test_a_document_without_halves_is_a_failure() -> None:
