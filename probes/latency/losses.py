@@ -2,14 +2,19 @@
 
 Between two probes that were answered, n are missing. The reflector's sequence says how many replies
 it sent meanwhile: so many of the missing were lost on their way back, the others on their way there.
+Where the path reorders requests, so that a reply's count is lower than one before, the probes between are told as one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _MASK = 0xFFFFFFFF
+_HALF = 0x80000000
+_OVERTAKEN = 100  # a count that is further behind was not overtaken: the reflector started anew
 
 
 class Probed(NamedTuple):
@@ -36,49 +41,114 @@ class Losses(NamedTuple):
     unknown: int
 
 
+@dataclass(slots=True)
+class _Stretch:
+    """The probes after `left` until no later reply has a lower count than one of theirs.
+
+    `start` and `top` are the reflector's counts at `left` and at most since, unwrapped; `last` was answered last;
+    `places` says of each missing probe which one it is of those missing after `left`.
+    """
+
+    left: Edge | None
+    start: int
+    top: int
+    answered: int = 0
+    last: int = 0
+    places: list[int] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+
+    def miss(self, sequence: int) -> None:
+        self.places.append(0 if self.left is None else sequence - self.left.sequence - self.answered)
+
+    def answer(self, sequence: int, counts: tuple[int, int]) -> None:
+        self.answered += 1
+        self.last = sequence
+        self.seen.update(counts)
+        self.top = max(self.top, *counts)
+
+
 def by_direction(probes: Iterable[Probed], left: Edge | None, right: Probed | None) -> tuple[Losses, Edge | None]:
     """Tell the directions of a window's missing probes.
 
     `probes` are the window's, in the order of sending; `left` is what was left by the window before;
     `right` is the first answered probe of a later window, if there is one. Returns the losses and the next `left`.
     """
-    counts = [0, 0, 0]
-    missing: list[int] = []
-    for probe in probes:
-        if probe.first is None or probe.last is None:
-            missing.append(probe.sequence)
-            continue
-        _tell(missing, left, probe, counts)
-        left = Edge(probe.sequence, probe.last)
-        missing.clear()
-    if not _tell(missing, left, right, counts) and left:
-        left = left._replace(untold=True)
-    return Losses(*counts), left
+    window = list(probes)
+    base = left.reflected if left else next((probe.first for probe in window if probe.first is not None), 0)
+    after = _counts(right, base) if right else None
+    lowest = _lowest_later([_counts(probe, base) for probe in window], after)
+    losses = [0, 0, 0]
+    stretch = _Stretch(left, base, base)
+    for probe, low in zip(window, lowest, strict=True):
+        counts = _counts(probe, base)
+        if counts is None:
+            stretch.miss(probe.sequence)
+        elif stretch.left is None or counts[0] < stretch.start - _OVERTAKEN:
+            losses[2] += len(stretch.places)
+            stretch = _after(probe, counts[1])
+        else:
+            stretch.answer(probe.sequence, counts)
+            if stretch.top < low:
+                _tell(stretch, stretch.top, probe.sequence + 1, losses)
+                stretch = _after(probe, stretch.top)
+    end = right.sequence if right else 0
+    told = _tell(stretch, None if after is None else after[0] - 1, end, losses)
+    edge = Edge(stretch.last, stretch.top & _MASK) if stretch.answered else stretch.left
+    return Losses(*losses), edge._replace(untold=True) if edge and not told else edge
 
 
-def _tell(missing: list[int], left: Edge | None, right: Probed | None, counts: list[int]) -> bool:
-    """Add the missing ones of one gap to the counts; false where their direction could not be told."""
-    back = _replies_between(left, right) if missing else 0
-    if left is None or back is None:
-        counts[2] += len(missing)
-        return not missing
-    for sequence in missing:
+def _after(probe: Probed, count: int) -> _Stretch:
+    return _Stretch(Edge(probe.sequence, count & _MASK), count, count)
+
+
+def _counts(probe: Probed, base: int) -> tuple[int, int] | None:
+    """The reflector's counts in a probe's first and last reply, going on from `base` where the 32 bits wrap."""
+    if probe.first is None or probe.last is None:
+        return None
+    first, last = (((count - base + _HALF) & _MASK) - _HALF + base for count in (probe.first, probe.last))
+    return first, last
+
+
+def _lowest_later(window: Sequence[tuple[int, int] | None], after: tuple[int, int] | None) -> list[float]:
+    """For each probe the lowest count of a later one, as far as the reflector did not start anew."""
+    lowest: list[float] = []
+    low = math.inf if after is None else after[0]
+    for counts in reversed(window):
+        if counts is not None and counts[1] - low > _OVERTAKEN:
+            low = math.inf
+        lowest.append(low)
+        if counts is not None:
+            low = min(low, *counts)
+    return lowest[::-1]
+
+
+def _tell(stretch: _Stretch, top: int | None, end: int, losses: list[int]) -> bool:
+    """Add a stretch's missing probes to the losses; false where their direction could not be told.
+
+    `top` is the reflector's last count for the stretch, `end` our sequence after it.
+    """
+    back = _replies_unseen(stretch, top, end) if stretch.places else 0
+    if back is None:
+        losses[2] += len(stretch.places)
+        return False
+    for place in stretch.places:
         # Nobody can say which ones of a gap were lost which way: the first ones count as lost back, so that
         # the rows of a gap that lies in several windows add up.
-        counts[1 if sequence - left.sequence <= back else 0] += 1
+        losses[1 if place <= back else 0] += 1
     return True
 
 
-def _replies_between(left: Edge | None, right: Probed | None) -> int | None:
+def _replies_unseen(stretch: _Stretch, top: int | None, end: int) -> int | None:
     """The replies that the reflector sent for the missing probes; None where its counts cannot say."""
-    if left is None or right is None or right.first is None:
+    left = stretch.left
+    if left is None or top is None or top < stretch.top:
         return None
-    if left.reflected == left.sequence & _MASK and right.first == right.sequence & _MASK:
+    if left.reflected == left.sequence & _MASK and (top + 1) & _MASK == end & _MASK:
         return None  # a stateless reflector copies our sequence
-    gap = right.sequence - left.sequence - 1
-    back = ((right.first - left.reflected) & _MASK) - 1
-    if not 0 <= back <= gap:
-        return None  # the reflector started anew, or the path reordered or duplicated requests here
-    if left.untold and 0 < back < gap:
+    missing = end - left.sequence - 1 - stretch.answered
+    back = top - stretch.start - len(stretch.seen)
+    if not 0 <= back <= missing or any(count <= stretch.start for count in stretch.seen):
+        return None  # the reflector started anew, or the path duplicated requests here
+    if left.untold and 0 < back < missing:
         return None  # mixed, and a row before this right edge was there has called a part of it unknown
     return back

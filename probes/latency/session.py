@@ -67,7 +67,8 @@ class Session:
         self._highest = first_sequence - 1
         self._probes: dict[int, Probe] = {}
         self._tallies: deque[Tally] = deque()
-        self._edge: Edge | None = None
+        # A session is new to its reflector, whose first count will be 0: what is lost before that is told, too.
+        self._edge: Edge | None = Edge(first_sequence - 1, _MASK)
         self._error = 0
         self._jitter = Jitter()
         self._outages = Outages()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from probes.latency.losses import Edge, Losses, Probed, by_direction
 
 
@@ -68,3 +71,45 @@ def test_both_counts_wrap() -> None:
 
 def test_a_window_without_probes_changes_nothing() -> None:
     assert by_direction([], Edge(1, 0), None) == (Losses(0, 0, 0), Edge(1, 0))
+
+
+def test_overtaken_requests_are_told_together() -> None:
+    # 4 overtook 2 and 3, of which 3 was lost on its way there; 5's count says that nothing else came.
+    probes = [answered(1, 0), answered(2, 2), *missing(3), answered(4, 1), answered(5, 3)]
+    assert by_direction(probes, None, None) == (Losses(1, 0, 0), Edge(5, 3))
+    # The same, with 3 lost on its way back: it took count 2.
+    probes = [answered(1, 0), answered(2, 3), *missing(3), answered(4, 1), answered(5, 4)]
+    assert by_direction(probes, None, None)[0] == Losses(0, 1, 0)
+
+
+def test_a_request_that_is_overtaken_by_the_next_windows_first_tells_nothing_for_its_gap() -> None:
+    losses, edge = by_direction([answered(1, 0), *missing(2), answered(3, 3)], None, answered(4, 2))
+    assert losses == Losses(0, 0, 1)
+    assert edge == Edge(3, 3, untold=True)
+    # The overtaker's count is behind the edge: it tells nothing either, and the edge stays.
+    assert by_direction([answered(4, 2), answered(5, 4)], edge, None) == (Losses(0, 0, 0), Edge(5, 4))
+    assert by_direction([*missing(4), answered(5, 2)], edge, None) == (Losses(0, 0, 1), Edge(5, 3))
+
+
+def test_after_a_restart_the_reflectors_new_counts_tell() -> None:
+    before = [answered(sequence, sequence - 1) for sequence in range(1001, 1005)]
+    after = [*missing(1005), answered(1006, 0), *missing(1007), answered(1008, 2), *missing(1009), answered(1010, 3)]
+    losses, edge = by_direction([*before, *after], Edge(1000, 999), None)
+    assert losses == Losses(forward=1, back=1, unknown=1)
+    assert edge == Edge(1010, 3)
+
+
+@given(st.lists(st.sampled_from(["answered", "forward", "back"]), max_size=60), st.integers(1, 60))
+def test_on_a_path_that_keeps_the_order_every_loss_is_told_however_windows_cut_it(fates: list[str], size: int) -> None:
+    fates = [*fates, "answered"]
+    probes, count = [], 0
+    for sequence, fate in enumerate(fates, 1):
+        probes.append(answered(sequence, count) if fate == "answered" else Probed(sequence, None, None))
+        count += fate != "forward"
+    left: Edge | None = Edge(0, 2**32 - 1)
+    told = Losses(0, 0, 0)
+    for start in range(0, len(probes), size):
+        right = next((probe for probe in probes[start + size :] if probe.first is not None), None)
+        losses, left = by_direction(probes[start : start + size], left, right)
+        told = Losses(*map(sum, zip(told, losses, strict=True)))
+    assert told == Losses(fates.count("forward"), fates.count("back"), 0)
