@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import socket
 import subprocess
@@ -14,10 +15,11 @@ import pytest
 
 from linkweather.mesh import LatencyTests
 from linkweather.messages import LatencyRow
-from probes.latency import clock
+from probes.latency import clock, targets
 from probes.latency.clock import Clock
 from probes.latency.reflector import Reflector
 from probes.latency.sender import Peer, Sender
+from probes.latency.session import Session
 from tests.probes.latency import scapy_peer
 from tests.probes.latency.scapy_peer import stamp
 from tests.probes.latency.test_shells import running
@@ -149,3 +151,22 @@ def test_linkweather_test_works_against_a_bare_rfc_8762_reflector() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     latency = json.loads(done.stdout)["latency"]
     assert (latency["method"], latency["sent"], latency["received"]) == ("stamp", 20, 20)
+
+
+@pytest.mark.parametrize("key", [None, bytes(range(32))])
+async def test_the_sequence_wraps_on_the_wire_without_a_loss(
+    monkeypatch: pytest.MonkeyPatch, key: bytes | None
+) -> None:
+    monkeypatch.setattr(targets, "Session", functools.partial(Session, first_sequence=2**32 - 20))
+    tests = FAST.model_copy(update={"authenticated": key is not None})
+    rows: list[LatencyRow] = []
+    reflector = Reflector(0, bind=["127.0.0.1"], key=key)
+    sender = Sender("a", tests, on_window=lambda _, window: rows.extend(window), count=40, key=key, bind=["127.0.0.1"])
+    sender.set_peers([Peer("b", "127.0.0.1", reflector.port)], tests)
+    async with running(reflector), asyncio.timeout(LIMIT_S):
+        await sender.run()
+    assert (reflector.answered, reflector.dropped, sender.counters) == (40, {}, {})
+    ((received, forward, back, duplicated, reordered),) = [
+        (row.received, row.lost_forward, row.lost_back, row.duplicated, row.reordered) for row in rows
+    ]
+    assert (received, forward, back, duplicated, reordered) == (40, 0, 0, 0, 0)
