@@ -45,6 +45,7 @@ class _Record:
     """What is kept of one link. Each part is a function of the set of rows, not of their order."""
 
     window: list[Sample[LatencyRow]] = field(default_factory=list)
+    unloaded: list[Sample[LatencyRow]] = field(default_factory=list)
     idle: Sample[LatencyRow] | None = None
     loaded: Sample[LatencyRow] | None = None
     goodput: Sample[ThroughputRow] | None = None
@@ -113,7 +114,7 @@ class LinkStates:
             dst=pair[1],
             state=_condition(record, now, self._limits, self._settings),
             **_contact(record, now, self._limits),
-            **_loss(record.window),
+            **_loss(_judged(record, self._limits)),
             **_outage(record.window, now),
             **_goodput(record, now, self._limits),
             **_path(record, now),
@@ -131,35 +132,36 @@ def _observe(record: _Record, at: float, row: Row, settings: StateSettings) -> N
         record.path = _newer(record.path, Sample(at, row))
         if row.changed:
             record.rerouted = _newer(record.rerouted, Sample(at, row))
-    if not _good(row) and not _silent(row):
+    if not _good(row):
         kind = _kind(row)
         record.failures[kind] = _newer(record.failures.get(kind), Sample(at, row))
 
 
 def _observe_latency(record: _Record, sample: Sample[LatencyRow], settings: StateSettings) -> None:
-    if _silent(sample.row):
-        return
     if _good(sample.row):
         if sample.row.during_throughput:
             record.loaded = _newer(record.loaded, sample)
         else:
             record.idle = _newer(record.idle, sample)
-    record.window.append(sample)
-    record.window.sort(key=lambda kept: kept.at)  # stable, and nearly always sorted already
-    del record.window[: -_needed(record.window, settings)]
+    _keep(record.window, sample, settings)
+    if not sample.row.during_throughput:
+        _keep(record.unloaded, sample, settings)
+
+
+def _keep(window: list[Sample[LatencyRow]], sample: Sample[LatencyRow], settings: StateSettings) -> None:
+    window.append(sample)
+    window.sort(key=lambda kept: kept.at)  # stable, and nearly always sorted already
+    del window[: -_needed(window, settings)]
 
 
 def _kind(row: Row) -> Kind:
     return "latency" if isinstance(row, LatencyRow) else "throughput" if isinstance(row, ThroughputRow) else "path"
 
 
-def _silent(row: Row) -> bool:
-    """Whether a latency row says nothing: no probe was sent, and no reason given."""
-    return isinstance(row, LatencyRow) and row.failure is None and row.sent == 0
-
-
 def _good(row: Row) -> bool:
-    return row.failure is None and (not isinstance(row, LatencyRow) or row.received > 0)
+    # A latency row without a failure that counts no probe has an RTT: else it would not have been accepted.
+    answered = not isinstance(row, LatencyRow) or row.received > 0 or row.sent == 0
+    return row.failure is None and answered
 
 
 def _newer(kept: Sample[AnyRow] | None, sample: Sample[AnyRow]) -> Sample[AnyRow]:
@@ -212,6 +214,13 @@ def _shown(record: _Record, limits: _Limits) -> Sample[LatencyRow] | None:
     if idle is None or loaded is None:
         return idle or loaded
     return idle if loaded.at - idle.at <= limits.stale_s else loaded
+
+
+def _judged(record: _Record, limits: _Limits) -> list[Sample[LatencyRow]]:
+    """The rows whose loss is shown: a full queue of our own making drops probes; the same rule as for the RTT."""
+    if not record.unloaded or record.window[-1].at - record.unloaded[-1].at > limits.stale_s:
+        return record.window
+    return record.unloaded
 
 
 def _jitter(row: LatencyRow) -> float | None:

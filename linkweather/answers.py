@@ -25,11 +25,12 @@ class LinkAnswer(Message):
     of the newest latency row, `rtt_age_s` of the row that the RTT figures are from: the newest that
     our own throughput tests did not load, where there is a recent one, and `during_throughput`
     says so where there is none. `jitter_s` is the RTT's p95 minus its p50. Loss is over about the
-    last 100 probes; forward is the share of probes lost on the way there, back the share of those
-    that got there and were lost on the way back. `outage_s` is for how long no probe has been
-    answered, where the newest row tells of an outage that lasts. `goodput_low_bps` and `goodput_high_bps` are the
-    ends of the goodput's confidence interval. `failure` is the newest failed measurement of any
-    kind, with its age.
+    last 100 probes, by the same rule: a throughput test drops probes at a queue of its own making, so
+    they count only where there are no recent others. Forward is the share of probes lost on the way
+    there, back the share of those that got there and were lost on the way back. `outage_s` is
+    for how long no probe has been answered, where the newest row tells of an outage that lasts.
+    `goodput_low_bps` and `goodput_high_bps` are the ends of the goodput's confidence interval. `failure`
+    is the newest failed measurement of any kind, with its age.
     """
 
     src: str

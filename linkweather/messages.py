@@ -7,7 +7,7 @@ it does not know and refuses values that cannot be: a message from a broken or h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -42,6 +42,11 @@ class Row(Message):
     detail: Text | None = None
 
 
+def _check_says_something(row: Row, results: Iterable[str]) -> None:
+    if row.failure is None and all(getattr(row, name) is None for name in results):
+        raise ValueError("neither a result nor a failure")
+
+
 class Outage(Message):
     """At least five probes in a row without any reply.
 
@@ -52,6 +57,10 @@ class Outage(Message):
     start: AwareDatetime
     end: AwareDatetime | None = None
     lost: Count
+
+
+# What makes a row of a prober that counts no probes a result.
+_LATENCY_RESULTS = ("rtt_p50_s", "rtt_mean_s", "rtt_min_s", "rtt_p95_s", "rtt_p99_s", "rtt_max_s")
 
 
 class LatencyRow(Row):
@@ -95,6 +104,9 @@ class LatencyRow(Row):
     def _possible(self) -> Self:
         if self.received > self.sent:
             raise ValueError("received exceeds sent")
+        # Only a row that counts nothing is looked at more closely: this runs for every row that is ever decoded.
+        if not self.sent:
+            _check_says_something(self, _LATENCY_RESULTS)
         return self
 
 
@@ -104,7 +116,8 @@ class ThroughputRow(Row):
     `goodput_bps` is the mean after slow start, `goodput_10s_bps` what a test of 10 s finds, slow start
     included; low and high hold both, and what the last tests of the link found. `retransmits` is what
     the sender's kernel counted, where an interrupted iperf3 does not say. `rtt_loaded_s` is the median
-    RTT of our own probes while the pipe was full. What nobody could observe is absent.
+    RTT of our own probes while the pipe was full. What nobody could observe is absent. `reason` is why the test
+    ran: first, scheduled, or brought forward by latency_shift, loss or new_path.
     """
 
     goodput_bps: Seconds | None = None
@@ -119,6 +132,12 @@ class ThroughputRow(Row):
     congestion: Name | None = None
     stopped_by: Name | None = None
     limited_by: Name | None = None
+    reason: Name | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        _check_says_something(self, ("goodput_bps", "goodput_10s_bps"))
+        return self
 
 
 class Hop(Message):
@@ -151,6 +170,12 @@ class PathRow(Row):
     changed: bool = False
     before: tuple[Hop, ...] | None = None
     path_mtu_bytes: Count | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not self.hops:
+            _check_says_something(self, ("fingerprint", "path_mtu_bytes", "reached"))
+        return self
 
 
 class Report(Message):
@@ -218,7 +243,11 @@ class Committed(Message):
 
 
 class Status(Message):
-    """A site's retained state; its will says offline. `dropped_datagrams` is what its reflector did not answer."""
+    """A site's retained state; its will says offline. `dropped_datagrams` is what its reflector did not answer.
+
+    `throughput_tests` counts the tests of its incoming links by the reason why each ran. `budget_left_bytes` is what
+    its tests may move now of the `budget_bytes_per_day`, which accrues evenly; both are absent without a budget.
+    """
 
     v: Literal[1] = 1
     state: Literal["online", "offline"]
@@ -229,12 +258,15 @@ class Status(Message):
     dropped_reports: Count = 0
     refused_reports: Count = 0
     dropped_datagrams: Count = 0
+    throughput_tests: dict[Name, Count] = {}
+    budget_bytes_per_day: Count | None = None
+    budget_left_bytes: Count | None = None
 
 
 class Invite(Message):
     """Asks the addressed site to serve one throughput test to the writer of the topic.
 
-    `authentication` says whether its iperf3 can show a secret.
+    `authentication` says whether its iperf3 can show a secret; `max_bytes` is the most payload that the test moves.
     """
 
     v: Literal[1] = 1
@@ -242,6 +274,7 @@ class Invite(Message):
     duration_s: Seconds
     iperf3: Name
     authentication: bool = False
+    max_bytes: Count | None = None
 
 
 class Served(Message):

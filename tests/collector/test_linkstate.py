@@ -119,8 +119,31 @@ def test_a_down_link_that_nobody_speaks_of_any_more_expires() -> None:
     assert after(401.0, (100.0, lost())).state == "expired"
 
 
-def test_a_row_that_sent_nothing_and_says_no_reason_says_nothing() -> None:
-    assert after(101.0, (100.0, latency(None, sent=0, received=0))) == after(101.0)
+def test_a_row_of_a_prober_that_counts_no_probes_has_an_rtt_and_no_loss() -> None:
+    answer = after(
+        101.0,
+        (100.0, latency(0.05, sent=0, received=0, method="ping")),
+        (100.5, latency(0.05, sent=0, received=0, method="ping")),
+    )
+    assert (answer.state, answer.rtt_p50_s, answer.loss_ratio) == ("fresh", 0.05, None)
+
+
+def test_what_our_own_test_drops_is_no_loss_of_the_link() -> None:
+    answer = after(
+        111.0,
+        (100.0, latency(received=49)),
+        (105.0, latency(received=40, during_throughput=True)),
+        (110.0, latency()),
+    )
+    assert (answer.loss_ratio, answer.loss_probes) == (0.01, 100)
+
+
+def test_loss_under_load_is_shown_where_nothing_recent_is_unloaded() -> None:
+    loaded = latency(received=40, during_throughput=True)
+    assert after(101.0, (100.0, loaded)).loss_ratio == 0.2
+    # 20 s are four report intervals: the unloaded row is as old as a fresh one may be, and then older.
+    assert after(121.0, (100.0, latency()), (120.0, loaded)).loss_ratio == 0.0
+    assert after(122.0, (100.0, latency()), (121.0, loaded), (121.5, loaded)).loss_ratio == 0.2
 
 
 def test_loss_is_over_the_last_hundred_probes() -> None:

@@ -39,6 +39,27 @@ def refused(text: bytes, kind: str = "latency") -> MessageError:
     return error.value
 
 
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        ("latency", {"src": "a", "dst": "b", "method": "stamp"}),
+        ("latency", {"src": "a", "dst": "b", "method": "stamp", "sent": 0, "received": 0, "window_s": 5.0}),
+        ("throughput", {"src": "b", "dst": "a", "method": "iperf3", "duration_s": 3.0}),
+        ("path", {"src": "a", "dst": "b", "method": "udp"}),
+    ],
+)
+def test_a_row_with_neither_a_result_nor_a_failure_is_impossible(kind: str, row: dict[str, Any]) -> None:
+    error = refused(payload(row, kind=kind), kind)
+    assert (error.reason, error.detail) == ("impossible", "links.0: Value error, neither a result nor a failure")
+    explained = payload(row | {"failure": "unresolved"}, kind=kind)
+    assert decode_report("a", kind, explained).links[0].failure == "unresolved"
+
+
+def test_a_prober_that_counts_no_probes_may_report_an_rtt_alone() -> None:
+    report = decode_report("a", "latency", payload({"src": "a", "dst": "b", "method": "ping", "rtt_p50_s": 0.01}))
+    assert report.links[0].failure is None
+
+
 def test_a_latency_report_in_its_frozen_form() -> None:
     row = LatencyRow(src="a", dst="b", method="stamp", sent=50, received=49, lost_back=1, rtt_p50_s=0.0123)
     report = LatencyReport(boot="x", seq=17, at=NOON, links=(row,))
