@@ -14,10 +14,10 @@ from datetime import datetime
 from linkweather.errors import MessageError, OperatorError
 from linkweather.mesh import LatencyTests
 from linkweather.messages import LatencyRow
-from probes.latency import clock
+from probes.latency import clock, tlv
 from probes.latency.names import Name, Names, Resolved
 from probes.latency.pacing import Pacer
-from probes.latency.packet import Reply, Request, decode_reply, encode_request
+from probes.latency.packet import AUTHENTICATED_BYTES, BASE_BYTES, Reply, Request, decode_reply, encode_request
 from probes.latency.session import Sample, Session
 from probes.latency.sockets import BATCH, REASONS, Datagram, Sending, Stamp, families, guarded, open_socket, receive
 from probes.latency.tally import Arrival, Probe
@@ -59,6 +59,7 @@ class Sender:
         self.counters: Counter[str] = Counter()
         self._key = key
         self._tests = self._checked(tests)
+        self._padding = _padding(tests)
         self._on_window = on_window
         self._on_sample = on_sample
         self._count = math.inf if count is None else count
@@ -137,6 +138,8 @@ class Sender:
 
     def _encode(self, sending: Sending[Sent], request: Request) -> bytes:
         del sending
+        if self._padding:
+            request = request._replace(extra=self._padding)
         return encode_request(request, self._key if self._tests.authenticated else None)
 
     def _decode(self, datagram: Datagram) -> Reply:
@@ -157,6 +160,7 @@ class Sender:
         for target in self._targets:
             target.session.timeout_s = tests.timeout_s
         self._tests = tests
+        self._padding = _padding(tests)
 
     def _add(self, peer: Peer) -> None:
         target = self._targets.add(peer, self._tests.timeout_s)
@@ -305,3 +309,8 @@ class Sender:
                     self._tell(session.stamp(probe, event.kernel_ns))
                 elif (target := self._targets.at(event.address)) is not None:
                     target.session.note(event.reason)
+
+
+def _padding(tests: LatencyTests) -> bytes:
+    missing = tests.packet_bytes - (AUTHENTICATED_BYTES if tests.authenticated else BASE_BYTES)
+    return tlv.padding(missing) if missing >= tlv.HEADER_BYTES else b""

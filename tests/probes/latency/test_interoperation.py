@@ -170,3 +170,31 @@ async def test_the_sequence_wraps_on_the_wire_without_a_loss(
         (row.received, row.lost_forward, row.lost_back, row.duplicated, row.reordered) for row in rows
     ]
     assert (received, forward, back, duplicated, reordered) == (40, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("packet_bytes", "sent_bytes"), [(0, 44), (47, 44), (48, 48), (1472, 1472)])
+async def test_probes_are_padded_to_the_size_that_is_asked_for(packet_bytes: int, sent_bytes: int) -> None:
+    tests = FAST.model_copy(update={"packet_bytes": packet_bytes})
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        sender = Sender("a", tests, on_window=lambda _, __: None, count=1, bind=["127.0.0.1"])
+        sender.set_peers([Peer("b", *silent.getsockname())], tests)
+        async with running(sender), asyncio.timeout(LIMIT_S):
+            request, _ = await asyncio.get_running_loop().sock_recvfrom(silent, 2048)
+    assert len(request) == sent_bytes
+    tlvs = stamp.STAMPSessionSenderTestUnauthenticated(request).tlv_objects
+    assert [(int(tlv.flags), tlv.type, tlv.len) for tlv in tlvs] == [(0x80, 1, sent_bytes - 48)] * (sent_bytes > 44)
+
+
+async def test_padded_authenticated_probes_are_answered_as_long_and_trusted() -> None:
+    key = bytes(range(32))
+    tests = FAST.model_copy(update={"authenticated": True, "packet_bytes": 1000})
+    rows: list[LatencyRow] = []
+    reflector = Reflector(0, bind=["127.0.0.1"], key=key)
+    sender = Sender("a", FAST, on_window=lambda _, window: rows.extend(window), count=5, key=key, bind=["127.0.0.1"])
+    sender.set_peers([Peer("b", "127.0.0.1", reflector.port)], tests)
+    async with running(reflector), asyncio.timeout(LIMIT_S):
+        await sender.run()
+    assert [(row.received, row.failure) for row in rows] == [(5, None)]
+    assert not reflector.flagged
