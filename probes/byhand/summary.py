@@ -78,7 +78,11 @@ def _latency_facts(row: LatencyRow) -> Facts:
     )
     yield "jitter", f"{seconds(row.jitter_p95_p50_s)} (p95 − p50), {seconds(row.jitter_rfc3550_s)} (RFC 3550)"
     yield "loss", loss(row)
-    yield "", f"{row.late or 0} late, {row.reordered or 0} reordered, {row.duplicated or 0} duplicated"
+    late = f"{row.late or 0} late{f' (by up to {seconds(row.late_max_s)})' if row.late else ''}"
+    yield "", f"{late}, {row.reordered or 0} reordered, {row.duplicated or 0} duplicated"
+    for outage in row.outages or ():
+        lasted = seconds((outage.end - outage.start).total_seconds()) if outage.end else "to the end"
+        yield "outage", f"from {outage.start:%H:%M:%S} UTC, {lasted}: {outage.lost} probes in a row without a reply"
     if row.owd_forward_p50_s is not None:
         one_way = f"forward {seconds(row.owd_forward_p50_s)}, back {seconds(row.owd_back_p50_s)}"
         yield "one way", f"{one_way} (p50; clocks within {seconds(row.owd_error_s)})"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from linkweather.messages import LatencyRow, ThroughputRow
+from linkweather.messages import LatencyRow, Outage, ThroughputRow
 from probes.byhand import summary
 from probes.byhand.findings import HERE, THERE, UDP, Findings, Latency, Target, Throughput, document
 from probes.byhand.methods import Attempt, choice, port
@@ -31,6 +31,7 @@ ROW = LatencyRow(
     duplicated=0,
     reordered=2,
     late=1,
+    late_max_s=0.25,
     rtt_min_s=0.0231,
     rtt_mean_s=0.0236,
     rtt_p50_s=0.0234,
@@ -89,7 +90,7 @@ def test_the_summary_of_both_halves() -> None:
         "           mean 23.6 ms, standard deviation 1.01 ms, kernel timestamps",
         "  jitter   1.60 ms (p95 − p50), 430 µs (RFC 3550)",
         "  loss     1 of 5 (20 %): 0 forward, 1 back",
-        "           1 late, 2 reordered, 0 duplicated",
+        "           1 late (by up to 250 ms), 2 reordered, 0 duplicated",
         "  one way  forward 12.1 ms, back 11.3 ms (p50; clocks within 500 µs)",
         "",
         "  23.0 – 23.5 ms │██████████████████████████████████████████████████████████ 2",
@@ -226,3 +227,14 @@ def test_the_summary_fits_80_columns(rtts_s: tuple[float, ...]) -> None:
     )
     text = summary.text(Findings(TARGET, AT, Latency(wide, rtts_s, (NO_STAMP, NO_ICMP, ICMP)), THROUGHPUT))
     assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_outages_are_told_with_their_start_and_how_long_they_were() -> None:
+    ended = Outage(start=AT, end=AT + timedelta(seconds=2.5), lost=25)
+    lasts = Outage(start=AT + timedelta(seconds=5), lost=7)
+    row = ROW.model_copy(update={"outages": (ended, lasts)})
+    shown = summary.text(Findings(TARGET, AT, Latency(row, LATENCY.rtts_s, (STAMP,)))).splitlines()
+    assert [line for line in shown if "probes in a row" in line] == [
+        "  outage   from 12:00:00 UTC, 2.50 s: 25 probes in a row without a reply",
+        "  outage   from 12:00:05 UTC, to the end: 7 probes in a row without a reply",
+    ]
