@@ -116,6 +116,17 @@ def _prefixes(context: click.Context, option: click.Parameter, values: tuple[str
 @click.option("--congestion", metavar="NAME", help="Congestion control of the sending host, such as bbr.")
 @click.option("--udp", is_flag=True, help="Send UDP at a rate, and count losses and jitter.")
 @click.option("--rate", callback=_rate, metavar="RATE", help="Rate of --udp in bit/s, of all streams.  [default: 10M]")
+@click.option("--path", is_flag=True, help="Trace the path to HOST, and measure nothing else.")
+@click.option(
+    "--path-method",
+    type=click.Choice(["udp", "icmp", "tcp"]),
+    default="udp",
+    show_default=True,
+    help="The packets that trace the path; --port is where UDP (33434) and TCP (443) ones go.",
+)
+@click.option(
+    "--flows", type=click.IntRange(1, 8), default=4, show_default=True, help="Flows of --path, to find parallel paths."
+)
 @click.option("-4", "family", flag_value=_IPV4, type=int, help="Use IPv4.")
 @click.option("-6", "family", flag_value=_IPV6, type=int, help="Use IPv6.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
@@ -142,6 +153,9 @@ def test(
     congestion: str | None,
     udp: bool,
     rate: float | None,
+    path: bool,
+    path_method: str,
+    flows: int,
     family: int | None,
     as_json: bool,
 ) -> None:
@@ -154,6 +168,10 @@ def test(
 
     Exit status: 0 done; 1 no reply at all, or throughput was asked for and not measured; 2 wrong usage.
     """
+    if path:
+        if latency or throughput:
+            raise click.UsageError("--path measures nothing else: leave out --latency and --throughput")
+        context.exit(_trace(host, path_method, port, flows, family or _ANY_FAMILY, as_json=as_json))
     from probes.byhand import command  # noqa: PLC0415 - the help stays quick
     from probes.byhand.methods import MethodName  # noqa: PLC0415
     from probes.byhand.options import Load, Options  # noqa: PLC0415
@@ -188,6 +206,16 @@ def test(
         family=family or _ANY_FAMILY,
     )
     context.exit(command.perform(options, as_json=as_json))
+
+
+def _trace(host: str, method: str, port: int | None, flows: int, family: int, *, as_json: bool) -> int:
+    from linkweather.mesh import TRACEROUTE_PORT, PathMethod  # noqa: PLC0415 - the help stays quick
+    from probes.byhand import path  # noqa: PLC0415
+    from probes.path.lines import Request  # noqa: PLC0415
+
+    usual = 443 if method == "tcp" else TRACEROUTE_PORT
+    request = Request(host=host, method=cast("PathMethod", method), port=port or usual, flows=flows, family=family)
+    return path.perform(request, as_json=as_json)
 
 
 @click.command()
