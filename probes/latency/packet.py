@@ -26,6 +26,7 @@ _SIGNED_REQUEST = Struct("!I12xQHH68x")
 _REPLY = Struct("!IQHHQIQH2xB3x")
 _SIGNED_REPLY = Struct("!I12xQHH4xQ8xI12xQH6xB15x")
 _TWAMP_REQUEST = Struct("!IQH")
+_TIMESTAMP = Struct("!Q")
 
 
 class Request(NamedTuple):
@@ -67,6 +68,11 @@ def encode_reply(reply: Reply, key: bytes | None = None) -> bytes:
     """Encode a reply; with a key, in authenticated mode."""
     layout = _SIGNED_REPLY if key else _REPLY
     return _seal(layout.pack(*reply[:9]), key) + reply.extra
+
+
+def restamp(reply: bytes, timestamp: int) -> bytes:
+    """An unauthenticated reply with another T3: the last thing before it leaves."""
+    return reply[:4] + _TIMESTAMP.pack(timestamp) + reply[12:]
 
 
 def decode_request(data: bytes, key: bytes | None = None) -> Request:

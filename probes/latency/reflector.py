@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 
 from linkweather.errors import MessageError, OperatorError
 from probes.latency import clock
+from probes.latency.packet import restamp
 from probes.latency.responder import Responder
 from probes.latency.sockets import Datagram, families, guarded, open_socket, receive, stamp_received
-from probes.latency.timestamps import encode_error
+from probes.latency.timestamps import encode_error, ntp_from_ns
 
 _CLOCK_EVERY_S = 5.0
 
@@ -50,6 +51,7 @@ class Reflector:
         self.dropped: Counter[str] = Counter() if dropped is None else dropped
         self._responder = Responder(port, key=key, stateless=stateless, allow=allow, rate_per_s=rate_per_s)
         self.flagged = self._responder.flagged
+        self._sealed = key is not None
         self._error = 0
         self._read_clock()
 
@@ -93,5 +95,9 @@ class Reflector:
         t2_ns = kernel_ns or time.time_ns()
         request = self._responder.admit(data, source, now, truncated=truncated)
         reply = self._responder.reply(request, source, t2_ns=t2_ns, ttl=ttl, error=self._error, t3_ns=time.time_ns())
-        opened.sendmsg((reply,), (local,) if local else (), 0, source)
+        control = (local,) if local else ()
+        if not self._sealed:
+            # What we do after T3 counts as the network's: with cold caches, making the reply is as long as the way.
+            reply = restamp(reply, ntp_from_ns(time.time_ns()))
+        opened.sendmsg((reply,), control, 0, source)
         self.answered += 1

@@ -18,6 +18,7 @@ from probes.latency.packet import (
     decode_twamp,
     encode_reply,
     encode_request,
+    restamp,
 )
 from probes.latency.timestamps import (
     ErrorEstimate,
@@ -164,3 +165,8 @@ def test_an_encoded_error_is_never_smaller_and_hardly_larger(error_s: float) -> 
 
 def test_an_error_beyond_the_field_is_cut_to_the_largest() -> None:
     assert encode_error(1e300, synchronised=False) == 0x3FFF
+
+
+def test_a_restamped_reply_differs_in_t3_alone() -> None:
+    reply = Reply(7, 1, 3, 4, 5, 6, 7, 8, 9, b"more")
+    assert restamp(encode_reply(reply), 2**63 + 1) == encode_reply(reply._replace(timestamp=2**63 + 1))
