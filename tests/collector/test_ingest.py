@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from collector import ingest as module
-from collector.ingest import Ingest
+from collector.ingest import BATCH_REPORTS, Ingest
 from collector.journal import Journal
 from linkweather import topics
 from linkweather.messages import AnyReport, Committed, Refusal, decode, encode
@@ -77,9 +77,9 @@ async def test_reports_that_arrive_together_are_acknowledged_in_one_message(jour
 async def test_more_than_a_batch_is_committed_batch_by_batch_in_order(journal: Journal) -> None:
     site = Site()
     async with running(journal, site) as ingest:
-        send(ingest, *range(250))
+        send(ingest, *range(2 * BATCH_REPORTS + 50))
         await until(lambda: len(site.heard) == 3)
-    assert [report.seq for _, report in site.told] == list(range(250))
+    assert [report.seq for _, report in site.told] == list(range(2 * BATCH_REPORTS + 50))
     assert ingest.waiting_bytes == 0
 
 
