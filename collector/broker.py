@@ -73,8 +73,11 @@ class EmbeddedBroker:
         _check_port(self._listen.port)
         if self._listen.path:
             _clear_socket(self._listen.path)
-        self._settings.parent.mkdir(parents=True, exist_ok=True)
-        self._settings.write_text(configuration(self._listen))
+        try:
+            self._settings.parent.mkdir(parents=True, exist_ok=True)
+            self._settings.write_text(configuration(self._listen))
+        except OSError as error:
+            raise OperatorError(f"the broker's {self._settings}: cannot be written: {error.strerror}") from None
         self._process = await asyncio.create_subprocess_exec(
             program,
             "-c",
@@ -170,7 +173,10 @@ def _clear_socket(path: Path) -> None:
         raise OperatorError(
             f"broker_socket = '{path}': longer than {SOCKET_PATH_MAX_BYTES} bytes: choose a shorter path"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(f"broker_socket = '{path}': its folder cannot be made: {error.strerror}") from None
     if not path.exists():
         return
     if not stat.S_ISSOCK(path.stat().st_mode):

@@ -28,6 +28,9 @@ class Membership:
             payload = self._path.read_bytes()
         except FileNotFoundError:
             return False
+        except OSError as error:
+            log.warning("the mesh of the last run cannot be read from %s: %s", self._path, error.strerror)
+            return False
         return self.accept(payload)
 
     def accept(self, payload: bytes) -> bool:

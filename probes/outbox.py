@@ -14,6 +14,8 @@ from linkweather.errors import OperatorError
 log = logging.getLogger(__name__)
 
 DEFAULT_MAX_BYTES: Final = 64 * 2**20
+# The disk is full or fails: nothing has changed.
+DiskError = sqlite3.OperationalError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS report (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, payload BLOB NOT NULL);
@@ -58,6 +60,7 @@ class Outbox:
     def __init__(self, path: Path, *, new_boot: Callable[[], str], max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._path = path
+        self._unstored = 0  # dropped since the last report that the disk took
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open(new_boot)
@@ -65,13 +68,29 @@ class Outbox:
             raise OperatorError(f"the outbox {path} cannot be used: {error}") from None
         self.boot: str = self._db.execute("SELECT boot FROM state").fetchone()[0]
 
-    def add(self, kind: str, encode: Callable[[str, int], bytes]) -> int:
-        """Number and store one report, `encode(boot, seq)`; it is on the disk when this returns its number."""
+    def add(self, kind: str, encode: Callable[[str, int], bytes]) -> int | None:
+        """Number and store one report, `encode(boot, seq)`; it is on the disk when this returns its number.
+
+        A report that the disk does not take is dropped and counted, without a number: None.
+        """
+        try:
+            number = self._add(kind, encode)
+        except DiskError as error:
+            self._unstored += 1
+            log.warning("the outbox %s cannot be written (%s): a report is dropped", self._path, error)
+            return None
+        self._unstored = 0
+        return number
+
+    def _add(self, kind: str, encode: Callable[[str, int], bytes]) -> int:
         with self._db:
             (seq,) = self._db.execute("UPDATE state SET next_seq = next_seq + 1 RETURNING next_seq - 1").fetchone()
             payload = encode(self.boot, seq)
             self._db.execute("INSERT INTO report VALUES (?, ?, ?)", (seq, kind, payload))
-            self._db.execute("UPDATE state SET stored_bytes = stored_bytes + ?", (len(payload),))
+            self._db.execute(
+                "UPDATE state SET stored_bytes = stored_bytes + ?, dropped = dropped + ?",
+                (len(payload), self._unstored),
+            )
             self._drop_oldest(keep=seq)
         number: int = seq
         return number
@@ -82,14 +101,17 @@ class Outbox:
         return [Stored(*row) for row in rows]
 
     def committed(self, boot: str, seqs: Iterable[int]) -> int:
-        """Delete what is in the journal; how many of them were still here. Another outbox's are ignored."""
+        """Delete what is in the journal; how many of them were still here. Another outbox's are ignored.
+
+        Raises DiskError.
+        """
         if boot != self.boot:
             return 0
         with self._db:
             return self._delete(seqs)
 
     def refused(self, boot: str, seqs: Iterable[int]) -> int:
-        """Delete and count what the collector will never take; how many of them were still here."""
+        """Delete and count what the collector will never take; how many of them were still here. Raises DiskError."""
         if boot != self.boot:
             return 0
         with self._db:
@@ -100,7 +122,8 @@ class Outbox:
     def depth(self) -> Depth:
         """How many reports wait, and how many were lost."""
         (reports,) = self._db.execute("SELECT count(*) FROM report").fetchone()
-        return Depth(reports, *self._db.execute("SELECT dropped, refused FROM state").fetchone())
+        dropped, refused = self._db.execute("SELECT dropped, refused FROM state").fetchone()
+        return Depth(reports, dropped + self._unstored, refused)
 
     def close(self) -> None:
         """Close the file; what waits in it waits on."""

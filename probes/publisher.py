@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from linkweather import topics
 from linkweather.messages import Committed
-from probes.outbox import Outbox, Stored
+from probes.outbox import DiskError, Outbox, Stored
+
+log = logging.getLogger(__name__)
 
 # Enough to drain 200 reports/s at a round trip of 0.3 s, little enough to flood nobody.
 WINDOW_REPORTS: Final = 64
@@ -81,8 +84,13 @@ class Publisher:
     def handle_committed(self, message: Committed) -> None:
         """Delete what the collector has, and what it will never take."""
         refused = [refusal.seq for refusal in message.refused]
-        self._outbox.committed(message.boot, message.seqs)
-        self._outbox.refused(message.boot, refused)
+        try:
+            self._outbox.committed(message.boot, message.seqs)
+            self._outbox.refused(message.boot, refused)
+        except DiskError as error:
+            # They stay in flight: sent again after a while, they are acknowledged again.
+            log.warning("committed reports cannot be deleted from the outbox now (%s)", error)
+            return
         self._flight.settled([*message.seqs, *refused])
         self._wake.set()
 

@@ -175,3 +175,16 @@ def test_it_does_not_outlive_a_collector_that_is_killed(tmp_path: Path) -> None:
     owner.wait()
     owner.stdout.close()
     servers.wait_until(lambda: not servers.answers(port), f"mosquitto {pid} follows its owner")
+
+
+async def test_a_configuration_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mosquitto.conf").mkdir()
+    with pytest.raises(OperatorError, match=r"mosquitto.conf: cannot be written: Is a directory$"):
+        await EmbeddedBroker(Listen(servers.free_port()), tmp_path).start()
+
+
+async def test_a_socket_s_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    listen = Listen(servers.free_port(), tmp_path / "file" / "broker.sock")
+    with pytest.raises(OperatorError, match=r"broker.sock': its folder cannot be made: "):
+        await EmbeddedBroker(listen, tmp_path).start()

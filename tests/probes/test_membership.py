@@ -71,3 +71,11 @@ def test_a_mesh_that_cannot_be_kept_is_followed_all_the_same(tmp_path: Path, cap
     member = Membership("a", tmp_path / "no" / "such" / "folder" / "mesh.json", has_key=False)
     assert member.accept(wire())
     assert "cannot be kept in" in caplog.text
+
+
+def test_a_mesh_of_the_last_run_that_cannot_be_read_is_said_and_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "mesh.json").mkdir()
+    assert not membership(tmp_path).restore()
+    assert "mesh.json: Is a directory" in caplog.text

@@ -141,3 +141,26 @@ def test_every_report_that_was_acknowledged_survives_a_kill(path: Path) -> None:
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
+
+
+def fill(box: Outbox) -> None:
+    """Let the file grow no further, as on a full disk."""
+    (pages,) = box._db.execute("PRAGMA page_count").fetchone()
+    box._db.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_what_a_full_disk_does_not_take_is_dropped_and_counted_and_numbers_have_no_gap(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    box = opened(path, max_bytes=10**9)
+    fill(box)
+    assert box.add("latency", lambda _boot, _seq: b"x" * 100_000) is None
+    assert "database or disk is full" in caplog.text
+    assert box.depth() == Depth(reports=0, dropped_reports=1, refused_reports=0)
+    box._db.execute("PRAGMA max_page_count = 1000000")
+    assert box.add("latency", payload) == 0
+    assert box.depth() == Depth(reports=1, dropped_reports=1, refused_reports=0)
+    box.close()
+    again = opened(path)
+    assert again.depth().dropped_reports == 1
+    again.close()

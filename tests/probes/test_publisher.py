@@ -141,3 +141,20 @@ async def test_an_uncommitted_report_is_sent_again(
     async with listening(broker_port) as got, publishing(outbox, broker_port):
         arrived = [await asyncio.wait_for(got.get(), 10) for _ in range(3)]
     assert {payload for _, payload in arrived} == {b"boot:0"}
+
+
+def test_what_cannot_be_deleted_on_a_full_disk_stays_and_the_probe_goes_on(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def publish(_topic: str, _payload: bytes) -> bool:
+        return True
+
+    add(outbox, 1)
+    outbox._db.execute("PRAGMA query_only = 1")  # every write fails, as on a disk that is full
+    publisher = Publisher(outbox, "a", publish)
+    publisher.handle_committed(Committed(boot="boot", seqs=(0,)))
+    assert "committed reports cannot be deleted from the outbox now" in caplog.text
+    outbox._db.execute("PRAGMA query_only = 0")
+    assert outbox.depth().reports == 1
+    publisher.handle_committed(Committed(boot="boot", seqs=(0,)))
+    assert outbox.depth().reports == 0
