@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
@@ -53,7 +54,7 @@ def _prefixes(context: click.Context, option: click.Parameter, values: tuple[str
 
 
 @click.command()
-@click.argument("host")
+@click.argument("hosts", metavar="HOST…", nargs=-1, required=True)
 @click.option("--latency", is_flag=True, help="Measure latency only, unless --throughput is given too.")
 @click.option("--throughput", is_flag=True, help="Measure throughput only, unless --latency is given too.")
 @click.option(
@@ -130,10 +131,17 @@ def _prefixes(context: click.Context, option: click.Parameter, values: tuple[str
 @click.option("-4", "family", flag_value=_IPV4, type=int, help="Use IPv4.")
 @click.option("-6", "family", flag_value=_IPV6, type=int, help="Use IPv6.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
+@click.option("--save", type=_FILE, metavar="FILE", help="Write the JSON document to FILE too.")
+@click.option(
+    "--against",
+    type=_FILE,
+    metavar="FILE",
+    help="Say what changed since the test in FILE (of --save), and whether by more than noise.",
+)
 @click.pass_context
 def test(
     context: click.Context,
-    host: str,
+    hosts: tuple[str, ...],
     *,
     latency: bool,
     throughput: bool,
@@ -158,8 +166,10 @@ def test(
     flows: int,
     family: int | None,
     as_json: bool,
+    save: Path | None,
+    against: Path | None,
 ) -> None:
-    """Measure the link to HOST by hand, now, without broker or collector.
+    """Measure the link to HOST by hand, now, without broker or collector; several HOSTs in turn, side by side.
 
     Latency by STAMP against a site with a reflector (`linkweather reflector`), by ICMP echo against any
     other host, else by TCP connect time; the summary says which and why. Then throughput, if HOST runs
@@ -169,9 +179,13 @@ def test(
     Exit status: 0 done; 1 no reply at all, or throughput was asked for and not measured; 2 wrong usage.
     """
     if path:
+        if len(hosts) > 1:
+            raise click.UsageError("--path traces one host at a time: name one")
+        if save or against:
+            raise click.UsageError("--path is neither saved nor compared: leave out --save and --against")
         if latency or throughput:
             raise click.UsageError("--path measures nothing else: leave out --latency and --throughput")
-        context.exit(_trace(host, path_method, port, flows, family or _ANY_FAMILY, as_json=as_json))
+        context.exit(_trace(hosts[0], path_method, port, flows, family or _ANY_FAMILY, as_json=as_json))
     from probes.byhand import command  # noqa: PLC0415 - the help stays quick
     from probes.byhand.methods import MethodName  # noqa: PLC0415
     from probes.byhand.options import Load, Options  # noqa: PLC0415
@@ -183,7 +197,7 @@ def test(
         raise click.UsageError("--congestion is TCP's: leave it out with --udp")
     asked = throughput or udp or bidir or congestion is not None
     options = Options(
-        host=host,
+        host=hosts[0],
         latency=latency or not throughput,
         throughput=True if asked else False if latency else None,
         method=None if method == "auto" else cast("MethodName", method),
@@ -205,7 +219,8 @@ def test(
         key=read_key(key_file) if key_file else None,
         family=family or _ANY_FAMILY,
     )
-    context.exit(command.perform(options, as_json=as_json))
+    tests = [replace(options, host=host) for host in hosts]
+    context.exit(command.perform(tests, as_json=as_json, save=save, against=against))
 
 
 def _trace(host: str, method: str, port: int | None, flows: int, family: int, *, as_json: bool) -> int:

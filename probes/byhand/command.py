@@ -1,4 +1,4 @@
-"""`linkweather test` behind its options: runs the test, prints what it found, returns the exit status."""
+"""`linkweather test` behind its options: runs the tests, prints and keeps what they found, returns the exit status."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import asyncio
 import io
 import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,29 +16,45 @@ from rich.console import Console
 
 from linkweather.cli import EXIT_DONE, EXIT_FAILED
 from linkweather.errors import MeasurementError
-from probes.byhand import summary
-from probes.byhand.findings import Findings, document
+from probes.byhand import comparing, saved, summary, table
+from probes.byhand.findings import Findings, Outcome
 from probes.byhand.live import Display
 from probes.byhand.options import Options
 from probes.byhand.run import run
+from probes.byhand.saved import SavedTest
 from probes.byhand.watching import Unwatched
 
 
-def perform(options: Options, *, as_json: bool) -> int:
-    """Run one test and print it: live on a terminal, plain elsewhere. Raises OperatorError as `run` does."""
-    try:
-        found = _run(options, watched=not as_json)
-    except MeasurementError as error:
-        if as_json:
-            _print_json({"host": options.host, "failure": error.reason, "detail": error.detail})
-        else:
-            click.echo(f"Error: {error.detail}", err=True)
-        return EXIT_FAILED
+def perform(tests: Sequence[Options], *, as_json: bool, save: Path | None, against: Path | None) -> int:
+    """Run one test after another, then print all: live on a terminal, plain elsewhere.
+
+    Raises OperatorError as `run` does, and for a file that cannot be read or written.
+    """
+    earlier = None if against is None else saved.read(against)
+    if save is not None:
+        saved.check_place(save)
+    outcomes = list(_outcomes(tests, watched=not as_json))
+    documents = [each.document for each in outcomes]
+    if save is not None:
+        saved.write(save, saved.together(documents))
     if as_json:
-        _print_json(document(found))
+        _print_json(documents, earlier)
     else:
-        _print_text(summary.text(found))
-    return EXIT_FAILED if found.failed else EXIT_DONE
+        _print_text(outcomes, earlier)
+    return EXIT_FAILED if any(each.failed for each in outcomes) else EXIT_DONE
+
+
+def _outcomes(tests: Sequence[Options], *, watched: bool) -> Iterator[Outcome]:
+    """Each host's outcome, until the user has had enough."""
+    for options in tests:
+        try:
+            found = _run(options, watched=watched)
+        except MeasurementError as error:
+            yield Outcome(options.host, failure=error.reason, detail=error.detail)
+            continue
+        yield Outcome(options.host, found)
+        if found.interrupted:
+            return
 
 
 def _run(options: Options, *, watched: bool) -> Findings:
@@ -46,12 +65,29 @@ def _run(options: Options, *, watched: bool) -> Findings:
         return asyncio.run(run(options, display))
 
 
-def _print_json(values: dict[str, Any]) -> None:
-    click.echo(json.dumps(values, allow_nan=False))
+def _print_json(documents: Sequence[dict[str, Any]], earlier: Mapping[str, SavedTest] | None) -> None:
+    if earlier is not None:
+        compared = [comparing.changes(*_pair(document, earlier)) for document in documents]
+        changes = [{"changes": [asdict(change) for change in each]} for each in compared]
+        documents = [document | more for document, more in zip(documents, changes, strict=True)]
+    click.echo(json.dumps(saved.together(documents), allow_nan=False))
 
 
-def _print_text(text: str) -> None:
+def _print_text(outcomes: Sequence[Outcome], earlier: Mapping[str, SavedTest] | None) -> None:
     # A terminal that knows no blocks gets question marks instead of an error.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    click.echo(text)
+    if len(outcomes) > 1:
+        click.echo(table.text(outcomes))
+    elif outcomes[0].findings is None:
+        click.echo(f"Error: {outcomes[0].detail}", err=True)
+    else:
+        click.echo(summary.text(outcomes[0].findings))
+    if earlier is not None:
+        for each in outcomes:
+            click.echo(f"\n{comparing.text(*_pair(each.document, earlier))}")
+
+
+def _pair(document: dict[str, Any], earlier: Mapping[str, SavedTest]) -> tuple[SavedTest | None, SavedTest]:
+    now = SavedTest.model_validate(document)
+    return earlier.get(now.host), now

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC
+from textwrap import wrap
 
 from probes.byhand.saved import SavedLatency, SavedTest, SavedThroughput
 from probes.byhand.significance import Verdict, apart, fisher, mann_whitney
+from probes.byhand.summary import WIDTH
 from probes.byhand.units import RATE, TIME, fitting
 
 NEVER = "no earlier test of this host"
@@ -19,6 +22,13 @@ class Change:
     text: str
     more_than_noise: bool | None = None
     p: float | None = None
+
+
+def text(before: SavedTest | None, now: SavedTest) -> str:
+    """The changes under their heading, without a newline at its end."""
+    since = f" since {before.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if before and before.at else ""
+    lines = [line for each in changes(before, now) for line in wrap(each.text, WIDTH - 2, subsequent_indent="  ")]
+    return "\n".join([f"Changes at {now.host}{since}", *(f"  {line}" for line in lines)])
 
 
 def changes(before: SavedTest | None, now: SavedTest) -> list[Change]:

@@ -82,6 +82,33 @@ class Findings:
         parts = [part for part in (self.latency, self.throughput, self.opposite) if part is not None]
         return not parts or any(part.failed for part in parts)
 
+    @property
+    def throughputs(self) -> list[Throughput]:
+        """The throughput tests, one for each way that was tested."""
+        return [test for test in (self.throughput, self.opposite) if test is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a test of one host came to: findings, or the reason and a sentence why it could not begin."""
+
+    host: str
+    findings: Findings | None = None
+    failure: str = ""
+    detail: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the host, or a part of what was asked for, was not measured."""
+        return self.findings is None or self.findings.failed
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Its JSON document."""
+        if self.findings is None:
+            return {"host": self.host, "failure": self.failure, "detail": self.detail}
+        return document(self.findings)
+
 
 def document(findings: Findings) -> dict[str, Any]:
     """The JSON document of a test, in the field names of reports."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from linkweather.errors import OperatorError
 
@@ -69,7 +68,7 @@ class SavedTest(_Saved):
     """One host's test; one that could not be resolved has neither half."""
 
     host: str
-    at: datetime | None = None
+    at: AwareDatetime | None = None
     latency: SavedLatency | None = None
     throughput: SavedThroughput | None = None
     throughput_opposite: SavedThroughput | None = None

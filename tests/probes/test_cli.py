@@ -200,6 +200,40 @@ def test_throughput_against_a_real_iperf3_server(iperf3_port: str) -> None:
         assert 8 <= len(throughput["intervals_bps"]) <= 11
 
 
+def test_several_hosts_stand_side_by_side_and_a_failing_one_stops_nobody(tmp_path: Path) -> None:
+    done = run("test", "no-such-host.invalid", HERE, "127.0.0.2", "--latency", "--save", str(tmp_path / "file"), *QUICK)
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    assert [line.split()[:2] for line in lines[:4]] == [
+        ["host", "method"],
+        ["no-such-host.invalid", "–"],
+        [HERE, "ICMP"],
+        ["127.0.0.2", "ICMP"],
+    ]
+    assert lines[4:] == ["", lines[5]]
+    assert lines[5].startswith("no-such-host.invalid has no address: ")
+    tests = json.loads((tmp_path / "file").read_text())["tests"]
+    assert [test["host"] for test in tests] == ["no-such-host.invalid", HERE, "127.0.0.2"]
+    assert (tests[0]["failure"], tests[2]["latency"]["received"]) == ("unresolved", 20)
+
+
+def test_a_saved_test_is_compared_with_a_later_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    quick = ("--latency", "--method", "icmp", *QUICK)
+    assert run("test", HERE, *quick, "--save", path).returncode == 0
+    later = run("test", HERE, *quick, "--against", path)
+    assert (later.returncode, later.stderr) == (0, "")
+    heading, *changes = later.stdout.partition("\n\nChanges at ")[2].splitlines()
+    assert heading.startswith(f"{HERE} since 20")
+    assert changes[0].startswith("  RTT p50 ")
+    assert changes[-1] == "  loss 0 of 20 → 0 of 20: within noise (p = 1)"
+    # The same file is read, then replaced.
+    both = measured(HERE, "127.0.0.2", *quick, "--against", path, "--save", path)
+    assert [len(test["changes"]) for test in both["tests"]] == [2, 1]
+    assert both["tests"][1]["changes"][0]["text"] == "no earlier test of this host"
+    assert "127.0.0.2" in (tmp_path / "file").read_text()
+
+
 def test_both_directions_one_after_the_other(iperf3_port: str) -> None:
     done = run("test", HERE, "--throughput", "--bidir", "--streams", "2", "--iperf3-port", iperf3_port, *SHORT)
     values = json.loads(done.stdout)
@@ -364,8 +398,13 @@ def test_a_terminal_shows_the_test_live() -> None:
         (("test", HERE, "--udp", "--congestion", "bbr"), "--congestion is TCP's: leave it out with --udp"),
         (("test", HERE, "--udp", "--rate", "fast"), "Invalid value for '--rate': 'fast' is no rate such as 500k, 10M"),
         (("test", HERE, "--udp", "--rate", "1"), "Invalid value for '--rate': '1' is no rate such as 500k, 10M"),
+        (("test", HERE, "--against", "/nowhere"), "/nowhere: cannot be read: No such file or directory"),
+        (("test", HERE, "--against", "/proc/self/stat"), "/proc/self/stat: was not written by --save: it is no JSON"),
+        (("test", HERE, "--save", "/nowhere/file"), "/nowhere/file: cannot be written: name a file in a folder"),
+        (("test", HERE, HERE, "--path"), "--path traces one host at a time: name one"),
+        (("test", HERE, "--path", "--save", "x"), "--path is neither saved nor compared: leave out --save"),
         (("test", HERE, "--streams", "0"), "Invalid value for '--streams': 0 is not in the range"),
-        (("test",), "Missing argument 'HOST'."),
+        (("test",), "Missing argument 'HOST…'."),
         (("reflector", "--port", "0"), "Invalid value for '--port': 0 is not in the range"),
         (("reflector", "--bind", "here"), "bind = 'here': must be an IPv4 or IPv6 address of this machine"),
     ],
