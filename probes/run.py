@@ -41,7 +41,9 @@ def probe(*, config: Path | None, log_level: str, **options: Any) -> None:
 
 def _settings(config: Path | None, options: dict[str, Any]) -> ProbeSettings:
     values = files.values_of(files.read(config), str(config)) if config else {}
-    values |= {name: list(value) if name == "bind" else value for name, value in options.items() if value}
+    values |= {
+        name: list(value) if name == "bind" else value for name, value in options.items() if value not in {None, ()}
+    }
     if not config and "site" not in values:
         raise OperatorError("--site or --config is needed: which site of the mesh is this?")
     return files.validate(values, ProbeSettings, str(config) if config else "options")

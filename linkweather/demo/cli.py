@@ -60,6 +60,8 @@ def demo(
         if sites > len(lab.sites):
             raise OperatorError(f"--sites {sites}: the lab {lab.name} has only {len(lab.sites)}")
         lab = first_sites(lab, sites)
+    if not lab.links:
+        raise OperatorError(f"{lab_path or lab.name}: has no links: there is nothing to measure")
     for_s = None if for_ is None else _duration_s(for_)
     # With --json, standard output has the document and nothing else.
     console = Console(stderr=as_json)

@@ -110,7 +110,8 @@ async def _processes(lab: Lab, places: plan.Places) -> AsyncIterator[None]:
 
 async def _watch(scene: Scene, client: Client, display: Display, stop: asyncio.Event, for_s: float | None) -> Outcome:
     """Show the mesh until told to stop; the time counts from when the collector answers."""
-    await _ready(client, stop)
+    if not await _ready(client, stop):
+        return Outcome(scene, (), ())
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(for_s):
             while not stop.is_set():
@@ -124,7 +125,8 @@ async def _watch(scene: Scene, client: Client, display: Display, stop: asyncio.E
         raise OperatorError(str(away)) from None
 
 
-async def _ready(client: Client, stop: asyncio.Event) -> None:
+async def _ready(client: Client, stop: asyncio.Event) -> bool:
+    """Wait for the collector; false when told to stop before it answered."""
     deadline = asyncio.get_running_loop().time() + READY_LIMIT_S
     while not stop.is_set():
         try:
@@ -134,7 +136,8 @@ async def _ready(client: Client, stop: asyncio.Event) -> None:
                 raise OperatorError(f"the collector does not answer within {READY_LIMIT_S:g} s") from None
             await asyncio.sleep(0.1)
         else:
-            return
+            return True
+    return False
 
 
 async def _refresh(client: Client, display: Display) -> None:

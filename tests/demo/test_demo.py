@@ -113,11 +113,14 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
         (("--sites", "9"), "Error: --sites 9: the lab triangle has only 3\n"),
         (("--for", "soon"), "Error: --for 'soon': must be a duration such as 50ms, 60s or 5min\n"),
         (("--for", "0s"), "Error: --for '0s': must be longer than nothing\n"),
+        (("--lab", "/dev/stdin"), "Error: /dev/stdin: has no links: there is nothing to measure\n"),
         (("--lab", "/nowhere.toml"), "Error: /nowhere.toml: cannot be read: No such file or directory\n"),
     ],
 )
 def test_wrong_options_are_one_sentence(tmp_path: Path, options: tuple[str, ...], sentence: str) -> None:
-    done = subprocess.run(command(tmp_path, *options), capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command(tmp_path, *options), input="[sites.a]\n", capture_output=True, text=True, check=False, timeout=60
+    )
     assert (done.returncode, done.stderr) == (2, sentence)
 
 
@@ -131,3 +134,14 @@ def test_a_second_demo_in_the_same_folder_is_refused(clean: Path) -> None:
     assert again.returncode == 2
     assert again.stderr.startswith("Error: ")
     assert again.stderr.count("\n") == 1
+
+
+def test_ctrl_c_before_the_collector_answers_is_an_end_like_any_other(clean: Path) -> None:
+    with subprocess.Popen(
+        command(clean, "--engine", "loopback"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stdout.readline().startswith("linkweather demo: ")
+        demo.send_signal(signal.SIGINT)
+        _, errors = demo.communicate(timeout=60)
+    assert (demo.returncode, errors) == (0, "")
