@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from linkweather import settings
 from linkweather.answers import LinkAnswer
 from linkweather.cli import EXIT_FAILED
 from linkweather.client import DEFAULT_API, Client, CollectorAway, as_json
+from linkweather.demo.display import PAGE_S, page
 from linkweather.mesh import Mesh
 from linkweather.table import WIDTH, links_table
 
@@ -28,10 +30,28 @@ api_option = click.option(
 json_option = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
 
 
+# The table's head and rule, the lines below it, and the prompt.
+_OTHER_ROWS = 7
+
+
+def _a_number(context: click.Context, option: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # click lets it through every bound
+        raise click.BadParameter("nan is not a number of seconds", context, option)
+    return value
+
+
 @click.command(short_help="Print the links and how they are now.")
 @json_option
 @click.option("--watch", is_flag=True, help="Print again and again, until Ctrl-C.")
-@click.option("--every", "every_s", type=click.FloatRange(min=0.1), default=2.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=0.1, max=86400),
+    callback=_a_number,
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+)
 @api_option
 def links(*, as_json_: bool, watch: bool, every_s: float, api: str) -> None:
     """Print every link of the mesh: state, RTT, jitter (RTT p95 - p50), loss, goodput, age.
@@ -60,16 +80,22 @@ def _print_links(answers: list[LinkAnswer], *, as_json_: bool) -> None:
 def _watch(client: Client, every_s: float) -> None:
     """Keep the table on the screen; a collector that goes away is said below it, and asked again."""
     console = _console()
-    table = links_table(client.links(), console.width)
-    with Live(table, console=console, auto_refresh=False) as live:
+    answers, note = client.links(), ""
+    with Live(_screen(answers, note, console), console=console, auto_refresh=False) as live:
         while True:
-            note = ""
             try:
-                table = links_table(client.links(), console.width)
+                answers, note = client.links(), ""
             except CollectorAway as away:
                 note = str(away)
-            live.update(Group(table, Text(note, style="red")) if note else table, refresh=True)
+            live.update(_screen(answers, note, console), refresh=True)
             time.sleep(every_s)
+
+
+def _screen(answers: list[LinkAnswer], note: str, console: Console) -> Group:
+    """What fits the terminal now; a longer table turns its pages by itself, so that no link stays unseen."""
+    shown, which = page(answers, max(1, console.height - _OTHER_ROWS), int(time.monotonic() / PAGE_S))
+    lines = [Text(line, style) for line, style in ((which, "dim"), (note, "red")) if line]
+    return Group(links_table(shown, console.width), *lines)
 
 
 @click.group()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
+from collector import cli
+from linkweather.answers import LinkAnswer
 from linkweather.cli import main
 from tests import servers
 
@@ -81,6 +85,26 @@ def test_watch_draws_the_table_until_ctrl_c(collector: str) -> None:
     assert process.returncode == 0
     assert "a → b" in said[0]
     assert said[1] == ""
+
+
+def test_a_table_longer_than_the_terminal_turns_its_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = [LinkAnswer(src="a", dst=f"b{number}") for number in range(5)]
+    seen = []
+    for at in (0.0, 4.0, 8.0, 12.0):
+        monkeypatch.setattr("collector.cli.time.monotonic", lambda at=at: at)
+        console = Console(width=80, height=9, record=True, file=io.StringIO())
+        console.print(cli._screen(links, "", console))
+        text = console.export_text()
+        assert len(text.splitlines()) < 9
+        seen.append([link.dst for link in links if link.dst in text])
+    assert seen == [["b0", "b1"], ["b2", "b3"], ["b4"], ["b0", "b1"]]
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
+def test_a_time_that_is_none_is_wrong_usage(seconds: str) -> None:
+    result = run("links", "--watch", "--every", seconds)
+    assert result.exit_code == 2
+    assert "Invalid value for '--every'" in result.output
 
 
 @pytest.mark.parametrize("command", [("links",), ("links", "--watch"), ("mesh", "show"), ("links", "--json")])
