@@ -12,12 +12,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 SITE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 ARRANGE_S = 0.5  # of a slot, for invitation and answer
 MAX_FLOWS = 8  # of a path test
+MIN_BUDGET_BYTES = 16 * 2**20  # less holds no test that could say anything
 TRACEROUTE_PORT = 33434  # where traceroute has always sent its UDP
 STAMP_PORT = 8620  # RFC 8762's own port, 862, needs privileges
 
 SiteId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Budget = Annotated[int, Field(ge=MIN_BUDGET_BYTES, le=10**18)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 PathMethod = Literal["udp", "icmp", "tcp"]
 
@@ -68,13 +70,19 @@ class Place(Settings):
 
 
 class Site(Place):
-    """A place in the mesh. `address` is what its peers probe."""
+    """A place in the mesh. `address` is what its peers probe.
+
+    Sites with the same `shares` have a bottleneck in common: never two of their throughput tests at once.
+    `budget_bytes_per_day` goes before the mesh's.
+    """
 
     address: Address
     port: Port = STAMP_PORT
     method: Literal["stamp", "icmp", "tcp"] = "stamp"
     tcp_port: Port = 443
     throughput: bool = True
+    shares: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    budget_bytes_per_day: Budget | None = None
 
 
 class Link(Settings):
@@ -103,6 +111,9 @@ class ThroughputTests(Settings):
     """How throughput is measured: every link once in `every_s`, one test per slot and site.
 
     A test ends after `max_duration_s`; with `until_converged` as soon as its estimate has converged.
+    A link whose tests agree waits longer from test to test, up to `quiet_factor` times; a shifted latency, loss or
+    a new path brings its test forward. In no 24 hours do the tests of a site, sent and received, move more payload
+    than `budget_bytes_per_day`, nor those of a link more than `link_budget_bytes_per_day`; unset is unlimited.
     """
 
     enabled: bool = True
@@ -110,6 +121,9 @@ class ThroughputTests(Settings):
     slot_s: Positive = 5.0
     max_duration_s: Annotated[float, Field(ge=0.5, le=60)] = 3.0
     until_converged: bool = True
+    quiet_factor: Annotated[int, Field(ge=1, le=100)] = 6
+    budget_bytes_per_day: Budget | None = None
+    link_budget_bytes_per_day: Budget | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -162,6 +176,11 @@ class Mesh(Settings):
             yield link.src, link.dst
             if link.both:
                 yield link.dst, link.src
+
+    def budget_bytes_per_day(self, site: str) -> int | None:
+        """What the throughput tests of a site may move in 24 hours; None: as much as they like."""
+        own = self.sites[site].budget_bytes_per_day
+        return self.throughput.budget_bytes_per_day if own is None else own
 
     def peers(self, site: str) -> list[str]:
         """The sites to which `site` has a link."""

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -30,8 +31,10 @@ from linkweather.messages import (
     encode,
 )
 from linkweather.mqtt import Connection, Will, parse_broker
+from probes.attention import Attention
 from probes.latency.keys import read_key
 from probes.latency.station import Station
+from probes.ledger import Ledger
 from probes.membership import Membership
 from probes.outbox import Depth, Outbox
 from probes.path.tracing import Tracing
@@ -70,9 +73,13 @@ class Daemon:
         self._latency = Station(
             self._site, on_window=self._report_latency, key=self._key, bind=settings.bind, allow=settings.allow
         )
-        self._exchange = self._make_exchange()
-        self._throughput = Turns(self._site, self._exchange, self._report_throughput)
         rng = random.Random()  # noqa: S311 - it spreads load, and hides nothing
+        self._ledger = Ledger(settings.data_dir / "ledger.sqlite", self._site)
+        self._attention = Attention(rng)
+        self._exchange = self._make_exchange()
+        self._throughput = Turns(
+            self._site, self._exchange, self._report_throughput, ledger=self._ledger, attention=self._attention
+        )
         self._path = Tracing(self._site, self._report_path, bind=settings.bind, rng=rng)
         self._status_due = asyncio.Event()
         self._handlers: Mapping[str, Callable[[str, bytes], None]] = {
@@ -103,6 +110,7 @@ class Daemon:
                     task.cancel()
         finally:
             self._outbox.close()
+            self._ledger.close()
 
     def depth(self) -> Depth:
         """How full the outbox is."""
@@ -133,9 +141,18 @@ class Daemon:
             settings=Serving(settings.data_dir / "keys", next(iter(settings.bind), None), range(first, last + 1)),
             build=self._iperf3,
             on_start=self._latency.mark_loaded,
-            on_end=lambda _: self._latency.mark_loaded(None),
+            on_end=self._test_ended,
+            afford=self._affords,
             working_latency=self._latency.working_latency,
         )
+
+    def _test_ended(self, _peer: str) -> None:
+        self._latency.mark_loaded(None)
+        self._attention.mark_loaded(time.time())
+
+    def _affords(self, dst: str, max_bytes: int | None) -> bool:
+        # What it moves in the end only the destination knows: a source counts all of it.
+        return self._ledger.reserve(time.time(), self._site, dst, max_bytes) is not None
 
     def _connected(self) -> None:
         self._publisher.start_over()
@@ -171,12 +188,15 @@ class Daemon:
         self._path.follow(mesh)
 
     def _report_latency(self, at: datetime, rows: list[LatencyRow]) -> None:
+        for row in rows:
+            self._throughput.notice_latency(row)
         self._report("latency", lambda boot, seq: encode(LatencyReport(boot=boot, seq=seq, at=at, links=tuple(rows))))
 
     def _report_throughput(self, at: datetime, row: ThroughputRow) -> None:
         self._report("throughput", lambda boot, seq: encode(ThroughputReport(boot=boot, seq=seq, at=at, links=(row,))))
 
     def _report_path(self, row: PathRow) -> None:
+        self._throughput.notice_path(row)
         at = datetime.now(UTC)
         self._report("path", lambda boot, seq: encode(PathReport(boot=boot, seq=seq, at=at, links=(row,))))
 
@@ -203,6 +223,7 @@ class Daemon:
 
     def _status(self, state: Literal["online", "offline"]) -> Status:
         depth = self.depth()
+        budget_bytes, left_bytes = self._ledger.state(time.time()) or (None, None)
         return Status(
             state=state,
             version=version("linkweather"),
@@ -211,4 +232,7 @@ class Daemon:
             dropped_reports=depth.dropped_reports,
             refused_reports=depth.refused_reports,
             dropped_datagrams=self._latency.dropped.total(),
+            throughput_tests=dict(self._throughput.ran),
+            budget_bytes_per_day=budget_bytes,
+            budget_left_bytes=left_bytes,
         )

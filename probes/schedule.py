@@ -1,18 +1,23 @@
 """Whose turn it is to test throughput: a round-robin tournament over the mesh, from UTC time alone.
 
 Circle method: with N sites (a bye makes an odd number even) N−1 rounds of N/2 disjoint pairs meet
-everyone once. Each round is played twice, once per direction. Every site computes the same table
-from the same membership, so nobody needs to be asked.
+everyone once. Each round is played twice, once per direction. A round in which a group of sites that
+`shares` a bottleneck would be in several tests is split over as many slots as it needs. Every site
+computes the same table from the same membership, so nobody needs to be asked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import floor
 
 from linkweather.mesh import Mesh
 
 Pair = tuple[str, str]
+
+# A quotient of durations that are not whole in binary may fall just below a whole number.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,53 +29,68 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cycle:
-    sites: tuple[str, ...]
-    seats: int  # the sites, and the bye
-    slots: int
+class Timetable:
+    """A cycle of slots, one every `step_s`, each `slot_s` long; a slot maps each destination to its source.
+
+    Where the steps leave room, `free` further slots follow each slot. They are a cycle of their own over the
+    same table: who wants a test early finds one there in which nobody else has the site or its group.
+    """
+
+    slots: tuple[Mapping[str, str], ...]
     step_s: float
     slot_s: float
 
+    @property
+    def cycle_s(self) -> float:
+        """How long it takes until every link has had its turn."""
+        return len(self.slots) * self.step_s
 
-def cycle_s(mesh: Mesh) -> float:
-    """How long it takes until every link has had its turn: `every_s`, or longer when it does not fit."""
-    cycle = _cycle(mesh)
-    return cycle.slots * cycle.step_s
+    @property
+    def free(self) -> int:
+        """How many slots have room between one turn's slot and the next."""
+        return floor(self.step_s / self.slot_s + _ROUNDING) - 1
 
+    def turn(self, now_s: float) -> frozenset[Pair]:
+        """The links (src, dst) whose slot it is at `now_s`; empty between the slots."""
+        if not self.slots:
+            return frozenset()
+        number = floor(now_s / self.step_s)
+        if now_s - number * self.step_s >= self.slot_s:
+            return frozenset()
+        return frozenset((src, dst) for dst, src in self.slots[number % len(self.slots)].items())
 
-def turn(now_s: float, mesh: Mesh) -> frozenset[Pair]:
-    """The links (src, dst) whose slot it is at `now_s`; empty between the slots."""
-    if not mesh.throughput.enabled or len(mesh.sites) < 2:
-        return frozenset()
-    cycle = _cycle(mesh)
-    number = floor(now_s / cycle.step_s)
-    if now_s - number * cycle.step_s >= cycle.slot_s:
-        return frozenset()
-    tested = _tested(mesh)
-    played = (_pair(cycle, seat, number % cycle.slots) for seat in range(len(cycle.sites)))
-    return frozenset(pair for pair in played if pair in tested)
-
-
-def next_turn(now_s: float, site: str, mesh: Mesh) -> Turn | None:
-    """The first turn of `site` as the destination that starts after `now_s`; None when it never has one."""
-    if not mesh.throughput.enabled or site not in mesh.sites or len(mesh.sites) < 2:
+    def next_turn(self, now_s: float, site: str) -> Turn | None:
+        """The first turn of `site` as the destination that starts after `now_s`; None when it never has one."""
+        if not self.slots:
+            return None
+        current = floor(now_s / self.step_s)
+        for number in range(current, current + len(self.slots) + 2):
+            start_s = number * self.step_s  # compared, not derived: the quotient above is rounded
+            src = self.slots[number % len(self.slots)].get(site)
+            if start_s > now_s and src is not None:
+                return Turn(start_s, src)
         return None
-    cycle, tested = _cycle(mesh), _tested(mesh)
-    seat = cycle.sites.index(site)
-    current = floor(now_s / cycle.step_s)
-    for number in range(current, current + cycle.slots + 2):
-        start_s = number * cycle.step_s  # compared, not derived: the quotient above is rounded
-        pair = _pair(cycle, seat, number % cycle.slots)
-        if start_s > now_s and pair in tested and pair[1] == site:
-            return Turn(start_s, pair[0])
-    return None
+
+    def next_free(self, now_s: float, src: str, dst: str) -> float | None:
+        """When the link's next free slot starts, after `now_s`; None where there is no room for any."""
+        if self.free < 1:
+            return None
+        first = floor(now_s / self.step_s) * self.free
+        for number in range(first, first + self.free + len(self.slots)):
+            step, place = divmod(number, self.free)
+            start_s = step * self.step_s + (place + 1) * self.slot_s
+            if start_s > now_s and self.slots[number % len(self.slots)].get(dst) == src:
+                return start_s
+        return None
 
 
-def _cycle(mesh: Mesh) -> _Cycle:
-    sites, tests = tuple(sorted(mesh.sites)), mesh.throughput
-    seats = max(2, len(sites) + len(sites) % 2)
-    slots = 2 * (seats - 1)
-    return _Cycle(sites, seats, slots, max(tests.slot_s, tests.every_s / slots), tests.slot_s)
+def timetable(mesh: Mesh) -> Timetable:
+    """The table of a mesh: each link once in `every_s`, or in what its slots need when that is longer."""
+    tests = mesh.throughput
+    rounds = _rounds(sorted(mesh.sites)) if tests.enabled and len(mesh.sites) > 1 else ()
+    tested, groups = _tested(mesh), {name: site.shares for name, site in mesh.sites.items() if site.shares}
+    slots = tuple(slot for played in rounds for slot in _split((pair for pair in played if pair in tested), groups))
+    return Timetable(slots, max(tests.slot_s, tests.every_s / max(1, len(slots))), tests.slot_s)
 
 
 def _tested(mesh: Mesh) -> frozenset[Pair]:
@@ -78,14 +98,14 @@ def _tested(mesh: Mesh) -> frozenset[Pair]:
     return frozenset((src, dst) for src, dst in mesh.pairs() if src in able and dst in able)
 
 
-def _pair(cycle: _Cycle, seat: int, slot: int) -> Pair | None:
-    """Whom the seat meets in the slot, as (src, dst); None when it has the bye."""
-    opponent = _opponent(seat, slot // 2, cycle.seats)
-    if opponent == len(cycle.sites):
-        return None
-    low, high = sorted((seat, opponent))
-    src, dst = (low, high) if slot % 2 == 0 else (high, low)
-    return cycle.sites[src], cycle.sites[dst]
+def _rounds(sites: list[str]) -> Iterator[list[Pair]]:
+    """Every round of the tournament, as pairs (src, dst); the next has the same pairs the other way."""
+    seats = len(sites) + len(sites) % 2
+    for number in range(seats - 1):
+        met = ((seat, _opponent(seat, number, seats)) for seat in range(len(sites)))
+        pairs = [(sites[low], sites[high]) for low, high in met if low < high < len(sites)]
+        yield pairs
+        yield [(high, low) for low, high in pairs]
 
 
 def _opponent(seat: int, number: int, seats: int) -> int:
@@ -95,3 +115,18 @@ def _opponent(seat: int, number: int, seats: int) -> int:
         return number
     opponent = (2 * number - seat) % fixed
     return fixed if opponent == seat else opponent
+
+
+def _split(pairs: Iterable[Pair], groups: Mapping[str, str]) -> list[Mapping[str, str]]:
+    """The slots of a round, as destination → source: each pair in the first in which its groups are in no test."""
+    slots: list[dict[str, str]] = [{}]
+    busy: list[set[str]] = [set()]
+    for src, dst in pairs:
+        shared = {groups[site] for site in (src, dst) if site in groups}
+        place = next((number for number, taken in enumerate(busy) if taken.isdisjoint(shared)), len(slots))
+        if place == len(slots):
+            slots.append({})
+            busy.append(set())
+        slots[place][dst] = src
+        busy[place] |= shared
+    return list(slots)

@@ -63,6 +63,10 @@ def _nobody(_peer: str) -> None:
     pass
 
 
+def _unlimited(_peer: str, _max_bytes: int | None) -> bool:
+    return True
+
+
 def _unknown(_peer: str, _last_s: float) -> None:
     pass
 
@@ -72,6 +76,7 @@ class Exchange:
 
     `mesh` says who may invite, and is set anew when it changes. `build` is the installed iperf3,
     None where there is none. `on_start` and `on_end` are called with the peer around each test;
+    `afford` sets aside what an invited test may send to the peer, and is false where a budget forbids it;
     `working_latency` is asked right after it for the RTT to the peer in the last so many seconds.
     """
 
@@ -85,6 +90,7 @@ class Exchange:
         build: Build | None,
         on_start: Callable[[str], None] = _nobody,
         on_end: Callable[[str], None] = _nobody,
+        afford: Callable[[str, int | None], bool] = _unlimited,
         working_latency: Callable[[str, float], float | None] = _unknown,
         token: Callable[[], str] = lambda: secrets.token_urlsafe(24),
     ) -> None:
@@ -97,6 +103,7 @@ class Exchange:
         self._build = build
         self._on_start = on_start
         self._on_end = on_end
+        self._afford = afford
         self._working_latency = working_latency
         self._history = History()
         self._token = token
@@ -135,6 +142,9 @@ class Exchange:
                 elif not self._take(invite.duration_s, by):
                     wait_s = self._lease.remaining_s(_now())
                     await self._answer(by, invitation.declined(invite, invitation.LEASED, wait_s))
+                elif not self._afford(by, invite.max_bytes):
+                    self._lease.release(by)
+                    await self._answer(by, invitation.declined(invite, invitation.BUDGET))
                 else:  # one at a time, for the lease is ours
                     tests.create_task(self._serve(by, invite), name=f"serve[{by}]")
 
@@ -156,6 +166,7 @@ class Exchange:
                 duration_s=tests.max_duration_s,
                 iperf3=str(build),
                 authentication=build.authentication,
+                max_bytes=max_bytes,
             )
             with self._asking(src, invite) as asked:
                 answer = await self._ask(asked, invite)

@@ -1,13 +1,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 
 from linkweather.mesh import Link, Mesh, Site, ThroughputTests
-from probes.schedule import Turn, cycle_s, next_turn, turn
+from probes.schedule import Pair, Timetable, Turn, timetable
 
 SLOT_S = 4.0
+
+
+def turn(now_s: float, mesh: Mesh) -> frozenset[Pair]:
+    return timetable(mesh).turn(now_s)
+
+
+def next_turn(now_s: float, site: str, mesh: Mesh) -> Turn | None:
+    return timetable(mesh).next_turn(now_s, site)
+
+
+def cycle_s(mesh: Mesh) -> float:
+    return timetable(mesh).cycle_s
 
 
 def mesh_of(
@@ -116,3 +129,99 @@ def test_nobody_has_a_turn(mesh: Mesh) -> None:
 
 def test_a_stranger_has_no_turn() -> None:
     assert next_turn(0.0, "z", mesh_of(4)) is None
+
+
+def shared(mesh: Mesh, groups: Mapping[str, str]) -> Mesh:
+    sites = {name: site.model_copy(update={"shares": groups.get(name)}) for name, site in mesh.sites.items()}
+    return mesh.model_copy(update={"sites": sites})
+
+
+def groups_of(mesh: Mesh, sizes: int, count: int) -> dict[str, str]:
+    """The first sites, in `count` groups of `sizes` each."""
+    names = sorted(mesh.sites)
+    return {names[number]: f"uplink-{number // sizes}" for number in range(sizes * count)}
+
+
+def test_a_round_in_which_a_group_meets_itself_twice_takes_two_slots() -> None:
+    mesh = shared(mesh_of(4), {"a": "uplink", "b": "uplink"})
+    assert [turn(SLOT_S * slot, mesh) for slot in range(11)] == [
+        {("a", "d")},
+        {("b", "c")},
+        {("d", "a")},
+        {("c", "b")},
+        {("a", "c")},
+        {("b", "d")},
+        {("c", "a")},
+        {("d", "b")},
+        {("c", "d"), ("a", "b")},  # within the group there is one test, and it is in none of the others
+        {("d", "c"), ("b", "a")},
+        {("a", "d")},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "groups", "minutes"),
+    [
+        # Without groups as in the published table: 2·(N−1) slots of 4 s.
+        (8, 0, 0, 56.0 / 60),
+        (50, 0, 0, 392.0 / 60),
+        (200, 0, 0, 1592.0 / 60),
+        # A group of g sites is in 2·g·(N−g) + g·(g−1) tests, one at a time: that is the least a cycle can take.
+        (8, 2, 1, 1.74),
+        (50, 3, 4, None),
+        (200, 4, 10, None),
+    ],
+)
+def test_every_link_is_tested_and_no_site_and_no_group_is_in_two_tests(
+    count: int, size: int, groups: int, minutes: float | None
+) -> None:
+    mesh = mesh_of(count)
+    of = groups_of(mesh, size, groups) if size else {}
+    table = timetable(shared(mesh, of))
+    played: Counter[Pair] = Counter()
+    for number in range(len(table.slots)):
+        pairs = table.turn((number + 0.5) * SLOT_S)
+        busy = [site for pair in pairs for site in pair]
+        assert len(busy) == len(set(busy))
+        bottlenecks = [bottleneck for pair in pairs for bottleneck in {of[site] for site in pair if site in of}]
+        assert len(bottlenecks) == len(set(bottlenecks))
+        played.update(pairs)
+    assert played == Counter(mesh.pairs())
+    least = max(2 * (count - 1), 2 * size * (count - size) + size * (size - 1) if size else 0)
+    assert len(table.slots) <= 1.7 * least
+    if minutes is not None:
+        assert table.cycle_s / 60 == pytest.approx(minutes, abs=0.01)
+
+
+def free_slots(table: Timetable, src: str, dst: str, until_s: float) -> list[float]:
+    found: list[float] = []
+    start_s = table.next_free(0.0, src, dst)
+    while start_s is not None and start_s < until_s:
+        found.append(start_s)
+        start_s = table.next_free(start_s, src, dst)
+    return found
+
+
+def test_free_slots_lie_between_the_turns_and_nobody_has_two_of_them_at_once() -> None:
+    mesh = mesh_of(4, every_s=96.0)  # a step of 16 s: its turn, and three free slots
+    table = timetable(mesh)
+    assert table.free == 3
+    starts: dict[float, list[str]] = {}
+    for src, dst in mesh.pairs():
+        for start_s in free_slots(table, src, dst, 192.0):
+            assert start_s % 16.0 in {4.0, 8.0, 12.0}
+            starts.setdefault(start_s, []).extend((src, dst))
+    assert len(starts) == 36
+    assert all(sorted(busy) == ["a", "b", "c", "d"] for busy in starts.values())
+    # The free slots are a cycle of their own: 6 of them, three a step.
+    assert free_slots(table, "a", "d", 96.0) == [4.0, 36.0, 68.0]
+
+
+def test_without_room_between_the_turns_there_is_no_free_slot() -> None:
+    assert timetable(mesh_of(4)).next_free(0.0, "a", "b") is None
+
+
+def test_a_link_that_the_mesh_does_not_have_has_no_free_slot() -> None:
+    table = timetable(mesh_of(4, every_s=96.0, links=(Link(src="a", dst="d"),)))
+    assert table.next_free(0.0, "d", "a") is None
+    assert table.next_free(0.0, "a", "d") == 4.0
