@@ -26,8 +26,19 @@ def test_equal_values_differ_by_nothing() -> None:
     assert mann_whitney([1, 2, 3, 4], [1, 2, 3, 4]).p == 1.0
 
 
+def test_neighbours_that_are_alike_count_for_less() -> None:
+    # Now 26, 18 expected; variance 16 · 9 / 12 = 12, z = 7.5 / √12 = 2.165.
+    assert mann_whitney([2, 4, 1, 3], [6, 8, 5, 7]).p == pytest.approx(0.0304, abs=1e-4)
+    # In order: (0.75 − 0.25 + 0.75) / 5 = 0.25 of correlation, variance 12 · 1.25 / 0.75 = 20, z = 1.677.
+    assert mann_whitney([1, 2, 3, 4], [5, 6, 7, 8]).p == pytest.approx(0.0935, abs=1e-4)
+
+
+def test_values_without_any_spread_of_their_own_can_differ() -> None:
+    assert mann_whitney([1.0] * 10, [2.0] * 10).more_than_noise
+
+
 def test_twenty_lower_values_are_more_than_noise() -> None:
-    verdict = mann_whitney([n + 100 for n in range(20)], list(range(20)))
+    verdict = mann_whitney([7 * n % 20 + 100 for n in range(20)], [7 * n % 20 for n in range(20)])
     assert verdict.rise == -200
     assert verdict.more_than_noise
 
