@@ -101,8 +101,10 @@ class Connection:
                 _heed_cancellation()
                 if self._client is not None:
                     wait_s = RETRY_FIRST_S
+                    self._report(self._lost())
+                else:
+                    self._report(_sentence(self._broker, error))
                 self._client = None
-                self._report(_sentence(self._broker, error))
             finally:
                 self._client = None
             await asyncio.sleep(wait_s)
@@ -147,6 +149,13 @@ class Connection:
             # The only reader of this iterator: cancelling a read loses the message it popped.
             async for message in client.messages:
                 self._handle(message.topic.value, message.payload)
+
+    def _lost(self) -> str:
+        # The broker does so as well when it ends: paho does not say which.
+        return (
+            f"the broker {self._broker} closed the connection: "
+            f"if it does so again and again, another client uses the name {self._client_id}, too"
+        )
 
     def _report(self, sentence: str) -> None:
         if sentence == self.last_error and sentence:

@@ -1,0 +1,34 @@
+"""The kept-up connection, against a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+
+from linkweather.mqtt import Connection, parse_broker
+
+
+async def test_two_clients_of_one_name_are_told_so(broker_port: int) -> None:
+    broker = parse_broker(f"mqtt://127.0.0.1:{broker_port}")
+    connected = [asyncio.Event(), asyncio.Event()]
+    connections = [
+        Connection(broker, "site-a", subscriptions=(), handle=lambda _topic, _payload: None, on_connect=event.set)
+        for event in connected
+    ]
+    first = asyncio.create_task(connections[0].run(), name="first")
+    second = None
+    try:
+        async with asyncio.timeout(20):
+            await connected[0].wait()
+            second = asyncio.create_task(connections[1].run(), name="second")
+            await connected[1].wait()
+            while not connections[0].last_error:  # noqa: ASYNC110 - it sets no event
+                await asyncio.sleep(0.01)
+        assert connections[0].last_error == (
+            f"the broker {broker} closed the connection: "
+            "if it does so again and again, another client uses the name site-a, too"
+        )
+    finally:
+        tasks = [task for task in (first, second) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
