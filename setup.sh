@@ -11,7 +11,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 programs=(iperf3:iperf3 mosquitto:mosquitto ip:iproute2)
 case $wanted in
     run) extras=collector ready=(run) ;;
-    check) extras=collector,dev ready=(run check) ;;
+    check) extras=collector,dev ready=(run check) programs=() ;;
     test)
         extras=collector,dev ready=(run check test)
         programs+=(influxd:influxdb victoria-metrics:victoria-metrics ping:iputils-ping)
@@ -76,10 +76,13 @@ fi
 
 state=$(cat pyproject.toml constraints.txt setup.sh | cksum)
 # A venv does not move: its scripts name their folder.
-grep -qsF "$PWD/.venv/bin/python" .venv/bin/pip && .venv/bin/python -c '' 2>/dev/null || rm -rf .venv
-if [ -x .venv/bin/linkweather ] && [ "$(cat ".venv/.ready-$wanted" 2>/dev/null)" = "$state" ]; then
+venv_works() { grep -qsF "$PWD/.venv/bin/python" .venv/bin/pip && .venv/bin/python -c '' 2>/dev/null; }
+if venv_works && [ -x .venv/bin/linkweather ] && [ "$(cat ".venv/.ready-$wanted" 2>/dev/null)" = "$state" ]; then
     exit 0
 fi
+[ ! -e .venv ] || [ -w .venv ] ||
+    fail ".venv belongs to $(stat -c %U .venv): run this as that user, or remove .venv and run it again"
+venv_works || rm -rf .venv
 
 if [ ! -d .venv ]; then
     python=$(find_python) || { apt_install python3 python3-venv && python=$(find_python); } ||
