@@ -40,7 +40,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)\)")
 _BENCH = re.compile(r"python -m (tests\.bench\.\w+)")
 _TARGET = re.compile(r"\bmake ([a-z]+)`")
-_ROW = re.compile(r"^\| `linkweather ([a-z ]+?)(?: [A-Z]+)?` \| (.*) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| `linkweather ([a-z ]+?)(?: [A-Z][A-Z.… ]*)?` \| (.*) \|$", re.MULTILINE)
 _FIELDS = re.compile(r"^\| (latency|throughput|path) \| `(?:src|dst)` \| (.*) \|$", re.MULTILINE)
 _OPTION = re.compile(r"`(--?[a-z0-9][a-z0-9-]*)")
 _INVOCATION = re.compile(r"^\$ .*?bin/linkweather ([a-z]+)([^|;&\n]*)", re.MULTILINE)
@@ -122,10 +122,11 @@ def test_every_path_in_the_readme_exists() -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def test_every_bench_is_in_the_readme() -> None:
+def test_every_bench_in_the_readme_exists() -> None:
     named = {name.rpartition(".")[2] for name in _BENCH.findall(README)}
     there = {path.stem for path in (ROOT / "tests" / "bench").glob("*.py") if "__main__" in path.read_text("utf-8")}
-    assert named == there
+    assert named
+    assert named <= there
 
 
 def test_every_target_in_the_readme_is_in_the_makefile() -> None:
