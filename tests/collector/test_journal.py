@@ -223,6 +223,7 @@ def test_a_database_of_a_newer_duckdb_is_refused_in_one_sentence() -> None:
 
 
 @pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
 def test_a_full_disk_loses_nothing_that_was_committed_and_is_survived(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

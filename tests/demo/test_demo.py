@@ -94,7 +94,7 @@ def test_a_signal_ends_it_and_nothing_is_left_behind(
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
-    with servers.running(sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "0", log=tmp_path / "log"):
+    with servers.running(sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "0", log=tmp_path / "log"):
         servers.wait_until(lambda: "port" in (tmp_path / "log").read_text(), "the other server listens")
         port = re.findall(r"port (\d+)", (tmp_path / "log").read_text())[0]
         done = subprocess.run(

@@ -163,6 +163,8 @@ def test_a_prefix_that_is_none_is_the_users_to_mend() -> None:
     assert "192.0.2.1/24 has host bits set: name prefixes such as 192.0.2.0/24" in done.stderr
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="raw sockets need root")
 def test_another_host_is_measured_by_icmp_echo_and_the_summary_says_why() -> None:
     port = str(servers.free_port(socket.SOCK_DGRAM))
     done = run("test", HERE, "--latency", "--port", port, *QUICK)

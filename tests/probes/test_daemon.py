@@ -65,7 +65,11 @@ class Collector:
 
     async def mesh(self, *addresses: str, **more: object) -> None:
         sites = {chr(ord("a") + number): {"address": address} for number, address in enumerate(addresses)}
-        tests = {"latency": {"report_interval_s": 0.5, "interval_s": 0.05}, "throughput": {"enabled": False}}
+        tests = {
+            "latency": {"report_interval_s": 0.5, "interval_s": 0.05},
+            "throughput": {"enabled": False},
+            "path": {"enabled": False},
+        }
         await self.connection.publish(topics.MESH, json.dumps({"sites": sites} | tests | more).encode(), retain=True)
 
     async def until(self, condition: Callable[[], bool]) -> None:

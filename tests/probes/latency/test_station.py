@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -20,6 +21,8 @@ from tests import servers
 
 LIMIT_S = 30.0
 KEY = bytes(32)
+
+needs_icmp = pytest.mark.skipif(os.geteuid() != 0, reason="raw sockets need root")
 
 
 class Rows(list[LatencyRow]):
@@ -57,6 +60,7 @@ async def measuring(site: str, bind: str) -> AsyncIterator[tuple[Station, Rows]]
             stop.set()
 
 
+@needs_icmp
 async def test_each_peer_is_measured_by_its_own_method() -> None:
     async with measuring("a", "127.0.31.1") as (station, rows):
         station.follow(
@@ -108,6 +112,7 @@ async def test_the_reflector_takes_the_key_when_the_mesh_asks_for_it_and_the_por
         await rows.until(lambda row: row.failure is None)
 
 
+@needs_icmp
 async def test_a_peer_that_changes_its_method_moves_to_the_other_sender() -> None:
     a = {"address": "127.0.34.1", "port": servers.free_port()}
     async with measuring("a", "127.0.34.1") as (station, rows):
