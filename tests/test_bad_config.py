@@ -26,6 +26,7 @@ SENTENCES: Mapping[str, str] = {
     "mesh/bad_host_name": f"sites.a.address = 'two words': {ADDRESS}",
     "mesh/bad_prefix": "sites.a.prefixes[0] = '192.0.2.1/24': must be a prefix such as 192.0.2.0/24 or 2001:db8::/32",
     "mesh/bad_site_id": "sites.Beijing: a site id has 1 to 32 of a–z, 0–9 and -, and starts with a letter or digit",
+    "mesh/budget_too_small": "throughput.budget_bytes_per_day = 1000: must be at least 16777216",
     "mesh/duplicate_address": "sites.b.address = '192.0.2.1': already the address of site a, with the same port",
     "mesh/duplicate_link": "links[1]: the link b → a is declared twice",
     "mesh/duplicate_site": "sites.a at line 4: declared twice; each may stand only once",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -225,3 +226,55 @@ def test_a_link_that_the_mesh_does_not_have_has_no_free_slot() -> None:
     table = timetable(mesh_of(4, every_s=96.0, links=(Link(src="a", dst="d"),)))
     assert table.next_free(0.0, "d", "a") is None
     assert table.next_free(0.0, "a", "d") == 4.0
+
+
+@dataclass
+class Meeting:
+    """What sites do that each follow their own mesh, with leases for the moments when the meshes differ."""
+
+    views: dict[str, Mesh]
+    dead: set[str] = field(default_factory=set)
+    done: list[tuple[float, Pair]] = field(default_factory=list)
+    lost: list[Pair] = field(default_factory=list)
+
+    def play(self, since_s: float, until_s: float) -> None:
+        made = {key: timetable(mesh) for key, mesh in {id(mesh): mesh for mesh in self.views.values()}.items()}
+        tables = {site: made[id(mesh)] for site, mesh in self.views.items()}
+        leased: dict[str, float] = {}
+        starts = []
+        for dst, table in tables.items():
+            found = table.next_turn(since_s - 0.001, dst)
+            while found is not None and found.start_s < until_s:
+                starts.append((found.start_s, found.src, dst))
+                found = table.next_turn(found.start_s, dst)
+        for start_s, src, dst in sorted(starts):
+            if dst in self.dead:
+                continue
+            if src in self.dead or max(leased.get(src, 0.0), leased.get(dst, 0.0)) > start_s:
+                self.lost.append((src, dst))
+                continue
+            leased[src] = leased[dst] = start_s + SLOT_S
+            self.done.append((start_s, (src, dst)))
+
+
+@pytest.mark.parametrize("count", [8, 50, 200])
+def test_a_site_that_dies_costs_only_its_own_tests(count: int) -> None:
+    mesh = mesh_of(count)
+    victim = sorted(mesh.sites)[3]
+    meeting = Meeting(dict.fromkeys(mesh.sites, mesh), dead={victim})
+    meeting.play(0.0, cycle_s(mesh))
+    assert {pair for _, pair in meeting.done} == {pair for pair in mesh.pairs() if victim not in pair}
+    assert all(src == victim for src, _ in meeting.lost)
+
+
+@pytest.mark.parametrize("count", [8, 50])
+def test_while_sites_hear_of_a_newcomer_one_after_another_leases_keep_each_in_one_test(count: int) -> None:
+    before = mesh_of(count)
+    after = before.model_copy(update={"sites": {**before.sites, "newcomer": Site(address="10.1.0.1")}})
+    meeting = Meeting({site: after if number % 2 else before for number, site in enumerate(before.sites)})
+    meeting.play(0.0, 2 * SLOT_S)  # half of them have not heard
+    meeting.views = dict.fromkeys(after.sites, after)
+    meeting.play(2 * SLOT_S, 2 * SLOT_S + cycle_s(after))
+    busy = Counter((start_s, site) for start_s, pair in meeting.done for site in pair)
+    assert max(busy.values()) == 1
+    assert {pair for start_s, pair in meeting.done if start_s >= 2 * SLOT_S} == set(after.pairs())
