@@ -31,7 +31,7 @@ MAD_TO_STDEV: Final = 1.4826  # of a normal distribution
 # A shift below both is of no interest, however quiet the link: of the RTT in itself, and in parts of its level.
 RTT_FLOOR_S: Final = 0.2e-3
 RTT_FLOOR_SHARE: Final = 0.01
-LOSS_FLOOR: Final = 0.02  # one packet of the fifty in a window is an accident
+LOSS_FLOOR: Final = 0.015  # one packet of the fifty in a window hardly exceeds the slack
 
 # Two tests agree within this much of their mean, and so many in a row make a quiet link.
 AGREE_SHARE: Final = 0.10
