@@ -45,7 +45,7 @@ class InfluxSettings(Settings):
     org: str = ""
     token: Annotated[str | None, Field(repr=False)] = None
     token_file: str | None = None
-    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 5000
+    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 10000
     timeout_s: Positive = 10.0
 
     @model_validator(mode="after")

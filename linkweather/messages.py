@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerialize
 from linkweather.errors import MessageError
 from linkweather.mesh import SiteId
 
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 # A nanosecond is finer than any clock here: further digits would be noise, and a third of every report.
 _Nanoseconds = PlainSerializer(lambda value: round(value, 9), return_type=float, when_used="json-unless-none")
 Seconds = Annotated[float, Field(ge=0), _Nanoseconds]

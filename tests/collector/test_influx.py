@@ -289,6 +289,22 @@ def test_a_failure_while_halving_moves_no_cursor_and_sets_nothing_aside(journal:
     assert journal.database.rows("SELECT count(*) FROM set_aside") == [(0,)]
 
 
+def test_a_long_batch_goes_by_several_posts_and_moves_no_cursor_unless_all_arrive(journal: Journal) -> None:
+    """600 reports of two rows: two posts of 600 lines. One of the first two is turned away."""
+    fill(journal, range(600))
+    answers = iter([204, 503, 204, 204])
+    with Scripted(lambda _: (next(answers), {}, b"")) as server:
+        exporter = Exporter(journal, v2(server.port))
+        with pytest.raises(WriteError):
+            exporter.step()
+        assert exporter.lag_rows() == 1200
+        assert exporter.step()
+        exporter.close()
+    assert (exporter.lag_rows(), exporter.exported) == (0, 1200)
+    assert [body.count("\n") + 1 for body in server.bodies] == [600] * 4
+    assert sorted(server.bodies[:2]) == sorted(server.bodies[2:])
+
+
 @pytest.mark.parametrize(
     ("status", "retry_after_s", "failures", "seconds"),
     [
