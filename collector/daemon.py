@@ -18,16 +18,16 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from collector import metrics
-from collector.api import HistoryQuestion, Sources, create_app
-from collector.broker import HOST, EmbeddedBroker, Listen
-from collector.influx import Exporter
-from collector.ingest import Ingest
-from collector.journal import Journal
-from collector.linkstate import LinkStates
+from collector.api.app import HistoryQuestion, Sources, create_app
+from collector.api.server import HttpServer
+from collector.archive.influx import Exporter
+from collector.intake.broker import HOST, EmbeddedBroker, Listen
+from collector.intake.ingest import Ingest
 from collector.meshfile import MeshFile
 from collector.options import EMBEDDED, CollectorSettings
-from collector.server import HttpServer
-from collector.sites import SiteStates
+from collector.record.journal import Journal
+from collector.state.linkstate import LinkStates
+from collector.state.sites import SiteStates
 from linkweather import topics
 from linkweather.answers import Bucket, MeshAnswer
 from linkweather.errors import MessageError, OperatorError

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from collector.broker import PORT as BROKER_PORT
-from collector.influx_server import InfluxSettings
-from collector.linkstate import StateSettings
+from collector.archive.influx_server import InfluxSettings
+from collector.intake.broker import PORT as BROKER_PORT
+from collector.state.linkstate import StateSettings
 from linkweather.errors import OperatorError
 from linkweather.mesh import Port, Positive, Settings
 from linkweather.mqtt import parse_broker

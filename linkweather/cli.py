@@ -30,9 +30,9 @@ COMMANDS: Mapping[str, Command] = {
     "test": Command("probes.cli:test", "Measure one link by hand, now."),
     "reflector": Command("probes.cli:reflector", "Answer latency probes, and nothing else."),
     "probe": Command("probes.run:probe", "Run a site's probe daemon."),
-    "collector": Command("collector.run:collector", "Run the collector."),
-    "links": Command("collector.cli:links", "Print the links and how they are now."),
-    "mesh": Command("collector.cli:mesh", "Check, show and push the mesh."),
+    "collector": Command("collector.commands.run:collector", "Run the collector."),
+    "links": Command("collector.commands.links:links", "Print the links and how they are now."),
+    "mesh": Command("collector.commands.mesh:mesh", "Check, show and push the mesh."),
     "lab": Command("linkweather.lab.cli:lab", "Change and enter a running lab."),
 }
 

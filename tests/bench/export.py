@@ -20,12 +20,12 @@ import httpx
 import psutil
 from influxdb_client import InfluxDBClient, Point, WriteOptions
 
-from collector.backlog import Backlog
-from collector.columns import TABLES, Entry, Recorded
-from collector.influx import Exporter
-from collector.influx_server import InfluxSettings, Server
-from collector.journal import Journal
-from collector.line_protocol import TAGS
+from collector.archive.backlog import Backlog
+from collector.archive.influx import Exporter
+from collector.archive.influx_server import InfluxSettings, Server
+from collector.archive.line_protocol import TAGS
+from collector.record.columns import TABLES, Entry, Recorded
+from collector.record.journal import Journal
 from linkweather.messages import decode_report
 from tests import servers
 from tests.bench.reports import START, payloads

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-from collector.admission import Arrival, admit, receipts
-from collector.columns import TABLES, Entry
-from collector.ingest import Ingest, garbage_collection_paused
-from collector.journal import Journal
+from collector.intake.admission import Arrival, admit, receipts
+from collector.intake.ingest import Ingest, garbage_collection_paused
+from collector.record.columns import TABLES, Entry
+from collector.record.journal import Journal
 from linkweather import topics
 from linkweather.messages import Committed, decode, encode
 from tests.bench.reports import START, payloads

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from collector.columns import Entry
+from collector.record.columns import Entry
 from linkweather.messages import Hop, LatencyReport, LatencyRow, PathReport, PathRow, ThroughputReport, ThroughputRow
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""Decisions and link state as ALTO (RFC 7285 and its extensions)."""

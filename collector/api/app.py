@@ -1,0 +1,274 @@
+"""The HTTP API: answers questions from what the collector holds, and takes in a new mesh."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from collector.api import docs, spans
+from collector.record.journal import METRICS
+from linkweather.answers import (
+    Bucket,
+    ErrorAnswer,
+    HistoryAnswer,
+    LinkAnswer,
+    MeshAnswer,
+    ReadyAnswer,
+    SiteAnswer,
+)
+from linkweather.errors import OperatorError
+
+MESH_BYTES_MAX = 4_000_000
+BUCKETS_MAX = 10_000
+METRIC_NAMES = ", ".join(sorted(METRICS))
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuestion:
+    """One metric of one link in `[since, until)`, by steps."""
+
+    src: str
+    dst: str
+    metric: str
+    since: datetime
+    until: datetime
+    step_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What the API asks. `now` is in seconds since the epoch; `push_mesh` raises OperatorError."""
+
+    now: Callable[[], float]
+    links: Callable[[float], list[LinkAnswer]]
+    link: Callable[[str, str, float], LinkAnswer | None]
+    sites: Callable[[float], list[SiteAnswer]]
+    history: Callable[[HistoryQuestion], Awaitable[Sequence[Bucket]]]
+    mesh: Callable[[], MeshAnswer]
+    push_mesh: Callable[[str], Awaitable[None]]
+    not_ready: Callable[[], Sequence[str]]
+    registry: Callable[[], Awaitable[CollectorRegistry]]
+    token: str | None = None
+
+
+class Refused(Exception):  # noqa: N818 – an answer
+    """Ends a request with a status and one sentence."""
+
+    def __init__(self, status: int, sentence: str, field: str | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.answer = ErrorAnswer(error=sentence, field=field)
+
+
+def create_app(sources: Sources) -> FastAPI:
+    """The application over these sources."""
+    app = FastAPI(
+        title="linkweather",
+        version=version("linkweather"),
+        description="How the links between the sites are now, and were. Base SI units; null is never measured.",
+        docs_url=None,  # its page loads scripts from elsewhere; ours works offline
+        redoc_url=None,
+        responses={422: {"model": ErrorAnswer, "description": "One sentence says what is wrong with the question"}},
+    )
+    app.exception_handler(Refused)(_answer_refused)
+    app.exception_handler(HTTPException)(_answer_http)
+    app.exception_handler(Exception)(_answer_crash)
+    _add_answers(app, sources)
+    _add_history(app, sources)
+    _add_mesh(app, sources)
+    _add_health(app, sources)
+    _add_pages(app)
+    return app
+
+
+NOT_FOUND: Mapping[int | str, dict[str, Any]] = {
+    404: {"model": ErrorAnswer, "description": "The mesh has no such link"}
+}
+FORBIDDEN: Mapping[int | str, dict[str, Any]] = {403: {"model": ErrorAnswer, "description": "Not from here"}}
+NOT_READY: Mapping[int | str, dict[str, Any]] = {503: {"model": ReadyAnswer, "description": "Not ready"}}
+
+
+def _add_answers(app: FastAPI, sources: Sources) -> None:
+    @app.get("/api/v1/sites")
+    async def sites() -> list[SiteAnswer]:
+        """Every site of the mesh, also those never heard."""
+        return sources.sites(sources.now())
+
+    @app.get("/api/v1/links")
+    async def links() -> list[LinkAnswer]:
+        """Every link of the mesh as it is now, also those never measured."""
+        return sources.links(sources.now())
+
+    @app.get("/api/v1/links/{src}/{dst}", responses={**NOT_FOUND})
+    async def link(src: str, dst: str) -> LinkAnswer:
+        """One link as it is now."""
+        return _known_link(sources, src, dst)
+
+
+def _add_history(app: FastAPI, sources: Sources) -> None:
+    @app.get("/api/v1/links/{src}/{dst}/history", responses={**NOT_FOUND})
+    async def history(
+        *,
+        src: str,
+        dst: str,
+        metric: Annotated[str, Query(description=f"One of {METRIC_NAMES}")] = "rtt_p50_s",
+        since: Annotated[str, Query(description="RFC 3339, or how long ago, such as 15m")] = "1h",
+        until: Annotated[str, Query(description="RFC 3339, or how long ago, or now")] = "now",
+        step: Annotated[str, Query(description="One bucket's length, such as 10s")] = "10s",
+    ) -> HistoryAnswer:
+        """One metric of one link over time, in buckets; a bucket without a row is left out."""
+        _known_link(sources, src, dst)
+        if metric not in METRICS:
+            raise Refused(422, f"metric = {metric!r}: must be one of {METRIC_NAMES}", "metric")
+        now = datetime.fromtimestamp(sources.now(), UTC)
+        start, end = _field("since", spans.moment, since, now), _field("until", spans.moment, until, now)
+        step_s = _field("step", spans.duration_s, step)
+        _check_span(start, end, step_s)
+        buckets = await sources.history(HistoryQuestion(src, dst, metric, start, end, step_s))
+        return HistoryAnswer(
+            src=src, dst=dst, metric=metric, since=start, until=end, step_s=step_s, buckets=tuple(buckets)
+        )
+
+
+def _add_mesh(app: FastAPI, sources: Sources) -> None:
+    @app.get("/api/v1/mesh")
+    async def mesh() -> MeshAnswer:
+        """The mesh in force."""
+        return sources.mesh()
+
+    def allowed(request: Request) -> None:
+        if not (_is_local(request) or _has_token(request, sources.token)):
+            raise Refused(403, "the mesh may be changed from the collector's own machine, or with its token")
+
+    @app.put(
+        "/api/v1/mesh",
+        dependencies=[Depends(allowed)],
+        responses={**FORBIDDEN},
+        openapi_extra={"requestBody": {"required": True, "content": {"application/toml": {}}}},
+    )
+    async def push_mesh(request: Request) -> MeshAnswer:
+        """Put a mesh, as TOML text, into force: it is checked, written to the mesh file and sent to the sites."""
+        text = await _text(request)
+        try:
+            await sources.push_mesh(text)
+        except OperatorError as error:
+            raise Refused(422, str(error), "mesh") from None
+        return sources.mesh()
+
+
+def _add_health(app: FastAPI, sources: Sources) -> None:
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Answers while the process lives."""
+        return {"status": "alive"}
+
+    @app.get("/readyz", responses={**NOT_READY})
+    async def readyz(response: Response) -> ReadyAnswer:
+        """Whether the collector can do its work now; 503 with the reasons when it cannot."""
+        reasons = tuple(sources.not_ready())
+        response.status_code = 503 if reasons else 200
+        return ReadyAnswer(ready=not reasons, reasons=reasons)
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """The collector's own metrics, for Prometheus."""
+        return Response(generate_latest(await sources.registry()), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_pages(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def documentation() -> HTMLResponse:
+        return HTMLResponse(docs.page(app.openapi()))
+
+    @app.get("/", include_in_schema=False)
+    async def home() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+
+def _known_link(sources: Sources, src: str, dst: str) -> LinkAnswer:
+    now = sources.now()
+    answer = sources.link(src, dst, now)
+    if answer is not None:
+        return answer
+    names = [site.site for site in sources.sites(now)]
+    for field, name in (("src", src), ("dst", dst)):
+        if name not in names:
+            raise Refused(404, f"{field} = {name!r}: no such site; the mesh has {', '.join(names)}", field)
+    raise Refused(404, f"the mesh has no link {src} → {dst}")
+
+
+def _field(name: str, read: Callable[..., Any], text: str, *more: Any) -> Any:
+    try:
+        return read(text, *more)
+    except ValueError as error:
+        raise Refused(422, f"{name} = {text!r}: {error}", name) from None
+
+
+def _check_span(since: datetime, until: datetime, step_s: float) -> None:
+    span_s = (until - since).total_seconds()
+    if span_s <= 0:
+        raise Refused(422, f"since = {since.isoformat()}: must be before until, {until.isoformat()}", "since")
+    if span_s / step_s > BUCKETS_MAX:
+        least = f"{span_s / BUCKETS_MAX:.3g}s"
+        raise Refused(422, f"step = {step_s:g}s: too many buckets: at most {BUCKETS_MAX}, so at least {least}", "step")
+
+
+async def _text(request: Request) -> str:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MESH_BYTES_MAX:
+            raise Refused(413, f"a mesh may have at most {MESH_BYTES_MAX} bytes", "mesh")
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise Refused(422, "the mesh is not UTF-8 text", "mesh") from None
+
+
+def _is_local(request: Request) -> bool:
+    """Whether a program on this machine asks, itself: not through a proxy, nor by a name that somebody's DNS gave us.
+
+    A web page can have the browser on this machine ask under its own host name (DNS rebinding).
+    """
+    if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+        return False
+    name = request.headers.get("host", "")
+    name = name if name.endswith("]") else name.rpartition(":")[0] or name
+    return ipaddress.ip_address(request.client.host).is_loopback and name in LOCAL_NAMES
+
+
+def _has_token(request: Request, token: str | None) -> bool:
+    if token is None:
+        return False
+    given = request.headers.get("authorization", "")
+    return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+
+
+def _error(status: int, answer: ErrorAnswer) -> JSONResponse:
+    return JSONResponse(answer.model_dump(mode="json"), status_code=status)
+
+
+async def _answer_refused(_: Request, error: Refused) -> Response:
+    return _error(error.status, error.answer)
+
+
+async def _answer_http(request: Request, error: HTTPException) -> Response:
+    sentence = f"{request.method} {request.url.path}: {error.detail.lower()}; see /docs"
+    return _error(error.status_code, ErrorAnswer(error=sentence))
+
+
+async def _answer_crash(_: Request, error: Exception) -> Response:
+    # The error goes on to the server, which logs it with its traceback.
+    return _error(500, ErrorAnswer(error=f"the collector failed ({type(error).__name__}); its log says where"))

@@ -1,0 +1,1 @@
+"""record → InfluxDB: follows the journal with a stored cursor."""

@@ -1,0 +1,1 @@
+"""The commands `collector`, and those that ask a running one."""

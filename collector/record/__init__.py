@@ -1,0 +1,1 @@
+"""The journal: the collector's record in one DuckDB file."""

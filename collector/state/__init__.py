@@ -1,0 +1,1 @@
+"""What links and sites are like now: pure, from rows and times."""

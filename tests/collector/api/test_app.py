@@ -1,0 +1,276 @@
+"""The HTTP API over real HTTP, on sources that the tests set."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+from collector.api.app import HistoryQuestion, Sources, create_app
+from collector.api.server import HttpServer
+from linkweather.answers import Bucket, LinkAnswer, MeshAnswer, SiteAnswer
+from linkweather.errors import OperatorError
+from linkweather.mesh import Mesh
+from tests import servers
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+MESH = Mesh.model_validate({"sites": {"a": {"address": "192.0.2.1"}, "b": {"address": "192.0.2.2"}}})
+LINK = LinkAnswer(src="a", dst="b", state="fresh", rtt_p50_s=0.02)
+FLAT = {
+    *("src", "dst", "state", "age_s", "method", "rtt_min_s", "rtt_p50_s", "rtt_p95_s"),
+    *("loss_ratio", "jitter_s", "goodput_bps", "goodput_age_s"),
+}
+
+
+@dataclass
+class World:
+    """What the API finds."""
+
+    pushed: list[str] = field(default_factory=list)
+    asked: list[HistoryQuestion] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    def sources(self) -> Sources:
+        return Sources(
+            now=NOW.timestamp,
+            links=lambda _now: [LINK, LinkAnswer(src="b", dst="a")],
+            link=lambda src, dst, _now: LINK if (src, dst) == ("a", "b") else None,
+            sites=lambda _now: [SiteAnswer(site=site, address=MESH.sites[site].address) for site in MESH.sites],
+            history=self._history,
+            mesh=lambda: MeshAnswer(mesh=MESH, links=2),
+            push_mesh=self._push,
+            not_ready=lambda: self.reasons,
+            registry=self._registry,
+        )
+
+    async def _history(self, asked: HistoryQuestion) -> list[Bucket]:
+        self.asked.append(asked)
+        if asked.metric == "rtt_max_s":
+            raise RuntimeError("the disk is gone")
+        return [Bucket(at=asked.since, count=2, min=0.01, p50=0.02, p95=0.03, max=0.03)]
+
+    async def _push(self, text: str) -> None:
+        if "bad" in text:
+            raise OperatorError("mesh.toml: bad = 1: no such key")
+        self.pushed.append(text)
+
+    @staticmethod
+    async def _registry() -> CollectorRegistry:
+        registry = CollectorRegistry()
+        Gauge("linkweather_test", "A test.", registry=registry).set(3)
+        return registry
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def token() -> str | None:
+    return None
+
+
+@pytest.fixture
+async def http(world: World, token: str | None) -> AsyncIterator[httpx.AsyncClient]:
+    port = servers.free_port()
+    server = HttpServer(create_app(replace(world.sources(), token=token)), "127.0.0.1", port)
+    task = asyncio.create_task(server.run(), name="server")
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        yield client
+    task.cancel()
+    await asyncio.wait([task])
+    server.close()
+
+
+async def error(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status
+    found: dict[str, Any] = answer.json()
+    assert set(found) == {"error", "field"}
+    return found
+
+
+async def test_links_are_flat_objects_with_null_for_never_measured(http: httpx.AsyncClient) -> None:
+    first, second = (await http.get("/api/v1/links")).json()
+    assert set(first) >= FLAT
+    assert (first["rtt_p50_s"], second["state"], second["rtt_p50_s"]) == (0.02, "unknown", None)
+    assert not any(isinstance(value, dict | list) for value in first.values())
+
+
+async def test_sites_are_listed(http: httpx.AsyncClient) -> None:
+    assert [site["site"] for site in (await http.get("/api/v1/sites")).json()] == ["a", "b"]
+
+
+async def test_one_link(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/api/v1/links/a/b")).json()["rtt_p50_s"] == 0.02
+
+
+@pytest.mark.parametrize("tail", ["", "/history"])
+async def test_an_unknown_site_is_not_found_with_the_sites_there_are(http: httpx.AsyncClient, tail: str) -> None:
+    assert await error(await http.get(f"/api/v1/links/a/x{tail}"), 404) == {
+        "error": "dst = 'x': no such site; the mesh has a, b",
+        "field": "dst",
+    }
+
+
+async def test_an_unknown_link_between_known_sites_is_not_found(http: httpx.AsyncClient) -> None:
+    assert (await error(await http.get("/api/v1/links/b/a"), 404))["error"] == "the mesh has no link b → a"
+
+
+async def test_history_has_defaults(http: httpx.AsyncClient, world: World) -> None:
+    answer = (await http.get("/api/v1/links/a/b/history")).json()
+    hour_ago = datetime(2026, 1, 31, 11, tzinfo=UTC)
+    assert world.asked == [HistoryQuestion("a", "b", "rtt_p50_s", hour_ago, NOW, 10.0)]
+    assert (answer["since"], answer["step_s"], answer["metric"]) == ("2026-01-31T11:00:00Z", 10.0, "rtt_p50_s")
+    assert answer["buckets"] == [
+        {"at": "2026-01-31T11:00:00Z", "count": 2, "min": 0.01, "p50": 0.02, "p95": 0.03, "max": 0.03}
+    ]
+
+
+async def test_history_takes_moments_and_steps(http: httpx.AsyncClient, world: World) -> None:
+    query = {"metric": "goodput_bps", "since": "2026-01-31T10:00:00+01:00", "until": "15m", "step": "1m"}
+    assert (await http.get("/api/v1/links/a/b/history", params=query)).status_code == 200
+    asked = world.asked[0]
+    assert (asked.metric, asked.since.hour, asked.until.minute, asked.step_s) == ("goodput_bps", 9, 45, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("query", "field_", "sentence"),
+    [
+        (
+            {"since": "soon"},
+            "since",
+            "since = 'soon': must be a time such as 2026-01-31T12:00:00Z, or how long ago, such as 15m",
+        ),
+        ({"step": "10"}, "step", "step = '10': must be a duration such as 10s, 15m, 1h or 7d"),
+        (
+            {"since": "15m", "until": "1h"},
+            "since",
+            "since = 2026-01-31T11:45:00+00:00: must be before until, 2026-01-31T11:00:00+00:00",
+        ),
+        ({"since": "1d", "step": "1s"}, "step", "step = 1s: too many buckets: at most 10000, so at least 8.64s"),
+    ],
+)
+async def test_a_question_that_makes_no_sense_is_one_sentence(
+    http: httpx.AsyncClient, query: dict[str, str], field_: str, sentence: str
+) -> None:
+    found = await error(await http.get("/api/v1/links/a/b/history", params=query), 422)
+    assert found == {"error": sentence, "field": field_}
+
+
+async def test_an_unknown_metric_is_refused_with_the_ones_there_are(http: httpx.AsyncClient) -> None:
+    found = await error(await http.get("/api/v1/links/a/b/history", params={"metric": "speed"}), 422)
+    assert found["error"].startswith("metric = 'speed': must be one of ")
+    assert "goodput_bps" in found["error"]
+
+
+async def test_what_breaks_is_told_without_its_insides_and_the_next_question_is_answered(
+    http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = await error(await http.get("/api/v1/links/a/b/history", params={"metric": "rtt_max_s"}), 500)
+    assert found["error"] == "the collector failed (RuntimeError); its log says where"
+    assert "the disk is gone" in caplog.text
+    assert (await http.get("/healthz")).json() == {"status": "alive"}
+
+
+async def test_an_unknown_path_and_a_wrong_method_have_the_same_form(http: httpx.AsyncClient) -> None:
+    assert (await error(await http.get("/x"), 404))["error"] == "GET /x: not found; see /docs"
+    assert "method not allowed" in (await error(await http.delete("/api/v1/mesh"), 405))["error"]
+
+
+async def test_the_mesh_is_given_and_taken_from_this_machine(http: httpx.AsyncClient, world: World) -> None:
+    assert (await http.get("/api/v1/mesh")).json()["mesh"]["sites"]["a"]["address"] == "192.0.2.1"
+    assert (await http.put("/api/v1/mesh", content="good")).json()["links"] == 2
+    assert world.pushed == ["good"]
+
+
+async def test_an_invalid_mesh_is_refused_with_the_sentence_of_the_file_check(http: httpx.AsyncClient) -> None:
+    found = await error(await http.put("/api/v1/mesh", content="bad = 1"), 422)
+    assert found == {"error": "mesh.toml: bad = 1: no such key", "field": "mesh"}
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "sentence"),
+    [
+        (b"\xff", 422, "the mesh is not UTF-8 text"),
+        (b"#" * 4_000_001, 413, "a mesh may have at most 4000000 bytes"),
+    ],
+)
+async def test_a_mesh_that_cannot_be_read_is_refused(
+    http: httpx.AsyncClient, content: bytes, status: int, sentence: str
+) -> None:
+    assert (await error(await http.put("/api/v1/mesh", content=content), status))["error"] == sentence
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}, {"Host": "evil.example"}, {"Host": "evil:80"}],
+)
+@pytest.mark.parametrize("token", [None, "secret"])
+async def test_a_mesh_through_a_proxy_or_another_name_is_not_from_this_machine(
+    http: httpx.AsyncClient, world: World, headers: dict[str, str]
+) -> None:
+    found = await error(await http.put("/api/v1/mesh", content="good", headers=headers), 403)
+    assert found["error"] == "the mesh may be changed from the collector's own machine, or with its token"
+    assert world.pushed == []
+
+
+@pytest.mark.parametrize("token", ["secret"])
+@pytest.mark.parametrize(("given", "status"), [("Bearer secret", 200), ("Bearer wrong", 403), ("secret", 403)])
+async def test_the_token_lets_a_mesh_in_from_elsewhere(http: httpx.AsyncClient, given: str, status: int) -> None:
+    headers = {"X-Forwarded-For": "192.0.2.7", "Authorization": given}
+    assert (await http.put("/api/v1/mesh", content="good", headers=headers)).status_code == status
+
+
+async def test_ready_says_what_is_missing(http: httpx.AsyncClient, world: World) -> None:
+    assert (await http.get("/readyz")).json() == {"ready": True, "reasons": []}
+    world.reasons.append("the broker is away")
+    answer = await http.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"ready": False, "reasons": ["the broker is away"]})
+
+
+async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "linkweather_test 3.0" in answer.text
+
+
+async def test_the_root_leads_to_documentation_that_works_offline(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/", follow_redirects=True)
+    assert answer.url.path == "/docs"
+    assert "/api/v1/links/{src}/{dst}/history" in answer.text
+    assert "<script" not in answer.text
+
+
+async def test_the_schema_types_every_answer(http: httpx.AsyncClient) -> None:
+    schema = (await http.get("/openapi.json")).json()
+    answers = schema["paths"]["/api/v1/links"]["get"]["responses"]
+    assert answers["200"]["content"]["application/json"]["schema"]["items"]["$ref"].endswith("/LinkAnswer")
+    assert answers["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorAnswer")
+
+
+def test_a_taken_port_is_one_sentence(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OperatorError) as error_:
+            HttpServer(create_app(world.sources()), "127.0.0.1", port)
+    assert str(error_.value) == (
+        f"api.port = {port}: the port is taken, perhaps by another collector: choose another with --port"
+    )
+
+
+def test_an_address_that_is_not_ours_is_one_sentence(world: World) -> None:
+    with pytest.raises(OperatorError, match=r"^api: cannot listen on 192.0.2.1:8484: Cannot assign requested address$"):
+        HttpServer(create_app(world.sources()), "192.0.2.1", 8484)
+
+
+def test_a_host_that_does_not_exist_is_one_sentence(world: World) -> None:
+    with pytest.raises(OperatorError, match=r"^api.host = 'no.such.host.invalid': cannot be resolved: "):
+        HttpServer(create_app(world.sources()), "no.such.host.invalid", 8484)

@@ -1,0 +1,175 @@
+"""The commands `links` and `mesh`, against the real API on a real port."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from collector.commands import links as links_command
+from linkweather.answers import LinkAnswer
+from linkweather.cli import main
+from tests import servers
+
+PROGRAM = str(Path(sys.executable).with_name("linkweather"))
+TWO = '[sites.a]\naddress = "192.0.2.1"\noperator = "X"\n\n[sites.b]\naddress = "192.0.2.2"\n'
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.fixture(scope="module")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a collector that nobody has reported to."""
+    folder = tmp_path_factory.mktemp("collector")
+    (folder / "mesh.toml").write_text(TWO)
+    port = servers.free_port()
+    options = ("--port", str(port), "--broker-port", str(servers.free_port()))
+    with servers.running(PROGRAM, "collector", *options, log=folder / "log", cwd=folder):
+        servers.wait_until(lambda: servers.answers(port), "the API answers")
+        yield f"http://127.0.0.1:{port}"
+
+
+def test_links_prints_a_table_of_eighty_columns_into_a_pipe(collector: str) -> None:
+    result = run("links", "--api", collector)
+    assert result.exit_code == 0
+    assert max(map(len, result.output.splitlines())) <= 80
+    assert "a → b unknown – – – – – –" in " ".join(result.output.split())
+
+
+def test_links_prints_json(collector: str) -> None:
+    result = run("links", "--json", "--api", collector)
+    assert [(link["src"], link["rtt_p50_s"]) for link in json.loads(result.output)] == [("a", None), ("b", None)]
+
+
+def test_the_api_s_address_may_come_from_the_environment(collector: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINKWEATHER_API", collector)
+    assert run("links").exit_code == 0
+
+
+def test_watch_prints_until_ctrl_c(collector: str) -> None:
+    with subprocess.Popen(
+        [PROGRAM, "links", "--watch", "--json", "--every", "0.1", "--api", collector],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        process.send_signal(2)
+        _, said = process.communicate(timeout=30)
+    assert [len(json.loads(line)) for line in lines] == [2, 2]
+    assert (process.returncode, said) == (0, "")
+
+
+def test_watch_draws_the_table_until_ctrl_c(collector: str) -> None:
+    with subprocess.Popen(
+        [PROGRAM, "links", "--watch", "--every", "0.1", "--api", collector],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        timer = threading.Timer(3.0, process.send_signal, [2])
+        timer.start()
+        said = process.communicate(timeout=30)
+        timer.cancel()
+    assert process.returncode == 0
+    assert "a → b" in said[0]
+    assert said[1] == ""
+
+
+def test_a_table_longer_than_the_terminal_turns_its_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = [LinkAnswer(src="a", dst=f"b{number}") for number in range(5)]
+    seen = []
+    for at in (0.0, 4.0, 8.0, 12.0):
+        monkeypatch.setattr("collector.commands.links.time.monotonic", lambda at=at: at)
+        console = Console(width=80, height=9, record=True, file=io.StringIO())
+        console.print(links_command._screen(links, "", console))
+        text = console.export_text()
+        assert len(text.splitlines()) < 9
+        seen.append([link.dst for link in links if link.dst in text])
+    assert seen == [["b0", "b1"], ["b2", "b3"], ["b4"], ["b0", "b1"]]
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
+def test_a_time_that_is_none_is_wrong_usage(seconds: str) -> None:
+    result = run("links", "--watch", "--every", seconds)
+    assert result.exit_code == 2
+    assert "Invalid value for '--every'" in result.output
+
+
+@pytest.mark.parametrize("command", [("links",), ("links", "--watch"), ("mesh", "show"), ("links", "--json")])
+def test_a_collector_that_is_away_is_one_sentence_and_status_1(command: tuple[str, ...]) -> None:
+    api = f"http://127.0.0.1:{servers.free_port()}"
+    result = run(*command, "--api", api)
+    assert result.exit_code == 1
+    assert result.output == (
+        f"Error: the collector at {api} does not answer ([Errno 111] Connection refused): "
+        "start it with `linkweather collector`, or name another with --api\n"
+    )
+
+
+def test_an_impossible_address_is_one_sentence_and_status_2() -> None:
+    result = run("links", "--api", "nowhere")
+    assert (result.exit_code, result.output) == (
+        2,
+        "Error: api = 'nowhere': must be http://host[:port] or https://host[:port]\n",
+    )
+
+
+def test_mesh_check_counts_sites_and_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mesh.toml").write_text(TWO)
+    result = run("mesh", "check", "mesh.toml")
+    assert (result.exit_code, result.output) == (0, "mesh.toml: 2 sites, 2 links\n")
+
+
+def test_mesh_check_of_a_missing_file_is_one_sentence() -> None:
+    result = run("mesh", "check", "nowhere.toml")
+    assert (result.exit_code, result.output) == (
+        2,
+        "Error: nowhere.toml: cannot be read: No such file or directory\n",
+    )
+
+
+def test_mesh_show_prints_sites_and_json(collector: str) -> None:
+    assert (
+        run("mesh", "show", "--api", collector).output == "mesh: 2 sites, 2 links\n  a  192.0.2.1  X\n  b  192.0.2.2\n"
+    )
+    shown = json.loads(run("mesh", "show", "--json", "--api", collector).output)
+    assert shown["sites"]["a"]["address"] == "192.0.2.1"
+
+
+def test_mesh_push_puts_a_mesh_into_force(collector: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text('name = "pushed"\n' + TWO)
+    result = run("mesh", "push", str(path), "--api", collector)
+    assert (result.exit_code, result.output) == (0, f"in force: {path}: 2 sites, 2 links\n")
+    assert run("mesh", "show", "--api", collector).output.startswith("pushed: 2 sites")
+    path.write_text(TWO)
+    assert run("mesh", "push", str(path), "--api", collector).exit_code == 0
+
+
+def test_an_invalid_mesh_is_not_even_sent(collector: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text("x = 1\n" + TWO)
+    result = run("mesh", "push", str(path), "--api", collector)
+    assert (result.exit_code, result.output) == (2, f"Error: {path}: x = 1: no such key\n")
+
+
+def test_asking_imports_nothing_that_only_a_collector_needs() -> None:
+    code = (
+        "import sys, collector.commands.links, collector.commands.mesh; "
+        "print([name for name in ('duckdb', 'fastapi', 'numpy', 'uvicorn', 'influxdb_client') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
