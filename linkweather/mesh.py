@@ -51,6 +51,10 @@ Prefix = Annotated[str, AfterValidator(_network)]
 Tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 
 
+class NoSuchSite(ValueError):  # noqa: N818 – an answer
+    """A name that no site of the mesh has, or several; its text is a sentence to follow the name."""
+
+
 class Settings(BaseModel):
     """Frozen settings with typed defaults. Files refuse unknown keys, the wire ignores them."""
 
@@ -181,6 +185,17 @@ class Mesh(Settings):
         """What the throughput tests of a site may move in 24 hours; None: as much as they like."""
         own = self.sites[site].budget_bytes_per_day
         return self.throughput.budget_bytes_per_day if own is None else own
+
+    def site_id(self, name: str) -> str:
+        """The id of the site that `name` names: an id, else a compute_id. Raises NoSuchSite."""
+        if name in self.sites:
+            return name
+        found = [site_id for site_id, site in self.sites.items() if site.compute_id == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NoSuchSite(f"the compute_id of the sites {', '.join(found)}: name one of them by its id")
+        raise NoSuchSite(f"no such site; the mesh has {', '.join(self.sites)}")
 
     def peers(self, site: str) -> list[str]:
         """The sites to which `site` has a link."""

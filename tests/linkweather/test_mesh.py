@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from linkweather.mesh import Mesh, ThroughputTests
+from linkweather.mesh import Mesh, NoSuchSite, ThroughputTests
 from linkweather.messages import encode
 
 SITES: dict[str, Any] = {name: {"address": f"192.0.2.{number}"} for number, name in enumerate("abc", start=1)}
@@ -101,3 +101,28 @@ def test_a_mesh_survives_the_wire_and_unknown_keys_of_a_later_version() -> None:
     whole = mesh(links=[{"src": "a", "dst": "b", "both": True}])
     assert Mesh.model_validate_json(encode(whole)) == whole
     assert Mesh.model_validate_json(encode(whole)[:-1] + b', "new": 1}') == whole
+
+
+def named(**compute_ids: str) -> Mesh:
+    sites = {
+        name: site | {"compute_id": compute_ids[name]} if name in compute_ids else site for name, site in SITES.items()
+    }
+    return Mesh.model_validate({"sites": sites})
+
+
+def test_a_site_is_named_by_its_id_or_its_compute_id() -> None:
+    found = named(a="CN-0471", b="a")
+    assert [found.site_id(name) for name in ("a", "CN-0471", "c")] == ["a", "a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("x", "no such site; the mesh has a, b, c"),
+        ("CN-1", "the compute_id of the sites a, c: name one of them by its id"),
+    ],
+)
+def test_a_name_of_no_site_or_of_several_is_one_sentence(name: str, sentence: str) -> None:
+    with pytest.raises(NoSuchSite) as refused:
+        named(a="CN-1", c="CN-1").site_id(name)
+    assert str(refused.value) == sentence
