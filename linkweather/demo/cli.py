@@ -8,11 +8,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from linkweather import settings
+from linkweather import quantities, settings
 from linkweather.demo import display
 from linkweather.demo.run import Order, run
 from linkweather.errors import OperatorError
-from linkweather.lab import quantities
 from linkweather.lab.labfile import LabFile, first_sites
 from linkweather.lab.protocol import EngineName
 from linkweather.lab.shipped import shipped

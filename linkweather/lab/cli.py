@@ -9,8 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from linkweather import quantities
 from linkweather.errors import OperatorError
-from linkweather.lab import quantities
 from linkweather.lab.control import ask
 from linkweather.lab.enter import become
 from linkweather.lab.protocol import Change, LabState, Show
