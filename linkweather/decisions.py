@@ -97,3 +97,12 @@ class Routes(Message):
     at: AwareDatetime
     routes: tuple[RouteAnswer, ...] = ()
     none: tuple[NoRoute, ...] = ()
+
+
+class AllRoutes(Message):
+    """The decisions of all pairs for one objective, and the pairs that have no usable path now."""
+
+    at: AwareDatetime
+    objective: Objective
+    routes: tuple[RouteAnswer, ...] = ()
+    none: tuple[NoRoute, ...] = ()

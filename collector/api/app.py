@@ -11,12 +11,14 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from collector.api import docs, spans
+from collector.api.refusing import Refused
 from collector.record.journal import METRICS
 from linkweather.answers import (
     Bucket,
@@ -63,15 +65,6 @@ class Sources:
     token: str | None = None
 
 
-class Refused(Exception):  # noqa: N818 – an answer
-    """Ends a request with a status and one sentence."""
-
-    def __init__(self, status: int, sentence: str, field: str | None = None) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.answer = ErrorAnswer(error=sentence, field=field)
-
-
 def create_app(sources: Sources) -> FastAPI:
     """The application over these sources."""
     app = FastAPI(
@@ -82,15 +75,21 @@ def create_app(sources: Sources) -> FastAPI:
         redoc_url=None,
         responses={422: {"model": ErrorAnswer, "description": "One sentence says what is wrong with the question"}},
     )
-    app.exception_handler(Refused)(_answer_refused)
-    app.exception_handler(HTTPException)(_answer_http)
-    app.exception_handler(Exception)(_answer_crash)
+    answer_errors(app)
     _add_answers(app, sources)
     _add_history(app, sources)
     _add_mesh(app, sources)
     _add_health(app, sources)
     _add_pages(app)
     return app
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Give every error of the application the one form that ours have."""
+    app.exception_handler(Refused)(_answer_refused)
+    app.exception_handler(RequestValidationError)(_answer_invalid)
+    app.exception_handler(HTTPException)(_answer_http)
+    app.exception_handler(Exception)(_answer_crash)
 
 
 NOT_FOUND: Mapping[int | str, dict[str, Any]] = {
@@ -262,6 +261,13 @@ def _error(status: int, answer: ErrorAnswer) -> JSONResponse:
 
 async def _answer_refused(_: Request, error: Refused) -> Response:
     return _error(error.status, error.answer)
+
+
+async def _answer_invalid(_: Request, error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"] if part not in {"query", "path", "body"} and part != 0)
+    what = f"{field} = {first['input']!r}" if field and first["type"] != "missing" else field or "the request"
+    return _error(422, ErrorAnswer(error=f"{what}: {first['msg'][:1].lower()}{first['msg'][1:]}", field=field or None))
 
 
 async def _answer_http(request: Request, error: HTTPException) -> Response:

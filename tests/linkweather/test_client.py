@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+import linkweather
 from linkweather.answers import LinkAnswer
-from linkweather.client import Client, CollectorAway, NotFound, as_json
+from linkweather.client import AsyncClient, Client, CollectorAway, NoPath, NotFound, as_json
 from linkweather.errors import OperatorError
 from tests import servers
 
@@ -135,3 +136,73 @@ def test_answers_are_plain_json_again() -> None:
     link = LinkAnswer(src="a", dst="b")
     assert as_json([link]) == [as_json(link)]
     assert as_json(link)["rtt_p50_s"] is None
+
+
+def test_a_pair_without_a_usable_path_raises_no_path(client: Client, peer: Peer) -> None:
+    peer.status, peer.body = 409, '{"error":"a → b: no path can be used now"}'
+    with pytest.raises(NoPath, match="no path can be used now"):
+        client.route("a", "b")
+
+
+def test_a_route_is_asked_with_what_was_given_and_nothing_else(client: Client, peer: Peer) -> None:
+    peer.body = (
+        '{"src":"a","dst":"b","objective":"completion","at":"2026-01-31T12:00:00Z",'
+        '"path":{"sites":["a","c","b"]},"why":"it is so"}'
+    )
+    found = client.route("a", "b", objective="completion", bytes=10, avoid=["d", "e"])
+    assert (found.relays, found.why) == (("c",), "it is so")
+    assert peer.asked[-1][1] == "/api/v1/routes/a/b?objective=completion&bytes=10&avoid=d&avoid=e"
+
+
+def test_a_name_with_a_slash_stays_one_name(client: Client, peer: Peer) -> None:
+    peer.body = "{}"
+    with pytest.raises(CollectorAway):
+        client.link("a/b?c", "d")
+    assert peer.asked[-1][1] == "/api/v1/links/a%2Fb%3Fc/d"
+
+
+async def test_the_asynchronous_client_asks_the_same_questions(peer: Peer) -> None:
+    asked = ["links", "sites", "mesh", "routes"]
+    async with AsyncClient(f"http://127.0.0.1:{peer.server_port}") as client:
+        for name in asked[:2]:
+            assert await getattr(client, name)() == []
+        peer.status, peer.body = 404, '{"error":"no such site"}'
+        for call in (
+            client.link("a", "b"),
+            client.history("a", "b", "rtt_p50_s"),
+            client.route("a", "b"),
+            client.routes(),
+            client.mesh(),
+            client.push_mesh("text"),
+        ):
+            with pytest.raises(NotFound, match="no such site"):
+                await call
+    with Client(f"http://127.0.0.1:{peer.server_port}") as client_:
+        before, peer.asked[:] = list(peer.asked), []
+        peer.status, peer.body = 200, "[]"
+        for name in asked[:2]:
+            getattr(client_, name)()
+        peer.status, peer.body = 404, '{"error":"no such site"}'
+        for ask in (
+            lambda: client_.link("a", "b"),
+            lambda: client_.history("a", "b", "rtt_p50_s"),
+            lambda: client_.route("a", "b"),
+            client_.routes,
+            client_.mesh,
+            lambda: client_.push_mesh("text"),
+        ):
+            with pytest.raises(NotFound):
+                ask()
+    assert peer.asked == before
+
+
+async def test_the_asynchronous_client_says_when_nobody_answers() -> None:
+    async with AsyncClient(f"http://127.0.0.1:{servers.free_port()}") as client:
+        with pytest.raises(CollectorAway, match="does not answer"):
+            await client.links()
+
+
+def test_both_clients_stand_in_the_package_itself() -> None:
+    assert (linkweather.Client, linkweather.AsyncClient) == (Client, AsyncClient)
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        linkweather.Nothing  # noqa: B018 – the asking is the test

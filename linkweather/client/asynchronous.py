@@ -1,0 +1,140 @@
+"""The asyncio client: the same questions as the synchronous one's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Self
+
+import httpx
+
+from linkweather.answers import HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
+from linkweather.client import questions
+from linkweather.client.answering import CollectorAway, away, check, read
+from linkweather.client.questions import DEFAULT_API, Answer, Question
+from linkweather.client.watching import SILENCE_LIMIT_S, Reader
+from linkweather.decisions import AllRoutes, Objective, RouteAnswer
+from linkweather.events import Event, EventKind
+
+TIMEOUT_S = 10.0
+
+
+class AsyncClient:
+    """A client of one collector; an asynchronous context manager, or await `close()`.
+
+    Every method is that of Client, awaited: raises CollectorAway when no collector answers, and OperatorError, with the
+    collector's own sentence, when it refuses what was asked.
+    """
+
+    def __init__(self, api: str = DEFAULT_API, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        """`token` lets `push_mesh` in from another machine. Raises OperatorError for an impossible URL."""
+        self._api = api
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # No proxy of the environment: the collector is usually on loopback.
+        self._http = httpx.AsyncClient(
+            base_url=questions.base_url(api), headers=headers, timeout=timeout_s, trust_env=False
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def links(self) -> list[LinkAnswer]:
+        """Every link of the mesh, also those never measured."""
+        return await self._ask(questions.links())
+
+    async def link(self, src: str, dst: str) -> LinkAnswer:
+        """One link. Raises NotFound."""
+        return await self._ask(questions.link(src, dst))
+
+    async def history(self, src: str, dst: str, metric: str, *, since: str = "1h", step: str = "10s") -> HistoryAnswer:
+        """One metric of one link over time; `since` is RFC 3339 or how long ago (`15m`). Raises NotFound."""
+        return await self._ask(questions.history(src, dst, metric, since, step))
+
+    async def sites(self) -> list[SiteAnswer]:
+        """Every site of the mesh, also those never heard."""
+        return await self._ask(questions.sites())
+
+    async def mesh(self) -> MeshAnswer:
+        """The mesh in force."""
+        return await self._ask(questions.mesh())
+
+    async def push_mesh(self, text: str) -> MeshAnswer:
+        """Put a mesh, as TOML text, into force."""
+        return await self._ask(questions.push_mesh(text))
+
+    async def route(
+        self,
+        src: str,
+        dst: str,
+        *,
+        objective: Objective = "latency",
+        bytes: int | None = None,  # noqa: A002 – the API's own name
+        max_relays: int | None = None,
+        avoid: Iterable[str] = (),
+        max_price_usd_per_gb: float | None = None,
+    ) -> RouteAnswer:
+        """Which path data should take now; sites by id or compute_id. Raises NotFound, and NoPath when none is usable.
+
+        `completion` needs the `bytes` to be sent. Prices are USD per 10^9 bytes.
+        """
+        return await self._ask(
+            questions.route(
+                src,
+                dst,
+                objective=objective,
+                bytes_=bytes,
+                max_relays=max_relays,
+                avoid=avoid,
+                max_price_usd_per_gb=max_price_usd_per_gb,
+            )
+        )
+
+    async def routes(self, objective: Objective = "latency") -> AllRoutes:
+        """The decisions in force for all pairs."""
+        return await self._ask(questions.routes(objective))
+
+    async def watch(self, kinds: Iterable[EventKind] = (), *, reconnect: bool = True) -> AsyncIterator[Event]:
+        """What happens from now on, as it happens: events of these kinds, or all; for ever.
+
+        A lost connection is made again and goes on where it ended; a `Gap` says that events were missed
+        meanwhile. Without `reconnect` the loss raises CollectorAway. A collector that refuses raises at once.
+        """
+        reader, kinds = Reader(), tuple(kinds)
+        while True:
+            try:
+                async for event in self._stream(reader, kinds):
+                    yield event
+            except CollectorAway:
+                if not reconnect:
+                    raise
+            await asyncio.sleep(reader.wait_s())
+
+    async def _stream(self, reader: Reader, kinds: tuple[str, ...]) -> AsyncIterator[Event]:
+        reader.connected()
+        asked = questions.events(kinds, reader.last_id)
+        try:
+            async with self._http.stream("GET", **asked, timeout=SILENCE_LIMIT_S) as response:
+                if not response.is_success:
+                    await response.aread()
+                check(self._api, response)
+                async for line in response.aiter_lines():
+                    event = reader.line(line)
+                    if event is not None:
+                        yield event
+        except httpx.HTTPError as error:
+            raise away(self._api, error) from None
+        raise CollectorAway(f"the collector at {self._api} has ended the stream")
+
+    async def _ask(self, question: Question[Answer]) -> Answer:
+        try:
+            response = await self._http.request(question.method, question.path, **question.more)
+        except httpx.HTTPError as error:
+            raise away(self._api, error) from None
+        return read(self._api, question, response)
