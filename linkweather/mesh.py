@@ -78,6 +78,11 @@ class Site(Place):
 
     Sites with the same `shares` have a bottleneck in common: never two of their throughput tests at once.
     `budget_bytes_per_day` goes before the mesh's.
+    `nat`: the site can call out, and cannot be called; `address` is then where its NAT is. Its throughput is tested
+    both ways, the site placing the call; between two such sites every test fails as `no_reachable_end`. The latency
+    and the path of its outgoing links are measured. Those towards it are not known: their rows say `no_reply` or
+    `refused`, and the RTT of the other direction is not taken for theirs. (By `method` "icmp" they would be those of
+    the NAT itself.)
     """
 
     address: Address
@@ -85,6 +90,7 @@ class Site(Place):
     method: Literal["stamp", "icmp", "tcp"] = "stamp"
     tcp_port: Port = 443
     throughput: bool = True
+    nat: bool = False
     shares: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     budget_bytes_per_day: Budget | None = None
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from linkweather.errors import MessageError
-from linkweather.mesh import SiteId
+from linkweather.mesh import NotNegative, SiteId
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 # A nanosecond is finer than any clock here: further digits would be noise, and a third of every report.
@@ -24,6 +24,7 @@ SignedSeconds = Annotated[float, _Nanoseconds]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
+DeviceCount = Annotated[int, Field(ge=0, le=10**9)]
 
 
 class Message(BaseModel):
@@ -178,6 +179,28 @@ class PathRow(Row):
         return self
 
 
+class DeviceRow(Message):
+    """How many devices (accelerators, or whatever jobs are counted in) of one type the publishing site has.
+
+    `total` can be used by jobs at all, `free` of them now. `queue_s` is how long a job that comes now waits until it
+    starts; where a site knows only what is ahead of it, `queued_device_hours` is that. What is not known is absent,
+    and is then nowhere read as zero.
+    """
+
+    type: Name
+    total: DeviceCount
+    free: DeviceCount | None = None
+    queue_s: Seconds | None = None
+    queued_device_hours: NotNegative | None = None
+    usd_per_device_hour: NotNegative | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.free is not None and self.free > self.total:
+            raise ValueError("free exceeds total")
+        return self
+
+
 class Report(Message):
     """What a probe publishes: one message, many links. Its key is (site, boot, seq); the topic names the site.
 
@@ -211,13 +234,34 @@ class PathReport(Report):
     links: tuple[PathRow, ...]
 
 
-AnyReport = LatencyReport | ThroughputReport | PathReport
+class CapacityReport(Report):
+    """What the publishing site has for jobs. A type that it does not name stays as it was reported before."""
 
-REPORTS: Mapping[str, type[LatencyReport | ThroughputReport | PathReport]] = {
+    kind: Literal["capacity"] = "capacity"
+    devices: Annotated[tuple[DeviceRow, ...], Field(min_length=1)]
+
+    @property
+    def links(self) -> tuple[Row, ...]:
+        """What it says of links: nothing."""
+        return ()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        types = [row.type for row in self.devices]
+        if len(set(types)) < len(types):
+            raise ValueError("a type stands twice")
+        return self
+
+
+LinkReport = LatencyReport | ThroughputReport | PathReport
+AnyReport = LinkReport | CapacityReport
+
+LINK_REPORTS: Mapping[str, type[LinkReport]] = {
     "latency": LatencyReport,
     "throughput": ThroughputReport,
     "path": PathReport,
 }
+REPORTS: Mapping[str, type[AnyReport]] = {**LINK_REPORTS, "capacity": CapacityReport}
 # kind → the end of the link that publishes its rows.
 PUBLISHER: Mapping[str, Literal["src", "dst"]] = {"latency": "src", "throughput": "dst", "path": "src"}
 # kind → the publishing end of a row, and the other.
@@ -278,7 +322,7 @@ class Invite(Message):
 
 
 class Served(Message):
-    """What the serving end of a throughput test saw: counted by its kernel until 0.1 s before the end."""
+    """What the sending end of a throughput test saw: counted by its kernel until 0.1 s before the end."""
 
     retransmits: Count | None = None
     congestion: Name | None = None
@@ -288,7 +332,9 @@ class Served(Message):
 class Answer(Message):
     """Accepts an invitation (port, secret, public_key_pem, until) or declines it (reason, retry_after_s).
 
-    After the test, a second answer with the same id carries `served`.
+    A site behind NAT accepts without a port: it is the one to call, and `authentication` says whether its iperf3 can
+    show a secret. The inviting site answers it with the same id and the port at which it serves.
+    After the test, a further answer with the same id carries `served`, what the source saw.
     """
 
     v: Literal[1] = 1
@@ -298,10 +344,23 @@ class Answer(Message):
     secret: Name | None = None
     public_key_pem: Text | None = None
     iperf3: Name | None = None
+    authentication: bool | None = None
     until: AwareDatetime | None = None
     reason: Name | None = None
     retry_after_s: Seconds | None = None
     served: Served | None = None
+
+
+class Claim(Message):
+    """Claims the groups of sites that share a bottleneck for the test with this id, for so long; 0 gives them back.
+
+    The claim stands from when the broker passes it on; of two on the same group the first one counts.
+    """
+
+    v: Literal[1] = 1
+    id: Name
+    groups: tuple[Name, ...] = ()
+    for_s: Seconds
 
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -329,6 +388,8 @@ def decode_report(site: str, kind: str, payload: bytes) -> AnyReport:
     if kind not in REPORTS:
         raise MessageError("unknown_kind", kind[:64])
     report = decode(REPORTS[kind], payload)
+    if isinstance(report, CapacityReport):
+        return report  # of the site that the topic names, and of no other
     near, far = _ENDS[kind]
     ends = {near(row) for row in report.links}
     if ends - {site}:
@@ -336,6 +397,11 @@ def decode_report(site: str, kind: str, payload: bytes) -> AnyReport:
     if site in {far(row) for row in report.links}:
         raise MessageError("impossible", f"{site} → {site} is no link")
     return report
+
+
+def rows_of(report: AnyReport) -> tuple[Row, ...] | tuple[DeviceRow, ...]:
+    """The rows of any report: of links, or of the site's own devices."""
+    return report.devices if isinstance(report, CapacityReport) else report.links
 
 
 def _refusal(error: ValidationError) -> MessageError:

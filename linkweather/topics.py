@@ -10,6 +10,7 @@ PREFIX = "linkweather/v1"
 MESH = f"{PREFIX}/mesh"
 ALL_REPORTS = f"{PREFIX}/site/+/report/+"
 ALL_STATUSES = f"{PREFIX}/site/+/status"
+ALL_CLAIMS = f"{PREFIX}/site/+/claim"
 
 # name → whether the topic has a last level, which is a kind (`report`) or the writing site.
 _HAS_DETAIL: dict[str, bool] = {
@@ -18,6 +19,7 @@ _HAS_DETAIL: dict[str, bool] = {
     "committed": False,
     "invite": True,
     "answer": True,
+    "claim": False,
     "routes": False,
 }
 
@@ -54,6 +56,11 @@ def invite(site: str, by: str) -> str:
 def answer(site: str, by: str) -> str:
     """Accepts or declines an invitation that `site` sent. Written by the site `by`."""
     return f"{PREFIX}/site/{site}/answer/{by}"
+
+
+def claim(site: str) -> str:
+    """Claims groups that share a bottleneck for a throughput test, or gives them back. Written by that site."""
+    return f"{PREFIX}/site/{site}/claim"
 
 
 def routes(site: str) -> str:

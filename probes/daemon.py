@@ -18,6 +18,7 @@ from linkweather import topics
 from linkweather.errors import MessageError
 from linkweather.messages import (
     Answer,
+    Claim,
     Committed,
     Invite,
     LatencyReport,
@@ -40,7 +41,8 @@ from probes.outbox import Depth, Outbox
 from probes.path.tracing import Tracing
 from probes.publisher import Publisher
 from probes.settings import ProbeSettings
-from probes.throughput.exchange import Exchange, Serving
+from probes.throughput.engine import Serving
+from probes.throughput.exchange import Exchange
 from probes.throughput.lease import Lease
 from probes.throughput.output import Build
 from probes.throughput.turns import Turns
@@ -86,6 +88,7 @@ class Daemon:
             "committed": self._committed,
             "invite": lambda by, payload: self._exchange.handle_invite(by, decode(Invite, payload)),
             "answer": lambda by, payload: self._exchange.handle_answer(by, decode(Answer, payload)),
+            "claim": lambda by, payload: self._exchange.handle_claim(by, decode(Claim, payload)),
         }
         # What could not be understood, by reason.
         self.ignored: Counter[str] = Counter()
@@ -125,6 +128,7 @@ class Daemon:
                 topics.committed(self._site),
                 topics.invite(self._site, "+"),
                 topics.answer(self._site, "+"),
+                topics.ALL_CLAIMS,
             ),
             handle=self._handle,
             on_connect=self._connected,
@@ -155,6 +159,7 @@ class Daemon:
         return self._ledger.reserve(time.time(), self._site, dst, max_bytes) is not None
 
     def _connected(self) -> None:
+        self._exchange.connected()
         self._publisher.start_over()
         self._status_due.set()
 
@@ -164,7 +169,7 @@ class Daemon:
             if topic == topics.MESH:
                 self._mesh(payload)
             elif parsed is not None and parsed.name in self._handlers:
-                self._handlers[parsed.name](parsed.detail, payload)
+                self._handlers[parsed.name](parsed.detail or parsed.site, payload)
         except MessageError as error:
             self.ignored[error.reason] += 1
             log.debug("a message on %s is ignored: %s", topic, error)

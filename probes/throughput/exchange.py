@@ -1,8 +1,10 @@
 """Arranges a throughput test between two sites: an invitation, its answer, the test itself.
 
-The destination invites the source, which serves one iperf3 test to it. Messages go in by
-`handle_invite` and `handle_answer` and out by `publish`; both ends hold their lease for the whole
-test and no longer.
+The destination invites the source, which serves one iperf3 test to it. A source behind NAT cannot
+be called: it accepts without a port, the destination says at which port it serves instead, and the
+source calls and sends. Messages go in by `handle_invite`, `handle_answer` and `handle_claim`, and
+out by `publish`. Both ends hold their lease for the whole test and no longer, and the destination
+that of the groups which share a bottleneck.
 """
 
 from __future__ import annotations
@@ -12,51 +14,32 @@ import contextlib
 import logging
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterator
 
-from linkweather import topics
 from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import Mesh, ThroughputTests
-from linkweather.messages import Answer, Invite, Served, ThroughputRow, encode
+from linkweather.messages import Answer, Claim, Invite, Served, ThroughputRow
 from probes.throughput import invitation
 from probes.throughput.convergence import Rule
-from probes.throughput.credentials import Credential, Guard, KeyPair, key_pair, padding
+from probes.throughput.correspondence import ANSWER_LIMIT_S, SERVED_LIMIT_S, Asked, Correspondence
+from probes.throughput.engine import Engine, Peer, Serving
+from probes.throughput.grouplease import HEARD_LIMIT_S, GroupLease
 from probes.throughput.history import History
 from probes.throughput.invitation import Declined
 from probes.throughput.lease import Lease
 from probes.throughput.limits import Sent
-from probes.throughput.output import Build, parse_version
-from probes.throughput.runner import DEFAULT_PORTS, MARGIN_S, run_client, serve_once
+from probes.throughput.output import Build
+from probes.throughput.result import Result
+from probes.throughput.runner import MARGIN_S
+from probes.throughput.server import ACCEPT_LIMIT_S, START_LIMIT_S
 
 log = logging.getLogger(__name__)
 
-ANSWER_LIMIT_S = 1.5
-SERVED_LIMIT_S = 1.0  # a peer that does not tell what it saw keeps nobody waiting
-# What a test may take beyond its duration at either end: the answer's way, iperf3's own limit, its stopping.
-LEASE_MARGIN_S = ANSWER_LIMIT_S + MARGIN_S + SERVED_LIMIT_S + 1.0
+# What a test may take beyond its duration at either end: the groups' claim, the answer, the offer of who is called;
+# a server's start, the call, iperf3's own limit, its stopping; what the source tells.
+LEASE_MARGIN_S = HEARD_LIMIT_S + 2 * ANSWER_LIMIT_S + START_LIMIT_S + ACCEPT_LIMIT_S + MARGIN_S + 1.0 + SERVED_LIMIT_S
 _REMEMBERED_INVITES = 256
 _WAITING_INVITES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """How this site serves: its own address, the ports to pick from, where its keys are kept."""
-
-    keys_folder: Path
-    bind: str | None = None
-    ports: Sequence[int] = DEFAULT_PORTS
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """An invitation that is under way: whom we asked, its answer, and what it tells after the test."""
-
-    src: str
-    answer: asyncio.Future[Answer]
-    told: asyncio.Future[Answer]
 
 
 def _nobody(_peer: str) -> None:
@@ -74,8 +57,8 @@ def _unknown(_peer: str, _last_s: float) -> None:
 class Exchange:
     """One site's throughput tests, both as the one that invites and as the one that serves.
 
-    `mesh` says who may invite, and is set anew when it changes. `build` is the installed iperf3,
-    None where there is none. `on_start` and `on_end` are called with the peer around each test;
+    The mesh that it follows says who may invite. `build` is the installed iperf3, None where there is none.
+    `on_start` and `on_end` are called with the peer around each test;
     `afford` sets aside what an invited test may send to the peer, and is false where a budget forbids it;
     `working_latency` is asked right after it for the RTT to the peer in the last so many seconds.
     """
@@ -94,23 +77,34 @@ class Exchange:
         working_latency: Callable[[str, float], float | None] = _unknown,
         token: Callable[[], str] = lambda: secrets.token_urlsafe(24),
     ) -> None:
-        self.mesh: Mesh | None = None
+        self._mesh: Mesh | None = None
         self.ignored_invites = 0
         self._site = site
-        self._publish = publish
+        self._said = Correspondence(site, publish)
         self._lease = lease
-        self._settings = settings
-        self._build = build
+        self._groups = GroupLease(site, publish, hold_s=LEASE_MARGIN_S)
+        self._engine = Engine(settings, build, token) if build else None
         self._on_start = on_start
         self._on_end = on_end
         self._afford = afford
         self._working_latency = working_latency
         self._history = History()
         self._token = token
-        self._keys: KeyPair | None = None
         self._invites: asyncio.Queue[tuple[str, Invite]] = asyncio.Queue(_WAITING_INVITES)
         self._seen: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_INVITES)
-        self._asked: dict[str, _Asked] = {}
+
+    def follow(self, mesh: Mesh) -> None:
+        """Arrange tests as this mesh says."""
+        self._mesh = mesh
+        self._groups.follow(mesh)
+
+    def connected(self) -> None:
+        """Note that the broker is there, again: what was said before was not heard."""
+        self._groups.connected()
+
+    def handle_claim(self, by: str, claim: Claim) -> None:
+        """Take in what a site claims."""
+        self._groups.handle(by, claim)
 
     def handle_invite(self, from_site: str, invite: Invite) -> None:
         """Take an invitation in; a repeated one, or one too many, is ignored and counted."""
@@ -122,31 +116,35 @@ class Exchange:
 
     def handle_answer(self, from_site: str, answer: Answer) -> None:
         """Take an answer in; one that we do not wait for, or no longer, is ignored."""
-        asked = self._asked.get(answer.id)
-        if asked is None or asked.src != from_site:
-            return
-        waiting = asked.answer if answer.served is None else asked.told
-        if not waiting.done():
-            waiting.set_result(answer)
+        self._said.handle_answer(from_site, answer)
 
     async def run(self) -> None:
         """Serve invitations until cancelled. Raises OperatorError when the keys cannot be kept."""
-        if self._build is not None and self._build.authentication:
-            self._keys = await key_pair(self._settings.keys_folder)  # before the first peer waits for it
+        if self._engine is not None:
+            await self._engine.prepare()
         async with asyncio.TaskGroup() as tests:
             while True:
                 by, invite = await self._invites.get()
-                reason = invitation.refusal(by, self._site, invite, self.mesh, self._build)
-                if reason is not None:
-                    await self._answer(by, invitation.declined(invite, reason))
-                elif not self._take(invite.duration_s, by):
-                    wait_s = self._lease.remaining_s(_now())
-                    await self._answer(by, invitation.declined(invite, invitation.LEASED, wait_s))
-                elif not self._afford(by, invite.max_bytes):
-                    self._lease.release(by)
-                    await self._answer(by, invitation.declined(invite, invitation.BUDGET))
+                refused = self._refused(by, invite)
+                if refused is not None:
+                    await self._said.answer(by, refused)
                 else:  # one at a time, for the lease is ours
-                    tests.create_task(self._serve(by, invite), name=f"serve[{by}]")
+                    tests.create_task(self._take_part(by, invite), name=f"invited[{by}]")
+
+    def _refused(self, by: str, invite: Invite) -> Answer | None:
+        """The answer that declines an invitation; None when our lease is taken for it."""
+        reason = invitation.refusal(by, self._site, invite, self._mesh, installed=self._engine is not None)
+        if reason is not None:
+            return invitation.declined(invite, reason)
+        if not self._groups.covers(by, invite.id):
+            return invitation.declined(invite, invitation.LEASED, invitation.patience_s(self._groups.remaining_s(by)))
+        if not self._take(invite.duration_s, by):
+            wait_s = invitation.patience_s(self._lease.remaining_s(_now()))
+            return invitation.declined(invite, invitation.LEASED, wait_s)
+        if not self._afford(by, invite.max_bytes):
+            self._lease.release(by)
+            return invitation.declined(invite, invitation.BUDGET)
+        return None
 
     async def measure(
         self, src: str, host: str, tests: ThroughputTests, *, max_bytes: int | None = None
@@ -155,27 +153,22 @@ class Exchange:
 
         `max_bytes` limits the payload, in whole blocks of 128 KiB.
         """
+        engine = self._engine
+        if engine is None:
+            return invitation.failed(src, self._site, "missing", f"{self._site} has no iperf3")
         if not self._take(tests.max_duration_s, src):
-            return Declined(invitation.LEASED, self._lease.remaining_s(_now()))
-        with self._held(src):
-            if self._build is None:
-                return invitation.failed(src, self._site, "missing", f"{self._site} has no iperf3")
-            build = self._build
-            invite = Invite(
-                id=self._token(),
-                duration_s=tests.max_duration_s,
-                iperf3=str(build),
-                authentication=build.authentication,
-                max_bytes=max_bytes,
-            )
-            with self._asking(src, invite) as asked:
-                answer = await self._ask(asked, invite)
-                if not isinstance(answer, Answer):
-                    return answer
-                if not answer.accepted:
-                    return invitation.not_tested(src, self._site, answer)
-                rule = Rule(tests.max_duration_s, until_converged=tests.until_converged, max_bytes=max_bytes)
-                return await self._test(asked, host, rule, answer, build)
+            return Declined(invitation.LEASED, invitation.patience_s(self._lease.remaining_s(_now())))
+        invite = Invite(
+            id=self._token(),
+            duration_s=tests.max_duration_s,
+            iperf3=str(engine.build),
+            authentication=engine.build.authentication,
+            max_bytes=max_bytes,
+        )
+        rule = Rule(tests.max_duration_s, until_converged=tests.until_converged, max_bytes=max_bytes)
+        with self._held(src), self._said.asking(src, invite.id) as asked:
+            async with self._groups.held(src, invite.id, tests.max_duration_s) as declined:
+                return declined or await self._invite(asked, invite, host, rule, engine)
 
     def _take(self, duration_s: float, peer: str) -> bool:
         now = _now()
@@ -191,103 +184,89 @@ class Exchange:
             self._lease.release(peer)
             self._on_end(peer)
 
-    @contextlib.contextmanager
-    def _asking(self, src: str, invite: Invite) -> Iterator[_Asked]:
-        loop = asyncio.get_running_loop()
-        self._asked[invite.id] = _Asked(src, loop.create_future(), loop.create_future())
+    async def _invite(
+        self, asked: Asked, invite: Invite, host: str, rule: Rule, engine: Engine
+    ) -> ThroughputRow | Declined:
+        answer = await self._ask(asked, invite)
+        if not isinstance(answer, Answer):
+            return answer
+        if not answer.accepted:
+            return invitation.not_tested(asked.peer, self._site, answer)
         try:
-            yield self._asked[invite.id]
-        finally:
-            del self._asked[invite.id]
-
-    async def _ask(self, asked: _Asked, invite: Invite) -> Answer | ThroughputRow | Declined:
-        try:
-            async with asyncio.timeout(ANSWER_LIMIT_S):
-                if not await self._publish(topics.invite(asked.src, self._site), encode(invite)):
-                    return Declined("no_broker", invitation.RETRY_AFTER_S)
-                return await asked.answer
-        except TimeoutError:
-            detail = f"{asked.src} did not answer the invitation within {ANSWER_LIMIT_S:g} s"
-            return invitation.failed(asked.src, self._site, "no_answer", detail)
-
-    async def _test(self, asked: _Asked, host: str, rule: Rule, answer: Answer, build: Build) -> ThroughputRow:
-        src = asked.src
-        if answer.port is None:
-            return invitation.failed(src, self._site, "protocol", f"{src} accepted without naming a port")
-        credential = None
-        if answer.secret and answer.public_key_pem:
-            options = padding(build.version, parse_version(answer.iperf3 or ""))
-            credential = Credential(answer.secret, answer.public_key_pem, options)
-        try:
-            result = await run_client(
-                host,
-                answer.port,
-                duration_s=rule.max_duration_s,
-                until_converged=rule.until_converged,
-                max_bytes=rule.max_bytes,
-                bind=self._settings.bind,
-                credential=credential,
-            )
+            result = await self._receive(asked, host, rule, answer, engine)
         except OperatorError as error:  # it was there when the daemon started
-            return invitation.failed(src, self._site, "missing", str(error))
+            return invitation.failed(asked.peer, self._site, "missing", str(error))
+        except MeasurementError as error:
+            return invitation.not_served(asked.peer, self._site, error)
+        return await self._row(asked, result)
+
+    async def _ask(self, asked: Asked, invite: Invite) -> Answer | ThroughputRow | Declined:
+        try:
+            answer = await self._said.invite(asked, invite)
+        except TimeoutError:
+            return invitation.failed(asked.peer, self._site, "no_answer", f"{asked.peer} did not answer the invitation")
+        return answer or Declined("no_broker", invitation.RETRY_AFTER_S)
+
+    async def _receive(self, asked: Asked, host: str, rule: Rule, answer: Answer, engine: Engine) -> Result:
+        if answer.port is not None:
+            return await engine.fetch(host, answer, rule)
+        peer = Peer(asked.peer, answer.iperf3, answer.authentication is True)
+        async with engine.serve(asked.id, peer, rule.max_duration_s) as (server, offer):
+            if not await self._said.answer(asked.peer, offer):
+                raise MeasurementError("no_broker", "the broker went away before the peer could be told where to call")
+            return await server.received(rule)
+
+    async def _row(self, asked: Asked, result: Result) -> ThroughputRow:
         if result.failure is not None:
-            return invitation.row(src, self._site, result)
-        loaded_s = self._working_latency(src, result.steady_s or 0.0)
+            return invitation.row(asked.peer, self._site, result)
+        loaded_s = self._working_latency(asked.peer, result.steady_s or 0.0)
         return invitation.row(
-            src,
+            asked.peer,
             self._site,
-            self._history.widened(src, result),
-            served=await self._told(asked),
+            self._history.widened(asked.peer, result),
+            served=await asked.served(),
             rtt_loaded_s=loaded_s,
         )
 
-    async def _told(self, asked: _Asked) -> Served | None:
-        """What the source tells of the test; None when it does not."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SERVED_LIMIT_S):
-                return (await asked.told).served
-        return None
-
-    async def _serve(self, by: str, invite: Invite) -> None:
+    async def _take_part(self, by: str, invite: Invite) -> None:
+        """Be the source of a test, for which our lease is taken."""
         with self._held(by):
             try:
-                await self._serve_once(by, invite)
+                sent = await self._send(by, invite)
             except (MeasurementError, OperatorError) as error:
-                log.warning("cannot serve a throughput test to %s: %s", by, error)
+                log.warning("cannot take part in a throughput test with %s: %s", by, error)
                 reason = error.reason if isinstance(error, MeasurementError) else "cannot_serve"
-                await self._answer(by, invitation.declined(invite, reason))
+                await self._said.answer(by, invitation.declined(invite, reason))
+                return
+            if sent is not None:
+                await self._said.answer(by, Answer(id=invite.id, accepted=True, served=_served(sent)))
 
-    async def _serve_once(self, by: str, invite: Invite) -> None:
-        seconds = invite.duration_s + ANSWER_LIMIT_S + MARGIN_S
-        guard = self._guard(by, invite)
-        serving = self._settings
-        async with serve_once(serving.bind, serving.ports, guard=guard, seconds=seconds) as server:
-            answer = Answer(
-                id=invite.id,
-                accepted=True,
-                port=server.port,
-                secret=guard.secret if guard else None,
-                public_key_pem=guard.keys.public_pem if guard else None,
-                iperf3=str(self._build),
-                until=datetime.now(UTC) + timedelta(seconds=seconds),
-            )
-            if await self._answer(by, answer):
-                said = await server.finished()
-                if said:
-                    log.info("the throughput test for %s: %s", by, said)
-                await self._answer(by, Answer(id=invite.id, accepted=True, served=_served(server.sent)))
-
-    def _guard(self, by: str, invite: Invite) -> Guard | None:
-        if self._build is None or self._keys is None or not invite.authentication:
-            log.warning("serving a throughput test to %s without a secret: an iperf3 lacks authentication", by)
+    async def _send(self, by: str, invite: Invite) -> Sent | None:
+        """Send as the one who can be called, or as the one who calls; None when the peer was not there for it."""
+        mesh, engine = self._mesh, self._engine
+        if mesh is None or engine is None:  # not after an invitation was taken
             return None
-        return Guard(self._keys, self._token(), padding(self._build.version, parse_version(invite.iperf3)))
+        if invitation.caller(mesh, self._site, by) == self._site:
+            return await self._call(by, mesh.sites[by].address, invite, engine)
+        peer = Peer(by, invite.iperf3, invite.authentication)
+        async with engine.serve(invite.id, peer, invite.duration_s) as (server, offer):
+            if not await self._said.answer(by, offer):
+                return None
+            said = await server.finished()
+            if said:
+                log.info("the throughput test for %s: %s", by, said)
+            return server.sent
 
-    async def _answer(self, by: str, answer: Answer) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_LIMIT_S):
-                return await self._publish(topics.answer(by, self._site), encode(answer))
-        return False
+    async def _call(self, by: str, host: str, invite: Invite, engine: Engine) -> Sent | None:
+        build = engine.build
+        accepted = Answer(id=invite.id, accepted=True, iperf3=str(build), authentication=build.authentication)
+        with self._said.asking(by, invite.id) as asked:
+            offer = await self._said.accept(asked, accepted)
+        if offer is None or offer.port is None:
+            log.info("the throughput test for %s: it did not say where to call", by)
+            return None
+        result = await engine.deliver(host, offer, invite.duration_s, invite.max_bytes)
+        return result.sent
 
 
 def _served(sent: Sent) -> Served:

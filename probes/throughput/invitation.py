@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh
 from linkweather.messages import Answer, Invite, Served, ThroughputRow
 from probes.throughput.limits import agreed
-from probes.throughput.output import Build
 from probes.throughput.result import Result
 
 METHOD = "iperf3"
 LEASED = "leased"
 BUDGET = "budget"
+NO_END = "no_reachable_end"
 # Nobody is wrong, and later is better: declined for these reasons, a test is no measurement.
 FOR_NOW = frozenset({LEASED, BUDGET, "ports_taken", "no_broker", "no_mesh"})
 RETRY_AFTER_S = 5.0
@@ -26,8 +27,20 @@ class Declined:
     retry_after_s: float
 
 
-def refusal(by: str, site: str, invite: Invite, mesh: Mesh | None, build: Build | None) -> str | None:
-    """Why `site` does not serve `by`, as a reason; None when it does."""
+def caller(mesh: Mesh, src: str, dst: str) -> str | None:
+    """The end that places the call: the destination where the source can be called; None where neither can."""
+    if not mesh.sites[src].nat:
+        return dst
+    return None if mesh.sites[dst].nat else src
+
+
+def unreachable(src: str, dst: str) -> ThroughputRow:
+    """The row of a link that cannot be tested, for neither of its ends can be called."""
+    return failed(src, dst, NO_END, f"{src} and {dst} are both behind NAT: neither can call the other")
+
+
+def refusal(by: str, site: str, invite: Invite, mesh: Mesh | None, *, installed: bool) -> str | None:
+    """Why `site` does not serve `by`, as a reason; None when it does; `installed` says whether it has iperf3."""
     if mesh is None:
         return "no_mesh"
     if by == site or by not in mesh.sites or site not in mesh.sites:
@@ -35,9 +48,15 @@ def refusal(by: str, site: str, invite: Invite, mesh: Mesh | None, build: Build 
     checks = {
         "throughput_off": not (mesh.throughput.enabled and mesh.sites[by].throughput and mesh.sites[site].throughput),
         "too_long": not 0 < invite.duration_s <= mesh.throughput.max_duration_s,
-        "missing": build is None,
+        "missing": not installed,
+        NO_END: caller(mesh, site, by) is None,
     }
     return next((reason for reason, holds in checks.items() if holds), None)
+
+
+def patience_s(remaining_s: float) -> float:
+    """When to come again where a lease lasts so much longer at the most: most tests end long before."""
+    return min(remaining_s, RETRY_AFTER_S)
 
 
 def declined(invite: Invite, reason: str, retry_after_s: float | None = None) -> Answer:
@@ -53,6 +72,13 @@ def not_tested(src: str, dst: str, answer: Answer) -> ThroughputRow | Declined:
     if reason in FOR_NOW:
         return Declined(reason, answer.retry_after_s or RETRY_AFTER_S)
     return failed(src, dst, reason, f"{src} declined")
+
+
+def not_served(src: str, dst: str, error: MeasurementError) -> ThroughputRow | Declined:
+    """What it means that the destination could not serve, where it is the one to be called."""
+    if error.reason in FOR_NOW:
+        return Declined(error.reason, RETRY_AFTER_S)
+    return failed(src, dst, error.reason, error.detail)
 
 
 def failed(src: str, dst: str, reason: str, detail: str) -> ThroughputRow:

@@ -42,6 +42,7 @@ REASONS: Mapping[str, str] = {
     "cannot assign requested address": "bind",
     "closed unexpectedly": "died",
     "server has terminated": "died",
+    "client has terminated": "died",
     "connection reset": "died",
     "broken pipe": "died",
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from probes.throughput.convergence import StoppedBy, over_10_s
 from probes.throughput.estimate import Estimate, estimate
-from probes.throughput.limits import LimitedBy, own_limit
+from probes.throughput.limits import LimitedBy, Sent, own_limit
 from probes.throughput.output import Datagrams, End, Fault, Interval, Summary, Transcript
 
 CLOCKS = "the clocks of both sites must agree to 10 s for authentication"
@@ -21,7 +21,8 @@ class Result:
     start included; where it is "sender" it is the receiver's mean of the whole test, and neither is
     given, for a sender's intervals say when it filled its buffer. `steady_s` is how long the mean's
     samples took, until the end; `limited_by` what this end alone can tell; `cpu_demand` how much of a
-    core its iperf3 wanted. `datagrams` is a UDP test's, as its receiver counted.
+    core its iperf3 wanted. `datagrams` is a UDP test's, as its receiver counted. `sent` is what our
+    kernel saw, where this end was the sender.
     """
 
     intervals: tuple[Interval, ...]
@@ -40,6 +41,7 @@ class Result:
     limited_by: LimitedBy | None = None
     cpu_demand: float | None = None
     datagrams: Datagrams | None = None
+    sent: Sent | None = None
     failure: str | None = None
     detail: str | None = None
 

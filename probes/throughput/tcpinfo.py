@@ -47,10 +47,12 @@ class Connection:
     congestion: str | None
 
 
-def request(family: socket.AddressFamily, port: int) -> bytes:
-    """Ask for every connection from a local port that can send."""
+def request(family: socket.AddressFamily, port: int, *, remote: bool = False) -> bytes:
+    """Ask for every connection from a local port, or to a `remote` one, that can send."""
     extensions = 1 << (_INFO - 1) | 1 << (_CONG - 1)
-    wanted = _WANTED.pack(family, socket.IPPROTO_TCP, extensions, _SENDING) + _PORTS.pack(port, 0)
+    wanted = _WANTED.pack(family, socket.IPPROTO_TCP, extensions, _SENDING) + _PORTS.pack(
+        *((0, port) if remote else (port, 0))
+    )
     length = _HEADER.size + len(wanted) + _REST_BYTES
     return _HEADER.pack(length, _BY_FAMILY, _REQUEST | _DUMP, 1, 0) + wanted + bytes(_REST_BYTES)
 

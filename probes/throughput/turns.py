@@ -49,7 +49,7 @@ class Turns:
         self._agenda = Agenda(mesh, self._site)
         self._agenda.attend(self._attention)
         self._ledger.follow(mesh)
-        self._exchange.mesh = mesh
+        self._exchange.follow(mesh)
         self._changed.set()
 
     def notice_latency(self, row: LatencyRow) -> None:
@@ -82,14 +82,20 @@ class Turns:
                     await self._test(agenda.mesh, planned)
 
     async def _test(self, mesh: Mesh, planned: Planned) -> None:
+        if invitation.caller(mesh, planned.src, self._site) is None:
+            self._conclude(planned, invitation.unreachable(planned.src, self._site))
+            return
         found = await self._afforded(mesh, planned)
         if isinstance(found, Declined):
             self._attention.postponed(planned.src, time.time() + found.retry_after_s)
             log.info("the throughput test of %s → %s is postponed: %s", planned.src, self._site, found.reason)
             return
         self.ran[planned.reason] += 1
-        self._attention.tested(time.time(), found)
-        self._on_row(datetime.now(UTC), found.model_copy(update={"reason": planned.reason}))
+        self._conclude(planned, found)
+
+    def _conclude(self, planned: Planned, row: ThroughputRow) -> None:
+        self._attention.tested(time.time(), row)
+        self._on_row(datetime.now(UTC), row.model_copy(update={"reason": planned.reason}))
 
     async def _afforded(self, mesh: Mesh, planned: Planned) -> ThroughputRow | Declined:
         """The test, within the budgets."""

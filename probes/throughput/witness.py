@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from probes.throughput import tcpinfo
@@ -39,10 +39,14 @@ class CpuDemand:
 
 
 class Witness:
-    """Watches one iperf3 server that sends; `sent` is what was seen at the last look."""
+    """Watches one iperf3 that sends; `sent` is what was seen at the last look.
 
-    def __init__(self, pid: int, port: int) -> None:
+    `port` is the server's: ours, or the `remote` one where our iperf3 is the client.
+    """
+
+    def __init__(self, pid: int, port: int, *, remote: bool = False) -> None:
         self._port = port
+        self._remote = remote
         self._cpu = CpuDemand(pid)
         # By cookie: the data's connection ends before the one that controls the test.
         self._connections: dict[bytes, Connection] = {}
@@ -52,10 +56,21 @@ class Witness:
         """What was seen so far."""
         return Sent(tuple(self._connections.values()), self._cpu.value)
 
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Watch for as long as the block runs."""
+        # No TaskGroup: it would wrap what the block raises, and the block says why a test failed.
+        task = asyncio.create_task(self.watch(), name=f"witness[{self._port}]")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
     async def watch(self) -> None:
         """Look again and again until cancelled; it begins when there is a connection."""
         while True:
-            found = [each for each in _connections(self._port) if each.busy_s > 0]
+            found = [each for each in _connections(self._port, remote=self._remote) if each.busy_s > 0]
             if found:
                 self._connections |= {each.cookie: each for each in found}
                 self._cpu.look()
@@ -74,18 +89,18 @@ def _wanted_s(pid: int) -> dict[str, float]:
     return found
 
 
-def _connections(port: int) -> list[Connection]:
-    """The connections from a local port; none where the kernel does not tell."""
+def _connections(port: int, *, remote: bool) -> list[Connection]:
+    """The connections from a local port, or to a remote one; none where the kernel does not tell."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, tcpinfo.NETLINK_SOCK_DIAG) as asking:
             asking.settimeout(LOOK_EVERY_S)  # the kernel answers within the call
-            return [each for family in _FAMILIES for each in _ask(asking, family, port)]
+            return [each for family in _FAMILIES for each in _ask(asking, tcpinfo.request(family, port, remote=remote))]
     except OSError:
         return []
 
 
-def _ask(asking: socket.socket, family: socket.AddressFamily, port: int) -> list[Connection]:
-    asking.send(tcpinfo.request(family, port))
+def _ask(asking: socket.socket, request: bytes) -> list[Connection]:
+    asking.send(request)
     found: list[Connection] = []
     while True:
         more, last = tcpinfo.connections(asking.recv(1 << 16))

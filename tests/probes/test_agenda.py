@@ -12,12 +12,9 @@ from probes.attention import MIN_GAP_S, SPREAD_S, Attention
 SLOT_S = 4.0
 
 
-def mesh_of(count: int, *, every_s: float, grouped: str = "") -> Mesh:
+def mesh_of(count: int, *, every_s: float) -> Mesh:
     names = [f"s{number:02}" for number in range(count)]
-    sites = {
-        name: Site(address=f"10.0.0.{number + 1}", shares="uplink" if name == grouped else None)
-        for number, name in enumerate(names)
-    }
+    sites = {name: Site(address=f"10.0.0.{number + 1}") for number, name in enumerate(names)}
     return Mesh(sites=sites, throughput=ThroughputTests(every_s=every_s, slot_s=SLOT_S))
 
 
@@ -92,27 +89,6 @@ def test_where_free_slots_are_rare_the_leases_decide() -> None:
     assert planned is not None
     assert planned.start_s <= max(1001.0, raised.not_before_s)
     assert planned.reason == "new_path"
-
-
-def test_a_group_keeps_to_the_table_for_nobody_can_ask_it_for_a_lease() -> None:
-    agenda = Agenda(mesh_of(40, every_s=320.0, grouped="s01"), "s00")
-    attention = watched(agenda, tested_s=0.0)
-    raise_link(attention, 1000.0)
-    planned = agenda.upcoming(1001.0, attention)
-    assert planned is not None
-    assert planned.src == "s01"
-    assert any(planned.start_s == pytest.approx(turn_s) for turn_s in agenda_turns(agenda, 1000.0))
-
-
-def agenda_turns(agenda: Agenda, now_s: float) -> list[float]:
-    found = []
-    for _ in range(80):
-        turn = agenda._table.next_turn(now_s, "s00")
-        assert turn is not None
-        now_s = turn.start_s
-        if turn.src == "s01":
-            found.append(now_s)
-    return found
 
 
 def test_patience_and_spread_leave_room_in_two_minutes() -> None:

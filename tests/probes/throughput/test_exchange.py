@@ -12,14 +12,15 @@ import pytest
 from linkweather import topics
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh, Site, ThroughputTests
-from linkweather.messages import Answer, Invite, ThroughputRow, decode
+from linkweather.messages import Answer, Claim, Invite, ThroughputRow, decode
 from linkweather.mqtt import Connection, parse_broker
-from probes.throughput import exchange, process, runner
-from probes.throughput.convergence import Rule
-from probes.throughput.exchange import Exchange, Serving
+from probes.throughput import correspondence, process
+from probes.throughput.engine import Serving
+from probes.throughput.exchange import Exchange
 from probes.throughput.invitation import Declined
 from probes.throughput.lease import Lease
 from probes.throughput.output import Build
+from probes.throughput.server import serve_once
 from tests import servers
 from tests.probes.throughput import programs
 
@@ -53,8 +54,11 @@ class Wire:
             return False
         self.sent.append((topic, payload))
         parsed = topics.parse(topic)
-        if parsed and parsed.name not in self.lost and parsed.site in self.sites:
-            deliver(self.sites[parsed.site], topic, payload)
+        assert parsed
+        to = list(self.sites) if parsed.name == "claim" else [parsed.site]
+        for name in to if parsed.name not in self.lost else ():
+            if name in self.sites:
+                deliver(self.sites[name], topic, payload)
         return True
 
     def answers(self) -> list[Answer]:
@@ -64,7 +68,9 @@ class Wire:
 def deliver(to: Exchange, topic: str, payload: bytes) -> None:
     parsed = topics.parse(topic)
     assert parsed
-    if parsed.name == "invite":
+    if parsed.name == "claim":
+        to.handle_claim(parsed.site, decode(Claim, payload))
+    elif parsed.name == "invite":
         to.handle_invite(parsed.detail, decode(Invite, payload))
     else:
         to.handle_answer(parsed.detail, decode(Answer, payload))
@@ -92,7 +98,7 @@ def site(wire: Wire, name: str, folder: Path, build: Build | None = BUILD) -> Ex
         on_start=lambda peer: wire.tests.append((name, "start", peer)),
         on_end=lambda peer: wire.tests.append((name, "end", peer)),
     )
-    made.mesh = MESH
+    made.follow(MESH)
     wire.sites[name] = made
     return made
 
@@ -132,13 +138,13 @@ async def test_two_sites_test_their_link_over_a_real_broker(tmp_path: Path, brok
                 handle=functools.partial(deliver, made),
                 on_connect=connected.set,
             )
-            made._publish = connection.publish
+            made._said._publish = connection.publish
             tasks += [group.create_task(connection.run(), name="mqtt"), group.create_task(made.run(), name="serve")]
             ready.append(connected)
         for connected in ready:
             await connected.wait()
         # The keys are there before an invitation is answered in time.
-        await until(lambda: wire.sites["a"]._keys)
+        await until(lambda: (engine := wire.sites["a"]._engine) and engine._keys)
         row = await wire.sites["b"].measure("a", ADDRESS["a"], TESTS)
         await until_free(wire, "a")
         for task in tasks:
@@ -187,12 +193,12 @@ async def test_without_authentication_at_either_end_a_test_has_no_secret(tmp_pat
 async def test_an_invitation_that_nobody_answers_is_a_failure_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "ANSWER_LIMIT_S", 0.1)
+    monkeypatch.setattr(correspondence, "ANSWER_LIMIT_S", 0.1)
     wire = Wire()
     b = site(wire, "b", tmp_path)
     assert failure(await b.measure("a", ADDRESS["a"], TESTS)) == "no_answer"
     assert holder(wire, "b") is None
-    assert b._asked == {}
+    assert b._said._asked == {}
 
 
 async def test_what_only_the_other_end_can_see_is_told_after_the_test_and_asked_of_our_own_probes(
@@ -225,7 +231,7 @@ async def test_what_only_the_other_end_can_see_is_told_after_the_test_and_asked_
 async def test_a_source_that_does_not_tell_keeps_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "SERVED_LIMIT_S", 0.05)
+    monkeypatch.setattr(correspondence, "SERVED_LIMIT_S", 0.05)
     wire = Wire()
     a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
     told = b.handle_answer
@@ -304,14 +310,15 @@ async def test_only_the_invited_site_can_answer_and_only_once(tmp_path: Path) ->
         b.handle_answer("a", Answer(id="another", accepted=False, reason="missing"))
         b.handle_answer("a", Answer(id=invite.id, accepted=True))
         b.handle_answer("a", Answer(id=invite.id, accepted=False, reason="missing"))
-    assert failure(test.result()) == "protocol"  # accepted, but without a port
+    assert failure(test.result()) == "no_connection"  # accepted without a port: it was to call, and did not
 
 
 async def test_when_every_port_is_taken_the_peer_shall_come_again(tmp_path: Path) -> None:
     wire = Wire()
     a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
-    taken = a._settings.ports
-    async with serving(a), runner.serve_once(ADDRESS["a"], taken, guard=None, seconds=10):
+    assert a._engine
+    taken = a._engine._settings.ports
+    async with serving(a), serve_once(ADDRESS["a"], taken, guard=None, seconds=10):
         assert await b.measure("a", ADDRESS["a"], TESTS) == Declined("ports_taken", 5.0)
         await until_free(wire, "a")
 
@@ -324,10 +331,13 @@ async def test_a_program_that_vanished_is_a_failure_at_either_end(
     async with serving(a):
         monkeypatch.setenv("PATH", str(tmp_path))
         assert failure(await b.measure("a", ADDRESS["a"], TESTS)) == "cannot_serve"
-    invite = Invite(id="y", duration_s=1.0, iperf3="3.12")
-    with b._asking("a", invite) as asked:
-        answer = Answer(id="y", accepted=True, port=5201)
-        assert failure(await b._test(asked, ADDRESS["a"], Rule(1.0), answer, BUILD)) == "missing"
+    wire.lost.add("invite")
+    async with asyncio.TaskGroup() as group:
+        test = group.create_task(b.measure("a", ADDRESS["a"], TESTS), name="a→b")
+        await until(lambda: "/invite/" in wire.sent[-1][0])
+        invite = decode(Invite, wire.sent[-1][1])
+        b.handle_answer("a", Answer(id=invite.id, accepted=True, port=5201))
+    assert failure(test.result()) == "missing"
 
 
 async def test_an_answer_that_cannot_be_sent_ends_the_server_and_the_lease(tmp_path: Path) -> None:

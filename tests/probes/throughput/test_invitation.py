@@ -7,10 +7,8 @@ import pytest
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.messages import Answer, Invite, Served
 from probes.throughput.invitation import Declined, declined, not_tested, refusal, row
-from probes.throughput.output import Build
 from probes.throughput.result import Result
 
-BUILD = Build((3, 12), authentication=True)
 INVITE = Invite(id="1", duration_s=3.0, iperf3="3.12")
 
 
@@ -20,7 +18,7 @@ def mesh(*, enabled: bool = True, without: str = "") -> Mesh:
 
 
 def test_a_member_is_served() -> None:
-    assert refusal("a", "b", INVITE, mesh(), BUILD) is None
+    assert refusal("a", "b", INVITE, mesh(), installed=True) is None
 
 
 @pytest.mark.parametrize(
@@ -35,21 +33,21 @@ def test_a_member_is_served() -> None:
     ],
 )
 def test_others_are_refused_with_a_reason(by: str, invited_to: Mesh | None, reason: str) -> None:
-    assert refusal(by, "b", INVITE, invited_to, BUILD) == reason
+    assert refusal(by, "b", INVITE, invited_to, installed=True) == reason
 
 
 def test_a_site_that_is_no_longer_in_the_mesh_serves_nobody() -> None:
-    assert refusal("a", "z", INVITE, mesh(), BUILD) == "unknown_site"
+    assert refusal("a", "z", INVITE, mesh(), installed=True) == "unknown_site"
 
 
 @pytest.mark.parametrize("duration_s", [0.0, 3.1, 1e9])
 def test_a_test_longer_than_the_mesh_allows_is_refused(duration_s: float) -> None:
     invite = Invite(id="1", duration_s=duration_s, iperf3="3.12")
-    assert refusal("a", "b", invite, mesh(), BUILD) == "too_long"
+    assert refusal("a", "b", invite, mesh(), installed=True) == "too_long"
 
 
 def test_a_site_without_the_program_refuses() -> None:
-    assert refusal("a", "b", INVITE, mesh(), None) == "missing"
+    assert refusal("a", "b", INVITE, mesh(), installed=False) == "missing"
 
 
 def test_a_postponement_says_when_to_come_again_and_a_refusal_does_not() -> None:

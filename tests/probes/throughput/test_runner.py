@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from linkweather.errors import MeasurementError
-from probes.throughput import runner
+from probes.throughput import runner, server
 from probes.throughput.credentials import Credential, Guard, key_pair
 from probes.throughput.output import Interval
-from probes.throughput.runner import run_client, serve_once
+from probes.throughput.runner import run_client
+from probes.throughput.server import serve_once
 from tests import servers
 from tests.probes.throughput import programs
 
@@ -181,7 +182,7 @@ async def test_a_broken_server_program_is_a_reason(
     fault: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs.install_fault(tmp_path, fault, monkeypatch)
-    monkeypatch.setattr(runner, "START_LIMIT_S", 0.5)
+    monkeypatch.setattr(server, "START_LIMIT_S", 0.5)
     with pytest.raises(MeasurementError, match=reason):
         async with serve_once(HERE, [5201], guard=None, seconds=10):
             pytest.fail("it listens")

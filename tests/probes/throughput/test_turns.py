@@ -44,7 +44,7 @@ async def test_tests_say_why_they_ran_and_are_charged_to_both_ends(tmp_path: Pat
     rows: asyncio.Queue[ThroughputRow] = asyncio.Queue()
     mesh = mesh_of(BUDGET)
     ledgers["a"].follow(mesh)
-    a.mesh = mesh
+    a.follow(mesh)
     turns = Turns(
         "b", b, lambda _, row: rows.put_nowait(row), ledger=ledgers["b"], attention=Attention(random.Random(1))
     )

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from linkweather.messages import Claim
+from probes.throughput.claims import MAX_CLAIM_S, Claims
+
+UPLINK = frozenset({"uplink"})
+BOTH = frozenset({"uplink", "other"})
+
+
+def claim(number: int, *groups: str, for_s: float = 5.0) -> Claim:
+    return Claim(id=f"test-{number}", groups=groups, for_s=for_s)
+
+
+def released(number: int) -> Claim:
+    return Claim(id=f"test-{number}", for_s=0.0)
+
+
+def test_of_two_claims_the_one_that_was_heard_first_has_the_group() -> None:
+    claims = Claims()
+    claims.hear(10.0, "a", claim(1, "uplink"))
+    claims.hear(10.1, "b", claim(2, "uplink"))
+    assert claims.first(10.2, "a", "test-1", UPLINK)
+    assert not claims.first(10.2, "b", "test-2", UPLINK)
+    assert claims.remaining_s(10.2, UPLINK, but="a") == 15.1 - 10.2
+    assert claims.remaining_s(10.2, UPLINK, but="b") == 15.0 - 10.2
+
+
+def test_groups_that_are_different_ones_are_claimed_side_by_side() -> None:
+    claims = Claims()
+    claims.hear(0.0, "a", claim(1, "uplink"))
+    claims.hear(0.0, "b", claim(2, "other"))
+    assert claims.first(1.0, "a", "test-1", UPLINK)
+    assert claims.first(1.0, "b", "test-2", frozenset({"other"}))
+
+
+def test_a_claim_of_two_groups_has_neither_while_one_is_taken() -> None:
+    claims = Claims()
+    claims.hear(0.0, "a", claim(1, "other"))
+    claims.hear(0.0, "b", claim(2, "uplink", "other"))
+    assert not claims.first(1.0, "b", "test-2", BOTH)
+
+
+def test_a_claim_that_waits_in_vain_still_keeps_later_ones_out_until_it_is_given_back() -> None:
+    # a's claim runs out at 5.0 for c, and at 5.1 for d, who heard it later: only c takes b's for granted.
+    claims = Claims()
+    claims.hear(0.1, "a", claim(1, "uplink"))
+    claims.hear(5.05, "b", claim(2, "uplink"))
+    claims.hear(5.2, "d", claim(3, "uplink"))
+    assert not claims.first(5.2, "d", "test-3", UPLINK)
+    claims.hear(5.3, "b", released(2))
+    assert claims.first(5.3, "d", "test-3", UPLINK)
+
+
+def test_a_group_is_free_when_its_claim_is_given_back_or_has_run_out() -> None:
+    claims = Claims()
+    claims.hear(0.0, "a", claim(1, "uplink"))
+    claims.hear(0.5, "b", claim(2, "uplink"))
+    claims.hear(1.0, "a", released(1))
+    assert claims.first(1.0, "b", "test-2", UPLINK)
+    claims.hear(2.0, "c", claim(3, "uplink"))
+    assert not claims.first(5.4, "c", "test-3", UPLINK)
+    assert claims.first(5.5, "c", "test-3", UPLINK)
+    assert claims.remaining_s(5.5, UPLINK, but="c") == 0.0
+
+
+def test_a_claim_that_has_run_out_or_was_never_heard_has_nothing() -> None:
+    claims = Claims()
+    claims.hear(0.0, "a", claim(1, "uplink"))
+    assert not claims.first(5.0, "a", "test-1", UPLINK)
+    assert not claims.first(1.0, "a", "test-9", UPLINK)
+
+
+def test_a_claim_covers_only_the_groups_that_it_names() -> None:
+    claims = Claims()
+    claims.hear(0.0, "a", claim(1, "uplink"))
+    assert claims.first(1.0, "a", "test-1", UPLINK)
+    assert not claims.first(1.0, "a", "test-1", BOTH)
+
+
+def test_what_is_said_twice_prolongs_nothing_and_an_old_goodbye_frees_nothing() -> None:
+    claims = Claims()
+    claims.hear(0.0, "a", claim(1, "uplink"))
+    claims.hear(4.0, "a", claim(1, "uplink"))
+    assert claims.remaining_s(4.0, UPLINK, but="") == 1.0
+    claims.hear(4.0, "a", released(0))
+    claims.hear(4.0, "z", released(1))
+    assert claims.first(4.5, "a", "test-1", UPLINK)
+
+
+def test_a_sites_next_claim_replaces_its_last_and_stands_behind_the_others() -> None:
+    claims = Claims()
+    claims.hear(0.0, "a", claim(1, "uplink"))
+    claims.hear(1.0, "b", claim(2, "uplink"))
+    claims.hear(2.0, "a", claim(3, "uplink"))
+    assert claims.first(2.0, "b", "test-2", UPLINK)
+    assert not claims.first(2.0, "a", "test-1", UPLINK)
+    assert not claims.first(2.0, "a", "test-3", UPLINK)
+
+
+def test_no_claim_stands_longer_than_a_test_could_need() -> None:
+    claims = Claims()
+    claims.hear(0.0, "a", claim(1, "uplink", for_s=1e9))
+    assert claims.remaining_s(0.0, UPLINK, but="") == MAX_CLAIM_S
