@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import math
@@ -48,11 +49,13 @@ class Engine:
         self._settings = settings
         self._token = token
         self._keys: KeyPair | None = None
+        self._preparing = asyncio.Lock()
 
     async def prepare(self) -> None:
         """Have the keys ready before the first peer waits for them. Raises OperatorError: they cannot be kept."""
-        if self.build.authentication:
-            self._keys = await key_pair(self._settings.keys_folder)
+        async with self._preparing:
+            if self.build.authentication and self._keys is None:
+                self._keys = await key_pair(self._settings.keys_folder)
 
     @contextlib.asynccontextmanager
     async def serve(self, test_id: str, peer: Peer, duration_s: float) -> AsyncIterator[tuple[Server, Answer]]:
@@ -60,6 +63,7 @@ class Engine:
 
         Raises MeasurementError or OperatorError when there is none.
         """
+        await self.prepare()
         seconds = duration_s + ANSWER_LIMIT_S + MARGIN_S
         guard = self._guard(peer)
         async with serve_once(self._settings.bind, self._settings.ports, guard=guard, seconds=seconds) as server:

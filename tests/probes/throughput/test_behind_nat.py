@@ -120,12 +120,14 @@ async def test_a_caller_whose_iperf3_cannot_show_a_secret_is_not_asked_for_one(t
     assert wire.answers()[1].secret is None
 
 
-async def test_a_caller_with_a_wrong_secret_is_an_auth_failure(tmp_path: Path) -> None:
+async def test_a_caller_with_a_wrong_secret_is_an_auth_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wire = Wire()
     b = ends(wire, tmp_path)
     a = wire.sites["a"]
     handle = a.handle_answer
-    a.handle_answer = lambda by, answer: handle(by, answer.model_copy(update={"secret": "another"}))  # type: ignore[method-assign]  # the wire changes what it carries
+    monkeypatch.setattr(
+        a, "handle_answer", lambda by, answer: handle(by, answer.model_copy(update={"secret": "another"}))
+    )
     async with serving(*wire.sites.values()):
         assert failure(await b.measure("a", ADDRESS["a"], TESTS)) == "auth"
         await until_free(wire, "a")
