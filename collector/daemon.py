@@ -26,13 +26,14 @@ from collector.intake.ingest import Ingest
 from collector.meshfile import MeshFile
 from collector.options import EMBEDDED, CollectorSettings
 from collector.record.journal import Journal
+from collector.state.capacity import Capacities
 from collector.state.linkstate import LinkStates
 from collector.state.sites import SiteStates
 from linkweather import topics
 from linkweather.answers import Bucket, MeshAnswer
 from linkweather.errors import MessageError, OperatorError
 from linkweather.mesh import Mesh
-from linkweather.messages import AnyReport, Status, decode, encode
+from linkweather.messages import AnyReport, CapacityReport, Status, decode, encode
 from linkweather.mqtt import Broker, Connection, parse_broker
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Daemon:
         self._mesh = _open_mesh(settings.mesh, self._follow)
         self._links = LinkStates(self._mesh.mesh, settings.state)
         self._sites = SiteStates(self._mesh.mesh)
+        self._capacities = Capacities(self._mesh.mesh, settings.capacity)
         self._bad_statuses: Counter[str] = Counter()
         self._journal = _open_journal(settings)
         try:
@@ -130,6 +132,8 @@ class Daemon:
             at = recorded.at.timestamp()
             self._links.observe(at, [recorded.row])
             self._sites.reported(recorded.site, at)
+        for told in self._journal.capacities():
+            self._capacities.observe(told.site, told.at.timestamp(), [told.row])
 
     def _handle(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
@@ -144,6 +148,8 @@ class Daemon:
     def _take_committed(self, reports: list[tuple[str, AnyReport]]) -> None:
         for site, report in reports:
             at = report.at.timestamp()
+            if isinstance(report, CapacityReport):
+                self._capacities.observe(site, at, report.devices)
             self._links.observe(at, report.links)
             self._sites.reported(site, at)
 
@@ -155,6 +161,7 @@ class Daemon:
     def _follow(self, mesh: Mesh) -> None:
         self._links.use(mesh)
         self._sites.use(mesh)
+        self._capacities.use(mesh)
         self._mesh_news.set()
 
     async def _publish(self, topic: str, payload: bytes) -> bool:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from collector.archive.influx_server import InfluxSettings
 from collector.intake.broker import PORT as BROKER_PORT
+from collector.state.capacity import CapacitySettings
 from collector.state.linkstate import StateSettings
 from linkweather.errors import OperatorError
 from linkweather.mesh import Port, Positive, Settings
@@ -56,6 +57,7 @@ class CollectorSettings(Settings):
     api: ApiSettings = ApiSettings()
     journal: JournalSettings = JournalSettings()
     state: StateSettings = StateSettings()
+    capacity: CapacitySettings = CapacitySettings()
     influx: InfluxSettings | None = None
 
     def below(self, folder: Path) -> CollectorSettings:

@@ -10,11 +10,12 @@ from typing import Literal
 from pydantic import AwareDatetime
 
 from linkweather.mesh import Mesh
-from linkweather.messages import Message
+from linkweather.messages import DeviceRow, Message
 
 LinkCondition = Literal["fresh", "stale", "expired", "down", "unknown"]
 GoodputCondition = Literal["fresh", "stale", "expired", "unknown"]
 SiteCondition = Literal["online", "offline", "unknown"]
+CapacityCondition = Literal["fresh", "expired"]
 
 
 class LinkAnswer(Message):
@@ -94,6 +95,19 @@ class SiteAnswer(Message):
     region: str | None = None
     latitude: float | None = None
     longitude: float | None = None
+
+
+class CapacityAnswer(DeviceRow):
+    """One type of devices of one site as the site last said, `age_s` ago; what is null was not said.
+
+    `state` is `expired` once that is too long ago for a job to be placed on it.
+    """
+
+    site: str
+    compute_id: str | None = None
+    state: CapacityCondition
+    at: AwareDatetime
+    age_s: float
 
 
 class Bucket(Message):

@@ -17,11 +17,12 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from collector.options import CollectorSettings
+from collector.record.columns import TABLES
 from linkweather import settings
 from linkweather.cli import COMMANDS, main
 from linkweather.lab.labfile import LabFile
 from linkweather.mesh import Mesh
-from linkweather.messages import REPORTS, Hop, Row
+from linkweather.messages import REPORTS, Hop
 from probes.settings import ProbeSettings
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +42,7 @@ _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)\)")
 _BENCH = re.compile(r"python -m (tests\.bench\.\w+)")
 _TARGET = re.compile(r"\bmake ([a-z]+)`")
 _ROW = re.compile(r"^\| `linkweather ([a-z ]+?)(?: [A-Z][A-Z.… ]*)?` \| (.*) \|$", re.MULTILINE)
-_FIELDS = re.compile(r"^\| (latency|throughput|path) \| `(?:src|dst)` \| (.*) \|$", re.MULTILINE)
+_FIELDS = re.compile(r"^\| (latency|throughput|path|capacity) \| (?:`src`|`dst`|the site) \| (.*) \|$", re.MULTILINE)
 _OPTION = re.compile(r"`(--?[a-z0-9][a-z0-9-]*)")
 _INVOCATION = re.compile(r"^\$ .*?bin/linkweather ([a-z]+)([^|;&\n]*)", re.MULTILINE)
 
@@ -176,7 +177,7 @@ def test_an_example_in_the_readme_names_options_that_exist(command: str, rest: s
 
 @pytest.mark.parametrize(("kind", "text"), _FIELDS.findall(README), ids=lambda value: value[:10])
 def test_a_row_s_fields_in_the_readme_exist(kind: str, text: str) -> None:
-    (row,) = [model for model in Row.__subclasses__() if model.__name__ == f"{kind.capitalize()}Row"]
+    row = TABLES[kind].row
     named = set(re.findall(r"`(\w+)`", text))
     assert named <= set(row.model_fields) | set(Hop.model_fields)
 

@@ -20,7 +20,7 @@ from collector.record.columns import Entry
 from collector.record.journal import Journal
 from collector.record.quarantine import Quarantine, Rejected
 from linkweather import topics
-from linkweather.messages import AnyReport, encode
+from linkweather.messages import AnyReport, encode, rows_of
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class Ingest:
 
     def _count(self, outcome: _Outcome) -> None:
         self.reports += len(outcome.new)
-        self.rows += sum(len(entry.report.links) for entry in outcome.new)
+        self.rows += sum(len(rows_of(entry.report)) for entry in outcome.new)
         self.duplicates += len(outcome.accepted) - len(outcome.new)
         self.refused.update(refusal.reason for refusal in outcome.refused)
         self.last_commit_s = outcome.seconds

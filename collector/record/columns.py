@@ -10,13 +10,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from linkweather.messages import AnyReport, LatencyRow, PathRow, Row, ThroughputRow
+from linkweather.messages import (
+    AnyReport,
+    DeviceRow,
+    LatencyRow,
+    Message,
+    PathRow,
+    ThroughputRow,
+    rows_of,
+)
 
 Column = NDArray[Any]
 
@@ -33,13 +41,16 @@ class Entry:
     received_at: datetime
 
 
+AnyRow = TypeVar("AnyRow", bound=Message)
+
+
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Generic[AnyRow]):
     """One row as the journal gives it back."""
 
     site: str
     at: datetime
-    row: Row
+    row: AnyRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +112,11 @@ def _field_type(annotation: Any) -> FieldType:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class Table(Generic[AnyRow]):
     """One kind's table: its message and the types of the message's fields, in order."""
 
     kind: str
-    row: type[Row]
+    row: type[AnyRow]
     fields: Mapping[str, FieldType]
     extra: Mapping[str, str]  # what the collector adds: column → SQL type
     nested: Mapping[str, Callable[[str], Any]]  # fields that are kept as JSON text, and how they are read
@@ -127,18 +138,20 @@ _COMMON: Mapping[str, str] = {
 }
 
 
-def _table(kind: str, row: type[Row], **extra: str) -> Table:
+def _table(kind: str, row: type[AnyRow], **extra: str) -> Table[AnyRow]:
     fields = {name: _field_type(field.annotation) for name, field in row.model_fields.items()}
     nested = {name: field.nested for name, field in fields.items() if field.nested}
     return Table(kind, row, fields, extra, nested)
 
 
-TABLES: Mapping[str, Table] = {
+LINK_TABLES: Mapping[str, Table[Any]] = {
     "latency": _table("latency", LatencyRow),
     # The fingerprint of the path that the bytes took, as far as it was known when the row came.
     "throughput": _table("throughput", ThroughputRow, path_fingerprint="VARCHAR"),
     "path": _table("path", PathRow),
 }
+CAPACITY: Table[DeviceRow] = _table("capacity", DeviceRow)
+TABLES: Mapping[str, Table[Any]] = {**LINK_TABLES, "capacity": CAPACITY}
 
 
 def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
@@ -153,14 +166,14 @@ def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
     }
 
 
-def row_columns(table: Table, entries: Sequence[Entry], first_number: int) -> dict[str, Column]:
+def row_columns(table: Table[Any], entries: Sequence[Entry], first_number: int) -> dict[str, Column]:
     """The rows of reports of one kind, in order, with `report` as in `report_columns`; fields never set are absent."""
     # A model's own dictionary holds every field, and is read in half the time that attributes take.
-    fields = [row.__dict__ for entry in entries for row in entry.report.links]
+    fields = [row.__dict__ for entry in entries for row in rows_of(entry.report)]
     values = zip(*map(itemgetter(*table.fields), fields), strict=True)
     return {
         "number": np.arange(first_number, first_number + len(fields)),
-        "report": np.repeat(np.arange(len(entries)), [len(entry.report.links) for entry in entries]),
+        "report": np.repeat(np.arange(len(entries)), [len(rows_of(entry.report)) for entry in entries]),
         **{
             name: kind.column(column)
             for (name, kind), column in zip(table.fields.items(), values, strict=True)
@@ -169,14 +182,15 @@ def row_columns(table: Table, entries: Sequence[Entry], first_number: int) -> di
     }
 
 
-def recorded(table: Table, values: Sequence[Any]) -> Recorded:
+def recorded(table: Table[AnyRow], values: Sequence[Any]) -> Recorded[AnyRow]:
     """A row read as (site, at, fields in order), as the message that it was."""
     site, at, *fields = values
     given = {name: value for name, value in zip(table.fields, fields, strict=True) if value is not None}
     for name in table.nested.keys() & given.keys():
         given[name] = table.nested[name](given[name])
     # Validated when it came: validating again would take ten times as long.
-    return Recorded(site, at.replace(tzinfo=UTC), table.row.model_construct(**given))
+    row: Any = table.row.model_construct(**given)
+    return Recorded(site, at.replace(tzinfo=UTC), row)
 
 
 def microseconds(at: datetime) -> int:

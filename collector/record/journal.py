@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 
 from collector.record.columns import (
+    CAPACITY,
+    LINK_TABLES,
     TABLES,
     Column,
     Entry,
@@ -28,14 +31,14 @@ from collector.record.columns import (
 )
 from collector.record.database import Database
 from collector.record.seen import Key, Range, Seen
-from linkweather.messages import PathRow, ThroughputRow
+from linkweather.messages import DeviceRow, PathRow, Row, ThroughputRow, rows_of
 
 Pair = tuple[str, str]  # src, dst
 
-# metric → the table that has it: every field that is a number.
+# metric of a link → the table that has it: every field that is a number.
 METRICS: Mapping[str, str] = {
     name: kind
-    for kind, table in TABLES.items()
+    for kind, table in LINK_TABLES.items()
     for name, field in table.fields.items()
     if field.sql in {"BIGINT", "DOUBLE"}
 }
@@ -85,7 +88,7 @@ class Journal:
         joined = _paths_joined(by_kind["path"] + by_kind["throughput"], self._fingerprints, learnt)
         with self.database.transaction() as connection:
             for kind, reports in by_kind.items():
-                if any(entry.report.links for entry in reports):
+                if any(rows_of(entry.report) for entry in reports):
                     batch = row_columns(TABLES[kind], reports, self._last_number[kind] + 1)
                     if kind == "throughput":
                         batch["path_fingerprint"] = np.array(joined, dtype=object)
@@ -94,9 +97,18 @@ class Journal:
         self._remember(new, learnt)
         return list(new.values())
 
-    def last_rows(self, since: datetime) -> Iterator[Recorded]:
-        """Every row measured at or after `since`, oldest first: what rebuilds the links' state at a start."""
-        return heapq.merge(*(self._rows_since(table, since) for table in TABLES.values()), key=attrgetter("at"))
+    def last_rows(self, since: datetime) -> Iterator[Recorded[Row]]:
+        """Every link's row measured at or after `since`, oldest first: what rebuilds the links' state at a start."""
+        return heapq.merge(*(self._rows_since(table, since) for table in LINK_TABLES.values()), key=attrgetter("at"))
+
+    def capacities(self) -> list[Recorded[DeviceRow]]:
+        """What each site last reported of each type of its devices, however long ago."""
+        rows = self.database.rows(
+            f"""SELECT site, "at", {_names(CAPACITY)} FROM capacity
+                QUALIFY row_number() OVER (PARTITION BY site, "type" ORDER BY "at" DESC, number DESC) = 1
+                ORDER BY site, "type" """  # noqa: S608 - names from our table
+        )
+        return [recorded(CAPACITY, row) for row in rows]
 
     def history(
         self, src: str, dst: str, metric: str, *, since: datetime, until: datetime, step_s: float
@@ -143,7 +155,7 @@ class Journal:
     def _remember(self, new: Mapping[Key, Entry], learnt: Mapping[Pair, str]) -> None:
         for key, entry in new.items():
             self._seen.add(key)
-            self._last_number[entry.report.kind] += len(entry.report.links)
+            self._last_number[entry.report.kind] += len(rows_of(entry.report))
         self._fingerprints.update(learnt)
 
     def _new(self, entries: Sequence[Entry]) -> dict[Key, Entry]:
@@ -154,10 +166,9 @@ class Journal:
                 new.setdefault(key, entry)
         return new
 
-    def _rows_since(self, table: Table, since: datetime) -> list[Recorded]:
-        fields = ", ".join(map(_QUOTED, table.fields))
+    def _rows_since(self, table: Table[Any], since: datetime) -> list[Recorded[Any]]:
         rows = self.database.rows(
-            f'SELECT site, "at", {fields} FROM {table.kind} WHERE "at" >= ? ORDER BY "at", number',  # noqa: S608
+            f'SELECT site, "at", {_names(table)} FROM {table.kind} WHERE "at" >= ? ORDER BY "at", number',  # noqa: S608
             [naive(since)],
         )
         return [recorded(table, row) for row in rows]
@@ -188,6 +199,10 @@ class Journal:
                 connection.execute("DELETE FROM received")
                 _append_keys(connection, ranges)
         return seen
+
+
+def _names(table: Table[Any]) -> str:
+    return ", ".join(map(_QUOTED, table.fields))
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:

@@ -26,7 +26,7 @@ from collector.archive.influx_server import InfluxSettings, Server
 from collector.archive.line_protocol import TAGS
 from collector.record.columns import TABLES, Entry, Recorded
 from collector.record.journal import Journal
-from linkweather.messages import decode_report
+from linkweather.messages import Row, decode_report
 from tests import servers
 from tests.bench.reports import START, payloads
 
@@ -100,7 +100,7 @@ def _theirs(journal: Journal, port: int, rows: int) -> float:
     return time.perf_counter() - started
 
 
-def _point(one: Recorded) -> Point:
+def _point(one: Recorded[Row]) -> Point:
     point = Point("latency").time(one.at)
     values: dict[str, Any] = vars(one.row)
     for name in TAGS:

@@ -6,7 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from collector.record.columns import Entry
-from linkweather.messages import Hop, LatencyReport, LatencyRow, PathReport, PathRow, ThroughputReport, ThroughputRow
+from linkweather.messages import (
+    AnyReport,
+    CapacityReport,
+    DeviceRow,
+    Hop,
+    LatencyReport,
+    LatencyRow,
+    PathReport,
+    PathRow,
+    ThroughputReport,
+    ThroughputRow,
+)
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -32,6 +43,11 @@ def path(seq: int, fingerprint: str | None, *, src: str = "a", dst: str = "b") -
     return PathReport(boot="boot-1", seq=seq, at=NOON + timedelta(seconds=seq), links=(row,))
 
 
-def entry(report: LatencyReport | ThroughputReport | PathReport, site: str = "a", after_s: float = 1) -> Entry:
+def capacity(seq: int, *devices: DeviceRow) -> CapacityReport:
+    """What a site has for jobs at noon plus `seq` seconds."""
+    return CapacityReport(boot="boot-1", seq=seq, at=NOON + timedelta(seconds=seq), devices=devices)
+
+
+def entry(report: AnyReport, site: str = "a", after_s: float = 1) -> Entry:
     """The report as it arrived, a second after it was made."""
     return Entry(site, report, report.at + timedelta(seconds=after_s))

@@ -10,6 +10,7 @@ from linkweather.errors import MessageError
 from linkweather.messages import (
     Answer,
     Committed,
+    DeviceRow,
     Hop,
     LatencyReport,
     LatencyRow,
@@ -22,6 +23,7 @@ from linkweather.messages import (
     decode,
     decode_report,
     encode,
+    rows_of,
 )
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -184,3 +186,33 @@ def test_throughput_belongs_to_the_receiving_end() -> None:
     row = {"src": "b", "dst": "a", "method": "iperf3", "goodput_bps": 1.0}
     assert decode_report("a", "throughput", payload(row, kind="throughput")).links[0].dst == "a"
     assert refused(payload({**row, "src": "a", "dst": "b"}, kind="throughput"), "throughput").reason == "foreign"
+
+
+def capacity(*devices: dict[str, Any]) -> bytes:
+    values = {"boot": "x", "seq": 1, "at": "2026-11-01T12:00:00Z", "kind": "capacity", "devices": devices}
+    return json.dumps(values).encode()
+
+
+def test_a_capacity_report_speaks_for_the_site_of_its_topic_and_of_no_link() -> None:
+    report = decode_report("a", "capacity", capacity({"type": "a100", "total": 8, "free": 2, "later": 1}))
+    assert rows_of(report) == (DeviceRow(type="a100", total=8, free=2),)
+    assert report.links == ()
+
+
+@pytest.mark.parametrize(
+    ("devices", "detail"),
+    [
+        ([], "devices: Tuple should have at least 1 item after validation, not 0"),
+        ([{"type": "a100", "total": 8, "free": 9}], "devices.0: Value error, free exceeds total"),
+        ([{"type": "a100", "total": -1}], "devices.0.total: Input should be greater than or equal to 0"),
+        (
+            [{"type": "a100", "total": 1, "queue_s": -1}],
+            "devices.0.queue_s: Input should be greater than or equal to 0",
+        ),
+        ([{"type": "a", "total": 1}, {"type": "a", "total": 2}], "Value error, a type stands twice"),
+    ],
+)
+def test_a_capacity_that_cannot_be_is_refused(devices: list[dict[str, Any]], detail: str) -> None:
+    with pytest.raises(MessageError) as refused:
+        decode_report("a", "capacity", capacity(*devices))
+    assert (refused.value.reason, refused.value.detail) == ("impossible", detail)

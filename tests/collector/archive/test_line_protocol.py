@@ -111,3 +111,10 @@ def test_a_row_without_a_field_is_no_point() -> None:
 def test_rows_that_miss_different_fields_each_have_their_own() -> None:
     rows = [row("latency", sent=1), row("latency", received=2), row("latency", sent=3)]
     assert [text.split()[1] for text in lines("latency", rows) if text] == ["sent=1i", "received=2i", "sent=3i"]
+
+
+def test_a_capacity_row_is_tagged_by_site_and_type() -> None:
+    fields = {"site": "a", "type": "a100", "total": 8, "free": 0, "queue_s": 90.0}
+    assert lines("capacity", [row("capacity", **fields)]) == [
+        "capacity,site=a,type=a100 total=8i,free=0i,queue_s=90.0 1793534407000000000"
+    ]

@@ -17,8 +17,8 @@ from collector.record.columns import TABLES
 from collector.record.database import _sentence
 from collector.record.journal import METRICS, Journal
 from linkweather.errors import OperatorError
-from linkweather.messages import AnyReport, LatencyReport, Outage
-from tests.collector.samples import NOON, entry, latency, path, throughput
+from linkweather.messages import REPORTS, AnyReport, DeviceRow, LatencyReport, Outage
+from tests.collector.samples import NOON, capacity, entry, latency, path, throughput
 
 
 @pytest.fixture
@@ -198,7 +198,9 @@ def test_a_field_that_the_messages_have_gained_becomes_a_column_of_an_old_file(f
 
 def test_a_failed_commit_leaves_nothing_and_can_be_repeated(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(file)
-    monkeypatch.setattr("collector.record.journal._append_keys", lambda *_: (_ for _ in ()).throw(duckdb.IOException("full")))
+    monkeypatch.setattr(
+        "collector.record.journal._append_keys", lambda *_: (_ for _ in ()).throw(duckdb.IOException("full"))
+    )
     with pytest.raises(duckdb.IOException):
         journal.commit([entry(latency(1)), entry(path(2, "f"))])
     assert count(journal) == 0
@@ -328,4 +330,25 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_report_has_a_table() -> None:
-    assert list(TABLES) == ["latency", "throughput", "path"]
+    assert list(TABLES) == list(REPORTS) == ["latency", "throughput", "path", "capacity"]
+
+
+def test_capacities_are_recorded_once_and_the_newest_of_each_type_comes_back(file: Path) -> None:
+    journal = Journal(file)
+    reports = [
+        capacity(1, DeviceRow(type="a100", total=8, free=8), DeviceRow(type="h100", total=4)),
+        capacity(3, DeviceRow(type="a100", total=8, free=2, queue_s=60.0, usd_per_device_hour=2.5)),
+        capacity(2, DeviceRow(type="a100", total=8, free=5)),
+    ]
+    assert len(journal.commit([entry(report) for report in reports])) == 3
+    assert journal.commit([entry(reports[0])]) == []
+    journal.close()
+    reopened = Journal(file)
+    found = reopened.capacities()
+    assert [(one.site, one.at, one.row) for one in found] == [
+        ("a", reports[1].at, reports[1].devices[0]),
+        ("a", reports[0].at, reports[0].devices[1]),
+    ]
+    assert list(reopened.last_rows(NOON)) == []
+    assert reopened.commit([entry(capacity(4, DeviceRow(type="a100", total=8)))])
+    assert reopened.database.rows("SELECT number FROM capacity ORDER BY number") == [(n,) for n in range(1, 6)]
