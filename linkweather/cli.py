@@ -32,6 +32,8 @@ COMMANDS: Mapping[str, Command] = {
     "probe": Command("probes.run:probe", "Run a site's probe daemon."),
     "collector": Command("collector.commands.run:collector", "Run the collector."),
     "links": Command("collector.commands.links:links", "Print the links and how they are now."),
+    "route": Command("collector.commands.route:route", "Say which path data should take now."),
+    "judge": Command("collector.commands.judge:judge", "Score past decisions by what was measured afterwards."),
     "mesh": Command("collector.commands.mesh:mesh", "Check, show and push the mesh."),
     "lab": Command("linkweather.lab.cli:lab", "Change and enter a running lab."),
 }

@@ -9,9 +9,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from linkweather.cli import EXIT_FAILED
-from linkweather.client import DEFAULT_API, Client, CollectorAway
-from linkweather.table import WIDTH
+from linkweather.cli import EXIT_FAILED, EXIT_USAGE
+from linkweather.client import DEFAULT_API, Client, CollectorAway, NoPath, NotFound
+from linkweather.tables.links import WIDTH
 
 api_option = click.option(
     "--api", envvar="LINKWEATHER_API", default=DEFAULT_API, show_default=True, help="Where the collector's API is."
@@ -28,6 +28,9 @@ def asking(api: str, **options: Any) -> Iterator[Client]:
         except CollectorAway as away:
             click.echo(f"Error: {away}: start it with `linkweather collector`, or name another with --api", err=True)
             raise SystemExit(EXIT_FAILED) from None
+        except (NoPath, NotFound) as refusal:
+            click.echo(f"Error: {refusal}", err=True)
+            raise SystemExit(EXIT_FAILED if isinstance(refusal, NoPath) else EXIT_USAGE) from None
         except KeyboardInterrupt:
             raise SystemExit(0) from None
 

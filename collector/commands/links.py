@@ -15,7 +15,7 @@ from collector.commands.asking import api_option, asking, json_option, terminal
 from linkweather.answers import LinkAnswer
 from linkweather.client import Client, CollectorAway, as_json
 from linkweather.demo.display import PAGE_S, page
-from linkweather.table import links_table
+from linkweather.tables.links import links_table
 
 # The table's head and rule, the lines below it, and the prompt.
 _OTHER_ROWS = 7

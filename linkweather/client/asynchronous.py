@@ -15,6 +15,7 @@ from linkweather.client.questions import DEFAULT_API, Answer, Question
 from linkweather.client.watching import SILENCE_LIMIT_S, Reader
 from linkweather.decisions import AllRoutes, Objective, RouteAnswer
 from linkweather.events import Event, EventKind
+from linkweather.verdicts import JudgeAnswer
 
 TIMEOUT_S = 10.0
 
@@ -99,6 +100,10 @@ class AsyncClient:
     async def routes(self, objective: Objective = "latency") -> AllRoutes:
         """The decisions in force for all pairs."""
         return await self._ask(questions.routes(objective))
+
+    async def judge(self, since: str = "24h") -> JudgeAnswer:
+        """How the decisions since then did, against what was measured afterwards; RFC 3339 or how long ago."""
+        return await self._ask(questions.judge(since))
 
     async def watch(self, kinds: Iterable[EventKind] = (), *, reconnect: bool = True) -> AsyncIterator[Event]:
         """What happens from now on, as it happens: events of these kinds, or all; for ever.

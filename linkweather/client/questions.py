@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from linkweather.answers import HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 from linkweather.decisions import AllRoutes, Objective, RouteAnswer
 from linkweather.errors import OperatorError
+from linkweather.verdicts import JudgeAnswer
 
 DEFAULT_API = "http://127.0.0.1:8484"
 
@@ -98,6 +99,11 @@ def route(
 def routes(objective: Objective) -> Question[AllRoutes]:
     """All pairs' paths."""
     return Question("/api/v1/routes", TypeAdapter(AllRoutes), more={"params": {"objective": objective}})
+
+
+def judge(since: str) -> Question[JudgeAnswer]:
+    """How the decisions since then did."""
+    return Question("/api/v1/judge", TypeAdapter(JudgeAnswer), more={"params": {"since": since}})
 
 
 def events(kinds: Iterable[str], after: str | None) -> dict[str, Any]:

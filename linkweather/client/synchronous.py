@@ -15,6 +15,7 @@ from linkweather.client.questions import DEFAULT_API, Answer, Question
 from linkweather.client.watching import SILENCE_LIMIT_S, Reader
 from linkweather.decisions import AllRoutes, Objective, RouteAnswer
 from linkweather.events import Event, EventKind
+from linkweather.verdicts import JudgeAnswer
 
 TIMEOUT_S = 10.0
 
@@ -97,6 +98,10 @@ class Client:
     def routes(self, objective: Objective = "latency") -> AllRoutes:
         """The decisions in force for all pairs."""
         return self._ask(questions.routes(objective))
+
+    def judge(self, since: str = "24h") -> JudgeAnswer:
+        """How the decisions since then did, against what was measured afterwards; RFC 3339 or how long ago."""
+        return self._ask(questions.judge(since))
 
     def watch(self, kinds: Iterable[EventKind] = (), *, reconnect: bool = True) -> Iterator[Event]:
         """What happens from now on, as it happens: events of these kinds, or all; for ever.

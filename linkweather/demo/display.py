@@ -14,7 +14,7 @@ from rich.text import Text
 
 from linkweather.answers import LinkAnswer, SiteAnswer
 from linkweather.client import as_json
-from linkweather.table import WIDTH, links_table
+from linkweather.tables.links import WIDTH, links_table
 
 PAGE_S: Final = 4.0
 # The head, the table's own head and rule, and the lines below.

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from linkweather.answers import LinkAnswer
-from linkweather.table import age, links_table, megabits, milliseconds, percent
+from linkweather.tables.links import links_table
+from linkweather.tables.units import age, megabits, milliseconds, percent
 
 NEVER = LinkAnswer(src="b", dst="a")
 GOOD = LinkAnswer(

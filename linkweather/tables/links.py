@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 
 from rich import box
@@ -10,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from linkweather.answers import LinkAnswer
+from linkweather.tables.units import age, megabits, milliseconds, percent
 
-NEVER = "–"
 WIDTH = 80
 _FIGURES_WIDTH = 60  # all columns but the link's, with gaps and margins, at their widest
 _STATE_WIDTH = 7  # of that, the widest state's
@@ -22,14 +21,6 @@ STATE_STYLES: Mapping[str, str] = {
     "down": "bold red",
     "unknown": "dim",
 }
-# Ascending limits, each with the unit in seconds and the format of what is below it.
-_AGES: tuple[tuple[float, float, str], ...] = (
-    (120.0, 1.0, "{:.0f} s"),
-    (7200.0, 60.0, "{:.0f} min"),
-    (172800.0, 3600.0, "{:.0f} h"),
-    (math.inf, 86400.0, "{:.0f} d"),
-)
-_DIGITS: tuple[tuple[float, str], ...] = ((1.0, "{:.3f}"), (10.0, "{:.2f}"), (100.0, "{:.1f}"), (math.inf, "{:.0f}"))
 
 
 def links_table(links: Iterable[LinkAnswer], width: int = WIDTH) -> Table:
@@ -66,35 +57,6 @@ def _name(link: LinkAnswer, room: int) -> str:
 
 def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"
-
-
-def milliseconds(seconds: float | None) -> str:
-    """A time in ms, to three digits."""
-    return NEVER if seconds is None else _digits(1e3 * seconds)
-
-
-def megabits(bits_per_second: float | None) -> str:
-    """A rate in Mbit/s, to three digits."""
-    return NEVER if bits_per_second is None else _digits(bits_per_second / 1e6)
-
-
-def percent(ratio: float | None) -> str:
-    """A ratio in %; a loss is never rounded to none."""
-    if ratio is None:
-        return NEVER
-    return "<0.1" if 0 < ratio < 0.001 else f"{100 * ratio:.1f}"
-
-
-def age(seconds: float | None) -> str:
-    """An age in the largest unit that says enough."""
-    if seconds is None:
-        return NEVER
-    unit_s, form = next((unit_s, form) for limit_s, unit_s, form in _AGES if seconds < limit_s)
-    return form.format(seconds / unit_s)
-
-
-def _digits(value: float) -> str:
-    return next(form for limit, form in _DIGITS if value < limit).format(value)
 
 
 _NUMBERS: tuple[tuple[str, Callable[[LinkAnswer], str]], ...] = (
