@@ -27,7 +27,7 @@ from tests.probes.throughput import programs
 TESTS = ThroughputTests(max_duration_s=1.0, until_converged=False)
 DEFAULT_CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
 BUILD = Build((3, 12), authentication=True)
-ADDRESS = {"a": "127.0.0.5", "b": "127.0.0.6", "c": "127.0.0.7"}
+ADDRESS = {"a": "127.0.0.5", "b": "127.0.0.6", "c": "127.0.0.7", "d": "127.0.0.8"}
 MESH = Mesh(sites={name: Site(address=address) for name, address in ADDRESS.items()}, throughput=TESTS)
 
 
