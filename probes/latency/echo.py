@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from struct import Struct, unpack
+from struct import Struct
 from typing import NamedTuple
 
+from linkweather.checksum import checksum
 from linkweather.errors import MessageError
 from probes.latency.packet import Reply, Request
 
@@ -44,8 +45,8 @@ def encode(family: Family, identifier: int, cookie: bytes, request: Request) -> 
     sequence = request.sequence & 0xFFFF
     # ICMPv6's checksum covers addresses that only the kernel knows: it fills that one in.
     blank = _HEADER.pack(family.request, 0, 0, identifier, sequence) + data
-    checksum = _checksum(blank) if family.protocol == socket.IPPROTO_ICMP else 0
-    return _HEADER.pack(family.request, 0, checksum, identifier, sequence) + data
+    total = checksum(blank) if family.protocol == socket.IPPROTO_ICMP else 0
+    return _HEADER.pack(family.request, 0, total, identifier, sequence) + data
 
 
 def decode(family: Family, message: bytes, cookie: bytes) -> Reply:
@@ -76,10 +77,3 @@ def without_ip_header(datagram: bytes) -> bytes:
     if datagram[:1] and datagram[0] >> 4 == 4:
         return datagram[4 * (datagram[0] & 0x0F) :]
     return datagram
-
-
-def _checksum(message: bytes) -> int:
-    """RFC 1071: the one's complement of the one's complement sum of 16-bit words; an even length."""
-    total: int = sum(unpack(f"!{len(message) // 2}H", message))
-    total = (total >> 16) + (total & 0xFFFF)
-    return 0xFFFF - (total + (total >> 16)) % 0x10000

@@ -15,8 +15,8 @@ from linkweather.messages import LatencyRow
 from probes.latency import echo
 from probes.latency.packet import Reply, Request
 from probes.latency.sender import Sender, Sent
-from probes.latency.sockets import Datagram, Sending
-from probes.latency.targets import Peer, Target
+from probes.latency.sockets import Sending
+from probes.latency.targets import Address, Peer, Target
 from probes.latency.window import Window
 
 # raw(7), linux/icmpv6.h: a bit a type, set for what a raw socket does not want. Without a filter all other ICMP of
@@ -57,10 +57,10 @@ class IcmpSender(Sender):
         identifier = int.from_bytes(self._cookie[:2])
         return echo.encode(echo.FAMILIES[sending.socket.family], identifier, self._cookie, request)
 
-    def _decode(self, datagram: Datagram) -> Reply:
-        version6 = ":" in datagram.source[0]
+    def _decode(self, data: bytes, source: Address) -> Reply:
+        version6 = ":" in source[0]
         family = echo.FAMILIES[socket.AF_INET6 if version6 else socket.AF_INET]
-        return echo.decode(family, echo.without_ip_header(datagram.data), self._cookie)
+        return echo.decode(family, echo.without_ip_header(data), self._cookie)
 
     def _row(self, target: Target[Sending[Sent]], window: Window) -> LatencyRow | None:
         row = super()._row(target, window)

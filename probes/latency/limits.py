@@ -12,28 +12,22 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Recent(Generic[Key, Value]):
-    """A mapping of at most `most` keys: the least recently kept one goes first."""
+class Recent(OrderedDict[Key, Value]):
+    """A mapping of at most `most` keys: the least recently kept one goes first.
 
-    __slots__ = ("_kept", "_most")
+    A dictionary itself, not an object around one, as it is read once or more a packet.
+    """
 
     def __init__(self, most: int) -> None:
+        super().__init__()
         self._most = most
-        self._kept: OrderedDict[Key, Value] = OrderedDict()
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._kept
-
-    def get(self, key: Key) -> Value | None:
-        """What is kept under this key."""
-        return self._kept.get(key)
 
     def keep(self, key: Key, value: Value) -> None:
         """Keep this, as the most recent."""
-        self._kept[key] = value
-        self._kept.move_to_end(key)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > self._most:
+            self.popitem(last=False)
 
 
 class Rates(Generic[Key]):

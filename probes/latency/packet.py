@@ -1,8 +1,8 @@
 """STAMP packets (RFC 8762), with the session identifier of RFC 8972: bytes in, fields out, and back.
 
-Timestamps and error estimates stay as they are on the wire, raw integers: a reflector copies them
-without looking (see `timestamps`). Fields that must be zero are ignored on receipt and sent as zero.
-Named tuples, not dataclasses: they are made once a packet, at 100,000 packets a second.
+Timestamps and error estimates stay as they are on the wire, raw integers (see `timestamps`). Fields that must be
+zero are ignored on receipt and sent as zero. A sender reads and writes named tuples. A reflector makes none, at
+100,000 packets a second: it copies a request's octets into the reply, and adds T3 as the last thing before sending.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _REQUEST = Struct("!IQHH28x")
 _SIGNED_REQUEST = Struct("!I12xQHH68x")
 _REPLY = Struct("!IQHHQIQH2xB3x")
 _SIGNED_REPLY = Struct("!I12xQHH4xQ8xI12xQH6xB15x")
-_TWAMP_REQUEST = Struct("!IQH")
+# The same replies as a reflector fills them: SSID and the sender's fields are octets of the request, T3 comes later.
+_REFLECTED = Struct("!I8xH2sQ14s2xB3x")
+_SIGNED_REFLECTED = Struct("!I20xH2s4xQ8x4s12x10s6xB15x16x")
+_T3, _SIGNED_T3 = 4, 16
 _TIMESTAMP = Struct("!Q")
+_NO_SSID = bytes(2)
 
 
 class Request(NamedTuple):
-    """What a session-sender sends. `extra` is what stands behind the base packet.
-
-    `short_bytes` is how much shorter than the base packet it was: only TWAMP-Light's may be.
-    """
+    """What a session-sender sends. `extra` is what stands behind the base packet."""
 
     sequence: int
     timestamp: int
     error: int
     ssid: int
     extra: bytes = b""
-    short_bytes: int = 0
 
 
 class Reply(NamedTuple):
@@ -61,33 +61,15 @@ class Reply(NamedTuple):
 def encode_request(request: Request, key: bytes | None = None) -> bytes:
     """Encode a request; with a key, in authenticated mode."""
     layout = _SIGNED_REQUEST if key else _REQUEST
-    return _seal(layout.pack(*request[:4]), key) + request.extra
-
-
-def encode_reply(reply: Reply, key: bytes | None = None) -> bytes:
-    """Encode a reply; with a key, in authenticated mode."""
-    layout = _SIGNED_REPLY if key else _REPLY
-    return _seal(layout.pack(*reply[:9]), key) + reply.extra
-
-
-def restamp(reply: bytes, timestamp: int) -> bytes:
-    """An unauthenticated reply with another T3: the last thing before it leaves."""
-    return reply[:4] + _TIMESTAMP.pack(timestamp) + reply[12:]
+    packed = layout.pack(*request[:4])
+    return packed + (_digest(packed, key) if key else b"") + request.extra
 
 
 def decode_request(data: bytes, key: bytes | None = None) -> Request:
     """Decode a request. Raises MessageError: `short`, or with a key `bad_hmac`."""
     base = _check(data, key)
     layout = _SIGNED_REQUEST if key else _REQUEST
-    return Request._make((*layout.unpack_from(data), data[base:], 0))
-
-
-def decode_twamp(data: bytes) -> Request:
-    """Decode a request of TWAMP-Light that is shorter than STAMP's (RFC 8762 §4.6). Raises MessageError: `short`."""
-    if len(data) < TWAMP_BYTES:
-        raise MessageError("short")
-    # What follows is padding of any kind, not a session identifier.
-    return Request._make((*_TWAMP_REQUEST.unpack_from(data), 0, b"", BASE_BYTES - len(data)))
+    return Request._make((*layout.unpack_from(data), data[base:]))
 
 
 def decode_reply(data: bytes, key: bytes | None = None) -> Reply:
@@ -95,6 +77,40 @@ def decode_reply(data: bytes, key: bytes | None = None) -> Reply:
     base = _check(data, key)
     layout = _SIGNED_REPLY if key else _REPLY
     return Reply._make((*layout.unpack_from(data), data[base:]))
+
+
+def sequence_of(request: bytes) -> int:
+    """The sequence number of a request, in either mode."""
+    return int.from_bytes(request[:4])
+
+
+def ssid_of(request: bytes) -> bytes:
+    """What tells the session of an unauthenticated request; nothing does in one of TWAMP-Light (RFC 8762 §4.6)."""
+    return request[14:16] if len(request) >= BASE_BYTES else _NO_SSID
+
+
+def ssid_of_signed(request: bytes) -> bytes:
+    """What tells the session of an authenticated request."""
+    return request[26:28]
+
+
+def draft(request: bytes, ssid: bytes, sequence: int, received: int, *, ttl: int, error: int) -> bytearray:
+    """The base packet of an unauthenticated reply, without T3. `received` is T2, `error` our own error estimate."""
+    return bytearray(_REFLECTED.pack(sequence, error, ssid, received, request[:14], ttl))
+
+
+def draft_signed(request: bytes, ssid: bytes, sequence: int, received: int, *, ttl: int, error: int) -> bytearray:
+    """Likewise in authenticated mode, also without HMAC."""
+    return bytearray(_SIGNED_REFLECTED.pack(sequence, error, ssid, received, request[:4], request[16:26], ttl))
+
+
+def depart(reply: bytearray, timestamp: int, key: bytes | None) -> None:
+    """Complete a draft with T3, and with a key by the HMAC over it."""
+    if key:
+        _TIMESTAMP.pack_into(reply, _SIGNED_T3, timestamp)
+        reply[_SIGNED_BYTES:AUTHENTICATED_BYTES] = _digest(reply[:_SIGNED_BYTES], key)
+    else:
+        _TIMESTAMP.pack_into(reply, _T3, timestamp)
 
 
 def _check(data: bytes, key: bytes | None) -> int:
@@ -106,10 +122,6 @@ def _check(data: bytes, key: bytes | None) -> int:
     return base
 
 
-def _seal(packed: bytes, key: bytes | None) -> bytes:
-    return packed + _digest(packed, key) if key else packed
-
-
-def _digest(signed: bytes, key: bytes) -> bytes:
+def _digest(signed: bytes | bytearray, key: bytes) -> bytes:
     # RFC 8762 §4.4: HMAC-SHA-256 cut to 128 bits; one call, as it stands in every packet's way.
     return hmac.digest(key, signed, "sha256")[:_HMAC_BYTES]

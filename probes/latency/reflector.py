@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from linkweather.errors import MessageError, OperatorError
 from probes.latency import clock
-from probes.latency.packet import restamp
+from probes.latency.packet import depart
 from probes.latency.responder import Responder
-from probes.latency.sockets import Datagram, families, guarded, open_socket, receive, stamp_received
+from probes.latency.sockets import families, guarded, open_socket, receive, stamp_received
 from probes.latency.timestamps import encode_error, ntp_from_ns
 
 _CLOCK_EVERY_S = 5.0
@@ -51,7 +51,7 @@ class Reflector:
         self.dropped: Counter[str] = Counter() if dropped is None else dropped
         self._responder = Responder(port, key=key, stateless=stateless, allow=allow, rate_per_s=rate_per_s)
         self.flagged = self._responder.flagged
-        self._sealed = key is not None
+        self._key = key
         self._error = 0
         self._read_clock()
 
@@ -82,22 +82,16 @@ class Reflector:
 
     def _drain(self, opened: socket.socket) -> None:
         now = time.monotonic()
-        for datagram in receive(opened):
+        responder, error, key = self._responder, self._error, self._key
+        for data, source, kernel_ns, ttl, local, truncated in receive(opened):
             try:
-                self._answer(opened, datagram, now)
-            except MessageError as error:
-                self.dropped[error.reason] += 1
+                received = ntp_from_ns(kernel_ns or time.time_ns())
+                reply = responder.answer(data, source, now, received, ttl=ttl, error=error, truncated=truncated)
+                # What we do after T3 counts as the network's: with cold caches, making a reply is as long as the way.
+                depart(reply, ntp_from_ns(time.time_ns()), key)
+                opened.sendmsg((reply,), local, 0, source)
+                self.answered += 1
+            except MessageError as refusal:
+                self.dropped[refusal.reason] += 1
             except OSError:
                 self.dropped["send_failed"] += 1
-
-    def _answer(self, opened: socket.socket, datagram: Datagram, now: float) -> None:
-        data, source, kernel_ns, ttl, local, truncated = datagram
-        t2_ns = kernel_ns or time.time_ns()
-        request = self._responder.admit(data, source, now, truncated=truncated)
-        reply = self._responder.reply(request, source, t2_ns=t2_ns, ttl=ttl, error=self._error, t3_ns=time.time_ns())
-        control = (local,) if local else ()
-        if not self._sealed:
-            # What we do after T3 counts as the network's: with cold caches, making the reply is as long as the way.
-            reply = restamp(reply, ntp_from_ns(time.time_ns()))
-        opened.sendmsg((reply,), control, 0, source)
-        self.answered += 1

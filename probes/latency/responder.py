@@ -10,20 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from linkweather.errors import MessageError
-from probes.latency import tlv
+from probes.latency import packet, tlv
 from probes.latency.limits import Prefixes, Rates, Recent
-from probes.latency.packet import (
-    BASE_BYTES,
-    MAX_BYTES,
-    TWAMP_REPLY_BYTES,
-    Reply,
-    Request,
-    decode_request,
-    decode_twamp,
-    encode_reply,
-)
+from probes.latency.packet import AUTHENTICATED_BYTES, BASE_BYTES, MAX_BYTES, TWAMP_BYTES, TWAMP_REPLY_BYTES
 from probes.latency.replay import Replays
-from probes.latency.timestamps import ntp_from_ns
 
 STAMP_PORT = 862
 _MASK = 0xFFFFFFFF
@@ -35,7 +25,7 @@ _FLAGS: Mapping[int, str] = {
 }
 
 Source = tuple[str, int]
-_Session = tuple[str, int, int]  # address, port, SSID
+_Session = tuple[str, int, bytes]  # address, port, SSID
 
 
 class Responder:
@@ -61,69 +51,63 @@ class Responder:
         self._key = key
         self._stateless = stateless
         self._allow = None if allow is None else Prefixes(allow)
+        self._base_bytes = AUTHENTICATED_BYTES if key else BASE_BYTES
+        self._least_bytes = self._base_bytes if key or allow is None else TWAMP_BYTES
+        self._ssid_of, self._draft = (
+            (packet.ssid_of_signed, packet.draft_signed) if key else (packet.ssid_of, packet.draft)
+        )
         self._counts: Recent[_Session, int] = Recent(max_sessions)
         self._replays: Recent[_Session, Replays] = Recent(max_sessions)
         self._rates: Rates[str] = Rates(rate_per_s, max_sessions)
 
-    def admit(self, data: bytes, source: Source, now: float, *, truncated: bool = False) -> Request:
-        """Check a datagram; the request to answer.
+    def answer(
+        self, data: bytes, source: Source, now: float, received: int, *, ttl: int, error: int, truncated: bool = False
+    ) -> bytearray:
+        """The reply to a datagram, as long as it is (RFC 8762 §4.3), but for T3, which `packet.depart` adds.
 
+        `received` is T2 and `error` our clock's error estimate, as they are on the wire.
         Raises MessageError: `oversize`, `loop`, `not_allowed`, `short`, `bad_hmac`, `rate`, `replay`.
         """
         if truncated or len(data) > MAX_BYTES:
             raise MessageError("oversize")
-        if source[1] in self._never_answered:
+        address, port = source[:2]
+        if port in self._never_answered:
             raise MessageError("loop")  # two reflectors would answer one another for ever
         # Who has a bucket was allowed before.
-        if self._allow is not None and source[0] not in self._rates and source[0] not in self._allow:
+        if self._allow is not None and address not in self._rates and address not in self._allow:
             raise MessageError("not_allowed")
-        request = self._decode(data)
-        if not self._rates.spend(source[0], now):
+        if len(data) < self._least_bytes:
+            raise MessageError("short")
+        request = packet.decode_request(data, self._key) if self._key else None
+        if not self._rates.spend(address, now):
             raise MessageError("rate")
-        if self._key and not self._stateless:
-            self._refuse_replay(request, source)
-        return request
+        session = address, port, self._ssid_of(data)
+        if request and not self._stateless:
+            self._refuse_replay(request, session)
+        sequence = packet.sequence_of(data) if self._stateless else self._count(session)
+        reply = self._draft(data, session[2], sequence, received, ttl=ttl, error=error)
+        if len(data) != self._base_bytes:
+            self._fit(reply, data, sequence)
+        return reply
 
-    def reply(self, request: Request, source: Source, *, t2_ns: int, t3_ns: int, ttl: int, error: int) -> bytes:
-        """The reply to an admitted request, as long as it is (RFC 8762 §4.3), or 41 octets to a shorter one."""
-        sequence = request.sequence if self._stateless else self._count(source, request.ssid)
-        reply = Reply(  # in its fields' order: by keyword it takes twice as long
-            sequence,
-            ntp_from_ns(t3_ns),
-            error,
-            request.ssid,
-            ntp_from_ns(t2_ns),
-            request.sequence,
-            request.timestamp,
-            request.error,
-            ttl,
-            self._extra(request, sequence) if request.extra else b"",
-        )
-        encoded = encode_reply(reply, self._key)
-        if request.short_bytes:
-            return encoded[: max(TWAMP_REPLY_BYTES, BASE_BYTES - request.short_bytes)]
-        return encoded
-
-    def _decode(self, data: bytes) -> Request:
-        if len(data) < BASE_BYTES and self._allow is not None and not self._key:
-            return decode_twamp(data)
-        return decode_request(data, self._key)
-
-    def _extra(self, request: Request, sequence: int) -> bytes:
-        reflected = tlv.reflect(request.extra, key=self._key, heard=request.sequence, told=sequence)
+    def _fit(self, reply: bytearray, data: bytes, sequence: int) -> None:
+        """Make a reply as long as its request, or 41 octets to a shorter one."""
+        if len(data) < BASE_BYTES:
+            del reply[max(TWAMP_REPLY_BYTES, len(data)) :]
+            return
+        extra = data[self._base_bytes :]
+        reflected = tlv.reflect(extra, key=self._key, heard=packet.sequence_of(data), told=sequence)
         if reflected.flags:
             self.flagged.update(name for flag, name in _FLAGS.items() if reflected.flags & flag)
-        return reflected.extra
+        reply += reflected.extra
 
-    def _count(self, source: Source, ssid: int) -> int:
+    def _count(self, session: _Session) -> int:
         """The number of replies so far in this session (RFC 8762 §4.3, stateful)."""
-        session = (source[0], source[1], ssid)
-        count = self._counts.get(session) or 0
+        count = self._counts.get(session, 0)
         self._counts.keep(session, (count + 1) & _MASK)
         return count
 
-    def _refuse_replay(self, request: Request, source: Source) -> None:
-        session = (source[0], source[1], request.ssid)
+    def _refuse_replay(self, request: packet.Request, session: _Session) -> None:
         replays = self._replays.get(session)
         if replays is None:
             replays = Replays(request.sequence, request.timestamp)

@@ -19,17 +19,14 @@ from probes.latency.names import Name, Names, Resolved
 from probes.latency.pacing import Pacer
 from probes.latency.packet import AUTHENTICATED_BYTES, BASE_BYTES, Reply, Request, decode_reply, encode_request
 from probes.latency.session import Sample, Session
-from probes.latency.sockets import BATCH, REASONS, Datagram, Sending, Stamp, families, guarded, open_socket, receive
+from probes.latency.sockets import BATCH, REASONS, Sending, Stamp, families, open_socket, receive
 from probes.latency.tally import Arrival, Probe
 from probes.latency.targets import Address, Peer, Target, Targets
+from probes.latency.ticking import Ticking
 from probes.latency.window import Window, Windows
 
 Sent = tuple[Session, Probe]
 
-# The kernel stamps what comes and goes, so nothing is gained by haste. Ticks are a grain apart: what falls due
-# meanwhile leaves together, up to a grain late. Replies wait for a tick that is near, and else are read at once.
-_GRAIN_S = 1e-3
-_NEAR_S = 20e-3
 _BUFFERED = 4096  # more than the receive buffer holds
 
 __all__ = ["Peer", "Sample", "Sender"]
@@ -70,14 +67,11 @@ class Sender:
         self._windows = Windows()
         self._loaded: str | None = None
         self._stopping = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._ended: asyncio.Future[None] | None = None
-        self._ticked_s = -math.inf
-        self._listening = False
         self._sendings: dict[int, Sending[Sent]] = {}
         for family, address in families(bind).items():
             self._sendings[family] = self._open(family, address)
-        self._stamped = all(sending.stamps for sending in self._sendings.values())
+        stamped = all(sending.stamps for sending in self._sendings.values())
+        self._ticking = Ticking(self._tick, self._readable, eager=not stamped)
 
     def set_peers(self, peers: Iterable[Peer], tests: LatencyTests) -> None:
         """Probe these peers from now on, in this way. A peer that is already probed keeps its session.
@@ -111,19 +105,15 @@ class Sender:
 
     async def run(self) -> None:
         """Probe until cancelled, or stopped and settled."""
-        loop = asyncio.get_running_loop()
-        self._ended = loop.create_future()
+        over = self._ticking.begin([sending.socket for sending in self._sendings.values()])
         try:
             self._arm()
             async with asyncio.TaskGroup() as group:
                 names = group.create_task(self._names.run(), name="latency-names")
-                await self._ended
+                await over
                 names.cancel()
         finally:
-            if self._timer:
-                self._timer.cancel()
-            self._ended = None
-            self._listen(wanted=False)
+            self._ticking.end()
             self.close()
 
     def close(self) -> None:
@@ -142,8 +132,9 @@ class Sender:
             request = request._replace(extra=self._padding)
         return encode_request(request, self._key if self._tests.authenticated else None)
 
-    def _decode(self, datagram: Datagram) -> Reply:
-        return decode_reply(datagram.data, self._key if self._tests.authenticated else None)
+    def _decode(self, data: bytes, source: Address) -> Reply:
+        del source
+        return decode_reply(data, self._key if self._tests.authenticated else None)
 
     # Peers
 
@@ -181,26 +172,7 @@ class Sender:
     # One timer: probes, timeouts, ends of windows
 
     def _arm(self) -> None:
-        if self._ended is None or self._ended.done():
-            return
-        if self._timer:
-            self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        next_s = max(self._next_s(), self._ticked_s + _GRAIN_S)
-        self._listen(wanted=next_s - self._ticked_s > _NEAR_S or not self._stamped)
-        self._timer = loop.call_at(next_s, guarded(self._tick, self._ended))
-
-    def _listen(self, *, wanted: bool) -> None:
-        """Read replies as they come, or leave them to the next tick."""
-        if wanted == self._listening:
-            return
-        self._listening = wanted
-        loop = asyncio.get_running_loop()
-        for sending in self._sendings.values():
-            if wanted and self._ended is not None:
-                loop.add_reader(sending.socket, guarded(self._readable, self._ended))
-            else:
-                loop.remove_reader(sending.socket)
+        self._ticking.arm(self._next_s())
 
     def _next_s(self) -> float:
         while self._deadlines and self._deadlines[0][2].settled:
@@ -212,7 +184,7 @@ class Sender:
 
     def _tick(self) -> None:
         # What came in before its timeout must be seen before the timeout is: all of it.
-        now = self._ticked_s = time.monotonic()
+        now = time.monotonic()
         self._drain(_BUFFERED)
         while self._deadlines and self._deadlines[0][0] <= now:
             _, session, probe = self._deadlines.popleft()
@@ -244,8 +216,8 @@ class Sender:
             rows = [row for target in self._targets if (row := self._row(target, window)) is not None]
             if rows:
                 self._on_window(window.at, rows)
-        if self._stopping and not self._windows.unsettled and self._ended and not self._ended.done():
-            self._ended.set_result(None)
+        if self._stopping and not self._windows.unsettled:
+            self._ticking.finish()
 
     def _row(self, target: Target[Sending[Sent]], window: Window) -> LatencyRow | None:
         row = target.session.close(window, target.reason)
@@ -290,16 +262,13 @@ class Sender:
     def _drain(self, limit: int) -> None:
         self._drain_errors()
         for sending in self._sendings.values():
-            for datagram in receive(sending.socket, limit):
+            for data, source, kernel_ns, *_ in receive(sending.socket, limit):
                 try:
-                    self._receive(datagram)
+                    reply = self._decode(data, source)
+                    session = self._targets.owner(reply, source).session
+                    self._tell(session.receive(Arrival(reply, time.monotonic(), time.time_ns(), kernel_ns)))
                 except MessageError as error:
                     self.counters[error.reason] += 1
-
-    def _receive(self, datagram: Datagram) -> None:
-        reply = self._decode(datagram)
-        session = self._targets.owner(reply, datagram.source).session
-        self._tell(session.receive(Arrival(reply, time.monotonic(), time.time_ns(), datagram.kernel_ns)))
 
     def _drain_errors(self) -> None:
         for sending in self._sendings.values():

@@ -19,7 +19,7 @@ from linkweather.messages import LatencyRow
 from probes.latency.echo import reflected
 from probes.latency.packet import Request
 from probes.latency.sender import Sender, Sent
-from probes.latency.sockets import REASONS, Sending, guarded
+from probes.latency.sockets import REASONS, Sending
 from probes.latency.tally import Arrival
 from probes.latency.targets import Address, Target
 from probes.latency.window import Window
@@ -82,8 +82,9 @@ class TcpSender(Sender):
         error = connection.connect_ex(address)
         if error not in {0, errno.EINPROGRESS}:
             raise OSError(error, os.strerror(error))
-        if self._ended is not None:
-            asyncio.get_running_loop().add_writer(connection, guarded(lambda: self._connected(connection), self._ended))
+        connected = self._ticking.guarded(lambda: self._connected(connection))
+        if connected is not None:
+            asyncio.get_running_loop().add_writer(connection, connected)
 
     def _settled(self) -> Iterator[socket.socket]:
         """Connections whose probe has timed out, or whose peer is gone."""
