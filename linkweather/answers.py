@@ -28,7 +28,9 @@ class LinkAnswer(Message):
     says so where there is none. `jitter_s` is the RTT's p95 minus its p50. Loss is over about the
     last 100 probes, by the same rule: a throughput test drops probes at a queue of its own making, so
     they count only where there are no recent others. Forward is the share of probes lost on the way
-    there, back the share of those that got there and were lost on the way back. `outage_s` is
+    there, back the share of those that got there and were lost on the way back. `owd_p50_s` is
+    the median one-way delay, within `owd_error_s`, where both clocks are synchronised; `hops` counts those of the
+    last trace that reached the destination, the destination included. `outage_s` is
     for how long no probe has been answered, where the newest row tells of an outage that lasts.
     `goodput_low_bps` and `goodput_high_bps` are the ends of the goodput's confidence interval. `failure`
     is the newest failed measurement of any kind, with its age.
@@ -48,6 +50,8 @@ class LinkAnswer(Message):
     rtt_max_s: float | None = None
     jitter_s: float | None = None
     jitter_rfc3550_s: float | None = None
+    owd_p50_s: float | None = None
+    owd_error_s: float | None = None
     during_throughput: bool | None = None
     timestamp: Literal["kernel", "user"] | None = None
     loss_ratio: float | None = None
@@ -65,6 +69,7 @@ class LinkAnswer(Message):
     path_age_s: float | None = None
     path_fingerprint: str | None = None
     path_mtu_bytes: int | None = None
+    hops: int | None = None
     failure: str | None = None
     failure_kind: Literal["latency", "throughput", "path"] | None = None
     failure_detail: str | None = None

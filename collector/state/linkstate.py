@@ -205,6 +205,7 @@ def _contact(record: _Record, now: float, limits: _Limits) -> dict[str, Any]:
     row = shown.row
     contact |= {name: getattr(row, name) for name in RTT_FIELDS}
     contact |= {"rtt_age_s": _age(shown, now), "method": row.method, "jitter_s": _jitter(row)}
+    contact |= {"owd_p50_s": row.owd_forward_p50_s, "owd_error_s": row.owd_error_s}
     return contact | {"during_throughput": row.during_throughput, "timestamp": row.timestamp}
 
 
@@ -290,6 +291,7 @@ def _path(record: _Record, now: float) -> dict[str, Any]:
         "path_age_s": _age(record.path, now),
         "path_fingerprint": row.fingerprint,
         "path_mtu_bytes": row.path_mtu_bytes,
+        "hops": row.hops[-1].ttl if row.reached and row.hops else None,
     }
 
 

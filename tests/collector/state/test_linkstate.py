@@ -12,7 +12,7 @@ import pytest
 from collector.state.linkstate import LinkStates, StateSettings
 from linkweather.answers import LinkAnswer
 from linkweather.mesh import Mesh
-from linkweather.messages import LatencyRow, Outage, PathRow, Row, ThroughputRow
+from linkweather.messages import Hop, LatencyRow, Outage, PathRow, Row, ThroughputRow
 
 MESH = Mesh.model_validate(
     {
@@ -271,6 +271,17 @@ def test_a_changed_path_makes_the_goodput_before_it_stale() -> None:
     since = after(120.0, (100.0, path(fingerprint="x", changed=True)), (110.0, throughput()))
     assert (before.goodput_state, since.goodput_state) == ("stale", "fresh")
     assert (before.path_fingerprint, before.path_age_s, before.path_mtu_bytes) == ("x", 10.0, 1500)
+
+
+def test_hops_are_those_of_a_trace_that_reached_the_destination() -> None:
+    way = (Hop(ttl=1, address="192.0.2.9"), Hop(ttl=4, address="192.0.2.2"))
+    assert after(120.0, (100.0, path(hops=way, reached=True))).hops == 4
+    assert after(120.0, (100.0, path(hops=way, reached=False))).hops is None
+
+
+def test_one_way_delay_is_shown_with_its_clock_error() -> None:
+    answer = after(120.0, (110.0, latency(owd_forward_p50_s=0.012, owd_error_s=0.001)))
+    assert (answer.owd_p50_s, answer.owd_error_s) == (0.012, 0.001)
 
 
 def test_an_unchanged_path_leaves_the_goodput_fresh() -> None:
