@@ -11,6 +11,15 @@ class OperatorError(Exception):
     """
 
 
+class BadValueError(OperatorError):
+    """One value that cannot be: `key` names it, `sentence` says what is allowed, `where` is the file, if any."""
+
+    def __init__(self, key: str, sentence: str, where: str = "") -> None:
+        super().__init__(f"{where}: {sentence}" if where else sentence)
+        self.key = key
+        self.sentence = sentence
+
+
 class MeasurementError(Exception):
     """The network's or the peer's failure to be measured: a result, published with its reason.
 

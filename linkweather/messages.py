@@ -183,8 +183,8 @@ class DeviceRow(Message):
     """How many devices (accelerators, or whatever jobs are counted in) of one type the publishing site has.
 
     `total` can be used by jobs at all, `free` of them now. `queue_s` is how long a job that comes now waits until it
-    starts; where a site knows only what is ahead of it, `queued_device_hours` is that. What is not known is absent,
-    and is then nowhere read as zero.
+    starts; where a site knows only how much work is ahead of it, running or waiting, `queued_device_hours` is that.
+    What is not known is absent, and is then nowhere read as zero.
     """
 
     type: Name

@@ -24,6 +24,8 @@ _SECONDS: Mapping[str, float] = {
     "h": 3600,
     "d": 86400,
 }
+# Durations below so many seconds are shown in this unit.
+_SHOWN: tuple[tuple[float, str], ...] = ((1.0, "ms"), (120.0, "s"), (7200.0, "min"), (172800.0, "h"), (math.inf, "d"))
 _BPS: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
 _RATIO: Mapping[str, float] = {"": 1, "%": 1e-2}
 _PREFIXES = "kMGTPE"
@@ -53,6 +55,12 @@ def ratio(text: str) -> float:
 def size_bytes(text: str) -> int:
     """A size in whole bytes: a number with kB to EB (powers of 1000) or KiB to EiB (of 1024); none means bytes."""
     return round(_scaled(text, _BYTES, SIZE))
+
+
+def shown_seconds(value_s: float) -> str:
+    """A duration for people, in three digits and a unit that suits it."""
+    unit = next(unit for limit_s, unit in _SHOWN if value_s < limit_s)
+    return f"{value_s / _SECONDS[unit]:.3g} {unit}"
 
 
 def _scaled(text: str, units: Mapping[str, float], allowed: str) -> float:

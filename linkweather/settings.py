@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from linkweather.errors import OperatorError
+from linkweather.errors import BadValueError, OperatorError
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -71,11 +71,12 @@ def values_of(text: str, name: str) -> dict[str, Any]:
 
 
 def validate(values: Mapping[str, Any], model: type[Model], name: str) -> Model:
-    """Check values that came from a file or an option. Raises OperatorError as `load` does."""
+    """Check values that came from a file, an option or a request. Raises BadValueError, the OperatorError of `load`."""
     try:
         return model.model_validate(values, extra="forbid")
     except ValidationError as error:
-        raise OperatorError(f"{name}: {_sentence(error)}") from None
+        key = _key(error.errors(include_url=False)[0]["loc"])
+        raise BadValueError(key, _sentence(error), name) from None
 
 
 def _toml_sentence(message: str) -> str:

@@ -20,6 +20,7 @@ from collector.options import CollectorSettings
 from collector.record.columns import TABLES
 from linkweather import settings
 from linkweather.cli import COMMANDS, main
+from linkweather.jobs import Job
 from linkweather.lab.labfile import LabFile
 from linkweather.mesh import Mesh
 from linkweather.messages import REPORTS, Hop
@@ -36,6 +37,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "probe.toml": ProbeSettings,
     "collector.toml": CollectorSettings,
     "labs": LabFile,
+    "job.toml": Job,
 }
 
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)\)")

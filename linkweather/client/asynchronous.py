@@ -8,13 +8,14 @@ from typing import Self
 
 import httpx
 
-from linkweather.answers import HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
+from linkweather.answers import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 from linkweather.client import questions
 from linkweather.client.answering import CollectorAway, away, check, read
 from linkweather.client.questions import DEFAULT_API, Answer, Question
 from linkweather.client.watching import SILENCE_LIMIT_S, Reader
 from linkweather.decisions import AllRoutes, Objective, RouteAnswer
 from linkweather.events import Event, EventKind
+from linkweather.jobs import Job, PlacementAnswer, PlacementsAnswer
 from linkweather.verdicts import JudgeAnswer
 
 TIMEOUT_S = 10.0
@@ -100,6 +101,18 @@ class AsyncClient:
     async def routes(self, objective: Objective = "latency") -> AllRoutes:
         """The decisions in force for all pairs."""
         return await self._ask(questions.routes(objective))
+
+    async def capacity(self) -> list[CapacityAnswer]:
+        """What each site last said of its devices, by type; also what has expired."""
+        return await self._ask(questions.capacity())
+
+    async def place(self, job: Job) -> PlacementAnswer:
+        """Where a job should run, and why; its `site` is None where none can take it."""
+        return await self._ask(questions.place(job))
+
+    async def place_together(self, jobs: Iterable[Job]) -> PlacementsAnswer:
+        """Where several jobs should run so that all are done early, in their order."""
+        return await self._ask(questions.place_together(jobs))
 
     async def judge(self, since: str = "24h") -> JudgeAnswer:
         """How the decisions since then did, against what was measured afterwards; RFC 3339 or how long ago."""

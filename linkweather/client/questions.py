@@ -8,11 +8,12 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
-from linkweather.answers import HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
+from linkweather.answers import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 from linkweather.decisions import AllRoutes, Objective, RouteAnswer
 from linkweather.errors import OperatorError
+from linkweather.jobs import Job, Jobs, PlacementAnswer, PlacementsAnswer
 from linkweather.verdicts import JudgeAnswer
 
 DEFAULT_API = "http://127.0.0.1:8484"
@@ -99,6 +100,25 @@ def route(
 def routes(objective: Objective) -> Question[AllRoutes]:
     """All pairs' paths."""
     return Question("/api/v1/routes", TypeAdapter(AllRoutes), more={"params": {"objective": objective}})
+
+
+def capacity() -> Question[list[CapacityAnswer]]:
+    """What the sites have for jobs."""
+    return Question("/api/v1/capacity", TypeAdapter(list[CapacityAnswer]))
+
+
+def place(job: Job) -> Question[PlacementAnswer]:
+    """Where a job should run."""
+    return Question("/api/v1/placements", TypeAdapter(PlacementAnswer), "POST", _json(job))
+
+
+def place_together(jobs: Iterable[Job]) -> Question[PlacementsAnswer]:
+    """Where several jobs should run."""
+    return Question("/api/v1/placements", TypeAdapter(PlacementsAnswer), "POST", _json(Jobs(jobs=tuple(jobs))))
+
+
+def _json(asked: BaseModel) -> Mapping[str, Any]:
+    return {"content": asked.model_dump_json(exclude_none=True), "headers": {"Content-Type": "application/json"}}
 
 
 def judge(since: str) -> Question[JudgeAnswer]:

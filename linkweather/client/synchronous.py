@@ -8,13 +8,14 @@ from typing import Self
 
 import httpx
 
-from linkweather.answers import HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
+from linkweather.answers import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 from linkweather.client import questions
 from linkweather.client.answering import CollectorAway, away, check, read
 from linkweather.client.questions import DEFAULT_API, Answer, Question
 from linkweather.client.watching import SILENCE_LIMIT_S, Reader
 from linkweather.decisions import AllRoutes, Objective, RouteAnswer
 from linkweather.events import Event, EventKind
+from linkweather.jobs import Job, PlacementAnswer, PlacementsAnswer
 from linkweather.verdicts import JudgeAnswer
 
 TIMEOUT_S = 10.0
@@ -98,6 +99,18 @@ class Client:
     def routes(self, objective: Objective = "latency") -> AllRoutes:
         """The decisions in force for all pairs."""
         return self._ask(questions.routes(objective))
+
+    def capacity(self) -> list[CapacityAnswer]:
+        """What each site last said of its devices, by type; also what has expired."""
+        return self._ask(questions.capacity())
+
+    def place(self, job: Job) -> PlacementAnswer:
+        """Where a job should run, and why; its `site` is None where none can take it."""
+        return self._ask(questions.place(job))
+
+    def place_together(self, jobs: Iterable[Job]) -> PlacementsAnswer:
+        """Where several jobs should run so that all are done early, in their order."""
+        return self._ask(questions.place_together(jobs))
 
     def judge(self, since: str = "24h") -> JudgeAnswer:
         """How the decisions since then did, against what was measured afterwards; RFC 3339 or how long ago."""

@@ -1,0 +1,75 @@
+"""The HTTP API's placements and capacities."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from pydantic_core import from_json
+
+from collector.api.refusing import Refused
+from collector.deciding import joint
+from collector.deciding.placement import Grounds, place
+from linkweather import settings
+from linkweather.answers import CapacityAnswer
+from linkweather.errors import BadValueError
+from linkweather.jobs import Job, Jobs, PlacementAnswer, PlacementsAnswer
+
+JOBS_BYTES_MAX = 4_000_000
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"description": 'A job, or {"jobs": [job, …]}'}}},
+    }
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacementSources:
+    """What these answers stand on, asked anew for every question."""
+
+    now: Callable[[], float]
+    capacities: Callable[[float], list[CapacityAnswer]]
+    grounds: Callable[[], Grounds]
+
+
+def add_placements(app: FastAPI, sources: PlacementSources) -> None:
+    """Add the answers to an application, which has handlers for Refused."""
+
+    @app.get("/api/v1/capacity")
+    async def capacity() -> list[CapacityAnswer]:
+        """What each site last said of its devices, by type; also what has expired."""
+        return sources.capacities(sources.now())
+
+    @app.post("/api/v1/placements", openapi_extra=_BODY)
+    async def placements(request: Request) -> PlacementAnswer | PlacementsAnswer:
+        """Where a job should run, or several jobs together: `{"jobs": [job, …]}`."""
+        values = await _values(request)
+        grounds = sources.grounds()
+        try:
+            if "jobs" not in values:
+                return place(settings.validate(values, Job, "").at_ids(grounds.mesh), grounds)
+            jobs = settings.validate(values, Jobs, "").at_ids(grounds.mesh)
+        except BadValueError as error:
+            raise Refused(422, error.sentence, error.key or None) from None
+        alone = joint.judge(jobs, grounds)
+        # Arithmetic for up to a few seconds; nothing else waits for it.
+        return await asyncio.to_thread(joint.settle, jobs, alone, grounds.at)
+
+
+async def _values(request: Request) -> Mapping[str, Any]:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > JOBS_BYTES_MAX:
+            raise Refused(413, f"jobs may have at most {JOBS_BYTES_MAX} bytes")
+    try:
+        values = from_json(bytes(body))
+    except ValueError as error:
+        raise Refused(422, f"is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise Refused(422, 'must be a job, or {"jobs": [job, …]}')
+    return values
