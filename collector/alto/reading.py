@@ -1,0 +1,96 @@
+"""Reading requests: JSON objects whose fields are asked for by name and type, and else an error names them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from collector.alto import errors
+
+
+def parse(body: bytes) -> Fields:
+    """The object that a body is. Raises AltoError E_SYNTAX."""
+    try:
+        found = json.loads(body, parse_constant=_refuse)
+    except UnicodeDecodeError as error:
+        raise errors.syntax(f"not UTF-8 at byte {error.start}") from None
+    except ValueError as error:
+        raise errors.syntax(str(error)) from None
+    except RecursionError:
+        raise errors.syntax("nested too deeply") from None
+    if not isinstance(found, dict):
+        raise errors.syntax("line 1 column 1: an object was expected")
+    return Fields(found)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """One object of a request. What is not asked for is ignored (RFC 7285 §8.3.7)."""
+
+    values: Mapping[str, Any]
+    path: str = ""
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.values
+
+    def name(self, key: str) -> str:
+        """The full path of a field, as errors tell it: `cost-type/cost-metric`."""
+        return f"{self.path}/{key}" if self.path else key
+
+    def require(self, key: str) -> Any:
+        """The value of a field that must be there."""
+        if key not in self.values:
+            raise errors.missing(self.name(key))
+        return self.values[key]
+
+    def text(self, key: str) -> str:
+        """A required string."""
+        value = self.require(key)
+        if not isinstance(value, str):
+            raise errors.wrong_type(self.name(key))
+        return value
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """An optional boolean."""
+        value = self.values.get(key, default)
+        if not isinstance(value, bool):
+            raise errors.wrong_type(self.name(key))
+        return value
+
+    def object(self, key: str) -> Fields:
+        """A required object."""
+        value = self.require(key)
+        if not isinstance(value, dict):
+            raise errors.wrong_type(self.name(key))
+        return Fields(value, self.name(key))
+
+    def array(self, key: str) -> list[Any]:
+        """A required array."""
+        value = self.require(key)
+        if not isinstance(value, list):
+            raise errors.wrong_type(self.name(key))
+        return value
+
+    def texts(self, key: str) -> list[str]:
+        """An array of strings, each once; empty when it is absent.
+
+        RFC 7285 §8.5.2: an element of the wrong type is an invalid value, not an invalid type.
+        """
+        return list(dict.fromkeys(self._elements(key, str))) if key in self.values else []
+
+    def objects(self, key: str) -> list[Fields]:
+        """A required array of objects."""
+        return [Fields(value, self.name(key)) for value in self._elements(key, dict)]
+
+    def _elements(self, key: str, kind: type) -> list[Any]:
+        values = self.array(key)
+        for value in values:
+            if not isinstance(value, kind):
+                raise errors.invalid(self.name(key), value)
+        return values

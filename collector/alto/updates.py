@@ -1,0 +1,136 @@
+"""Update streams (RFC 8895): what one client follows, and the events that tell it of every change. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from collector.alto import errors, media, mergepatch
+from collector.alto.reading import Fields
+from collector.alto.resources import FOLLOWED, Question, Resource
+from collector.alto.view import View
+
+# RFC 8895 §6.5: a substream's id has the format of a resource's.
+_SUBSTREAM = re.compile(r"[0-9A-Za-z:@_.-]{1,64}")
+_ORDER = {name: place for place, name in enumerate(FOLLOWED)}
+SUBSTREAMS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event: a document of a media type, and the substream that it is for."""
+
+    media: str
+    document: Any
+    substream: str | None = None
+
+    def encode(self) -> bytes:
+        """As it goes over the wire (RFC 8895 §5.2)."""
+        name = self.media if self.substream is None else f"{self.media},{self.substream}"
+        return f"event: {name}\ndata: {json.dumps(self.document)}\n\n".encode()
+
+
+@dataclass(slots=True)
+class _Followed:
+    resource: Resource
+    question: Question
+    incremental: bool
+    tag: str | None
+    document: dict[str, Any] | None = None
+
+
+class UpdateStream:
+    """What a client follows. Substreams come and go; `events` tells what changed since it was last asked."""
+
+    def __init__(self, asked: Fields, requester: str, view: View) -> None:
+        self._requester = requester
+        self._followed: dict[str, _Followed] = {}
+        self._control: list[dict[str, Any]] = []
+        asked.object("add")
+        self._followed = self._read(asked, view)
+        if not self._followed:
+            raise errors.invalid("add", {})
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is followed any more."""
+        return not self._followed
+
+    def control(self, asked: Fields, view: View) -> None:
+        """Take in a request to the control URI (RFC 8895 §7); all of it or nothing. Raises AltoError."""
+        if "add" not in asked and "remove" not in asked:
+            raise errors.missing("add")
+        removed = self._removed(asked) if "remove" in asked else []
+        added = self._read(asked, view) if "add" in asked else {}
+        for name in removed:
+            del self._followed[name]
+        self._followed |= added
+        for key, names in (("stopped", removed), ("started", list(added))):
+            if names:
+                self._control.append({key: names})
+
+    def events(self, view: View) -> Iterator[Event]:
+        """What is new: confirmations of control, then changed documents, each after those that it depends on."""
+        for told in self._control:
+            yield Event(media.UPDATE_CONTROL, told)
+        self._control.clear()
+        for name, followed in sorted(self._followed.items(), key=lambda item: _ORDER[item[1].resource.id]):
+            yield from _change(name, followed, view)
+
+    def _removed(self, asked: Fields) -> list[str]:
+        names = asked.texts("remove")
+        for name in names:
+            if name not in self._followed:
+                raise errors.invalid("remove", name)
+        return names or list(self._followed)  # RFC 8895 §7.2: an empty list ends the stream
+
+    def _read(self, asked: Fields, view: View) -> dict[str, _Followed]:
+        add = asked.object("add")
+        self._check_names(add.values)
+        return {name: _read(add.object(name), self._requester, view) for name in add.values}
+
+    def _check_names(self, names: Iterable[str]) -> None:
+        for count, name in enumerate(names, len(self._followed) + 1):
+            if not _SUBSTREAM.fullmatch(name) or name in self._followed:
+                raise errors.invalid("add", name)
+            if count > SUBSTREAMS_MAX:
+                raise errors.TooMuchError(f"a stream may have at most {SUBSTREAMS_MAX} substreams")
+
+
+def _read(asked: Fields, requester: str, view: View) -> _Followed:
+    name = asked.text("resource-id")
+    if name not in FOLLOWED:
+        raise errors.invalid(asked.name("resource-id"), name)
+    resource = FOLLOWED[name]
+    parameters = Fields({}) if resource.accepts is None else asked.object("input")
+    followed = _Followed(
+        resource,
+        Question(parameters, requester),
+        asked.flag("incremental-changes", default=True),
+        asked.text("tag") if "tag" in asked else None,
+    )
+    _answer(followed, view)  # what is wrong with the input is said now
+    return followed
+
+
+def _answer(followed: _Followed, view: View) -> dict[str, Any]:
+    answer = followed.resource.answer(view, followed.question)
+    assert isinstance(answer, dict), "a followed resource is one document"  # noqa: S101 – the table says so
+    return answer
+
+
+def _change(name: str, followed: _Followed, view: View) -> Iterator[Event]:
+    document = _answer(followed, view)
+    tag, before = document["meta"]["vtag"]["tag"], followed.document
+    changed = tag != followed.tag
+    if changed or before is None:
+        followed.tag, followed.document = tag, document
+    if not changed:
+        return  # also where the client already has what there is (RFC 8895 §6.5: tag)
+    if before is not None and followed.incremental:
+        yield Event(media.MERGE_PATCH, mergepatch.between(before, document), name)
+    else:
+        yield Event(followed.resource.media, document, name)
