@@ -15,7 +15,7 @@ from linkweather.messages import Message
 
 Objective = Literal["latency", "goodput", "completion"]
 # Why the path in force is not the one of before.
-Switched = Literal["first", "better", "failed", "returned", "constraint"]
+Switched = Literal["first", "better", "failed", "stale", "returned"]
 
 
 class PathExpectation(Message):

@@ -1,0 +1,72 @@
+"""Which relays a path could take: for all pairs the best one, for one pair every one, by row-wise arithmetic.
+
+A cost is lower the better, and infinite where a leg must not be used; no cost is NaN. `join` makes the cost of a path
+from those of its legs: `np.add` for times, `np.maximum` for what the worst leg decides.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+Vias = npt.NDArray[np.int32]
+Indices = npt.NDArray[np.integer]
+Pairs = tuple[Indices, Indices]  # sources, destinations
+
+# In place of a relay's index: the relay left the mesh, there is no path, the path has no relay.
+GONE, NONE, DIRECT = -3, -2, -1
+# A block of destinations stays in the processor's cache while all sources pass over it.
+_BLOCK = 128
+
+
+def best_relays(first: Floats, second: Floats, join: np.ufunc) -> Vias:
+    """For every pair the relay over which first[src, relay] joined with second[relay, dst] costs least; NONE without.
+
+    O(sites³) in blocks; meant for single precision: two relays that differ by less are as good as each other.
+    """
+    back, sites = np.ascontiguousarray(second.T), len(first)
+    vias = np.empty((sites, sites), np.int32)
+    room = np.empty((min(_BLOCK, sites), sites), first.dtype)
+    for start in range(0, sites, _BLOCK):
+        block = back[start : start + _BLOCK]
+        costs = room[: len(block)]
+        for src in range(sites):
+            join(first[src], block, out=costs)
+            vias[src, start : start + len(block)] = costs.argmin(axis=1)
+    everyone = np.arange(sites)
+    return _none_without(vias, join(first[everyone[:, None], vias], second[vias, everyone]))
+
+
+def best_relays_of(first: Floats, second: Floats, pairs: Pairs, join: np.ufunc) -> Vias:
+    """The same for these pairs alone, 1-dimensional arrays of sources and destinations. O(sites) each."""
+    back = np.ascontiguousarray(second.T)
+    sources, destinations = pairs
+    vias = np.empty(len(sources), np.int32)
+    for start in range(0, len(sources), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        vias[block] = join(first[sources[block]], back[destinations[block]]).argmin(axis=1)
+    return _none_without(vias, join(first[sources, vias], second[vias, destinations]))
+
+
+def _none_without(vias: Vias, costs: Floats) -> Vias:
+    return np.where(np.isfinite(costs), vias, np.int32(NONE))
+
+
+def two_relays(first: Floats, between: Floats, second: Floats, join: np.ufunc, count: int) -> list[tuple[int, int]]:
+    """For one pair the `count` best of all ordered pairs of relays, the best first.
+
+    `first[k]` is from the source to k, `second[k]` from k to the destination; `between` is [relay, relay]. Relays
+    that cannot be reached, or do not reach the destination, drop out before the O(sites²) arithmetic.
+    """
+    near, far = np.flatnonzero(np.isfinite(first)), np.flatnonzero(np.isfinite(second))
+    costs = join(join(first[near, None], between[np.ix_(near, far)]), second[far])
+    kept = smallest(costs.ravel(), count)
+    return [(int(near[index // len(far)]), int(far[index % len(far)])) for index in kept]
+
+
+def smallest(costs: Floats, count: int) -> npt.NDArray[np.intp]:
+    """The indices of the `count` smallest finite costs, the smallest first."""
+    kept = np.argpartition(costs, count)[:count] if len(costs) > count else np.arange(len(costs))
+    ordered = kept[np.argsort(costs[kept], kind="stable")]
+    return ordered[np.isfinite(costs[ordered])]

@@ -1,0 +1,92 @@
+"""Why a path: one sentence, the same on the command line, in the API and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from linkweather.decisions import Objective, PathExpectation
+from linkweather.tables.units import age, duration, megabits
+
+# Of each objective: what it is called, the figure of a path, and how that is shown.
+_FIGURES: Mapping[Objective, tuple[str, Callable[[PathExpectation], float | None], Callable[[float | None], str]]] = {
+    "latency": ("RTT", lambda path: path.rtt_p50_s, duration),
+    "goodput": ("goodput", lambda path: path.goodput_p50_bps, lambda value: f"{megabits(value)} Mbit/s"),
+    "completion": ("done in", lambda path: path.completion_p50_s, duration),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """What a choice was between, and what is to be said beside it.
+
+    `margin` is by how many times the path is better than direct, `needed` by how many times a relay would have to
+    be. `direct_is` says why direct was out of the question, `because` why the path before was left, `excluded` what
+    the question's own conditions ruled out.
+    """
+
+    objective: Objective
+    path: PathExpectation
+    direct: PathExpectation | None
+    runner_up: PathExpectation | None
+    margin: float | None
+    needed: float
+    oldest_s: float | None
+    direct_is: str | None = None
+    because: str | None = None
+    excluded: str | None = None
+
+
+def route_sentence(reason: Reason) -> str:
+    """The whole sentence."""
+    src, *relays, dst = reason.path.sites
+    parts = [
+        f"{src} → {dst} {_way(reason.path)}: {_named(reason.objective, reason.path)}",
+        _against_direct(reason) if relays else _against_relays(reason),
+        _next_best(reason) if relays else "",
+        f", {reason.because}" if reason.because else "",
+        f"; {reason.excluded}" if reason.excluded else "",
+    ]
+    return "".join(parts) + "."
+
+
+def no_route_sentence(src: str, dst: str, because: str, excluded: str | None) -> str:
+    """Why there is no path."""
+    return f"{src} → {dst}: no path can be used: {because}" + (f"; {excluded}" if excluded else "") + "."
+
+
+def _against_direct(reason: Reason) -> str:
+    inputs = "" if reason.oldest_s is None else f"inputs {age(reason.oldest_s)} old"
+    if reason.direct is None or reason.margin is None:
+        return f" ({inputs}); direct is out of the question: {reason.direct_is}"
+    compared = f"{reason.margin:.2f} times as good" if reason.margin < 1 else f"{reason.margin:.1f} times better"
+    return f" instead of {figure(reason.objective, reason.direct)} direct ({compared}, {inputs})"
+
+
+def _against_relays(reason: Reason) -> str:
+    best = reason.runner_up
+    if best is None:
+        return "; no relay can be used"
+    would = f"the best, {_way(best)}, is expected to have {figure(reason.objective, best)}"
+    return f"; no relay is surely better by the margin of {100 * (reason.needed - 1):.0f} %: {would}"
+
+
+def _next_best(reason: Reason) -> str:
+    other = reason.runner_up
+    if other is None or len(other.sites) == 2:
+        return ""
+    return f"; next best {_way(other)}, {figure(reason.objective, other)}"
+
+
+def figure(objective: Objective, path: PathExpectation) -> str:
+    """The path's expectation in the objective, with its unit."""
+    _, value, shown = _FIGURES[objective]
+    return shown(value(path))
+
+
+def _named(objective: Objective, path: PathExpectation) -> str:
+    return f"{_FIGURES[objective][0]} {figure(objective, path)}"
+
+
+def _way(path: PathExpectation) -> str:
+    return f"through {' and '.join(path.sites[1:-1])}" if len(path.sites) > 2 else "direct"

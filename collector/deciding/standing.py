@@ -1,0 +1,83 @@
+"""The rule by which a path comes into force, stays, and goes: for any number of pairs at once.
+
+A relay is taken only where its cautious cost beats direct's expected cost by the margin; what stands is kept unless a
+challenger's cautious cost beats its expected cost by the hysteresis. A standing path that fails is left at once,
+whatever margin and hysteresis say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.deciding.candidates import DIRECT, Floats, Vias
+from linkweather.decisions import Switched
+
+Bools = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int8]
+
+# The codes in which `switched` is kept; `Standing.switched` is −1 for a pair that never had a path.
+SWITCHED: tuple[Switched, ...] = ("first", "better", "failed", "stale", "returned")
+FIRST, BETTER, FAILED, STALE, RETURNED = range(len(SWITCHED))
+NEVER = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """By how many times a relay must beat direct, and any challenger what stands."""
+
+    margin: float
+    hysteresis: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Choices:
+    """What there is to choose from, one element per pair; a cost is infinite where there is no such path.
+
+    `held` is a direct link that came back too short a time ago. `relay` is the best relay of which nothing is stale
+    or held, `relay_cautious` its cost. `spare` is the best relay of any that can be used at all, for when nothing
+    else can.
+    """
+
+    direct: Floats
+    direct_cautious: Floats
+    held: Bools
+    relay: Vias
+    relay_cautious: Floats
+    spare: Vias
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Kept:
+    """What stands, one element per pair: its path, its expected cost now, and whether no leg of it is stale."""
+
+    via: Vias
+    cost: Floats
+    sound: Bools
+
+
+def choose(choices: Choices, rule: Rule) -> Vias:
+    """The path of each pair when none stands yet."""
+    direct = _open_direct(choices)
+    by_relay = choices.relay_cautious * rule.margin < direct
+    last = np.where(np.isfinite(choices.direct), np.int32(DIRECT), choices.spare)
+    return np.where(by_relay, choices.relay, last).astype(np.int32)
+
+
+def decide(choices: Choices, kept: Kept, rule: Rule) -> tuple[Vias, Bools]:
+    """The path of each pair now, and where what stood is kept or beaten rather than dropped."""
+    direct = _open_direct(choices)
+    usable = np.isfinite(kept.cost)
+    replaceable = np.isfinite(direct) | np.isfinite(choices.relay_cautious)
+    holds = usable & (kept.sound | ~replaceable)
+    by_relay = (choices.relay_cautious * rule.hysteresis < kept.cost) & (choices.relay_cautious * rule.margin < direct)
+    direct_cautious = np.where(choices.held, np.inf, choices.direct_cautious)
+    by_direct = (kept.via >= 0) & (direct_cautious * rule.hysteresis < kept.cost)
+    challenged = np.where(by_relay, choices.relay, np.where(by_direct, np.int32(DIRECT), kept.via))
+    return np.where(holds, challenged, choose(choices, rule)).astype(np.int32), holds
+
+
+def _open_direct(choices: Choices) -> Floats:
+    return np.where(choices.held, np.inf, choices.direct)
