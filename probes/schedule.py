@@ -4,6 +4,13 @@ Circle method: with N sites (a bye makes an odd number even) N−1 rounds of N/2
 everyone once. Each round is played twice, once per direction. A round in which a group of sites that
 `shares` a bottleneck would be in several tests is split over as many slots as it needs. Every site
 computes the same table from the same membership, so nobody needs to be asked.
+
+Membership is who stands in the mesh, not who is alive: a site that dies, or has `throughput = false`, keeps its
+seat, and what does not take place are its own tests. A mesh that gains or loses a site is another tournament: from
+the next slot on it is played in full, so that nobody else loses a slot, but in another order: each link has its
+turn within one cycle of the new table, and less than the sum of both cycles after the one before. While not all
+sites have heard of it yet, two tables are in force, and leases keep a site, and a group, in one test: who comes
+second waits for its link's next turn.
 """
 
 from __future__ import annotations

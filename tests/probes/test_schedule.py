@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -265,6 +265,40 @@ def test_a_site_that_dies_costs_only_its_own_tests(count: int) -> None:
     meeting.play(0.0, cycle_s(mesh))
     assert {pair for _, pair in meeting.done} == {pair for pair in mesh.pairs() if victim not in pair}
     assert all(src == victim for src, _ in meeting.lost)
+
+
+def joined(mesh: Mesh) -> Mesh:
+    return mesh.model_copy(update={"sites": {**mesh.sites, "b-newcomer": Site(address="10.1.0.1")}})
+
+
+def left(mesh: Mesh) -> Mesh:
+    leaver = sorted(mesh.sites)[2]
+    return mesh.model_copy(update={"sites": {name: site for name, site in mesh.sites.items() if name != leaver}})
+
+
+@pytest.mark.parametrize("changed", [joined, left])
+@pytest.mark.parametrize("count", [7, 8, 50, 200])
+def test_a_site_that_joins_or_leaves_between_two_slots_costs_the_others_none_of_theirs(
+    count: int, changed: Callable[[Mesh], Mesh]
+) -> None:
+    before = mesh_of(count)
+    after = changed(before)
+    last_cycle_s, next_cycle_s = cycle_s(before), cycle_s(after)
+    meeting = Meeting(dict.fromkeys(before.sites, before))
+    change_s = 3 * last_cycle_s + 5 * SLOT_S
+    meeting.play(change_s - last_cycle_s, change_s)
+    tested_s = {pair: start_s for start_s, pair in meeting.done}
+    meeting.views = dict.fromkeys(after.sites, after)
+    meeting.done.clear()
+    meeting.play(change_s, change_s + next_cycle_s)
+    # Every slot is full, every link has its turn in the new cycle, and none waits two cycles for it.
+    assert Counter(Counter(start_s for start_s, _ in meeting.done).values()) == {
+        len(after.sites) // 2: round(next_cycle_s / SLOT_S)
+    }
+    assert {pair for _, pair in meeting.done} == set(after.pairs())
+    waits = [start_s - tested_s[pair] for start_s, pair in meeting.done if pair in tested_s]
+    assert max(waits) < last_cycle_s + next_cycle_s
+    assert meeting.lost == []
 
 
 @pytest.mark.parametrize("count", [8, 50])
