@@ -38,6 +38,8 @@ from probes.latency.station import Station
 from probes.ledger import Ledger
 from probes.membership import Membership
 from probes.outbox import Depth, Outbox
+from probes.path.memory import Memory
+from probes.path.runner import can_trace
 from probes.path.tracing import Tracing
 from probes.publisher import Publisher
 from probes.settings import ProbeSettings
@@ -82,7 +84,8 @@ class Daemon:
         self._throughput = Turns(
             self._site, self._exchange, self._report_throughput, ledger=self._ledger, attention=self._attention
         )
-        self._path = Tracing(self._site, self._report_path, bind=settings.bind, rng=rng)
+        self._routes = Memory(settings.data_dir / "routes.sqlite")
+        self._path = Tracing(self._site, self._report_path, memory=self._routes, bind=settings.bind, rng=rng)
         self._status_due = asyncio.Event()
         self._handlers: Mapping[str, Callable[[str, bytes], None]] = {
             "committed": self._committed,
@@ -114,6 +117,7 @@ class Daemon:
         finally:
             self._outbox.close()
             self._ledger.close()
+            self._routes.close()
 
     def depth(self) -> Depth:
         """How full the outbox is."""
@@ -232,7 +236,7 @@ class Daemon:
         return Status(
             state=state,
             version=version("linkweather"),
-            capabilities=("latency", "throughput") if self._iperf3 else ("latency",),
+            capabilities=("latency", *["throughput"] * bool(self._iperf3), *["path"] * can_trace()),
             outbox_reports=depth.reports,
             dropped_reports=depth.dropped_reports,
             refused_reports=depth.refused_reports,

@@ -82,14 +82,14 @@ class Reflector:
 
     def _drain(self, opened: socket.socket) -> None:
         now = time.monotonic()
-        responder, error, key = self._responder, self._error, self._key
+        responder, error, key, send = self._responder, self._error, self._key, opened.sendmsg
         for data, source, kernel_ns, ttl, local, truncated in receive(opened):
             try:
                 received = ntp_from_ns(kernel_ns or time.time_ns())
                 reply = responder.answer(data, source, now, received, ttl=ttl, error=error, truncated=truncated)
                 # What we do after T3 counts as the network's: with cold caches, making a reply is as long as the way.
                 depart(reply, ntp_from_ns(time.time_ns()), key)
-                opened.sendmsg((reply,), local, 0, source)
+                send((reply,), local, 0, source)
                 self.answered += 1
             except MessageError as refusal:
                 self.dropped[refusal.reason] += 1

@@ -8,6 +8,7 @@ some routers take for ports), the TCP sequence.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,13 @@ TCP_BASE = 0x4C570000  # any will do: no connection comes of it
 MOST_PROBES = 1 << 16
 # method → what is added to a probe's number.
 OFFSETS: Mapping[PathMethod, int] = {"udp": UDP_HEADER_BYTES + 2, "icmp": 0, "tcp": TCP_BASE}
+# Above what Linux gives to programs that ask for any port (net.ipv4.ip_local_port_range), so that they are free.
+_FIRST_KEY, _KEYS = 61_000, 4_000
+
+
+def first_key(src: str, dst: str) -> int:
+    """The source port, or echo identifier, of a link's first flow: the same for every trace, after a restart too."""
+    return _FIRST_KEY + zlib.crc32(f"{src} {dst}".encode()) % _KEYS
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ class Request(Message):
     """One trace: to which host, by which packets, over how many flows. `port` is for UDP and TCP.
 
     `bind` are local addresses to trace from, at most one per family. `family` is AF_INET, AF_INET6 or 0.
+    `first_key` is the first flow's source port or echo identifier, and the next flows have the next ones, so that
+    each trace sends the same flows; where it is None, or a port is taken, any that is free.
     """
 
     host: Text
@@ -28,6 +30,7 @@ class Request(Message):
     flows: Annotated[int, Field(ge=1, le=MAX_FLOWS)] = 4
     bind: tuple[Name, ...] = ()
     family: int = 0
+    first_key: Annotated[int, Field(ge=1024, le=65535 - MAX_FLOWS)] | None = None
 
 
 class Begun(Message):

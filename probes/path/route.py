@@ -1,8 +1,10 @@
 """What the probes of a trace say together: hops, the route, its fingerprint, and whether it is another one. Pure.
 
-A route is compared flow by flow, as the same flow takes the same branch of parallel paths every time. Where one flow
-alone meets several routers at one TTL, somebody there shares load packet by packet, and all flows are compared
-together. A silent router may be any: silence never makes a route another one.
+A link's flows are the same in every trace, and so each takes the same branch of parallel paths, until a router that
+shares load shares it anew. Therefore another router makes another route only where no flow met it at that TTL before.
+Where one flow alone meets several routers at one TTL, somebody there shares load packet by packet, and one known
+router among them is enough. A silent router may be any, and a destination that answers too many (most limit their
+ICMP errors) is silent too: silence never makes a route another one.
 """
 
 from __future__ import annotations
@@ -82,11 +84,13 @@ def route(samples: Sequence[Sample]) -> Route:
     return tuple(_flow_route([sample for sample in kept if sample.flow == flow]) for flow in flows)
 
 
-def same(before: Route, after: Route) -> bool:
-    """Whether two traces may have seen the same route."""
-    pairs = list(zip(before, after, strict=False))
-    levels = zip_longest(*(flow.hops for pair in pairs for flow in pair), fillvalue=frozenset[str]())
-    return all(_same_length(one, other) for one, other in pairs) and all(_same_level(level) for level in levels)
+def same(known: Route, seen: Route) -> bool:
+    """Whether a trace may have seen a route that is known."""
+    pairs = list(zip(known, seen, strict=False))
+    if not all(_known_length(one, other, known) for one, other in pairs):
+        return False
+    levels = zip_longest(*(flow.hops for flow in (*known, *seen)), fillvalue=frozenset[str]())
+    return all(_known_level(level[: len(known)], level[len(known) :]) for level in levels)
 
 
 def merged(before: Route, after: Route) -> Route:
@@ -165,6 +169,11 @@ def _merged(one: FlowRoute, other: FlowRoute) -> FlowRoute:
     return FlowRoute(tuple(met[:end]), end is not None)
 
 
+def _known_length(before: FlowRoute, after: FlowRoute, known: Route) -> bool:
+    # Parallel paths may be of different lengths, and a flow on another one than before.
+    return _same_length(before, after) or any(_same_length(other, after) for other in known if other.ended)
+
+
 def _same_length(one: FlowRoute, other: FlowRoute) -> bool:
     if one.ended and other.ended:
         shorter, longer = sorted((one.hops, other.hops), key=len)
@@ -174,8 +183,9 @@ def _same_length(one: FlowRoute, other: FlowRoute) -> bool:
     return longest is None or max(len(one.hops), len(other.hops)) <= longest
 
 
-def _same_level(level: Sequence[frozenset[str]]) -> bool:
-    befores, afters = level[::2], level[1::2]
-    if any(len(met) > 1 for met in level):
-        befores, afters = (frozenset().union(*befores),), (frozenset().union(*afters),)
-    return all(not before or not after or before & after for before, after in zip(befores, afters, strict=True))
+def _known_level(befores: Sequence[frozenset[str]], afters: Sequence[frozenset[str]]) -> bool:
+    known, met = frozenset[str]().union(*befores), frozenset[str]().union(*afters)
+    if any(len(each) > 1 for each in afters):
+        return not known or bool(known & met)
+    # A flow that met nobody there before may find a further branch.
+    return all(not before or not after or bool(known & after) for before, after in zip(befores, afters, strict=False))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +28,15 @@ class Traced:
     address: str
     samples: tuple[Sample, ...]
     path_mtu_bytes: int | None
+
+
+def can_trace() -> bool:
+    """Whether paths can be traced from here: with scapy, and by whoever may open raw sockets."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW).close()
+    except OSError:
+        return False
+    return importlib.util.find_spec("scapy") is not None
 
 
 class _Reading:

@@ -4,7 +4,8 @@ The first flow goes ahead, a few TTLs at a time, and finds how long the path is.
 probe per TTL: they are there to reveal parallel paths. Then the first flow is repeated for its RTTs and losses.
 A router of Linux answers bursts of 6 and then one packet per second (`icmp_ratelimit`), as many others do: four
 flows and three repetitions make 6 probes per router, and repetitions wait a second, so that what we call loss
-is not the router's own reserve.
+is not the router's own reserve. A destination may have spent its reserve on somebody's trace just before: where the
+first flow meets silence without end, its repetitions go on as far, and the nearest that is answered then counts.
 """
 
 from __future__ import annotations
@@ -87,8 +88,13 @@ class _Search:
 
     @property
     def length(self) -> int:
-        """How many TTLs are worth repeating."""
+        """How far the path goes, as far as is known."""
         return self.end or self._answered
+
+    @property
+    def reach(self) -> int:
+        """How many TTLs are worth repeating."""
+        return self.end or self._next - 1
 
 
 class Trace:
@@ -154,8 +160,11 @@ class Trace:
             if ttl is not None:
                 search.sent()
                 return flow, ttl
-        if self._repeats and self._repeats[0][0] <= now:
-            return 0, self._repeats.pop(0)[1]
+        end = self._searches[0].end
+        while self._repeats and self._repeats[0][0] <= now:
+            _, ttl = self._repeats.pop(0)
+            if end is None or ttl <= end:
+                return 0, ttl
         return None
 
     def _settle(self, probe: Probe, outcome: Outcome | None, now: float) -> None:
@@ -173,5 +182,5 @@ class Trace:
         most = plan.max_ttl if first.end else length
         self._searches += [_Search(plan, length, most) for _ in range(plan.flows - 1)]
         self._repeats = [
-            (now + again * plan.round_s, ttl) for again in range(1, plan.probes) for ttl in range(1, length + 1)
+            (now + again * plan.round_s, ttl) for again in range(1, plan.probes) for ttl in range(1, first.reach + 1)
         ]

@@ -40,7 +40,7 @@ class _Tracer:
         self._stack = stack
         self._family, self.address = wire.resolve(request.host, request.family)
         self._source = wire.source(self._family, self.address, request.bind)
-        self._identity = self._identify(request.method, request.flows)
+        self._identity = self._identify(request.method, request.flows, request.first_key)
         ports = self._identity.keys if request.method == "tcp" else ()
         self._wire: Wire = wire.Wire(self._family, self.address, ports, stack)
 
@@ -76,8 +76,8 @@ class _Tracer:
                 return self._search(identity, MtuSearch(first, least))
         return None
 
-    def _identify(self, method: PathMethod, flows: int) -> Identity:
-        keys = self._wires.reserve(method, self._family, self._source, flows, self._stack)
+    def _identify(self, method: PathMethod, flows: int, first: int | None = None) -> Identity:
+        keys = self._wires.reserve(method, self._family, self._source, flows, self._stack, first=first)
         return Identity(method, self._source, self.address, keys, self._request.port)
 
     def _search(self, identity: Identity, search: MtuSearch) -> int | None:

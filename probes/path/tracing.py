@@ -10,7 +10,9 @@ from random import Random
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh, PathTests, Site
 from linkweather.messages import PathRow
+from probes.path.identity import first_key
 from probes.path.lines import Request
+from probes.path.memory import Memory
 from probes.path.route import Known, hops, reached, recognise, route, steps
 from probes.path.runner import Traced, run
 from probes.path.turns import next_turn
@@ -19,26 +21,34 @@ Trace = Callable[[Request], Awaitable[Traced]]
 
 
 class Tracing:
-    """Traces the outgoing links of `site`, one at a time; `rng` spreads the starts of sites that begin together."""
+    """Traces the outgoing links of `site`, one at a time; `rng` spreads the starts of sites that begin together.
+
+    What `memory` knows of a link, a trace is compared with.
+    """
 
     def __init__(
-        self, site: str, report: Callable[[PathRow], None], *, bind: Sequence[str], rng: Random, trace: Trace = run
+        self,
+        site: str,
+        report: Callable[[PathRow], None],
+        *,
+        memory: Memory,
+        bind: Sequence[str],
+        rng: Random,
+        trace: Trace = run,
     ) -> None:
         self._site = site
         self._report = report
+        self._memory = memory
         self._bind = tuple(bind)
         self._trace = trace
         self._share = rng.random()
         self._mesh: Mesh | None = None
         self._changed = asyncio.Event()
         self._traced: dict[str, float] = {}
-        self._known: dict[str, tuple[Known, ...]] = {}
 
     def follow(self, mesh: Mesh) -> None:
         """Trace as this mesh says, from the next turn on."""
-        peers = {name: mesh.sites[name].address for name in mesh.peers(self._site)}
-        before = {} if self._mesh is None else {name: site.address for name, site in self._mesh.sites.items()}
-        self._known = {name: known for name, known in self._known.items() if peers.get(name) == before.get(name)}
+        peers = set(mesh.peers(self._site))
         self._traced = {name: at for name, at in self._traced.items() if name in peers}
         self._mesh = mesh
         self._changed.set()
@@ -63,14 +73,23 @@ class Tracing:
 
     async def _row(self, peer: str, site: Site, tests: PathTests) -> PathRow:
         port = site.tcp_port if tests.method == "tcp" else tests.udp_port
-        request = Request(host=site.address, method=tests.method, port=port, flows=tests.flows, bind=self._bind)
+        request = Request(
+            host=site.address,
+            method=tests.method,
+            port=port,
+            flows=tests.flows,
+            bind=self._bind,
+            first_key=first_key(self._site, peer),
+        )
         try:
             traced = await self._trace(request)
         except MeasurementError as error:
             return PathRow(
                 src=self._site, dst=peer, method=tests.method, failure=error.reason, detail=error.detail[:1000]
             )
-        row, self._known[peer] = conclude(self._site, peer, tests.method, traced, self._known.get(peer, ()))
+        known = self._memory.recall(peer, site.address, tests.method)
+        row, after = conclude(self._site, peer, tests.method, traced, known)
+        self._memory.keep(peer, site.address, tests.method, after)
         return row
 
 

@@ -125,15 +125,23 @@ def source(family: int, destination: str, bind: Sequence[str]) -> str:
         raise MeasurementError(reason, f"{destination}: {error.strerror}") from None
 
 
-def reserve(method: PathMethod, family: int, own: str, count: int, stack: contextlib.ExitStack) -> list[int]:
-    """Source ports that are nobody else's while the stack is open; for ICMP so many identifiers by chance."""
+def reserve(
+    method: PathMethod, family: int, own: str, count: int, stack: contextlib.ExitStack, *, first: int | None = None
+) -> list[int]:
+    """Source ports that are nobody else's while the stack is open; for ICMP so many identifiers.
+
+    They count from `first`, but for ports that somebody has; without it they are any.
+    """
     if method == "icmp":
-        first = secrets.randbelow(65536)
-        return [(first + flow) % 65536 for flow in range(count)]
+        start = secrets.randbelow(65536) if first is None else first
+        return [(start + flow) % 65536 for flow in range(count)]
     keys = []
-    for _ in range(count):
+    for flow in range(count):
         holder = stack.enter_context(socket.socket(family, _KINDS[method]))
-        holder.bind((own, 0))
+        try:
+            holder.bind((own, 0 if first is None else first + flow))
+        except OSError:
+            holder.bind((own, 0))
         keys.append(int(holder.getsockname()[1]))
     return keys
 

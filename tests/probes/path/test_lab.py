@@ -18,6 +18,7 @@ from linkweather.lab.shipped import shipped
 from linkweather.mesh import PathMethod
 from linkweather.messages import PathRow
 from probes.path.lines import Request
+from probes.path.memory import Memory
 from probes.path.route import hops, reached, steps
 from probes.path.runner import TRACER, Traced, run
 from probes.path.tracing import Tracing
@@ -26,6 +27,7 @@ from tests.lab.labs import as_root
 pytestmark = as_root
 PORT = 33434
 LATE_S = 0.005
+ROUTERS = [f"10.78.0.{number}" for number in range(1, 5)]
 
 
 @pytest.fixture
@@ -94,6 +96,39 @@ async def test_cut_link_has_no_reply(lab: Lab) -> None:
     assert traced.path_mtu_bytes is None
 
 
+async def test_traces_that_follow_each_other_all_reach_the_destination(lab: Lab) -> None:
+    # Linux answers one address six times at once, and then once a second: less than one trace by UDP asks for.
+    for _ in range(4):
+        assert reached((await trace(lab, "udp")).samples)
+
+
+async def test_shared_load_and_a_tired_destination_are_no_change(lab: Lab) -> None:
+    rows: list[PathRow] = []
+    heard = asyncio.Event()
+
+    def report(row: PathRow) -> None:
+        rows.append(row)
+        heard.set()
+
+    async def inside(request: Request) -> Traced:
+        return await run(request, command=tracer(lab))
+
+    mesh = mesh_of(settings.load(shipped("labs/routers.toml"), LabFile), lab.addresses)
+    mesh = mesh.model_copy(update={"path": mesh.path.model_copy(update={"every_s": 0.1, "flows": 2})})
+    for _ in range(2):  # as often as the probe is started
+        tracing = Tracing("a", report, memory=Memory(), bind=(), rng=random.Random(1), trace=inside)
+        tracing.follow(mesh)
+        running, seen = asyncio.create_task(tracing.run()), len(rows)
+        await until(lambda seen=seen: len(rows) >= seen + 4, heard)  # type: ignore[misc]
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert [(row.failure, row.changed) for row in rows] == [(None, False)] * len(rows)
+    # The same flows take the same branches, each time.
+    assert len({row.fingerprint for row in rows}) == 1
+    assert {hop.address for row in rows for hop in row.hops} <= {*ROUTERS, lab.addresses["b"]}
+
+
 async def until(condition: Callable[[], bool], changed: asyncio.Event) -> None:
     async with asyncio.timeout(90):
         while not condition():
@@ -122,8 +157,8 @@ async def test_changed_way_is_one_event_with_before_and_after(lab: Lab) -> None:
     file = settings.load(shipped("labs/routers.toml"), LabFile)
     mesh = mesh_of(file, lab.addresses)
     mesh = mesh.model_copy(update={"path": mesh.path.model_copy(update={"every_s": 0.5})})
-    tracing = Tracing("a", report, bind=(), rng=random.Random(1), trace=inside)
-    # One branch: which of two the few flows of a trace take is up to chance.
+    tracing = Tracing("a", report, memory=Memory(), bind=(), rng=random.Random(1), trace=inside)
+    # One branch: of two, the event would name both.
     await lab.change("a", "b", via=["r1", "r2", "r4"])
     tracing.follow(mesh)
     running = asyncio.create_task(tracing.run())

@@ -141,6 +141,20 @@ def test_silence_where_the_first_flow_ended_is_not_passed() -> None:
     assert max(probe.ttl for _, probe in network.sent if probe.flow) == 3
 
 
+def test_destination_that_spent_its_answers_on_somebody_else_is_found_a_second_later() -> None:
+    class Spent(Network):
+        def answer(self, probe: Probe) -> Reply | None:
+            return None if probe.ttl >= 3 and self.now < 102.0 else super().answer(probe)
+
+    network = Spent(3)
+    network.run(Trace(Plan(flows=2)))
+    assert reached(network.samples)
+    assert [step.ttl for step in steps(network.samples)] == [1, 2, 3]
+    # The last round knows where the path ends.
+    last_round = [probe.ttl for at, probe in network.sent if probe.flow == 0][-3:]
+    assert last_round == [1, 2, 3]
+
+
 @pytest.mark.parametrize("kind", ["refused", "too_big"])
 def test_router_that_forbids_is_the_end(kind: Kind) -> None:
     network = Network(3, end=kind)

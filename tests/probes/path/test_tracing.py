@@ -6,11 +6,14 @@ import asyncio
 import random
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh, PathTests, Site
 from linkweather.messages import PathRow
+from probes.path.identity import first_key
 from probes.path.lines import Request
+from probes.path.memory import Memory
 from probes.path.runner import Traced
 from probes.path.tracing import Tracing, conclude
 from tests.probes.path.samples import END, samples
@@ -26,7 +29,7 @@ def mesh(address: str = END, *, enabled: bool = True) -> Mesh:
 
 
 async def rows(
-    count: int, answers: Iterator[Traced | MeasurementError], *meshes: Mesh
+    count: int, answers: Iterator[Traced | MeasurementError], *meshes: Mesh, memory: Memory | None = None
 ) -> tuple[list[PathRow], list[Request]]:
     """The first rows of a site that follows these meshes, the next after each row."""
     found: list[PathRow] = []
@@ -49,7 +52,8 @@ async def rows(
             tracing.follow(after)
             break
 
-    tracing = Tracing("a", report, bind=("192.0.2.1",), rng=random.Random(1), trace=answer)
+    kept = memory or Memory()
+    tracing = Tracing("a", report, memory=kept, bind=("192.0.2.1",), rng=random.Random(1), trace=answer)
     tracing.follow(next(following))
     running = asyncio.create_task(tracing.run())
     async with asyncio.timeout(10):
@@ -57,12 +61,14 @@ async def rows(
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+    kept.close()
     return found, asked
 
 
 async def test_request_says_what_the_mesh_says() -> None:
     _, asked = await rows(1, iter([traced("r E")]), mesh())
-    assert asked == [Request(host=END, method="tcp", port=8443, flows=2, bind=("192.0.2.1",))]
+    expected = Request(host=END, method="tcp", port=8443, flows=2, bind=("192.0.2.1",), first_key=first_key("a", "b"))
+    assert asked == [expected]
 
 
 async def test_failure_is_a_row_and_no_change() -> None:
@@ -84,6 +90,18 @@ async def test_other_address_is_another_link_whose_path_has_not_changed() -> Non
     (_, second), asked = await rows(2, iter([traced("r E"), traced("s t E")]), mesh(), moved)
     assert asked[1].host == "192.0.2.50"
     assert not second.changed
+
+
+async def test_restart_invents_no_change_and_misses_none(tmp_path: Path) -> None:
+    file = tmp_path / "routes.sqlite"
+    for flows, changed in (("r E", False), ("r E", False), ("s E", True), ("s E", False)):
+        (row,), _ = await rows(1, iter([traced(flows)]), mesh(), memory=Memory(file))
+        assert row.changed == changed
+
+
+def test_flows_of_a_link_are_its_own_and_no_port_of_other_programs() -> None:
+    assert first_key("a", "b") != first_key("b", "a")
+    assert all(61_000 <= first_key("a", f"s{number}") < 65_000 for number in range(1000))
 
 
 def test_path_that_nobody_answers_on_is_a_failure_and_forgets_nothing() -> None:
