@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.deciding.completion import PACED_ROUNDS, RULE_ERROR_P90, Floats, Leg, completion
+from collector.deciding.completion import PACED_ROUNDS, RATE_ERROR_P90, START_ERROR_P90, Floats, Leg, completion
 
 # 100 ms, 8 Mbit/s: a pipe of 100,000 bytes, which the fifth window (160,000 bytes) fills.
 STEADY = Leg(rtt_p50_s=0.1, rtt_p90_s=0.1, goodput_p50_bps=8e6, goodput_p10_bps=8e6, mss_bytes=1000.0)
@@ -26,6 +26,11 @@ def leg(**changes: Any) -> Leg[float]:
 
 def p50(*legs: Leg[float], size_bytes: float, **options: Any) -> float:
     return completion(legs, size_bytes, **options).p50_s
+
+
+def rule(start_s: float, all_s: float) -> float:
+    """What the rule's own error adds to the p90."""
+    return math.hypot(START_ERROR_P90 * start_s, RATE_ERROR_P90 * all_s)
 
 
 def test_what_fits_into_the_first_round_takes_set_up_and_its_own_time() -> None:
@@ -74,25 +79,32 @@ def test_many_bytes_through_a_pipelined_relay_flow_at_the_smallest_goodput() -> 
 
 
 def test_p90_of_certain_inputs_is_the_error_of_the_rule() -> None:
-    found = completion([STEADY], 10_000)
-    assert found.p90_s == pytest.approx(found.p50_s * (1 + RULE_ERROR_P90))
+    found = completion([STEADY], 1_000_000)
+    # A million bytes at a million per second; all else is the start.
+    assert found.p90_s - found.p50_s == pytest.approx(rule(found.p50_s - 1.0, found.p50_s))
+
+
+def test_the_start_of_a_stored_path_is_that_of_all_its_legs() -> None:
+    found = completion([STEADY, QUICK], 1_000_000, relay="stored")
+    # 1 s of sending on the first, 0.1 s on the second.
+    assert found.p90_s - found.p50_s == pytest.approx(rule(found.p50_s - 1.1, found.p50_s))
 
 
 def test_p90_combines_its_causes_as_independent_ones() -> None:
     # Set-up 0.1 s longer by the RTT, flow 0.03 s longer by the goodput, of 0.21 s expected.
     found = completion([leg(rtt_p90_s=0.15, goodput_p10_bps=2e6)], 10_000)
-    assert found.p90_s == pytest.approx(0.21 + math.hypot(0.1, 0.03, RULE_ERROR_P90 * 0.21))
+    assert found.p90_s == pytest.approx(0.21 + math.hypot(0.1, 0.03, rule(0.2, 0.21)))
 
 
 def test_p90_counts_each_leg_of_a_stored_path() -> None:
     found = completion([leg(rtt_p90_s=0.15), leg(rtt_p90_s=0.15)], 10_000, relay="stored")
-    assert found.p90_s == pytest.approx(0.42 + math.hypot(0.1, 0.1, RULE_ERROR_P90 * 0.42))
+    assert found.p90_s == pytest.approx(0.42 + math.hypot(0.1, 0.1, rule(0.4, 0.42)))
 
 
 def test_a_leg_with_room_to_spare_adds_nothing_to_the_p90_of_a_pipeline() -> None:
     uncertain = replace(QUICK, goodput_p10_bps=40e6)
     found = completion([STEADY, uncertain], 1_000_000)
-    assert found.p90_s == pytest.approx(found.p50_s * (1 + RULE_ERROR_P90))
+    assert found == completion([STEADY, QUICK], 1_000_000)
 
 
 def candidates(count: int) -> Leg[Floats]:
