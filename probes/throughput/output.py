@@ -22,7 +22,8 @@ _COUNT = re.compile(r"\d{1,12}")
 # Of a UDP test; iperf3 takes a datagram that overtook others back from the lost ones, also below zero.
 _DATAGRAMS = re.compile(rf" *{_NUMBER} ms +(?P<lost>-?\d{{1,12}})/(?P<total>\d{{1,12}}) ")
 _ENDS: Mapping[str, End] = {"sender": "sender", "receiver": "receiver"}
-_ERROR = re.compile(r"iperf3: (?:parameter )?error - (?P<text>.*)")
+# A server does not call it an error when its client goes away.
+_ERROR = re.compile(r"iperf3: (?:(?:parameter )?error - |(?=the client has ))(?P<text>.*)")
 _VERSION = re.compile(r"iperf (?P<version>\d{1,4}\.\d{1,4}(?:\.\d{1,4})?)\b")
 _BITS: Mapping[str, float] = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
@@ -41,6 +42,7 @@ REASONS: Mapping[str, str] = {
     "address already in use": "port_taken",
     "cannot assign requested address": "bind",
     "closed unexpectedly": "died",
+    "unexpectedly closed": "died",
     "server has terminated": "died",
     "client has terminated": "died",
     "connection reset": "died",

@@ -15,6 +15,8 @@ def test_topics_in_their_frozen_form() -> None:
     assert topics.committed("a") == "linkweather/v1/site/a/committed"
     assert topics.invite("a", "b") == "linkweather/v1/site/a/invite/b"
     assert topics.answer("a", "b") == "linkweather/v1/site/a/answer/b"
+    assert topics.claim("a") == "linkweather/v1/site/a/claim"
+    assert topics.ALL_CLAIMS == "linkweather/v1/site/+/claim"
     assert topics.routes("a") == "linkweather/v1/site/a/routes"
 
 
@@ -26,6 +28,7 @@ def test_topics_in_their_frozen_form() -> None:
         (topics.committed("a"), Topic("committed", "a")),
         (topics.invite("a", "b"), Topic("invite", "a", "b")),
         (topics.answer("a", "b"), Topic("answer", "a", "b")),
+        (topics.claim("a"), Topic("claim", "a")),
         (topics.routes("a"), Topic("routes", "a")),
     ],
 )

@@ -4,9 +4,20 @@ from dataclasses import replace
 
 import pytest
 
+from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.messages import Answer, Invite, Served
-from probes.throughput.invitation import Declined, declined, not_tested, refusal, row
+from probes.throughput.invitation import (
+    Declined,
+    caller,
+    declined,
+    not_served,
+    not_tested,
+    patience_s,
+    refusal,
+    row,
+    unreachable,
+)
 from probes.throughput.result import Result
 
 INVITE = Invite(id="1", duration_s=3.0, iperf3="3.12")
@@ -104,3 +115,33 @@ def test_what_the_client_knows_goes_before_what_the_source_tells() -> None:
     known = replace(RESULT, retransmits=0, congestion="bbr", limited_by="receiver host")
     published = row("a", "b", known, served=served)
     assert (published.retransmits, published.congestion, published.limited_by) == (0, "bbr", "receiver host")
+
+
+def natted(*names: str) -> Mesh:
+    return Mesh(sites={name: Site(address=f"192.0.2.{ord(name)}", nat=name in names) for name in "abc"})
+
+
+@pytest.mark.parametrize(
+    ("nat", "calls"), [("", "b"), ("b", "b"), ("c", "b"), ("a", "a"), ("ac", "a"), ("ab", None), ("abc", None)]
+)
+def test_the_destination_calls_unless_only_it_can_be_called(nat: str, calls: str | None) -> None:
+    assert caller(natted(*nat), "a", "b") == calls
+
+
+def test_a_source_behind_nat_refuses_a_destination_behind_another() -> None:
+    assert refusal("b", "a", INVITE, natted("a", "b"), installed=True) == "no_reachable_end"
+    assert refusal("b", "a", INVITE, natted("a"), installed=True) is None
+    found = unreachable("a", "b")
+    assert (found.failure, found.goodput_bps) == ("no_reachable_end", None)
+
+
+def test_a_destination_that_cannot_serve_now_postpones_and_one_that_cannot_at_all_fails() -> None:
+    assert not_served("a", "b", MeasurementError("ports_taken")) == Declined("ports_taken", 5.0)
+    published = not_served("a", "b", MeasurementError("bind", "not ours"))
+    assert not isinstance(published, Declined)
+    assert (published.failure, published.detail) == ("bind", "not ours")
+
+
+def test_who_finds_a_lease_taken_comes_again_before_it_runs_out_for_most_tests_end_early() -> None:
+    assert patience_s(16.0) == 5.0
+    assert patience_s(1.5) == 1.5

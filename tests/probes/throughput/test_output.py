@@ -115,6 +115,13 @@ def test_the_first_error_is_the_cause_and_a_wrong_option_is_one() -> None:
     assert transcript.fault == Fault("protocol", "some option you are trying to set is client only")
 
 
+@pytest.mark.parametrize("words", ["the client has terminated", "the client has unexpectedly closed the connection"])
+def test_a_server_names_a_client_that_went_away_without_calling_it_an_error(words: str) -> None:
+    transcript = Transcript()
+    transcript.feed(f"iperf3: {words}")
+    assert transcript.fault == Fault("died", words)
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -45,6 +45,11 @@ def test_the_request_asks_for_connections_from_a_port_that_can_send() -> None:
     assert asked[28:] == bytes(44)
 
 
+def test_the_request_may_ask_for_connections_to_a_port() -> None:
+    asked = request(socket.AF_INET, 5201, remote=True)
+    assert asked[24:28] == bytes([0, 0, 0x14, 0x51])
+
+
 def test_a_connection_is_read_with_its_congestion_control() -> None:
     assert connections(answer(attribute(2, tcp_info()), attribute(4, b"cubic\0"))) == ([SEEN], False)
 
