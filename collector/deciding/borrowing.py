@@ -34,6 +34,7 @@ CAUTION = 0.93
 MARGIN = 1.0
 # The 10th percentile of the normal distribution, in standard deviations below its median.
 _P10 = 1.2816
+_LEAST_RATIO = 1e-6
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,14 +68,15 @@ def borrowed(outlook: Outlook, operators: Sequence[str | None]) -> Goodputs:
 
 def observed(outlook: Outlook) -> Observed:
     """The forecasts as observations. A goodput of zero has no logarithm, and nothing to say of other links."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log, low = np.log(outlook.goodput_p50_bps), np.log(outlook.goodput_p10_bps)
-    known, samples = np.isfinite(log), outlook.goodput_samples.astype(float)
-    tells = known & np.isfinite(low) & (samples > 1)
+    p50, p10 = outlook.goodput_p50_bps, outlook.goodput_p10_bps
+    known, samples = p50 > 0, outlook.goodput_samples.astype(float)
+    log = np.log(np.where(known, p50, np.nan))
+    # A 10th percentile of nothing is as far below as it can be told in numbers.
+    ratio = np.maximum(np.where(known, p10, np.nan) / np.where(known, p50, np.nan), _LEAST_RATIO)
     return Observed(
-        log=np.where(known, log, np.nan),
+        log=log,
         samples=np.where(known, np.maximum(samples, 1.0), 0.0),
-        spread=np.where(tells, np.where(tells, log - low, 0.0) / _P10, np.nan),
+        spread=np.where(samples > 1, -np.log(ratio) / _P10, np.nan),
     )
 
 
