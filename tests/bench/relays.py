@@ -79,7 +79,9 @@ def _bench(options: argparse.Namespace) -> int:
     seconds = time.process_time() - started
     ours = score("ours", vias, truth)
     if not ours.pairs:
-        raise OperatorError(f"{options.score}: has no link between sites of the grids that are decided on")
+        raise OperatorError(
+            f"{options.score}: has no pair to score: neither a direct link, nor one with both legs of its relay"
+        )
     if options.decisions:
         write(options.decisions, vias, sites)
     scores = [*_plain(grids[-1], truth), ours, score("oracle", plain(truth, 1.0), truth)]
