@@ -33,6 +33,8 @@ COMMANDS: Mapping[str, Command] = {
     "collector": Command("collector.commands.run:collector", "Run the collector."),
     "links": Command("collector.commands.links:links", "Print the links and how they are now."),
     "route": Command("collector.commands.route:route", "Say which path data should take now."),
+    "place": Command("collector.commands.place:place", "Say which site should run a job now."),
+    "capacity": Command("collector.commands.capacity:capacity", "Say what a site has for jobs, and show it."),
     "judge": Command("collector.commands.judge:judge", "Score past decisions by what was measured afterwards."),
     "mesh": Command("collector.commands.mesh:mesh", "Check, show and push the mesh."),
     "lab": Command("linkweather.lab.cli:lab", "Change and enter a running lab."),

@@ -14,9 +14,9 @@ from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 from linkweather.answers import CapacityAnswer
 from linkweather.decisions import LegInput
 from linkweather.errors import BadValueError, OperatorError
-from linkweather.mesh import Mesh, NoSuchSite, NotNegative, Settings, SiteId, Tuple
+from linkweather.mesh import Mesh, NoSuchSite, Settings, SiteId, Tuple
 from linkweather.messages import Message, Name
-from linkweather.quantities import DURATION, SIZE, seconds, size_bytes
+from linkweather.quantities import DURATION, PRICE, SIZE, seconds, size_bytes, usd
 
 MAX_BYTES = 10**18
 MAX_JOBS = 1000
@@ -36,6 +36,7 @@ def _typed(read: Callable[[str], float], allowed: str) -> BeforeValidator:
 
 Size = Annotated[int, Field(ge=1, le=MAX_BYTES), _typed(size_bytes, SIZE)]
 Duration = Annotated[float, Field(gt=0, le=1e9), _typed(seconds, DURATION)]
+Price = Annotated[float, Field(ge=0, le=1e15), _typed(usd, PRICE)]
 SiteName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -72,7 +73,7 @@ class Job(Settings):
     result: Located | None = None
     devices: Annotated[tuple[Need, ...], Field(min_length=1, max_length=100), Tuple]
     deadline_s: Duration | None = None
-    max_price_usd: NotNegative | None = None
+    max_price_usd: Price | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -11,6 +11,7 @@ from linkweather.errors import OperatorError
 # What is allowed, after "must be".
 DURATION = "a duration such as 50ms, 60s or 5min"
 SIZE = "a size in bytes such as 2TB, 500GB or 10MiB"
+PRICE = "a price such as 500 or 500USD"
 
 _NUMBER = re.compile(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(.*)")
 _SECONDS: Mapping[str, float] = {
@@ -24,9 +25,8 @@ _SECONDS: Mapping[str, float] = {
     "h": 3600,
     "d": 86400,
 }
-# Durations below so many seconds are shown in this unit.
-_SHOWN: tuple[tuple[float, str], ...] = ((1.0, "ms"), (120.0, "s"), (7200.0, "min"), (172800.0, "h"), (math.inf, "d"))
 _BPS: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9}
+_USD: Mapping[str, float] = {"": 1, "USD": 1, "$": 1}
 _RATIO: Mapping[str, float] = {"": 1, "%": 1e-2}
 _PREFIXES = "kMGTPE"
 _BYTES: Mapping[str, float] = {
@@ -57,10 +57,9 @@ def size_bytes(text: str) -> int:
     return round(_scaled(text, _BYTES, SIZE))
 
 
-def shown_seconds(value_s: float) -> str:
-    """A duration for people, in three digits and a unit that suits it."""
-    unit = next(unit for limit_s, unit in _SHOWN if value_s < limit_s)
-    return f"{value_s / _SECONDS[unit]:.3g} {unit}"
+def usd(text: str) -> float:
+    """A price in USD, with or without the unit."""
+    return _scaled(text, _USD, PRICE)
 
 
 def _scaled(text: str, units: Mapping[str, float], allowed: str) -> float:

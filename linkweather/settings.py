@@ -129,5 +129,5 @@ def _key(location: tuple[int | str, ...]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    shown = "a table" if isinstance(value, dict) else repr(value)
+    shown = "a table" if isinstance(value, dict) else repr(list(value) if isinstance(value, tuple) else value)
     return shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "…"

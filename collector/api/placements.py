@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -27,28 +26,26 @@ _BODY = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacementSources:
-    """What these answers stand on, asked anew for every question."""
-
-    now: Callable[[], float]
-    capacities: Callable[[float], list[CapacityAnswer]]
-    grounds: Callable[[], Grounds]
-
-
-def add_placements(app: FastAPI, sources: PlacementSources) -> None:
-    """Add the answers to an application, which has handlers for Refused."""
+def add_capacity(app: FastAPI, capacities: Callable[[], list[CapacityAnswer]]) -> None:
+    """Add the answer to what the sites have."""
 
     @app.get("/api/v1/capacity")
     async def capacity() -> list[CapacityAnswer]:
         """What each site last said of its devices, by type; also what has expired."""
-        return sources.capacities(sources.now())
+        return capacities()
+
+
+def add_placements(app: FastAPI, grounds_now: Callable[[], Grounds]) -> None:
+    """Add the answers to where jobs should run, over what `grounds_now` says at each question.
+
+    The application has handlers for Refused.
+    """
 
     @app.post("/api/v1/placements", openapi_extra=_BODY)
     async def placements(request: Request) -> PlacementAnswer | PlacementsAnswer:
         """Where a job should run, or several jobs together: `{"jobs": [job, …]}`."""
         values = await _values(request)
-        grounds = sources.grounds()
+        grounds = grounds_now()
         try:
             if "jobs" not in values:
                 return place(settings.validate(values, Job, "").at_ids(grounds.mesh), grounds)

@@ -11,7 +11,7 @@ from collector.deciding.batches import Batch, Devices, Option, Run
 from collector.deciding.placement import Grounds, place, run_at
 from linkweather.answers import CapacityAnswer
 from linkweather.jobs import Job, PlacementAnswer, PlacementsAnswer, SitePlacement
-from linkweather.quantities import shown_seconds
+from linkweather.tables.units import duration
 
 
 def judge(jobs: Sequence[Job], grounds: Grounds) -> list[PlacementAnswer]:
@@ -76,13 +76,13 @@ def _crowded_out(alone: PlacementAnswer) -> str:
 
 
 def _chosen(alone: PlacementAnswer, chosen: SitePlacement, run: Run, plan: Plan, jobs: Sequence[Job]) -> str:
-    done = shown_seconds(chosen.total_p50_s + run.wait_s)
-    wait = f", {shown_seconds(run.wait_s)} of it behind other jobs," if run.wait_s > 0 else ""
+    done = duration(chosen.total_p50_s + run.wait_s)
+    wait = f", {duration(run.wait_s)} of it behind other jobs," if run.wait_s > 0 else ""
     best = alone.ranking[0]
     if chosen is best:
         return f"{alone.why}" if not wait else f"{chosen.site} is done after {done}{wait} and is the soonest alone, too"
     others = [jobs[number].name for number, other in sorted(plan.runs.items()) if other.site == best.site]
-    taken = f"{best.site} would be sooner alone ({shown_seconds(best.total_p50_s)}), but runs {_some(others)}"
+    taken = f"{best.site} would be sooner alone ({duration(best.total_p50_s)}), but runs {_some(others)}"
     return f"{chosen.site} is done after {done}{wait}: {taken}"
 
 
@@ -94,7 +94,7 @@ def _some(names: Sequence[str]) -> str:
 def _why(plan: Plan, first_come: Plan) -> str:
     said: Mapping[str, Plan] = {"these placements": plan, "first come, first served": first_come}
     texts = [
-        f"{name}: {len(one.runs)} jobs placed, {one.left_out} not, {shown_seconds(one.cost[1])} until done in all"
+        f"{name}: {len(one.runs)} jobs placed, {one.left_out} not, {duration(one.cost[1])} until done in all"
         for name, one in said.items()
     ]
     return "; ".join(texts)

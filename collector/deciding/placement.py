@@ -17,7 +17,7 @@ from linkweather.answers import CapacityAnswer
 from linkweather.decisions import LegInput, NoRoute, RouteAnswer
 from linkweather.jobs import ExcludedSite, Exclusion, Job, Need, PlacementAnswer, SitePlacement, StagedTransfer
 from linkweather.mesh import Mesh
-from linkweather.quantities import shown_seconds
+from linkweather.tables.units import age, duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def transfer_of(route: RouteAnswer | NoRoute, bytes_: int) -> Transfer | str:
         return route.why
     path = route.path
     if path.completion_p50_s is None or path.completion_p90_s is None:
-        return f"how long data takes from {route.src} to {route.dst} is not known: its goodput was not measured"
+        return "its goodput was not measured"
     usd = None if path.price_usd_per_gb is None else path.price_usd_per_gb * bytes_ / 1e9
     return Transfer(path.completion_p50_s, path.completion_p90_s, usd, path.sites, route.inputs)
 
@@ -113,7 +113,7 @@ def _devices(need: Need, told: Mapping[str, CapacityAnswer]) -> CapacityAnswer:
     if found is None:
         raise _Unfit("no_such_devices", f"has no {need.type}, but {', '.join(told)}")
     if found.state == "expired":
-        raise _Unfit("capacity_expired", f"last spoke of its {need.type} {shown_seconds(found.age_s)} ago: too long")
+        raise _Unfit("capacity_expired", f"last spoke of its {need.type} {age(found.age_s)} ago: too long")
     if found.total < need.count:
         raise _Unfit("too_few_devices", f"has {found.total} {need.type}, and the job needs {need.count}")
     return found
@@ -125,8 +125,8 @@ def _queue_s(need: Need, told: CapacityAnswer) -> float:
     if told.queued_device_hours is not None:
         return told.queued_device_hours / told.total * 3600
     if told.free is None or told.free < need.count:
-        free = "how many" if told.free is None else f"{told.free} of {told.total}"
-        raise _Unfit("unknown_queue", f"does not say how long its queue for {need.type} is; {free} are free")
+        free = "nor how many are free" if told.free is None else f"and {told.free} of {told.total} are free"
+        raise _Unfit("unknown_queue", f"does not say how long its queue for {need.type} is, {free}")
     return 0.0
 
 
@@ -137,18 +137,19 @@ def _staged_in(job: Job, site: str, grounds: Grounds) -> Iterator[StagedTransfer
         sizes[part.site] += part.bytes
     for src, size in sizes.items():
         if src != site:
-            yield _staged(src, site, size, grounds)
+            yield _staged(src, site, size, grounds, f"cannot get the data of {src}")
 
 
 def _staged_out(job: Job, site: str, grounds: Grounds) -> Iterator[StagedTransfer]:
     if job.result is not None and job.result.site != site:
-        yield _staged(site, job.result.site, job.result.bytes, grounds)
+        dst = job.result.site
+        yield _staged(site, dst, job.result.bytes, grounds, f"cannot send the result to {dst}")
 
 
-def _staged(src: str, dst: str, size: int, grounds: Grounds) -> StagedTransfer:
+def _staged(src: str, dst: str, size: int, grounds: Grounds, without: str) -> StagedTransfer:
     found = grounds.transfer(src, dst, size)
     if isinstance(found, str):
-        raise _Unfit("no_path", f"no data can go from {src} to {dst}: {found}")
+        raise _Unfit("no_path", f"{without}: {found}")
     return StagedTransfer(
         src=src,
         dst=dst,
@@ -202,8 +203,8 @@ def _price_usd(job: Job, transfers: Sequence[StagedTransfer], capacity: Sequence
 
 def _check_limits(job: Job, found: SitePlacement) -> None:
     if job.deadline_s is not None and found.total_p90_s > job.deadline_s:
-        over, limit = shown_seconds(found.total_p90_s - job.deadline_s), shown_seconds(job.deadline_s)
-        raise _Unfit("deadline", f"misses the deadline of {limit} by {over} (p90 {shown_seconds(found.total_p90_s)})")
+        over, limit = duration(found.total_p90_s - job.deadline_s), duration(job.deadline_s)
+        raise _Unfit("deadline", f"misses the deadline of {limit} by {over} (p90 {duration(found.total_p90_s)})")
     if job.max_price_usd is None:
         return
     if found.price_usd is None:
@@ -223,7 +224,7 @@ def _why(ranking: Sequence[SitePlacement], excluded: Sequence[ExcludedSite]) -> 
         ("run", best.run_s),
         ("stage-out", best.stage_out_p50_s),
     )
-    parts = ", ".join(f"{name} {shown_seconds(value_s)}" for name, value_s in stages if value_s > 0)
-    done = f"{shown_seconds(best.total_p50_s)} (p90 {shown_seconds(best.total_p90_s)})"
-    second = f"{others[0].site} would take {shown_seconds(others[0].total_p50_s)}" if others else "no other site can"
+    parts = ", ".join(f"{name} {duration(value_s)}" for name, value_s in stages if value_s > 0)
+    done = f"{duration(best.total_p50_s)} (p90 {duration(best.total_p90_s)})"
+    second = f"{others[0].site} would take {duration(others[0].total_p50_s)}" if others else "no other site can"
     return f"{best.site} is done soonest, after {done}: {parts or 'nothing to do'}, {price}; {second}"

@@ -1,0 +1,142 @@
+"""The commands `place` and `capacity`: a real broker, a real collector."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from linkweather.cli import main
+from tests import servers
+
+PROGRAM = str(Path(sys.executable).with_name("linkweather"))
+TWO = '[sites.a]\naddress = "192.0.2.1"\ncompute_id = "CN-1"\n\n[sites.b]\naddress = "192.0.2.2"\n'
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+@dataclass(frozen=True)
+class Running:
+    api: str
+    broker: str
+
+
+@pytest.fixture(scope="module")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("collector")
+    (folder / "mesh.toml").write_text(TWO)
+    port, broker_port = servers.free_port(), servers.free_port()
+    options = ("--port", str(port), "--broker-port", str(broker_port))
+    with servers.running(PROGRAM, "collector", *options, log=folder / "log", cwd=folder):
+        servers.wait_until(lambda: servers.responds(f"http://127.0.0.1:{port}/readyz"), "the collector is ready")
+        yield Running(f"http://127.0.0.1:{port}", f"mqtt://127.0.0.1:{broker_port}")
+
+
+def test_what_a_site_says_of_its_devices_is_confirmed_and_shown(collector: Running) -> None:
+    said = run(
+        *("capacity", "set", "--site", "a", "--broker", collector.broker, "a100=16:4", "h100=8"),
+        *("--queue", "10min", "--price", "2.5USD"),
+    )
+    assert (said.exit_code, said.output) == (0, "in the record: a has a100=16:4, h100=8\n")
+    shown = json.loads(run("capacity", "show", "--json", "--api", collector.api).output)
+    assert [(one["site"], one["compute_id"], one["type"], one["total"], one["free"]) for one in shown] == [
+        ("a", "CN-1", "a100", 16, 4),
+        ("a", "CN-1", "h100", 8, 8),
+    ]
+    assert (shown[0]["queue_s"], shown[0]["usd_per_device_hour"], shown[0]["state"]) == (600, 2.5, "fresh")
+    text = run("capacity", "show", "--api", collector.api).output
+    assert "a a100 16 4 10.0 min – 2.50" in " ".join(text.split())
+
+
+def test_site_and_broker_may_come_from_the_probe_s_settings(collector: Running, tmp_path: Path) -> None:
+    file = tmp_path / "probe.toml"
+    file.write_text(f'site = "b"\nbroker = "{collector.broker}"\ndata_dir = "x"\n')
+    assert run("capacity", "set", "--config", str(file), "a100=0", "--queued", "0").exit_code == 0
+
+
+def test_a_site_that_the_mesh_does_not_have_is_refused(collector: Running) -> None:
+    said = run("capacity", "set", "--site", "x", "--broker", collector.broker, "a100=16")
+    assert (said.exit_code, said.output) == (1, "Error: the collector refuses what x says: unknown_site\n")
+
+
+def test_without_a_collector_nobody_confirms(broker_port: int) -> None:
+    broker = f"mqtt://127.0.0.1:{broker_port}"
+    said = run("capacity", "set", "--site", "a", "--broker", broker, "a100=16", "--timeout", "0.5s")
+    assert said.exit_code == 1
+    assert said.output == (
+        "Error: not in the record after 0.5 s: no collector confirms it: "
+        "is one running, and may this user read what it says to the site?
+"
+    )
+
+
+def test_without_a_broker_its_own_sentence_is_said() -> None:
+    broker = f"mqtt://127.0.0.1:{servers.free_port()}"
+    said = run("capacity", "set", "--site", "a", "--broker", broker, "a100=16", "--timeout", "0.5s")
+    assert said.exit_code == 1
+    assert said.output.startswith(f"Error: not in the record after 0.5 s: the broker {broker} is away (")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("a100=8",), "--site or --config is needed: which site of the mesh is this?"),
+        (("--site", "a", "a100"), "'a100': must be TYPE=TOTAL or TYPE=TOTAL:FREE, such as a100=16:4"),
+        (("--site", "a", "a100=x"), "'a100=x': must be TYPE=TOTAL or TYPE=TOTAL:FREE, such as a100=16:4"),
+        (("--site", "a", "a100=-1"), "'a100=-1': total = -1: must be at least 0"),
+        (("--site", "a", "a100=4:5"), "'a100=4:5': free exceeds total"),
+        (("--site", "a", "a100=4", "a100=5"), "the options: a type stands twice"),
+        (("--site", "a", "a100=4", "--queue", "long"), "--queue 'long': must be a duration such as 50ms, 60s or 5min"),
+        (("--site", "a", "a100=4", "--price", "2EUR"), "--price '2EUR': must be a price such as 500 or 500USD"),
+        (("--site", "a", "a100=4", "--queued", "nan"), "'a100=4': queued_device_hours = nan: must be a finite number"),
+        (("--site", "A", "a100=4"), "the options: site = 'A': a site id has 1 to 32 of a–z, 0–9 and -, and starts"),
+    ],
+)
+def test_what_cannot_be_said_of_devices_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    said = run("capacity", "set", *arguments)
+    assert said.exit_code == 2
+    assert said.output.startswith(f"Error: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "the options: data: required, but missing"),
+        (("--data", "2TB"), "--data '2TB': must be SITE:BYTES, such as north:2TB"),
+        (
+            ("--data", "a:2XB", "--devices", "g:1"),
+            "the options: data[0].bytes = '2XB': must be a size in",
+        ),
+        (("--data", "a:1"), "the options: devices: required, but missing"),
+        (("--data", "a:1", "--devices", "8"), "--devices '8': must be TYPE:N, such as a100:8"),
+        (("--data", "a:1", "--devices", "g:x"), "the options: devices[0].count = 'x': must be a whole number"),
+        (("--data", "a:1", "--devices", "g:1"), "the options: devices[0].work_device_hours: required, but missing"),
+        (
+            ("--data", "a:1", "--devices", "g:1", "--work", "nan"),
+            "the options: devices[0].work_device_hours = nan: must",
+        ),
+        (("--devices", "g:1", "--devices", "h:1", "--work", "5"), "--work '5': must be HOURS:TYPE, once for each type"),
+        (("--devices", "g:1", "--work", "5:x"), "--work '5:x': must be HOURS:TYPE, once for each type that --devices"),
+        (("--devices", "g:1", "--work", "5", "--work", "6"), "--work '6': must be HOURS:TYPE, once for each type"),
+        (("job.toml", "--max-price", "5"), "--max-price: a job stands in a file or in options, not in both"),
+        (("nowhere.toml",), "nowhere.toml: cannot be read: No such file or directory"),
+    ],
+)
+def test_what_is_no_job_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    said = run("place", *arguments)
+    assert said.exit_code == 2
+    assert said.output.startswith(f"Error: {sentence}")
+
+
+def test_a_wrong_key_of_a_job_file_is_named_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "job.toml"
+    file.write_text("deadline = 5\n")
+    said = run("place", str(file))
+    assert (said.exit_code, said.output) == (2, f"Error: {file}: data: required, but missing\n")
