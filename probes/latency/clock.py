@@ -1,12 +1,14 @@
-"""What the kernel says about this machine's clock: synchronised or not, and its error."""
+"""This machine's clocks: both at one moment, and what the kernel says of the wall clock."""
 
 from __future__ import annotations
 
 import ctypes
+import time
 from typing import NamedTuple
 
 _UNSYNCHRONISED = 0x0040  # STA_UNSYNC
 _FAILED = -1
+_AT_ONCE_S = 1e-4  # reading a clock takes 100 ns: who took longer for two was interrupted
 
 
 class Clock(NamedTuple):
@@ -33,6 +35,14 @@ class _Timex(ctypes.Structure):
 
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def moment() -> tuple[float, int]:
+    """The monotonic clock in s and the wall clock in ns, at one moment: on a busy machine they may be ms apart."""
+    while True:
+        now, wall_ns = time.monotonic(), time.time_ns()
+        if time.monotonic() - now < _AT_ONCE_S:
+            return now, wall_ns
 
 
 def read() -> Clock:

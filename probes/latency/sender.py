@@ -235,8 +235,8 @@ class Sender:
         if target.route is None:
             return
         sending, address = target.route
-        now = time.monotonic()
-        probe, request = target.session.send(now, time.time_ns(), awaits_stamp=sending.stamps)
+        now, wall_ns = clock.moment()
+        probe, request = target.session.send(now, wall_ns, awaits_stamp=sending.stamps)
         try:
             self._transmit(sending, self._encode(sending, request), address, (target.session, probe))
         except OSError as error:
@@ -266,7 +266,7 @@ class Sender:
                 try:
                     reply = self._decode(data, source)
                     session = self._targets.owner(reply, source).session
-                    self._tell(session.receive(Arrival(reply, time.monotonic(), time.time_ns(), kernel_ns)))
+                    self._tell(session.receive(Arrival(reply, *clock.moment(), kernel_ns)))
                 except MessageError as error:
                     self.counters[error.reason] += 1
 

@@ -9,13 +9,13 @@ import asyncio
 import errno
 import os
 import socket
-import time
 from collections.abc import Iterator
 from functools import cached_property
 from struct import Struct
 
 from linkweather.mesh import LatencyTests
 from linkweather.messages import LatencyRow
+from probes.latency import clock
 from probes.latency.echo import reflected
 from probes.latency.packet import Request
 from probes.latency.sender import Sender, Sent
@@ -96,7 +96,7 @@ class TcpSender(Sender):
         connection.close()
 
     def _connected(self, connection: socket.socket) -> None:
-        now, wall_ns = time.monotonic(), time.time_ns()
+        now, wall_ns = clock.moment()
         session, probe = self._connections[connection]
         error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         rtt_us, retransmissions = _INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size))
