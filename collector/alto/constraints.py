@@ -21,7 +21,7 @@ _FORM = re.compile(rf"\s*(?:\[\s*([0-9]{{1,4}})\s*\]\s*)?({'|'.join(_OPERATORS)}
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Comparison:
     """One comparison of the `index`th tested cost."""
 
     index: int
@@ -38,16 +38,16 @@ class Test:
 class Condition:
     """Tests in disjunctive form: any of the lists whose tests all hold."""
 
-    any_of: tuple[tuple[Test, ...], ...] = ((),)
+    any_of: tuple[tuple[Comparison, ...], ...] = ((),)
 
     def holds(self, costs: Sequence[float | None]) -> bool:
         """Whether the tested costs meet the condition."""
         return any(all(test.holds(costs) for test in tests) for tests in self.any_of)
 
 
-def parse(text: str, field: str, tested: int) -> Test:
+def parse(text: str, field: str, tested: int) -> Comparison:
     """One constraint on one of `tested` costs; without an index, on the first. Raises AltoError."""
     found = _FORM.fullmatch(text)
     if found is None or int(found[1] or 0) >= tested:
         raise errors.invalid(field, text)
-    return Test(int(found[1] or 0), found[2], float(found[3]))
+    return Comparison(int(found[1] or 0), found[2], float(found[3]))

@@ -47,13 +47,13 @@ class NetworkMap:
 
     def network_of(self, inner: Network) -> Network:
         """The longest prefix of the map that holds this one."""
-        number = int(inner.network_address)
-        bits = inner.max_prefixlen
-        for length, networks in self._tables[inner.version]:
-            found = networks.get(number >> (bits - length))
-            if found is not None and length <= inner.prefixlen:
-                return found
-        raise AssertionError("the map is complete")
+        number, bits = int(inner.network_address), inner.max_prefixlen
+        around = (
+            networks.get(number >> (bits - length))
+            for length, networks in self._tables[inner.version]
+            if length <= inner.prefixlen
+        )
+        return next(network for network in around if network is not None)  # the map is complete
 
     def owner(self, network: Network) -> str:
         """The PID of a prefix of the map."""

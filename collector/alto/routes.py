@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from collector.alto import directory, endpoints, media, reading
@@ -23,7 +23,7 @@ from collector.alto.reading import Fields
 from collector.alto.resources import RESOURCES, ROOT, Question, Resource
 from collector.alto.updates import Event, UpdateStream
 from collector.alto.view import View
-from linkweather.answers import CapacityAnswer, LinkAnswer
+from linkweather.answers import CapacityAnswer, ErrorAnswer, LinkAnswer
 from linkweather.decisions import NoRoute, RouteAnswer
 from linkweather.mesh import Mesh
 
@@ -31,6 +31,7 @@ BODY_BYTES_MAX = 1_000_000
 STREAMS_MAX = 32
 POLL_S = 1.0
 KEEP_ALIVE_S = 15.0
+RETRY_AFTER_S = 60
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -125,7 +126,7 @@ class _Server:
         _check_accept(request, media.UPDATE_STREAM)
         asked = await _parameters(request, media.UPDATE_PARAMS)
         if len(self._streams) >= STREAMS_MAX:
-            raise HTTPException(503, f"{STREAMS_MAX} update streams are open already", {"Retry-After": "60"})
+            return _busy(f"{STREAMS_MAX} update streams are open already: try again later")
         live = _Live(UpdateStream(asked, _requester(request), self._view()))
         name = secrets.token_urlsafe(16)
         self._streams[name] = live
@@ -226,6 +227,12 @@ def _base(request: Request) -> str:
 def _domain(request: Request) -> str:
     name = request.url.hostname or ""
     return name if _DOMAIN.fullmatch(name) else "localhost"
+
+
+def _busy(sentence: str) -> Response:
+    """RFC 7285 §8.5.3: overload is no ALTO error, and says when to come back."""
+    answer = ErrorAnswer(error=sentence)
+    return JSONResponse(answer.model_dump(mode="json"), 503, headers={"retry-after": str(RETRY_AFTER_S)})
 
 
 def _json(document: Mapping[str, Any], kind: str, status: int = 200) -> Response:
