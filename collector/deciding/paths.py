@@ -107,7 +107,8 @@ def _costs(moment: Moment, question: Question, legs: Sequence[Leg]) -> Floats:
     """[expected or cautious, path]."""
     if question.objective == "completion":
         estimate = completion([moment.ground.leg(*leg) for leg in legs], question.bytes or 0.0)
-        return np.nan_to_num(np.stack(np.broadcast_arrays(estimate.p50_s, estimate.p90_s)), nan=np.inf)
+        times = np.stack(np.broadcast_arrays(estimate.p50_s, estimate.p90_s))
+        return np.where(np.isfinite(times), times, np.inf)
     table = moment.tables[question.objective]
     joined = [reduce(table.costing.join, [costs[leg] for leg in legs]) for costs in (table.expected, table.cautious)]
     costs: Floats = np.stack(joined).astype(float) + table.per_relay * (len(legs) - 1)

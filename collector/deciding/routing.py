@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from collector.deciding.answering import answer
-from collector.deciding.candidates import DIRECT, Pairs
+from collector.deciding.candidates import DIRECT, Pairs, Vias
 from collector.deciding.contact import Contact
 from collector.deciding.costs import STANDING, Goodputs, Legs, RoutingSettings, Selection, measured
 from collector.deciding.expectations import Ground
@@ -110,6 +110,10 @@ class Router:
         if self._moment is None:
             return NoRoute(src=question.src, dst=question.dst, objective=question.objective, why=NOTHING_YET)
         return answer(self._moment, question)
+
+    def in_force(self, objective: Objective) -> Vias:
+        """Every pair's relay [src, dst], as an index into the sites; negative without: see `candidates`."""
+        return self._tables[objective].in_force.via.copy()
 
     def standing(self) -> Iterator[StandingPath]:
         """Every path in force, to be kept over a restart."""
