@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.floating]
 # Beyond the rows that a replay sees: those that may have come since the moment of the pool.
 _SPARE_ROWS: Final = 2
 _POOL_SERIES: Final = 512
-_CHUNK_SERIES: Final = 8192
+_CHUNK_SERIES: Final = 512  # what is worked on stays in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,10 @@ class Forecasts:
         """When each series had its newest row; -inf before the first."""
         return self._newest(slice(None))
 
+    def newest_of(self, series: int) -> float:
+        """As `newest`, of one series."""
+        return float(self._times[series, -1]) if self._kept[series] else -np.inf
+
     def moved(self, before: Indices, after: Indices, count: int, kind: Kind) -> Forecasts:
         """A bank of `count` series, of which those at `after` remember what those at `before` do here."""
         bank = Forecasts(count, kind)
@@ -188,12 +192,14 @@ class Forecasts:
         order = np.argsort(counts, axis=0, kind="stable")
         counts, times = np.take_along_axis(counts, order, axis=0), np.take_along_axis(times, order, axis=0)
         values = np.where(counts, np.take_along_axis(self._values[series].T, order, axis=0), np.nan)
+        samples = counts.sum(axis=0)
         gaps = np.zeros_like(times)
         gaps[1:] = np.where(counts[1:] & counts[:-1], np.diff(times, axis=0), 0.0) / self._kind.step_s
         kind = self._kind
-        shown = slice(kept - kind.window, None)
+        most = int(samples.max(initial=1))
+        shown = slice(kept - most, None)  # what no series has need not be replayed
         logarithm = np.log(values[shown]) if kind.log else values[shown].astype(float)
-        return Rows(logarithm, gaps[shown], kind.log), counts.sum(axis=0)
+        return Rows(logarithm, gaps[shown], kind.log), samples
 
     def _aged(self, series: slice, now: float) -> Forecast:
         p10, p50, p90, step = self._said[:, series].astype(float)

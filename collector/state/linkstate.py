@@ -2,76 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any
 
-from pydantic import Field
-
+from collector.state.banks import Banks, Pace
+from collector.state.forecast import Forecast
+from collector.state.kept import AnyRow, Record, Sample, StateSettings, good, observe
+from collector.state.matrices import Facts, Limits, Matrices
+from collector.state.outlook import Outlook
 from linkweather.answers import GoodputCondition, LinkAnswer, LinkCondition
-from linkweather.mesh import Mesh, Positive, Settings
-from linkweather.messages import LatencyRow, PathRow, Row, ThroughputRow
-
-Kind = Literal["latency", "throughput", "path"]
-AnyRow = TypeVar("AnyRow", bound=Row)
-Few = Annotated[int, Field(ge=1, le=100)]
+from linkweather.mesh import Mesh
+from linkweather.messages import LatencyRow, Row, ThroughputRow
 
 RTT_FIELDS = ("rtt_min_s", "rtt_mean_s", "rtt_p50_s", "rtt_p95_s", "rtt_p99_s", "rtt_max_s", "jitter_rfc3550_s")
 GOODPUT_FIELDS = ("goodput_bps", "goodput_low_bps", "goodput_high_bps", "rtt_loaded_s", "limited_by")
-LOSS_ROWS_MAX = 100
+
+Pair = tuple[str, str]
 
 
-class StateSettings(Settings):
-    """When a link counts as what: `*_reports` in the mesh's report intervals, `*_rounds` in its throughput rounds."""
-
-    stale_after_reports: Positive = 4.0
-    expired_after_reports: Positive = 60.0
-    goodput_stale_after_rounds: Positive = 2.0
-    goodput_expired_after_rounds: Positive = 12.0
-    loss_probes: Few = 100
-    recover_after_rows: Few = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Sample(Generic[AnyRow]):
-    """A row and when its measurement ended, in seconds since the epoch."""
-
-    at: float
-    row: AnyRow
-
-
-@dataclass(slots=True)
-class _Record:
-    """What is kept of one link. Each part is a function of the set of rows, not of their order."""
-
-    window: list[Sample[LatencyRow]] = field(default_factory=list)
-    unloaded: list[Sample[LatencyRow]] = field(default_factory=list)
-    idle: Sample[LatencyRow] | None = None
-    loaded: Sample[LatencyRow] | None = None
-    goodput: Sample[ThroughputRow] | None = None
-    path: Sample[PathRow] | None = None
-    rerouted: Sample[PathRow] | None = None
-    failures: dict[Kind, Sample[Row]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    stale_s: float
-    expired_s: float
-    goodput_stale_s: float
-    goodput_expired_s: float
-
-
-def _limits(mesh: Mesh, settings: StateSettings) -> _Limits:
+def _pace(mesh: Mesh, settings: StateSettings) -> tuple[Limits, Pace]:
     report_s = mesh.latency.report_interval_s
     # However small `every_s` is: a site is in one test at a time, and has two with each of its peers.
     round_s = max(mesh.throughput.every_s, mesh.throughput.slot_s * 2 * len(mesh.sites))
-    return _Limits(
+    limits = Limits(
         stale_s=settings.stale_after_reports * report_s,
         expired_s=settings.expired_after_reports * report_s,
         goodput_stale_s=settings.goodput_stale_after_rounds * round_s,
         goodput_expired_s=settings.goodput_expired_after_rounds * round_s,
     )
+    return limits, Pace(report_s, limits.expired_s, round_s, limits.goodput_expired_s, limits.stale_s)
 
 
 class LinkStates:
@@ -79,25 +39,34 @@ class LinkStates:
 
     def __init__(self, mesh: Mesh, settings: StateSettings) -> None:
         self._settings = settings
-        self._records: dict[tuple[str, str], _Record] = {}
+        self._records: dict[Pair, Record] = {}
+        self._banks = Banks((), _pace(mesh, settings)[1])
         self.use(mesh)
 
     def use(self, mesh: Mesh) -> None:
         """Follow a changed mesh; links that stay keep what is known of them."""
-        self._limits = _limits(mesh, self._settings)
-        self._records = {pair: self._records.get(pair) or _Record() for pair in mesh.pairs()}
+        self._limits, pace = _pace(mesh, self._settings)
+        self._records = {pair: self._records.get(pair) or Record() for pair in mesh.pairs()}
+        self._banks.use(tuple(mesh.sites), pace)
+        self._matrices = Matrices(tuple(mesh.sites))
+        self._touched = set(self._records)
 
     @property
-    def horizon_s(self) -> float:
-        """Rows older than this say nothing about now but that a link has expired: a start reads no further back."""
-        return max(self._limits.expired_s, self._limits.goodput_expired_s)
+    def horizons_s(self) -> dict[str, float]:
+        """For each kind of row, the age beyond which one says nothing about now: a start reads no further back."""
+        limits = {"latency": self._limits.expired_s, "throughput": self._limits.goodput_expired_s}
+        forecast = self._banks.horizons_s
+        horizons = {kind: max(limit_s, forecast[kind]) for kind, limit_s in limits.items()}
+        return horizons | {"path": max(limits.values())}
 
     def observe(self, at: float, rows: Iterable[Row]) -> None:
         """Take in the rows of a report whose measurement ended `at`, also when newer ones came before it."""
-        for row in rows:
-            record = self._records.get((row.src, row.dst))
-            if record is not None:
-                _observe(record, at, row, self._settings)
+        ours = [row for row in rows if (row.src, row.dst) in self._records]
+        for row in ours:
+            pair = (row.src, row.dst)
+            observe(self._records[pair], at, row, self._settings)
+            self._touched.add(pair)
+        self._banks.observe(at, ours)
 
     def links(self, now: float) -> list[LinkAnswer]:
         """Every link of the mesh, also those never measured, in the mesh's order."""
@@ -108,7 +77,14 @@ class LinkStates:
         record = self._records.get((src, dst))
         return None if record is None else self._answer((src, dst), record, now)
 
-    def _answer(self, pair: tuple[str, str], record: _Record, now: float) -> LinkAnswer:
+    def outlook(self, now: float) -> Outlook:
+        """Every pair of sites at `now`, as matrices: what decisions stand on."""
+        for pair in self._touched:
+            self._matrices.put(*pair, _facts(self._records[pair], self._limits, self._settings))
+        self._touched = set()
+        return self._matrices.outlook(now, self._limits, self._banks.rtt(now), self._banks.goodput(now))
+
+    def _answer(self, pair: Pair, record: Record, now: float) -> LinkAnswer:
         return LinkAnswer(
             src=pair[0],
             dst=pair[1],
@@ -119,82 +95,67 @@ class LinkStates:
             **_goodput(record, now, self._limits),
             **_path(record, now),
             **_failure(record, now),
+            **self._expected(pair, now),
+        )
+
+    def _expected(self, pair: Pair, now: float) -> dict[str, Any]:
+        rtt, goodput = self._banks.rtt_of(*pair, now), self._banks.goodput_of(*pair, now)
+        return _quantiles("rtt", "s", rtt, self._limits.expired_s) | _quantiles(
+            "goodput", "bps", goodput, self._limits.goodput_expired_s
         )
 
 
-def _observe(record: _Record, at: float, row: Row, settings: StateSettings) -> None:
-    if isinstance(row, LatencyRow):
-        _observe_latency(record, Sample(at, row), settings)
-    elif isinstance(row, ThroughputRow):
-        if _good(row):
-            record.goodput = _newer(record.goodput, Sample(at, row))
-    elif isinstance(row, PathRow) and _good(row):
-        record.path = _newer(record.path, Sample(at, row))
-        if row.changed:
-            record.rerouted = _newer(record.rerouted, Sample(at, row))
-    if not _good(row):
-        kind = _kind(row)
-        record.failures[kind] = _newer(record.failures.get(kind), Sample(at, row))
+def _quantiles(metric: str, unit: str, forecast: Forecast, expired_s: float) -> dict[str, Any]:
+    if not forecast.age_s[0] <= expired_s:
+        return {}
+    values = {f"{metric}_forecast_{name}_{unit}": getattr(forecast, name)[0] for name in ("p10", "p50", "p90")}
+    # The bank keeps seven digits: more would be noise.
+    rounded = {name: float(f"{value:.7g}") for name, value in values.items()}
+    return rounded | {f"{metric}_forecast_samples": int(forecast.samples[0])}
 
 
-def _observe_latency(record: _Record, sample: Sample[LatencyRow], settings: StateSettings) -> None:
-    if _good(sample.row):
-        if sample.row.during_throughput:
-            record.loaded = _newer(record.loaded, sample)
-        else:
-            record.idle = _newer(record.idle, sample)
-    _keep(record.window, sample, settings)
-    if not sample.row.during_throughput:
-        _keep(record.unloaded, sample, settings)
+def _facts(record: Record, limits: Limits, settings: StateSettings) -> Facts:
+    window = record.window
+    shown = _shown(record, limits)
+    return Facts(
+        contact_at=window[-1].at if window else -math.inf,
+        up=bool(window) and _up(record, settings),
+        loss_ratio=_known(_loss(_judged(record, limits)).get("loss_ratio")),
+        jitter_s=_known(_jitter(shown.row) if shown else None),
+        owd_p50_s=_known(shown.row.owd_forward_p50_s if shown else None),
+        goodput_at=_time(record.goodput),
+        rerouted_at=_time(record.rerouted),
+    )
 
 
-def _keep(window: list[Sample[LatencyRow]], sample: Sample[LatencyRow], settings: StateSettings) -> None:
-    window.append(sample)
-    window.sort(key=lambda kept: kept.at)  # stable, and nearly always sorted already
-    del window[: -_needed(window, settings)]
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
-def _kind(row: Row) -> Kind:
-    return "latency" if isinstance(row, LatencyRow) else "throughput" if isinstance(row, ThroughputRow) else "path"
+def _time(sample: Sample[AnyRow] | None) -> float:
+    return -math.inf if sample is None else sample.at
 
 
-def _good(row: Row) -> bool:
-    # A latency row without a failure that counts no probe has an RTT: else it would not have been accepted.
-    answered = not isinstance(row, LatencyRow) or row.received > 0 or row.sent == 0
-    return row.failure is None and answered
-
-
-def _newer(kept: Sample[AnyRow] | None, sample: Sample[AnyRow]) -> Sample[AnyRow]:
-    # After an outage rows come late: an old one does not move time backwards.
-    return sample if kept is None or sample.at >= kept.at else kept
-
-
-def _needed(window: list[Sample[LatencyRow]], settings: StateSettings) -> int:
-    """How many of the newest rows decide about loss and contact."""
-    probes = 0
-    for count, sample in enumerate(reversed(window), start=1):
-        probes += sample.row.sent
-        if count >= LOSS_ROWS_MAX or (probes >= settings.loss_probes and count >= settings.recover_after_rows):
-            return count
-    return len(window)
+def _up(record: Record, settings: StateSettings) -> bool:
+    return all(good(sample.row) for sample in record.window[-settings.recover_after_rows :])
 
 
 def _age(sample: Sample[AnyRow], now: float) -> float:
     return max(0.0, now - sample.at)  # a site's clock may be a little ahead of ours
 
 
-def _condition(record: _Record, now: float, limits: _Limits, settings: StateSettings) -> LinkCondition:
+def _condition(record: Record, now: float, limits: Limits, settings: StateSettings) -> LinkCondition:
     if not record.window:
         return "unknown"
     age_s = _age(record.window[-1], now)
     if age_s > limits.expired_s:
         return "expired"
-    if not all(_good(sample.row) for sample in record.window[-settings.recover_after_rows :]):
+    if not _up(record, settings):
         return "down"
     return "stale" if age_s > limits.stale_s else "fresh"
 
 
-def _contact(record: _Record, now: float, limits: _Limits) -> dict[str, Any]:
+def _contact(record: Record, now: float, limits: Limits) -> dict[str, Any]:
     if not record.window:
         return {}
     newest = record.window[-1]
@@ -209,7 +170,7 @@ def _contact(record: _Record, now: float, limits: _Limits) -> dict[str, Any]:
     return contact | {"during_throughput": row.during_throughput, "timestamp": row.timestamp}
 
 
-def _shown(record: _Record, limits: _Limits) -> Sample[LatencyRow] | None:
+def _shown(record: Record, limits: Limits) -> Sample[LatencyRow] | None:
     """The row whose RTT is shown: one that our own tests did not load, unless it is much older than one they did."""
     idle, loaded = record.idle, record.loaded
     if idle is None or loaded is None:
@@ -217,7 +178,7 @@ def _shown(record: _Record, limits: _Limits) -> Sample[LatencyRow] | None:
     return idle if loaded.at - idle.at <= limits.stale_s else loaded
 
 
-def _judged(record: _Record, limits: _Limits) -> list[Sample[LatencyRow]]:
+def _judged(record: Record, limits: Limits) -> list[Sample[LatencyRow]]:
     """The rows whose loss is shown: a full queue of our own making drops probes; the same rule as for the RTT."""
     if not record.unloaded or record.window[-1].at - record.unloaded[-1].at > limits.stale_s:
         return record.window
@@ -263,7 +224,7 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole > 0 else None
 
 
-def _goodput(record: _Record, now: float, limits: _Limits) -> dict[str, Any]:
+def _goodput(record: Record, now: float, limits: Limits) -> dict[str, Any]:
     if record.goodput is None:
         return {}
     values = {name: getattr(record.goodput.row, name) for name in GOODPUT_FIELDS}
@@ -273,9 +234,7 @@ def _goodput(record: _Record, now: float, limits: _Limits) -> dict[str, Any]:
     }
 
 
-def _goodput_condition(
-    record: _Record, goodput: Sample[ThroughputRow], now: float, limits: _Limits
-) -> GoodputCondition:
+def _goodput_condition(record: Record, goodput: Sample[ThroughputRow], now: float, limits: Limits) -> GoodputCondition:
     age_s = _age(goodput, now)
     if age_s > limits.goodput_expired_s:
         return "expired"
@@ -283,7 +242,7 @@ def _goodput_condition(
     return "stale" if rerouted or age_s > limits.goodput_stale_s else "fresh"
 
 
-def _path(record: _Record, now: float) -> dict[str, Any]:
+def _path(record: Record, now: float) -> dict[str, Any]:
     if record.path is None:
         return {}
     row = record.path.row
@@ -295,7 +254,7 @@ def _path(record: _Record, now: float) -> dict[str, Any]:
     }
 
 
-def _failure(record: _Record, now: float) -> dict[str, Any]:
+def _failure(record: Record, now: float) -> dict[str, Any]:
     if not record.failures:
         return {}
     kind, newest = max(record.failures.items(), key=lambda item: item[1].at)

@@ -35,6 +35,11 @@ class SiteStates:
         if site in self._mesh.sites:
             self._reported_at[site] = max(at, self._reported_at.get(site, at))
 
+    @property
+    def offline(self) -> list[str]:
+        """The sites that say, or whose will says, that they are not there."""
+        return [site for site, status in self._statuses.items() if status.state == "offline"]
+
     def sites(self, now: float) -> list[SiteAnswer]:
         """Every site of the mesh, also those never heard, in the mesh's order."""
         return [self._answer(name, site, now) for name, site in self._mesh.sites.items()]
