@@ -17,8 +17,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating]
 Indices = npt.NDArray[np.intp]
 
-# Operators with fewer sites than this are taken together: their blocks would be too small to learn from.
+# A kind of fewer sites than this is no kind of its own: its blocks would be too small to learn from.
 _SITES_OF_AN_OPERATOR = 5
+# Logarithms of two limits that differ by less are the same limit.
+_LIMITS_APART = 0.15
 # Sites count by this power of the inverse variance between what they see, and never infinitely much.
 _POWER = 1.75
 _SOFT = 2e-5
@@ -35,18 +37,19 @@ _LINKS_OF_ITS_OWN = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Links by the operators of their two ends: `of_link` [src, dst] are block numbers below `count`."""
+    """Links by the kinds of site at their two ends: `of_link` [src, dst] are block numbers below `count`."""
 
     of_link: Indices
     count: int
 
     @classmethod
-    def of(cls, operators: Sequence[str | None]) -> Self:
-        """Blocks of the operators that have sites enough; all others, and sites without one, are one operator."""
-        sizes = Counter(operators)
-        names = [name if name is not None and sizes[name] >= _SITES_OF_AN_OPERATOR else "" for name in operators]
-        kinds, of_site = np.unique(np.array(names, dtype=str), return_inverse=True)
-        return cls(of_link=of_site[:, None] * len(kinds) + of_site, count=len(kinds) ** 2)
+    def of(cls, operators: Sequence[str | None], log: Floats) -> Self:
+        """Blocks of the operators that have sites enough; the other sites are told apart by what they can send."""
+        names = [f"of {name}" if name is not None else None for name in operators]
+        limits = [f"limit {limit}" for limit in _limits(log)]
+        kinds = [known or limit for known, limit in zip(_enough(names), limits, strict=True)]
+        unique, of_site = np.unique([kind or "few" for kind in _enough(kinds)], return_inverse=True)
+        return cls(of_link=of_site[:, None] * len(unique) + of_site, count=len(unique) ** 2)
 
     def totals(self, values: Floats) -> Floats:
         """The sum of every block, [block]; NaN counts as nothing."""
@@ -64,6 +67,23 @@ class Blocks:
         overall = squares.sum() / max(known.sum(), 1.0)
         means: Floats = (squares + _LINKS_OF_ITS_OWN * overall) / (known + _LINKS_OF_ITS_OWN)
         return means[self.of_link]
+
+
+def _enough(names: Sequence[str | None]) -> list[str | None]:
+    sizes = Counter(names)
+    return [name if sizes[name] >= _SITES_OF_AN_OPERATOR else None for name in names]
+
+
+def _limits(log: Floats) -> Indices:
+    """Which sites send at most about the same: an operator's machines have one limit. Numbers from 0, [site]."""
+    most = np.max(log, axis=1, initial=-np.inf, where=np.isfinite(log))
+    order = np.argsort(most)
+    limits = np.zeros(len(log), np.intp)
+    ranked = most[order]
+    # Two sites that have sent nothing at all lie no step apart.
+    steps = np.subtract(ranked[1:], ranked[:-1], out=np.zeros(len(order) - 1), where=np.isfinite(ranked[1:]))
+    limits[order[1:]] = np.cumsum(steps > _LIMITS_APART)
+    return limits
 
 
 def predicted(log: Floats, blocks: Blocks) -> Floats:

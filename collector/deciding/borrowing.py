@@ -90,7 +90,7 @@ def pooled(grids: Sequence[Floats], operators: Sequence[str | None], recency: fl
     samples, total = np.isfinite(logs).sum(axis=0), weights.sum(axis=0)
     log = _ratio(np.sum(weights * np.nan_to_num(logs), axis=0), total)
     apart = np.nansum((logs - log) ** 2, axis=0)
-    blocks = Blocks.of(operators)
+    blocks = Blocks.of(operators, log)
     freedom = np.where(samples > 1, samples - 1.0, 0.0)
     variance = _ratio(blocks.sums(apart * (freedom > 0)), blocks.sums(freedom))
     return Observed(log=log, samples=samples.astype(float), spread=np.where(freedom > 0, np.sqrt(variance), np.nan))
@@ -98,7 +98,7 @@ def pooled(grids: Sequence[Floats], operators: Sequence[str | None], recency: fl
 
 def estimated(observations: Observed, operators: Sequence[str | None]) -> Estimated:
     """What to expect of every observed link. O(sites³), in matrix products."""
-    blocks = Blocks.of(operators)
+    blocks = Blocks.of(operators, observations.log)
     guess = predicted(observations.log, blocks)
     missed = observations.log - guess
     belief = np.where(missed > 0, BELIEF_ABOVE, BELIEF_BELOW)

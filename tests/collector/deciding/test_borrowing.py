@@ -59,7 +59,7 @@ def test_one_low_measurement_among_equals_is_believed_in_part() -> None:
     log = off_diagonal(np.zeros((12, 12)))
     log[0, 1] = -2.0
     estimate = estimated(once(log), [None] * 12)
-    guess = predicted(log, Blocks.of([None] * 12))[0, 1]
+    guess = predicted(log, Blocks.of([None] * 12, log))[0, 1]
     assert guess > -0.5
     assert estimate.log[0, 1] == pytest.approx(guess + BELIEF_BELOW * (-2.0 - guess))
 
@@ -165,18 +165,27 @@ def test_one_grid_cannot_tell_the_spread() -> None:
 
 
 def test_small_operators_are_taken_together() -> None:
-    blocks = Blocks.of(["aws"] * 5 + ["gcp", "ovh", None])
+    blocks = Blocks.of(["aws"] * 5 + ["gcp", "ovh", None], np.full((8, 8), NAN))
     assert blocks.count == 4
     assert len(np.unique(blocks.of_link[:5, :5])) == 1
     assert len(np.unique(blocks.of_link[5:, 5:])) == 1
     assert blocks.of_link[0, 5] != blocks.of_link[5, 0]
 
 
+def test_sites_without_an_operator_are_told_apart_by_their_limits() -> None:
+    log = np.full((12, 12), 1.0)
+    log[:6, 0] = [2.0, 2.1, 2.2, 2.3, 2.4, 2.5]  # each within 0.15 of the next: one limit
+    log[6:, 0] = [3.0, 3.0, 3.0, 3.0, 3.0, 9.0]  # five of another, and one alone
+    of_site = np.diag(Blocks.of([None] * 12, log).of_link).tolist()
+    assert [len(set(of_site[part])) for part in (slice(0, 6), slice(6, 11))] == [1, 1]
+    assert len(set(of_site)) == 3
+
+
 def test_a_small_block_is_drawn_to_the_mean_square_of_all() -> None:
     values = np.full((10, 10), NAN)
     values[0, 1:5] = 2.0  # within the first operator: 4 links of square 4
     values[5, 6:10] = 0.0  # within the second: 4 of square 0
-    squares = Blocks.of(["a"] * 5 + ["b"] * 5).mean_squares(values)
+    squares = Blocks.of(["a"] * 5 + ["b"] * 5, values).mean_squares(values)
     # all: 16/8 = 2, worth 5 links: (16 + 10)/9, (0 + 10)/9, and 10/5 where there is none
     assert squares[0, 0] == pytest.approx(26 / 9)
     assert squares[9, 9] == pytest.approx(10 / 9)
@@ -196,5 +205,5 @@ def test_a_link_is_predicted_from_its_reverse() -> None:
     rng = np.random.default_rng(0)
     far = rng.normal(size=(20, 20))  # no two sites are alike
     both_ways = off_diagonal(far + far.T)
-    missed = (both_ways - predicted(both_ways, Blocks.of([None] * 20)))[~np.eye(20, dtype=bool)]
+    missed = (both_ways - predicted(both_ways, Blocks.of([None] * 20, both_ways)))[~np.eye(20, dtype=bool)]
     assert missed.std() < 0.3 * np.nanstd(both_ways)
