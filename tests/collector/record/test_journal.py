@@ -116,6 +116,13 @@ def test_last_rows_are_ordered_by_time_over_all_kinds_and_leave_out_older_ones(f
     assert [(row.at - NOON).total_seconds() for row in rows] == [3, 4, 5]
 
 
+def test_last_rows_go_back_as_far_as_each_kind_is_asked_for(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(5)), entry(throughput(4)), entry(latency(3)), entry(path(6, "f"))])
+    since = {"latency": NOON + timedelta(seconds=4), "throughput": NOON}
+    assert [(row.at - NOON).total_seconds() for row in journal.last_rows(since)] == [4, 5]
+
+
 def test_history_gives_quantiles_by_bucket_and_leaves_out_rows_without_a_value(file: Path) -> None:
     journal = Journal(file)
     journal.commit([entry(latency(seq)) for seq in range(1, 6)])  # 1 to 5 ms at 12:00:01 to 12:00:05
