@@ -37,15 +37,15 @@ class Plan:
 
 def assign(batch: Batch, *, solver_limit_s: float = SOLVER_LIMIT_S, effort: int = EFFORT_STARTS) -> tuple[Plan, Plan]:
     """The best plan that was found, and first come, first served's."""
-    first_come = _first_come(batch)
+    in_turn = first_come(batch)
     ordered = solved(batch, solver_limit_s)
-    starts = [first_come] if ordered is None else [first_come, _appended(batch, ordered)]
-    plans = [_plan(batch, sequences) for sequences in starts]
-    plans += [_plan(batch, _improved(batch, start, effort // len(starts))) for start in starts]
+    starts = [in_turn] if ordered is None else [in_turn, _appended(batch, ordered)]
+    plans = [plan_of(batch, sequences) for sequences in starts]
+    plans += [plan_of(batch, _improved(batch, start, effort // len(starts))) for start in starts]
     return min(plans, key=lambda plan: plan.cost), plans[0]
 
 
-def _first_come(batch: Batch) -> Sequences:
+def first_come(batch: Batch) -> Sequences:
     """Each job in turn takes the site where it is done soonest, after those that came before it."""
     sequences: Sequences = dict.fromkeys(batch.devices, ())
     for job in range(len(batch.jobs)):
@@ -67,7 +67,8 @@ def _appended(batch: Batch, ordered: Ordered) -> Sequences:
     return sequences
 
 
-def _plan(batch: Batch, sequences: Sequences) -> Plan:
+def plan_of(batch: Batch, sequences: Sequences) -> Plan:
+    """What comes of these sequences."""
     runs = dict(chain.from_iterable(batch.runs(*item).items() for item in sequences.items()))
     return Plan(runs, len(batch.jobs) - len(runs))
 

@@ -13,6 +13,7 @@ import linkweather
 from linkweather.answers import LinkAnswer
 from linkweather.client import AsyncClient, Client, CollectorAway, NoPath, NotFound, as_json
 from linkweather.errors import OperatorError
+from linkweather.jobs import Job
 from tests import servers
 
 
@@ -39,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.server.body.encode())
 
-    do_PUT = do_GET  # noqa: N815 – http.server's name for it
+    do_PUT = do_POST = do_GET  # noqa: N815 – http.server's names for it
 
     def log_message(self, *_: object) -> None:
         pass
@@ -206,3 +207,27 @@ def test_both_clients_stand_in_the_package_itself() -> None:
     assert (linkweather.Client, linkweather.AsyncClient) == (Client, AsyncClient)
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         linkweather.Nothing  # noqa: B018 – the asking is the test
+
+
+JOB = Job.model_validate(
+    {"data": [{"site": "a", "bytes": 1}], "devices": [{"type": "gpu", "count": 1, "work_device_hours": 1.0}]}
+)
+ASKED = '{"name":"job","data":[{"site":"a","bytes":1}],"devices":[{"type":"gpu","count":1,"work_device_hours":1.0}]}'
+NOWHERE = '{"job": "job", "at": "2026-11-01T12:00:00Z", "why": "No site can."}'
+
+
+def test_a_job_is_sent_as_it_is_and_its_placement_read(peer: Peer, client: Client) -> None:
+    peer.body = NOWHERE
+    assert client.place(JOB).site is None
+    assert peer.asked == [("POST", "/api/v1/placements", ASKED)]
+
+
+async def test_jobs_are_placed_together_and_capacities_listed_by_both_clients(peer: Peer, client: Client) -> None:
+    async with AsyncClient(f"http://127.0.0.1:{peer.server_port}") as other:
+        assert client.capacity() == await other.capacity() == []
+        peer.body = NOWHERE
+        assert (await other.place(JOB)).why == "No site can."
+        figures = '"unplaced": 1, "total_p50_s": 0, "first_come_unplaced": 1, "first_come_total_p50_s": 0, "why": "So."'
+        peer.body = f'{{"at": "2026-11-01T12:00:00Z", "placements": [{NOWHERE}], {figures}}}'
+        assert client.place_together([JOB]) == await other.place_together([JOB])
+    assert peer.asked[-1] == ("POST", "/api/v1/placements", f'{{"jobs":[{ASKED}]}}')

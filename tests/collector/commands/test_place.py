@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from fastapi import FastAPI
 
+from collector.api.app import answer_errors
+from collector.api.placements import add_placements
+from collector.api.server import HttpServer
+from collector.deciding.placement import Grounds, Transfer
+from linkweather.answers import CapacityAnswer
 from linkweather.cli import main
+from linkweather.mesh import Mesh
 from tests import servers
 
 PROGRAM = str(Path(sys.executable).with_name("linkweather"))
@@ -72,8 +82,7 @@ def test_without_a_collector_nobody_confirms(broker_port: int) -> None:
     assert said.exit_code == 1
     assert said.output == (
         "Error: not in the record after 0.5 s: no collector confirms it: "
-        "is one running, and may this user read what it says to the site?
-"
+        "is one running, and may this user read what it says to the site?\n"
     )
 
 
@@ -82,6 +91,81 @@ def test_without_a_broker_its_own_sentence_is_said() -> None:
     said = run("capacity", "set", "--site", "a", "--broker", broker, "a100=16", "--timeout", "0.5s")
     assert said.exit_code == 1
     assert said.output.startswith(f"Error: not in the record after 0.5 s: the broker {broker} is away (")
+
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+MESH = Mesh.model_validate(tomllib.loads(TWO))
+JOB = ("--data", "CN-1:1GB", "--result", "b:1MB", "--devices", "gpu:8", "--work", "8")
+
+
+@pytest.fixture
+async def placing() -> AsyncIterator[str]:
+    """The URL of an API where 1 GB takes a second, and only a has GPUs: eight."""
+    app, port = FastAPI(), servers.free_port()
+    answer_errors(app)
+    told = [CapacityAnswer(site="a", type="gpu", total=8, free=8, state="fresh", at=NOON, age_s=5.0)]
+
+    def move(src: str, dst: str, size: int) -> Transfer:
+        return Transfer(size / 1e9, size / 1e9, 0.0, (src, dst))
+
+    add_placements(app, lambda: Grounds(NOON, MESH, told, move))
+    server = HttpServer(app, "127.0.0.1", port)
+    task = asyncio.create_task(server.run(), name="server")
+    yield f"http://127.0.0.1:{port}"
+    task.cancel()
+    await asyncio.wait([task])
+    server.close()
+
+
+async def ask(*arguments: str) -> Result:
+    return await asyncio.to_thread(run, *arguments)
+
+
+async def test_place_prints_the_ranking_the_excluded_and_one_sentence(placing: str) -> None:
+    said = await ask("place", *JOB, "--api", placing)
+    assert said.exit_code == 0
+    lines = [" ".join(line.split()) for line in said.output.splitlines()]
+    assert "a 0 0 60.0 min 1.00 ms 60.0 min 60.0 min –" in lines
+    assert lines[-2] == "not b: has not said what devices it has"
+    assert lines[-1] == (
+        "a is done soonest, after 60.0 min (p90 60.0 min): run 60.0 min, stage-out 1.00 ms, "
+        "at an unknown price; no other site can"
+    )
+
+
+async def test_place_without_any_site_says_why_and_ends_with_1(placing: str) -> None:
+    said = await ask("place", *JOB, "--deadline", "30min", "--api", placing)
+    assert said.exit_code == 1
+    assert said.output == (
+        "no site can run the job: a misses the deadline of 30.0 min by 30.0 min (p90 60.0 min); "
+        "b has not said what devices it has\n"
+    )
+
+
+async def test_place_prints_json(placing: str) -> None:
+    answer = json.loads((await ask("place", *JOB, "--json", "--api", placing)).output)
+    assert (answer["site"], answer["done_p50_s"], answer["excluded"][0]["reason"]) == ("a", 3600.001, "no_capacity")
+
+
+async def test_several_job_files_are_placed_together(placing: str, tmp_path: Path) -> None:
+    text = '[[data]]\nsite = "a"\nbytes = 1\n[[devices]]\ntype = "gpu"\ncount = 8\nwork_device_hours = {}\n'
+    files = [tmp_path / f"{name}.toml" for name in ("long", "short", "late")]
+    for file, (hours, deadline) in zip(files, ((80.0, ""), (8.0, ""), (8.0, "1h")), strict=True):
+        limit = f'deadline_s = "{deadline}"\n' if deadline else ""
+        file.write_text(f'name = "{file.stem}"\n{limit}{text.format(hours)}')
+    said = await ask("place", *map(str, files[:2]), "--api", placing)
+    assert said.exit_code == 0
+    lines = [" ".join(line.split()) for line in said.output.splitlines()]
+    assert {"long a 60.0 min 11.0 h 11.0 h", "short a 0 60.0 min 60.0 min"} <= set(lines)
+    assert lines[-1].startswith("these placements: 2 jobs placed, 0 not, 12.0 h until done in all; first come")
+    files[1].write_text(files[2].read_text())
+    said = await ask("place", str(files[1]), str(files[2]), "--json", "--api", placing)
+    assert (said.exit_code, json.loads(said.output)["unplaced"]) == (1, 1)
+
+
+async def test_a_mistake_that_only_the_collector_can_see_is_its_sentence(placing: str) -> None:
+    said = await ask("place", "--data", "x:1", "--devices", "gpu:1", "--work", "1", "--api", placing)
+    assert (said.exit_code, said.output) == (2, "Error: data[0].site = 'x': no such site; the mesh has a, b\n")
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_where_jobs_take_whole_sites_the_assignment_is_exact() -> None:
     ordered = programs.solved(batch, 1.0)
     assert ordered is not None
     sequences = {site: tuple(job for job, at in ordered if at == site) for site in "ab"}
-    assert assignment._plan(batch, sequences).cost[1] == least(batch)
+    assert assignment.plan_of(batch, sequences).cost[1] == least(batch)
 
 
 def test_too_many_choices_are_left_to_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def least(batch: Batch) -> float:
     for order in itertools.permutations(jobs):
         for sites in itertools.product(*([one.site for one in options] for options in batch.jobs)):
             sequences = {site: tuple(job for job in order if sites[job] == site) for site in batch.devices}
-            costs.append(assignment._plan(batch, sequences).cost)
+            costs.append(assignment.plan_of(batch, sequences).cost)
     return min(costs)[1]
 
 
