@@ -97,9 +97,14 @@ class Journal:
         self._remember(new, learnt)
         return list(new.values())
 
-    def last_rows(self, since: datetime) -> Iterator[Recorded[Row]]:
-        """Every link's row measured at or after `since`, oldest first: what rebuilds the links' state at a start."""
-        return heapq.merge(*(self._rows_since(table, since) for table in LINK_TABLES.values()), key=attrgetter("at"))
+    def last_rows(self, since: datetime | Mapping[str, datetime]) -> Iterator[Recorded[Row]]:
+        """Every link's row measured at or after `since`, oldest first: what rebuilds the links' state at a start.
+
+        With a moment for each kind, the other kinds are left out.
+        """
+        moments = dict.fromkeys(LINK_TABLES, since) if isinstance(since, datetime) else since
+        rows = (self._rows_since(LINK_TABLES[kind], moment) for kind, moment in moments.items())
+        return heapq.merge(*rows, key=attrgetter("at"))
 
     def capacities(self) -> list[Recorded[DeviceRow]]:
         """What each site last reported of each type of its devices, however long ago."""
