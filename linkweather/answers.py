@@ -32,8 +32,11 @@ class LinkAnswer(Message):
     the median one-way delay, within `owd_error_s`, where both clocks are synchronised; `hops` counts those of the
     last trace that reached the destination, the destination included. `outage_s` is
     for how long no probe has been answered, where the newest row tells of an outage that lasts.
-    `goodput_low_bps` and `goodput_high_bps` are the ends of the goodput's confidence interval. `failure`
-    is the newest failed measurement of any kind, with its age.
+    `goodput_low_bps` and `goodput_high_bps` are the ends of the goodput's confidence interval. A forecast
+    is of the next measurement: `p50` is expected, and in four cases of five it is between `p10` and `p90`, which
+    are the further apart the older the newest measurement is; `samples` is of how many. A forecast of an RTT leaves
+    out rows that our own tests loaded, by the rule above. None is made from expired measurements. `failure` is the
+    newest failed measurement of any kind, with its age.
     """
 
     src: str
@@ -66,6 +69,14 @@ class LinkAnswer(Message):
     goodput_high_bps: float | None = None
     rtt_loaded_s: float | None = None
     limited_by: str | None = None
+    rtt_forecast_p10_s: float | None = None
+    rtt_forecast_p50_s: float | None = None
+    rtt_forecast_p90_s: float | None = None
+    rtt_forecast_samples: int | None = None
+    goodput_forecast_p10_bps: float | None = None
+    goodput_forecast_p50_bps: float | None = None
+    goodput_forecast_p90_bps: float | None = None
+    goodput_forecast_samples: int | None = None
     path_age_s: float | None = None
     path_fingerprint: str | None = None
     path_mtu_bytes: int | None = None
