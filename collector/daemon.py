@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +129,13 @@ class Daemon:
 
     def _rebuild(self) -> None:
         """What the journal says about now; the same rows, live, would have given the same state."""
-        since = datetime.now(UTC) - timedelta(seconds=self._links.horizon_s)
-        for recorded in self._journal.last_rows(since):
-            at = recorded.at.timestamp()
-            self._links.observe(at, [recorded.row])
-            self._sites.reported(recorded.site, at)
+        now = datetime.now(UTC)
+        since = {kind: now - timedelta(seconds=age_s) for kind, age_s in self._links.horizons_s.items()}
+        for moment, group in itertools.groupby(self._journal.last_rows(since), key=attrgetter("at")):
+            recorded, at = list(group), moment.timestamp()
+            self._links.observe(at, [one.row for one in recorded])
+            for site in {one.site for one in recorded}:
+                self._sites.reported(site, at)
         for told in self._journal.capacities():
             self._capacities.observe(told.site, told.at.timestamp(), [told.row])
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from collector.archive.influx_server import InfluxSettings
 from collector.intake.broker import PORT as BROKER_PORT
 from collector.state.capacity import CapacitySettings
-from collector.state.linkstate import StateSettings
+from collector.state.kept import StateSettings
 from linkweather.errors import OperatorError
 from linkweather.mesh import Port, Positive, Settings
 from linkweather.mqtt import parse_broker
