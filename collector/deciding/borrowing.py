@@ -27,9 +27,9 @@ Floats = npt.NDArray[np.floating]
 BELIEF_ABOVE = 0.77
 BELIEF_BELOW = 0.30
 # No link repeats itself better than this from one day to the next, as a standard deviation of the logarithm.
-DRIFT = 0.03
+DRIFT = 0.04
 # The cautious estimate lies so many standard deviations below the expected one.
-CAUTION = 0.93
+CAUTION = 0.95
 # … and with it a relay needs no further margin.
 MARGIN = 1.0
 # The 10th percentile of the normal distribution, in standard deviations below its median.
