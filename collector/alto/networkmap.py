@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from collector.alto.reading import Fields
@@ -21,7 +22,7 @@ _EVERYTHING: tuple[Network, ...] = (ipaddress.ip_network("0.0.0.0/0"), ipaddress
 
 
 class NetworkMap:
-    """The PIDs of a mesh and their prefixes; complete and without overlap (RFC 7285 §11.2.2).
+    """The PIDs of a mesh and their prefixes, `networks` in order; complete, without overlap (RFC 7285 §11.2.2).
 
     A site has its prefixes; where it has none of its address's family, also its address. What two sites have is the
     first one's. What no site has is the default PID's.
@@ -30,8 +31,9 @@ class NetworkMap:
     def __init__(self, mesh: Mesh) -> None:
         self._owner = _owners(mesh)
         self.pids: dict[str, dict[str, list[str]]] = {pid: {} for pid in (*mesh.sites, DEFAULT_PID)}
-        for network, pid in sorted(self._owner.items(), key=lambda item: _order(item[0])):
-            self.pids[pid].setdefault(FAMILIES[network.version], []).append(str(network))
+        self.networks: tuple[Network, ...] = tuple(sorted(self._owner, key=_order))
+        for network in self.networks:
+            self.pids[self._owner[network]].setdefault(FAMILIES[network.version], []).append(str(network))
         self.tag = tag_of(self.pids)
         self._tables = _tables(self._owner)
 
@@ -59,9 +61,13 @@ class NetworkMap:
         """The PID of a prefix of the map."""
         return self._owner[network]
 
-    def networks(self) -> Iterator[Network]:
-        """Every prefix of the map, in order."""
-        return iter(sorted(self._owner, key=_order))
+    def within(self, outer: Network) -> Sequence[Network]:
+        """The prefixes of the map that this one holds, itself not among them."""
+        first = bisect_right(self.networks, _order(outer), key=_order)
+        last = bisect_right(
+            self.networks, (outer.version, int(outer.broadcast_address), outer.max_prefixlen), key=_order
+        )
+        return self.networks[first:last]
 
     def document(self, pids: Iterable[str] | None = None, families: Iterable[str] | None = None) -> dict[str, Any]:
         """The map, or the part with these PIDs and address types; what is not known is as if not asked for."""

@@ -33,7 +33,7 @@ Entities = dict[str, dict[str, Any]]
 def whole(view: View, resource: str) -> dict[str, Any]:
     """Every entity with properties: the PIDs, and the prefixes of the network map."""
     entities = {f"{PID_DOMAIN}:{pid}": _of_pid(view, pid) for pid in view.network.pids}
-    entities |= {_name(network): _of_prefix(view, network) for network in view.network.networks()}
+    entities |= {_name(network): _of_prefix(view, network) for network in view.network.networks}
     return _document(view, resource, {entity: values for entity, values in entities.items() if values})
 
 
@@ -75,9 +75,8 @@ def _entity(view: View, name: str, field: str) -> Entities:
 def _inherited(view: View, name: str, network: Network) -> Iterator[tuple[str, dict[str, Any]]]:
     """RFC 9240 §8.6: what the entity inherits from the longest prefix around it, and the prefixes within it."""
     yield name, _of_prefix(view, view.network.network_of(network))
-    for inner in view.network.networks():
-        if inner.version == network.version and inner != network and inner.subnet_of(network):  # type: ignore[arg-type]  # of one family
-            yield _name(inner), _of_prefix(view, inner)
+    for inner in view.network.within(network):
+        yield _name(inner), _of_prefix(view, inner)
 
 
 def _of_pid(view: View, pid: str) -> dict[str, Any]:

@@ -148,7 +148,8 @@ class _Server:
             found = [event.encode() for event in live.stream.events(self._shared_view())]
             silent_s = 0.0 if found else silent_s + self._poll_s
             if silent_s >= self._keep_alive_s:
-                found, silent_s = [b":\n\n"], 0.0
+                found.append(b":\n\n")
+                silent_s = 0.0
             for chunk in found:
                 yield chunk
             if live.stream.over:
@@ -195,8 +196,9 @@ class _EventStream(Response):
 
 
 async def _until_left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    kind = ""
+    while kind != "http.disconnect":
+        kind = (await receive())["type"]
 
 
 def _check_accept(request: Request, kind: str) -> None:

@@ -66,8 +66,16 @@ def test_lookup_agrees_with_trying_every_prefix() -> None:
     network = NetworkMap(mesh(**sites))
     for _ in range(500):
         address = ipaddress.ip_address(rng.randrange(2**32))
-        holding = [one for one in network.networks() if address in one]
+        holding = [one for one in network.networks if address in one]
         assert network.pid_of(address) == network.owner(max(holding, key=lambda one: one.prefixlen))
+
+
+def test_the_prefixes_within_one_are_found_among_their_neighbours() -> None:
+    network = NetworkMap(MESH)
+    for text in ("0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.200.0/24", "10.1.201.0/24", "192.0.2.7/32", "::/0"):
+        outer = ipaddress.ip_network(text)
+        inside = [one for one in network.networks if one.version == outer.version and one != outer]
+        assert list(network.within(outer)) == [one for one in inside if one.subnet_of(outer)]  # type: ignore[arg-type]  # of one family
 
 
 def test_a_site_without_prefixes_of_its_addresss_family_has_its_address() -> None:
