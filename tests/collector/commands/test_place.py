@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import tomllib
@@ -38,15 +39,41 @@ class Running:
     broker: str
 
 
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("collector")
+@contextlib.contextmanager
+def collecting(folder: Path) -> Iterator[Running]:
+    """A collector of its own process, with an embedded broker, whose record is in the folder."""
     (folder / "mesh.toml").write_text(TWO)
     port, broker_port = servers.free_port(), servers.free_port()
     options = ("--port", str(port), "--broker-port", str(broker_port))
     with servers.running(PROGRAM, "collector", *options, log=folder / "log", cwd=folder):
         servers.wait_until(lambda: servers.responds(f"http://127.0.0.1:{port}/readyz"), "the collector is ready")
         yield Running(f"http://127.0.0.1:{port}", f"mqtt://127.0.0.1:{broker_port}")
+
+
+@pytest.fixture(scope="module")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with collecting(tmp_path_factory.mktemp("collector")) as found:
+        yield found
+
+
+def test_after_a_restart_a_job_is_placed_on_what_a_site_said_before(tmp_path: Path) -> None:
+    with collecting(tmp_path) as before:
+        said = run("capacity", "set", "--site", "a", "--broker", before.broker, "gpu=8:2", "--queue", "90s")
+        assert said.exit_code == 0
+    with collecting(tmp_path) as after:
+        job = ("--data", "CN-1:2TB", "--devices", "gpu:4", "--work", "4", "--json", "--api", after.api)
+        answer = json.loads(run("place", *job).output)
+    assert (answer["site"], answer["ranking"][0]["queue_s"], answer["done_p50_s"]) == ("a", 90, 90 + 3600)
+    assert answer["ranking"][0]["capacity"][0]["free"] == 2
+    assert [(site["site"], site["reason"]) for site in answer["excluded"]] == [("b", "no_capacity")]
+
+
+def test_data_does_not_go_where_no_link_was_measured(tmp_path: Path) -> None:
+    with collecting(tmp_path) as there:
+        run("capacity", "set", "--site", "b", "--broker", there.broker, "gpu=8")
+        said = run("place", "--data", "a:2TB", "--devices", "gpu:4", "--work", "4", "--api", there.api)
+    assert said.exit_code == 1
+    assert "b cannot get the data of a: " in said.output
 
 
 def test_what_a_site_says_of_its_devices_is_confirmed_and_shown(collector: Running) -> None:
