@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,8 @@ import click
 from rich.console import Console
 
 from linkweather.cli import EXIT_DONE, EXIT_FAILED
-from linkweather.errors import MeasurementError
 from probes.byhand import comparing, saved, summary, table
-from probes.byhand.findings import Findings, Outcome
+from probes.byhand.findings import Outcome
 from probes.byhand.live import Display
 from probes.byhand.options import Options
 from probes.byhand.run import run
@@ -26,14 +25,14 @@ from probes.byhand.watching import Unwatched
 
 
 def perform(tests: Sequence[Options], *, as_json: bool, save: Path | None, against: Path | None) -> int:
-    """Run one test after another, then print all: live on a terminal, plain elsewhere.
+    """Run the tests, then print all: live on a terminal, plain elsewhere.
 
     Raises OperatorError as `run` does, and for a file that cannot be read or written.
     """
     earlier = None if against is None else saved.read(against)
     if save is not None:
         saved.check_place(save)
-    outcomes = list(_outcomes(tests, watched=not as_json))
+    outcomes = _run(tests, watched=not as_json)
     documents = [each.document for each in outcomes]
     if save is not None:
         saved.write(save, saved.together(documents))
@@ -44,25 +43,12 @@ def perform(tests: Sequence[Options], *, as_json: bool, save: Path | None, again
     return EXIT_FAILED if any(each.failed for each in outcomes) else EXIT_DONE
 
 
-def _outcomes(tests: Sequence[Options], *, watched: bool) -> Iterator[Outcome]:
-    """Each host's outcome, until the user has had enough."""
-    for options in tests:
-        try:
-            found = _run(options, watched=watched)
-        except MeasurementError as error:
-            yield Outcome(options.host, failure=error.reason, detail=error.detail)
-            continue
-        yield Outcome(options.host, found)
-        if found.interrupted:
-            return
-
-
-def _run(options: Options, *, watched: bool) -> Findings:
+def _run(tests: Sequence[Options], *, watched: bool) -> list[Outcome]:
     console = Console()
     if not (watched and console.is_terminal):
-        return asyncio.run(run(options, Unwatched()))
-    with Display(console, options.host) as display:
-        return asyncio.run(run(options, display))
+        return asyncio.run(run(tests, [Unwatched()] * len(tests)))
+    with Display(console, [options.host for options in tests]) as display:
+        return asyncio.run(run(tests, display.panes))
 
 
 def _print_json(documents: Sequence[dict[str, Any]], earlier: Mapping[str, SavedTest] | None) -> None:

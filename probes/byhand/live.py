@@ -1,12 +1,13 @@
-"""The live display of a test by hand: what is tried, RTTs as they come, throughput as it grows."""
+"""The live display of tests by hand: what is tried, RTTs as they come, throughput as it grows."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -22,18 +23,11 @@ _MARGIN = 4
 
 
 class Display:
-    """A `Watch` that draws on a terminal within its `with` block, and leaves nothing behind."""
+    """Draws on a terminal within its `with` block, a pane for each host, and leaves nothing behind."""
 
-    def __init__(self, console: Console, host: str) -> None:
-        self._host = host
-        self._width = max(min(console.width, _WIDEST) - _MARGIN, _NARROWEST)
-        self._latency = ""
-        self._throughput = ""
-        self._recent: deque[float | None] = deque(maxlen=self._width)
-        self._lost = 0
-        self._count = 0
-        self._settled = 0
-        self._rates_bps: list[float] = []
+    def __init__(self, console: Console, hosts: Sequence[str]) -> None:
+        width = max(min(console.width, _WIDEST) - _MARGIN, _NARROWEST)
+        self.panes = [Pane(host, width) for host in hosts]
         self._live = Live(console=console, get_renderable=self._view, refresh_per_second=_REFRESH_PER_S, transient=True)
 
     def __enter__(self) -> Self:
@@ -45,6 +39,24 @@ class Display:
     ) -> None:
         del kind, error, trace
         self._live.stop()
+
+    def _view(self) -> Group:
+        return Group(*(pane.view() for pane in self.panes))
+
+
+class Pane:
+    """A `Watch` that shows one host's test."""
+
+    def __init__(self, host: str, width: int) -> None:
+        self._host = host
+        self._width = width
+        self._latency = ""
+        self._throughput = ""
+        self._recent: deque[float | None] = deque(maxlen=self._width)
+        self._lost = 0
+        self._count = 0
+        self._settled = 0
+        self._rates_bps: list[float] = []
 
     def trying(self, method: MethodName) -> None:
         """Say which method is tried."""
@@ -71,7 +83,8 @@ class Display:
         """Take an interval's rate into the picture."""
         self._rates_bps.append(interval.rate_bps)
 
-    def _view(self) -> Text:
+    def view(self) -> Text:
+        """What is known now."""
         view = Text(no_wrap=True, overflow="ellipsis")
         view.append(f"{self._host}\n", style="bold")
         view.append(f"  {self._latency}\n" if self._latency else "", style="dim")

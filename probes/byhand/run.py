@@ -1,17 +1,17 @@
-"""A test by hand, from the host's name to what was found."""
+"""Tests by hand, from the hosts' names to what was found."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import cast
+from typing import NamedTuple, cast
 
 from linkweather.errors import MeasurementError
 from probes.byhand import latency, throughput
-from probes.byhand.findings import Findings, Target, Throughput
+from probes.byhand.findings import Findings, Latency, Outcome, Target, Throughput
 from probes.byhand.options import Options
 from probes.byhand.watching import Job, Stop, Watch
 
@@ -19,12 +19,34 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 _FAMILY_NAMES: Mapping[int, str] = {socket.AF_INET: " for IPv4", socket.AF_INET6: " for IPv6"}
 
 
-async def run(options: Options, watch: Watch) -> Findings:
-    """Run a test; Ctrl-C (SIGINT) or SIGTERM ends it early, with what was measured until then; a second one aborts.
+class _Begun(NamedTuple):
+    """A test whose latency is measured."""
 
-    Raises MeasurementError `unresolved`, OperatorError for what this machine lacks.
+    job: Job
+    latency: Latency | None
+
+
+async def run(tests: Sequence[Options], watches: Sequence[Watch]) -> list[Outcome]:
+    """Test the hosts: the latency of all at once, as of the same minute; then the throughput of one after the other.
+
+    Ctrl-C (SIGINT) or SIGTERM ends it early, with what was measured until then; a second one aborts.
+    Raises OperatorError for what this machine lacks.
     """
     stop = Stop()
+    _end_by_signals(stop)
+    try:
+        async with asyncio.TaskGroup() as group:
+            beginning = [
+                group.create_task(_begin(options, watch, stop), name=f"latency[{options.host}]")
+                for options, watch in zip(tests, watches, strict=True)
+            ]
+    except ExceptionGroup as errors:
+        # What this machine lacks, it lacks for every host.
+        raise errors.exceptions[0] from None
+    return [await _finish(task.result()) for task in beginning]
+
+
+def _end_by_signals(stop: Stop) -> None:
     loop = asyncio.get_running_loop()
 
     def end() -> None:
@@ -34,11 +56,25 @@ async def run(options: Options, watch: Watch) -> Findings:
 
     for number in _ENDS:
         loop.add_signal_handler(number, end)
-    target = await resolve(options.host, options.family)
+
+
+async def _begin(options: Options, watch: Watch, stop: Stop) -> _Begun | Outcome:
+    try:
+        target = await resolve(options.host, options.family)
+    except MeasurementError as error:
+        return Outcome(options.host, failure=error.reason, detail=error.detail)
     job = Job(options, target, watch, stop)
-    latency_found = await latency.measure(job) if options.latency else None
+    return _Begun(job, await latency.measure(job) if options.latency else None)
+
+
+async def _finish(begun: _Begun | Outcome) -> Outcome:
+    if isinstance(begun, Outcome):
+        return begun
+    job, found = begun
     one_way, other_way = await _throughput(job)
-    return Findings(target, datetime.now(UTC), latency_found, one_way, other_way, interrupted=stop.asked)
+    at, interrupted = datetime.now(UTC), job.stop.asked
+    findings = Findings(job.target, at, found, one_way, other_way, interrupted=interrupted)
+    return Outcome(job.options.host, findings)
 
 
 async def _throughput(job: Job) -> tuple[Throughput | None, Throughput | None]:

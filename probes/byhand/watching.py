@@ -51,26 +51,28 @@ class Unwatched:
 
 
 class Stop:
-    """The user's wish to end early. What runs at that moment says how it is ended."""
+    """The user's wish to end early. What runs at that moment, or begins then, says how it is ended."""
 
     def __init__(self) -> None:
         self.asked = False
-        self._how: Callable[[], None] | None = None
+        self._hows: list[Callable[[], None]] = []
 
     def ask(self) -> None:
-        """End what runs now, and begin nothing more."""
+        """End all that runs now, and begin nothing more."""
         self.asked = True
-        if self._how is not None:
-            self._how()
+        for how in list(self._hows):
+            how()
 
     @contextlib.contextmanager
     def by(self, how: Callable[[], None]) -> Iterator[None]:
         """Within this block, `how` ends what runs."""
-        self._how = how
+        self._hows.append(how)
+        if self.asked:
+            how()
         try:
             yield
         finally:
-            self._how = None
+            self._hows.remove(how)
 
 
 class Job(NamedTuple):

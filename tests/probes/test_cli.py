@@ -344,6 +344,44 @@ async def test_ctrl_c_prints_what_was_measured_until_then() -> None:
     assert text.endswith("\n\nInterrupted: this is what was measured until then.\n")
 
 
+async def test_the_latency_of_several_hosts_is_measured_at_the_same_time() -> None:
+    answering = Reflector(0)
+    async with asyncio.TaskGroup() as group:
+        answers = group.create_task(answering.run(), name="reflector")
+        both = ("127.0.0.2", "127.0.0.3")
+        endless = ("--latency", "--count", "1000000", "--port", str(answering.port), "--interval", "0.01", "--json")
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "test", *both, *endless, stdout=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(LIMIT_S):
+            # A trial's session and that of the test for each: without an end, one host would never come after another.
+            while len(answering._responder._counts) < 4 or answering.answered < 40:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            said, _ = await process.communicate()
+        answers.cancel()
+    tests = json.loads(said)["tests"]
+    assert [(test["host"], test["interrupted"]) for test in tests] == [(host, True) for host in both]
+    assert all(test["latency"]["received"] > 0 and test["latency"]["failure"] is None for test in tests)
+
+
+def test_what_this_machine_lacks_is_one_sentence_also_for_several_hosts(tmp_path: Path) -> None:
+    port = str(servers.free_port())
+    lacking = ("--throughput", "--iperf3-port", port)
+    env = {**os.environ, "PATH": str(tmp_path)}
+    done = subprocess.run(
+        [*COMMAND, "test", HERE, "127.0.0.2", *lacking],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env=env,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "iperf3" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_second_ctrl_c_does_not_wait_for_replies() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind((HERE, 0))
@@ -386,6 +424,17 @@ def test_a_terminal_shows_the_test_live() -> None:
     assert " of 15, 0 lost; RTT now " in text
     assert "\x1b[" in text
     assert f"Latency to {HERE}\r\n  method   STAMP at UDP port {port}" in text
+
+
+def test_a_terminal_shows_several_hosts_at_once() -> None:
+    with (
+        reflector() as (_, port),
+        terminal("test", HERE, "localhost", "--latency", "-4", "--port", port, "--count", "15") as (process, shown),
+    ):
+        assert process.wait(timeout=LIMIT_S) == 0
+        text = shown().decode()
+    first = text.index(f"{HERE}")
+    assert text.index(" of 15, 0 lost; RTT now ", first) < text.index("localhost", first) < text.rindex("host ")
 
 
 @pytest.mark.parametrize(

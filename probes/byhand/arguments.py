@@ -1,0 +1,150 @@
+"""The options of `linkweather test`: their names, bounds and help, and nothing that takes long to import."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+# Below this a test by hand is a flood: at most 1,000 probes a second leave.
+SHORTEST_INTERVAL_S = 0.001
+SLOWEST_BPS, DEFAULT_UDP_BPS, FASTEST_BPS = 1e3, 10e6, 100e9
+ANY_FAMILY, _IPV4, _IPV6 = 0, 2, 10  # AF_UNSPEC, AF_INET, AF_INET6
+
+PORT = click.IntRange(1, 65535)
+FILE = click.Path(path_type=Path)
+_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([kKmMgG]?)", re.ASCII)
+_SIZES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+
+
+class _Seconds(click.FloatRange):
+    """A bounded time; click lets "nan" through every bound."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return float(seconds)
+
+
+def _rate(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """A rate in bit/s, as iperf3 writes it: powers of a thousand."""
+    if value is None:
+        return None
+    found = _RATE.fullmatch(value)
+    rate_bps = float(found[1]) * _SIZES[found[2].lower()] if found else 0.0
+    if not SLOWEST_BPS <= rate_bps <= FASTEST_BPS:
+        problem = f"{value!r} is no rate such as 500k, 10M or 1G (bit/s), from 1k to 100G."
+        raise click.BadParameter(problem, context, option)
+    return rate_bps
+
+
+_OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
+    click.argument("hosts", metavar="HOST…", nargs=-1, required=True),
+    click.option("--latency", is_flag=True, help="Measure latency only, unless --throughput is given too."),
+    click.option("--throughput", is_flag=True, help="Measure throughput only, unless --latency is given too."),
+    click.option(
+        "--method",
+        type=click.Choice(["auto", "stamp", "icmp", "tcp"]),
+        default="auto",
+        show_default=True,
+        help="How latency is measured; auto takes the first of the three that HOST answers, STAMP within 0.5 s.",
+    ),
+    click.option(
+        "--count",
+        type=click.IntRange(min=1, max=1_000_000),
+        default=50,
+        show_default=True,
+        help="Latency probes to send.",
+    ),
+    click.option(
+        "--interval",
+        type=_Seconds(min=SHORTEST_INTERVAL_S, max=3600),
+        default=0.1,
+        show_default=True,
+        metavar="S",
+        help=f"Seconds between probes, at least {SHORTEST_INTERVAL_S:g}.",
+    ),
+    click.option(
+        "--timeout",
+        type=_Seconds(min=0.001, max=60),
+        default=1.0,
+        show_default=True,
+        metavar="S",
+        help="Seconds after which a reply is late.",
+    ),
+    click.option(
+        "--port",
+        type=PORT,
+        help="Port of whichever method is used: the reflector's UDP port (8620 when"
+        " not given), or the TCP port to connect to (443).",
+    ),
+    click.option("--tcp-port", type=PORT, help="TCP port to connect to, where --port is the reflector's."),
+    click.option("--key-file", type=FILE, help="64 hexadecimal digits: authenticated STAMP."),
+    click.option("--iperf3-port", type=PORT, default=5201, show_default=True, help="Port of `iperf3 -s` at HOST."),
+    click.option(
+        "--duration",
+        type=_Seconds(min=0.5, max=60),
+        metavar="S",
+        help="Seconds that a throughput test lasts at the most.  [default: 10 where it can converge, else 3]",
+    ),
+    click.option(
+        "--until-converged/--no-until-converged",
+        default=True,
+        help="Stop as soon as the estimate has converged (default; not with --udp, nor for data to HOST,"
+        " which is seen there only), or take the whole duration.",
+    ),
+    click.option("--reverse/--forward", default=True, help="Data flows from HOST to here (default), or to HOST."),
+    click.option("--bidir", is_flag=True, help="Test the other direction too, after the first."),
+    click.option(
+        "--streams",
+        type=click.IntRange(1, 128),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Parallel streams of a throughput test.",
+    ),
+    click.option("--congestion", metavar="NAME", help="Congestion control of the sending host, such as bbr."),
+    click.option("--udp", is_flag=True, help="Send UDP at a rate, and count losses and jitter."),
+    click.option(
+        "--rate", callback=_rate, metavar="RATE", help="Rate of --udp in bit/s, of all streams.  [default: 10M]"
+    ),
+    click.option("--path", is_flag=True, help="Trace the path to HOST, and measure nothing else."),
+    click.option(
+        "--path-method",
+        type=click.Choice(["udp", "icmp", "tcp"]),
+        default="udp",
+        show_default=True,
+        help="The packets that trace the path; --port is where UDP (33434) and TCP (443) ones go.",
+    ),
+    click.option(
+        "--flows",
+        type=click.IntRange(1, 8),
+        default=4,
+        show_default=True,
+        help="Flows of --path, to find parallel paths.",
+    ),
+    click.option("-4", "family", flag_value=_IPV4, type=int, help="Use IPv4."),
+    click.option("-6", "family", flag_value=_IPV6, type=int, help="Use IPv6."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else."),
+    click.option("--save", type=FILE, metavar="FILE", help="Write the JSON document to FILE too."),
+    click.option(
+        "--against",
+        type=FILE,
+        metavar="FILE",
+        help="Say what changed since the test in FILE (of --save), and whether by more than noise.",
+    ),
+)
+
+
+def test_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the hosts and all options of a test by hand, in this order."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
