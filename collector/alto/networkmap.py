@@ -32,6 +32,7 @@ class NetworkMap:
         self._owner = _owners(mesh)
         self.pids: dict[str, dict[str, list[str]]] = {pid: {} for pid in (*mesh.sites, DEFAULT_PID)}
         self.networks: tuple[Network, ...] = tuple(sorted(self._owner, key=_order))
+        self._keys = [_order(network) for network in self.networks]
         for network in self.networks:
             self.pids[self._owner[network]].setdefault(FAMILIES[network.version], []).append(str(network))
         self.tag = tag_of(self.pids)
@@ -63,10 +64,8 @@ class NetworkMap:
 
     def within(self, outer: Network) -> Sequence[Network]:
         """The prefixes of the map that this one holds, itself not among them."""
-        first = bisect_right(self.networks, _order(outer), key=_order)
-        last = bisect_right(
-            self.networks, (outer.version, int(outer.broadcast_address), outer.max_prefixlen), key=_order
-        )
+        first = bisect_right(self._keys, _order(outer))
+        last = bisect_right(self._keys, (outer.version, int(outer.broadcast_address), outer.max_prefixlen))
         return self.networks[first:last]
 
     def document(self, pids: Iterable[str] | None = None, families: Iterable[str] | None = None) -> dict[str, Any]:
