@@ -105,3 +105,23 @@ async def test_the_access_rules_let_an_invited_site_hear_who_really_invites(
             ],
         )
     assert found == [topics.invite("north", "south"), topics.committed("north")]
+
+
+async def test_the_access_rules_let_every_site_hear_who_really_claims_a_bottleneck(
+    tmp_path: Path, password_file: Path
+) -> None:
+    extra = f"password_file {password_file}\nacl_file {CONFIG / 'mosquitto.acl'}\nuser root\n"
+    with servers.mosquitto(tmp_path, extra=extra) as port:
+        found = await heard(
+            port,
+            "north",
+            "n",
+            topics.ALL_CLAIMS,
+            [
+                ("south", "s", topics.claim("north")),
+                ("collector", "c", topics.claim("south")),
+                ("north", "n", topics.claim("north")),
+                ("south", "s", topics.claim("south")),
+            ],
+        )
+    assert found == [topics.claim("north"), topics.claim("south")]
