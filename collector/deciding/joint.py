@@ -14,9 +14,10 @@ from linkweather.jobs import Job, PlacementAnswer, PlacementsAnswer, SitePlaceme
 from linkweather.tables.units import duration
 
 
-def judge(jobs: Sequence[Job], grounds: Grounds) -> list[PlacementAnswer]:
-    """Each job as if it were alone: quick, and all that looks at the network."""
-    return [place(job, grounds) for job in jobs]
+def judge(jobs: Sequence[Job], grounds: Grounds) -> Iterator[PlacementAnswer]:
+    """Each job as if it were alone: all that looks at the network."""
+    for job in jobs:
+        yield place(job, grounds)
 
 
 def settle(jobs: Sequence[Job], alone: Sequence[PlacementAnswer], at: datetime) -> PlacementsAnswer:
@@ -72,7 +73,7 @@ def _settled(number: int, alone: PlacementAnswer, plan: Plan, jobs: Sequence[Job
 
 def _crowded_out(alone: PlacementAnswer) -> str:
     sites = ", ".join(found.site for found in alone.ranking)
-    return f"the jobs that are placed with it hold the devices for too long at every site that could run it: {sites}"
+    return f"the jobs that are placed with it hold the devices for too long at every site that could run it: {sites}."
 
 
 def _chosen(alone: PlacementAnswer, chosen: SitePlacement, run: Run, plan: Plan, jobs: Sequence[Job]) -> str:
@@ -80,10 +81,10 @@ def _chosen(alone: PlacementAnswer, chosen: SitePlacement, run: Run, plan: Plan,
     wait = f", {duration(run.wait_s)} of it behind other jobs," if run.wait_s > 0 else ""
     best = alone.ranking[0]
     if chosen is best:
-        return f"{alone.why}" if not wait else f"{chosen.site} is done after {done}{wait} and is the soonest alone, too"
+        return f"{chosen.site} is done after {done}{wait} and is the soonest alone, too." if wait else alone.why
     others = [jobs[number].name for number, other in sorted(plan.runs.items()) if other.site == best.site]
     taken = f"{best.site} would be sooner alone ({duration(best.total_p50_s)}), but runs {_some(others)}"
-    return f"{chosen.site} is done after {done}{wait}: {taken}"
+    return f"{chosen.site} is done after {done}{wait}: {taken}."
 
 
 def _some(names: Sequence[str]) -> str:
@@ -97,4 +98,4 @@ def _why(plan: Plan, first_come: Plan) -> str:
         f"{name}: {len(one.runs)} jobs placed, {one.left_out} not, {duration(one.cost[1])} until done in all"
         for name, one in said.items()
     ]
-    return "; ".join(texts)
+    return "; ".join(texts) + "."

@@ -62,7 +62,7 @@ class _Unfit(Exception):  # noqa: N818 – a result: the site is excluded
 def transfer_of(route: RouteAnswer | NoRoute, bytes_: int) -> Transfer | str:
     """A routing decision, made for so many bytes, as a transfer."""
     if isinstance(route, NoRoute):
-        return route.why
+        return route.why.removeprefix(f"{route.src} → {route.dst}: ").removesuffix(".")
     path = route.path
     if path.completion_p50_s is None or path.completion_p90_s is None:
         return "its goodput was not measured"
@@ -215,7 +215,7 @@ def _check_limits(job: Job, found: SitePlacement) -> None:
 
 def _why(ranking: Sequence[SitePlacement], excluded: Sequence[ExcludedSite]) -> str:
     if not ranking:
-        return "no site can run the job: " + "; ".join(f"{site.site} {site.why}" for site in excluded)
+        return "no site can run the job: " + "; ".join(f"{site.site} {site.why}" for site in excluded) + "."
     best, *others = ranking
     price = "at an unknown price" if best.price_usd is None else f"for {best.price_usd:.2f} USD"
     stages = (
@@ -227,4 +227,4 @@ def _why(ranking: Sequence[SitePlacement], excluded: Sequence[ExcludedSite]) -> 
     parts = ", ".join(f"{name} {duration(value_s)}" for name, value_s in stages if value_s > 0)
     done = f"{duration(best.total_p50_s)} (p90 {duration(best.total_p90_s)})"
     second = f"{others[0].site} would take {duration(others[0].total_p50_s)}" if others else "no other site can"
-    return f"{best.site} is done soonest, after {done}: {parts or 'nothing to do'}, {price}; {second}"
+    return f"{best.site} is done soonest, after {done}: {parts or 'nothing to do'}, {price}; {second}."

@@ -76,7 +76,7 @@ async def test_several_jobs_get_one_answer_each_and_the_comparison(http: httpx.A
     ]
     assert (answer["unplaced"], answer["total_p50_s"], answer["first_come_total_p50_s"]) == (0, 7201.0, 7201.0)
     assert answer["placements"][1]["why"] == (
-        "b is done after 60.0 min: a would be sooner alone (60.0 min), but runs job"
+        "b is done after 60.0 min: a would be sooner alone (60.0 min), but runs job."
     )
 
 

@@ -156,7 +156,7 @@ async def test_place_prints_the_ranking_the_excluded_and_one_sentence(placing: s
     assert lines[-2] == "not b: has not said what devices it has"
     assert lines[-1] == (
         "a is done soonest, after 60.0 min (p90 60.0 min): run 60.0 min, stage-out 1.00 ms, "
-        "at an unknown price; no other site can"
+        "at an unknown price; no other site can."
     )
 
 
@@ -165,7 +165,7 @@ async def test_place_without_any_site_says_why_and_ends_with_1(placing: str) -> 
     assert said.exit_code == 1
     assert said.output == (
         "no site can run the job: a misses the deadline of 30.0 min by 30.0 min (p90 60.0 min); "
-        "b has not said what devices it has\n"
+        "b has not said what devices it has.\n"
     )
 
 

@@ -30,7 +30,7 @@ def hour(src: str, dst: str, _size: int) -> Transfer | str:
 
 def together(jobs: list[Job], *capacities: CapacityAnswer) -> PlacementsAnswer:
     grounds = Grounds(NOON, MESH, capacities, hour)
-    return settle(jobs, judge(jobs, grounds), NOON)
+    return settle(jobs, list(judge(jobs, grounds)), NOON)
 
 
 def test_a_job_that_waits_behind_another_says_for_how_long() -> None:
@@ -42,12 +42,12 @@ def test_a_job_that_waits_behind_another_says_for_how_long() -> None:
     ]
     assert (
         answer.placements[0].why == "a is done after 6.00 h, 60.0 min of it behind other jobs, "
-        "and is the soonest alone, too"
+        "and is the soonest alone, too."
     )
     assert (answer.total_p50_s, answer.first_come_total_p50_s) == (7 * 3600, 11 * 3600)
     assert answer.why == (
         "these placements: 2 jobs placed, 0 not, 7.00 h until done in all; "
-        "first come, first served: 2 jobs placed, 0 not, 11.0 h until done in all"
+        "first come, first served: 2 jobs placed, 0 not, 11.0 h until done in all."
     )
 
 
@@ -56,7 +56,7 @@ def test_a_job_that_gives_way_says_to_whom() -> None:
     assert {one.site for one in answer.placements} == {"a", "b"}
     (gives_way,) = [one for one in answer.placements if one.site == "b"]
     other = "x" if gives_way.job == "y" else "y"
-    assert gives_way.why == f"b is done after 5.00 h: a would be sooner alone (4.00 h), but runs {other}"
+    assert gives_way.why == f"b is done after 5.00 h: a would be sooner alone (4.00 h), but runs {other}."
 
 
 def test_of_many_jobs_at_the_better_site_three_are_named() -> None:
@@ -64,7 +64,7 @@ def test_of_many_jobs_at_the_better_site_three_are_named() -> None:
     answer = together(jobs, capacity("a"), capacity("b"))
     whys = [one.why for one in answer.placements if one.site == "b"]
     assert len(whys) == 1
-    assert whys[0].endswith(" and 1 more")
+    assert whys[0].endswith(" and 1 more.")
 
 
 def test_a_job_that_the_others_crowd_out_says_so() -> None:
@@ -73,7 +73,7 @@ def test_a_job_that_the_others_crowd_out_says_so() -> None:
     (left,) = [one for one in answer.placements if one.site is None]
     assert (left.done_p50_s, answer.unplaced) == (None, 1)
     assert left.why == (
-        "the jobs that are placed with it hold the devices for too long at every site that could run it: a"
+        "the jobs that are placed with it hold the devices for too long at every site that could run it: a."
     )
 
 

@@ -65,7 +65,7 @@ def test_the_stages_of_a_job_worked_out_by_hand() -> None:
     assert (answer.site, answer.wait_s, answer.done_p50_s, answer.done_p90_s) == ("a", 0, 10800, 14400)
     assert answer.why == (
         "a is done soonest, after 3.00 h (p90 4.00 h): stage-in 60.0 min, run 2.00 h, "
-        "for 42.00 USD; b would take 4.27 h"
+        "for 42.00 USD; b would take 4.27 h."
     )
 
 
@@ -89,7 +89,7 @@ def test_a_job_with_its_data_at_home_and_nothing_to_do_takes_no_time() -> None:
     )
     assert answer.ranking[0].total_p90_s == 0
     assert answer.why.startswith("a is done soonest, after 0.000 µs (p90 0.000 µs): nothing to do, at an unknown price")
-    assert answer.why.endswith("; no other site can")
+    assert answer.why.endswith("; no other site can.")
 
 
 def test_with_several_types_the_longest_work_and_the_longest_queue_count() -> None:
@@ -145,7 +145,7 @@ def test_the_deadline_is_held_against_the_p90() -> None:
     assert answer.excluded[0].why == "misses the deadline of 3.50 h by 30.0 min (p90 4.00 h)"
     assert answer.why == (
         "no site can run the job: a misses the deadline of 3.50 h by 30.0 min (p90 4.00 h); "
-        "b has not said what devices it has; c has not said what devices it has"
+        "b has not said what devices it has; c has not said what devices it has."
     )
 
 
@@ -178,5 +178,5 @@ def test_a_route_becomes_a_transfer_with_its_price() -> None:
 
 def test_a_route_without_a_time_and_no_route_are_reasons() -> None:
     assert transfer_of(route(completion_p50_s=5.0), 1) == "its goodput was not measured"
-    none = NoRoute(src="a", dst="b", objective="completion", why="a → b is down.")
-    assert transfer_of(none, 1) == "a → b is down."
+    none = NoRoute(src="a", dst="b", objective="completion", why="a → b: no path can be used: it is down.")
+    assert transfer_of(none, 1) == "no path can be used: it is down"
