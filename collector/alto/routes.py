@@ -39,13 +39,17 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AltoSources:
-    """What ALTO's answers come from. `now` is in seconds since the epoch; `route` is the path in force then."""
+    """What ALTO's answers come from. `now` is in seconds since the epoch; `route` is the path in force then.
+
+    Once `stopping` is true, the update streams end, so that a server which waits for its answers can stop.
+    """
 
     now: Callable[[], float]
     mesh: Callable[[], Mesh]
     links: Callable[[float], Sequence[LinkAnswer]]
     route: Callable[[str, str, float], RouteAnswer | NoRoute]
     capacities: Callable[[float], Sequence[CapacityAnswer]]
+    stopping: Callable[[], bool] = lambda: False
 
 
 def add_alto(app: FastAPI, sources: AltoSources, *, poll_s: float = POLL_S, keep_alive_s: float = KEEP_ALIVE_S) -> None:
@@ -152,7 +156,7 @@ class _Server:
                 silent_s = 0.0
             for chunk in found:
                 yield chunk
-            if live.stream.over:
+            if live.stream.over or self._sources.stopping():
                 return
             await _pause(live.news, self._poll_s)
 

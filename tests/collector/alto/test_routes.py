@@ -398,6 +398,15 @@ async def test_streams_are_bounded(http: httpx.AsyncClient, monkeypatch: pytest.
             assert second.answer.headers["Retry-After"] == "60"
 
 
+async def test_streams_end_once_the_collector_stops(http: httpx.AsyncClient, world: World) -> None:
+    async with following(http, network="default-network-map") as listener:
+        await listener.news()
+        await listener.news()
+        world.stopping = True
+        with pytest.raises(StopAsyncIteration):
+            await listener.news()
+
+
 async def test_a_server_that_ends_does_not_wait_for_its_streams(world: World) -> None:
     port = servers.free_port()
     server = HttpServer(application(world), "127.0.0.1", port)

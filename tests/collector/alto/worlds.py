@@ -116,6 +116,7 @@ class World:
     mesh: Mesh = MESH
     now: float = NOW
     step: float = 1.0
+    stopping: bool = False
 
     def sources(self) -> AltoSources:
         return AltoSources(
@@ -124,6 +125,7 @@ class World:
             links=lambda _now: self.links,
             route=lambda src, dst, _now: route(src, dst),
             capacities=lambda _now: list(CAPACITIES),
+            stopping=lambda: self.stopping,
         )
 
     def change(self, src: str, dst: str, **fields: Any) -> None:
