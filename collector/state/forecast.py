@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from collector.state.forecasters import FORECASTERS
+from collector.state.forecasters import FORECASTERS, forecasts
 from collector.state.interval import Pool, Rows, pool, speak, unknown_pool
 
 Indices = npt.NDArray[np.intp]
@@ -99,14 +99,14 @@ class Forecasts:
         self._refresh(now)
         return self._aged(slice(series, series + 1), now)
 
-    def every(self, now: float) -> Floats:
+    def every(self) -> Floats:
         """What each forecaster alone says, [forecasters, series]: to compare with."""
-        self._refresh(now)
         said = np.full((len(FORECASTERS), len(self._kept)), np.nan)
         known = np.flatnonzero(self._kept)
         for start in range(0, len(known), _CHUNK_SERIES):
             series = known[start : start + _CHUNK_SERIES]
-            said[:, series] = speak(self._rows(series)[0], self._pool).every
+            rows, _ = self._rows(series)
+            said[:, series] = forecasts(rows.values, rows.gaps)[:, -1]
         return np.exp(said) if self._kind.log else said
 
     def newest(self) -> Floats:
@@ -174,10 +174,7 @@ class Forecasts:
         known = self._kept > 0
         alive = np.flatnonzero(known & (self._times[:, -1] >= oldest))
         chosen = alive[:: max(1, -(-len(alive) // _POOL_SERIES))]
-        rows, samples = self._rows(chosen, until=at)
-        if not (samples > 1).any():
-            return unknown_pool(self._kind.usual_error)
-        return pool(rows, self._kind.usual_error)
+        return pool(self._rows(chosen, until=at)[0], self._kind.usual_error)
 
     def _rows(self, series: Indices, until: float = np.inf) -> tuple[Rows, npt.NDArray[np.intp]]:
         """The rows to replay, of at most `window` rows up to `until`, and how many there are of each series."""
@@ -191,15 +188,15 @@ class Forecasts:
         # Rows after `until` leave a gap at the end: each series is moved to its end.
         order = np.argsort(counts, axis=0, kind="stable")
         counts, times = np.take_along_axis(counts, order, axis=0), np.take_along_axis(times, order, axis=0)
-        values = np.where(counts, np.take_along_axis(self._values[series].T, order, axis=0), np.nan)
+        values = np.where(counts, np.take_along_axis(self._values[series].T, order, axis=0), np.float32(np.nan))
         samples = counts.sum(axis=0)
         gaps = np.zeros_like(times)
         gaps[1:] = np.where(counts[1:] & counts[:-1], np.diff(times, axis=0), 0.0) / self._kind.step_s
         kind = self._kind
         most = int(samples.max(initial=1))
         shown = slice(kept - most, None)  # what no series has need not be replayed
-        logarithm = np.log(values[shown]) if kind.log else values[shown].astype(float)
-        return Rows(logarithm, gaps[shown], kind.log), samples
+        logarithm = np.log(values[shown]) if kind.log else values[shown]
+        return Rows(logarithm, gaps[shown].astype(np.float32), kind.log), samples
 
     def _aged(self, series: slice, now: float) -> Forecast:
         p10, p50, p90, step = self._said[:, series].astype(float)

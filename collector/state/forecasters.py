@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 # (values, gaps) → forecasts, all of shape [rows, series], the newest row last and NaN before the first; a gap is the
 # time since the row before, in steps.
 Forecaster = Callable[[Floats, Floats], Floats]
@@ -22,21 +22,22 @@ def _last(values: Floats, _gaps: Floats) -> Floats:
 def _mean(rows: int) -> Forecaster:
     def forecast(values: Floats, _gaps: Floats) -> Floats:
         known = np.isfinite(values)
-        return _in_window(np.where(known, values, 0.0), rows) / _in_window(known, rows)
+        mean: Floats = _in_window(np.where(known, values, 0.0), rows) / _in_window(known, rows)
+        return mean.astype(values.dtype)
 
     return forecast
 
 
 def _in_window(values: npt.NDArray[np.generic], rows: int) -> Floats:
     """The sum of the last `rows` rows, at every row."""
-    total = np.concatenate([np.zeros((rows, values.shape[1])), np.cumsum(values, axis=0)])
+    total = np.concatenate([np.zeros((rows, values.shape[1])), np.cumsum(values, axis=0, dtype=float)])
     difference: Floats = total[rows:] - total[:-rows]
     return difference
 
 
 def _median(rows: int) -> Forecaster:
     def forecast(values: Floats, _gaps: Floats) -> Floats:
-        before = np.full((rows - 1, values.shape[1]), np.nan)
+        before = np.full((rows - 1, values.shape[1]), np.nan, values.dtype)
         ordered = np.sort(sliding_window_view(np.concatenate([before, values]), rows, axis=0), axis=-1)
         known = np.isfinite(ordered).sum(axis=-1, keepdims=True)  # NaN is sorted to the end
         low = np.take_along_axis(ordered, np.maximum(known - 1, 0) // 2, axis=-1)
@@ -57,7 +58,7 @@ def _smoothed(steps: float) -> Forecaster:
         known = np.isfinite(values)
         kept = np.exp(-gaps / steps)
         found = np.empty_like(values)
-        total = weight = np.zeros(values.shape[1])
+        total = weight = np.zeros(values.shape[1], values.dtype)
         for row, value in enumerate(np.where(known, values, 0.0)):
             total = total * kept[row] + value
             weight = weight * kept[row] + known[row]

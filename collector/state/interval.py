@@ -55,13 +55,12 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """The speaker of each series, an index of FORECASTERS, and what it says; `every` is what all would say."""
+    """The speaker of each series, an index of FORECASTERS, and what it says."""
 
     speaker: npt.NDArray[np.intp]
     p10: Floats
     p50: Floats
     p90: Floats
-    every: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ def speak(rows: Rows, pooled: Pool) -> Spoken:
     scale = _of(speaker, errors.scale)
     own = np.take_along_axis(errors.normalised, speaker[None, None], axis=0)[0]
     low, high = _quantiles(own, pooled.errors[:, speaker])
-    return Spoken(speaker, np.minimum(p50 + scale * low, p50), p50, np.maximum(p50 + scale * high, p50), errors.next)
+    return Spoken(speaker, np.minimum(p50 + scale * low, p50), p50, np.maximum(p50 + scale * high, p50))
 
 
 def _of(speaker: npt.NDArray[np.intp], values: Floats) -> Floats:
@@ -161,9 +160,9 @@ def _faded(values: Floats, kept: float) -> tuple[Floats, Floats]:
     Shapes are [forecasters, rows + 1, series] and [rows + 1, series].
     """
     counts = np.isfinite(values[0])
-    added, fade = np.where(counts, values, 0.0), np.where(counts, kept, 1.0)
-    found = np.zeros((values.shape[0], values.shape[1] + 1, values.shape[2]))
-    weight = np.zeros(found.shape[1:])
+    added, fade = np.where(counts, values, 0.0), np.where(counts, kept, 1.0).astype(values.dtype)
+    found = np.zeros((values.shape[0], values.shape[1] + 1, values.shape[2]), values.dtype)
+    weight = np.zeros(found.shape[1:], values.dtype)
     for row in range(values.shape[1]):
         found[:, row + 1] = found[:, row] * fade[row] + added[:, row]
         weight[row + 1] = weight[row] * fade[row] + counts[row]
@@ -202,14 +201,16 @@ def _points(normalised: Floats) -> Floats:
     rows = max(1, -(-_MIN_POOL_ERRORS // normalised.shape[2]))
     newest = normalised[:, -rows:].reshape(len(normalised), -1)
     levels = (np.arange(_POOL_POINTS) + 0.5) / _POOL_POINTS
-    points: Floats = np.quantile(newest[:, np.isfinite(newest[0])], levels, axis=1)
+    points: Floats = np.quantile(newest[:, np.isfinite(newest[0])], levels, axis=1).astype(normalised.dtype)
     return points
 
 
 def _quantiles(own: Floats, others: Floats) -> tuple[Floats, Floats]:
     """QUANTILES of each series' own normalised errors [rows, series] together with points of the others'."""
     points = np.concatenate([own, others])
-    weights = np.concatenate([np.isfinite(own).astype(float), np.full(others.shape, _POOL_ROWS / len(others))])
+    weights = np.concatenate(
+        [np.isfinite(own).astype(own.dtype), np.full(others.shape, _POOL_ROWS / len(others), own.dtype)]
+    )
     order = np.argsort(points, axis=0)  # NaN is sorted to the end, and weighs nothing
     points, weights = np.take_along_axis(points, order, axis=0), np.take_along_axis(weights, order, axis=0)
     place = (np.cumsum(weights, axis=0) - weights / 2) / weights.sum(axis=0)

@@ -109,8 +109,8 @@ def _quantiles(metric: str, unit: str, forecast: Forecast, expired_s: float) -> 
     if not forecast.age_s[0] <= expired_s:
         return {}
     values = {f"{metric}_forecast_{name}_{unit}": getattr(forecast, name)[0] for name in ("p10", "p50", "p90")}
-    # The bank keeps seven digits: more would be noise.
-    rounded = {name: float(f"{value:.7g}") for name, value in values.items()}
+    # A bank reckons in single precision: more digits would be noise.
+    rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
     return rounded | {f"{metric}_forecast_samples": int(forecast.samples[0])}
 
 

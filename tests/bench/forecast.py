@@ -66,7 +66,7 @@ def judge(frames: Floats, *, log: bool = False) -> dict[str, object]:
     inside: list[npt.NDArray[np.bool_]] = []
     point: list[npt.NDArray[np.bool_]] = []
     for number, frame in enumerate(frames):
-        said, every = bank.forecast(float(number)), bank.every(float(number))
+        said, every = bank.forecast(float(number)), bank.every()
         judged = np.isfinite(frame) & np.isfinite(said.p50)
         p10, p90 = (edge[judged].astype(np.float32) for edge in (said.p10, said.p90))
         errors.append(np.abs(frame - said.p50.astype(np.float32))[judged])
