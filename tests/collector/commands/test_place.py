@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
 import tomllib
 from collections.abc import AsyncIterator, Iterator
@@ -25,6 +26,7 @@ from linkweather.cli import main
 from linkweather.mesh import Mesh
 from tests import servers
 
+CONFIG = Path(__file__).parents[3] / "config"
 PROGRAM = str(Path(sys.executable).with_name("linkweather"))
 TWO = '[sites.a]\naddress = "192.0.2.1"\ncompute_id = "CN-1"\n\n[sites.b]\naddress = "192.0.2.2"\n'
 
@@ -40,11 +42,11 @@ class Running:
 
 
 @contextlib.contextmanager
-def collecting(folder: Path) -> Iterator[Running]:
-    """A collector of its own process, with an embedded broker, whose record is in the folder."""
+def collecting(folder: Path, *more: str) -> Iterator[Running]:
+    """A collector of its own process, with an embedded broker unless told otherwise; its record is in the folder."""
     (folder / "mesh.toml").write_text(TWO)
     port, broker_port = servers.free_port(), servers.free_port()
-    options = ("--port", str(port), "--broker-port", str(broker_port))
+    options = ("--port", str(port), "--broker-port", str(broker_port), *more)
     with servers.running(PROGRAM, "collector", *options, log=folder / "log", cwd=folder):
         servers.wait_until(lambda: servers.responds(f"http://127.0.0.1:{port}/readyz"), "the collector is ready")
         yield Running(f"http://127.0.0.1:{port}", f"mqtt://127.0.0.1:{broker_port}")
@@ -66,6 +68,22 @@ def test_after_a_restart_a_job_is_placed_on_what_a_site_said_before(tmp_path: Pa
     assert (answer["site"], answer["ranking"][0]["queue_s"], answer["done_p50_s"]) == ("a", 90, 90 + 3600)
     assert answer["ranking"][0]["capacity"][0]["free"] == 2
     assert [(site["site"], site["reason"]) for site in answer["excluded"]] == [("b", "no_capacity")]
+
+
+def test_a_site_s_own_user_may_say_what_it_has_and_no_other_site_s(tmp_path: Path) -> None:
+    passwords = tmp_path / "passwords"
+    for flags, user in ((["-c", "-b"], "collector"), (["-b"], "a")):
+        subprocess.run([servers.require("mosquitto_passwd"), *flags, str(passwords), user, "secret"], check=True)
+    passwords.chmod(0o644)
+    acl = f"password_file {passwords}\nacl_file {CONFIG / 'mosquitto.acl'}\nuser root\n"
+    with servers.mosquitto(tmp_path, extra=acl) as port:
+        broker = f"secret@127.0.0.1:{port}"
+        with collecting(tmp_path, "--broker", f"mqtt://collector:{broker}") as there:
+            asked = ("capacity", "set", "--broker", f"mqtt://a:{broker}", "gpu=8", "--timeout")
+            assert run(*asked, "20s", "--site", "a").exit_code == 0
+            assert run(*asked, "1s", "--site", "b").exit_code == 1
+            shown = json.loads(run("capacity", "show", "--json", "--api", there.api).output)
+    assert [one["site"] for one in shown] == ["a"]
 
 
 def test_data_does_not_go_where_no_link_was_measured(tmp_path: Path) -> None:
