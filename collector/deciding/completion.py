@@ -8,7 +8,9 @@ measured, 0.1 RTT (cubic) and 0.6 (BBR) with an Ethernet's segments, 0.7 with 90
 goodput, and each has a window of its own.
 
 A pipelined relay forwards while it receives: set-ups add up, slow starts overlap, and the slowest leg decides, which
-for many bytes is the smallest goodput. A stored relay receives everything first, so that its legs' times add up.
+for many bytes is the smallest goodput. No leg goes on faster than those after it take; one behind a slower leg uses
+all of its own goodput, for bytes wait at the relay while it starts. A stored relay receives everything first, so
+that its legs' times add up.
 
 Loss has no term of its own: the goodput has paid for it. Nor has the queue of a bottleneck, so that the RTT is the
 one without load: what waits in a queue would have waited before it, and set-up and slow start find it empty.
@@ -82,17 +84,13 @@ def completion(
     _check(legs, size_bytes, streams, relay)
     rtt, rtt_p90, goodput, goodput_p10, mss = _table(legs)
     window = streams * np.minimum(INITIAL_SEGMENTS * mss, FIRST_WINDOW_BYTES)
-    # [variant, leg, …]: as expected, with a longer RTT, with less goodput.
-    rtts = np.stack((rtt, rtt_p90, rtt))
-    rates = np.stack((goodput, goodput, goodput_p10)) / 8
-    setups, flows = SETUP_ROUNDS * rtts, _flow_s(size_bytes, rtts, rates, window)
-    # [case, leg]: which variant of each leg; at first all as expected, then one leg differs in one way.
-    cases = _cases(len(legs)), np.arange(len(legs))
-    times = _RELAYED[relay](setups[cases], flows[cases])
+    # [case, leg]: all as expected (0), then one leg with a longer RTT (1), then one with less goodput (2).
+    cases, each = _cases(len(legs)), np.arange(len(legs))
+    rtts = np.stack((rtt, rtt_p90, rtt))[cases, each]
+    rates = np.stack((goodput, goodput, goodput_p10))[cases, each] / 8
+    times, sending = _RELAYED[relay](size_bytes, rtts, rates, window)
     p50: Floats = times[0]
-    sending = size_bytes / rates[:1]
-    start = p50 - _RELAYED[relay](np.zeros_like(sending), sending)[0]
-    own_error = (START_ERROR_P90 * start) ** 2 + (RATE_ERROR_P90 * p50) ** 2
+    own_error = (START_ERROR_P90 * (p50 - sending[0])) ** 2 + (RATE_ERROR_P90 * p50) ** 2
     p90 = p50 + np.sqrt(((times[1:] - p50) ** 2).sum(axis=0) + own_error)
     # One path's figures make arrays without a dimension, and their user wants numbers.
     found: Estimate[Any] = Estimate(p50, p90) if p50.ndim else Estimate(float(p50), float(p90))
@@ -123,17 +121,21 @@ def _cases(legs: int) -> npt.NDArray[np.integer]:
     return np.concatenate((np.zeros((1, legs), dtype=int), changes, 2 * changes))
 
 
-def _pipelined(setups: Floats, flows: Floats) -> Floats:
-    times: Floats = setups.sum(axis=1) + flows.max(axis=1)
-    return times
+# Each takes the size, RTTs and rates [case, leg, …] and windows [leg, …], and gives two times for each case: that of
+# the path, and what of it the bytes would take if their goodput were there at once.
+def _pipelined(size_bytes: float, rtts: Floats, rates: Floats, window: Floats) -> tuple[Floats, Floats]:
+    taken = np.minimum.accumulate(rates[:, ::-1], axis=1)[:, ::-1]
+    flows = _flow_s(size_bytes, rtts, taken, window)
+    return SETUP_ROUNDS * rtts.sum(axis=1) + flows.max(axis=1), size_bytes / taken[:, 0]
 
 
-def _stored(setups: Floats, flows: Floats) -> Floats:
-    times: Floats = (setups + flows).sum(axis=1)
-    return times
+def _stored(size_bytes: float, rtts: Floats, rates: Floats, window: Floats) -> tuple[Floats, Floats]:
+    flows = _flow_s(size_bytes, rtts, rates, window)
+    return (SETUP_ROUNDS * rtts + flows).sum(axis=1), (size_bytes / rates).sum(axis=1)
 
 
-_RELAYED: Mapping[RelayMode, Callable[[Floats, Floats], Floats]] = {"pipelined": _pipelined, "stored": _stored}
+_Relayed = Callable[[float, Floats, Floats, Floats], tuple[Floats, Floats]]
+_RELAYED: Mapping[RelayMode, _Relayed] = {"pipelined": _pipelined, "stored": _stored}
 
 
 def _check(legs: Sequence[Leg[Figure]], size_bytes: float, streams: int, relay: str) -> None:

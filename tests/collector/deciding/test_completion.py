@@ -68,6 +68,19 @@ def test_a_pipelined_relay_adds_set_ups_and_is_as_slow_as_its_slowest_leg() -> N
     assert p50(QUICK, STEADY, size_bytes=1_000_000) == pytest.approx(0.2 + 0.02 + alone)
 
 
+def test_a_leg_before_a_slower_one_starts_only_as_far_as_that_takes() -> None:
+    # 10 + 20 kB in two rounds, then a window fills the 40 kB of 0.1 s at 400 kB/s: 970 kB remain.
+    narrow = replace(QUICK, goodput_p50_bps=3.2e6, goodput_p10_bps=3.2e6)
+    pacing_s = PACED_ROUNDS * (0.1 - 0.025)
+    assert p50(STEADY, narrow, size_bytes=1_000_000) == pytest.approx(0.2 + 0.02 + 0.2 + 0.97 / 0.4 + pacing_s)
+
+
+def test_a_leg_behind_a_slower_one_catches_up_with_its_own_goodput() -> None:
+    narrow = replace(QUICK, goodput_p50_bps=3.2e6, goodput_p10_bps=3.2e6)
+    # 1 MB at 400 kB/s, in a pipe of 4 kB that the first window fills.
+    assert p50(narrow, STEADY, size_bytes=1_000_000) == pytest.approx(0.2 + 0.02 + 2.5)
+
+
 def test_a_stored_relay_takes_the_sum_of_its_legs() -> None:
     alone = p50(STEADY, size_bytes=1_000_000) + p50(QUICK, size_bytes=1_000_000)
     assert p50(STEADY, QUICK, size_bytes=1_000_000, relay="stored") == pytest.approx(alone)
