@@ -23,6 +23,9 @@ _SCALE_KEPT: Final = 0.85
 _POOL_ROWS: Final = 7.0
 _POOL_POINTS: Final = 40
 _MIN_POOL_ERRORS: Final = 512
+# Evenly spread over this, their 10 % and 90 % points are at ±1.28, as normal errors'.
+_USUAL_SPREAD: Final = 1.6
+_USUAL_ERRORS: Final = 10
 _ALIKE_ROWS_MIN: Final = 2.0
 _ALIKE_ROWS_MAX: Final = 300.0
 _ALIKE_ROWS_UNKNOWN: Final = 10.0
@@ -83,7 +86,7 @@ class _Errors:
 
 def unknown_pool(relative_error: float) -> Pool:
     """Before any error is known: normal errors of the usual size."""
-    spread = np.linspace(-1.6, 1.6, _POOL_POINTS)  # its 10 % and 90 % points are at ±1.28, as a normal one's
+    spread = np.linspace(-_USUAL_SPREAD, _USUAL_SPREAD, _POOL_POINTS)
     return Pool(
         relative_error,
         np.zeros(len(FORECASTERS)),
@@ -197,11 +200,16 @@ def _centred_means(losses: Floats, counts: npt.NDArray[np.bool_]) -> Floats:
 
 
 def _points(normalised: Floats) -> Floats:
-    """Points of the distribution of the newest errors: of as few rows as give enough of them."""
+    """Points of the distribution of the newest errors, of as few rows as give enough of them, and of a few normal ones.
+
+    Those keep a bank of one or two links, which may have erred by nothing so far, from certainty.
+    """
     rows = max(1, -(-_MIN_POOL_ERRORS // normalised.shape[2]))
     newest = normalised[:, -rows:].reshape(len(normalised), -1)
+    newest = newest[:, np.isfinite(newest[0])]
+    usual = np.broadcast_to(np.linspace(-_USUAL_SPREAD, _USUAL_SPREAD, _USUAL_ERRORS), (len(newest), _USUAL_ERRORS))
     levels = (np.arange(_POOL_POINTS) + 0.5) / _POOL_POINTS
-    points: Floats = np.quantile(newest[:, np.isfinite(newest[0])], levels, axis=1).astype(normalised.dtype)
+    points: Floats = np.quantile(np.concatenate([newest, usual], axis=1), levels, axis=1).astype(normalised.dtype)
     return points
 
 

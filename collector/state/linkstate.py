@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from collector.state.banks import Banks, Pace
@@ -70,12 +70,27 @@ class LinkStates:
 
     def links(self, now: float) -> list[LinkAnswer]:
         """Every link of the mesh, also those never measured, in the mesh's order."""
-        return [self._answer(pair, record, now) for pair, record in self._records.items()]
+        rtt, goodput = self._banks.rtt(now), self._banks.goodput(now)
+        series = [self._banks.series(*pair) for pair in self._records]
+        expected = zip(
+            _quantiles("rtt", "s", rtt, series, self._limits.expired_s),
+            _quantiles("goodput", "bps", goodput, series, self._limits.goodput_expired_s),
+            strict=True,
+        )
+        return [
+            self._answer(pair, record, now, one | other)
+            for (pair, record), (one, other) in zip(self._records.items(), expected, strict=True)
+        ]
 
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
         """One link; None when the mesh has none such."""
         record = self._records.get((src, dst))
-        return None if record is None else self._answer((src, dst), record, now)
+        if record is None:
+            return None
+        rtt, goodput = self._banks.rtt_of(src, dst, now), self._banks.goodput_of(src, dst, now)
+        (rtt_quantiles,) = _quantiles("rtt", "s", rtt, [0], self._limits.expired_s)
+        (goodput_quantiles,) = _quantiles("goodput", "bps", goodput, [0], self._limits.goodput_expired_s)
+        return self._answer((src, dst), record, now, rtt_quantiles | goodput_quantiles)
 
     def outlook(self, now: float) -> Outlook:
         """Every pair of sites at `now`, as matrices: what decisions stand on."""
@@ -84,7 +99,7 @@ class LinkStates:
         self._touched = set()
         return self._matrices.outlook(now, self._limits, self._banks.rtt(now), self._banks.goodput(now))
 
-    def _answer(self, pair: Pair, record: Record, now: float) -> LinkAnswer:
+    def _answer(self, pair: Pair, record: Record, now: float, expected: dict[str, Any]) -> LinkAnswer:
         return LinkAnswer(
             src=pair[0],
             dst=pair[1],
@@ -95,23 +110,23 @@ class LinkStates:
             **_goodput(record, now, self._limits),
             **_path(record, now),
             **_failure(record, now),
-            **self._expected(pair, now),
-        )
-
-    def _expected(self, pair: Pair, now: float) -> dict[str, Any]:
-        rtt, goodput = self._banks.rtt_of(*pair, now), self._banks.goodput_of(*pair, now)
-        return _quantiles("rtt", "s", rtt, self._limits.expired_s) | _quantiles(
-            "goodput", "bps", goodput, self._limits.goodput_expired_s
+            **expected,
         )
 
 
-def _quantiles(metric: str, unit: str, forecast: Forecast, expired_s: float) -> dict[str, Any]:
-    if not forecast.age_s[0] <= expired_s:
-        return {}
-    values = {f"{metric}_forecast_{name}_{unit}": getattr(forecast, name)[0] for name in ("p10", "p50", "p90")}
-    # A bank reckons in single precision: more digits would be noise.
-    rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
-    return rounded | {f"{metric}_forecast_samples": int(forecast.samples[0])}
+def _quantiles(
+    metric: str, unit: str, forecast: Forecast, series: Sequence[int], expired_s: float
+) -> Iterator[dict[str, Any]]:
+    """The forecast fields of each of the series; none of one whose newest row has expired."""
+    names = [f"{metric}_forecast_{name}_{unit}" for name in ("p10", "p50", "p90")]
+    columns = (forecast.p10, forecast.p50, forecast.p90, forecast.samples, forecast.age_s)
+    for *values, samples, age_s in zip(*(column[series].tolist() for column in columns), strict=True):
+        if age_s <= expired_s:
+            # A bank reckons in single precision: more digits would be noise.
+            rounded = {name: float(f"{value:.6g}") for name, value in zip(names, values, strict=True)}
+            yield rounded | {f"{metric}_forecast_samples": samples}
+        else:
+            yield {}
 
 
 def _facts(record: Record, limits: Limits, settings: StateSettings) -> Facts:
