@@ -9,38 +9,34 @@ import os
 import signal
 import socket
 import time
+import uuid
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import asdict
+from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
-from collector import metrics
-from collector.api.app import HistoryQuestion, Sources, create_app
+from collector.api.events import Feed
 from collector.api.server import HttpServer
+from collector.application import Answers
 from collector.archive.influx import Exporter
-from collector.intake.broker import HOST, EmbeddedBroker, Listen
+from collector.decisions import Decisions, Surroundings
+from collector.intake.broker import EmbeddedBroker, Listen
 from collector.intake.ingest import Ingest
-from collector.meshfile import MeshFile
+from collector.opening import broker_of, open_journal, open_mesh
 from collector.options import EMBEDDED, CollectorSettings
-from collector.record.journal import Journal
+from collector.record.decisions import DecisionLog
 from collector.state.capacity import Capacities
 from collector.state.linkstate import LinkStates
 from collector.state.sites import SiteStates
 from linkweather import topics
-from linkweather.answers import Bucket, MeshAnswer
-from linkweather.errors import MessageError, OperatorError
+from linkweather.errors import MessageError, operator_error
 from linkweather.mesh import Mesh
 from linkweather.messages import AnyReport, CapacityReport, Status, decode, encode
-from linkweather.mqtt import Broker, Connection, parse_broker
+from linkweather.mqtt import Connection
 
 log = logging.getLogger(__name__)
 
-JOURNAL_FILE = "journal.duckdb"
 DRAIN_LIMIT_S = 10.0
 PRUNE_INTERVAL_S = 3600.0
 _POLL_S = 0.02
@@ -55,12 +51,12 @@ class Daemon:
     def __init__(self, settings: CollectorSettings) -> None:
         self._settings = settings
         self._mesh_news = asyncio.Event()
-        self._mesh = _open_mesh(settings.mesh, self._follow)
+        self._mesh = open_mesh(settings.mesh, self._follow)
         self._links = LinkStates(self._mesh.mesh, settings.state)
         self._sites = SiteStates(self._mesh.mesh)
         self._capacities = Capacities(self._mesh.mesh, settings.capacity)
         self._bad_statuses: Counter[str] = Counter()
-        self._journal = _open_journal(settings)
+        self._journal = open_journal(settings)
         try:
             self._ingest = Ingest(
                 self._journal,
@@ -70,13 +66,33 @@ class Daemon:
             )
             self._exporter = Exporter(self._journal, settings.influx) if settings.influx else None
             self._connection = Connection(
-                _broker(settings),
+                broker_of(settings),
                 f"linkweather-collector-{socket.gethostname()}-{os.getpid()}",
                 subscriptions=[topics.ALL_REPORTS, topics.ALL_STATUSES],
                 handle=self._handle,
                 on_connect=self._greet,
             )
-            self._server = HttpServer(create_app(self._sources()), settings.api.host, settings.api.port)
+            self._record = DecisionLog(self._journal.database)
+            self._feed = Feed(uuid.uuid4().hex[:12])
+            self._decisions = Decisions(self._mesh.mesh, settings.routing, settings.decisions, self._surroundings())
+            self._server = HttpServer(
+                Answers(
+                    settings=settings,
+                    mesh=self._mesh,
+                    links=self._links,
+                    sites=self._sites,
+                    capacities=self._capacities,
+                    decisions=self._decisions,
+                    feed=self._feed,
+                    journal=self._journal,
+                    ingest=self._ingest,
+                    exporter=self._exporter,
+                    connection=self._connection,
+                    bad_statuses=self._bad_statuses,
+                ).application(),
+                settings.api.host,
+                settings.api.port,
+            )
         except BaseException:
             self._journal.close()
             raise
@@ -92,6 +108,7 @@ class Daemon:
                 log.info("the API answers at http://%s:%d", self._settings.api.host, self._settings.api.port)
                 await stop.wait()
                 await self._drain()
+                self._feed.close()
                 for task in tasks:
                     task.cancel()
             if broker is not None:
@@ -99,6 +116,7 @@ class Daemon:
 
     async def close(self) -> None:
         """Let go of everything; nothing that is being written is cut off."""
+        await self._decisions.finish()
         await asyncio.get_running_loop().shutdown_default_executor()
         self._server.close()
         if self._exporter is not None:
@@ -116,6 +134,7 @@ class Daemon:
         yield "mesh file", self._mesh.watch()
         yield "mesh publisher", self._publish_mesh()
         yield "retention", self._prune()
+        yield "decisions", self._decisions.run()
         if self._exporter is not None:
             yield "exporter", self._exporter.run()
 
@@ -138,6 +157,7 @@ class Daemon:
                 self._sites.reported(site, at)
         for told in self._journal.capacities():
             self._capacities.observe(told.site, told.at.timestamp(), [told.row])
+        self._decisions.restore()
 
     def _handle(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
@@ -156,15 +176,18 @@ class Daemon:
                 self._capacities.observe(site, at, report.devices)
             self._links.observe(at, report.links)
             self._sites.reported(site, at)
+        self._decisions.take([report for _, report in reports])
 
     def _greet(self) -> None:
         # The broker tells every retained status again; one that it has forgotten is no longer known.
         self._sites.forget_statuses()
         self._mesh_news.set()
+        self._decisions.greet()
 
     def _follow(self, mesh: Mesh) -> None:
         self._links.use(mesh)
         self._sites.use(mesh)
+        self._decisions.use(mesh)
         self._capacities.use(mesh)
         self._mesh_news.set()
 
@@ -180,7 +203,10 @@ class Daemon:
 
     async def _prune(self) -> None:
         while True:
-            await asyncio.to_thread(self._journal.prune, datetime.now(UTC))
+            now, keep_days = datetime.now(UTC), self._settings.journal.keep_days
+            await asyncio.to_thread(self._journal.prune, now)
+            if keep_days is not None:
+                await asyncio.to_thread(self._record.prune, now - timedelta(days=keep_days))
             await asyncio.sleep(PRUNE_INTERVAL_S)
 
     async def _drain(self) -> None:
@@ -188,65 +214,13 @@ class Daemon:
         while self._ingest.waiting_bytes and time.monotonic() < deadline:  # noqa: ASYNC110 – emptied in a busy loop
             await asyncio.sleep(_POLL_S)
 
-    def _sources(self) -> Sources:
-        token_file = self._settings.api.token_file
-        return Sources(
-            now=time.time,
-            links=self._links.links,
-            link=self._links.link,
-            sites=self._sites.sites,
-            history=self._history,
-            mesh=self._mesh_answer,
-            push_mesh=self._push_mesh,
-            not_ready=self._not_ready,
-            registry=self._registry,
-            token=_token(token_file) if token_file else None,
-        )
-
-    def _mesh_answer(self) -> MeshAnswer:
-        mesh = self._mesh.mesh
-        return MeshAnswer(mesh=mesh, links=sum(1 for _ in mesh.pairs()), refused=self._mesh.refused)
-
-    async def _push_mesh(self, text: str) -> None:
-        self._mesh.replace(text)
-
-    async def _history(self, asked: HistoryQuestion) -> list[Bucket]:
-        buckets = await asyncio.to_thread(self._journal.history, **asdict(asked))
-        return [Bucket(at=row.at, count=row.n, min=row.min, p50=row.p50, p95=row.p95, max=row.max) for row in buckets]
-
-    def _not_ready(self) -> list[str]:
-        reasons = []
-        if not self._connection.connected:
-            reasons.append(self._connection.last_error or "the broker is not connected yet")
-        if self._ingest.last_error:
-            reasons.append(self._ingest.last_error)
-        return reasons
-
-    async def _registry(self) -> CollectorRegistry:
-        lag_rows = await asyncio.to_thread(self._exporter.lag_rows) if self._exporter else 0
-        return metrics.registry(self._readings(lag_rows))
-
-    def _readings(self, lag_rows: int) -> metrics.Readings:
-        now, ingest, exporter = time.time(), self._ingest, self._exporter
-        return metrics.Readings(
-            links=self._links.links(now),
-            sites=self._sites.sites(now),
-            broker_connected=self._connection.connected,
-            reports=ingest.reports,
-            rows=ingest.rows,
-            duplicates=ingest.duplicates,
-            overflowed=ingest.overflowed,
-            refused={**ingest.refused, **self._bad_statuses},
-            waiting_bytes=ingest.waiting_bytes,
-            last_commit_s=ingest.last_commit_s,
-            exporter={
-                "exported_rows": exporter.exported,
-                "set_aside_rows": exporter.set_aside,
-                "lag_rows": lag_rows,
-                "failing": float(bool(exporter.last_error)),
-            }
-            if exporter
-            else {},
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            links=self._links,
+            record=self._record,
+            feed=self._feed,
+            publish=lambda topic, payload: self._connection.publish(topic, payload, retain=True),
+            offline=lambda: self._sites.offline,
         )
 
 
@@ -261,46 +235,6 @@ async def run(settings: CollectorSettings) -> None:
     try:
         await daemon.run(stop)
     except BaseExceptionGroup as group:
-        raise _operator_error(group) or group from None
+        raise operator_error(group) or group from None
     finally:
         await daemon.close()
-
-
-def _operator_error(group: BaseExceptionGroup[BaseException]) -> OperatorError | None:
-    """The operator's mistake among what ended the tasks, if that is what did."""
-    for error in group.exceptions:
-        found = _operator_error(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, OperatorError):
-            return found
-    return None
-
-
-def _open_mesh(path: Path, follow: Callable[[Mesh], None]) -> MeshFile:
-    if not path.is_file():
-        raise OperatorError(f"mesh = '{path}': there is no such file: write one, or name another with --mesh")
-    return MeshFile(path, follow)
-
-
-def _open_journal(settings: CollectorSettings) -> Journal:
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OperatorError(f"data_dir = '{settings.data_dir}': cannot be made: {error.strerror}") from None
-    path = settings.data_dir / JOURNAL_FILE
-    return Journal(path, memory_limit_mb=settings.journal.memory_limit_mb, keep_days=settings.journal.keep_days)
-
-
-def _broker(settings: CollectorSettings) -> Broker:
-    if settings.broker == EMBEDDED:
-        return Broker("mqtt", HOST, settings.broker_port)
-    return parse_broker(settings.broker)
-
-
-def _token(path: Path) -> str:
-    try:
-        token = path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError as error:
-        raise OperatorError(f"api.token_file = '{path}': cannot be read: {error.strerror}") from None
-    if not token:
-        raise OperatorError(f"api.token_file = '{path}': is empty; a token was expected")
-    return token

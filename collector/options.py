@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from collector.archive.influx_server import InfluxSettings
+from collector.deciding.costs import RoutingSettings
+from collector.decisions import DecisionSettings
 from collector.intake.broker import PORT as BROKER_PORT
 from collector.state.capacity import CapacitySettings
 from collector.state.kept import StateSettings
@@ -58,6 +60,8 @@ class CollectorSettings(Settings):
     journal: JournalSettings = JournalSettings()
     state: StateSettings = StateSettings()
     capacity: CapacitySettings = CapacitySettings()
+    routing: RoutingSettings = RoutingSettings()
+    decisions: DecisionSettings = DecisionSettings()
     influx: InfluxSettings | None = None
 
     def below(self, folder: Path) -> CollectorSettings:

@@ -6,13 +6,17 @@ Fields are base SI units; null means not known, and is never a zero. Of every ex
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, PlainSerializer
 
 from linkweather.mesh import SiteId
 from linkweather.messages import Message
 
+# Six digits are finer than anything measured; the forecasts' own arithmetic has no more.
+Figure = Annotated[
+    float, PlainSerializer(lambda value: float(f"{value:.6g}"), return_type=float, when_used="json-unless-none")
+]
 Objective = Literal["latency", "goodput", "completion"]
 # Why the path in force is not the one of before.
 Switched = Literal["first", "better", "failed", "stale", "returned"]
@@ -26,14 +30,14 @@ class PathExpectation(Message):
     """
 
     sites: tuple[SiteId, ...]
-    rtt_p50_s: float | None = None
-    rtt_p90_s: float | None = None
-    goodput_p50_bps: float | None = None
-    goodput_p90_bps: float | None = None
-    completion_p50_s: float | None = None
-    completion_p90_s: float | None = None
-    loss_ratio: float | None = None
-    price_usd_per_gb: float | None = None
+    rtt_p50_s: Figure | None = None
+    rtt_p90_s: Figure | None = None
+    goodput_p50_bps: Figure | None = None
+    goodput_p90_bps: Figure | None = None
+    completion_p50_s: Figure | None = None
+    completion_p90_s: Figure | None = None
+    loss_ratio: Figure | None = None
+    price_usd_per_gb: Figure | None = None
 
 
 class LegInput(Message):
@@ -42,13 +46,13 @@ class LegInput(Message):
     src: SiteId
     dst: SiteId
     state: str
-    rtt_p50_s: float | None = None
-    rtt_age_s: float | None = None
+    rtt_p50_s: Figure | None = None
+    rtt_age_s: Figure | None = None
     rtt_samples: int = 0
-    goodput_p50_bps: float | None = None
-    goodput_age_s: float | None = None
+    goodput_p50_bps: Figure | None = None
+    goodput_age_s: Figure | None = None
     goodput_samples: int = 0
-    loss_ratio: float | None = None
+    loss_ratio: Figure | None = None
 
 
 class RouteAnswer(Message):
@@ -68,7 +72,7 @@ class RouteAnswer(Message):
     path: PathExpectation
     direct: PathExpectation | None = None
     runner_up: PathExpectation | None = None
-    margin: float | None = None
+    margin: Figure | None = None
     inputs: tuple[LegInput, ...] = ()
     since: AwareDatetime | None = None
     switched: Switched | None = None

@@ -18,7 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from collector.api import docs, spans
-from collector.api.refusing import Refused
+from collector.api.refusing import Refused, read_field, site_id
 from collector.record.journal import METRICS
 from linkweather.answers import (
     Bucket,
@@ -132,8 +132,8 @@ def _add_history(app: FastAPI, sources: Sources) -> None:
         if metric not in METRICS:
             raise Refused(422, f"metric = {metric!r}: must be one of {METRIC_NAMES}", "metric")
         now = datetime.fromtimestamp(sources.now(), UTC)
-        start, end = _field("since", spans.moment, since, now), _field("until", spans.moment, until, now)
-        step_s = _field("step", spans.duration_s, step)
+        start, end = read_field("since", spans.moment, since, now), read_field("until", spans.moment, until, now)
+        step_s = read_field("step", spans.duration_s, step)
         _check_span(start, end, step_s)
         buckets = await sources.history(HistoryQuestion(src, dst, metric, start, end, step_s))
         return HistoryAnswer(
@@ -197,22 +197,12 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _known_link(sources: Sources, src: str, dst: str) -> LinkAnswer:
-    now = sources.now()
-    answer = sources.link(src, dst, now)
-    if answer is not None:
-        return answer
-    names = [site.site for site in sources.sites(now)]
-    for field, name in (("src", src), ("dst", dst)):
-        if name not in names:
-            raise Refused(404, f"{field} = {name!r}: no such site; the mesh has {', '.join(names)}", field)
-    raise Refused(404, f"the mesh has no link {src} → {dst}")
-
-
-def _field(name: str, read: Callable[..., Any], text: str, *more: Any) -> Any:
-    try:
-        return read(text, *more)
-    except ValueError as error:
-        raise Refused(422, f"{name} = {text!r}: {error}", name) from None
+    mesh = sources.mesh().mesh
+    src, dst = site_id(mesh, "src", src), site_id(mesh, "dst", dst)
+    answer = sources.link(src, dst, sources.now())
+    if answer is None:
+        raise Refused(404, f"the mesh has no link {src} → {dst}")
+    return answer
 
 
 def _check_span(since: datetime, until: datetime, step_s: float) -> None:
@@ -272,7 +262,9 @@ async def _answer_invalid(_: Request, error: RequestValidationError) -> Response
 
 async def _answer_http(request: Request, error: HTTPException) -> Response:
     sentence = f"{request.method} {request.url.path}: {error.detail.lower()}; see /docs"
-    return _error(error.status_code, ErrorAnswer(error=sentence))
+    answer = _error(error.status_code, ErrorAnswer(error=sentence))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _answer_crash(_: Request, error: Exception) -> Response:

@@ -64,6 +64,11 @@ class Feed:
         """How many listen now."""
         return len(self._listeners)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the collector is ending."""
+        return self._closed
+
     def tell(self, event: LinkEvent | DecisionEvent) -> None:
         """Tell everyone who listens; nobody is waited for."""
         self._last += 1

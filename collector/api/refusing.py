@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from linkweather.answers import ErrorAnswer
+from linkweather.mesh import Mesh, NoSuchSite
 
 
 class Refused(Exception):  # noqa: N818 – an answer
@@ -12,3 +16,19 @@ class Refused(Exception):  # noqa: N818 – an answer
         super().__init__(sentence)
         self.status = status
         self.answer = ErrorAnswer(error=sentence, field=field)
+
+
+def read_field(name: str, read: Callable[..., Any], text: str, *more: Any) -> Any:
+    """What `read` makes of a parameter. Raises Refused with its ValueError's sentence."""
+    try:
+        return read(text, *more)
+    except ValueError as error:
+        raise Refused(422, f"{name} = {text!r}: {error}", name) from None
+
+
+def site_id(mesh: Mesh, field: str, name: str, status: int = 404) -> str:
+    """The id of the site that `name` names, by id or compute_id. Raises Refused."""
+    try:
+        return mesh.site_id(name)
+    except NoSuchSite as error:
+        raise Refused(status, f"{field} = {name!r}: {error}", field) from None

@@ -68,9 +68,9 @@ def demo(
     shown = display.LiveDisplay(console) if live else display.PlainDisplay(console)
     outcome = asyncio.run(run(Order(lab, data_dir.absolute(), port, for_s, engine), shown))
     if as_json:
-        click.echo(display.final_json(outcome.scene, outcome.links, outcome.sites))
+        click.echo(display.final_json(outcome.scene, outcome.links, outcome.sites, outcome.relayed))
     else:
-        display.final_table(console, outcome.links)
+        display.final_table(console, outcome.links, outcome.relayed)
 
 
 def _duration_s(text: str) -> float:

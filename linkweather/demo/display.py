@@ -14,11 +14,13 @@ from rich.text import Text
 
 from linkweather.answers import LinkAnswer, SiteAnswer
 from linkweather.client import as_json
+from linkweather.decisions import RouteAnswer
 from linkweather.tables.links import WIDTH, links_table
 
 PAGE_S: Final = 4.0
 # The head, the table's own head and rule, and the lines below.
 _OTHER_ROWS: Final = 8
+_ROUTES_SHOWN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class Display(Protocol):
     def begin(self, scene: Scene) -> None:
         """The demo starts."""
 
-    def show(self, links: Sequence[LinkAnswer]) -> None:
-        """The mesh is like this now."""
+    def show(self, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer]) -> None:
+        """The mesh is like this now, and these pairs are better off through a relay."""
 
     def note(self, sentence: str) -> None:
         """Something is amiss."""
@@ -82,6 +84,7 @@ class LiveDisplay:
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._head = Text()
         self._links: Sequence[LinkAnswer] = ()
+        self._relayed: Sequence[RouteAnswer] = ()
 
     def begin(self, scene: Scene) -> None:
         """Show the head."""
@@ -89,9 +92,10 @@ class LiveDisplay:
         self._live.start()
         self._draw("starting")
 
-    def show(self, links: Sequence[LinkAnswer]) -> None:
-        """Show the mesh."""
+    def show(self, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer]) -> None:
+        """Show the mesh and what was decided."""
         self._links = links
+        self._relayed = relayed
         self._draw("")
 
     def note(self, sentence: str) -> None:
@@ -103,14 +107,17 @@ class LiveDisplay:
         self._live.stop()
 
     def _draw(self, note: str) -> None:
-        rows = max(1, self._console.height - _OTHER_ROWS)
-        links, which = page(self._links, rows, int(time.monotonic() / PAGE_S))
+        turn = int(time.monotonic() / PAGE_S)
+        sentences, more = _sentences(self._relayed, turn)
+        rows = max(1, self._console.height - _OTHER_ROWS - 2 * len(sentences))
+        links, which = page(self._links, rows, turn)
         measured = sum(link.goodput_bps is not None for link in self._links)
         foot = f"{measured} of {len(self._links)} links have a goodput; Ctrl-C ends" if self._links else "Ctrl-C ends"
         parts: list[RenderableType] = [
             self._head,
             links_table(links),
-            Text("\n".join(line for line in (which, foot) if line), style="dim"),
+            Text("\n".join(sentences)),
+            Text("\n".join(line for line in (which, more, foot) if line), style="dim"),
             Text(note, style="yellow"),
         ]
         self._live.update(Group(*parts), refresh=True)
@@ -121,13 +128,22 @@ class PlainDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._taken: dict[tuple[str, str, str], tuple[str, ...]] = {}
 
     def begin(self, scene: Scene) -> None:
         """Print the head."""
         self._console.print("\n".join(scene.lines()), soft_wrap=True)
 
-    def show(self, links: Sequence[LinkAnswer]) -> None:
-        """Print nothing: the whole mesh is printed at the end."""
+    def show(self, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer]) -> None:
+        """Print what was decided anew; the whole mesh is printed at the end."""
+        del links
+        now = {(answer.objective, answer.src, answer.dst): answer for answer in relayed}
+        for key, answer in now.items():
+            if self._taken.get(key) != answer.path.sites:
+                self._console.print(answer.why, soft_wrap=True)
+        for objective, src, dst in self._taken.keys() - now.keys():
+            self._console.print(f"{src} → {dst}: no longer through a relay for {objective}.", soft_wrap=True)
+        self._taken = {key: answer.path.sites for key, answer in now.items()}
 
     def note(self, sentence: str) -> None:
         """Print what is amiss."""
@@ -137,12 +153,25 @@ class PlainDisplay:
         """Nothing to give back."""
 
 
-def final_table(console: Console, links: Sequence[LinkAnswer]) -> None:
-    """Print the whole mesh."""
+def final_table(console: Console, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer]) -> None:
+    """Print the whole mesh, and what goes through a relay."""
     wide = console if console.is_terminal else Console(file=console.file, width=WIDTH)
     wide.print(links_table(links))
+    for answer in relayed:
+        console.print(answer.why, soft_wrap=True)
 
 
-def final_json(scene: Scene, links: Sequence[LinkAnswer], sites: Sequence[SiteAnswer]) -> str:
+def final_json(
+    scene: Scene, links: Sequence[LinkAnswer], sites: Sequence[SiteAnswer], relayed: Sequence[RouteAnswer]
+) -> str:
     """The outcome as one JSON document."""
-    return json.dumps({**asdict(scene), "mesh": as_json([*links]), "sites_seen": as_json([*sites])}, indent=2)
+    parts = {"mesh": as_json([*links]), "sites_seen": as_json([*sites]), "relayed": as_json([*relayed])}
+    return json.dumps({**asdict(scene), **parts}, indent=2)
+
+
+def _sentences(relayed: Sequence[RouteAnswer], turn: int) -> tuple[list[str], str]:
+    """Why which pairs go through a relay: as many as fit at this turn, and how many there are in all."""
+    pages = max(1, -(-len(relayed) // _ROUTES_SHOWN))
+    start = turn % pages * _ROUTES_SHOWN
+    shown = [answer.why for answer in relayed[start : start + _ROUTES_SHOWN]]
+    return shown, "" if pages == 1 else f"{len(relayed)} paths through a relay, in turn"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from linkweather.answers import LinkAnswer, SiteAnswer
 from linkweather.client import Client, CollectorAway
+from linkweather.decisions import Objective, RouteAnswer
 from linkweather.demo import plan
 from linkweather.demo.children import Child
 from linkweather.demo.display import Display, Scene
@@ -24,6 +25,7 @@ from linkweather.lab.labfile import LabFile
 from linkweather.lab.protocol import EngineName
 
 REFRESH_S = 1.0
+STANDING: tuple[Objective, ...] = ("latency", "goodput")  # completion depends on what is to be sent
 READY_LIMIT_S = 20.0
 SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(7))
 _PROGRAM = (sys.executable, "-P", "-m", "linkweather")
@@ -48,6 +50,7 @@ class Outcome:
     scene: Scene
     links: Sequence[LinkAnswer]
     sites: Sequence[SiteAnswer]
+    relayed: Sequence[RouteAnswer]
 
 
 async def run(order: Order, display: Display) -> Outcome:
@@ -111,7 +114,7 @@ async def _processes(lab: Lab, places: plan.Places) -> AsyncIterator[None]:
 async def _watch(scene: Scene, client: Client, display: Display, stop: asyncio.Event, for_s: float | None) -> Outcome:
     """Show the mesh until told to stop; the time counts from when the collector answers."""
     if not await _ready(client, stop):
-        return Outcome(scene, (), ())
+        return Outcome(scene, (), (), ())
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(for_s):
             while not stop.is_set():
@@ -120,7 +123,8 @@ async def _watch(scene: Scene, client: Client, display: Display, stop: asyncio.E
                     async with asyncio.timeout(REFRESH_S):
                         await stop.wait()
     try:
-        return Outcome(scene, await asyncio.to_thread(client.links), await asyncio.to_thread(client.sites))
+        links, sites = await asyncio.to_thread(client.links), await asyncio.to_thread(client.sites)
+        return Outcome(scene, links, sites, await asyncio.to_thread(_relayed, client))
     except CollectorAway as away:
         raise OperatorError(str(away)) from None
 
@@ -142,9 +146,14 @@ async def _ready(client: Client, stop: asyncio.Event) -> bool:
 
 async def _refresh(client: Client, display: Display) -> None:
     try:
-        display.show(await asyncio.to_thread(client.links))
+        display.show(await asyncio.to_thread(client.links), await asyncio.to_thread(_relayed, client))
     except CollectorAway as away:
         display.note(str(away))
+
+
+def _relayed(client: Client) -> list[RouteAnswer]:
+    """The pairs that are better off through a relay now, by RTT and by goodput."""
+    return [answer for objective in STANDING for answer in client.routes(objective).routes if answer.relays]
 
 
 def _free_port() -> int:

@@ -217,7 +217,9 @@ async def test_not_ready_while_the_broker_is_away(settings: CollectorSettings) -
     stop = asyncio.Event()
     task = asyncio.create_task(found.run(stop), name="daemon")
     await until(lambda: bool(found._connection.last_error))
-    assert found._not_ready() == [found._connection.last_error]
+    async with httpx.AsyncClient(trust_env=False) as http:
+        answer = await http.get(f"http://127.0.0.1:{settings.api.port}/readyz")
+    assert (answer.status_code, answer.json()["reasons"]) == (503, [found._connection.last_error])
     assert f"the broker mqtt://127.0.0.1:{away} is away" in found._connection.last_error
     stop.set()
     await task

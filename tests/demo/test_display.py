@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime
 
 from rich.console import Console
 
 from linkweather.answers import LinkAnswer, SiteAnswer
+from linkweather.decisions import PathExpectation, RouteAnswer
 from linkweather.demo.display import LiveDisplay, PlainDisplay, Scene, final_json, final_table, page
 
 SCENE = Scene("hubs", 3, 6, "loopback", "not root", "http://127.0.0.1:8484", "demo-data")
+RELAYED = RouteAnswer(
+    src="a",
+    dst="b",
+    objective="latency",
+    at=datetime(2026, 1, 31, 12, tzinfo=UTC),
+    path=PathExpectation(sites=("a", "c", "b")),
+    why="a – b goes through c: it is shorter.",
+)
 LINKS = [LinkAnswer(src=src, dst=dst) for src in "cab" for dst in "abc" if src != dst]
 
 
@@ -38,13 +48,14 @@ def test_a_terminal_sees_the_table_and_what_is_amiss() -> None:
     output = io.StringIO()
     display = LiveDisplay(Console(file=output, force_terminal=True, width=80, height=30))
     display.begin(SCENE)
-    display.show([LINKS[0].model_copy(update={"goodput_bps": 95.2e6, "state": "fresh"}), *LINKS[1:]])
+    display.show([LINKS[0].model_copy(update={"goodput_bps": 95.2e6, "state": "fresh"}), *LINKS[1:]], [RELAYED])
     display.note("the collector is away")
     display.end()
     text = output.getvalue()
     assert "a → b" in text
     assert "95.2" in text
     assert "1 of 6 links have a goodput; Ctrl-C ends" in text
+    assert "a – b goes through c: it is shorter." in text
     assert "the collector is away" in text
 
 
@@ -53,18 +64,42 @@ def test_a_pipe_gets_the_head_what_is_amiss_and_the_table_without_escape_codes()
     console = Console(file=output)
     display = PlainDisplay(console)
     display.begin(SCENE)
-    display.show(LINKS)
+    display.show(LINKS, [RELAYED])
     display.note("the collector is away")
     display.end()
-    final_table(console, LINKS)
+    final_table(console, LINKS, [RELAYED])
     text = output.getvalue()
-    assert text.startswith(SCENE.lines()[0] + "\n" + SCENE.lines()[1] + "\nthe collector is away\n")
+    head = [*SCENE.lines(), RELAYED.why, "the collector is away"]
+    assert text.splitlines()[:4] == head
+    assert text.splitlines()[-1] == RELAYED.why
     assert text.count(" → ") == 6
     assert "\x1b" not in text
 
 
 def test_the_document_has_the_scene_the_mesh_and_the_sites() -> None:
-    document = json.loads(final_json(SCENE, LINKS[:1], [SiteAnswer(site="a", address="10.0.0.1")]))
+    document = json.loads(final_json(SCENE, LINKS[:1], [SiteAnswer(site="a", address="10.0.0.1")], [RELAYED]))
     assert (document["engine"], document["api"], document["sites"]) == ("loopback", "http://127.0.0.1:8484", 3)
     assert document["mesh"][0]["goodput_bps"] is None
     assert document["sites_seen"][0]["site"] == "a"
+    assert document["relayed"][0]["path"]["sites"] == ["a", "c", "b"]
+
+
+def test_a_log_says_each_decision_once_and_when_it_ends() -> None:
+    output = io.StringIO()
+    display = PlainDisplay(Console(file=output))
+    for relayed in ([RELAYED], [RELAYED], [], [RELAYED]):
+        display.show(LINKS, relayed)
+    assert output.getvalue().splitlines() == [
+        RELAYED.why,
+        "a → b: no longer through a relay for latency.",
+        RELAYED.why,
+    ]
+
+
+def test_more_decisions_than_fit_take_turns() -> None:
+    output = io.StringIO()
+    display = LiveDisplay(Console(file=output, force_terminal=True, width=80, height=40))
+    display.begin(SCENE)
+    display.show(LINKS, [RELAYED] * 5)
+    display.end()
+    assert "5 paths through a relay, in turn" in output.getvalue()

@@ -1,0 +1,155 @@
+"""The HTTP API over the collector's parts: what each question is answered from."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from collector import metrics
+from collector.alto.routes import AltoSources, add_alto
+from collector.api.app import HistoryQuestion, Sources, create_app
+from collector.api.events import Feed, add_events
+from collector.api.placements import add_capacity, add_placements
+from collector.api.routes import RouteSources, add_routes
+from collector.archive.influx import Exporter
+from collector.deciding.placement import Grounds, Transfer, transfer_of
+from collector.deciding.questions import Question
+from collector.decisions import Decisions
+from collector.intake.ingest import Ingest
+from collector.meshfile import MeshFile
+from collector.opening import read_token
+from collector.options import CollectorSettings
+from collector.record.journal import Journal
+from collector.state.capacity import Capacities
+from collector.state.linkstate import LinkStates
+from collector.state.sites import SiteStates
+from linkweather.answers import Bucket, MeshAnswer
+from linkweather.mqtt import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """The parts that answer."""
+
+    settings: CollectorSettings
+    mesh: MeshFile
+    links: LinkStates
+    sites: SiteStates
+    capacities: Capacities
+    decisions: Decisions
+    feed: Feed
+    journal: Journal
+    ingest: Ingest
+    exporter: Exporter | None
+    connection: Connection
+    bad_statuses: Mapping[str, int]
+
+    def application(self) -> FastAPI:
+        """The whole API. Raises OperatorError for a token file that cannot be read."""
+        app = create_app(self._sources())
+        decisions, mesh = self.decisions, self.mesh
+        add_routes(
+            app,
+            RouteSources(
+                now=time.time,
+                mesh=lambda: mesh.mesh,
+                route=decisions.route,
+                routes=decisions.routes,
+                judge=decisions.judge,
+            ),
+        )
+        add_events(app, self.feed)
+        add_capacity(app, lambda: self.capacities.capacities(time.time()))
+        add_placements(app, self._grounds)
+        add_alto(
+            app,
+            AltoSources(
+                now=time.time,
+                mesh=lambda: mesh.mesh,
+                links=self.links.links,
+                route=lambda src, dst, _now: decisions.current(Question(src=src, dst=dst)),
+                capacities=self.capacities.capacities,
+                stopping=lambda: self.feed.closed,
+            ),
+        )
+        return app
+
+    def _grounds(self) -> Grounds:
+        now = time.time()
+        return Grounds(
+            at=datetime.fromtimestamp(now, UTC),
+            mesh=self.mesh.mesh,
+            capacities=self.capacities.capacities(now),
+            transfer=self._transfer,
+        )
+
+    def _transfer(self, src: str, dst: str, bytes_: int) -> Transfer | str:
+        question = Question(src=src, dst=dst, objective="completion", bytes=bytes_)
+        return transfer_of(self.decisions.current(question), bytes_)
+
+    def _sources(self) -> Sources:
+        token_file = self.settings.api.token_file
+        return Sources(
+            now=time.time,
+            links=self.links.links,
+            link=self.links.link,
+            sites=self.sites.sites,
+            history=self._history,
+            mesh=self._mesh_answer,
+            push_mesh=self._push_mesh,
+            not_ready=self._not_ready,
+            registry=self._registry,
+            token=read_token(token_file) if token_file else None,
+        )
+
+    def _mesh_answer(self) -> MeshAnswer:
+        mesh = self.mesh.mesh
+        return MeshAnswer(mesh=mesh, links=sum(1 for _ in mesh.pairs()), refused=self.mesh.refused)
+
+    async def _push_mesh(self, text: str) -> None:
+        self.mesh.replace(text)
+
+    async def _history(self, asked: HistoryQuestion) -> list[Bucket]:
+        buckets = await asyncio.to_thread(self.journal.history, **asdict(asked))
+        return [Bucket(at=row.at, count=row.n, min=row.min, p50=row.p50, p95=row.p95, max=row.max) for row in buckets]
+
+    def _not_ready(self) -> list[str]:
+        reasons = []
+        if not self.connection.connected:
+            reasons.append(self.connection.last_error or "the broker is not connected yet")
+        if self.ingest.last_error:
+            reasons.append(self.ingest.last_error)
+        return reasons
+
+    async def _registry(self) -> CollectorRegistry:
+        lag_rows = await asyncio.to_thread(self.exporter.lag_rows) if self.exporter else 0
+        return metrics.registry(self._readings(lag_rows))
+
+    def _readings(self, lag_rows: int) -> metrics.Readings:
+        now, ingest, exporter = time.time(), self.ingest, self.exporter
+        return metrics.Readings(
+            links=self.links.links(now),
+            sites=self.sites.sites(now),
+            broker_connected=self.connection.connected,
+            reports=ingest.reports,
+            rows=ingest.rows,
+            duplicates=ingest.duplicates,
+            overflowed=ingest.overflowed,
+            refused={**ingest.refused, **self.bad_statuses},
+            waiting_bytes=ingest.waiting_bytes,
+            last_commit_s=ingest.last_commit_s,
+            exporter={
+                "exported_rows": exporter.exported,
+                "set_aside_rows": exporter.set_aside,
+                "lag_rows": lag_rows,
+                "failing": float(bool(exporter.last_error)),
+            }
+            if exporter
+            else {},
+        )
