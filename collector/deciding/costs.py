@@ -31,10 +31,10 @@ class RoutingSettings(Settings):
     pairs under each objective: whoever comes later stays direct.
     """
 
-    latency_margin: Factor = 1.1
-    latency_hysteresis: Factor = 1.05
-    latency_caution: Annotated[float, Field(ge=0, le=10)] = 1.0
-    goodput_margin: Factor = 1.25
+    latency_margin: Factor = 1.02
+    latency_hysteresis: Factor = 1.04
+    latency_caution: Annotated[float, Field(ge=0, le=10)] = 0.5
+    goodput_margin: Factor = 1.0
     goodput_hysteresis: Factor = 1.1
     completion_margin: Factor = 1.1
     forward_s: NotNegative = 0.0005

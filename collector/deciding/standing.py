@@ -1,8 +1,8 @@
 """The rule by which a path comes into force, stays, and goes: for any number of pairs at once.
 
-A relay is taken only where its cautious cost beats direct's expected cost by the margin; what stands is kept unless a
-challenger's cautious cost beats its expected cost by the hysteresis. A standing path that fails is left at once,
-whatever margin and hysteresis say.
+A relay is taken only where its cautious cost beats direct's expected cost by the margin. What stands is kept unless a
+challenger's cautious cost beats its expected cost by the hysteresis, with direct counted as better by the margin. A
+standing path that fails is left at once, whatever margin and hysteresis say.
 """
 
 from __future__ import annotations
@@ -72,9 +72,13 @@ def decide(choices: Choices, kept: Kept, rule: Rule) -> tuple[Vias, Bools]:
     usable = np.isfinite(kept.cost)
     replaceable = np.isfinite(direct) | np.isfinite(choices.relay_cautious)
     holds = usable & (kept.sound | ~replaceable)
-    by_relay = (choices.relay_cautious * rule.hysteresis < kept.cost) & (choices.relay_cautious * rule.margin < direct)
+    # Direct counts as if it were better by the margin, both for a relay to come in and for one to stay.
+    from_direct = np.where(kept.via < 0, rule.hysteresis, 1.0)
+    by_relay = (choices.relay_cautious * rule.hysteresis < kept.cost) & (
+        choices.relay_cautious * rule.margin * from_direct < direct
+    )
     direct_cautious = np.where(choices.held, np.inf, choices.direct_cautious)
-    by_direct = (kept.via >= 0) & (direct_cautious * rule.hysteresis < kept.cost)
+    by_direct = (kept.via >= 0) & (direct_cautious * rule.hysteresis < kept.cost * rule.margin)
     challenged = np.where(by_relay, choices.relay, np.where(by_direct, np.int32(DIRECT), kept.via))
     return np.where(holds, challenged, choose(choices, rule)).astype(np.int32), holds
 

@@ -43,6 +43,8 @@ MAX_SWITCHES = 0.02
 MAX_OVER_OPTIMUM = 0.03
 STEADY = 0.10
 STEP_S = 60.0
+# A frame is later than any hold-down is long, and a relay costs nothing in the data.
+RULES = RoutingSettings(forward_s=0.0, hold_down_s=0.0)
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
@@ -58,7 +60,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     try:
-        found = replay(load(options.data), RoutingSettings(forward_s=0.0))
+        found = replay(load(options.data), RULES)
     except NotThisKindError as error:
         print(f"{options.data}: {error}", file=sys.stderr)
         return 2
@@ -128,7 +130,7 @@ def replay(frames: Floats, settings: RoutingSettings) -> dict[str, Any]:
         if number:
             sums.score(frame, router.in_force("latency"), latest)
         bank.observe(np.arange(frame.size), at, frame.ravel())
-        changes = router.decide(_outlook(sites, bank, at))
+        changes = router.decide(_outlook(sites, bank, at, np.isfinite(frame)))
         before, latest = latest, latest_best(frame)
         if number:
             sums.switches.append(len(changes.pairs["latency"][0]) / pairs)
@@ -140,10 +142,11 @@ def _mesh(sites: tuple[str, ...]) -> Mesh:
     return Mesh.model_validate({"sites": {site: {"address": f"{site}.test"} for site in sites}})
 
 
-def _outlook(sites: tuple[str, ...], bank: Forecasts, at: float) -> Outlook:
+def _outlook(sites: tuple[str, ...], bank: Forecasts, at: float, measured: Bools) -> Outlook:
+    # A link that could not be measured is not used, as in the collector, where loss of contact is down at once.
     said, shape = bank.forecast(at), (len(sites), len(sites))
     p10, p50, p90 = (np.reshape(values, shape) for values in (said.p10, said.p50, said.p90))
-    return Outlook.of(sites, at=at, rtt_p50_s=p50, rtt_p10_s=p10, rtt_p90_s=p90)
+    return Outlook.of(sites, at=at, rtt_p50_s=np.where(measured, p50, np.nan), rtt_p10_s=p10, rtt_p90_s=p90)
 
 
 def latest_best(frame: Floats) -> Vias:

@@ -1,4 +1,4 @@
-import networkx
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,7 +39,7 @@ def test_relay_without_a_second_leg_is_none() -> None:
 def test_best_single_relay_or_direct_is_networkxs_shortest_path_of_at_most_two_links(costs: Floats) -> None:
     costs = cleared(costs)
     ours = np.minimum(costs, through(costs, best_relays(costs, costs, np.add), np.add))
-    layered = networkx.DiGraph()
+    layered = nx.DiGraph()
     for src, dst in np.argwhere(np.isfinite(costs)).tolist():
         layered.add_edge((src, 0), (dst, 1), weight=costs[src, dst])
         layered.add_edge((src, 1), (dst, 2), weight=costs[src, dst])
@@ -47,7 +47,7 @@ def test_best_single_relay_or_direct_is_networkxs_shortest_path_of_at_most_two_l
     layered.add_nodes_from((site, layer) for site in sites for layer in range(3))
     for site in sites:
         layered.add_edge((site, 1), (site, 2), weight=0.0)
-        lengths = networkx.single_source_dijkstra_path_length(layered, (site, 0))
+        lengths = nx.single_source_dijkstra_path_length(layered, (site, 0))
         layered.remove_edge((site, 1), (site, 2))
         for dst in sites:
             if dst != site:

@@ -51,18 +51,18 @@ def test_path_without_a_past(given: Choices, via: int) -> None:
 @pytest.mark.parametrize(
     ("given", "standing", "via"),
     [
-        # Direct stands: a relay must beat it by the margin, not only by the hysteresis.
-        (choices(10.0, 8.5), kept(DIRECT, 10.0), DIRECT),
-        (choices(10.0, 7.9), kept(DIRECT, 10.0), 7),
-        # A relay stands: it may lose what brought it in, and direct must beat it by the hysteresis.
-        (choices(10.0, INF), kept(4, 10.5), 4),
-        (choices(10.0, INF), kept(4, 11.1), DIRECT),
-        (choices(10.0, INF, direct_cautious=10.5), kept(4, 11.1), 4),
+        # Direct stands: a relay must beat it by margin and hysteresis.
+        (choices(10.0, 7.3), kept(DIRECT, 10.0), DIRECT),  # 7.3 × 1.25 × 1.1 > 10
+        (choices(10.0, 7.2), kept(DIRECT, 10.0), 7),
+        # A relay stands: it stays while direct, counted as better by the margin, does not beat it by the hysteresis.
+        (choices(10.0, INF), kept(4, 8.7), 4),  # 8.7 × 1.25 < 10 × 1.1
+        (choices(10.0, INF), kept(4, 8.9), DIRECT),
+        (choices(10.0, INF, direct_cautious=10.5), kept(4, 8.9), 4),
         (choices(10.0, INF, held=True), kept(4, 50.0), 4),
         # Another relay must beat it by the hysteresis, and direct by the margin.
         (choices(10.0, 6.4), kept(4, 7.0), 4),
         (choices(10.0, 6.3), kept(4, 7.0), 7),
-        (choices(10.0, 8.5), kept(4, 9.9), 4),
+        (choices(10.0, 8.1), kept(4, 8.7), 4),
     ],
 )
 def test_what_stands_is_kept_by_the_hysteresis(given: Choices, standing: Kept, via: int) -> None:
