@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.messages import PathRow, ThroughputRow
 from probes.agenda import PATIENCE_S, Agenda, Planned
