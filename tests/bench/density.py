@@ -30,8 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import psutil
-from paho.mqtt import publish
 
 from linkweather import topics
 from probes.latency.packet import Request, encode_request
@@ -117,7 +117,7 @@ def daemon_cost(folder: Path, peers: int, for_s: float) -> Cost:
         stack.enter_context(myself(folder, "--reflect", str(port)))
         options = ["--broker", f"mqtt://127.0.0.1:{broker}", "--data-dir", str(data)]
         process = stack.enter_context(servers.running(*ours, *options, log=folder / "log"))
-        publish_mesh(broker, peers, port)
+        asyncio.run(publish_mesh(broker, peers, port))
         time.sleep(SETTLE_S)
         cpu_s, elapsed_s = used(process.pid, for_s)
         if process.poll() is not None:
@@ -130,7 +130,7 @@ def daemon_cost(folder: Path, peers: int, for_s: float) -> Cost:
     return Cost(f"our daemon, {peers} peers", packets, cpu_s, elapsed_s, note)
 
 
-def publish_mesh(broker: int, peers: int, port: int) -> None:
+async def publish_mesh(broker: int, peers: int, port: int) -> None:
     """Site s0 probes every other; one reflector stands for all of them."""
     names = [f"s{number}" for number in range(1, peers + 1)]
     addresses = [f"127.10.{number // 250}.{number % 250 + 1}" for number in range(peers)]
@@ -142,7 +142,8 @@ def publish_mesh(broker: int, peers: int, port: int) -> None:
         "throughput": {"enabled": False},
         "path": {"enabled": False},
     }
-    publish.single(topics.MESH, json.dumps(mesh), retain=True, hostname="127.0.0.1", port=broker)
+    async with aiomqtt.Client("127.0.0.1", broker) as client:
+        await client.publish(topics.MESH, json.dumps(mesh), qos=1, retain=True)
 
 
 def reported(outbox: Path) -> list[dict[str, Any]]:

@@ -36,6 +36,17 @@ def gone(pid: int) -> bool:
 
 
 @pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give up what only root has")
+@pytest.mark.parametrize(("through", "said"), [((), "True"), (("setpriv", "--bounding-set=-net_raw"), "False")])
+def test_whether_paths_can_be_traced_is_known_before(through: tuple[str, ...], said: str) -> None:
+    code = "from probes.path.runner import can_trace; print(can_trace())"
+    done = subprocess.run(
+        [*through, sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.strip() == said
+
+
+@pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for raw sockets")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("method", ["udp", "icmp", "tcp"])
