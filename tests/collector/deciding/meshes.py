@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def mesh(sites: tuple[str, ...] = SITES, **prices: float) -> Mesh:
 
 
 def matrix(
-    values: dict[tuple[str, str], float], scale: float, sites: tuple[str, ...] = SITES
+    values: Mapping[tuple[str, str], float], scale: float, sites: tuple[str, ...] = SITES
 ) -> npt.NDArray[np.float64]:
     """Both ways alike; NaN where there is none."""
     return np.array([[scale * values.get((min(a, b), max(a, b)), NAN) for b in sites] for a in sites])

@@ -26,7 +26,7 @@ def decide(
 
 
 def decided(rules: RoutingSettings = RULES, **prices: float) -> Router:
-    router = Router(rules, mesh(**prices))
+    router = Router(rules, mesh(SITES, **prices))
     decide(router)
     return router
 
@@ -283,6 +283,13 @@ def test_one_changed_link_leads_to_what_all_links_anew_lead_to(lost: str) -> Non
     assert sorted(some) == sorted(decide(wholly, 5.0, without=(lost,)))
     for objective in ("latency", "goodput"):
         np.testing.assert_array_equal(partly.in_force(objective), wholly.in_force(objective))
+
+
+def test_every_link_changed_is_decided_as_a_whole() -> None:
+    router = decided()
+    every = [(src, dst) for src in SITES for dst in SITES if src != dst]
+    assert ("latency", "gz", "gs") in decide(router, 5.0, without=("cc-gs",), changed=every)
+    assert ask(router).path.sites == ("gz", "bj", "gs")
 
 
 @settings(max_examples=30)
