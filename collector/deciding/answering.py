@@ -12,7 +12,7 @@ from collector.deciding.candidates import DIRECT, NONE
 from collector.deciding.causes import because_left, why_unusable
 from collector.deciding.inforce import InForce
 from collector.deciding.moment import Moment
-from collector.deciding.paths import Paths, Relays, paths
+from collector.deciding.paths import RESTS_ON, Paths, Relays, paths
 from collector.deciding.questions import Question
 from collector.deciding.sentences import Reason, no_route_sentence, route_sentence
 from collector.deciding.standing import SWITCHED, Choices, choose
@@ -32,6 +32,14 @@ class _Asked:
 
     def expectation(self, relays: Relays) -> PathExpectation:
         return self.moment.ground.expectation((self.src, *relays, self.dst), self.question.bytes)
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether direct is in contact at a cost that nobody knows, and the price allows it."""
+        ceiling, price = self.question.max_price_usd_per_gb, self.expectation(()).price_usd_per_gb
+        affordable = ceiling is None or (price is not None and price <= ceiling)
+        tables = (self.moment.tables[name] for name in RESTS_ON[self.question.objective])
+        return affordable and any(table.unmeasured[self.src, self.dst] for table in tables)
 
     def cost(self, relays: Relays) -> float:
         return float(self.found.expected[self.found.relays.index(relays)])
@@ -64,9 +72,10 @@ def _standing(in_force: InForce, src: int, dst: int) -> Relays | None:
 def _fresh(asked: _Asked) -> Relays | None:
     found = asked.found
     best, spare = found.best(1, sound=True), found.best(1, sound=False)
+    unmeasured = asked.unmeasured
     choices = Choices(
-        direct=found.expected[:1],
-        direct_cautious=found.cautious[:1],
+        direct=np.zeros(1) if unmeasured else found.expected[:1],
+        direct_cautious=np.zeros(1) if unmeasured else found.cautious[:1],
         held=asked.moment.held[[asked.src], [asked.dst]],
         relay=np.array(best or [NONE], dtype=np.int32),
         relay_cautious=found.cautious[best] if best else np.array([np.inf]),
@@ -122,6 +131,7 @@ def _reason(asked: _Asked, chosen: Relays) -> Reason:
         margin=_margin(asked, chosen),
         needed=moment.settings.rule(question.objective).margin,
         oldest_s=_oldest_s(asked, chosen),
+        unmeasured=asked.unmeasured,
         direct_is=why_unusable(moment, question.objective, asked.src, asked.dst),
         because=None if asked.in_force is None else because_left(moment, asked.in_force, asked.src, asked.dst),
         excluded=asked.found.excluded,

@@ -92,11 +92,16 @@ class Legs:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Costs:
-    """The costs of links under one objective, and where one may be a relay's leg: fresh, and losing little."""
+    """The costs of links under one objective, and where one may be a relay's leg: fresh, and losing little.
+
+    `unmeasured` is a link in contact of which nobody knows what it costs: as a path it is kept to, since no relay
+    can be said to be better; as a relay's leg it is out of the question.
+    """
 
     expected: Singles
     cautious: Singles
     sound: Bools
+    unmeasured: Bools
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +120,7 @@ def latency(legs: Legs, settings: RoutingSettings) -> Costs:
         expected=_known(legs.rtt_p50_s, legs.usable),
         cautious=_known(cautious, legs.usable),
         sound=legs.fresh & _loses_little(legs, settings),
+        unmeasured=legs.usable & np.isnan(legs.rtt_p50_s),
     )
 
 
@@ -124,6 +130,7 @@ def goodput(legs: Legs, settings: RoutingSettings) -> Costs:
         expected=_known(_inverse(legs.expected_bps), legs.usable),
         cautious=_known(_inverse(legs.cautious_bps), legs.usable),
         sound=legs.fresh & legs.goodput_fresh & _loses_little(legs, settings),
+        unmeasured=legs.usable & np.isnan(legs.expected_bps),
     )
 
 

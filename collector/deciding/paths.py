@@ -21,7 +21,7 @@ TWO_RELAYS = 8
 Relays = tuple[int, ...]
 Leg = tuple[Indices, Indices]
 # Under which standing objectives a leg has to be sound, and two relays are looked for.
-_RESTS_ON: Mapping[Objective, tuple[Objective, ...]] = {
+RESTS_ON: Mapping[Objective, tuple[Objective, ...]] = {
     "latency": ("latency",),
     "goodput": ("goodput",),
     "completion": ("latency", "goodput"),
@@ -91,7 +91,7 @@ def _two_relays(
 ) -> list[tuple[int, int]]:
     src, dst = ends
     found: dict[tuple[int, int], None] = {}
-    for name in _RESTS_ON[question.objective]:
+    for name in RESTS_ON[question.objective]:
         table = moment.tables[name]
         first, second = (np.where(may_relay, legs, np.inf) for legs in (table.legs[src], table.legs[:, dst]))
         first[dst] = second[src] = np.inf  # the ends of the path are no relays
@@ -116,7 +116,7 @@ def _costs(moment: Moment, question: Question, legs: Sequence[Leg]) -> Floats:
 
 
 def _sound(moment: Moment, objective: Objective, legs: Sequence[Leg]) -> Bools:
-    tables = [moment.tables[name] for name in _RESTS_ON[objective]]
+    tables = [moment.tables[name] for name in RESTS_ON[objective]]
     return reduce(np.logical_and, [np.isfinite(table.legs[leg]) for table in tables for leg in legs])
 
 

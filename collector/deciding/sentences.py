@@ -21,8 +21,9 @@ class Reason:
     """What a choice was between, and what is to be said beside it.
 
     `margin` is by how many times the path is better than direct, `needed` by how many times a relay would have to
-    be. `direct_is` says why direct was out of the question, `because` why the path before was left, `excluded` what
-    the question's own conditions ruled out.
+    be. `unmeasured` is a direct link in contact of which nobody knows the figure, `direct_is` says why direct was
+    out of the question, `because` why the path before was left, `excluded` what the question's own conditions
+    ruled out.
     """
 
     objective: Objective
@@ -32,6 +33,7 @@ class Reason:
     margin: float | None
     needed: float
     oldest_s: float | None
+    unmeasured: bool = False
     direct_is: str | None = None
     because: str | None = None
     excluded: str | None = None
@@ -40,6 +42,8 @@ class Reason:
 def route_sentence(reason: Reason) -> str:
     """The whole sentence."""
     src, *relays, dst = reason.path.sites
+    if reason.unmeasured and not relays:
+        return f"{src} → {dst} direct: {reason.direct_is}, so no relay can be said to be better."
     parts = [
         f"{src} → {dst} {_way(reason.path)}: {_named(reason.objective, reason.path)}",
         _against_direct(reason) if relays else _against_relays(reason),

@@ -15,7 +15,8 @@ class Table:
     """The decisions under one objective.
 
     `expected` and `cautious` are the links' costs, infinite where one cannot be used; `sound` is where one is fresh
-    and loses little, `legs` the cautious costs of those that may be a new relay's leg: sound, and not held.
+    and loses little, `unmeasured` where one is in contact at a cost that nobody knows, `legs` the cautious costs of
+    those that may be a new relay's leg: sound, and not held.
     """
 
     def __init__(self, costing: Costing, settings: RoutingSettings, rule: Rule, sites: int) -> None:
@@ -32,6 +33,7 @@ class Table:
         self.cautious: Singles = self.expected.copy()
         self.legs: Singles = self.expected.copy()
         self.sound: Bools = np.zeros((sites, sites), bool)
+        self.unmeasured: Bools = self.sound.copy()
         self.best: Vias = np.full((sites, sites), NONE, np.int32)
 
     def move(self, came_from: Positions) -> None:
@@ -43,7 +45,7 @@ class Table:
         """Take in the `chosen` links as they are now."""
         costs = self.costing.of_links(legs, self._settings)
         self.expected[chosen], self.cautious[chosen] = costs.expected, costs.cautious
-        self.sound[chosen] = costs.sound
+        self.sound[chosen], self.unmeasured[chosen] = costs.sound, costs.unmeasured
         self.legs[chosen] = np.where(costs.sound & ~held, costs.cautious, np.inf)
 
     def rank(self, online: Bools, pairs: Pairs | None) -> None:
@@ -63,6 +65,10 @@ class Table:
             via = self._admitted(via, choices, kept, holds)
         return self.in_force.switch(pairs, via, holds, np.isfinite(kept.cost), at)
 
+    def direct(self, pairs: Pairs, costs: Singles) -> Floats:
+        """What direct costs as a path: nothing where it is unmeasured, so that no relay beats it."""
+        return np.where(self.unmeasured[pairs], np.float32(0.0), costs[pairs])
+
     def load(self) -> Indices:
         """How many pairs go through each site."""
         via = self.in_force.via
@@ -72,10 +78,10 @@ class Table:
         return True if self._most is None else self.load() < self._most
 
     def _choices(self, held: Bools, online: Bools, pairs: Pairs) -> Choices:
-        relay, direct = self.best[pairs], self.expected[pairs]
+        relay, direct = self.best[pairs], self.direct(pairs, self.expected)
         return Choices(
             direct=direct,
-            direct_cautious=self.cautious[pairs],
+            direct_cautious=self.direct(pairs, self.cautious),
             held=held[pairs],
             relay=relay,
             relay_cautious=self._through(self.legs, relay, pairs),
@@ -96,7 +102,7 @@ class Table:
         relay, direct = np.maximum(via, 0), via == DIRECT
         cost = np.where(online[relay], self._through(self.expected, via, pairs), np.inf)
         sound = self.sound[pairs[0], relay] & self.sound[relay, pairs[1]]
-        return Kept(via=via, cost=np.where(direct, self.expected[pairs], cost), sound=direct | sound)
+        return Kept(via=via, cost=np.where(direct, self.direct(pairs, self.expected), cost), sound=direct | sound)
 
     def _through(self, legs: Floats, via: Vias, pairs: Pairs) -> Floats:
         relay = np.maximum(via, 0)

@@ -123,8 +123,9 @@ async def test_a_relay_that_is_better_is_published_recorded_and_told(world: Worl
         told = await anext(listening)
     assert b'"path":{"sites":["a","c","b"]' in told
     changed = [one for one in world.recorded() if (one.src, one.dst, one.occasion) == ("a", "b", "changed")]
-    assert [(one.objective, one.path) for one in changed] == [("latency", ("a", "c", "b"))]
-    assert changed[0].direct_p50 == pytest.approx(0.1)
+    # Nobody knows the goodput of a → b: as long as it is in contact, it is kept to.
+    assert {(one.objective, one.path) for one in changed} == {("latency", ("a", "c", "b")), ("goodput", ("a", "b"))}
+    assert sorted(one.direct_p50 or 0.0 for one in changed) == pytest.approx([0.0, 0.1])
 
 
 async def test_a_leg_that_goes_down_moves_the_path_back_and_nothing_else_is_published_again(world: World) -> None:
@@ -217,7 +218,7 @@ async def test_what_stands_is_noted_for_the_judge_and_judged_by_what_comes_after
     decisions = world.decisions()
     world.measure(decisions, LONG_WAY)
     async with running(decisions):
-        await until(lambda: sum(one.occasion == "noted" for one in world.recorded()) == 6)
+        await until(lambda: sum(one.occasion == "noted" for one in world.recorded()) == 12)
     later = datetime.fromtimestamp(world.now + 10, UTC)
     verdict = (await decisions.judge(datetime.fromtimestamp(0, UTC), later)).verdicts[0]
     assert (verdict.objective, verdict.judged) == ("latency", 0)

@@ -193,18 +193,44 @@ def test_link_never_seen_is_not_in_contact() -> None:
     assert refused(router).why == "gz → gs: no path can be used: gz → gs is not in contact."
 
 
-def test_goodput_that_nobody_measured_is_no_zero() -> None:
+def test_goodput_that_nobody_measured_is_no_zero_and_keeps_to_a_direct_link_in_contact() -> None:
     now = outlook()
     goodput = now.goodput_p50_bps.copy()
     goodput[SITES.index("gz")] = NAN
     router = Router(RULES, mesh())
     known = Outlook.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
     router.decide(known, goodputs=measured(known))
-    assert refused(router, objective="goodput").why == (
-        "gz → gs: no path can be used: the goodput of gz → gs is not known."
-    )
-    assert isinstance(refused(router, objective="completion", bytes=1e9), NoRoute)
-    assert ask(router).path.goodput_p50_bps is None
+    for question in ({"objective": "goodput"}, {"objective": "completion", "bytes": 1e9}):
+        answer = ask(router, **question)
+        assert answer.why == (
+            "gz → gs direct: the goodput of gz → gs is not known, so no relay can be said to be better."
+        )
+        assert (answer.path.sites, answer.path.goodput_p50_bps, answer.margin) == (("gz", "gs"), None, None)
+
+
+def test_a_relay_is_left_when_nobody_knows_any_more_what_direct_has() -> None:
+    now = outlook()
+    router = Router(RULES, mesh())
+    router.decide(now, goodputs=measured(now))
+    assert ask(router, objective="goodput").relays
+    goodput = now.goodput_p50_bps.copy()
+    goodput[SITES.index("gz"), SITES.index("gs")] = NAN
+    forgotten = Outlook.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
+    router.decide(forgotten, goodputs=measured(forgotten))
+    assert ask(router, objective="goodput").relays == ()
+
+
+@pytest.mark.parametrize(("ceiling", "relays"), [(None, ()), (1.0, ()), (0.01, None)])
+def test_an_unmeasured_direct_link_that_costs_too_much_is_not_kept_to(
+    ceiling: float | None, relays: tuple[str, ...] | None
+) -> None:
+    now = outlook()
+    router = Router(RULES, mesh(SITES, gz=0.02))
+    known = Outlook.of(SITES, rtt_p50_s=now.rtt_p50_s)
+    router.decide(known, goodputs=measured(known))
+    question = Question(src="gz", dst="gs", objective="goodput", max_price_usd_per_gb=ceiling)
+    answer = router.route(question)
+    assert (answer.relays if isinstance(answer, RouteAnswer) else None) == relays
 
 
 def test_avoided_site_is_not_taken() -> None:
