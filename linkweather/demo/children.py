@@ -50,25 +50,42 @@ class Child:
         return (lines[-1] if lines else "it said nothing").removeprefix("Error: ")
 
     async def _start(self) -> asyncio.subprocess.Process:
-        with self.log.open("ab") as output:
-            return await asyncio.create_subprocess_exec(
-                *self.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                preexec_fn=die_with_parent,
-                # Ctrl-C in the terminal is the demo's: it ends its children in order.
-                start_new_session=True,
-            )
+        return await _start(self.command, self.log)
 
     async def _stop(self) -> None:
         process, self.process = self.process, None
-        if process is None or process.returncode is not None:
+        if process is not None:
+            await _stop(process)
+
+
+async def run_once(command: Sequence[str], log: Path) -> int:
+    """Run one command to its end, which cancelling brings about; returns its exit status."""
+    process = await _start(command, log)
+    try:
+        return await process.wait()
+    finally:
+        await _stop(process)
+
+
+async def _start(command: Sequence[str], log: Path) -> asyncio.subprocess.Process:
+    with log.open("ab") as output:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=die_with_parent,
+            # Ctrl-C in the terminal is the demo's: it ends its children in order.
+            start_new_session=True,
+        )
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is not None:
             return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(number)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_LIMIT_S):
-                    await process.wait()
-                    return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_LIMIT_S):
+                await process.wait()

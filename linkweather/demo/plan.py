@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,11 @@ class Places:
         return f"http://127.0.0.1:{self.api_port}"
 
     @property
+    def settings(self) -> Path:
+        """The collector's settings file."""
+        return self.data_dir / "collector.toml"
+
+    @property
     def mesh(self) -> Path:
         """The mesh file."""
         return self.data_dir / "mesh.toml"
@@ -40,11 +45,28 @@ def mesh_toml(lab: LabFile, addresses: Mapping[str, str]) -> str:
     return f"# The mesh of the demo; change it while the demo runs.\n{tomli_w.dumps(values)}"
 
 
+def collector_toml() -> str:
+    """The collector's settings that are not options: a demo is short, so what stands is noted often for the judge."""
+    return tomli_w.dumps({"decisions": {"note_every_s": 10.0}})
+
+
+def capacity_commands(program: Sequence[str], places: Places, lab: LabFile) -> Iterator[list[str]]:
+    """What each site says of its devices, a command for each type."""
+    for site, its in lab.sites.items():
+        for name, devices in its.devices.items():
+            free = devices.total if devices.free is None else devices.free
+            said = {"--queue": devices.queue_s, "--price": devices.usd_per_device_hour}
+            options = [part for option, value in said.items() if value is not None for part in (option, f"{value:g}")]
+            command = [*program, "capacity", "set", "--site", site, "--broker", f"unix://{places.socket}"]
+            yield [*command, *options, f"{name}={devices.total}:{free}"]
+
+
 def collector_command(program: Sequence[str], places: Places) -> list[str]:
     """The collector with its embedded broker."""
     return [
         *program,
         "collector",
+        *("--config", str(places.settings)),
         *("--broker", "embedded"),
         *("--broker-port", str(places.broker_port)),
         *("--broker-socket", str(places.socket)),

@@ -17,7 +17,7 @@ from linkweather.answers import LinkAnswer, SiteAnswer
 from linkweather.client import Client, CollectorAway
 from linkweather.decisions import Objective, RouteAnswer
 from linkweather.demo import plan
-from linkweather.demo.children import Child
+from linkweather.demo.children import Child, run_once
 from linkweather.demo.display import Display, Scene
 from linkweather.errors import OperatorError
 from linkweather.lab.lab import Lab
@@ -25,6 +25,7 @@ from linkweather.lab.labfile import LabFile
 from linkweather.lab.protocol import EngineName
 
 REFRESH_S = 1.0
+CAPACITIES_S = 1200.0
 STANDING: tuple[Objective, ...] = ("latency", "goodput")  # completion depends on what is to be sent
 READY_LIMIT_S = 20.0
 SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(7))
@@ -61,11 +62,12 @@ async def run(order: Order, display: Display) -> Outcome:
         loop.add_signal_handler(number, stop.set)
     async with Lab(order.lab, data_dir=order.data_dir, seed=order.seed, engine=order.engine) as lab:
         with _places(order) as places, Client(places.api) as client:
+            places.settings.write_text(plan.collector_toml(), encoding="utf-8")
             places.mesh.write_text(plan.mesh_toml(order.lab, lab.addresses), encoding="utf-8")
             scene = _scene(order, lab, places)
             display.begin(scene)
             try:
-                async with _processes(lab, places):
+                async with _processes(lab, places, order.lab):
                     return await _watch(scene, client, display, stop, order.for_s)
             finally:
                 display.end()
@@ -88,7 +90,7 @@ def _scene(order: Order, lab: Lab, places: plan.Places) -> Scene:
 
 
 @contextlib.asynccontextmanager
-async def _processes(lab: Lab, places: plan.Places) -> AsyncIterator[None]:
+async def _processes(lab: Lab, places: plan.Places, file: LabFile) -> AsyncIterator[None]:
     """The collector and the probes while the block runs; the probes end first, so that they can say goodbye."""
     logs = places.data_dir / "logs"
     logs.mkdir(exist_ok=True)
@@ -104,11 +106,21 @@ async def _processes(lab: Lab, places: plan.Places) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         last = group.create_task(collector.run(), name=collector.name)
         first = [group.create_task(probe.run(), name=probe.name) for probe in probes]
+        commands = list(plan.capacity_commands(_PROGRAM, places, file))
+        first.append(group.create_task(_say(commands, logs / "capacity.log"), name="capacities"))
         yield
         for task in first:
             task.cancel()
         await asyncio.wait(first)
         last.cancel()
+
+
+async def _say(commands: Sequence[Sequence[str]], log: Path) -> None:
+    """Say what the sites have for jobs, one after the other, and again before the collector stops counting on it."""
+    while True:
+        for command in commands:
+            await run_once(command, log)
+        await asyncio.sleep(CAPACITIES_S)
 
 
 async def _watch(scene: Scene, client: Client, display: Display, stop: asyncio.Event, for_s: float | None) -> Outcome:

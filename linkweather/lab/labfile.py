@@ -38,6 +38,21 @@ def _router_ids(value: str) -> str:
 Via = Annotated[tuple[Annotated[str, AfterValidator(_router_ids)], ...], Tuple]
 
 
+class LabDevices(Settings):
+    """What a site says that it has for jobs, of one type."""
+
+    total: Annotated[int, Field(ge=0)]
+    free: Annotated[int, Field(ge=0)] | None = None
+    queue_s: NotNegative | None = None
+    usd_per_device_hour: NotNegative | None = None
+
+
+class LabSite(Place):
+    """A site of a lab; `devices` by type."""
+
+    devices: dict[str, LabDevices] = Field(default_factory=dict)
+
+
 class LabRouter(Settings):
     """A router, which links name in `via`. A silent one answers nothing; labels are the MPLS stack that it shows."""
 
@@ -98,7 +113,7 @@ class LabFile(Settings):
     throughput: ThroughputTests = ThroughputTests()
     path: PathTests = PathTests()
     routers: Annotated[dict[SiteId, LabRouter], Field(max_length=MAX_ROUTERS)] = Field(default_factory=dict)
-    sites: Annotated[dict[SiteId, Place], Field(min_length=1, max_length=MAX_SITES)]
+    sites: Annotated[dict[SiteId, LabSite], Field(min_length=1, max_length=MAX_SITES)]
     links: Annotated[tuple[LabLink, ...], Tuple] = ()
 
     @model_validator(mode="after")
@@ -115,7 +130,7 @@ class LabFile(Settings):
             yield from link.behaviours()
 
 
-def _check_link(number: int, link: LabLink, sites: Mapping[str, Place], seen: set[Pair]) -> None:
+def _check_link(number: int, link: LabLink, sites: Mapping[str, LabSite], seen: set[Pair]) -> None:
     for end, site in (("src", link.src), ("dst", link.dst)):
         if site not in sites:
             raise ValueError(f"links[{number}].{end} = {site!r}: no such site; the lab has {', '.join(sites)}")
@@ -147,6 +162,8 @@ def first_sites(lab: LabFile, count: int) -> LabFile:
 
 def mesh_of(lab: LabFile, addresses: Mapping[str, str]) -> Mesh:
     """The mesh that measures every link of the lab, with an address for each site."""
-    sites = {name: Site(address=addresses[name], **site.model_dump()) for name, site in lab.sites.items()}
+    sites = {
+        name: Site(address=addresses[name], **site.model_dump(exclude={"devices"})) for name, site in lab.sites.items()
+    }
     links = tuple(MeshLink(src=link.src, dst=link.dst, both=link.both) for link in lab.links)
     return Mesh(name=lab.name, latency=lab.latency, throughput=lab.throughput, path=lab.path, sites=sites, links=links)
