@@ -27,7 +27,7 @@ from linkweather.lab.protocol import EngineName
 REFRESH_S = 1.0
 CAPACITIES_S = 1200.0
 STANDING: tuple[Objective, ...] = ("latency", "goodput")  # completion depends on what is to be sent
-READY_LIMIT_S = 20.0
+READY_LIMIT_S = 60.0
 SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(7))
 _PROGRAM = (sys.executable, "-P", "-m", "linkweather")
 
