@@ -92,7 +92,9 @@ class SiteAnswer(Message):
 
     `state` is `unknown` until the site was heard. `outbox_reports` wait at the site for the
     collector, `dropped_reports` were lost to a full outbox, `refused_reports` were refused for good;
-    `dropped_datagrams` came to the site's reflector and were not answered.
+    `dropped_datagrams` came to the site's reflector and were not answered. `throughput_tests` counts the tests of its
+    incoming links, since it started, by the reason why each ran. `budget_left_bytes` is what its tests may move now of
+    `budget_bytes_per_day`, which accrues evenly; both are null for a site without a budget.
     """
 
     site: str
@@ -106,6 +108,9 @@ class SiteAnswer(Message):
     dropped_reports: int | None = None
     refused_reports: int | None = None
     dropped_datagrams: int | None = None
+    throughput_tests: dict[str, int] | None = None
+    budget_bytes_per_day: int | None = None
+    budget_left_bytes: int | None = None
     compute_id: str | None = None
     operator: str | None = None
     region: str | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from linkweather.answers import SiteAnswer
 from linkweather.mesh import Mesh, Site
 from linkweather.messages import Status
@@ -60,6 +62,9 @@ class SiteStates:
             dropped_reports=_told(status, "dropped_reports"),
             refused_reports=_told(status, "refused_reports"),
             dropped_datagrams=_told(status, "dropped_datagrams"),
+            throughput_tests=_told(status, "throughput_tests"),
+            budget_bytes_per_day=_told(status, "budget_bytes_per_day"),
+            budget_left_bytes=_told(status, "budget_left_bytes"),
             compute_id=site.compute_id,
             operator=site.operator,
             region=site.region,
@@ -68,8 +73,7 @@ class SiteStates:
         )
 
 
-def _told(status: Status | None, name: str) -> int | None:
+def _told(status: Status | None, name: str) -> Any:
     if status is None or (status.state == "offline" and name not in status.model_fields_set):
         return None
-    value: int = getattr(status, name)
-    return value
+    return getattr(status, name)

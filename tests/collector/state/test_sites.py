@@ -37,6 +37,26 @@ def test_a_will_knows_no_numbers_so_they_are_null() -> None:
     assert (site(states).state, site(states).outbox_reports) == ("offline", None)
 
 
+def test_why_tests_ran_and_what_the_budget_has_left_are_shown() -> None:
+    states = SiteStates(MESH)
+    ran = {"scheduled": 4, "loss": 1}
+    states.status(
+        "a", Status(state="online", throughput_tests=ran, budget_bytes_per_day=1_000_000, budget_left_bytes=250_000)
+    )
+    answer = site(states)
+    assert answer.throughput_tests == ran
+    assert (answer.budget_bytes_per_day, answer.budget_left_bytes) == (1_000_000, 250_000)
+
+
+def test_a_site_without_a_budget_has_none_to_show() -> None:
+    states = SiteStates(MESH)
+    states.status("a", Status(state="online"))
+    answer = site(states)
+    assert (answer.throughput_tests, answer.budget_bytes_per_day, answer.budget_left_bytes) == ({}, None, None)
+    states.status("a", Status(state="offline"))
+    assert site(states).throughput_tests is None
+
+
 def test_the_last_words_of_a_site_that_leaves_may_have_numbers() -> None:
     states = SiteStates(MESH)
     states.status("a", Status(state="offline", outbox_reports=2))
