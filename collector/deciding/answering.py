@@ -79,6 +79,8 @@ def _fresh(asked: _Asked) -> Relays | None:
         held=asked.moment.held[[asked.src], [asked.dst]],
         relay=np.array(best or [NONE], dtype=np.int32),
         relay_cautious=found.cautious[best] if best else np.array([np.inf]),
+        relay_weighed=found.weighed[best] if best else np.array([np.inf]),
+        bar=np.zeros(1) if unmeasured else found.bar,
         spare=np.array(spare or [NONE], dtype=np.int32),
     )
     via = int(choose(choices, asked.moment.settings.rule(asked.question.objective))[0])

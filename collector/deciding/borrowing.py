@@ -30,8 +30,12 @@ BELIEF_BELOW = 0.30
 DRIFT = 0.04
 # The cautious estimate lies so many standard deviations below the expected one.
 CAUTION = 0.95
-# … and with it a relay needs no further margin.
-MARGIN = 1.0
+# A relay must beat direct by this many times what the links of the source miss their predictions by in the median.
+DOUBT = 1.3
+# The doubt of a source is that of all links until it has some links of its own.
+_LINKS_OF_ITS_OWN = 2.0
+# The median deviation of the normal distribution, in standard deviations.
+_MEDIAN_DEVIATION = 0.6745
 # The 10th percentile of the normal distribution, in standard deviations below its median.
 _P10 = 1.2816
 _LEAST_RATIO = 1e-6
@@ -51,14 +55,28 @@ class Observed:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Estimated:
-    """Logarithms of goodput [src, dst]: expected, and their standard deviation; NaN where unknown."""
+    """Logarithms of goodput [src, dst]: expected, and their standard deviation; NaN where unknown.
+
+    `doubt` [src, 1] is how far the links of a source usually lie from what is expected of them.
+    """
 
     log: Floats
     spread: Floats
+    doubt: Floats
 
-    def goodputs(self, caution: float = CAUTION) -> Goodputs:
-        """Expected, and what can be counted on: `caution` standard deviations below."""
-        return Goodputs(expected_bps=np.exp(self.log), cautious_bps=np.exp(self.log - caution * self.spread))
+    def goodputs(self) -> Goodputs:
+        """Expected, and what can be counted on: `CAUTION` standard deviations below.
+
+        That chooses among relays. Direct and a relay share the source, and whether the relay is worth it is asked of
+        what is expected of both: an unsteady source needs a larger gain, a steady one hardly any.
+        """
+        expected_bps = np.exp(self.log)
+        return Goodputs(
+            expected_bps=expected_bps,
+            cautious_bps=np.exp(self.log - CAUTION * self.spread),
+            weighed_bps=expected_bps,
+            bar_bps=np.exp(self.log + DOUBT * self.doubt),
+        )
 
 
 def borrowed(outlook: Outlook, operators: Sequence[str | None]) -> Goodputs:
@@ -106,9 +124,30 @@ def estimated(observations: Observed, operators: Sequence[str | None]) -> Estima
     odds = observations.samples * belief / (1.0 - belief)
     own = odds / (1.0 + odds)
     alone = np.clip((own - belief) / (1.0 - belief), 0.0, 1.0)  # 0 with one measurement, towards 1 with many
-    variance = (1.0 - alone) * blocks.mean_squares(missed) + alone * np.nan_to_num(observations.spread) ** 2
+    spread = np.nan_to_num(observations.spread)
+    variance = (1.0 - alone) * blocks.mean_squares(missed) + alone * spread**2
     log = guess + own * missed
-    return Estimated(log=log, spread=np.where(np.isnan(log), np.nan, np.sqrt(variance + DRIFT**2)))
+    return Estimated(
+        log=log,
+        spread=np.where(np.isnan(log), np.nan, np.sqrt(variance + DRIFT**2)),
+        doubt=_doubt((1.0 - alone) * np.abs(missed) + alone * _MEDIAN_DEVIATION * spread),
+    )
+
+
+def _doubt(deviations: Floats) -> Floats:
+    """The median of every row, drawn to that of all where a row has few; [src, 1]."""
+    links = np.isfinite(deviations).sum(axis=1)
+    medians, overall = _medians(deviations), _medians(deviations.reshape(1, -1))
+    doubts: Floats = (links * medians + _LINKS_OF_ITS_OWN * overall) / (links + _LINKS_OF_ITS_OWN)
+    return doubts[:, None]
+
+
+def _medians(values: Floats) -> Floats:
+    """The median of what is known of every row; 0 where nothing is."""
+    ranked, known = np.sort(values, axis=1), np.isfinite(values).sum(axis=1)  # NaN is sorted last
+    rows, last = np.arange(len(values)), np.maximum(known - 1, 0)
+    medians: Floats = (ranked[rows, last // 2] + ranked[rows, (last + 1) // 2]) / 2
+    return np.where(known > 0, medians, 0.0)
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

@@ -24,17 +24,17 @@ Selection = Any  # whatever indexes a matrix
 class RoutingSettings(Settings):
     """When a relay is worth it.
 
-    A relay's cautious estimate must beat direct's expectation by the `*_margin` (1.1: by a tenth), and that of any
-    challenger what stands by the `*_hysteresis`. The cautious RTT lies `latency_caution` of the way from p50 to p90.
-    A relay's forwarding adds `forward_s` to the RTT. A link that came back carries no new decision for `hold_down_s`;
-    one that loses more than `max_leg_loss_ratio` carries no relay path. A site relays at most `max_relayed_pairs`
-    pairs under each objective: whoever comes later stays direct.
+    A relay must beat direct by the `*_margin` (1.1: by a tenth), its RTT by the cautious estimate, its goodput as
+    `Goodputs` weighs it; and any challenger's cautious estimate what stands by the `*_hysteresis`. The cautious RTT
+    lies `latency_caution` of the way from p50 to p90. A relay's forwarding adds `forward_s` to the RTT. A link that
+    came back carries no new decision for `hold_down_s`; one that loses more than `max_leg_loss_ratio` carries no relay
+    path. A site relays at most `max_relayed_pairs` pairs under each objective: whoever comes later stays direct.
     """
 
     latency_margin: Factor = 1.02
     latency_hysteresis: Factor = 1.04
     latency_caution: Annotated[float, Field(ge=0, le=10)] = 0.5
-    goodput_margin: Factor = 1.0
+    goodput_margin: Factor = 1.03
     goodput_hysteresis: Factor = 1.1
     completion_margin: Factor = 1.1
     forward_s: NotNegative = 0.0005
@@ -51,15 +51,24 @@ class RoutingSettings(Settings):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Goodputs:
-    """What goodput is expected of every link, and what can be counted on, bit/s [src, dst]; NaN where not known."""
+    """What goodput is expected of every link, and what can be counted on, bit/s [src, dst]; NaN where not known.
+
+    Where a relay is weighed against direct, its legs count for `weighed_bps`: the worst of them must beat direct's
+    `bar_bps`, and direct's expectation by the margin.
+    """
 
     expected_bps: Floats
     cautious_bps: Floats
+    weighed_bps: Floats
+    bar_bps: Floats
 
 
 def measured(outlook: Outlook) -> Goodputs:
-    """The forecasts as they are."""
-    return Goodputs(expected_bps=outlook.goodput_p50_bps, cautious_bps=outlook.goodput_p10_bps)
+    """The forecasts as they are: what a relay surely has is weighed against what direct is expected to have."""
+    expected_bps, cautious_bps = outlook.goodput_p50_bps, outlook.goodput_p10_bps
+    return Goodputs(
+        expected_bps=expected_bps, cautious_bps=cautious_bps, weighed_bps=cautious_bps, bar_bps=expected_bps
+    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -74,6 +83,8 @@ class Legs:
     goodput_fresh: Bools
     expected_bps: Floats
     cautious_bps: Floats
+    weighed_bps: Floats
+    bar_bps: Floats
 
     @classmethod
     def of(cls, outlook: Outlook, goodputs: Goodputs, chosen: Selection) -> Self:
@@ -87,6 +98,8 @@ class Legs:
             goodput_fresh=outlook.goodput_fresh[chosen],
             expected_bps=goodputs.expected_bps[chosen],
             cautious_bps=goodputs.cautious_bps[chosen],
+            weighed_bps=goodputs.weighed_bps[chosen],
+            bar_bps=goodputs.bar_bps[chosen],
         )
 
 
@@ -94,12 +107,15 @@ class Legs:
 class Costs:
     """The costs of links under one objective, and where one may be a relay's leg: fresh, and losing little.
 
+    Where a relay is weighed against direct, its legs cost `weighed`, and must beat direct's `bar` too.
     `unmeasured` is a link in contact of which nobody knows what it costs: as a path it is kept to, since no relay
     can be said to be better; as a relay's leg it is out of the question.
     """
 
     expected: Singles
     cautious: Singles
+    weighed: Singles
+    bar: Singles
     sound: Bools
     unmeasured: Bools
 
@@ -115,10 +131,13 @@ class Costing:
 
 def latency(legs: Legs, settings: RoutingSettings) -> Costs:
     """RTTs, in seconds."""
-    cautious = legs.rtt_p50_s + settings.latency_caution * (legs.rtt_p90_s - legs.rtt_p50_s)
+    expected = _known(legs.rtt_p50_s, legs.usable)
+    cautious = _known(legs.rtt_p50_s + settings.latency_caution * (legs.rtt_p90_s - legs.rtt_p50_s), legs.usable)
     return Costs(
-        expected=_known(legs.rtt_p50_s, legs.usable),
-        cautious=_known(cautious, legs.usable),
+        expected=expected,
+        cautious=cautious,
+        weighed=cautious,
+        bar=expected,
         sound=legs.fresh & _loses_little(legs, settings),
         unmeasured=legs.usable & np.isnan(legs.rtt_p50_s),
     )
@@ -129,6 +148,8 @@ def goodput(legs: Legs, settings: RoutingSettings) -> Costs:
     return Costs(
         expected=_known(_inverse(legs.expected_bps), legs.usable),
         cautious=_known(_inverse(legs.cautious_bps), legs.usable),
+        weighed=_known(_inverse(legs.weighed_bps), legs.usable),
+        bar=_known(_inverse(legs.bar_bps), legs.usable),
         sound=legs.fresh & legs.goodput_fresh & _loses_little(legs, settings),
         unmeasured=legs.usable & np.isnan(legs.expected_bps),
     )

@@ -32,13 +32,16 @@ RESTS_ON: Mapping[Objective, tuple[Objective, ...]] = {
 class Paths:
     """What each path costs: infinite where it cannot be used, or is not allowed.
 
-    Direct stands first, then the path over each site, then those over two. `sound` is where all legs are fresh,
+    Direct stands first, then the path over each site, then those over two. Where a relay is weighed against direct,
+    its path costs `weighed`, and must beat `bar`, of one element, too. `sound` is where all legs are fresh,
     lose little, and did not come back too short a time ago. `excluded` says what a price ceiling left out.
     """
 
     relays: Sequence[Relays]
     expected: Floats
     cautious: Floats
+    weighed: Floats
+    bar: Floats
     sound: Bools
     excluded: str | None
 
@@ -66,11 +69,13 @@ def paths(moment: Moment, question: Question, src: int, dst: int) -> Paths:
     costs = np.concatenate([_costs(moment, question, legs) for legs in ways], axis=1)
     ceiling = question.max_price_usd_per_gb
     cheap = np.ones(len(price), bool) if ceiling is None else price <= ceiling  # an unknown price is not cheap
-    expected, cautious = np.where(allowed & cheap, costs, np.inf)
+    expected, cautious, weighed = np.where(allowed & cheap, costs, np.inf)
     return Paths(
         relays=[(), *((site,) for site in range(len(sites))), *twice],
         expected=expected,
         cautious=cautious,
+        weighed=weighed,
+        bar=np.where(np.isfinite(expected[:1]), _bar(moment, question, (start, end), expected[:1]), np.inf),
         sound=np.concatenate([_sound(moment, question.objective, legs) for legs in ways]),
         excluded=_excluded(ceiling, price, np.isfinite(costs[0]) & allowed),
     )
@@ -104,15 +109,21 @@ def _two_relays(
 
 
 def _costs(moment: Moment, question: Question, legs: Sequence[Leg]) -> Floats:
-    """[expected or cautious, path]."""
+    """[expected, cautious or weighed, path]."""
     if question.objective == "completion":
         estimate = completion([moment.ground.leg(*leg) for leg in legs], question.bytes or 0.0)
-        times = np.stack(np.broadcast_arrays(estimate.p50_s, estimate.p90_s))
+        times = np.stack(np.broadcast_arrays(estimate.p50_s, estimate.p90_s, estimate.p90_s))
         return np.where(np.isfinite(times), times, np.inf)
     table = moment.tables[question.objective]
-    joined = [reduce(table.costing.join, [costs[leg] for leg in legs]) for costs in (table.expected, table.cautious)]
+    kinds = (table.expected, table.cautious, table.weighed)
+    joined = [reduce(table.costing.join, [costs[leg] for leg in legs]) for costs in kinds]
     costs: Floats = np.stack(joined).astype(float) + table.per_relay * (len(legs) - 1)
     return costs
+
+
+def _bar(moment: Moment, question: Question, link: Leg, expected: Floats) -> Floats:
+    table = moment.tables.get(question.objective)
+    return expected if table is None else table.bar[link].astype(float)
 
 
 def _sound(moment: Moment, objective: Objective, legs: Sequence[Leg]) -> Bools:

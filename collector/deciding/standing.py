@@ -1,6 +1,6 @@
 """The rule by which a path comes into force, stays, and goes: for any number of pairs at once.
 
-A relay is taken only where its cautious cost beats direct's expected cost by the margin. What stands is kept unless a
+A relay is taken only where its weighed cost beats direct by the margin, and direct's bar. What stands is kept unless a
 challenger's cautious cost beats its expected cost by the hysteresis, with direct counted as better by the margin. A
 standing path that fails is left at once, whatever margin and hysteresis say.
 """
@@ -26,7 +26,11 @@ NEVER = -1
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """By how many times a relay must beat direct, and any challenger what stands."""
+    """By how many times a relay must beat direct, and any challenger what stands.
+
+    A hysteresis of 1 guards nothing: then a relay as good as what stands takes its place. What has stood for long
+    where values are held from one measurement to the next is due to change.
+    """
 
     margin: float
     hysteresis: float
@@ -37,8 +41,8 @@ class Choices:
     """What there is to choose from, one element per pair; a cost is infinite where there is no such path.
 
     `held` is a direct link that came back too short a time ago. `relay` is the best relay of which nothing is stale
-    or held, `relay_cautious` its cost. `spare` is the best relay of any that can be used at all, for when nothing
-    else can.
+    or held, `relay_cautious` its cost; weighed against direct it counts for `relay_weighed`, which must beat `direct`
+    by the margin, and `bar`. `spare` is the best relay of any that can be used at all, for when nothing else can.
     """
 
     direct: Floats
@@ -46,6 +50,8 @@ class Choices:
     held: Bools
     relay: Vias
     relay_cautious: Floats
+    relay_weighed: Floats
+    bar: Floats
     spare: Vias
 
 
@@ -60,28 +66,33 @@ class Kept:
 
 def choose(choices: Choices, rule: Rule) -> Vias:
     """The path of each pair when none stands yet."""
-    direct = _open_direct(choices)
-    by_relay = choices.relay_cautious * rule.margin < direct
+    by_relay = choices.relay_weighed < _to_beat(choices, rule)
     last = np.where(np.isfinite(choices.direct), np.int32(DIRECT), choices.spare)
     return np.where(by_relay, choices.relay, last).astype(np.int32)
 
 
 def decide(choices: Choices, kept: Kept, rule: Rule) -> tuple[Vias, Bools]:
     """The path of each pair now, and where what stood is kept or beaten rather than dropped."""
-    direct = _open_direct(choices)
+    direct = _open(choices.direct, choices)
     usable = np.isfinite(kept.cost)
     replaceable = np.isfinite(direct) | np.isfinite(choices.relay_cautious)
     holds = usable & (kept.sound | ~replaceable)
     # Direct counts as if it were better by the margin, both for a relay to come in and for one to stay.
     from_direct = np.where(kept.via < 0, rule.hysteresis, 1.0)
-    by_relay = (choices.relay_cautious * rule.hysteresis < kept.cost) & (
-        choices.relay_cautious * rule.margin * from_direct < direct
+    challenger = np.where(kept.via < 0, choices.relay_weighed, choices.relay_cautious)
+    by_relay = (challenger * rule.hysteresis <= kept.cost) & (
+        choices.relay_weighed * from_direct < _to_beat(choices, rule)
     )
-    direct_cautious = np.where(choices.held, np.inf, choices.direct_cautious)
+    direct_cautious = _open(choices.direct_cautious, choices)
     by_direct = (kept.via >= 0) & (direct_cautious * rule.hysteresis < kept.cost * rule.margin)
     challenged = np.where(by_relay, choices.relay, np.where(by_direct, np.int32(DIRECT), kept.via))
     return np.where(holds, challenged, choose(choices, rule)).astype(np.int32), holds
 
 
-def _open_direct(choices: Choices) -> Floats:
-    return np.where(choices.held, np.inf, choices.direct)
+def _to_beat(choices: Choices, rule: Rule) -> Floats:
+    """Below which weighed cost a relay is better than direct."""
+    return _open(np.minimum(choices.direct / rule.margin, choices.bar), choices)
+
+
+def _open(direct: Floats, choices: Choices) -> Floats:
+    return np.where(choices.held, np.inf, direct)

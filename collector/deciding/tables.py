@@ -14,9 +14,9 @@ from collector.deciding.standing import Bools, Choices, Kept, Rule, decide
 class Table:
     """The decisions under one objective.
 
-    `expected` and `cautious` are the links' costs, infinite where one cannot be used; `sound` is where one is fresh
-    and loses little, `unmeasured` where one is in contact at a cost that nobody knows, `legs` the cautious costs of
-    those that may be a new relay's leg: sound, and not held.
+    `expected`, `cautious`, `weighed` and `bar` are the links' costs, as `Costs` has them, infinite where one cannot be
+    used; `sound` is where one is fresh and loses little, `unmeasured` where one is in contact at a cost that nobody
+    knows, `legs` the cautious costs of those that may be a new relay's leg: sound, and not held.
     """
 
     def __init__(self, costing: Costing, settings: RoutingSettings, rule: Rule, sites: int) -> None:
@@ -31,6 +31,8 @@ class Table:
     def _clear(self, sites: int) -> None:
         self.expected: Singles = np.full((sites, sites), np.inf, np.float32)
         self.cautious: Singles = self.expected.copy()
+        self.weighed: Singles = self.expected.copy()
+        self.bar: Singles = self.expected.copy()
         self.legs: Singles = self.expected.copy()
         self.sound: Bools = np.zeros((sites, sites), bool)
         self.unmeasured: Bools = self.sound.copy()
@@ -45,6 +47,7 @@ class Table:
         """Take in the `chosen` links as they are now."""
         costs = self.costing.of_links(legs, self._settings)
         self.expected[chosen], self.cautious[chosen] = costs.expected, costs.cautious
+        self.weighed[chosen], self.bar[chosen] = costs.weighed, costs.bar
         self.sound[chosen], self.unmeasured[chosen] = costs.sound, costs.unmeasured
         self.legs[chosen] = np.where(costs.sound & ~held, costs.cautious, np.inf)
 
@@ -85,6 +88,8 @@ class Table:
             held=held[pairs],
             relay=relay,
             relay_cautious=self._through(self.legs, relay, pairs),
+            relay_weighed=self._through(self.weighed, relay, pairs),
+            bar=self.direct(pairs, self.bar),
             spare=self._spare((relay == NONE) & ~np.isfinite(direct), online, pairs),
         )
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from collector.deciding.borrowing import MARGIN, estimated, pooled
+from collector.deciding.borrowing import estimated, pooled
 from collector.deciding.candidates import DIRECT
 from collector.deciding.costs import Goodputs, RoutingSettings
 from collector.deciding.routing import Router
@@ -163,7 +163,7 @@ def routed(goodputs: Goodputs, count: int) -> Vias:
     mesh = Mesh.model_validate(
         {"mesh": {"name": "grid"}, "sites": {name: {"address": f"{name}.example"} for name in names}}
     )
-    router = Router(RoutingSettings(goodput_margin=MARGIN), mesh)
+    router = Router(RoutingSettings(), mesh)
     router.decide(Outlook.of(names, goodput_p50_bps=goodputs.expected_bps), goodputs=goodputs)
     vias = np.full((count, count), DIRECT, np.int32)
     position = {name: index for index, name in enumerate(names)}

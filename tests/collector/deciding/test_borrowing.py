@@ -12,6 +12,7 @@ from collector.deciding.alikeness import Blocks, predicted
 from collector.deciding.borrowing import (
     BELIEF_BELOW,
     CAUTION,
+    DOUBT,
     DRIFT,
     Observed,
     borrowed,
@@ -19,7 +20,11 @@ from collector.deciding.borrowing import (
     observed,
     pooled,
 )
+from collector.deciding.candidates import DIRECT
+from collector.deciding.costs import RoutingSettings
+from collector.deciding.routing import Router
 from collector.state.outlook import Outlook
+from linkweather.mesh import Mesh
 
 Floats = npt.NDArray[np.floating]
 NAN = np.nan
@@ -100,6 +105,44 @@ def test_the_unit_of_goodput_does_not_matter(factor: float) -> None:
     np.testing.assert_allclose(after.cautious_bps, factor * before.cautious_bps, rtol=1e-6)
 
 
+def test_an_unsteady_source_is_doubted_and_a_steady_one_hardly() -> None:
+    rng = np.random.default_rng(0)
+    log = off_diagonal(20.0 + 0.01 * rng.normal(size=(16, 16)))
+    log[8:] += rng.normal(scale=0.5, size=(8, 16))
+    estimate = estimated(once(log), [None] * 16)
+    assert estimate.doubt.shape == (16, 1)
+    assert estimate.doubt[8:].min() > estimate.doubt[:8].max()
+    assert estimate.doubt[8:].mean() > 3 * estimate.doubt[:8].mean()
+    goodputs = estimate.goodputs()
+    np.testing.assert_allclose(goodputs.bar_bps, np.exp(DOUBT * estimate.doubt) * goodputs.expected_bps)
+    np.testing.assert_array_equal(goodputs.weighed_bps, goodputs.expected_bps)
+
+
+def test_the_doubt_of_a_source_is_the_median_drawn_to_that_of_all() -> None:
+    log = np.full((3, 3), NAN)
+    log[0, 1:] = log[1, 0] = 20.0
+    seen = Observed(log=log, samples=np.full_like(log, 1e9), spread=np.array([[NAN, 0.1, 0.3], [0.6] * 3, [NAN] * 3]))
+    # In medians of normal deviations, 0.6745 of the spread: own 0.2 and 0.6, of all three links 0.3, worth two links.
+    medians = [(2 * 0.2 + 2 * 0.3) / 4, (0.6 + 2 * 0.3) / 3, 0.3]
+    estimate = estimated(seen, [None] * 3)
+    np.testing.assert_allclose(estimate.doubt[:, 0], 0.6745 * np.array(medians), rtol=1e-6)
+
+
+def test_a_relay_that_gains_nothing_is_not_taken_however_sure_it_is() -> None:
+    names = ["gba", "bj", "nx"]
+    mesh = Mesh.model_validate(
+        {"mesh": {"name": "hubs"}, "sites": {name: {"address": f"{name}.example"} for name in names}}
+    )
+    for through_bj, relayed in ((119.4e6, False), (122.0e6, False), (124.0e6, True)):
+        goodput = np.full((3, 3), through_bj)
+        goodput[0, 2] = 119.0e6
+        outlook = Outlook.of(names, goodput_p50_bps=goodput, goodput_samples=np.full((3, 3), 10_000))
+        router = Router(RoutingSettings(), mesh)
+        router.decide(outlook, goodputs=borrowed(outlook, [None] * 3))
+        # 119.0 × 1.03 = 122.6
+        assert router.in_force("goodput")[0, 2] == (1 if relayed else DIRECT)
+
+
 def test_missing_links_stay_missing_and_are_no_zeros() -> None:
     log = noisy_grid(12, 1)
     estimate = estimated(once(log), OPERATORS)
@@ -119,6 +162,7 @@ def test_a_site_that_nobody_measured_changes_nothing() -> None:
 def test_no_links_at_all_are_no_estimates() -> None:
     estimate = estimated(once(np.full((3, 3), NAN)), [None] * 3)
     assert np.isnan(estimate.log).all()
+    assert estimate.doubt.tolist() == [[0.0]] * 3
 
 
 def test_a_goodput_of_zero_says_nothing() -> None:
