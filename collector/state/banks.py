@@ -112,6 +112,6 @@ def _either(first: np.ndarray, one: Forecast, other: Forecast) -> Forecast:
     return Forecast(
         *(
             np.where(first, getattr(one, name), getattr(other, name))
-            for name in ("p10", "p50", "p90", "samples", "age_s")
+            for name in ("p10", "p50", "p90", "samples", "age_s", "follows")
         )
     )

@@ -45,13 +45,17 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What is expected at a moment, per series; NaN and 0 samples where nothing is known."""
+    """What is expected at a moment, per series; NaN and 0 samples where nothing is known.
+
+    `follows` is where p50 is the newest row itself: nothing smoother forecasts better.
+    """
 
     p10: Floats
     p50: Floats
     p90: Floats
     samples: npt.NDArray[np.integer]
     age_s: Floats
+    follows: npt.NDArray[np.bool_]
 
 
 class Forecasts:
@@ -66,6 +70,7 @@ class Forecasts:
         self._kept = np.zeros(count, np.int16)
         self._said = np.full((4, count), np.nan, np.float32)  # p10, p50, p90, and the mean step between rows
         self._samples = np.zeros(count, np.int16)
+        self._follows = np.zeros(count, bool)
         self._stale = np.zeros(count, bool)
         self._pool = unknown_pool(kind.usual_error)
         self._pool_at = -np.inf
@@ -169,6 +174,7 @@ class Forecasts:
         self._said[:3, series] = said.p10, said.p50, said.p90
         self._said[3, series] = np.nansum(rows.gaps, axis=0) / np.maximum(samples - 1, 1)
         self._samples[series] = samples
+        self._follows[series] = rows.values[-1] == said.p50
 
     def _pooled(self, at: float) -> Pool:
         oldest = at - self._kind.memory_s
@@ -207,4 +213,4 @@ class Forecasts:
         low, high = p50 - (p50 - p10) * wider, p50 + (p90 - p50) * wider
         if self._kind.log:
             low, p50, high = np.exp(low), np.exp(p50), np.exp(high)
-        return Forecast(np.maximum(low, 0.0), p50, high, samples, age_s)
+        return Forecast(np.maximum(low, 0.0), p50, high, samples, age_s, self._follows[series])

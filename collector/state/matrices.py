@@ -72,6 +72,7 @@ class Matrices:
             rtt_p90_s=_where(usable, rtt.p90),
             rtt_age_s=_where(usable, rtt.age_s),
             rtt_samples=np.where(usable, rtt.samples.reshape(usable.shape), 0),
+            rtt_follows=usable & rtt.follows.reshape(usable.shape),
             jitter_s=_where(usable, self._jitter_s),
             owd_p50_s=_where(usable, self._owd_p50_s),
             loss_ratio=_where(usable, self._loss_ratio),

@@ -24,7 +24,8 @@ class Outlook:
     are usable and not stale. RTT, jitter, one-way delay and loss are NaN where a link is not usable, goodput
     where it is not goodput_usable, and each also where it was never measured; so is the diagonal. p10 to p90
     is where the next measurement is expected in four cases of five; a forecast widens with its age. Samples
-    are the measurements behind the forecast, 0 where there is none. Nobody writes into the matrices.
+    are the measurements behind the forecast, 0 where there is none. `rtt_follows` is where the forecast is the
+    newest measurement itself. Nobody writes into the matrices.
     """
 
     sites: tuple[str, ...]
@@ -36,6 +37,7 @@ class Outlook:
     rtt_p90_s: Floats
     rtt_age_s: Floats
     rtt_samples: Counts
+    rtt_follows: Bools
     jitter_s: Floats
     owd_p50_s: Floats
     loss_ratio: Floats
@@ -69,6 +71,7 @@ class Outlook:
         fields = {
             "usable": goodput_known if rtt_p50_s is None else np.isfinite(rtt),
             **_exact("rtt", "s", rtt),
+            "rtt_follows": np.zeros(shape, bool),
             **_exact("goodput", "bps", goodput),
             "goodput_usable": goodput_known,
             **{name: _matrix(None, shape) for name in ("jitter_s", "owd_p50_s", "loss_ratio")},

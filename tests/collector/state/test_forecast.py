@@ -26,7 +26,7 @@ def steady(count: int = 20, frames: int = 40, seed: int = 3) -> list[Row]:
 
 
 def assert_same(one: Forecast, other: Forecast) -> None:
-    for name in ("p10", "p50", "p90", "samples", "age_s"):
+    for name in ("p10", "p50", "p90", "samples", "age_s", "follows"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6)
 
 
@@ -172,3 +172,14 @@ def test_one_series_that_has_not_erred_yet_is_not_certain() -> None:
     said = bank_of(1, [(0, 1.0, 8.0), (0, 2.0, 8.0)]).forecast(2.0)
     assert 7.5 < said.p10[0] < 7.99
     assert 8.01 < said.p90[0] < 8.5
+
+
+def test_forecast_follows_the_newest_row_where_values_stay_until_they_move() -> None:
+    held = [(one, float(at), 10.0 + one + at // 8) for at in range(40) for one in range(20)]
+    said = bank_of(20, held).forecast(39.0)
+    assert said.follows.all()
+    assert said.p50.tolist() == [14.0 + one for one in range(20)]
+
+
+def test_forecast_does_not_follow_where_values_vary_about_a_level() -> None:
+    assert not bank_of(20, steady()).forecast(39.0).follows.any()

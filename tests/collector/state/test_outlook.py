@@ -17,6 +17,7 @@ def test_outlook_of_two_matrices_is_exact_fresh_and_usable_where_finite() -> Non
     np.testing.assert_array_equal(outlook.goodput_p10_bps, [[NAN, NAN], [1e9, NAN]])
     np.testing.assert_array_equal(outlook.goodput_age_s, [[NAN, NAN], [0.0, NAN]])
     assert outlook.rtt_samples.tolist() == [[0, 1], [0, 0]]
+    assert not outlook.rtt_follows.any()
     assert np.isnan(outlook.loss_ratio).all()
 
 
