@@ -29,6 +29,9 @@ class RoutingSettings(Settings):
     lies `latency_caution` of the way from p50 to p90. A relay's forwarding adds `forward_s` to the RTT. A link that
     came back carries no new decision for `hold_down_s`; one that loses more than `max_leg_loss_ratio` carries no relay
     path. A site relays at most `max_relayed_pairs` pairs under each objective: whoever comes later stays direct.
+
+    Latency's hysteresis and caution are for noise. Where the RTTs of most links have none, but stay until they move
+    for good, both fade, down to nothing: see `noise`.
     """
 
     latency_margin: Factor = 1.02
@@ -41,6 +44,11 @@ class RoutingSettings(Settings):
     hold_down_s: NotNegative = 30.0
     max_leg_loss_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
     max_relayed_pairs: Annotated[int, Field(ge=0)] | None = None
+
+    def against_noise(self, noise: float) -> Self:
+        """The settings where noise has this share, 0 to 1, in what RTTs do: the less, the less is guarded against."""
+        held = {"latency_hysteresis": self.latency_hysteresis**noise, "latency_caution": self.latency_caution * noise}
+        return self.model_copy(update=held)
 
     def rule(self, objective: Objective) -> Rule:
         """The margin and the hysteresis of an objective. Completion has no standing path to keep."""

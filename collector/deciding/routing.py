@@ -16,6 +16,7 @@ from collector.deciding.expectations import Ground
 from collector.deciding.inforce import InForce
 from collector.deciding.membership import positions
 from collector.deciding.moment import Moment
+from collector.deciding.noise import noise
 from collector.deciding.questions import Question, check_sites
 from collector.deciding.standing import SWITCHED
 from collector.deciding.tables import Table
@@ -90,14 +91,16 @@ class Router:
         """Bring into force what is best by this outlook, and say which pairs' paths that changes.
 
         A site that is `offline` relays nothing. With `changed` only these links are taken to differ from the last
-        outlook, which costs O(sites²) for a few links instead of O(sites³) for all; whatever follows from age alone
-        then waits for a call without. `goodputs` defaults to the outlook's own forecasts.
+        outlook, which costs O(sites²) for a few links instead of O(sites³) for all; whatever follows from age alone,
+        and how noisy the mesh is, then waits for a call without. `goodputs` defaults to the outlook's own forecasts.
         """
         self._follow(outlook.sites)
         goodputs = measured(outlook) if goodputs is None else goodputs
         links = None if changed is None or self._moment is None else _links(outlook, changed)
         chosen: Selection = EVERY if links is None else links
         self._contact.see(outlook.usable[chosen], outlook.at, chosen)
+        if links is None:
+            self._heed(noise(outlook))
         moment = self._moment = self._at(outlook, goodputs, offline)
         for table in self._tables.values():
             table.cost(Legs.of(outlook, goodputs, chosen), moment.held[chosen], chosen)
@@ -138,6 +141,12 @@ class Router:
         self._contact = self._contact.moved(came_from)
         for table in self._tables.values():
             table.move(came_from)
+
+    def _heed(self, share: float) -> None:
+        """Guard as much against noise as there is."""
+        heeded = self._settings.against_noise(share)
+        for name, table in self._tables.items():
+            table.heed(heeded, heeded.rule(name))
 
     def _at(self, outlook: Outlook, goodputs: Goodputs, offline: Collection[str]) -> Moment:
         return Moment(

@@ -43,6 +43,10 @@ class Table:
         self.in_force = self.in_force.moved(came_from)
         self._clear(len(came_from))
 
+    def heed(self, settings: RoutingSettings, rule: Rule) -> None:
+        """Cost and decide by these from now on."""
+        self._settings, self._rule = settings, rule
+
     def cost(self, legs: Legs, held: Bools, chosen: Selection) -> None:
         """Take in the `chosen` links as they are now."""
         costs = self.costing.of_links(legs, self._settings)

@@ -146,7 +146,15 @@ def _outlook(sites: tuple[str, ...], bank: Forecasts, at: float, measured: Bools
     # A link that could not be measured is not used, as in the collector, where loss of contact is down at once.
     said, shape = bank.forecast(at), (len(sites), len(sites))
     p10, p50, p90 = (np.reshape(values, shape) for values in (said.p10, said.p50, said.p90))
-    return Outlook.of(sites, at=at, rtt_p50_s=np.where(measured, p50, np.nan), rtt_p10_s=p10, rtt_p90_s=p90)
+    return Outlook.of(
+        sites,
+        at=at,
+        rtt_p50_s=np.where(measured, p50, np.nan),
+        rtt_p10_s=p10,
+        rtt_p90_s=p90,
+        rtt_samples=np.reshape(said.samples, shape),
+        rtt_follows=np.reshape(said.follows, shape),
+    )
 
 
 def latest_best(frame: Floats) -> Vias:

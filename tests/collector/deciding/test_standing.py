@@ -106,3 +106,9 @@ def test_stale_path_stays_while_there_is_nothing_else() -> None:
     found, holds = decide(choices(INF, INF, spare=9), kept(4, 2.0, sound=False), RULE)
     assert found.tolist() == [4]
     assert holds.tolist() == [True]
+
+
+def test_without_hysteresis_a_relay_as_good_takes_the_place() -> None:
+    found, holds = decide(choices(10.0, 7.0), kept(4, 7.0), Rule(margin=1.25, hysteresis=1.0))
+    assert found.tolist() == [7]
+    assert holds.tolist() == [True]
