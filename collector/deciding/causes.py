@@ -18,7 +18,11 @@ def why_unusable(moment: Moment, objective: Objective, src: int, dst: int) -> st
     name = _name(moment, src, dst)
     if not moment.contact.usable[src, dst]:
         lost_at = float(moment.contact.lost_at[src, dst])
-        return f"{name} is lost since {_ago(moment, lost_at)}" if np.isfinite(lost_at) else f"{name} is not in contact"
+        return (
+            f"the link {name} is down since {_ago(moment, lost_at)}"
+            if np.isfinite(lost_at)
+            else f"{name} is not in contact"
+        )
     if objective != "latency" and not np.isfinite(moment.ground.goodputs.expected_bps[src, dst]):
         return f"the goodput of {name} is not known"
     if moment.held[src, dst]:
@@ -38,7 +42,7 @@ def because_left(moment: Moment, in_force: InForce, src: int, dst: int) -> str |
     leg = max(lost, key=lambda leg: moment.contact.lost_at[leg])
     lost_s = _ago(moment, float(moment.contact.lost_at[leg]))
     if not moment.contact.usable[leg]:
-        return f"because {_name(moment, *leg)} is lost since {lost_s}"
+        return f"because the link {_name(moment, *leg)} is down since {lost_s}"
     return f"because {_name(moment, *leg)} was lost {lost_s} ago"
 
 
