@@ -1,0 +1,85 @@
+"""A user's program is checked against the package as it is installed from a wheel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.examples.systems import EXAMPLES
+
+ROOT = EXAMPLES.parent
+PROGRAM = """
+from typing import assert_type
+
+from linkweather import AsyncClient, Client
+from linkweather.client import NoPath
+from linkweather.decisions import RouteAnswer
+from linkweather.jobs import Job, PlacementAnswer
+
+
+def ask(client: Client, job: Job) -> str:
+    assert_type(client.place(job), PlacementAnswer)
+    try:
+        return client.route("gz", "bj", objective="completion", bytes=10).why
+    except NoPath as reason:
+        return str(reason)
+
+
+async def wait(client: AsyncClient) -> None:
+    assert_type(await client.route("gz", "bj"), RouteAnswer)
+"""
+WRONG = (
+    PROGRAM
+    + """
+Client().route("gz", "bj", objective="speed")
+Client().route("gz", "bj").pth
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter that has linkweather from a wheel's content, and what it needs from here."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    with zipfile.ZipFile(wheel(folder)) as content:
+        content.extractall(packages)
+    here = next(path for path in map(Path, sys.path) if path.name == "site-packages")
+    (packages / "needed.pth").write_text(f"{here}\n")
+    return folder / "bin" / "python"
+
+
+def wheel(folder: Path) -> Path:
+    """The package's own Python files and what travels with them, as setuptools' settings name them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    path = folder / "linkweather.whl"
+    with zipfile.ZipFile(path, "w") as content:
+        for package in settings["packages"]:
+            source = ROOT / package.replace("linkweather.config", "config").replace(".", "/")
+            for pattern in ("*.py", *settings["package-data"]["*"]):
+                for file in source.glob(pattern):
+                    content.write(file, f"{package.replace('.', '/')}/{file.name}")
+    return path
+
+
+def check(python: Path, folder: Path, *files: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), *map(str, files)]
+    more = ["--config-file=", "--cache-dir", str(python.parents[1] / "cache"), "--no-error-summary"]
+    return subprocess.run([*command, *more], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_users_program_and_the_examples_are_typed_and_mistakes_are_found(python: Path, tmp_path: Path) -> None:
+    right, wrong = tmp_path / "right.py", tmp_path / "wrong.py"
+    right.write_text(PROGRAM)
+    wrong.write_text(WRONG)
+    found = check(python, tmp_path, right, *sorted(EXAMPLES.glob("*.py")))
+    assert (found.returncode, found.stdout) == (0, "")
+    found = check(python, tmp_path, wrong)
+    assert [line.rpartition("[")[2] for line in found.stdout.splitlines()] == ["arg-type]", "attr-defined]"]
