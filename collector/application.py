@@ -66,7 +66,7 @@ class Answers:
         )
         add_events(app, self.feed)
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
-        add_placements(app, self._grounds)
+        add_placements(app, self._grounds, decisions.remember_placement)
         add_alto(
             app,
             AltoSources(

@@ -15,24 +15,24 @@ import duckdb
 
 from collector.api.events import Feed
 from collector.deciding.borrowing import borrowed
-from collector.deciding.costs import Goodputs, RoutingSettings
+from collector.deciding.costs import STANDING, Goodputs, RoutingSettings
 from collector.deciding.judging import judge
 from collector.deciding.questions import Question
-from collector.deciding.routing import Router, StandingPath
+from collector.deciding.recording import decided, placed, standing_path
+from collector.deciding.routing import Router
 from collector.record.decisions import Decided, DecisionLog, Measured, Occasion
 from collector.state.conditions import Conditions
 from collector.state.linkstate import LinkStates
 from linkweather import topics
-from linkweather.decisions import AllRoutes, NoRoute, Objective, PathExpectation, RouteAnswer, Routes
+from linkweather.decisions import AllRoutes, NoRoute, Objective, RouteAnswer, Routes
 from linkweather.events import DecisionEvent, LinkEvent
+from linkweather.jobs import PlacementAnswer
 from linkweather.mesh import Mesh, Positive, Settings
 from linkweather.messages import AnyReport, PathRow, ThroughputRow, encode
 from linkweather.verdicts import JudgeAnswer
 
 log = logging.getLogger(__name__)
 
-# Completion depends on what is to be sent: it is decided when it is asked for.
-STANDING: tuple[Objective, ...] = ("latency", "goodput")
 # Links age without any report; reports that come together are decided upon together.
 LOOK_AGAIN_S = 1.0
 GATHER_S = 0.1
@@ -90,7 +90,7 @@ class Decisions:
 
     def restore(self) -> None:
         """Take over what stood when the collector ended. Blocks; before `run`."""
-        self._router.restore(path for one in self._around.record.standing() if (path := _standing(one)) is not None)
+        self._router.restore(path for one in self._around.record.standing() if (path := standing_path(one)) is not None)
         self._decide()
 
     def use(self, mesh: Mesh) -> None:
@@ -135,9 +135,13 @@ class Decisions:
             none=tuple(answer for answer in answers if isinstance(answer, NoRoute)),
         )
 
+    def remember_placement(self, answer: PlacementAnswer) -> None:
+        """A job was placed: it goes into the record."""
+        self._unwritten.append(placed(answer))
+
     async def judge(self, since: datetime, until: datetime) -> JudgeAnswer:
         """How the decisions of `[since, until)` did."""
-        return await asyncio.to_thread(self._judge, since, until)
+        return await asyncio.to_thread(_judge, self._around.record, self._settings, self._sites, since, until)
 
     async def run(self) -> None:
         """Decide when there is news and every LOOK_AGAIN_S; record, tell and publish what changes; until cancelled."""
@@ -237,7 +241,7 @@ class Decisions:
         )
 
     def _remember(self, answer: RouteAnswer | NoRoute, occasion: Occasion) -> None:
-        self._unwritten.append(_decided(answer, occasion, self._around.now()))
+        self._unwritten.append(decided(answer, occasion, self._around.now()))
 
     async def _write(self) -> None:
         batch = list(self._unwritten)
@@ -265,55 +269,21 @@ class Decisions:
             log.warning("%s", sentence)
         self._last_error = sentence
 
-    def _judge(self, since: datetime, until: datetime) -> JudgeAnswer:
-        record, settings = self._around.record, self._settings
-        decided = record.since(since, until)
-        asked: Sequence[tuple[Objective, Callable[[datetime], Measured], float]] = (
-            ("latency", record.latencies, settings.judge_within_s),
-            ("goodput", record.goodputs, settings.judge_goodput_within_s),
-        )
-        verdicts = tuple(
-            judge(decided, measured(since), objective, sites=self._sites, within_s=within_s)
-            for objective, measured, within_s in asked
-        )
-        return JudgeAnswer(since=since, until=until, verdicts=verdicts)
-
-
-def _decided(answer: RouteAnswer | NoRoute, occasion: Occasion, now: float) -> Decided:
-    if isinstance(answer, NoRoute):
-        text = encode(answer).decode()
-        return Decided(_time(now), occasion, answer.src, answer.dst, answer.objective, (), answer=text)
-    p50, p90 = _figures(answer.path, answer.objective)
-    return Decided(
-        # When it was decided: what was measured after that says whether it was right.
-        answer.at,
-        occasion,
-        answer.src,
-        answer.dst,
-        answer.objective,
-        answer.path.sites,
-        p50,
-        p90,
-        None if answer.direct is None else _figures(answer.direct, answer.objective)[0],
-        None if occasion == "noted" else encode(answer).decode(),
-    )
-
-
-def _figures(path: PathExpectation, objective: Objective) -> tuple[float | None, float | None]:
-    return {
-        "latency": (path.rtt_p50_s, path.rtt_p90_s),
-        "goodput": (path.goodput_p50_bps, path.goodput_p90_bps),
-        "completion": (path.completion_p50_s, path.completion_p90_s),
-    }[objective]
-
-
-def _standing(one: Decided) -> StandingPath | None:
-    """What is recorded of a path in force; None where there was no path."""
-    if one.objective not in STANDING or not one.path:
-        return None
-    relay = one.path[1] if len(one.path) > 2 else None
-    return StandingPath(src=one.src, dst=one.dst, objective=one.objective, relay=relay, since=one.at, switched="first")
-
 
 def _time(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
+
+
+def _judge(
+    record: DecisionLog, settings: DecisionSettings, sites: Sequence[str], since: datetime, until: datetime
+) -> JudgeAnswer:
+    decided_ = record.since(since, until)
+    asked: Sequence[tuple[Objective, Callable[[datetime], Measured], float]] = (
+        ("latency", record.latencies, settings.judge_within_s),
+        ("goodput", record.goodputs, settings.judge_goodput_within_s),
+    )
+    verdicts = tuple(
+        judge(decided_, measured(since), objective, sites=sites, within_s=within_s)
+        for objective, measured, within_s in asked
+    )
+    return JudgeAnswer(since=since, until=until, verdicts=verdicts)

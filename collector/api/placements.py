@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -35,8 +35,10 @@ def add_capacity(app: FastAPI, capacities: Callable[[], list[CapacityAnswer]]) -
         return capacities()
 
 
-def add_placements(app: FastAPI, grounds_now: Callable[[], Grounds]) -> None:
-    """Add the answers to where jobs should run, over what `grounds_now` says at each question.
+def add_placements(
+    app: FastAPI, grounds_now: Callable[[], Grounds], remember: Callable[[PlacementAnswer], None]
+) -> None:
+    """Add the answers to where jobs should run, over what `grounds_now` says at each question; each is remembered.
 
     The application has handlers for Refused.
     """
@@ -48,16 +50,25 @@ def add_placements(app: FastAPI, grounds_now: Callable[[], Grounds]) -> None:
         grounds = grounds_now()
         try:
             if "jobs" not in values:
-                return place(settings.validate(values, Job, "").at_ids(grounds.mesh), grounds)
+                answer = place(settings.validate(values, Job, "").at_ids(grounds.mesh), grounds)
+                remember(answer)
+                return answer
             jobs = settings.validate(values, Jobs, "").at_ids(grounds.mesh)
         except BadValueError as error:
             raise Refused(422, error.sentence, error.key or None) from None
-        alone = []
-        for answer in joint.judge(jobs, grounds):
-            alone.append(answer)
-            await asyncio.sleep(0)  # between two jobs others have their turn
-        # Arithmetic for up to a few seconds; nothing else waits for it.
-        return await asyncio.to_thread(joint.settle, jobs, alone, grounds.at)
+        answers = await _together(jobs, grounds)
+        for answer in answers.placements:
+            remember(answer)
+        return answers
+
+
+async def _together(jobs: Sequence[Job], grounds: Grounds) -> PlacementsAnswer:
+    alone = []
+    for answer in joint.judge(jobs, grounds):
+        alone.append(answer)
+        await asyncio.sleep(0)  # between two jobs others have their turn
+    # Arithmetic for up to a few seconds; nothing else waits for it.
+    return await asyncio.to_thread(joint.settle, jobs, alone, grounds.at)
 
 
 async def _values(request: Request) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from collector.state.kept import StateSettings
 from collector.state.linkstate import LinkStates
 from linkweather import topics
 from linkweather.decisions import NoRoute, RouteAnswer, Routes
+from linkweather.jobs import PlacementAnswer
 from linkweather.mesh import Mesh
 from linkweather.messages import LatencyReport, LatencyRow, ThroughputReport, ThroughputRow, decode
 from tests.collector.samples import entry
@@ -247,4 +248,18 @@ async def test_decisions_are_written_when_the_disk_works_again(
     assert len(world.recorded()) >= calls[0]
     assert [record.message for record in caplog.records] == [
         "decisions cannot be recorded (the disk is full); trying again"
+    ]
+
+
+async def test_a_placement_goes_into_the_record(world: World) -> None:
+    decisions = world.decisions()
+    at = datetime.fromtimestamp(world.now, UTC)
+    decisions.remember_placement(
+        PlacementAnswer(job="train", at=at, site="b", done_p50_s=5.0, done_p90_s=7.0, why="soonest")
+    )
+    decisions.remember_placement(PlacementAnswer(job="huge", at=at, why="nowhere"))
+    await decisions.finish()
+    assert [(one.occasion, one.src, one.dst, one.p50, one.p90) for one in world.recorded()] == [
+        ("placed", "train", "b", 5.0, 7.0),
+        ("placed", "huge", "", None, None),
     ]

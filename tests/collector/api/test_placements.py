@@ -16,6 +16,7 @@ from collector.api.app import answer_errors
 from collector.api.placements import add_capacity, add_placements
 from collector.deciding.placement import Grounds, Transfer
 from linkweather.answers import CapacityAnswer
+from linkweather.jobs import PlacementAnswer
 from linkweather.mesh import Mesh
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -39,11 +40,16 @@ def move(src: str, dst: str, size: int) -> Transfer | str:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
+def remembered() -> list[PlacementAnswer]:
+    return []
+
+
+@pytest.fixture
+async def http(remembered: list[PlacementAnswer]) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     answer_errors(app)
     add_capacity(app, lambda: TOLD)
-    add_placements(app, lambda: Grounds(NOON, MESH, TOLD, move))
+    add_placements(app, lambda: Grounds(NOON, MESH, TOLD, move), remembered.append)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://collector") as client:
         yield client
 
@@ -112,3 +118,12 @@ async def test_what_cannot_be_asked_is_one_sentence_with_its_field(
 async def test_a_question_without_end_is_refused(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placements, "JOBS_BYTES_MAX", 100)
     assert await refused(http, "x" * 101, 413) == ("jobs may have at most 100 bytes", None)
+
+
+@pytest.mark.parametrize("asked", [JOB, {"jobs": [JOB, JOB]}])
+async def test_every_placement_is_remembered(
+    http: httpx.AsyncClient, remembered: list[PlacementAnswer], asked: dict[str, Any]
+) -> None:
+    assert (await http.post("/api/v1/placements", json=asked)).status_code == 200
+    assert {answer.site for answer in remembered} <= {"a", "b"}
+    assert len(remembered) == len(asked.get("jobs", [JOB]))

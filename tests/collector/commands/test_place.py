@@ -153,7 +153,7 @@ async def placing() -> AsyncIterator[str]:
     def move(src: str, dst: str, size: int) -> Transfer:
         return Transfer(size / 1e9, size / 1e9, 0.0, (src, dst))
 
-    add_placements(app, lambda: Grounds(NOON, MESH, told, move))
+    add_placements(app, lambda: Grounds(NOON, MESH, told, move), lambda _: None)
     server = HttpServer(app, "127.0.0.1", port)
     task = asyncio.create_task(server.run(), name="server")
     yield f"http://127.0.0.1:{port}"

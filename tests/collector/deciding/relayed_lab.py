@@ -16,8 +16,7 @@ import numpy as np
 
 from collector.deciding.completion import Estimate, Leg, RelayMode, completion
 from linkweather.lab.lab import Lab
-from linkweather.lab.labfile import LabFile, LabLink
-from linkweather.mesh import Place
+from linkweather.lab.labfile import LabFile, LabLink, LabSite
 
 SOURCE, RELAY, DESTINATION = "source", "relay", "destination"
 Way = Literal["direct", "pipelined", "stored"]
@@ -50,7 +49,7 @@ class Line:
 def relayed(direct: Line, up: Line, down: Line) -> LabFile:
     """`up` leads to the relay, `down` on from it."""
     links = direct.between(SOURCE, DESTINATION), up.between(SOURCE, RELAY), down.between(RELAY, DESTINATION)
-    return LabFile(sites={site: Place() for site in (SOURCE, RELAY, DESTINATION)}, links=links)
+    return LabFile(sites={site: LabSite() for site in (SOURCE, RELAY, DESTINATION)}, links=links)
 
 
 @dataclass(frozen=True)
