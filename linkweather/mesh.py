@@ -80,9 +80,8 @@ class Site(Place):
     `budget_bytes_per_day` goes before the mesh's.
     `nat`: the site can call out, and cannot be called; `address` is then where its NAT is. Its throughput is tested
     both ways, the site placing the call; between two such sites every test fails as `no_reachable_end`. The latency
-    and the path of its outgoing links are measured. Those towards it are not known: their rows say `no_reply` or
-    `refused`, and the RTT of the other direction is not taken for theirs. (By `method` "icmp" they would be those of
-    the NAT itself.)
+    and the path of its outgoing links are measured. The latency of those towards it is not known, and not probed, as
+    the NAT itself might answer: their rows say `behind_nat`, and the other direction's RTT is not taken for theirs.
     """
 
     address: Address

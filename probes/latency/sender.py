@@ -87,7 +87,7 @@ class Sender:
         for peer in wanted:
             if peer not in self._targets:
                 self._add(peer)
-        self._names.watch(target.peer.name for target in self._targets)
+        self._names.watch(target.peer.name for target in self._targets if target.peer.closed is None)
         self._arm()
 
     def mark_loaded(self, site: str | None) -> None:
@@ -162,7 +162,8 @@ class Sender:
     def _resolved(self, name: Name, choices: list[Resolved]) -> None:
         choice = next((choice for choice in choices if choice.family in self._sendings), None)
         for target in self._targets:
-            if target.peer.name != name:
+            # Who is closed may have the address of its NAT in common with who is not.
+            if target.peer.name != name or target.peer.closed is not None:
                 continue
             if choice is not None:
                 self._targets.reach(target, self._sendings[choice.family], choice.address)

@@ -159,4 +159,6 @@ def _peers_by_method(mesh: Mesh, site: str) -> dict[str, list[str]]:
 
 def _peer(mesh: Mesh, name: str, method: str) -> Peer:
     site = mesh.sites[name]
-    return Peer(name, site.address, site.tcp_port if method == "tcp" else site.port)
+    # What answers at its address is its NAT: a figure of that would not be one of the link.
+    closed = "behind_nat" if site.nat else None
+    return Peer(name, site.address, site.tcp_port if method == "tcp" else site.port, closed)

@@ -19,11 +19,15 @@ _SSIDS = 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A site with a reflector; `address` is an IPv4 or IPv6 address or a name."""
+    """A site with a reflector; `address` is an IPv4 or IPv6 address or a name.
+
+    `closed` says why it cannot be reached at all: then nothing is sent, and its rows fail with this reason.
+    """
 
     site: str
     address: str
     port: int
+    closed: str | None = None
 
     @property
     def name(self) -> tuple[str, int]:
@@ -65,7 +69,8 @@ class Targets(Generic[Socket]):
         """Begin a session with a peer."""
         while (ssid := self._rng.randint(1, _SSIDS)) in self._by_ssid:
             pass
-        target: Target[Socket] = Target(peer, Session(self._site, peer.site, ssid=ssid, timeout_s=timeout_s))
+        session = Session(self._site, peer.site, ssid=ssid, timeout_s=timeout_s)
+        target: Target[Socket] = Target(peer, session, reason=peer.closed or "unresolved")
         self._by_peer[peer] = self._by_ssid[ssid] = target
         return target
 

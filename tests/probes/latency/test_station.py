@@ -112,6 +112,20 @@ async def test_the_reflector_takes_the_key_when_the_mesh_asks_for_it_and_the_por
         await rows.until(lambda row: row.failure is None)
 
 
+async def test_a_site_behind_nat_is_not_probed_and_its_row_says_why() -> None:
+    a = {"address": "127.0.35.1", "port": servers.free_port()}
+    there = {"address": "127.0.35.2", "port": servers.free_port()}
+    behind = {**there, "nat": True}
+    # Somebody would answer at the NAT's address and port.
+    async with measuring("a", "127.0.35.1") as (station, rows), measuring("b", "127.0.35.2") as (answering, _):
+        answering.follow(mesh(b=there))
+        station.follow(mesh(a=a, b=behind))
+        await rows.until(lambda row: row.failure is not None)
+        assert {(row.failure, row.sent, row.rtt_p50_s) for row in rows} == {("behind_nat", 0, None)}
+        station.follow(mesh(a=a, b=there))
+        await rows.until(lambda row: row.received > 0)
+
+
 @needs_icmp
 async def test_a_peer_that_changes_its_method_moves_to_the_other_sender() -> None:
     a = {"address": "127.0.34.1", "port": servers.free_port()}
