@@ -17,6 +17,7 @@ from linkweather.lab.protocol import Change, LabState, Show
 from linkweather.settings import validate
 
 DEFAULT_DATA_DIR = Path("demo-data")
+_WIDEST = 1000
 
 
 @click.group()
@@ -140,7 +141,8 @@ def _print_links(state: LabState, pairs: set[tuple[str, str]]) -> None:
                 f"{link.forwarded_bytes / 1e6:.1f}",
                 ", ".join(f"{count} {reason}" for reason, count in link.dropped.items() if count) or "0",
             )
-    Console().print(table)
+    # The table is as wide as its figures: a terminal wraps what it has no room for, and nothing is cut.
+    Console(width=_WIDEST).print(table)
     for link in state.links:
         if (link.src, link.dst) in pairs and link.via:
             click.echo(f"{link.src} → {link.dst} via {', '.join(link.via)}")

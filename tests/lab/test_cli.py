@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from linkweather.lab.lab import Lab
 from tests.lab.labs import as_root, run, triangle
 
@@ -46,6 +48,15 @@ async def test_show_is_a_table_with_a_row_for_each_link(tmp_path: Path) -> None:
     assert status == 0
     assert output.startswith("engine relay\n")
     assert output.count("→") == 6
+
+
+async def test_no_heading_is_cut_on_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    async with Lab(triangle(), data_dir=tmp_path, seed=1, engine="relay"):
+        _, output = await command(tmp_path, "show")
+    headings = next(line for line in output.splitlines() if line.startswith("link"))
+    wanted = "link state delay ms jitter ms Mbit/s loss % queue ms packets MB dropped"
+    assert headings.split() == wanted.split()
 
 
 async def test_command_runs_in_the_sites_network_with_its_own_exit_status(tmp_path: Path) -> None:
