@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linkweather.lab.lab import Lab
-from linkweather.lab.labfile import LabFile, LabLink
-from linkweather.mesh import Place
+from linkweather.lab.labfile import LabFile, LabLink, LabSite
 
 CASES = [(0.0002, 1e9), (0.020, 50e6), (0.020, 300e6), (0.020, 500e6), (0.080, 500e6), (0.020, 1e9), (0.080, 1e9)]
 PAIRS = 4
@@ -46,7 +45,7 @@ def pairs_lab(count: int, rtt_s: float, rate_bps: float) -> LabFile:
         LabLink(src=f"s{2 * n}", dst=f"s{2 * n + 1}", delay_s=rtt_s / 2, rate_bps=rate_bps, both=True)
         for n in range(count)
     ]
-    return LabFile(sites={f"s{n}": Place() for n in range(2 * count)}, links=tuple(links))
+    return LabFile(sites={f"s{n}": LabSite() for n in range(2 * count)}, links=tuple(links))
 
 
 async def output_of(argv: list[str]) -> str:

@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from linkweather.lab.lab import Lab
-from linkweather.lab.labfile import LabFile, LabLink
-from linkweather.mesh import Place
+from linkweather.lab.labfile import LabFile, LabLink, LabSite
 from probes.throughput.convergence import Rule, over_10_s
 from probes.throughput.estimate import estimate
 from probes.throughput.history import History
@@ -88,7 +87,7 @@ def link_lab(rate_mbps: float, rtt_ms: float, loss_ratio: float = 0.0) -> LabFil
     link = LabLink(
         src="a", dst="b", delay_s=rtt_ms / 2e3, rate_bps=rate_mbps * 1e6, both=True, loss_ratio=loss_ratio, queue_s=0.1
     )
-    return LabFile(sites={"a": Place(), "b": Place()}, links=(link,))
+    return LabFile(sites={"a": LabSite(), "b": LabSite()}, links=(link,))
 
 
 @contextlib.asynccontextmanager

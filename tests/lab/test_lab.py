@@ -15,9 +15,8 @@ import pytest
 from linkweather.errors import OperatorError
 from linkweather.lab.control import ask
 from linkweather.lab.lab import Lab
-from linkweather.lab.labfile import LabFile
+from linkweather.lab.labfile import LabFile, LabSite
 from linkweather.lab.protocol import EngineName, Show
-from linkweather.mesh import Place
 from tests import servers
 from tests.lab.labs import as_root, run, triangle
 
@@ -181,7 +180,7 @@ async def test_forced_engine_that_does_not_work_is_refused(tmp_path: Path) -> No
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for network namespaces")
 async def test_root_gets_an_emulated_network_whatever_the_kernel(tmp_path: Path) -> None:
-    sites = LabFile(sites={f"s{number}": Place() for number in range(8)})
+    sites = LabFile(sites={f"s{number}": LabSite() for number in range(8)})
     async with Lab(sites, data_dir=tmp_path, seed=1) as lab:
         assert lab.emulated
         own = network_namespaces()

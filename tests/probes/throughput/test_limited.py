@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from linkweather.lab.lab import Lab
-from linkweather.lab.labfile import LabFile, LabLink
-from linkweather.mesh import Place
+from linkweather.lab.labfile import LabFile, LabLink, LabSite
 from probes.throughput.result import Result
 from tests import servers
 from tests.lab.labs import as_root, run
@@ -34,7 +33,7 @@ def _needs_iperf3() -> None:
 @contextlib.asynccontextmanager
 async def link(folder: Path, rate_bps: float, delay_s: float) -> AsyncIterator[Lab]:
     link = LabLink(src="a", dst="b", delay_s=delay_s, rate_bps=rate_bps, both=True)
-    async with Lab(LabFile(sites={"a": Place(), "b": Place()}, links=(link,)), data_dir=folder, seed=1) as lab:
+    async with Lab(LabFile(sites={"a": LabSite(), "b": LabSite()}, links=(link,)), data_dir=folder, seed=1) as lab:
         if not lab.emulated:
             pytest.skip(f"no emulation here: {lab.note}")
         yield lab
