@@ -81,11 +81,17 @@ async def _client(job: Job, hear: Callable[[Interval], None], *, reverse: bool) 
 
 
 def _row(result: Result, job: Job, *, reverse: bool) -> ThroughputRow:
-    host, port = job.target.host, job.options.load.port
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    nobody = f"no iperf3 server at {where}: run `iperf3 -s` there" if result.failure in NOBODY else result.detail
     shared = {name: getattr(result, name) for name in _SHARED}
-    return _measured({**shared, "detail": nobody}, reverse=reverse)
+    detail = _explained(result, job.target.host, job.options.load.port)
+    return _measured({**shared, "detail": detail}, reverse=reverse)
+
+
+def _explained(result: Result, host: str, port: int) -> str | None:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if result.failure == "timeout":
+        # Nobody may be there, or somebody who accepts and says nothing, or a firewall may be between.
+        return f"no answer from an iperf3 server at {where} ({result.detail}): is it `iperf3 -s`, and not filtered?"
+    return f"no iperf3 server at {where}: run `iperf3 -s` there" if result.failure in NOBODY else result.detail
 
 
 def cut_short(intervals: Sequence[Interval], *, reverse: bool) -> ThroughputRow:

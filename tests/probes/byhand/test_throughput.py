@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from probes.byhand.findings import Target, Throughput
 from probes.byhand.options import Load, Options
 from probes.byhand.watching import Job, Stop, Unwatched
 from probes.throughput.output import Interval
+from probes.throughput.result import Result
 from tests import servers
 
 
@@ -67,3 +69,14 @@ def test_only_a_receiver_of_tcp_sees_when_it_knows_enough() -> None:
     assert Load(udp_rate_bps=1e6).limit_s(reverse=True) == 3.0
     assert Load(until_converged=False).limit_s(reverse=True) == 3.0
     assert Load(duration_s=7.0).limit_s(reverse=False) == 7.0
+
+
+def test_a_server_that_says_nothing_is_not_said_to_be_absent() -> None:
+    silent = Result((), "receiver", 1, failure="timeout", detail="the test was not over after 15 s")
+    assert throughput._explained(silent, "::1", 5201) == (
+        "no answer from an iperf3 server at [::1]:5201 (the test was not over after 15 s): "
+        "is it `iperf3 -s`, and not filtered?"
+    )
+    refused = replace(silent, failure="refused", detail="Connection refused")
+    assert throughput._explained(refused, "h", 5201) == "no iperf3 server at h:5201: run `iperf3 -s` there"
+    assert throughput._explained(replace(silent, failure="busy", detail="in use"), "h", 5201) == "in use"
