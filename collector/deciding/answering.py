@@ -137,6 +137,7 @@ def _reason(asked: _Asked, chosen: Relays) -> Reason:
         direct_is=why_unusable(moment, question.objective, asked.src, asked.dst),
         because=None if asked.in_force is None else because_left(moment, asked.in_force, asked.src, asked.dst),
         excluded=asked.found.excluded,
+        alone=question.max_relays == 0,
     )
 
 

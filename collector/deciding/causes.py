@@ -19,7 +19,7 @@ def why_unusable(moment: Moment, objective: Objective, src: int, dst: int) -> st
     if not moment.contact.usable[src, dst]:
         lost_at = float(moment.contact.lost_at[src, dst])
         return (
-            f"the link {name} is down since {_ago(moment, lost_at)}"
+            f"the link {name} has been down for {_ago(moment, lost_at)}"
             if np.isfinite(lost_at)
             else f"{name} is not in contact"
         )
@@ -42,7 +42,7 @@ def because_left(moment: Moment, in_force: InForce, src: int, dst: int) -> str |
     leg = max(lost, key=lambda leg: moment.contact.lost_at[leg])
     lost_s = _ago(moment, float(moment.contact.lost_at[leg]))
     if not moment.contact.usable[leg]:
-        return f"because the link {_name(moment, *leg)} is down since {lost_s}"
+        return f"because the link {_name(moment, *leg)} has been down for {lost_s}"
     return f"because {_name(moment, *leg)} was lost {lost_s} ago"
 
 

@@ -95,7 +95,8 @@ def _some(names: Sequence[str]) -> str:
 def _why(plan: Plan, first_come: Plan) -> str:
     said: Mapping[str, Plan] = {"these placements": plan, "first come, first served": first_come}
     texts = [
-        f"{name}: {len(one.runs)} jobs placed, {one.left_out} not, {duration(one.cost[1])} until done in all"
+        f"{name}: {len(one.runs)} jobs placed, {one.left_out} not"
+        + (f", {duration(one.cost[1])} until done in all" if one.runs else "")
         for name, one in said.items()
     ]
     return "; ".join(texts) + "."

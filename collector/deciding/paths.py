@@ -136,8 +136,6 @@ def _excluded(ceiling: float | None, price: Floats, possible: Bools) -> str | No
         return None
     unknown = int((possible & np.isnan(price)).sum())
     dear = int((possible & (price > ceiling)).sum())
-    return (
-        f"of the other paths {dear} cost more than {money(ceiling)} USD/GB, and of {unknown} a price is not known"
-        if dear or unknown
-        else None
-    )
+    said = {f"cost more than {money(ceiling)} USD/GB": dear, "have a price that is not known": unknown}
+    left_out = [f"{count} {text}" for text, count in said.items() if count]
+    return f"of the other paths {', and '.join(left_out)}" if left_out else None

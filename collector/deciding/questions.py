@@ -48,7 +48,7 @@ class Question:
         _check_bytes(self.objective, self.bytes)
         price = self.max_price_usd_per_gb
         if price is not None and not 0 <= price < math.inf:  # NaN is not either
-            raise QuestionError("max_price_usd_per_gb", f"{price:g}: must be 0 or more")
+            raise QuestionError("max_price_usd_per_gb", f"{price:g}: must be a finite number, 0 or more")
 
     @property
     def conditional(self) -> bool:

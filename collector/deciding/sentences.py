@@ -15,6 +15,9 @@ _FIGURES: Mapping[Objective, tuple[str, Callable[[PathExpectation], float | None
     "completion": ("done in", lambda path: path.completion_p50_s, duration),
 }
 
+# Gains below this are said in per cent.
+SMALL_MARGIN = 1.1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
@@ -23,7 +26,7 @@ class Reason:
     `margin` is by how many times the path is better than direct, `needed` by how many times a relay would have to
     be. `unmeasured` is a direct link in contact of which nobody knows the figure, `direct_is` says why direct was
     out of the question, `because` why the path before was left, `excluded` what the question's own conditions
-    ruled out.
+    ruled out, `alone` is where they allow no relay at all.
     """
 
     objective: Objective
@@ -37,6 +40,7 @@ class Reason:
     direct_is: str | None = None
     because: str | None = None
     excluded: str | None = None
+    alone: bool = False
 
 
 def route_sentence(reason: Reason) -> str:
@@ -63,14 +67,20 @@ def _against_direct(reason: Reason) -> str:
     inputs = "" if reason.oldest_s is None else f"inputs {age(reason.oldest_s)} old"
     if reason.direct is None or reason.margin is None:
         return f" ({inputs}); direct is out of the question: {reason.direct_is}"
-    compared = f"{reason.margin:.2f} times as good" if reason.margin < 1 else f"{reason.margin:.1f} times better"
-    return f" instead of {figure(reason.objective, reason.direct)} direct ({compared}, {inputs})"
+    return f" instead of {figure(reason.objective, reason.direct)} direct ({_compared(reason.margin)}, {inputs})"
+
+
+def _compared(margin: float) -> str:
+    if margin < 1:
+        return f"{margin:.2f} times as good"
+    # "1.0 times better" would say nothing.
+    return f"{100 * (margin - 1):.1f} % better" if margin < SMALL_MARGIN else f"{margin:.1f} times better"
 
 
 def _against_relays(reason: Reason) -> str:
     best = reason.runner_up
     if best is None:
-        return "; no relay can be used"
+        return "; no relay was to be used" if reason.alone else "; no relay can be used"
     would = f"the best, {_way(best)}, is expected to have {figure(reason.objective, best)}"
     return f"; no relay is surely better by the margin of {100 * (reason.needed - 1):.0f} %: {would}"
 

@@ -88,3 +88,8 @@ def test_without_a_queue_only_free_devices_are_counted_on() -> None:
     assert sorted(one.wait_s or 0.0 for one in free.placements) == [0.0, 3600.0]
     queued = together([job("x", 1, 2), job("y", 1, 2)], capacity("a", free=2, queue_s=60.0))
     assert [(one.wait_s, one.done_p50_s) for one in queued.placements] == [(0.0, 3660.0)] * 2
+
+
+def test_where_no_job_is_placed_no_time_is_said() -> None:
+    answer = together([job("x", 4)])
+    assert answer.why == ("these placements: 0 jobs placed, 1 not; first come, first served: 0 jobs placed, 1 not.")

@@ -18,8 +18,16 @@ from collector.deciding.questions import Question, QuestionError, check_sites
         ({"bytes": math.nan}, "bytes", "bytes: nan: must be above 0 and at most 1e+18"),
         ({"max_relays": 3}, "max_relays", "max_relays: 3 is none of 0, 1, 2"),
         ({"max_relays": -1}, "max_relays", "max_relays: -1 is none of 0, 1, 2"),
-        ({"max_price_usd_per_gb": -0.1}, "max_price_usd_per_gb", "max_price_usd_per_gb: -0.1: must be 0 or more"),
-        ({"max_price_usd_per_gb": math.nan}, "max_price_usd_per_gb", "max_price_usd_per_gb: nan: must be 0 or more"),
+        (
+            {"max_price_usd_per_gb": -0.1},
+            "max_price_usd_per_gb",
+            "max_price_usd_per_gb: -0.1: must be a finite number, 0 or more",
+        ),
+        (
+            {"max_price_usd_per_gb": math.nan},
+            "max_price_usd_per_gb",
+            "max_price_usd_per_gb: nan: must be a finite number, 0 or more",
+        ),
     ],
 )
 def test_mistake_is_said_with_its_field(wrong: dict[str, Any], field: str, sentence: str) -> None:
