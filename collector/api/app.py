@@ -128,7 +128,8 @@ def _add_history(app: FastAPI, sources: Sources) -> None:
         step: Annotated[str, Query(description="One bucket's length, such as 10s")] = "10s",
     ) -> HistoryAnswer:
         """One metric of one link over time, in buckets; a bucket without a row is left out."""
-        _known_link(sources, src, dst)
+        link = _known_link(sources, src, dst)
+        src, dst = link.src, link.dst  # asked for by compute_id, too
         if metric not in METRICS:
             raise Refused(422, f"metric = {metric!r}: must be one of {METRIC_NAMES}", "metric")
         now = datetime.fromtimestamp(sources.now(), UTC)

@@ -15,7 +15,9 @@ def duration_s(text: str) -> float:
     """`10s`, `1.5h`, `500ms`, `7d` in seconds. Raises ValueError with what is allowed."""
     match = _SPAN.fullmatch(text)
     seconds = float(match[1]) * UNITS_S[match[2]] if match else 0.0
-    if not 0 < seconds <= LONGEST_S:
+    if seconds > LONGEST_S:
+        raise ValueError("must be at most 100 years")
+    if seconds <= 0:
         raise ValueError("must be a duration such as 10s, 15m, 1h or 7d")
     return seconds
 

@@ -21,7 +21,9 @@ from linkweather.mesh import Mesh
 from tests import servers
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-MESH = Mesh.model_validate({"sites": {"a": {"address": "192.0.2.1"}, "b": {"address": "192.0.2.2"}}})
+MESH = Mesh.model_validate(
+    {"sites": {"a": {"address": "192.0.2.1", "compute_id": "ID-OF-A"}, "b": {"address": "192.0.2.2"}}}
+)
 LINK = LinkAnswer(src="a", dst="b", state="fresh", rtt_p50_s=0.02)
 FLAT = {
     *("src", "dst", "state", "age_s", "method", "rtt_min_s", "rtt_p50_s", "rtt_p95_s"),
@@ -132,6 +134,12 @@ async def test_history_has_defaults(http: httpx.AsyncClient, world: World) -> No
     assert answer["buckets"] == [
         {"at": "2026-01-31T11:00:00Z", "count": 2, "min": 0.01, "p50": 0.02, "p95": 0.03, "max": 0.03}
     ]
+
+
+async def test_history_by_compute_id_is_that_of_the_site(http: httpx.AsyncClient, world: World) -> None:
+    answer = (await http.get("/api/v1/links/ID-OF-A/b/history")).json()
+    assert (answer["src"], answer["dst"]) == ("a", "b")
+    assert (world.asked[0].src, world.asked[0].dst) == ("a", "b")
 
 
 async def test_history_takes_moments_and_steps(http: httpx.AsyncClient, world: World) -> None:

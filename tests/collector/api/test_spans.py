@@ -18,10 +18,16 @@ def test_durations_have_a_unit(text: str, seconds: float) -> None:
     assert duration_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "10", "s", "-5s", "0s", "1y", "1 h", "999999999d", "nans", "٣s1"])
+@pytest.mark.parametrize("text", ["", "10", "s", "-5s", "0s", "1y", "1 h", "nans", "٣s1"])
 def test_anything_else_is_refused_with_what_is_allowed(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must be a duration such as 10s, 15m, 1h or 7d$"):
         duration_s(text)
+
+
+def test_duration_of_more_than_a_century_is_said_to_be_too_long() -> None:
+    assert duration_s("36600d") == 36600 * 86400.0
+    with pytest.raises(ValueError, match=r"^must be at most 100 years$"):
+        duration_s("36601d")
 
 
 @pytest.mark.parametrize(
