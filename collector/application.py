@@ -64,7 +64,7 @@ class Answers:
                 judge=decisions.judge,
             ),
         )
-        add_events(app, self.feed)
+        add_events(app, self.feed, lambda: mesh.mesh)
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
         add_placements(app, self._grounds, decisions.remember_placement)
         add_alto(

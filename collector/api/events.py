@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Query
 from fastapi.responses import StreamingResponse
 
-from collector.api.refusing import Refused
+from collector.api.refusing import Refused, site_id
 from linkweather.events import EVENTS, DecisionEvent, Event, EventKind, Gap, LinkEvent
+from linkweather.mesh import Mesh
 from linkweather.messages import encode
 
 KEPT_EVENTS = 2000
@@ -143,8 +144,8 @@ def _sites(event: LinkEvent | DecisionEvent) -> tuple[str, ...]:
     return () if subject is None else (subject.src, subject.dst)
 
 
-def add_events(app: FastAPI, feed: Feed) -> None:
-    """The stream at /api/v1/events."""
+def add_events(app: FastAPI, feed: Feed, mesh: Callable[[], Mesh]) -> None:
+    """The stream at /api/v1/events; `site` is looked up in the mesh in force."""
 
     @app.get(
         "/api/v1/events",
@@ -160,5 +161,6 @@ def add_events(app: FastAPI, feed: Feed) -> None:
         """Changed links and changed decisions as they happen, as server-sent events."""
         if feed.listeners >= MAX_LISTENERS:
             raise Refused(503, f"{MAX_LISTENERS} programs listen already; try again later")
-        stream = feed.listen(kind or (), site, last_event_id)
+        named = None if site is None else site_id(mesh(), "site", site, 422)
+        stream = feed.listen(kind or (), named, last_event_id)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})

@@ -21,9 +21,19 @@ from linkweather.answers import LinkAnswer
 from linkweather.client import CollectorAway
 from linkweather.decisions import NoRoute
 from linkweather.events import DecisionEvent, Event, Gap, LinkEvent
+from linkweather.mesh import Mesh
 from tests import servers
 from tests.collector.waiting import until
 
+MESH = Mesh.model_validate(
+    {
+        "sites": {
+            "a": {"address": "192.0.2.1"},
+            "b": {"address": "192.0.2.2"},
+            "c": {"address": "192.0.2.3", "compute_id": "ID-OF-C"},
+        }
+    }
+)
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LIMIT_S = 20
 
@@ -53,7 +63,7 @@ class World:
         self.feed = Feed(boot)
         app = FastAPI()
         answer_errors(app)
-        add_events(app, self.feed)
+        add_events(app, self.feed, lambda: MESH)
         self.server = HttpServer(app, "127.0.0.1", self.port)
         self.task = asyncio.create_task(self.server.run(), name="server")
 
@@ -116,6 +126,7 @@ async def test_the_synchronous_client_watches_too(world: World) -> None:
     [
         ({"kind": "decision"}, ["decision"]),
         ({"kind": ["link", "decision"], "site": "c"}, ["link"]),
+        ({"site": "ID-OF-C"}, ["link"]),
         ({}, ["link", "decision", "link"]),
     ],
 )
@@ -223,3 +234,10 @@ async def test_an_unknown_kind_is_one_sentence(world: World) -> None:
         answer = await http.get("/api/v1/events", params={"kind": "weather"})
     assert (answer.status_code, answer.json()["field"]) == (422, "kind")
     assert answer.json()["error"] == "kind = 'weather': input should be 'link' or 'decision'"
+
+
+async def test_a_site_that_is_not_in_the_mesh_is_one_sentence_and_no_silence(world: World) -> None:
+    async with httpx.AsyncClient(base_url=world.api, trust_env=False) as http:
+        answer = await http.get("/api/v1/events", params={"site": "z"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "site")
+    assert answer.json()["error"] == "site = 'z': no such site; the mesh has a, b, c"
