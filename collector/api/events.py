@@ -93,8 +93,9 @@ class Feed:
         self._listeners.add(listener)
         try:
             yield b": linkweather events\n\n"
-            for text in self._missed(listener, after):
-                yield text
+            missed = self._missed(listener, after)
+            if missed:
+                yield b"".join(missed)  # at once: who has left meanwhile is noticed once, not two thousand times
             async for text in _stream(listener):
                 yield text
         finally:

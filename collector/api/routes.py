@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
 
 from collector.api import spans
 from collector.api.refusing import Refused, read_field, site_id
@@ -16,6 +16,8 @@ from linkweather.answers import ErrorAnswer
 from linkweather.decisions import AllRoutes, NoRoute, Objective, RouteAnswer
 from linkweather.mesh import Mesh
 from linkweather.verdicts import JudgeAnswer
+
+CONDITIONS = ("objective", "bytes", "max_relays", "avoid", "max_price_usd_per_gb")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ def _add_pair(app: FastAPI, sources: RouteSources) -> None:
         },
     )
     async def route(
+        request: Request,
         *,
         src: str,
         dst: str,
@@ -69,6 +72,7 @@ def _add_pair(app: FastAPI, sources: RouteSources) -> None:
         max_price_usd_per_gb: Annotated[float | None, Query(description="Of all sites that send, summed")] = None,
     ) -> RouteAnswer:
         """Which path data from `src` to `dst` should take now, and why; sites by id or compute_id."""
+        _refuse_unknown(request)
         mesh = sources.mesh()
         try:
             question = Question(
@@ -86,3 +90,10 @@ def _add_pair(app: FastAPI, sources: RouteSources) -> None:
         if isinstance(answer, NoRoute):
             raise Refused(409, answer.why)
         return answer
+
+
+def _refuse_unknown(request: Request) -> None:
+    """A condition that is misspelt would be no condition, and the answer would not say so."""
+    for name in request.query_params:
+        if name not in CONDITIONS:
+            raise Refused(422, f"{name}: no such parameter; there are {', '.join(CONDITIONS)}", name)

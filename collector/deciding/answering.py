@@ -76,6 +76,7 @@ def _fresh(asked: _Asked) -> Relays | None:
     choices = Choices(
         direct=np.zeros(1) if unmeasured else found.expected[:1],
         direct_cautious=np.zeros(1) if unmeasured else found.cautious[:1],
+        direct_sound=np.ones(1, bool),
         held=asked.moment.held[[asked.src], [asked.dst]],
         relay=np.array(best or [NONE], dtype=np.int32),
         relay_cautious=found.cautious[best] if best else np.array([np.inf]),

@@ -43,6 +43,9 @@ class Question:
             raise QuestionError("dst", f"{self.dst!r} is where the data is already: a path joins two different sites")
         if self.objective not in OBJECTIVES:
             raise QuestionError("objective", f"{self.objective!r} is none of {', '.join(OBJECTIVES)}")
+        ends = self.avoid & {self.src, self.dst}
+        if ends:
+            raise QuestionError("avoid", f"{min(ends)!r} is an end of the path: only a relay can be avoided")
         if self.max_relays not in range(MAX_RELAYS + 1):
             raise QuestionError("max_relays", f"{self.max_relays!r} is none of 0, 1, 2")
         _check_bytes(self.objective, self.bytes)

@@ -50,7 +50,7 @@ def route_sentence(reason: Reason) -> str:
         return f"{src} → {dst} direct: {reason.direct_is}, so no relay can be said to be better."
     parts = [
         f"{src} → {dst} {_way(reason.path)}: {_named(reason.objective, reason.path)}",
-        _against_direct(reason) if relays else _against_relays(reason),
+        _against_direct(reason) if relays else f" ({_inputs(reason)}){_against_relays(reason)}",
         _next_best(reason) if relays else "",
         f", {reason.because}" if reason.because else "",
         f"; {reason.excluded}" if reason.excluded else "",
@@ -64,10 +64,14 @@ def no_route_sentence(src: str, dst: str, because: str, excluded: str | None) ->
 
 
 def _against_direct(reason: Reason) -> str:
-    inputs = "" if reason.oldest_s is None else f"inputs {age(reason.oldest_s)} old"
+    inputs = _inputs(reason)
     if reason.direct is None or reason.margin is None:
         return f" ({inputs}); direct is out of the question: {reason.direct_is}"
     return f" instead of {figure(reason.objective, reason.direct)} direct ({_compared(reason.margin)}, {inputs})"
+
+
+def _inputs(reason: Reason) -> str:
+    return "inputs of unknown age" if reason.oldest_s is None else f"inputs {age(reason.oldest_s)} old"
 
 
 def _compared(margin: float) -> str:
@@ -81,7 +85,7 @@ def _against_relays(reason: Reason) -> str:
     best = reason.runner_up
     if best is None:
         return "; no relay was to be used" if reason.alone else "; no relay can be used"
-    would = f"the best, {_way(best)}, is expected to have {figure(reason.objective, best)}"
+    would = f"the best, {_way(best)}, would have {figure(reason.objective, best)}"
     return f"; no relay is surely better by the margin of {100 * (reason.needed - 1):.0f} %: {would}"
 
 

@@ -40,13 +40,15 @@ class Rule:
 class Choices:
     """What there is to choose from, one element per pair; a cost is infinite where there is no such path.
 
-    `held` is a direct link that came back too short a time ago. `relay` is the best relay of which nothing is stale
-    or held, `relay_cautious` its cost; weighed against direct it counts for `relay_weighed`, which must beat `direct`
-    by the margin, and `bar`. `spare` is the best relay of any that can be used at all, for when nothing else can.
+    `direct_sound` is a direct link that is not stale, `held` one that came back too short a time ago. `relay` is the
+    best relay of which nothing is stale or held, `relay_cautious` its cost; weighed against direct it counts for
+    `relay_weighed`, which must beat `direct` by the margin, and `bar`. `spare` is the best relay of any that can be
+    used at all, for when nothing else can.
     """
 
     direct: Floats
     direct_cautious: Floats
+    direct_sound: Bools
     held: Bools
     relay: Vias
     relay_cautious: Floats
@@ -75,7 +77,8 @@ def decide(choices: Choices, kept: Kept, rule: Rule) -> tuple[Vias, Bools]:
     """The path of each pair now, and where what stood is kept or beaten rather than dropped."""
     direct = _open(choices.direct, choices)
     usable = np.isfinite(kept.cost)
-    replaceable = np.isfinite(direct) | np.isfinite(choices.relay_cautious)
+    # A direct link that is as stale is no reason to leave: it would be left again when both are heard from.
+    replaceable = (np.isfinite(direct) & choices.direct_sound) | np.isfinite(choices.relay_cautious)
     holds = usable & (kept.sound | ~replaceable)
     # Direct counts as if it were better by the margin, both for a relay to come in and for one to stay.
     from_direct = np.where(kept.via < 0, rule.hysteresis, 1.0)

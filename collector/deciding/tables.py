@@ -89,6 +89,7 @@ class Table:
         return Choices(
             direct=direct,
             direct_cautious=self.direct(pairs, self.cautious),
+            direct_sound=self.sound[pairs] | self.unmeasured[pairs],
             held=held[pairs],
             relay=relay,
             relay_cautious=self._through(self.legs, relay, pairs),

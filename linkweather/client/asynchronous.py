@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from typing import Self
 
 import httpx
@@ -118,23 +119,25 @@ class AsyncClient:
         """How the decisions since then did, against what was measured afterwards; RFC 3339 or how long ago."""
         return await self._ask(questions.judge(since))
 
-    async def watch(self, kinds: Iterable[EventKind] = (), *, reconnect: bool = True) -> AsyncIterator[Event]:
+    async def watch(self, kinds: Iterable[EventKind] = (), *, reconnect: bool = True) -> AsyncGenerator[Event]:
         """What happens from now on, as it happens: events of these kinds, or all; for ever.
 
+        Whoever leaves the loop early closes it: `async with contextlib.aclosing(client.watch()) as events: …`.
         A lost connection is made again and goes on where it ended; a `Gap` says that events were missed
         meanwhile. Without `reconnect` the loss raises CollectorAway. A collector that refuses raises at once.
         """
         reader, kinds = Reader(), tuple(kinds)
         while True:
             try:
-                async for event in self._stream(reader, kinds):
-                    yield event
+                async with aclosing(self._stream(reader, kinds)) as events:
+                    async for event in events:
+                        yield event
             except CollectorAway:
                 if not reconnect:
                     raise
             await asyncio.sleep(reader.wait_s())
 
-    async def _stream(self, reader: Reader, kinds: tuple[str, ...]) -> AsyncIterator[Event]:
+    async def _stream(self, reader: Reader, kinds: tuple[str, ...]) -> AsyncGenerator[Event]:
         reader.connected()
         asked = questions.events(kinds, reader.last_id)
         try:
@@ -142,10 +145,11 @@ class AsyncClient:
                 if not response.is_success:
                     await response.aread()
                 check(self._api, response)
-                async for line in response.aiter_lines():
-                    event = reader.line(line)
-                    if event is not None:
-                        yield event
+                async with aclosing(response.aiter_lines()) as lines:  # type: ignore[type-var]
+                    async for line in lines:
+                        event = reader.line(line)
+                        if event is not None:
+                            yield event
         except httpx.HTTPError as error:
             raise away(self._api, error) from None
         raise CollectorAway(f"the collector at {self._api} has ended the stream")

@@ -135,6 +135,7 @@ async def test_conditions_are_kept(http: httpx.AsyncClient, asked: dict[str, Any
         ("/a/b?bytes=-1", 422, "bytes", "bytes: -1: must be above 0 and at most 1e+18"),
         ("/a/b?max_relays=3", 422, "max_relays", "max_relays: 3 is none of 0, 1, 2"),
         ("/a/b?max_price_usd_per_gb=nan", 422, "max_price_usd_per_gb", None),
+        ("/a/b?max_price=0.01", 422, "max_price", None),
         ("/b/a", 409, None, None),
         ("?objective=completion", 422, "objective", "objective = 'completion': ask for a pair, with bytes"),
     ],

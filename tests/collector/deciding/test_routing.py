@@ -70,8 +70,8 @@ def test_direct_stays_where_no_relay_is_better() -> None:
     assert answer.path.sites == ("gz", "cc")
     assert answer.margin == 1.0
     assert answer.why == (
-        "gz → cc direct: RTT 10.0 ms; no relay is surely better by the margin of 10 %: "
-        "the best, through bj, is expected to have 20.5 ms."
+        "gz → cc direct: RTT 10.0 ms (inputs 0 s old); no relay is surely better by the margin of 10 %: "
+        "the best, through bj, would have 20.5 ms."
     )
 
 
@@ -244,7 +244,7 @@ def test_avoided_site_is_not_taken() -> None:
 def test_question_for_no_relays_is_answered_by_direct() -> None:
     answer = ask(decided(), max_relays=0)
     assert answer.path.sites == ("gz", "gs")
-    assert answer.why == "gz → gs direct: RTT 61.0 ms; no relay was to be used."
+    assert answer.why == "gz → gs direct: RTT 61.0 ms (inputs 0 s old); no relay was to be used."
 
 
 @pytest.mark.parametrize(
@@ -383,3 +383,9 @@ def test_relay_that_left_the_mesh_fails() -> None:
 def test_unknown_site_is_the_askers_mistake() -> None:
     with pytest.raises(QuestionError, match="dst: no site 'xx'; the mesh has bj, cc, gs, gz"):
         decided().route(Question(src="gz", dst="xx"))
+
+
+@pytest.mark.parametrize("end", ["gz", "gs"])
+def test_an_end_of_the_path_cannot_be_avoided(end: str) -> None:
+    with pytest.raises(QuestionError, match=f"avoid: '{end}' is an end of the path"):
+        Question(src="gz", dst="gs", avoid=frozenset({end}))

@@ -48,4 +48,4 @@ def test_direct_without_any_relay_says_whether_that_was_asked_for(*, alone: bool
         oldest_s=1.0,
         alone=alone,
     )
-    assert route_sentence(reason) == f"a → b direct: RTT 10.0 ms; {said}"
+    assert route_sentence(reason) == f"a → b direct: RTT 10.0 ms (inputs 1 s old); {said}"

@@ -15,6 +15,7 @@ def choices(
     direct_cautious: float | None = None,
     weighed: float | None = None,
     bar: float | None = None,
+    direct_sound: bool = True,
     held: bool = False,
     spare: int = NONE,
 ) -> Choices:
@@ -22,6 +23,7 @@ def choices(
     return Choices(
         direct=np.array([direct]),
         direct_cautious=np.array([direct if direct_cautious is None else direct_cautious]),
+        direct_sound=np.array([direct_sound]),
         held=np.array([held]),
         relay=np.array([7 if np.isfinite(relay) else NONE], dtype=np.int32),
         relay_cautious=np.array([relay]),
@@ -100,6 +102,11 @@ def test_what_fails_is_left_at_once(given: Choices, standing: Kept, via: int) ->
     found, holds = decide(given, standing, RULE)
     assert found.tolist() == [via]
     assert holds.tolist() == [False]
+
+
+def test_stale_path_stays_beside_a_direct_link_that_is_as_stale() -> None:
+    via, holds = decide(choices(10.0, INF, direct_sound=False), kept(4, 2.0, sound=False), RULE)
+    assert (via.tolist(), holds.tolist()) == ([4], [True])
 
 
 def test_stale_path_stays_while_there_is_nothing_else() -> None:
