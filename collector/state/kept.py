@@ -15,6 +15,7 @@ AnyRow = TypeVar("AnyRow", bound=Row)
 Few = Annotated[int, Field(ge=1, le=100)]
 
 LOSS_ROWS_MAX = 100
+BEHIND_NAT = "behind_nat"  # the failure of a row about a site that cannot be probed
 
 
 class StateSettings(Settings):
@@ -67,6 +68,8 @@ def observe(record: Record, at: float, row: Row, settings: StateSettings) -> Non
 
 
 def _observe_latency(record: Record, sample: Sample[LatencyRow], settings: StateSettings) -> None:
+    if sample.row.failure == BEHIND_NAT:
+        return  # nobody probed: that says nothing of contact, neither good nor bad
     if good(sample.row):
         if sample.row.during_throughput:
             record.loaded = _newer(record.loaded, sample)

@@ -111,6 +111,13 @@ def test_a_first_row_without_reply_is_down_and_has_no_rtt() -> None:
     )
 
 
+def test_a_site_behind_nat_that_nobody_probes_is_unknown_and_not_down() -> None:
+    closed = latency(None, sent=0, received=0, failure="behind_nat")
+    answer = after(101.0, (100.0, closed))
+    assert (answer.state, answer.failure) == ("unknown", "behind_nat")
+    assert after(106.0, (100.0, latency()), (105.0, closed)).state == "fresh"  # from before, until it expires
+
+
 def test_recovery_waits_for_two_good_rows() -> None:
     rows = [(100.0, lost()), (105.0, latency()), (110.0, latency())]
     assert [after(111.0, *rows[:count]).state for count in (1, 2, 3)] == ["down", "down", "fresh"]
