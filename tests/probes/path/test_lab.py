@@ -124,9 +124,8 @@ async def test_shared_load_and_a_tired_destination_are_no_change(lab: Lab) -> No
         with pytest.raises(asyncio.CancelledError):
             await running
     assert [(row.failure, row.changed) for row in rows] == [(None, False)] * len(rows)
-    # The same flows take the same branches, each time.
-    assert len({row.fingerprint for row in rows}) == 1
-    assert {hop.address for row in rows for hop in row.hops} <= {*ROUTERS, lab.addresses["b"]}
+    # A reply that an ICMP limit holds back leaves a gap, and no stranger.
+    assert {hop.address for row in rows for hop in row.hops} - {None} <= {*ROUTERS, lab.addresses["b"]}
 
 
 async def until(condition: Callable[[], bool], changed: asyncio.Event) -> None:
