@@ -8,17 +8,19 @@ Eight daemons on loopback, one broker; each daemon is measured over the same tim
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import aiomqtt
 import numpy as np
 import psutil
 
+from linkweather import topics
 from tests import servers
 
 SITES = 8
@@ -36,7 +38,7 @@ def main() -> int:
         folder = Path(name)
         port = stack.enter_context(servers.mosquitto(folder))
         probes = [stack.enter_context(probe(number, port, folder)) for number in range(1, SITES + 1)]
-        publish_mesh(port)
+        asyncio.run(publish_mesh(port))
         time.sleep(SETTLE_S)
         shares, sizes = measure([psutil.Process(process.pid) for process in probes], options.for_s)
     print(f"one core's share: mean {shares.mean():.2%}  max {shares.max():.2%}  n {SITES} daemons, {options.for_s:g} s")
@@ -51,15 +53,15 @@ def probe(number: int, port: int, folder: Path):  # type: ignore[no-untyped-def]
     return servers.running(*command, *options, "--bind", f"127.66.0.{number}", log=folder / "log")
 
 
-def publish_mesh(port: int) -> None:
+async def publish_mesh(port: int) -> None:
     """Every site probes every other 10 times a second; nothing else goes on."""
     mesh = {
         "sites": {f"s{number}": {"address": f"127.66.0.{number}"} for number in range(1, SITES + 1)},
         "latency": {"interval_s": 0.1},
         "throughput": {"enabled": False},
     }
-    command = ["mosquitto_pub", "-p", str(port), "-r", "-t", "linkweather/v1/mesh", "-m", json.dumps(mesh)]
-    subprocess.run(command, check=True)
+    async with aiomqtt.Client("127.0.0.1", port) as client:
+        await client.publish(topics.MESH, json.dumps(mesh), qos=1, retain=True)
 
 
 def measure(daemons: list[psutil.Process], for_s: float) -> tuple[np.ndarray, np.ndarray]:
