@@ -75,27 +75,26 @@ class Daemon:
             self._record = DecisionLog(self._journal.database)
             self._feed = Feed(uuid.uuid4().hex[:12])
             self._decisions = Decisions(self._mesh.mesh, settings.routing, settings.decisions, self._surroundings())
-            self._server = HttpServer(
-                Answers(
-                    settings=settings,
-                    mesh=self._mesh,
-                    links=self._links,
-                    sites=self._sites,
-                    capacities=self._capacities,
-                    decisions=self._decisions,
-                    feed=self._feed,
-                    journal=self._journal,
-                    ingest=self._ingest,
-                    exporter=self._exporter,
-                    connection=self._connection,
-                    bad_statuses=self._bad_statuses,
-                ).application(),
-                settings.api.host,
-                settings.api.port,
-            )
+            self._server = HttpServer(self._answers().application(), settings.api.host, settings.api.port)
         except BaseException:
             self._journal.close()
             raise
+
+    def _answers(self) -> Answers:
+        return Answers(
+            settings=self._settings,
+            mesh=self._mesh,
+            links=self._links,
+            sites=self._sites,
+            capacities=self._capacities,
+            decisions=self._decisions,
+            feed=self._feed,
+            journal=self._journal,
+            ingest=self._ingest,
+            exporter=self._exporter,
+            connection=self._connection,
+            bad_statuses=self._bad_statuses,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do everything until `stop` is set; then commit what has come, and end."""

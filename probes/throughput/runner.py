@@ -52,10 +52,7 @@ async def run_client(
     """
     # A sender's intervals vary several times as much as its receiver's.
     rule = Rule(duration_s, until_converged=until_converged and reverse, max_bytes=max_bytes)
-    command = [programs.find(), "-c", host, "-p", str(port), *_limit(rule)]
-    command += ["-i", "0.1", "-f", "k", "--forceflush", "--connect-timeout", _ms(CONNECT_LIMIT_S), "-P", str(streams)]
-    # iperf3 refuses a receive timeout where it does not receive.
-    command += ["-R", "--rcv-timeout", _ms(SILENCE_LIMIT_S)] if reverse else []
+    command = [programs.find(), "-c", host, "-p", str(port), *_limit(rule), *_options(streams, reverse=reverse)]
     command += ["-C", congestion] if congestion else []
     command += ["-B", bind] if bind else []
     command += ["-u", "-b", str(round(udp_rate_bps))] if udp_rate_bps else []
@@ -81,6 +78,12 @@ async def run_client(
         limit_bytes=rule.blocks_bytes,
     )
     return result if reverse else replace(result, sent=witness.sent)
+
+
+def _options(streams: int, *, reverse: bool) -> Sequence[str]:
+    how = ("-i", "0.1", "-f", "k", "--forceflush", "--connect-timeout", _ms(CONNECT_LIMIT_S), "-P", str(streams))
+    # iperf3 refuses a receive timeout where it does not receive.
+    return (*how, "-R", "--rcv-timeout", _ms(SILENCE_LIMIT_S)) if reverse else how
 
 
 def _limit(rule: Rule) -> Sequence[str]:
