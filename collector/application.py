@@ -11,25 +11,25 @@ from datetime import UTC, datetime
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from collector import metrics
-from collector.alto.routes import AltoSources, add_alto
+from collector import self_metrics as metrics
+from collector.alto.alto_api import AltoSources, add_alto
 from collector.api.app import HistoryQuestion, Sources, create_app
-from collector.api.events import Feed, add_events
-from collector.api.placements import add_capacity, add_placements
-from collector.api.routes import RouteSources, add_routes
-from collector.archive.influx import Exporter
-from collector.deciding.placement import Grounds, Transfer, transfer_of
-from collector.deciding.questions import Question
-from collector.decisions import Decisions
-from collector.intake.ingest import Ingest
+from collector.api.event_feed import Feed, add_events
+from collector.api.placement_api import add_capacity, add_placements
+from collector.api.route_api import RouteSources, add_routes
+from collector.ingest.ingest import Ingest
+from collector.linkstate.capacities import Capacities
+from collector.linkstate.link_states import LinkStates
+from collector.linkstate.sites import SiteStates
 from collector.meshfile import MeshFile
 from collector.opening import read_token
-from collector.options import CollectorSettings
-from collector.record.journal import Journal
-from collector.state.capacity import Capacities
-from collector.state.linkstate import LinkStates
-from collector.state.sites import SiteStates
-from linkweather.answers import Bucket, MeshAnswer
+from collector.placement.placement import Grounds, Transfer, transfer_of
+from collector.route_updater import Decisions
+from collector.routing.questions import Question
+from collector.settings import CollectorSettings
+from collector.sinks.influx import Exporter
+from collector.store.journal import Journal
+from linkweather.models.state import Bucket, MeshAnswer
 from linkweather.mqtt import Connection
 
 

@@ -16,24 +16,23 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from collector.api.events import Feed
-from collector.api.server import HttpServer
+from collector.api.event_feed import Feed
+from collector.api.http_server import HttpServer
 from collector.application import Answers
-from collector.archive.influx import Exporter
-from collector.decisions import Decisions, Surroundings
-from collector.intake.broker import EmbeddedBroker, Listen
-from collector.intake.ingest import Ingest
+from collector.ingest.embedded_broker import EmbeddedBroker, Listen
+from collector.ingest.ingest import Ingest
+from collector.linkstate.capacities import Capacities
+from collector.linkstate.link_states import LinkStates
+from collector.linkstate.sites import SiteStates
 from collector.opening import broker_of, open_journal, open_mesh
-from collector.options import EMBEDDED, CollectorSettings
-from collector.record.decisions import DecisionLog
-from collector.state.capacity import Capacities
-from collector.state.linkstate import LinkStates
-from collector.state.sites import SiteStates
-from linkweather import topics
+from collector.route_updater import Decisions, Surroundings
+from collector.settings import EMBEDDED, CollectorSettings
+from collector.sinks.influx import Exporter
+from collector.store.decision_log import DecisionLog
 from linkweather.errors import MessageError, operator_error
 from linkweather.mesh import Mesh
-from linkweather.messages import AnyReport, CapacityReport, Status, decode, encode
 from linkweather.mqtt import Connection
+from linkweather.wire import AnyReport, CapacityReport, Status, decode, encode, topics
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from collector.intake.broker import HOST
+from collector.ingest.embedded_broker import HOST
 from collector.meshfile import MeshFile
-from collector.options import EMBEDDED, CollectorSettings
-from collector.record.journal import Journal
+from collector.settings import EMBEDDED, CollectorSettings
+from collector.store.journal import Journal
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from linkweather.mqtt import Broker, parse_broker

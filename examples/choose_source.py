@@ -17,11 +17,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from linkweather import Client
+from linkweather.cli.tables.figures import duration, money
 from linkweather.client import DEFAULT_API, CollectorAway, NoPath, NotFound
-from linkweather.decisions import RouteAnswer
 from linkweather.errors import OperatorError
+from linkweather.models.routes import RouteAnswer
 from linkweather.quantities import seconds, size_bytes
-from linkweather.tables.units import duration, money
 
 
 @dataclass(frozen=True)

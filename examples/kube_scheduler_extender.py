@@ -39,7 +39,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 from linkweather import Client, settings
 from linkweather.client import DEFAULT_API, CollectorAway
 from linkweather.errors import OperatorError
-from linkweather.jobs import ExcludedSite, Job, PlacementAnswer, SitePlacement
+from linkweather.models.placements import ExcludedSite, Job, PlacementAnswer, SitePlacement
 
 LABEL = "topology.linkweather/site"
 PREFIX = "linkweather/"

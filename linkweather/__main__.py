@@ -1,5 +1,5 @@
 """`python -m linkweather` is the command `linkweather`."""
 
-from linkweather.cli import main
+from linkweather.cli.root import main
 
 main(prog_name="linkweather")

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final, Literal
 
-from linkweather import topics
 from linkweather.errors import MessageError
-from linkweather.messages import (
+from linkweather.mqtt import Connection, Will, parse_broker
+from linkweather.wire import (
     Answer,
     Claim,
     Committed,
@@ -30,24 +30,24 @@ from linkweather.messages import (
     ThroughputRow,
     decode,
     encode,
+    topics,
 )
-from linkweather.mqtt import Connection, Will, parse_broker
-from probes.attention import Attention
 from probes.latency.keys import read_key
 from probes.latency.station import Station
-from probes.ledger import Ledger
-from probes.membership import Membership
+from probes.mesh_cache import Membership
 from probes.outbox import Depth, Outbox
-from probes.path.memory import Memory
-from probes.path.runner import can_trace
+from probes.path.route_store import Memory
+from probes.path.tracer_process import can_trace
 from probes.path.tracing import Tracing
 from probes.publisher import Publisher
 from probes.settings import ProbeSettings
-from probes.throughput.engine import Serving
+from probes.throughput.attention import Attention
+from probes.throughput.budget_store import Ledger
 from probes.throughput.exchange import Exchange
+from probes.throughput.iperf3_ends import Serving
+from probes.throughput.iperf3_output import Build
 from probes.throughput.lease import Lease
-from probes.throughput.output import Build
-from probes.throughput.turns import Turns
+from probes.throughput.scheduler import Turns
 
 log = logging.getLogger(__name__)
 

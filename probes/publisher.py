@@ -9,8 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from linkweather import topics
-from linkweather.messages import Committed
+from linkweather.wire import Committed, topics
 from probes.outbox import DiskError, Outbox, Stored
 
 log = logging.getLogger(__name__)

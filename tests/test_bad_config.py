@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from linkweather.cli import main
+from linkweather.cli.root import main
 
 FOLDER = Path(__file__).parent / "bad_config"
 # folder → the command that reads its files; the file comes last.

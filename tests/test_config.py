@@ -16,14 +16,14 @@ import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel
 
-from collector.options import CollectorSettings
-from collector.record.columns import TABLES
+from collector.settings import CollectorSettings
+from collector.store.columns import TABLES
 from linkweather import settings
-from linkweather.cli import COMMANDS, main
-from linkweather.jobs import Job
+from linkweather.cli.root import COMMANDS, main
 from linkweather.lab.labfile import LabFile
 from linkweather.mesh import Mesh
-from linkweather.messages import REPORTS, Hop
+from linkweather.models.placements import Job
+from linkweather.wire import REPORTS, Hop
 from probes.settings import ProbeSettings
 
 ROOT = Path(__file__).parents[1]

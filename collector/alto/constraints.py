@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from collector.alto import errors
+from collector.alto import alto_errors as errors
 
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "gt": operator.gt,

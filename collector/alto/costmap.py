@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from collector.alto import costquery
+from collector.alto.cost_metrics import CostType
 from collector.alto.costquery import CostQuery
-from collector.alto.metrics import CostType
 from collector.alto.reading import Fields
 from collector.alto.tags import tag_of, vtag
 from collector.alto.view import Pair, View

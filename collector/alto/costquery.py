@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from collector.alto import errors
+from collector.alto import alto_errors as errors
 from collector.alto.constraints import Condition, parse
-from collector.alto.metrics import COST_TYPES, METRICS, MODES, CostType
+from collector.alto.cost_metrics import COST_TYPES, METRICS, MODES, CostType
 from collector.alto.reading import Fields
 from collector.alto.view import Pair, View
 

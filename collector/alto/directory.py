@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from collector.alto import media, networkmap, pathvector
-from collector.alto.metrics import COST_TYPES, described
+from collector.alto.cost_metrics import COST_TYPES, described
 from collector.alto.resources import FOLLOWED, RESOURCES, ROOT, Resource
 from linkweather.mesh import Mesh
 

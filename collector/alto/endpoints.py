@@ -7,9 +7,10 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from collector.alto import costquery, errors, networkmap, siteproperties
+from collector.alto import alto_errors as errors
+from collector.alto import costquery, networkmap, siteproperties
+from collector.alto.alto_errors import TooMuchError
 from collector.alto.costmap import nested
-from collector.alto.errors import TooMuchError
 from collector.alto.networkmap import Address
 from collector.alto.reading import Fields
 from collector.alto.tags import tag_of, vtag

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from collector.alto import costmap, endpoints, errors, media
-from collector.alto.metrics import ANE_PATH, ARRAY, COST_TYPES, NUMERICAL, CostType
+from collector.alto import alto_errors as errors
+from collector.alto import costmap, endpoints, media
+from collector.alto.cost_metrics import ANE_PATH, ARRAY, COST_TYPES, NUMERICAL, CostType
 from collector.alto.reading import Fields
 from collector.alto.tags import tag_of, vtag
 from collector.alto.view import Pair, View
-from linkweather.decisions import RouteAnswer
+from linkweather.models.routes import RouteAnswer
 
 COST_TYPE = CostType(ARRAY, ANE_PATH)
 COST_TYPE_NAME = "path-vector"

@@ -10,7 +10,8 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from collector.alto import errors, networkmap, siteproperties
+from collector.alto import alto_errors as errors
+from collector.alto import networkmap, siteproperties
 from collector.alto.networkmap import Network
 from collector.alto.reading import Fields
 from collector.alto.tags import tag_of, vtag

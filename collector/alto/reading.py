@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from collector.alto import errors
+from collector.alto import alto_errors as errors
 
 
 def parse(body: bytes) -> Fields:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collector.alto import costmap, endpoints, media, networkmap, pathvector, properties
+from collector.alto.cost_metrics import COST_TYPES, NUMERICAL, CostType
 from collector.alto.costquery import MAX_COST_TYPES
-from collector.alto.metrics import COST_TYPES, NUMERICAL, CostType
 from collector.alto.pathvector import PathVector
 from collector.alto.reading import Fields
 from collector.alto.view import View

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.alto.view import View
-from linkweather.answers import CapacityAnswer
+from linkweather.models.state import CapacityAnswer
 
 _PREFIX = "priv:linkweather-"
 # name → the field of the mesh's site.

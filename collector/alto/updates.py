@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from collector.alto import errors, media, mergepatch
+from collector.alto import alto_errors as errors
+from collector.alto import media, mergepatch
 from collector.alto.reading import Fields
 from collector.alto.resources import FOLLOWED, Question, Resource
 from collector.alto.view import View

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from collector.alto.metrics import METRICS, ORDINAL, CostType
+from collector.alto.cost_metrics import METRICS, ORDINAL, CostType
 from collector.alto.networkmap import NetworkMap
-from linkweather.answers import CapacityAnswer, LinkAnswer
-from linkweather.decisions import NoRoute, RouteAnswer
 from linkweather.mesh import Mesh
+from linkweather.models.routes import NoRoute, RouteAnswer
+from linkweather.models.state import CapacityAnswer, LinkAnswer
 
 Pair = tuple[str, str]
 

@@ -19,8 +19,9 @@ from starlette.exceptions import HTTPException
 
 from collector.api import docs, spans
 from collector.api.refusing import Refused, read_field, site_id
-from collector.record.journal import METRICS
-from linkweather.answers import (
+from collector.store.journal import METRICS
+from linkweather.errors import OperatorError
+from linkweather.models.state import (
     Bucket,
     ErrorAnswer,
     HistoryAnswer,
@@ -29,7 +30,6 @@ from linkweather.answers import (
     ReadyAnswer,
     SiteAnswer,
 )
-from linkweather.errors import OperatorError
 
 MESH_BYTES_MAX = 4_000_000
 BUCKETS_MAX = 10_000

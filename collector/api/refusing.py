@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from linkweather.answers import ErrorAnswer
 from linkweather.mesh import Mesh, NoSuchSite
+from linkweather.models.state import ErrorAnswer
 
 
 class Refused(Exception):  # noqa: N818 – an answer

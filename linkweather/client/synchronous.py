@@ -8,15 +8,15 @@ from typing import Self
 
 import httpx
 
-from linkweather.answers import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
-from linkweather.client import questions
-from linkweather.client.answering import CollectorAway, away, check, read
-from linkweather.client.questions import DEFAULT_API, Answer, Question
-from linkweather.client.watching import SILENCE_LIMIT_S, Reader
-from linkweather.decisions import AllRoutes, Objective, RouteAnswer
-from linkweather.events import Event, EventKind
-from linkweather.jobs import Job, PlacementAnswer, PlacementsAnswer
-from linkweather.verdicts import JudgeAnswer
+from linkweather.client import requests as questions
+from linkweather.client.event_stream import SILENCE_LIMIT_S, Reader
+from linkweather.client.requests import DEFAULT_API, Answer, Question
+from linkweather.client.responses import CollectorAway, away, check, read
+from linkweather.models.evaluation import JudgeAnswer
+from linkweather.models.events import Event, EventKind
+from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer
+from linkweather.models.routes import AllRoutes, Objective, RouteAnswer
+from linkweather.models.state import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 
 TIMEOUT_S = 10.0
 

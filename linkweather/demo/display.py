@@ -12,10 +12,10 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from linkweather.answers import LinkAnswer, SiteAnswer
+from linkweather.cli.tables.link_table import WIDTH, links_table
 from linkweather.client import as_json
-from linkweather.decisions import RouteAnswer
-from linkweather.tables.links import WIDTH, links_table
+from linkweather.models.routes import RouteAnswer
+from linkweather.models.state import LinkAnswer, SiteAnswer
 
 PAGE_S: Final = 4.0
 # The head, the table's own head and rule, and the lines below.

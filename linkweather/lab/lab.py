@@ -50,7 +50,7 @@ class Lab:
         except OSError as error:
             raise OperatorError(f"{self._data_dir}: cannot be made: {error.strerror}") from None
         self._process = await asyncio.create_subprocess_exec(
-            *_python("linkweather.lab.process"),
+            *_python("linkweather.lab.lab_process"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # Ctrl-C in a terminal goes to us, and the lab ends when we say so.

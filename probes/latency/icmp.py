@@ -11,7 +11,7 @@ from functools import cached_property
 
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
-from linkweather.messages import LatencyRow
+from linkweather.wire import LatencyRow
 from probes.latency import echo
 from probes.latency.packet import Reply, Request
 from probes.latency.sender import Sender, Sent

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from linkweather.messages import Outage
+from linkweather.wire import Outage
 from probes.latency.tally import Probe
 from probes.latency.timestamps import NS_PER_S
 

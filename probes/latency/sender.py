@@ -13,7 +13,7 @@ from datetime import datetime
 
 from linkweather.errors import MessageError, OperatorError
 from linkweather.mesh import LatencyTests
-from linkweather.messages import LatencyRow
+from linkweather.wire import LatencyRow
 from probes.latency import clock, tlv
 from probes.latency.names import Name, Names, Resolved
 from probes.latency.pacing import Pacer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from linkweather.errors import MessageError
-from linkweather.messages import LatencyRow
+from linkweather.wire import LatencyRow
 from probes.latency.clock import Clock
 from probes.latency.losses import Edge, Probed, by_direction
 from probes.latency.outages import Outages

@@ -12,7 +12,7 @@ from typing import Final
 
 from linkweather.errors import OperatorError
 from linkweather.mesh import STAMP_PORT, LatencyTests, Mesh
-from linkweather.messages import LatencyRow
+from linkweather.wire import LatencyRow
 from probes.latency import drops
 from probes.latency.methods import SENDERS
 from probes.latency.reflector import Reflector

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from linkweather.messages import LatencyRow, Outage
+from linkweather.wire import LatencyRow, Outage
 from probes.latency.clock import Clock
 from probes.latency.losses import Losses, Probed
 from probes.latency.packet import Reply

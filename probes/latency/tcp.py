@@ -14,7 +14,7 @@ from functools import cached_property
 from struct import Struct
 
 from linkweather.mesh import LatencyTests
-from linkweather.messages import LatencyRow
+from linkweather.wire import LatencyRow
 from probes.latency import clock
 from probes.latency.echo import reflected
 from probes.latency.packet import Request

@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from probes.path.lines import Sample
 from probes.path.replies import Outcome, Reply
+from probes.path.tracer_lines import Sample
 
 WINDOW = 3
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from linkweather.errors import MeasurementError
 from linkweather.mesh import PathMethod
-from linkweather.messages import decode, encode
+from linkweather.wire import decode, encode
 from probes.path.identity import Identity
-from probes.path.lines import Begun, Done, Failed, Line, Request
 from probes.path.mtu import MtuSearch
 from probes.path.trace import Plan, Trace
+from probes.path.tracer_lines import Begun, Done, Failed, Line, Request
 
 if TYPE_CHECKING:
-    from probes.path.wire import Heard, Wire
+    from probes.path.raw_sockets import Heard, Wire
 
 # What every path must carry: RFC 791 §3.1, of which headers leave room for a probe, and RFC 8200 §5.
 _LEAST_BYTES = {4: 68, 6: 1280}
@@ -33,16 +33,16 @@ class _Tracer:
     """One trace of one request."""
 
     def __init__(self, request: Request, stack: contextlib.ExitStack) -> None:
-        from probes.path import packets, wire  # noqa: PLC0415 - scapy may be missing, which is a result
+        from probes.path import packets, raw_sockets  # noqa: PLC0415 - scapy may be missing, which is a result
 
-        self._packets, self._wires = packets, wire
+        self._packets, self._wires = packets, raw_sockets
         self._request = request
         self._stack = stack
-        self._family, self.address = wire.resolve(request.host, request.family)
-        self._source = wire.source(self._family, self.address, request.bind)
+        self._family, self.address = raw_sockets.resolve(request.host, request.family)
+        self._source = raw_sockets.source(self._family, self.address, request.bind)
         self._identity = self._identify(request.method, request.flows, request.first_key)
         ports = self._identity.keys if request.method == "tcp" else ()
-        self._wire: Wire = wire.Wire(self._family, self.address, ports, stack)
+        self._wire: Wire = raw_sockets.Wire(self._family, self.address, ports, stack)
 
     def trace(self) -> bool:
         """Trace the hops; whether the destination answered."""

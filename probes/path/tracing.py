@@ -9,13 +9,13 @@ from random import Random
 
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh, PathTests, Site
-from linkweather.messages import PathRow
+from linkweather.wire import PathRow
 from probes.path.identity import first_key
-from probes.path.lines import Request
-from probes.path.memory import Memory
-from probes.path.route import Known, hops, reached, recognise, route, steps
-from probes.path.runner import Traced, run
-from probes.path.turns import next_turn
+from probes.path.route_store import Memory
+from probes.path.trace_schedule import next_turn
+from probes.path.traced_route import Known, hops, reached, recognise, route, steps
+from probes.path.tracer_lines import Request
+from probes.path.tracer_process import Traced, run
 
 Trace = Callable[[Request], Awaitable[Traced]]
 

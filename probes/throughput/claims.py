@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from linkweather.messages import Claim
+from linkweather.wire import Claim
 
 MAX_CLAIM_S = 90.0  # no site keeps a group for longer by one claim; a test of 60 s needs less
 

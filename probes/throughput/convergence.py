@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Literal
 
 from probes.throughput.estimate import Estimate, estimate
-from probes.throughput.output import Interval
+from probes.throughput.iperf3_output import Interval
 
 StoppedBy = Literal["converged", "time", "bytes"]
 

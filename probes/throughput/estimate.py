@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
 
-from probes.throughput.output import Interval
+from probes.throughput.iperf3_output import Interval
 
 # BBR (draft-cardwell-iccrg-bbr-congestion-control §4.3.1.2): the pipe is full when the rate has
 # grown by less than a quarter three times in a row.

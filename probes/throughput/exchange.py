@@ -18,20 +18,20 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import Mesh, ThroughputTests
-from linkweather.messages import Answer, Claim, Invite, Served, ThroughputRow
+from linkweather.wire import Answer, Claim, Invite, Served, ThroughputRow
 from probes.throughput import invitation
 from probes.throughput.convergence import Rule
-from probes.throughput.correspondence import ANSWER_LIMIT_S, SERVED_LIMIT_S, Asked, Correspondence
-from probes.throughput.engine import Engine, Peer, Serving
 from probes.throughput.grouplease import HEARD_LIMIT_S, GroupLease
 from probes.throughput.history import History
 from probes.throughput.invitation import Declined
+from probes.throughput.iperf3_client import MARGIN_S
+from probes.throughput.iperf3_ends import Engine, Peer, Serving
+from probes.throughput.iperf3_output import Build
+from probes.throughput.iperf3_server import ACCEPT_LIMIT_S, START_LIMIT_S
 from probes.throughput.lease import Lease
-from probes.throughput.limits import Sent
-from probes.throughput.output import Build
+from probes.throughput.limiting import Sent
 from probes.throughput.result import Result
-from probes.throughput.runner import MARGIN_S
-from probes.throughput.server import ACCEPT_LIMIT_S, START_LIMIT_S
+from probes.throughput.signalling import ANSWER_LIMIT_S, SERVED_LIMIT_S, Asked, Correspondence
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-from linkweather import topics
 from linkweather.mesh import Mesh
-from linkweather.messages import Claim, encode
+from linkweather.wire import Claim, encode, topics
 from probes.throughput import invitation
 from probes.throughput.claims import Claims
 from probes.throughput.invitation import Declined

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh
-from linkweather.messages import Answer, Invite, Served, ThroughputRow
-from probes.throughput.limits import agreed
+from linkweather.wire import Answer, Invite, Served, ThroughputRow
+from probes.throughput.limiting import agreed
 from probes.throughput.result import Result
 
 METHOD = "iperf3"

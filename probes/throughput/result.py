@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from probes.throughput.convergence import StoppedBy, over_10_s
 from probes.throughput.estimate import Estimate, estimate
-from probes.throughput.limits import LimitedBy, Sent, own_limit
-from probes.throughput.output import Datagrams, End, Fault, Interval, Summary, Transcript
+from probes.throughput.iperf3_output import Datagrams, End, Fault, Interval, Summary, Transcript
+from probes.throughput.limiting import LimitedBy, Sent, own_limit
 
 CLOCKS = "the clocks of both sites must agree to 10 s for authentication"
 

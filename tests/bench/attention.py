@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from linkweather.mesh import Mesh, Site, ThroughputTests
-from linkweather.messages import LatencyRow, PathRow, ThroughputRow
-from probes.agenda import Agenda, Planned
-from probes.attention import Attention
+from linkweather.wire import LatencyRow, PathRow, ThroughputRow
+from probes.throughput.agenda import Agenda, Planned
+from probes.throughput.attention import Attention
 
 DAY_S = 86_400.0
 WINDOW_S = 5.0

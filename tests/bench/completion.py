@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from collector.deciding.completion import Leg, completion
-from tests.collector.deciding.relayed_lab import SITES, Line, RelayedLab, Transfer, relayed
+from collector.routing.transfer_time import Leg, completion
+from tests.collector.routing.relayed_lab import SITES, Line, RelayedLab, Transfer, relayed
 
 NEAR, ENOUGH, LEAST = 0.15, 0.8, 50
 SIZES_MB = (1, 3, 10, 30, 100, 300, 500)

@@ -22,11 +22,12 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from linkweather import messages, settings, topics
+from linkweather import settings
+from linkweather import wire as messages
 from linkweather.lab.labfile import Behaviour, LabFile, Pair
 from linkweather.lab.shipped import shipped
-from linkweather.messages import decode
 from linkweather.mqtt import Connection, parse_broker
+from linkweather.wire import decode, topics
 from tests import servers
 
 RTT_SLACK = 0.03

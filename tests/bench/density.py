@@ -33,7 +33,7 @@ from typing import Any
 import aiomqtt
 import psutil
 
-from linkweather import topics
+from linkweather.wire import topics
 from probes.latency.packet import Request, encode_request
 from probes.latency.reflector import Reflector
 from tests import servers

@@ -20,13 +20,13 @@ import httpx
 import psutil
 from influxdb_client import InfluxDBClient, Point, WriteOptions
 
-from collector.archive.backlog import Backlog
-from collector.archive.influx import Exporter
-from collector.archive.influx_server import InfluxSettings, Server
-from collector.archive.line_protocol import TAGS
-from collector.record.columns import TABLES, Entry, Recorded
-from collector.record.journal import Journal
-from linkweather.messages import Row, decode_report
+from collector.sinks.backlog import Backlog
+from collector.sinks.influx import Exporter
+from collector.sinks.influx_server import InfluxSettings, Server
+from collector.sinks.line_protocol import TAGS
+from collector.store.columns import TABLES, Entry, Recorded
+from collector.store.journal import Journal
+from linkweather.wire import Row, decode_report
 from tests import servers
 from tests.bench.reports import START, payloads
 

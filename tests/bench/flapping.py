@@ -31,11 +31,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from collector.deciding.candidates import DIRECT, NONE, Vias, best_relays
-from collector.deciding.costs import RoutingSettings
-from collector.deciding.routing import Router
-from collector.state.forecast import Forecasts, Kind
-from collector.state.outlook import Outlook
+from collector.linkstate.forecast import Forecasts, Kind
+from collector.linkstate.snapshot import Outlook
+from collector.routing.candidates import DIRECT, NONE, Vias, best_relays
+from collector.routing.costs import RoutingSettings
+from collector.routing.router import Router
 from linkweather.mesh import Mesh
 
 SCALE_S = {"ms": 1e-3, "s": 1.0}

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from collector.state.forecast import Forecasts, Kind
-from collector.state.forecasters import FORECASTERS
+from collector.linkstate.forecast import Forecasts, Kind
+from collector.linkstate.forecasters import FORECASTERS
 
 SCALE = {"ms": 1e-3, "s": 1.0}
 STEP_S = 1.0

@@ -20,7 +20,7 @@ import aiomqtt
 import numpy as np
 import psutil
 
-from linkweather import topics
+from linkweather.wire import topics
 from tests import servers
 
 SITES = 8

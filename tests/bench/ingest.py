@@ -17,12 +17,11 @@ from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-from collector.intake.admission import Arrival, admit, receipts
-from collector.intake.ingest import Ingest, garbage_collection_paused
-from collector.record.columns import TABLES, Entry
-from collector.record.journal import Journal
-from linkweather import topics
-from linkweather.messages import Committed, decode, encode
+from collector.ingest.admission import Arrival, admit, receipts
+from collector.ingest.ingest import Ingest, garbage_collection_paused
+from collector.store.columns import TABLES, Entry
+from collector.store.journal import Journal
+from linkweather.wire import Committed, decode, encode, topics
 from tests.bench.reports import START, payloads
 
 SITES = 50

@@ -20,8 +20,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from collector.deciding import assignment
-from collector.deciding.batches import Batch, Devices, Option, Run
+from collector.placement import assignment
+from collector.placement.batches import Batch, Devices, Option, Run
 
 HOUR_S = 3600.0
 HOURS = 24

@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from collector.deciding.borrowing import estimated, pooled
-from collector.deciding.candidates import DIRECT
-from collector.deciding.costs import Goodputs, RoutingSettings
-from collector.deciding.routing import Router
-from collector.state.outlook import Outlook
+from collector.linkstate.snapshot import Outlook
+from collector.routing.candidates import DIRECT
+from collector.routing.costs import Goodputs, RoutingSettings
+from collector.routing.goodput_estimate import estimated, pooled
+from collector.routing.router import Router
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from linkweather.messages import LatencyReport, LatencyRow, encode
+from linkweather.wire import LatencyReport, LatencyRow, encode
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 _STATISTICS = (

@@ -24,11 +24,11 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra, floyd_warshall
 
-from collector.deciding.candidates import best_relays
-from collector.deciding.costs import RoutingSettings, measured
-from collector.deciding.questions import Question
-from collector.deciding.routing import Router
-from collector.state.outlook import Outlook
+from collector.linkstate.snapshot import Outlook
+from collector.routing.candidates import best_relays
+from collector.routing.costs import RoutingSettings, measured
+from collector.routing.questions import Question
+from collector.routing.router import Router
 from linkweather.mesh import Mesh
 
 Floats = npt.NDArray[np.floating]

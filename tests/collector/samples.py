@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from collector.record.columns import Entry
-from linkweather.messages import (
+from collector.store.columns import Entry
+from linkweather.wire import (
     AnyReport,
     CapacityReport,
     DeviceRow,

@@ -21,12 +21,11 @@ import pytest
 
 from collector import daemon, meshfile
 from collector.daemon import Daemon
-from collector.options import ApiSettings, CollectorSettings, JournalSettings
-from linkweather import topics
+from collector.settings import ApiSettings, CollectorSettings, JournalSettings
 from linkweather.client import Client
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
-from linkweather.messages import Committed, LatencyReport, LatencyRow, Status, decode, encode
+from linkweather.wire import Committed, LatencyReport, LatencyRow, Status, decode, encode, topics
 from tests import servers
 from tests.collector.waiting import until
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from linkweather.client import Client, CollectorAway, NoPath
-from linkweather.decisions import Objective
 from linkweather.errors import OperatorError
+from linkweather.models.routes import Objective
 from tests import servers
 
 PROGRAM = [sys.executable, "-m", "linkweather"]

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from linkweather.answers import LinkAnswer, SiteAnswer
-from linkweather.decisions import PathExpectation, RouteAnswer
 from linkweather.demo.display import LiveDisplay, PlainDisplay, Scene, final_json, final_table, page
+from linkweather.models.routes import PathExpectation, RouteAnswer
+from linkweather.models.state import LinkAnswer, SiteAnswer
 
 SCENE = Scene("hubs", 3, 6, "loopback", "not root", "http://127.0.0.1:8484", "demo-data")
 RELAYED = RouteAnswer(

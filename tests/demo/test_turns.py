@@ -17,10 +17,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from linkweather import topics
 from linkweather.lab.shipped import shipped
-from linkweather.messages import Answer, decode
 from linkweather.mqtt import Connection, parse_broker
+from linkweather.wire import Answer, decode, topics
 from tests import servers
 
 pytestmark = [

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import aiomqtt
 
-from linkweather import topics
 from linkweather.client import Client
-from linkweather.messages import (
+from linkweather.wire import (
     AnyReport,
     CapacityReport,
     DeviceRow,
@@ -23,6 +22,7 @@ from linkweather.messages import (
     ThroughputReport,
     ThroughputRow,
     encode,
+    topics,
 )
 from tests import servers
 

@@ -19,8 +19,8 @@ from typing import assert_type
 
 from linkweather import AsyncClient, Client
 from linkweather.client import NoPath
-from linkweather.decisions import RouteAnswer
-from linkweather.jobs import Job, PlacementAnswer
+from linkweather.models.routes import RouteAnswer
+from linkweather.models.placements import Job, PlacementAnswer
 
 
 def ask(client: Client, job: Job) -> str:

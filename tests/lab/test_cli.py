@@ -16,7 +16,7 @@ pytestmark = as_root
 
 
 async def command(data_dir: Path, *arguments: str) -> tuple[int, str]:
-    program: Sequence[str] = [sys.executable, "-c", "from linkweather.cli import main; main()"]
+    program: Sequence[str] = [sys.executable, "-c", "from linkweather.cli.root import main; main()"]
     return await run([*program, "lab", "--data-dir", str(data_dir), *arguments])
 
 

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
+from linkweather.lab.emulated_link import Link
 from linkweather.lab.labfile import Behaviour
-from linkweather.lab.link import Link
 
 # 1000 octets at 8 Mbit/s take 1 ms.
 SLOW = Behaviour(delay_s=0.010, rate_bps=8e6, queue_s=0.0025)

@@ -9,9 +9,10 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from collector.options import CollectorSettings
-from linkweather import settings, topics
+from collector.settings import CollectorSettings
+from linkweather import settings
 from linkweather.mesh import Mesh
+from linkweather.wire import topics
 from tests import servers
 
 CONFIG = Path(__file__).parents[2] / "config"

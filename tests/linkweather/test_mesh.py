@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from linkweather.mesh import Mesh, NoSuchSite, ThroughputTests
-from linkweather.messages import encode
+from linkweather.wire import encode
 
 SITES: dict[str, Any] = {name: {"address": f"192.0.2.{number}"} for number, name in enumerate("abc", start=1)}
 

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from linkweather import topics
-from linkweather.messages import AnyReport, Committed, Row, Status, decode, decode_report, encode
 from linkweather.mqtt import Connection, parse_broker
+from linkweather.wire import AnyReport, Committed, Row, Status, decode, decode_report, encode, topics
 from probes.daemon import Daemon
 from probes.settings import ProbeSettings
 from tests import servers

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from linkweather import topics
-from linkweather.messages import Committed, Refusal
 from linkweather.mqtt import Connection, parse_broker
+from linkweather.wire import Committed, Refusal, topics
 from probes.outbox import Depth, Outbox
 from probes.publisher import RESEND_FIRST_S, RESEND_MAX_S, WINDOW_REPORTS, Flight, Publisher
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.alto.alto_errors import AltoError
 from collector.alto.constraints import Comparison, Condition, parse
-from collector.alto.errors import AltoError
 
 OPERATORS = {"gt": operator.gt, "lt": operator.lt, "ge": operator.ge, "le": operator.le, "eq": operator.eq}
 COSTS = st.one_of(st.none(), st.floats(-1e9, 1e9))

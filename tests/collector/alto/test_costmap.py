@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from collector.alto import costmap
-from collector.alto.metrics import COST_TYPES
+from collector.alto.cost_metrics import COST_TYPES
 from tests.collector.alto.test_reading import refusal
 from tests.collector.alto.worlds import LINKS, NUM_RTT, NUM_TPUT, ORD_RTT, PATH_VECTOR, asked, view
 

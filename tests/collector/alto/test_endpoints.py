@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from collector.alto import endpoints
-from collector.alto.errors import TooMuchError
+from collector.alto.alto_errors import TooMuchError
 from tests.collector.alto.test_reading import refusal
 from tests.collector.alto.worlds import NUM_RTT, NUM_TPUT, asked, view
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from collector.alto.errors import AltoError
+from collector.alto.alto_errors import AltoError
 from collector.alto.networkmap import DEFAULT_PID, NetworkMap
 from linkweather.mesh import Mesh
 from tests.collector.alto.worlds import MESH, asked

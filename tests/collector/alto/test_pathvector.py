@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from collector.alto import pathvector
-from collector.alto.errors import TooMuchError
+from collector.alto.alto_errors import TooMuchError
 from collector.alto.pathvector import PathVector
 from collector.alto.view import View
-from linkweather.decisions import NoRoute, PathExpectation, RouteAnswer
 from linkweather.mesh import Mesh
+from linkweather.models.routes import NoRoute, PathExpectation, RouteAnswer
 from tests.collector.alto import schemas
 from tests.collector.alto.test_reading import refusal
 from tests.collector.alto.worlds import AT, NOW, NUM_RTT, PATH_VECTOR, asked, view

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from collector.alto import errors, reading
-from collector.alto.errors import AltoError
+from collector.alto import alto_errors as errors
+from collector.alto import reading
+from collector.alto.alto_errors import AltoError
 from collector.alto.reading import Fields
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.alto import mergepatch
-from collector.alto.errors import TooMuchError
+from collector.alto.alto_errors import TooMuchError
 from collector.alto.reading import Fields
 from collector.alto.updates import Event, UpdateStream
 from collector.alto.view import View

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from collector.alto.alto_api import AltoSources
 from collector.alto.reading import Fields
-from collector.alto.routes import AltoSources
 from collector.alto.view import View
-from linkweather.answers import CapacityAnswer, LinkAnswer
-from linkweather.decisions import NoRoute, PathExpectation, RouteAnswer
 from linkweather.mesh import Mesh
+from linkweather.models.routes import NoRoute, PathExpectation, RouteAnswer
+from linkweather.models.state import CapacityAnswer, LinkAnswer
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 NOW = AT.timestamp()

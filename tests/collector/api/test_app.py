@@ -14,10 +14,10 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from collector.api.app import HistoryQuestion, Sources, create_app
-from collector.api.server import HttpServer
-from linkweather.answers import Bucket, LinkAnswer, MeshAnswer, SiteAnswer
+from collector.api.http_server import HttpServer
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
+from linkweather.models.state import Bucket, LinkAnswer, MeshAnswer, SiteAnswer
 from tests import servers
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

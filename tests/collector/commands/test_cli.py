@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from collector.commands import links as links_command
-from linkweather.answers import LinkAnswer
-from linkweather.cli import main
+from collector.commands import links_command
+from linkweather.cli.root import main
+from linkweather.models.state import LinkAnswer
 from tests import servers
 
 PROGRAM = str(Path(sys.executable).with_name("linkweather"))
@@ -91,7 +91,7 @@ def test_a_table_longer_than_the_terminal_turns_its_pages(monkeypatch: pytest.Mo
     links = [LinkAnswer(src="a", dst=f"b{number}") for number in range(5)]
     seen = []
     for at in (0.0, 4.0, 8.0, 12.0):
-        monkeypatch.setattr("collector.commands.links.time.monotonic", lambda at=at: at)
+        monkeypatch.setattr("collector.commands.links_command.time.monotonic", lambda at=at: at)
         console = Console(width=80, height=9, record=True, file=io.StringIO())
         console.print(links_command._screen(links, "", console))
         text = console.export_text()
@@ -168,7 +168,7 @@ def test_an_invalid_mesh_is_not_even_sent(collector: str, tmp_path: Path) -> Non
 
 def test_asking_imports_nothing_that_only_a_collector_needs() -> None:
     code = (
-        "import sys, collector.commands.links, collector.commands.mesh; "
+        "import sys, collector.commands.links_command, collector.commands.mesh_command; "
         "print([name for name in ('duckdb', 'fastapi', 'numpy', 'uvicorn', 'influxdb_client') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ import pytest
 
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
-from linkweather.messages import LatencyRow
+from linkweather.wire import LatencyRow
 from probes.latency.icmp import IcmpSender
 from probes.latency.sender import Peer, Sample
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from linkweather.mesh import LatencyTests
-from linkweather.messages import LatencyRow
+from linkweather.wire import LatencyRow
 from probes.latency import clock, targets
 from probes.latency.clock import Clock
 from probes.latency.reflector import Reflector
@@ -140,7 +140,7 @@ def test_linkweather_test_works_against_a_bare_rfc_8762_reflector() -> None:
     with scapy_peer.reflector() as port:
         done = subprocess.run(
             [
-                *(sys.executable, "-c", "from linkweather.cli import main; main()", "test", "127.0.0.1"),
+                *(sys.executable, "-c", "from linkweather.cli.root import main; main()", "test", "127.0.0.1"),
                 *("--latency", "--port", str(port), "--count", "20", "--interval", "0.01", "--json"),
             ],
             capture_output=True,

@@ -18,7 +18,7 @@ from linkweather.lab.protocol import LinkState
 from tests.lab.labs import as_root, run, triangle
 
 pytestmark = as_root
-PROGRAM = (sys.executable, "-c", "from linkweather.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from linkweather.cli.root import main; main()")
 TIMEOUT_S = 0.3
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from linkweather.messages import Outage
+from linkweather.wire import Outage
 from probes.latency.clock import UNKNOWN
 from probes.latency.outages import Outages
 from probes.latency.tally import Probe, Tally

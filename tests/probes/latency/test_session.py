@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from linkweather.errors import MessageError
-from linkweather.messages import LatencyRow, Outage
+from linkweather.wire import LatencyRow, Outage
 from probes.latency.clock import UNKNOWN, Clock
 from probes.latency.packet import Reply, Request
 from probes.latency.session import Sample, Session

@@ -18,7 +18,7 @@ import pytest
 
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
-from linkweather.messages import LatencyRow
+from linkweather.wire import LatencyRow
 from probes.latency import sockets
 from probes.latency.packet import Request, decode_reply, encode_request
 from probes.latency.reflector import Reflector

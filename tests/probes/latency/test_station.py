@@ -13,7 +13,7 @@ import pytest
 
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
-from linkweather.messages import LatencyRow
+from linkweather.wire import LatencyRow
 from probes.latency import methods
 from probes.latency.icmp import IcmpSender
 from probes.latency.station import Station

@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from linkweather.mesh import LatencyTests
-from linkweather.messages import LatencyRow
+from linkweather.wire import LatencyRow
 from probes.latency.methods import SENDERS
 from probes.latency.sender import Peer, Sample
 from probes.latency.tcp import REFUSED, TcpSender

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probes.path.lines import Sample
+from probes.path.tracer_lines import Sample
 
 END = "192.0.2.99"
 

@@ -16,11 +16,11 @@ from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile, mesh_of
 from linkweather.lab.shipped import shipped
 from linkweather.mesh import PathMethod
-from linkweather.messages import PathRow
-from probes.path.lines import Request
-from probes.path.memory import Memory
-from probes.path.route import hops, reached, steps
-from probes.path.runner import TRACER, Traced, run
+from linkweather.wire import PathRow
+from probes.path.route_store import Memory
+from probes.path.traced_route import hops, reached, steps
+from probes.path.tracer_lines import Request
+from probes.path.tracer_process import TRACER, Traced, run
 from probes.path.tracing import Tracing
 from tests.lab.labs import as_root
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.path.lines import Sample
 from probes.path.replies import Kind, Quote, Reply
-from probes.path.route import reached, steps
 from probes.path.trace import Plan, Probe, Trace
+from probes.path.traced_route import reached, steps
+from probes.path.tracer_lines import Sample
 
 QUOTE = Quote("udp", "192.0.2.99", 1, 2, 3)
 

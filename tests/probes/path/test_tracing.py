@@ -10,11 +10,11 @@ from pathlib import Path
 
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh, PathTests, Site
-from linkweather.messages import PathRow
+from linkweather.wire import PathRow
 from probes.path.identity import first_key
-from probes.path.lines import Request
-from probes.path.memory import Memory
-from probes.path.runner import Traced
+from probes.path.route_store import Memory
+from probes.path.tracer_lines import Request
+from probes.path.tracer_process import Traced
 from probes.path.tracing import Tracing, conclude
 from tests.probes.path.samples import END, samples
 

@@ -15,10 +15,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from probes.throughput.output import Interval
+from probes.throughput.iperf3_client import run_client
+from probes.throughput.iperf3_output import Interval
+from probes.throughput.iperf3_server import serve_once
 from probes.throughput.result import Result
-from probes.throughput.runner import run_client
-from probes.throughput.server import serve_once
 
 LIMIT_S = 30.0
 # How a command gets where it shall run: into a site, onto a processor.

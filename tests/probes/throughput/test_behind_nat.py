@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from linkweather.mesh import Mesh, Site, ThroughputTests
-from linkweather.messages import Answer, ThroughputRow
-from probes.attention import Attention
-from probes.ledger import Ledger
-from probes.throughput import server
+from linkweather.wire import Answer, ThroughputRow
+from probes.throughput import iperf3_server as server
+from probes.throughput.attention import Attention
+from probes.throughput.budget_store import Ledger
 from probes.throughput.exchange import Exchange
 from probes.throughput.invitation import Declined
-from probes.throughput.output import Build
-from probes.throughput.turns import Turns
+from probes.throughput.iperf3_output import Build
+from probes.throughput.scheduler import Turns
 from tests import servers
 from tests.probes.throughput import programs
 from tests.probes.throughput.test_exchange import (
@@ -151,7 +151,7 @@ async def test_a_caller_that_accepts_and_does_not_come_is_a_named_failure(
 async def test_a_source_that_is_not_told_where_to_call_is_free_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("probes.throughput.correspondence.ANSWER_LIMIT_S", 0.2)
+    monkeypatch.setattr("probes.throughput.signalling.ANSWER_LIMIT_S", 0.2)
     wire = Wire()
     b = ends(wire, tmp_path)
     monkeypatch.setattr(b._said, "answer", _unsent)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from linkweather.messages import Claim
+from linkweather.wire import Claim
 from probes.throughput.claims import MAX_CLAIM_S, Claims
 
 UPLINK = frozenset({"uplink"})

@@ -5,7 +5,7 @@ from math import sqrt
 import pytest
 
 from probes.throughput.estimate import Estimate, estimate, pipe_full, t_95
-from probes.throughput.output import Interval
+from probes.throughput.iperf3_output import Interval
 
 
 def tenths(*rates: float) -> list[Interval]:

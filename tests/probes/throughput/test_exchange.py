@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from linkweather import topics
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh, Site, ThroughputTests
-from linkweather.messages import Answer, Claim, Invite, ThroughputRow, decode
 from linkweather.mqtt import Connection, parse_broker
-from probes.throughput import correspondence, process
-from probes.throughput.engine import Serving
+from linkweather.wire import Answer, Claim, Invite, ThroughputRow, decode, topics
+from probes.throughput import iperf3_process as process
+from probes.throughput import signalling as correspondence
 from probes.throughput.exchange import Exchange
 from probes.throughput.invitation import Declined
+from probes.throughput.iperf3_ends import Serving
+from probes.throughput.iperf3_output import Build
+from probes.throughput.iperf3_server import serve_once
 from probes.throughput.lease import Lease
-from probes.throughput.output import Build
-from probes.throughput.server import serve_once
 from tests import servers
 from tests.probes.throughput import programs
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from linkweather import topics
 from linkweather.mesh import Mesh, Site, ThroughputTests
-from linkweather.messages import Claim, Invite, decode
 from linkweather.mqtt import Connection, parse_broker
+from linkweather.wire import Claim, Invite, decode, topics
 from probes.throughput import grouplease
 from probes.throughput.grouplease import GroupLease
 from probes.throughput.invitation import Declined

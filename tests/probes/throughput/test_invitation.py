@@ -6,7 +6,7 @@ import pytest
 
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh, Site, ThroughputTests
-from linkweather.messages import Answer, Invite, Served
+from linkweather.wire import Answer, Invite, Served
 from probes.throughput.invitation import (
     Declined,
     caller,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from linkweather.lab.namespaces import Namespace
-from linkweather.messages import LatencyRow, ThroughputRow
+from linkweather.wire import LatencyRow, ThroughputRow
 from tests import servers
 from tests.lab.labs import as_root
 from tests.probes.test_daemon import Collector, collecting

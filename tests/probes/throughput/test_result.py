@@ -4,7 +4,7 @@ import pytest
 
 from probes.throughput import result as results
 from probes.throughput.convergence import StoppedBy
-from probes.throughput.output import Fault, Interval, Summary, Transcript
+from probes.throughput.iperf3_output import Fault, Interval, Summary, Transcript
 
 
 def transcript(received_bps: float = 90.0, *, sender: bool = True) -> Transcript:

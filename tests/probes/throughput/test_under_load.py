@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from linkweather.messages import LatencyRow, ThroughputRow
+from linkweather.wire import LatencyRow, ThroughputRow
 from probes.daemon import Daemon
 from probes.settings import ProbeSettings
-from probes.throughput.process import installed
+from probes.throughput.iperf3_process import installed
 from tests import servers
 from tests.probes.test_daemon import Collector, addresses, collecting
 

@@ -1,0 +1,250 @@
+"""ALTO over HTTP: reads requests, hands them to the logic, sends what it answers, and keeps the update streams."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from collector.alto import directory, endpoints, media, reading
+from collector.alto.alto_errors import AltoError, TooMuchError
+from collector.alto.pathvector import PathVector
+from collector.alto.reading import Fields
+from collector.alto.resources import RESOURCES, ROOT, Question, Resource
+from collector.alto.updates import Event, UpdateStream
+from collector.alto.view import View
+from linkweather.mesh import Mesh
+from linkweather.models.routes import NoRoute, RouteAnswer
+from linkweather.models.state import CapacityAnswer, ErrorAnswer, LinkAnswer
+
+BODY_BYTES_MAX = 1_000_000
+STREAMS_MAX = 32
+POLL_S = 1.0
+KEEP_ALIVE_S = 15.0
+RETRY_AFTER_S = 60
+_DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AltoSources:
+    """What ALTO's answers come from. `now` is in seconds since the epoch; `route` is the path in force then.
+
+    Once `stopping` is true, the update streams end, so that a server which waits for its answers can stop.
+    """
+
+    now: Callable[[], float]
+    mesh: Callable[[], Mesh]
+    links: Callable[[float], Sequence[LinkAnswer]]
+    route: Callable[[str, str, float], RouteAnswer | NoRoute]
+    capacities: Callable[[float], Sequence[CapacityAnswer]]
+    stopping: Callable[[], bool] = lambda: False
+
+
+def add_alto(app: FastAPI, sources: AltoSources, *, poll_s: float = POLL_S, keep_alive_s: float = KEEP_ALIVE_S) -> None:
+    """Answer ALTO under /alto; its directory, at /alto, names every resource.
+
+    Update streams look for changes every `poll_s`, and say that they live after `keep_alive_s` of silence.
+    """
+    server = _Server(sources, poll_s, keep_alive_s)
+    for path in (ROOT, f"{ROOT}/directory"):
+        app.router.add_route(path, _answering(server.directory), methods=["GET"])
+    for resource in RESOURCES.values():
+        app.router.add_route(ROOT + resource.path, _answering(server.resource(resource)), methods=[resource.method])
+    updates = ROOT + directory.UPDATES_PATH
+    app.router.add_route(updates, _answering(server.open_stream), methods=["POST"])
+    app.router.add_route(f"{updates}/{{stream}}", _answering(server.control_stream), methods=["POST"])
+
+
+def _answering(endpoint: Endpoint) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except AltoError as error:
+            return _json(error.document, media.ERROR, 400)
+        except TooMuchError as error:
+            raise HTTPException(413, str(error)) from None
+
+    return answer
+
+
+@dataclass(slots=True)
+class _Live:
+    """An update stream that somebody listens to; `news` wakes it before its next look."""
+
+    stream: UpdateStream
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class _Server:
+    def __init__(self, sources: AltoSources, poll_s: float, keep_alive_s: float) -> None:
+        self._sources = sources
+        self._poll_s = poll_s
+        self._keep_alive_s = keep_alive_s
+        self._streams: dict[str, _Live] = {}
+        self._seen: View | None = None
+
+    def _view(self) -> View:
+        now = self._sources.now()
+        return View(
+            now=now,
+            mesh=self._sources.mesh(),
+            links=self._sources.links(now),
+            route=lambda src, dst: self._sources.route(src, dst, now),
+            capacities=self._sources.capacities(now),
+        )
+
+    def _shared_view(self) -> View:
+        """One view for all streams that look at about the same time."""
+        if self._seen is None or not 0 <= self._sources.now() - self._seen.now < self._poll_s / 2:
+            self._seen = self._view()
+        return self._seen
+
+    async def directory(self, request: Request) -> Response:
+        _check_accept(request, media.DIRECTORY)
+        return _json(directory.document(self._sources.mesh(), _base(request)), media.DIRECTORY)
+
+    def resource(self, resource: Resource) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            _check_accept(request, resource.media)
+            asked = Fields({}) if resource.accepts is None else await _parameters(request, resource.accepts)
+            answer = resource.answer(self._view(), Question(asked, _requester(request)))
+            if isinstance(answer, PathVector):
+                return _bytes(answer.body(_domain(request)), answer.content_type)
+            return _json(answer, resource.media)
+
+        return endpoint
+
+    async def open_stream(self, request: Request) -> Response:
+        _check_accept(request, media.UPDATE_STREAM)
+        asked = await _parameters(request, media.UPDATE_PARAMS)
+        if len(self._streams) >= STREAMS_MAX:
+            return _busy(f"{STREAMS_MAX} update streams are open already: try again later")
+        live = _Live(UpdateStream(asked, _requester(request), self._view()))
+        name = secrets.token_urlsafe(16)
+        self._streams[name] = live
+        control = {"control-uri": f"{_base(request)}{ROOT}{directory.UPDATES_PATH}/{name}"}
+        return _EventStream(self._events(live, control), closed=lambda: self._streams.pop(name))
+
+    async def control_stream(self, request: Request) -> Response:
+        live = self._streams.get(request.path_params["stream"])
+        if live is None:
+            raise HTTPException(404, "this update stream is closed")
+        live.stream.control(await _parameters(request, media.UPDATE_PARAMS), self._view())
+        live.news.set()
+        return Response(status_code=204)
+
+    async def _events(self, live: _Live, control: Mapping[str, str]) -> AsyncIterator[bytes]:
+        yield Event(media.UPDATE_CONTROL, control).encode()
+        silent_s = 0.0
+        while True:
+            found = [event.encode() for event in live.stream.events(self._shared_view())]
+            silent_s = 0.0 if found else silent_s + self._poll_s
+            if silent_s >= self._keep_alive_s:
+                found.append(b":\n\n")
+                silent_s = 0.0
+            for chunk in found:
+                yield chunk
+            if live.stream.over or self._sources.stopping():
+                return
+            await _pause(live.news, self._poll_s)
+
+
+async def _pause(news: asyncio.Event, limit_s: float) -> None:
+    try:
+        async with asyncio.timeout(limit_s):
+            await news.wait()
+    except TimeoutError:
+        return
+    news.clear()
+
+
+class _EventStream(Response):
+    """Sends chunks until they end or the client leaves, and then says that it is closed."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], closed: Callable[[], object]) -> None:
+        self.status_code = 200
+        self.background = None
+        self._chunks = chunks
+        self._closed = closed
+        # Set here, since a text type would get a charset appended, and clients compare the type exactly.
+        self.init_headers({"content-type": media.UPDATE_STREAM, "cache-control": "no-store"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 – ASGI's form
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                sending = tasks.create_task(self._send(send), name="alto update stream")
+                leaving = tasks.create_task(_until_left(receive), name="alto client leaves")
+                await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
+                sending.cancel()
+                leaving.cancel()
+        finally:
+            self._closed()
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for chunk in self._chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_left(receive: Receive) -> None:
+    kind = ""
+    while kind != "http.disconnect":
+        kind = (await receive())["type"]
+
+
+def _check_accept(request: Request, kind: str) -> None:
+    if not media.accepts(request.headers.get("accept"), kind):
+        raise HTTPException(406, f"answers are of the type {kind}, which the Accept header excludes")
+
+
+async def _parameters(request: Request, kind: str) -> Fields:
+    if media.essence(request.headers.get("content-type", "")) != kind:
+        raise HTTPException(415, f"the body must be of the type {kind}")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise TooMuchError(f"a request may have at most {BODY_BYTES_MAX} bytes")
+    return reading.parse(bytes(body))
+
+
+def _requester(request: Request) -> str:
+    return endpoints.write(request.client.host if request.client else "127.0.0.1")
+
+
+def _base(request: Request) -> str:
+    # RFC 7285 §9.2.2 allows relative URIs, which not every client resolves.
+    return str(request.base_url).rstrip("/")
+
+
+def _domain(request: Request) -> str:
+    name = request.url.hostname or ""
+    return name if _DOMAIN.fullmatch(name) else "localhost"
+
+
+def _busy(sentence: str) -> Response:
+    """RFC 7285 §8.5.3: overload is no ALTO error, and says when to come back."""
+    answer = ErrorAnswer(error=sentence)
+    return JSONResponse(answer.model_dump(mode="json"), 503, headers={"retry-after": str(RETRY_AFTER_S)})
+
+
+def _json(document: Mapping[str, Any], kind: str, status: int = 200) -> Response:
+    return _bytes(json.dumps(document, allow_nan=False).encode(), kind, status)
+
+
+def _bytes(body: bytes, kind: str, status: int = 200) -> Response:
+    # The type as a header, since a media type's text parts would get a charset appended.
+    return Response(body, status, headers={"content-type": kind})

@@ -1,0 +1,167 @@
+"""Server-sent events: what happens is told to everyone who listens, and kept a while for who comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import FastAPI, Header, Query
+from fastapi.responses import StreamingResponse
+
+from collector.api.refusing import Refused, site_id
+from linkweather.mesh import Mesh
+from linkweather.models.events import EVENTS, DecisionEvent, Event, EventKind, Gap, LinkEvent
+from linkweather.wire import encode
+
+KEPT_EVENTS = 2000
+WAITING_EVENTS = 1000  # of one listener; a slower one is cut off, and comes back with its last id
+MAX_LISTENERS = 200
+KEEP_ALIVE_S = 15.0
+
+_KINDS = {form: kind for kind, form in EVENTS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    number: int
+    kind: str
+    sites: tuple[str, ...]
+    text: bytes
+
+
+@dataclass(eq=False, slots=True)
+class _Listener:
+    kinds: Collection[str]
+    site: str | None
+    waiting: asyncio.Queue[_Told | None] = field(default_factory=lambda: asyncio.Queue(WAITING_EVENTS))
+
+    def wants(self, told: _Told) -> bool:
+        return (not self.kinds or told.kind in self.kinds) and (self.site is None or self.site in told.sites)
+
+    def tell(self, told: _Told | None) -> bool:
+        """False when it does not read as fast as things happen."""
+        try:
+            self.waiting.put_nowait(told)
+        except asyncio.QueueFull:
+            return False
+        return True
+
+
+class Feed:
+    """Everything that is told, numbered; `boot` tells one run of the collector from the next. Of one event loop."""
+
+    def __init__(self, boot: str) -> None:
+        self._boot = boot
+        self._kept: deque[_Told] = deque(maxlen=KEPT_EVENTS)
+        self._listeners: set[_Listener] = set()
+        self._last = 0
+        self._closed = False
+
+    @property
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the collector is ending."""
+        return self._closed
+
+    def tell(self, event: LinkEvent | DecisionEvent) -> None:
+        """Tell everyone who listens; nobody is waited for."""
+        self._last += 1
+        told = _Told(self._last, _KINDS[type(event)], _sites(event), self._text(event, self._last))
+        self._kept.append(told)
+        for listener in [listener for listener in self._listeners if listener.wants(told)]:
+            if not listener.tell(told):
+                self._cut_off(listener)
+
+    def close(self) -> None:
+        """End every stream, so that a server which waits for its answers can stop."""
+        self._closed = True
+        for listener in list(self._listeners):
+            self._cut_off(listener)
+
+    async def listen(self, kinds: Collection[str], site: str | None, after: str | None) -> AsyncIterator[bytes]:
+        """A stream, from the event after that id on, or from now; ends when the listener is too slow, or at `close`."""
+        listener = _Listener(kinds, site)
+        if self._closed:
+            return
+        self._listeners.add(listener)
+        try:
+            yield b": linkweather events\n\n"
+            missed = self._missed(listener, after)
+            if missed:
+                yield b"".join(missed)  # at once: who has left meanwhile is noticed once, not two thousand times
+            async for text in _stream(listener):
+                yield text
+        finally:
+            self._listeners.discard(listener)
+
+    def _missed(self, listener: _Listener, after: str | None) -> list[bytes]:
+        """What was told since that id, of what is kept; a Gap where some is not."""
+        if after is None:
+            return []
+        boot, _, number = after.rpartition(".")
+        if boot != self._boot or not number.isdecimal():
+            return [self._text(Gap(), self._last)]
+        first_kept = self._kept[0].number if self._kept else self._last + 1
+        missed = first_kept - 1 - int(number)
+        gap = [self._text(Gap(missed=missed), first_kept - 1)] if missed > 0 else []
+        return gap + [told.text for told in self._kept if told.number > int(number) and listener.wants(told)]
+
+    def _cut_off(self, listener: _Listener) -> None:
+        self._listeners.discard(listener)
+        while not listener.tell(None):
+            listener.waiting.get_nowait()
+
+    def _text(self, event: Event, number: int) -> bytes:
+        return b"id: %s.%d\nevent: %s\ndata: %s\n\n" % (
+            self._boot.encode(),
+            number,
+            _KINDS[type(event)].encode(),
+            encode(event),
+        )
+
+
+async def _stream(listener: _Listener) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            async with asyncio.timeout(KEEP_ALIVE_S):
+                told = await listener.waiting.get()
+        except TimeoutError:
+            yield b": still here\n\n"
+            continue
+        if told is None:
+            return
+        yield told.text
+
+
+def _sites(event: LinkEvent | DecisionEvent) -> tuple[str, ...]:
+    subject = event.link if isinstance(event, LinkEvent) else event.route or event.none
+    return () if subject is None else (subject.src, subject.dst)
+
+
+def add_events(app: FastAPI, feed: Feed, mesh: Callable[[], Mesh]) -> None:
+    """The stream at /api/v1/events; `site` is looked up in the mesh in force."""
+
+    @app.get(
+        "/api/v1/events",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}, 503: {"description": "Too many listen already"}},
+    )
+    async def events(
+        *,
+        kind: Annotated[list[EventKind] | None, Query(description="Only these kinds")] = None,
+        site: Annotated[str | None, Query(description="Only events about this site's links and paths")] = None,
+        last_event_id: Annotated[str | None, Header(description="Go on after this event")] = None,
+    ) -> StreamingResponse:
+        """Changed links and changed decisions as they happen, as server-sent events."""
+        if feed.listeners >= MAX_LISTENERS:
+            raise Refused(503, f"{MAX_LISTENERS} programs listen already; try again later")
+        named = None if site is None else site_id(mesh(), "site", site, 422)
+        stream = feed.listen(kind or (), named, last_event_id)
+        return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,86 @@
+"""The HTTP API's placements and capacities."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from pydantic_core import from_json
+
+from collector.api.refusing import Refused
+from collector.placement import joint
+from collector.placement.placement import Grounds, place
+from linkweather import settings
+from linkweather.errors import BadValueError
+from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
+from linkweather.models.state import CapacityAnswer
+
+JOBS_BYTES_MAX = 4_000_000
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"description": 'A job, or {"jobs": [job, …]}'}}},
+    }
+}
+
+
+def add_capacity(app: FastAPI, capacities: Callable[[], list[CapacityAnswer]]) -> None:
+    """Add the answer to what the sites have."""
+
+    @app.get("/api/v1/capacity")
+    async def capacity() -> list[CapacityAnswer]:
+        """What each site last said of its devices, by type; also what has expired."""
+        return capacities()
+
+
+def add_placements(
+    app: FastAPI, grounds_now: Callable[[], Grounds], remember: Callable[[PlacementAnswer], None]
+) -> None:
+    """Add the answers to where jobs should run, over what `grounds_now` says at each question; each is remembered.
+
+    The application has handlers for Refused.
+    """
+
+    @app.post("/api/v1/placements", openapi_extra=_BODY)
+    async def placements(request: Request) -> PlacementAnswer | PlacementsAnswer:
+        """Where a job should run, or several jobs together: `{"jobs": [job, …]}`."""
+        values = await _values(request)
+        grounds = grounds_now()
+        try:
+            if "jobs" not in values:
+                answer = place(settings.validate(values, Job, "").at_ids(grounds.mesh), grounds)
+                remember(answer)
+                return answer
+            jobs = settings.validate(values, Jobs, "").at_ids(grounds.mesh)
+        except BadValueError as error:
+            raise Refused(422, error.sentence, error.key or None) from None
+        answers = await _together(jobs, grounds)
+        for answer in answers.placements:
+            remember(answer)
+        return answers
+
+
+async def _together(jobs: Sequence[Job], grounds: Grounds) -> PlacementsAnswer:
+    alone = []
+    for answer in joint.judge(jobs, grounds):
+        alone.append(answer)
+        await asyncio.sleep(0)  # between two jobs others have their turn
+    # Arithmetic for up to a few seconds; nothing else waits for it.
+    return await asyncio.to_thread(joint.settle, jobs, alone, grounds.at)
+
+
+async def _values(request: Request) -> Mapping[str, Any]:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > JOBS_BYTES_MAX:
+            raise Refused(413, f"jobs may have at most {JOBS_BYTES_MAX} bytes")
+    try:
+        values = from_json(bytes(body))
+    except ValueError as error:
+        raise Refused(422, f"is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise Refused(422, 'must be a job, or {"jobs": [job, …]}')
+    return values

@@ -1,0 +1,99 @@
+"""The HTTP API's decisions: the path of one pair, of all pairs, and how past decisions did."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import FastAPI, Query, Request
+
+from collector.api import spans
+from collector.api.refusing import Refused, read_field, site_id
+from collector.routing.questions import Question, QuestionError
+from linkweather.mesh import Mesh
+from linkweather.models.evaluation import JudgeAnswer
+from linkweather.models.routes import AllRoutes, NoRoute, Objective, RouteAnswer
+from linkweather.models.state import ErrorAnswer
+
+CONDITIONS = ("objective", "bytes", "max_relays", "avoid", "max_price_usd_per_gb")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSources:
+    """What decides. `route` raises QuestionError; `now` is in seconds since the epoch."""
+
+    now: Callable[[], float]
+    mesh: Callable[[], Mesh]
+    route: Callable[[Question], RouteAnswer | NoRoute]
+    routes: Callable[[Objective], AllRoutes]
+    judge: Callable[[datetime, datetime], Awaitable[JudgeAnswer]]
+
+
+def add_routes(app: FastAPI, sources: RouteSources) -> None:
+    """Add the answers under /api/v1/routes, and the judge."""
+    _add_pair(app, sources)
+
+    @app.get("/api/v1/routes")
+    async def routes(objective: Annotated[Objective, Query()] = "latency") -> AllRoutes:
+        """The paths in force of all pairs, by RTT or by goodput; completion needs a pair and a number of bytes."""
+        if objective == "completion":
+            raise Refused(422, "objective = 'completion': ask for a pair, with bytes", "objective")
+        return sources.routes(objective)
+
+    @app.get("/api/v1/judge")
+    async def judge(since: Annotated[str, Query(description="RFC 3339, or how long ago")] = "24h") -> JudgeAnswer:
+        """How the decisions since then did, against what was measured afterwards."""
+        now = datetime.fromtimestamp(sources.now(), UTC)
+        start = read_field("since", spans.moment, since, now)
+        if start >= now:
+            raise Refused(422, f"since = {since!r}: must be in the past", "since")
+        return await sources.judge(start, now)
+
+
+def _add_pair(app: FastAPI, sources: RouteSources) -> None:
+    @app.get(
+        "/api/v1/routes/{src}/{dst}",
+        responses={
+            404: {"model": ErrorAnswer, "description": "The mesh has no such site"},
+            409: {"model": ErrorAnswer, "description": "No path can be used now"},
+        },
+    )
+    async def route(
+        request: Request,
+        *,
+        src: str,
+        dst: str,
+        objective: Annotated[Objective, Query()] = "latency",
+        bytes: Annotated[int | None, Query(description="What is to be sent")] = None,  # noqa: A002 – the API's name
+        max_relays: Annotated[int, Query(description="0, 1 or 2")] = 1,
+        avoid: Annotated[list[str] | None, Query(description="Not through this site; may be given again")] = None,
+        max_price_usd_per_gb: Annotated[float | None, Query(description="Of all sites that send, summed")] = None,
+    ) -> RouteAnswer:
+        """Which path data from `src` to `dst` should take now, and why; sites by id or compute_id."""
+        _refuse_unknown(request)
+        mesh = sources.mesh()
+        try:
+            question = Question(
+                src=site_id(mesh, "src", src),
+                dst=site_id(mesh, "dst", dst),
+                objective=objective,
+                bytes=bytes,
+                max_relays=max_relays,
+                avoid=frozenset(site_id(mesh, "avoid", name, 422) for name in avoid or ()),
+                max_price_usd_per_gb=max_price_usd_per_gb,
+            )
+            answer = sources.route(question)
+        except QuestionError as error:
+            raise Refused(422, str(error), error.field) from None
+        if isinstance(answer, NoRoute):
+            raise Refused(409, answer.why)
+        return answer
+
+
+def _refuse_unknown(request: Request) -> None:
+    """A condition that is misspelt would be no condition, and the answer would not say so."""
+    for name in request.query_params:
+        if name not in CONDITIONS:
+            raise Refused(422, f"{name}: no such parameter; there are {', '.join(CONDITIONS)}", name)

@@ -1,0 +1,41 @@
+"""What the commands that ask a running collector share: the client, its options, the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import click
+from rich.console import Console
+
+from linkweather.cli.root import EXIT_FAILED, EXIT_USAGE
+from linkweather.cli.tables.link_table import WIDTH
+from linkweather.client import DEFAULT_API, Client, CollectorAway, NoPath, NotFound
+
+api_option = click.option(
+    "--api", envvar="LINKWEATHER_API", default=DEFAULT_API, show_default=True, help="Where the collector's API is."
+)
+json_option = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
+
+
+@contextlib.contextmanager
+def asking(api: str, **options: Any) -> Iterator[Client]:
+    """A client; a collector that is away, and Ctrl-C, end the command without a traceback."""
+    with Client(api, **options) as client:
+        try:
+            yield client
+        except CollectorAway as away:
+            click.echo(f"Error: {away}: start it with `linkweather collector`, or name another with --api", err=True)
+            raise SystemExit(EXIT_FAILED) from None
+        except (NoPath, NotFound) as refusal:
+            click.echo(f"Error: {refusal}", err=True)
+            raise SystemExit(EXIT_FAILED if isinstance(refusal, NoPath) else EXIT_USAGE) from None
+        except KeyboardInterrupt:
+            raise SystemExit(0) from None
+
+
+def terminal() -> Console:
+    """The terminal; a pipe gets the full width of the table and no colours."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)

@@ -1,0 +1,150 @@
+"""`linkweather capacity`: says what a site has for jobs, and shows what the collector knows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from collector.commands.api_access import api_option, asking, json_option, terminal
+from linkweather import quantities, settings
+from linkweather.cli.root import EXIT_FAILED
+from linkweather.cli.tables.placement_table import capacity_table
+from linkweather.client import as_json
+from linkweather.errors import MessageError, OperatorError
+from linkweather.mesh import Settings, SiteId
+from linkweather.mqtt import Connection, parse_broker
+from linkweather.wire import CapacityReport, Committed, DeviceRow, decode, encode, topics
+
+
+class _Where(Settings):
+    """What is read of a probe's settings: which site this is, and where its broker is."""
+
+    site: SiteId
+    broker: str = "mqtt://127.0.0.1:1883"
+
+
+@click.group()
+def capacity() -> None:
+    """Say what a site has for jobs, and show what the collector knows of all."""
+
+
+@capacity.command()
+@json_option
+@api_option
+def show(*, as_json_: bool, api: str) -> None:
+    """Show what each site last said of its devices."""
+    with asking(api) as client:
+        answers = client.capacity()
+    if as_json_:
+        click.echo(json.dumps(as_json(answers), indent=2))
+    else:
+        terminal().print(capacity_table(answers))
+
+
+@capacity.command("set")
+@click.argument("devices", nargs=-1, required=True, metavar="TYPE=TOTAL[:FREE]...")
+@click.option("--config", type=click.Path(path_type=Path), help="The site's probe.toml; options go before it.")
+@click.option("--site", help="This site's id in the mesh.")
+@click.option("--broker", help="mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path.")
+@click.option("--queue", metavar="TIME", help="How long a job that comes now waits, such as 10min.")
+@click.option("--queued", type=float, metavar="DEVICE-HOURS", help="Work that is ahead of it, running or waiting.")
+@click.option("--price", metavar="USD", help="Per device and hour.")
+@click.option("--timeout", default="10s", show_default=True, metavar="TIME", help="How long to wait for the collector.")
+def set_(*, devices: tuple[str, ...], config: Path | None, timeout: str, **options: Any) -> None:
+    """Say how many devices of each TYPE this site has, and how many of them are free: without FREE, all.
+
+    What the options say is said of each of these types; call again for others. The collector keeps what it was told
+    last of each type, and no longer counts on it after an hour: say it again before, from cron or by a scheduler.
+    Exit status 1: no collector confirmed it in time, or it refuses it.
+    """
+    where = _where(config, {name: options[name] for name in ("site", "broker") if options[name] is not None})
+    limit_s = _read("--timeout", quantities.seconds, timeout)
+    values = {
+        "boot": f"capacity-{secrets.token_hex(8)}",
+        "seq": 0,
+        "at": datetime.now(UTC),
+        "devices": tuple(_row(text, options) for text in devices),
+    }
+    report = settings.validate(values, CapacityReport, "the options")
+    told = asyncio.run(_publish(where, report, limit_s))
+    if isinstance(told, str):
+        click.echo(f"Error: {told}", err=True)
+        raise SystemExit(EXIT_FAILED)
+    click.echo(f"in the record: {where.site} has {', '.join(devices)}")
+
+
+def _where(config: Path | None, options: dict[str, str]) -> _Where:
+    values = settings.values_of(settings.read(config), str(config)) if config else {}
+    named = {name: values[name] for name in ("site", "broker") if name in values}
+    if config is None and "site" not in options:
+        raise OperatorError("--site or --config is needed: which site of the mesh is this?")
+    return settings.validate(named | options, _Where, str(config) if config else "the options")
+
+
+def _row(text: str, options: dict[str, Any]) -> DeviceRow:
+    kind, _, counts = text.rpartition("=")
+    total, _, free = counts.partition(":")
+    try:
+        numbers = {"total": int(total), "free": int(free or total)}
+    except ValueError:
+        raise OperatorError(f"{text!r}: must be TYPE=TOTAL or TYPE=TOTAL:FREE, such as a100=16:4") from None
+    said = {
+        "queue_s": _read("--queue", quantities.seconds, options["queue"]),
+        "queued_device_hours": options["queued"],
+        "usd_per_device_hour": _read("--price", quantities.usd, options["price"]),
+    }
+    given = {name: value for name, value in said.items() if value is not None}
+    return settings.validate({"type": kind, **numbers, **given}, DeviceRow, repr(text))
+
+
+def _read(option: str, read: Any, text: str | None) -> Any:
+    try:
+        return None if text is None else read(text)
+    except OperatorError as error:
+        raise OperatorError(f"{option} {error}") from None
+
+
+async def _publish(where: _Where, report: CapacityReport, limit_s: float) -> str | None:
+    """Publish, and wait for the collector's word; returns what went wrong, in one sentence."""
+    told: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+
+    def handle(_topic: str, payload: bytes) -> None:
+        try:
+            heard = decode(Committed, payload)
+        except MessageError:
+            return  # not a collector's
+        if heard.boot == report.boot and not told.done():
+            told.set_result(heard)
+
+    connected = asyncio.Event()
+    connection = Connection(
+        parse_broker(where.broker),
+        report.boot,
+        subscriptions=[topics.committed(where.site)],
+        handle=handle,
+        on_connect=connected.set,
+    )
+    running = asyncio.create_task(connection.run(), name="capacity")
+    try:
+        async with asyncio.timeout(limit_s):
+            await connected.wait()
+            while not await connection.publish(topics.report(where.site, "capacity"), encode(report)):
+                connected.clear()
+                await connected.wait()
+            return _refusal(where, await told)
+    except TimeoutError:
+        away = "no collector confirms it: is one running, and may this user read what it says to the site?"
+        return f"not in the record after {limit_s:g} s: {connection.last_error or away}"
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+def _refusal(where: _Where, told: Committed) -> str | None:
+    return f"the collector refuses what {where.site} says: {told.refused[0].reason}" if told.refused else None

@@ -1,0 +1,48 @@
+"""The command `collector`. In a module of its own, since it imports what only a collector needs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from collector import daemon
+from collector.settings import CollectorSettings
+from linkweather import settings as files
+
+LEVELS = ("debug", "info", "warning", "error")
+# What options say stands in these tables of the settings; the others are at the top.
+_TABLES = {"host": "api", "port": "api"}
+_FILE = click.Path(path_type=Path)
+
+
+@click.command(short_help="Run the collector.")
+@click.option("--config", type=_FILE, help="A settings file; options go before what it says.")
+@click.option("--broker", help="embedded, or a broker's URL: mqtt://host[:port], mqtts://…, unix:///path.")
+@click.option("--broker-port", type=click.IntRange(1, 65535), help="The embedded broker's port on loopback.")
+@click.option("--broker-socket", type=_FILE, help="A Unix socket where the embedded broker listens, too.")
+@click.option("--mesh", type=_FILE, help="The mesh file.")
+@click.option("--data-dir", type=_FILE, help="The folder for the journal.")
+@click.option("--host", help="The API's address.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The API's port.")
+@click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True)
+def collector(*, config: Path | None, log_level: str, **options: Any) -> None:
+    """Run the collector: take reports in, keep the record, answer questions, publish the mesh.
+
+    Without --config, settings have their defaults: an embedded broker, and mesh.toml and collector-data in this folder.
+    """
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = files.load(config, CollectorSettings).below(config.parent) if config else CollectorSettings()
+    asyncio.run(daemon.run(_with_options(settings, options).below(Path.cwd())))
+
+
+def _with_options(settings: CollectorSettings, options: dict[str, Any]) -> CollectorSettings:
+    given = {name: value for name, value in options.items() if value is not None}
+    values = settings.model_dump()
+    for name, value in given.items():
+        table = values[_TABLES[name]] if name in _TABLES else values
+        table[name] = value
+    return files.validate(values, CollectorSettings, "the options")

@@ -1,0 +1,35 @@
+"""`linkweather judge`: whether the decisions were right."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from collector.commands.api_access import api_option, asking, json_option, terminal
+from linkweather.cli.tables.evaluation_table import verdicts_table, worst_lines
+from linkweather.client import as_json
+
+
+@click.command(short_help="Score past decisions by what was measured afterwards.")
+@click.option(
+    "--since", default="24h", show_default=True, metavar="TIME", help="How long ago, such as 2h, or an RFC 3339 time."
+)
+@json_option
+@api_option
+def judge(*, since: str, as_json_: bool, api: str) -> None:
+    """Score the decisions since then against what was measured afterwards.
+
+    Regret is how much worse than the path that turned out best; a decision counts once its path and the direct link
+    have been measured again.
+    """
+    with asking(api) as client:
+        answer = client.judge(since=since)
+    if as_json_:
+        click.echo(json.dumps(as_json(answer), indent=2))
+        return
+    terminal().print(verdicts_table(answer))
+    for verdict in answer.verdicts:
+        click.echo(verdict.why)
+        for line in worst_lines(verdict):
+            click.echo(f"  {line}")

@@ -1,0 +1,85 @@
+"""`linkweather links`: every link as it is now, once or live."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from collector.commands.api_access import api_option, asking, json_option, terminal
+from linkweather.cli.tables.link_table import links_table
+from linkweather.client import Client, CollectorAway, as_json
+from linkweather.demo.display import PAGE_S, page
+from linkweather.models.state import LinkAnswer
+
+# The table's head and rule, the lines below it, and the prompt.
+_OTHER_ROWS = 7
+
+
+def _a_number(context: click.Context, option: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # click lets it through every bound
+        raise click.BadParameter("nan is not a number of seconds", context, option)
+    return value
+
+
+@click.command(short_help="Print the links and how they are now.")
+@json_option
+@click.option("--watch", is_flag=True, help="Print again and again, until Ctrl-C.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=0.1, max=86400),
+    callback=_a_number,
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+)
+@api_option
+def links(*, as_json_: bool, watch: bool, every_s: float, api: str) -> None:
+    """Print every link of the mesh: state, RTT, jitter (RTT p95 - p50), loss, goodput, age.
+
+    With --json and --watch: one line of JSON each time.
+    """
+    with asking(api) as client:
+        if not watch:
+            _print_links(client.links(), as_json_=as_json_)
+        elif as_json_:
+            while True:
+                click.echo(json.dumps(as_json(client.links())))
+                time.sleep(every_s)
+        else:
+            _watch(client, every_s)
+
+
+def _print_links(answers: list[LinkAnswer], *, as_json_: bool) -> None:
+    if as_json_:
+        click.echo(json.dumps(as_json(answers), indent=2))
+    else:
+        console = terminal()
+        console.print(links_table(answers, console.width))
+
+
+def _watch(client: Client, every_s: float) -> None:
+    """Keep the table on the screen; a collector that goes away is said below it, and asked again."""
+    console = terminal()
+    answers, note = client.links(), ""
+    with Live(_screen(answers, note, console), console=console, auto_refresh=False) as live:
+        while True:
+            try:
+                answers, note = client.links(), ""
+            except CollectorAway as away:
+                note = str(away)
+            live.update(_screen(answers, note, console), refresh=True)
+            time.sleep(every_s)
+
+
+def _screen(answers: list[LinkAnswer], note: str, console: Console) -> Group:
+    """What fits the terminal now; a longer table turns its pages by itself, so that no link stays unseen."""
+    shown, which = page(answers, max(1, console.height - _OTHER_ROWS), int(time.monotonic() / PAGE_S))
+    lines = [Text(line, style) for line, style in ((which, "dim"), (note, "red")) if line]
+    return Group(links_table(shown, console.width), *lines)

@@ -1,0 +1,55 @@
+"""`linkweather mesh`: check, show and push the mesh."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from collector.commands.api_access import api_option, asking, json_option
+from collector.meshfile import summary
+from linkweather import settings
+from linkweather.client import as_json
+from linkweather.mesh import Mesh
+
+
+@click.group()
+def mesh() -> None:
+    """Check, show and push the mesh: the sites, the links to measure, and how."""
+
+
+@mesh.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Check a mesh file, without a collector."""
+    click.echo(summary(settings.load(file, Mesh), str(file)))
+
+
+@mesh.command()
+@json_option
+@api_option
+def show(*, as_json_: bool, api: str) -> None:
+    """Show the mesh that is in force."""
+    with asking(api) as client:
+        answer = client.mesh()
+    if as_json_:
+        click.echo(json.dumps(as_json(answer.mesh), indent=2))
+        return
+    click.echo(summary(answer.mesh, answer.mesh.name))
+    for name, site in answer.mesh.sites.items():
+        click.echo(f"  {name}  {site.address}  {site.operator or ''}".rstrip())
+    if answer.refused:
+        click.echo(f"The mesh file has changed and is refused: {answer.refused}")
+
+
+@mesh.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--token-file", type=click.Path(path_type=Path), help="The collector's token, from another machine.")
+@api_option
+def push(file: Path, token_file: Path | None, api: str) -> None:
+    """Put a mesh file into force: the collector checks it, writes its own file and tells the sites."""
+    text = settings.read(file)
+    settings.parse(text, Mesh, str(file))
+    with asking(api, token=settings.read(token_file).strip() if token_file else None) as client:
+        click.echo(f"in force: {summary(client.push_mesh(text).mesh, str(file))}")

@@ -1,0 +1,169 @@
+"""MQTT → journal → committed: takes reports as they come, commits them in batches, tells the sites."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import duckdb
+
+from collector.ingest.admission import Arrival, Refused, admit, receipts
+from collector.store.columns import Entry
+from collector.store.journal import Journal
+from collector.store.quarantine import Quarantine, Rejected
+from linkweather.wire import AnyReport, encode, rows_of, topics
+
+log = logging.getLogger(__name__)
+
+BATCH_REPORTS = 200
+# Under load a commit waits this long after the one before, for more reports to share its sync.
+GATHER_S = 0.1
+Result = TypeVar("Result")
+MAX_WAITING_BYTES = 128_000_000
+RETRY_FIRST_S = 0.5
+RETRY_MAX_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    accepted: list[Entry]
+    new: list[Entry]
+    refused: list[Refused]
+    seconds: float
+
+
+class Ingest:
+    """The way of a report into the record. `handle` takes a message, `run` does the work.
+
+    `publish(topic, payload)` sends `committed`; where it cannot, the site re-sends the report, which is then
+    acknowledged as the duplicate that it is. `on_committed` gets the (site, report) pairs that were new, on the
+    event loop. `sites` gives the mesh's site ids, None while there is no mesh. Counters are plain attributes.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        publish: Callable[[str, bytes], Awaitable[bool]],
+        on_committed: Callable[[list[tuple[str, AnyReport]]], None] = lambda _reports: None,
+        sites: Callable[[], Collection[str] | None] = lambda: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._journal = journal
+        self._quarantine = Quarantine(journal.database)
+        self._publish = publish
+        self._on_committed = on_committed
+        self._sites = sites
+        self._now = now
+        self._waiting: deque[Arrival] = deque()
+        self._arrived = asyncio.Event()
+        self._enough = asyncio.Event()
+        self.waiting_bytes = 0
+        self.reports = 0
+        self.rows = 0
+        self.duplicates = 0
+        self.overflowed = 0
+        self.refused: Counter[str] = Counter()
+        self.last_commit_s = 0.0
+        self.last_error = ""
+
+    def handle(self, topic: str, payload: bytes) -> None:
+        """Take a message that arrived. Beyond MAX_WAITING_BYTES it is let go and counted: its site re-sends it."""
+        if self.waiting_bytes + len(payload) > MAX_WAITING_BYTES:
+            self.overflowed += 1
+            return
+        self._waiting.append(Arrival(topic, payload, self._now()))
+        self.waiting_bytes += len(payload)
+        self._arrived.set()
+        if len(self._waiting) >= BATCH_REPORTS:
+            self._enough.set()
+
+    async def run(self) -> None:
+        """Commit what arrives, until cancelled: at once when idle, in batches under load."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._arrived.wait()
+            started = loop.time()
+            await self._settle(self._take())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(started + GATHER_S):
+                    await self._enough.wait()
+
+    def _take(self) -> list[Arrival]:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_REPORTS))]
+        self.waiting_bytes -= sum(len(arrival.payload) for arrival in batch)
+        if not self._waiting:
+            self._arrived.clear()
+        if len(self._waiting) < BATCH_REPORTS:
+            self._enough.clear()
+        return batch
+
+    async def _settle(self, batch: Sequence[Arrival]) -> None:
+        """Nothing is acknowledged, and nothing given up, before the disk has it."""
+        sites = self._sites()
+        outcome = await self._until_written(lambda: self._commit(batch, sites))
+        if outcome.refused:
+            rejected = [_rejected(refusal) for refusal in outcome.refused]
+            await self._until_written(lambda: self._quarantine.add(rejected))
+        self._count(outcome)
+        self._on_committed([(entry.site, entry.report) for entry in outcome.new])
+        messages = receipts(outcome.accepted, outcome.refused)
+        await asyncio.gather(*(self._publish(topics.committed(site), encode(told)) for site, told in messages))
+
+    async def _until_written(self, write: Callable[[], Result]) -> Result:
+        """Do a blocking write in a worker thread, again and again while the disk fails."""
+        wait_s = RETRY_FIRST_S
+        while True:
+            try:
+                result = await asyncio.to_thread(write)
+            except duckdb.Error as error:
+                self._report(f"the journal cannot be written ({str(error).splitlines()[0]}); trying again")
+            else:
+                self._report("")
+                return result
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, RETRY_MAX_S)
+
+    def _commit(self, batch: Sequence[Arrival], sites: Collection[str] | None) -> _Outcome:
+        started = time.perf_counter()
+        with garbage_collection_paused():
+            admitted = [admit(arrival, sites) for arrival in batch]
+            accepted = [entry for entry in admitted if isinstance(entry, Entry)]
+            refused = [refusal for refusal in admitted if isinstance(refusal, Refused)]
+            new = self._journal.commit(accepted)
+        return _Outcome(accepted, new, refused, time.perf_counter() - started)
+
+    def _count(self, outcome: _Outcome) -> None:
+        self.reports += len(outcome.new)
+        self.rows += sum(len(rows_of(entry.report)) for entry in outcome.new)
+        self.duplicates += len(outcome.accepted) - len(outcome.new)
+        self.refused.update(refusal.reason for refusal in outcome.refused)
+        self.last_commit_s = outcome.seconds
+
+    def _report(self, sentence: str) -> None:
+        if sentence != self.last_error:
+            log.warning("%s", sentence or "the journal can be written again")
+        self.last_error = sentence
+
+
+def _rejected(refusal: Refused) -> Rejected:
+    arrival = refusal.arrival
+    return Rejected(arrival.topic, arrival.payload, refusal.reason, refusal.detail, arrival.received_at)
+
+
+@contextlib.contextmanager
+def garbage_collection_paused() -> Iterator[None]:
+    """A batch makes thousands of objects and no cycles: looking for some costs a third of its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

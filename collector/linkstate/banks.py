@@ -1,0 +1,117 @@
+"""The forecasts of a mesh's links: banks of RTT and goodput, of a series for every pair of its sites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from collector.linkstate.forecast import Forecast, Forecasts, Kind
+from linkweather.wire import LatencyRow, Row, ThroughputRow
+
+# While only rows that our own tests loaded come, their last few say more than old ones that they did not.
+_LOADED_WINDOW = 4
+# Goodput is measured seldom, and on quiet links more seldom still: what is remembered, in times of its expiry.
+_GOODPUT_MEMORIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often rows come, and when they expire, in seconds."""
+
+    report_s: float
+    expired_s: float
+    round_s: float
+    goodput_expired_s: float
+    stale_s: float
+
+    def kinds(self) -> dict[str, Kind]:
+        """What each bank forecasts."""
+        rtt = Kind(step_s=self.report_s, memory_s=self.expired_s)
+        loaded = Kind(step_s=self.report_s, memory_s=self.expired_s, window=_LOADED_WINDOW)
+        memory_s = _GOODPUT_MEMORIES * self.goodput_expired_s
+        goodput = Kind(step_s=self.round_s, memory_s=memory_s, window=16, log=True, usual_error=0.2)
+        return {"rtt": rtt, "loaded": loaded, "goodput": goodput}
+
+
+class Banks:
+    """RTT and goodput forecasts of the pairs of `sites`; series src · sites + dst."""
+
+    def __init__(self, sites: Sequence[str], pace: Pace) -> None:
+        self._place(sites, pace)
+        self._banks = {name: Forecasts(len(sites) ** 2, kind) for name, kind in pace.kinds().items()}
+
+    def use(self, sites: Sequence[str], pace: Pace) -> None:
+        """Follow a changed mesh; pairs of sites that stay keep their rows."""
+        known = self._position
+        self._place(sites, pace)
+        stay = [site for site in sites if site in known]
+        before, after = (
+            np.add.outer(len(position) * places, places).ravel()
+            for position in (known, self._position)
+            for places in [np.array([position[site] for site in stay], dtype=np.intp)]
+        )
+        count = len(sites) ** 2
+        self._banks = {name: self._banks[name].moved(before, after, count, kind) for name, kind in pace.kinds().items()}
+
+    @property
+    def horizons_s(self) -> Mapping[str, float]:
+        """Rows of a kind that are older than this change no forecast that has not expired."""
+        return {"latency": self._banks["rtt"].horizon_s, "throughput": self._banks["goodput"].horizon_s}
+
+    def series(self, src: str, dst: str) -> int:
+        """The series of a pair of sites."""
+        return self._position[src] * len(self._position) + self._position[dst]
+
+    def observe(self, at: float, rows: Sequence[Row]) -> None:
+        """Take in rows of links of the mesh; those without a figure, as failures, are no measurements."""
+        found: dict[str, list[tuple[int, float]]] = {}
+        for row in rows:
+            name, value = _figure(row)
+            if value is not None:
+                found.setdefault(name, []).append((self.series(row.src, row.dst), value))
+        for name, figures in found.items():
+            series, values = zip(*figures, strict=True)
+            self._banks[name].observe(np.array(series, dtype=np.intp), at, values)
+
+    def rtt(self, now: float) -> Forecast:
+        """Every pair's RTT: of rows that our own tests did not load, where there are recent ones."""
+        idle, loaded = self._banks["rtt"].newest(), self._banks["loaded"].newest()
+        use_loaded = loaded > idle + self._pace.stale_s
+        return _either(use_loaded, self._banks["loaded"].forecast(now), self._banks["rtt"].forecast(now))
+
+    def rtt_of(self, src: str, dst: str, now: float) -> Forecast:
+        """One pair's RTT, as arrays of one element."""
+        series = self.series(src, dst)
+        idle, loaded = self._banks["rtt"].newest_of(series), self._banks["loaded"].newest_of(series)
+        return self._banks["loaded" if loaded > idle + self._pace.stale_s else "rtt"].forecast_one(series, now)
+
+    def goodput(self, now: float) -> Forecast:
+        """Every pair's goodput."""
+        return self._banks["goodput"].forecast(now)
+
+    def goodput_of(self, src: str, dst: str, now: float) -> Forecast:
+        """One pair's goodput, as arrays of one element."""
+        return self._banks["goodput"].forecast_one(self.series(src, dst), now)
+
+    def _place(self, sites: Sequence[str], pace: Pace) -> None:
+        self._position = {site: place for place, site in enumerate(sites)}
+        self._pace = pace
+
+
+def _figure(row: Row) -> tuple[str, float | None]:
+    if isinstance(row, LatencyRow):
+        return "loaded" if row.during_throughput else "rtt", row.rtt_p50_s
+    return "goodput", row.goodput_bps if isinstance(row, ThroughputRow) and row.failure is None else None
+
+
+def _either(first: np.ndarray, one: Forecast, other: Forecast) -> Forecast:
+    if not first.any():
+        return other
+    return Forecast(
+        *(
+            np.where(first, getattr(one, name), getattr(other, name))
+            for name in ("p10", "p50", "p90", "samples", "age_s", "follows")
+        )
+    )

@@ -1,0 +1,216 @@
+"""A bank of forecasts: the rows that are remembered of each series, and what they say about the next one.
+
+A bank's state is a function of the set of rows that it was shown, in whatever order they came: per series it keeps
+the newest rows, sorted by time, and replays them when it is asked. So a bank that is rebuilt from the record
+answers as the one before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.linkstate.forecasters import FORECASTERS, forecasts
+from collector.linkstate.interval import Pool, Rows, pool, speak, unknown_pool
+
+Indices = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.floating]
+
+# Beyond the rows that a replay sees: those that may have come since the moment of the pool.
+_SPARE_ROWS: Final = 2
+_POOL_SERIES: Final = 512
+_CHUNK_SERIES: Final = 512  # what is worked on stays in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is forecast: rows come about every `step_s`, and none older than `memory_s` before the newest counts.
+
+    `window` rows are replayed. With `log` all arithmetic is on logarithms. `usual_error` is what is expected of a
+    forecast, as a share of its level, before any error is known. The error grows with the `growth`-th power of the
+    age in steps: 0.5 is a random walk, 0 is noise about a level.
+    """
+
+    step_s: float
+    memory_s: float
+    window: int = 32
+    log: bool = False
+    usual_error: float = 0.03
+    # Measured from one step to four: 0.0 to 0.1 for RTTs between hosts of the Internet, above 0.5 for held values.
+    growth: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What is expected at a moment, per series; NaN and 0 samples where nothing is known.
+
+    `follows` is where p50 is the newest row itself: nothing smoother forecasts better.
+    """
+
+    p10: Floats
+    p50: Floats
+    p90: Floats
+    samples: npt.NDArray[np.integer]
+    age_s: Floats
+    follows: npt.NDArray[np.bool_]
+
+
+class Forecasts:
+    """Forecasts of `count` series."""
+
+    def __init__(self, count: int, kind: Kind) -> None:
+        self._kind = kind
+        kept = kind.window + _SPARE_ROWS
+        # Zeros cost no memory until they are written to: most of a big mesh's series may never be.
+        self._values = np.zeros((count, kept), np.float32)
+        self._times = np.zeros((count, kept))
+        self._kept = np.zeros(count, np.int16)
+        self._said = np.full((4, count), np.nan, np.float32)  # p10, p50, p90, and the mean step between rows
+        self._samples = np.zeros(count, np.int16)
+        self._follows = np.zeros(count, bool)
+        self._stale = np.zeros(count, bool)
+        self._pool = unknown_pool(kind.usual_error)
+        self._pool_at = -np.inf
+        self._pool_stale = False
+
+    @property
+    def horizon_s(self) -> float:
+        """Rows older than this change no forecast of a series that had a row within the memory."""
+        return 2 * self._kind.memory_s + self._kind.step_s
+
+    def observe(self, series: Indices, at: float, values: npt.ArrayLike) -> None:
+        """Take in one row for each of `series`, measured `at`; NaN and what is not above 0 are no measurements."""
+        measured = np.asarray(values, np.float32)
+        good = np.isfinite(measured) & (measured > 0)
+        series, measured = series[good], measured[good]
+        late = self._newest(series) > at
+        if late.any() or len(set(series.tolist())) < len(series):
+            for one, value in zip(series.tolist(), measured.tolist(), strict=True):
+                self._insert(one, at, value)
+        else:
+            self._append(series, at, measured)
+        self._stale[series] = True
+        self._pool_stale |= bool(at <= self._pool_at and len(series))
+
+    def forecast(self, now: float) -> Forecast:
+        """What all series are expected to be, an interval wider by their age."""
+        self._refresh(now)
+        return self._aged(slice(None), now)
+
+    def forecast_one(self, series: int, now: float) -> Forecast:
+        """As `forecast`, of one series: arrays of one element."""
+        self._refresh(now)
+        return self._aged(slice(series, series + 1), now)
+
+    def every(self) -> Floats:
+        """What each forecaster alone says, [forecasters, series]: to compare with."""
+        said = np.full((len(FORECASTERS), len(self._kept)), np.nan)
+        known = np.flatnonzero(self._kept)
+        for start in range(0, len(known), _CHUNK_SERIES):
+            series = known[start : start + _CHUNK_SERIES]
+            rows, _ = self._rows(series)
+            said[:, series] = forecasts(rows.values, rows.gaps)[:, -1]
+        return np.exp(said) if self._kind.log else said
+
+    def newest(self) -> Floats:
+        """When each series had its newest row; -inf before the first."""
+        return self._newest(slice(None))
+
+    def newest_of(self, series: int) -> float:
+        """As `newest`, of one series."""
+        return float(self._times[series, -1]) if self._kept[series] else -np.inf
+
+    def moved(self, before: Indices, after: Indices, count: int, kind: Kind) -> Forecasts:
+        """A bank of `count` series, of which those at `after` remember what those at `before` do here."""
+        bank = Forecasts(count, kind)
+        kept = min(self._values.shape[1], bank._values.shape[1])
+        bank._values[after, -kept:] = self._values[before, -kept:]
+        bank._times[after, -kept:] = self._times[before, -kept:]
+        bank._kept[after] = np.minimum(self._kept[before], kept)
+        bank._stale[after] = bank._kept[after] > 0
+        return bank
+
+    def _newest(self, series: Indices | slice) -> Floats:
+        return np.where(self._kept[series] > 0, self._times[series, -1], -np.inf)
+
+    def _append(self, series: Indices, at: float, values: npt.NDArray[np.float32]) -> None:
+        self._values[series, :-1] = self._values[series, 1:]
+        self._times[series, :-1] = self._times[series, 1:]
+        self._values[series, -1] = values
+        self._times[series, -1] = at
+        self._kept[series] = np.minimum(self._kept[series] + 1, self._values.shape[1])
+
+    def _insert(self, series: int, at: float, value: float) -> None:
+        """Put a row in its place by time; one that is older than all of a full memory has none."""
+        times, values, size = self._times[series], self._values[series], self._values.shape[1]
+        first = size - int(self._kept[series])
+        place = first + int(np.searchsorted(times[first:], at, side="right"))
+        if place == 0:
+            return
+        oldest = max(first - 1, 0)
+        for kept, new in ((times, at), (values, value)):
+            kept[oldest : place - 1] = kept[oldest + 1 : place]
+            kept[place - 1] = new
+        self._kept[series] = size - oldest
+
+    def _refresh(self, now: float) -> None:
+        step_s = self._kind.step_s
+        boundary = now // step_s * step_s
+        if boundary != self._pool_at or self._pool_stale:
+            # As of a round moment, not of the last call: the answer is the same however often one asks.
+            self._pool, self._pool_at, self._pool_stale = self._pooled(boundary), boundary, False
+            self._stale = self._kept > 0
+        stale = np.flatnonzero(self._stale)
+        for start in range(0, len(stale), _CHUNK_SERIES):
+            self._replay(stale[start : start + _CHUNK_SERIES])
+        self._stale[stale] = False
+
+    def _replay(self, series: Indices) -> None:
+        rows, samples = self._rows(series)
+        said = speak(rows, self._pool)
+        self._said[:3, series] = said.p10, said.p50, said.p90
+        self._said[3, series] = np.nansum(rows.gaps, axis=0) / np.maximum(samples - 1, 1)
+        self._samples[series] = samples
+        self._follows[series] = rows.values[-1] == said.p50
+
+    def _pooled(self, at: float) -> Pool:
+        oldest = at - self._kind.memory_s
+        known = self._kept > 0
+        alive = np.flatnonzero(known & (self._times[:, -1] >= oldest))
+        chosen = alive[:: max(1, -(-len(alive) // _POOL_SERIES))]
+        return pool(self._rows(chosen, until=at)[0], self._kind.usual_error)
+
+    def _rows(self, series: Indices, until: float = np.inf) -> tuple[Rows, npt.NDArray[np.intp]]:
+        """The rows to replay, of at most `window` rows up to `until`, and how many there are of each series."""
+        kept = self._values.shape[1]
+        times = self._times[series].T
+        number = np.arange(kept)[:, None]
+        counts = (number >= kept - self._kept[series]) & (times <= until)
+        newest = np.where(counts, times, -np.inf).max(axis=0, initial=-np.inf)
+        counts &= times >= newest - self._kind.memory_s
+        counts &= counts.sum(axis=0) - np.cumsum(counts, axis=0) < self._kind.window
+        # Rows after `until` leave a gap at the end: each series is moved to its end.
+        order = np.argsort(counts, axis=0, kind="stable")
+        counts, times = np.take_along_axis(counts, order, axis=0), np.take_along_axis(times, order, axis=0)
+        values = np.where(counts, np.take_along_axis(self._values[series].T, order, axis=0), np.float32(np.nan))
+        samples = counts.sum(axis=0)
+        gaps = np.zeros_like(times)
+        gaps[1:] = np.where(counts[1:] & counts[:-1], np.diff(times, axis=0), 0.0) / self._kind.step_s
+        kind = self._kind
+        most = int(samples.max(initial=1))
+        shown = slice(kept - most, None)  # what no series has need not be replayed
+        logarithm = np.log(values[shown]) if kind.log else values[shown]
+        return Rows(logarithm, gaps[shown].astype(np.float32), kind.log), samples
+
+    def _aged(self, series: slice, now: float) -> Forecast:
+        p10, p50, p90, step = self._said[:, series].astype(float)
+        samples = self._samples[series]
+        age_s = np.where(samples > 0, np.maximum(0.0, now - self._times[series, -1]), np.nan)
+        wider = np.maximum(1.0, age_s / self._kind.step_s / np.maximum(step, 1.0)) ** self._kind.growth
+        low, high = p50 - (p50 - p10) * wider, p50 + (p90 - p50) * wider
+        if self._kind.log:
+            low, p50, high = np.exp(low), np.exp(p50), np.exp(high)
+        return Forecast(np.maximum(low, 0.0), p50, high, samples, age_s, self._follows[series])

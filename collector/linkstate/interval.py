@@ -1,0 +1,235 @@
+"""Which forecaster speaks for a series, and how far from it the next row will be. Pure numpy, many series at once.
+
+Every forecaster is judged by its recent one-step-ahead errors on the series itself, shrunk to those on all series
+of the bank: by as much as the series turn out to be alike (empirical Bayes). The interval is from quantiles of the
+speaker's normalised errors, on the series and on others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.linkstate.forecasters import FORECASTERS, Floats, forecasts
+
+QUANTILES: Final = (0.1, 0.9)
+# What an error of the past weighs after each further row, for the choice and for the scale.
+_CHOICE_KEPT: Final = 0.95
+_SCALE_KEPT: Final = 0.85
+# The others' errors count as much as this many of the series' own.
+_POOL_ROWS: Final = 7.0
+_POOL_POINTS: Final = 40
+_MIN_POOL_ERRORS: Final = 512
+# Evenly spread over this, their 10 % and 90 % points are at ±1.28, as normal errors'.
+_USUAL_SPREAD: Final = 1.6
+_USUAL_ERRORS: Final = 10
+_ALIKE_ROWS_MIN: Final = 2.0
+_ALIKE_ROWS_MAX: Final = 300.0
+_ALIKE_ROWS_UNKNOWN: Final = 10.0
+_MIN_COMPARED: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of some series, of shape [rows, series], the newest last, NaN before the first; gaps are in steps."""
+
+    values: Floats
+    gaps: Floats
+    log: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What all series together say of the forecasters.
+
+    `relative_error` is the typical error by level, `loss` each forecaster's mean relative loss, which counts as
+    `alike_rows` rows of a series' own; `errors` are points of their normalised errors' distribution, [points,
+    forecasters].
+    """
+
+    relative_error: float
+    loss: Floats
+    alike_rows: float
+    errors: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """The speaker of each series, an index of FORECASTERS, and what it says."""
+
+    speaker: npt.NDArray[np.intp]
+    p10: Floats
+    p50: Floats
+    p90: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Errors:
+    """Errors of all forecasters, replayed over the rows: [forecasters, series], but the weights, [series].
+
+    `scale` is the typical error now; a prior of one row's weight says it before the first error.
+    """
+
+    next: Floats
+    loss_sum: Floats
+    loss_weight: Floats
+    losses: Floats  # [forecasters, rows, series]
+    error_sum: Floats
+    error_weight: Floats
+    level: Floats
+    scale: Floats
+    normalised: Floats  # [forecasters, rows, series]
+
+
+def unknown_pool(relative_error: float) -> Pool:
+    """Before any error is known: normal errors of the usual size."""
+    spread = np.linspace(-_USUAL_SPREAD, _USUAL_SPREAD, _POOL_POINTS)
+    return Pool(
+        relative_error,
+        np.zeros(len(FORECASTERS)),
+        _ALIKE_ROWS_UNKNOWN,
+        np.repeat(spread[:, None], len(FORECASTERS), axis=1),
+    )
+
+
+def pool(rows: Rows, usual_error: float) -> Pool:
+    """What the given series say together; `usual_error` by level is assumed while they say nothing."""
+    first = _replay(rows, usual_error)
+    if not first.error_weight.any():
+        return unknown_pool(usual_error)
+    loss = first.loss_sum.sum(axis=1) / max(float(first.loss_weight.sum()), 1.0)
+    best = int(loss.argmin())
+    seen = first.error_weight > 0
+    relative = float(np.median(first.error_sum[best, seen] / first.error_weight[seen] / first.level[best, seen]))
+    relative = relative if relative > 0 else usual_error
+    return Pool(relative, loss, _alike_rows(first.losses), _points(_replay(rows, relative).normalised))
+
+
+def speak(rows: Rows, pooled: Pool) -> Spoken:
+    """The speaker of each series and its interval for the next row."""
+    errors = _replay(rows, pooled.relative_error)
+    shrunk = errors.loss_sum + pooled.alike_rows * pooled.loss[:, None]
+    speaker = (shrunk / (errors.loss_weight + pooled.alike_rows)).argmin(axis=0)
+    p50 = _of(speaker, errors.next)
+    scale = _of(speaker, errors.scale)
+    own = np.take_along_axis(errors.normalised, speaker[None, None], axis=0)[0]
+    low, high = _quantiles(own, pooled.errors[:, speaker])
+    return Spoken(speaker, np.minimum(p50 + scale * low, p50), p50, np.maximum(p50 + scale * high, p50))
+
+
+def _of(speaker: npt.NDArray[np.intp], values: Floats) -> Floats:
+    found: Floats = np.take_along_axis(values, speaker[None], axis=0)[0]
+    return found
+
+
+def _replay(rows: Rows, relative_error: float) -> _Errors:
+    said = forecasts(rows.values, rows.gaps)
+    errors = rows.values[1:] - said[:, :-1]
+    sizes = np.abs(errors)
+    levels = np.ones_like(said) if rows.log else np.abs(said)
+    losses = _losses(sizes)
+    loss_sum, loss_weight = _faded(losses, _CHOICE_KEPT)
+    error_sum, error_weight = _faded(sizes, _SCALE_KEPT)
+    scales = (error_sum + relative_error * levels) / (error_weight + 1.0)
+    return _Errors(
+        next=said[:, -1],
+        loss_sum=loss_sum[:, -1],
+        loss_weight=loss_weight[-1],
+        losses=losses,
+        error_sum=error_sum[:, -1],
+        error_weight=error_weight[-1],
+        level=levels[:, -1],
+        scale=scales[:, -1],
+        normalised=errors / scales[:, :-1],
+    )
+
+
+def _losses(sizes: Floats) -> Floats:
+    """Each error beside the mean error of all forecasters at that row, in 0 to 1: no spike outweighs the other rows.
+
+    NaN where all were right: that tells nothing.
+    """
+    mean = sizes.mean(axis=0)
+    with np.errstate(invalid="ignore"):
+        return np.where(mean > 0, sizes / (sizes + mean), np.nan)
+
+
+def _faded(values: Floats, kept: float) -> tuple[Floats, Floats]:
+    """The exponentially weighted sum before each row and after the last, and its weight; NaN neither counts nor fades.
+
+    Shapes are [forecasters, rows + 1, series] and [rows + 1, series].
+    """
+    counts = np.isfinite(values[0])
+    added, fade = np.where(counts, values, 0.0), np.where(counts, kept, 1.0).astype(values.dtype)
+    found = np.zeros((values.shape[0], values.shape[1] + 1, values.shape[2]), values.dtype)
+    weight = np.zeros(found.shape[1:], values.dtype)
+    for row in range(values.shape[1]):
+        found[:, row + 1] = found[:, row] * fade[row] + added[:, row]
+        weight[row + 1] = weight[row] * fade[row] + counts[row]
+    return found, weight
+
+
+def _alike_rows(losses: Floats) -> float:
+    """How many rows of its own a series needs before it counts as much as all of them together.
+
+    From how far the series differ for good: the covariance of their mean losses in the older and the newer half of
+    their rows, beside the variance of their mean losses over all rows.
+    """
+    told = np.isfinite(losses[0])
+    count = told.sum(axis=0)
+    compared = count >= 2
+    if compared.sum() < _MIN_COMPARED:
+        return _ALIKE_ROWS_UNKNOWN
+    losses, told, count = losses[..., compared], told[:, compared], count[compared]
+    older = told & (np.cumsum(told, axis=0) <= count / 2)
+    halves = [_centred_means(losses, half) for half in (older, told & ~older)]
+    lasting = float((halves[0] * halves[1]).mean())
+    whole = float((_centred_means(losses, told) ** 2).mean())
+    # Of the variance that mean losses over `count` rows have, this share is the series' own.
+    share = min(max(lasting / whole, 1e-3), 1.0) if whole > 0 else 1e-3
+    return float(np.clip(count.mean() * (1 - share) / share, _ALIKE_ROWS_MIN, _ALIKE_ROWS_MAX))
+
+
+def _centred_means(losses: Floats, counts: npt.NDArray[np.bool_]) -> Floats:
+    means = np.where(counts, losses, 0.0).sum(axis=1) / counts.sum(axis=0)
+    centred: Floats = means - means.mean(axis=1, keepdims=True)
+    return centred
+
+
+def _points(normalised: Floats) -> Floats:
+    """Points of the distribution of the newest errors, of as few rows as give enough of them, and of a few normal ones.
+
+    Those keep a bank of one or two links, which may have erred by nothing so far, from certainty.
+    """
+    rows = max(1, -(-_MIN_POOL_ERRORS // normalised.shape[2]))
+    newest = normalised[:, -rows:].reshape(len(normalised), -1)
+    newest = newest[:, np.isfinite(newest[0])]
+    usual = np.broadcast_to(np.linspace(-_USUAL_SPREAD, _USUAL_SPREAD, _USUAL_ERRORS), (len(newest), _USUAL_ERRORS))
+    levels = (np.arange(_POOL_POINTS) + 0.5) / _POOL_POINTS
+    points: Floats = np.quantile(np.concatenate([newest, usual], axis=1), levels, axis=1).astype(normalised.dtype)
+    return points
+
+
+def _quantiles(own: Floats, others: Floats) -> tuple[Floats, Floats]:
+    """QUANTILES of each series' own normalised errors [rows, series] together with points of the others'."""
+    points = np.concatenate([own, others])
+    weights = np.concatenate(
+        [np.isfinite(own).astype(own.dtype), np.full(others.shape, _POOL_ROWS / len(others), own.dtype)]
+    )
+    order = np.argsort(points, axis=0)  # NaN is sorted to the end, and weighs nothing
+    points, weights = np.take_along_axis(points, order, axis=0), np.take_along_axis(weights, order, axis=0)
+    place = (np.cumsum(weights, axis=0) - weights / 2) / weights.sum(axis=0)
+    low, high = (_at_level(points, place, level) for level in QUANTILES)
+    return low, high
+
+
+def _at_level(points: Floats, place: Floats, level: float) -> Floats:
+    above = np.maximum((place >= level).argmax(axis=0), 1)[None]
+    (x0, x1), (p0, p1) = (
+        [np.take_along_axis(values, row, axis=0)[0] for row in (above - 1, above)] for values in (points, place)
+    )
+    found: Floats = x0 + (x1 - x0) * np.clip((level - p0) / (p1 - p0), 0.0, 1.0)
+    return found

@@ -1,0 +1,281 @@
+"""What each link is like now: rows go in, in any order; `now` goes in, answers come out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from collector.linkstate.banks import Banks, Pace
+from collector.linkstate.forecast import Forecast
+from collector.linkstate.link_window import AnyRow, Record, Sample, StateSettings, good, observe
+from collector.linkstate.matrices import Facts, Limits, Matrices
+from collector.linkstate.snapshot import Outlook
+from linkweather.mesh import Mesh
+from linkweather.models.state import GoodputCondition, LinkAnswer, LinkCondition
+from linkweather.wire import LatencyRow, Row, ThroughputRow
+
+RTT_FIELDS = ("rtt_min_s", "rtt_mean_s", "rtt_p50_s", "rtt_p95_s", "rtt_p99_s", "rtt_max_s", "jitter_rfc3550_s")
+GOODPUT_FIELDS = ("goodput_bps", "goodput_low_bps", "goodput_high_bps", "rtt_loaded_s", "limited_by")
+
+Pair = tuple[str, str]
+
+
+def _pace(mesh: Mesh, settings: StateSettings) -> tuple[Limits, Pace]:
+    report_s = mesh.latency.report_interval_s
+    # However small `every_s` is: a site is in one test at a time, and has two with each of its peers.
+    round_s = max(mesh.throughput.every_s, mesh.throughput.slot_s * 2 * len(mesh.sites))
+    limits = Limits(
+        stale_s=settings.stale_after_reports * report_s,
+        expired_s=settings.expired_after_reports * report_s,
+        goodput_stale_s=settings.goodput_stale_after_rounds * round_s,
+        goodput_expired_s=settings.goodput_expired_after_rounds * round_s,
+    )
+    return limits, Pace(report_s, limits.expired_s, round_s, limits.goodput_expired_s, limits.stale_s)
+
+
+class LinkStates:
+    """The state of every link of the mesh. Rows about other links are not kept."""
+
+    def __init__(self, mesh: Mesh, settings: StateSettings) -> None:
+        self._settings = settings
+        self._records: dict[Pair, Record] = {}
+        self._banks = Banks((), _pace(mesh, settings)[1])
+        self.use(mesh)
+
+    def use(self, mesh: Mesh) -> None:
+        """Follow a changed mesh; links that stay keep what is known of them."""
+        self._limits, pace = _pace(mesh, self._settings)
+        self._records = {pair: self._records.get(pair) or Record() for pair in mesh.pairs()}
+        self._banks.use(tuple(mesh.sites), pace)
+        self._matrices = Matrices(tuple(mesh.sites))
+        self._touched = set(self._records)
+
+    @property
+    def horizons_s(self) -> dict[str, float]:
+        """For each kind of row, the age beyond which one says nothing about now: a start reads no further back."""
+        limits = {"latency": self._limits.expired_s, "throughput": self._limits.goodput_expired_s}
+        forecast = self._banks.horizons_s
+        horizons = {kind: max(limit_s, forecast[kind]) for kind, limit_s in limits.items()}
+        return horizons | {"path": max(limits.values())}
+
+    def observe(self, at: float, rows: Iterable[Row]) -> None:
+        """Take in the rows of a report whose measurement ended `at`, also when newer ones came before it."""
+        ours = [row for row in rows if (row.src, row.dst) in self._records]
+        for row in ours:
+            pair = (row.src, row.dst)
+            observe(self._records[pair], at, row, self._settings)
+            self._touched.add(pair)
+        self._banks.observe(at, ours)
+
+    def links(self, now: float) -> list[LinkAnswer]:
+        """Every link of the mesh, also those never measured, in the mesh's order."""
+        rtt, goodput = self._banks.rtt(now), self._banks.goodput(now)
+        series = [self._banks.series(*pair) for pair in self._records]
+        expected = zip(
+            _quantiles("rtt", "s", rtt, series, self._limits.expired_s),
+            _quantiles("goodput", "bps", goodput, series, self._limits.goodput_expired_s),
+            strict=True,
+        )
+        return [
+            self._answer(pair, record, now, one | other)
+            for (pair, record), (one, other) in zip(self._records.items(), expected, strict=True)
+        ]
+
+    def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
+        """One link; None when the mesh has none such."""
+        record = self._records.get((src, dst))
+        if record is None:
+            return None
+        rtt, goodput = self._banks.rtt_of(src, dst, now), self._banks.goodput_of(src, dst, now)
+        (rtt_quantiles,) = _quantiles("rtt", "s", rtt, [0], self._limits.expired_s)
+        (goodput_quantiles,) = _quantiles("goodput", "bps", goodput, [0], self._limits.goodput_expired_s)
+        return self._answer((src, dst), record, now, rtt_quantiles | goodput_quantiles)
+
+    def outlook(self, now: float) -> Outlook:
+        """Every pair of sites at `now`, as matrices: what decisions stand on."""
+        for pair in self._touched:
+            self._matrices.put(*pair, _facts(self._records[pair], self._limits, self._settings))
+        self._touched = set()
+        return self._matrices.outlook(now, self._limits, self._banks.rtt(now), self._banks.goodput(now))
+
+    def _answer(self, pair: Pair, record: Record, now: float, expected: dict[str, Any]) -> LinkAnswer:
+        return LinkAnswer(
+            src=pair[0],
+            dst=pair[1],
+            state=_condition(record, now, self._limits, self._settings),
+            **_contact(record, now, self._limits),
+            **_loss(_judged(record, self._limits)),
+            **_outage(record.window, now),
+            **_goodput(record, now, self._limits),
+            **_path(record, now),
+            **_failure(record, now),
+            **expected,
+        )
+
+
+def _quantiles(
+    metric: str, unit: str, forecast: Forecast, series: Sequence[int], expired_s: float
+) -> Iterator[dict[str, Any]]:
+    """The forecast fields of each of the series; none of one whose newest row has expired."""
+    names = [f"{metric}_forecast_{name}_{unit}" for name in ("p10", "p50", "p90")]
+    columns = (forecast.p10, forecast.p50, forecast.p90, forecast.samples, forecast.age_s)
+    for *values, samples, age_s in zip(*(column[series].tolist() for column in columns), strict=True):
+        if age_s <= expired_s:
+            # A bank reckons in single precision: more digits would be noise.
+            rounded = {name: float(f"{value:.6g}") for name, value in zip(names, values, strict=True)}
+            yield rounded | {f"{metric}_forecast_samples": samples}
+        else:
+            yield {}
+
+
+def _facts(record: Record, limits: Limits, settings: StateSettings) -> Facts:
+    window = record.window
+    shown = _shown(record, limits)
+    return Facts(
+        contact_at=window[-1].at if window else -math.inf,
+        up=bool(window) and _up(record, settings),
+        loss_ratio=_known(_loss(_judged(record, limits)).get("loss_ratio")),
+        jitter_s=_known(_jitter(shown.row) if shown else None),
+        owd_p50_s=_known(shown.row.owd_forward_p50_s if shown else None),
+        goodput_at=_time(record.goodput),
+        rerouted_at=_time(record.rerouted),
+    )
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _time(sample: Sample[AnyRow] | None) -> float:
+    return -math.inf if sample is None else sample.at
+
+
+def _up(record: Record, settings: StateSettings) -> bool:
+    return all(good(sample.row) for sample in record.window[-settings.recover_after_rows :])
+
+
+def _age(sample: Sample[AnyRow], now: float) -> float:
+    return max(0.0, now - sample.at)  # a site's clock may be a little ahead of ours
+
+
+def _condition(record: Record, now: float, limits: Limits, settings: StateSettings) -> LinkCondition:
+    if not record.window:
+        return "unknown"
+    age_s = _age(record.window[-1], now)
+    if age_s > limits.expired_s:
+        return "expired"
+    if not _up(record, settings):
+        return "down"
+    return "stale" if age_s > limits.stale_s else "fresh"
+
+
+def _contact(record: Record, now: float, limits: Limits) -> dict[str, Any]:
+    if not record.window:
+        return {}
+    newest = record.window[-1]
+    contact: dict[str, Any] = {"age_s": _age(newest, now), "method": newest.row.method}
+    shown = _shown(record, limits)
+    if shown is None:
+        return contact
+    row = shown.row
+    contact |= {name: getattr(row, name) for name in RTT_FIELDS}
+    contact |= {"rtt_age_s": _age(shown, now), "method": row.method, "jitter_s": _jitter(row)}
+    contact |= {"owd_p50_s": row.owd_forward_p50_s, "owd_error_s": row.owd_error_s}
+    return contact | {"during_throughput": row.during_throughput, "timestamp": row.timestamp}
+
+
+def _shown(record: Record, limits: Limits) -> Sample[LatencyRow] | None:
+    """The row whose RTT is shown: one that our own tests did not load, unless it is much older than one they did."""
+    idle, loaded = record.idle, record.loaded
+    if idle is None or loaded is None:
+        return idle or loaded
+    return idle if loaded.at - idle.at <= limits.stale_s else loaded
+
+
+def _judged(record: Record, limits: Limits) -> list[Sample[LatencyRow]]:
+    """The rows whose loss is shown: a full queue of our own making drops probes; the same rule as for the RTT."""
+    if not record.unloaded or record.window[-1].at - record.unloaded[-1].at > limits.stale_s:
+        return record.window
+    return record.unloaded
+
+
+def _jitter(row: LatencyRow) -> float | None:
+    if row.jitter_p95_p50_s is not None:
+        return row.jitter_p95_p50_s
+    if row.rtt_p95_s is None or row.rtt_p50_s is None:
+        return None
+    return max(0.0, row.rtt_p95_s - row.rtt_p50_s)
+
+
+def _loss(window: list[Sample[LatencyRow]]) -> dict[str, Any]:
+    rows = [sample.row for sample in window]
+    sent = sum(row.sent for row in rows)
+    if sent == 0:
+        return {}
+    told = [
+        (row.sent, row.lost_forward, row.lost_back)
+        for row in rows
+        if row.lost_forward is not None and row.lost_back is not None
+    ]
+    tried = sum(sent for sent, _, _ in told)
+    forward = sum(forward for _, forward, _ in told)
+    return {
+        "loss_probes": sent,
+        "loss_ratio": (sent - sum(row.received for row in rows)) / sent,
+        "loss_forward_ratio": _share(forward, tried),
+        "loss_back_ratio": _share(sum(back for _, _, back in told), tried - forward),
+    }
+
+
+def _outage(window: list[Sample[LatencyRow]], now: float) -> dict[str, Any]:
+    newest = window[-1].row.outages if window else None
+    if not newest or newest[-1].end is not None:
+        return {}
+    return {"outage_s": max(0.0, now - newest[-1].start.timestamp())}
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole > 0 else None
+
+
+def _goodput(record: Record, now: float, limits: Limits) -> dict[str, Any]:
+    if record.goodput is None:
+        return {}
+    values = {name: getattr(record.goodput.row, name) for name in GOODPUT_FIELDS}
+    return values | {
+        "goodput_state": _goodput_condition(record, record.goodput, now, limits),
+        "goodput_age_s": _age(record.goodput, now),
+    }
+
+
+def _goodput_condition(record: Record, goodput: Sample[ThroughputRow], now: float, limits: Limits) -> GoodputCondition:
+    age_s = _age(goodput, now)
+    if age_s > limits.goodput_expired_s:
+        return "expired"
+    rerouted = record.rerouted is not None and record.rerouted.at > goodput.at
+    return "stale" if rerouted or age_s > limits.goodput_stale_s else "fresh"
+
+
+def _path(record: Record, now: float) -> dict[str, Any]:
+    if record.path is None:
+        return {}
+    row = record.path.row
+    return {
+        "path_age_s": _age(record.path, now),
+        "path_fingerprint": row.fingerprint,
+        "path_mtu_bytes": row.path_mtu_bytes,
+        "hops": row.hops[-1].ttl if row.reached and row.hops else None,
+    }
+
+
+def _failure(record: Record, now: float) -> dict[str, Any]:
+    if not record.failures:
+        return {}
+    kind, newest = max(record.failures.items(), key=lambda item: item[1].at)
+    return {
+        "failure": newest.row.failure or "no_reply",
+        "failure_kind": kind,
+        "failure_detail": newest.row.detail,
+        "failure_age_s": _age(newest, now),
+    }

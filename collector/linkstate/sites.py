@@ -1,0 +1,79 @@
+"""What each site says of itself, and when it was last heard. Pure: times come in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from linkweather.mesh import Mesh, Site
+from linkweather.models.state import SiteAnswer
+from linkweather.wire import Status
+
+
+class SiteStates:
+    """The state of every site of the mesh. What other sites say is not kept."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self._statuses: dict[str, Status] = {}
+        self._reported_at: dict[str, float] = {}
+
+    def use(self, mesh: Mesh) -> None:
+        """Follow a changed mesh."""
+        self._mesh = mesh
+        self._statuses = {site: status for site, status in self._statuses.items() if site in mesh.sites}
+        self._reported_at = {site: at for site, at in self._reported_at.items() if site in mesh.sites}
+
+    def forget_statuses(self) -> None:
+        """Start from nothing before a broker tells every retained status again."""
+        self._statuses.clear()
+
+    def status(self, site: str, status: Status) -> None:
+        """Take in a site's retained status, or its will."""
+        if site in self._mesh.sites:
+            self._statuses[site] = status
+
+    def reported(self, site: str, at: float) -> None:
+        """Note a report of the site whose measurement ended `at`, in seconds since the epoch."""
+        if site in self._mesh.sites:
+            self._reported_at[site] = max(at, self._reported_at.get(site, at))
+
+    @property
+    def offline(self) -> list[str]:
+        """The sites that say, or whose will says, that they are not there."""
+        return [site for site, status in self._statuses.items() if status.state == "offline"]
+
+    def sites(self, now: float) -> list[SiteAnswer]:
+        """Every site of the mesh, also those never heard, in the mesh's order."""
+        return [self._answer(name, site, now) for name, site in self._mesh.sites.items()]
+
+    def _answer(self, name: str, site: Site, now: float) -> SiteAnswer:
+        status = self._statuses.get(name)
+        reported_at = self._reported_at.get(name)
+        return SiteAnswer(
+            site=name,
+            state=status.state if status else "unknown",
+            address=site.address,
+            status_at=status.at if status else None,
+            report_age_s=None if reported_at is None else max(0.0, now - reported_at),
+            version=status.version if status else None,
+            capabilities=status.capabilities if status else (),
+            # A will knows no numbers: null, not the zeroes of its defaults.
+            outbox_reports=_told(status, "outbox_reports"),
+            dropped_reports=_told(status, "dropped_reports"),
+            refused_reports=_told(status, "refused_reports"),
+            dropped_datagrams=_told(status, "dropped_datagrams"),
+            throughput_tests=_told(status, "throughput_tests"),
+            budget_bytes_per_day=_told(status, "budget_bytes_per_day"),
+            budget_left_bytes=_told(status, "budget_left_bytes"),
+            compute_id=site.compute_id,
+            operator=site.operator,
+            region=site.region,
+            latitude=site.latitude,
+            longitude=site.longitude,
+        )
+
+
+def _told(status: Status | None, name: str) -> Any:
+    if status is None or (status.state == "offline" and name not in status.model_fields_set):
+        return None
+    return getattr(status, name)

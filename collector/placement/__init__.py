@@ -1,0 +1,1 @@
+"""Which site should run a job, or which sites several: stages, queue, devices, deadline, price. Pure logic."""

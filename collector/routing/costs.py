@@ -1,0 +1,187 @@
+"""What a link costs under each objective: less is better, and infinity out of the question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from collector.linkstate.snapshot import Outlook
+from collector.routing.candidates import Floats
+from collector.routing.route_rule import Bools, Rule
+from linkweather.mesh import NotNegative, Settings
+from linkweather.models.routes import Objective
+
+Factor = Annotated[float, Field(ge=1, le=100)]
+Singles = npt.NDArray[np.float32]
+Selection = Any  # whatever indexes a matrix
+
+
+class RoutingSettings(Settings):
+    """When a relay is worth it.
+
+    A relay must beat direct by the `*_margin` (1.1: by a tenth), its RTT by the cautious estimate, its goodput as
+    `Goodputs` weighs it; and any challenger's cautious estimate what stands by the `*_hysteresis`. The cautious RTT
+    lies `latency_caution` of the way from p50 to p90. A relay's forwarding adds `forward_s` to the RTT. A link that
+    came back carries no new decision for `hold_down_s`; one that loses more than `max_leg_loss_ratio` carries no relay
+    path. A site relays at most `max_relayed_pairs` pairs under each objective: whoever comes later stays direct.
+
+    Latency's hysteresis and caution are for noise. Where the RTTs of most links have none, but stay until they move
+    for good, both fade, down to nothing: see `noise`.
+    """
+
+    latency_margin: Factor = 1.02
+    latency_hysteresis: Factor = 1.04
+    latency_caution: Annotated[float, Field(ge=0, le=10)] = 0.5
+    goodput_margin: Factor = 1.03
+    goodput_hysteresis: Factor = 1.1
+    completion_margin: Factor = 1.1
+    forward_s: NotNegative = 0.0005
+    hold_down_s: NotNegative = 30.0
+    max_leg_loss_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    max_relayed_pairs: Annotated[int, Field(ge=0)] | None = None
+
+    def against_noise(self, noise: float) -> Self:
+        """The settings where noise has this share, 0 to 1, in what RTTs do: the less, the less is guarded against."""
+        held = {"latency_hysteresis": self.latency_hysteresis**noise, "latency_caution": self.latency_caution * noise}
+        return self.model_copy(update=held)
+
+    def rule(self, objective: Objective) -> Rule:
+        """The margin and the hysteresis of an objective. Completion has no standing path to keep."""
+        hysteresis = {"latency": self.latency_hysteresis, "goodput": self.goodput_hysteresis}
+        margin = {"latency": self.latency_margin, "goodput": self.goodput_margin, "completion": self.completion_margin}
+        return Rule(margin=margin[objective], hysteresis=hysteresis.get(objective, 1.0))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Goodputs:
+    """What goodput is expected of every link, and what can be counted on, bit/s [src, dst]; NaN where not known.
+
+    Where a relay is weighed against direct, its legs count for `weighed_bps`: the worst of them must beat direct's
+    `bar_bps`, and direct's expectation by the margin.
+    """
+
+    expected_bps: Floats
+    cautious_bps: Floats
+    weighed_bps: Floats
+    bar_bps: Floats
+
+
+def measured(outlook: Outlook) -> Goodputs:
+    """The forecasts as they are: what a relay surely has is weighed against what direct is expected to have."""
+    expected_bps, cautious_bps = outlook.goodput_p50_bps, outlook.goodput_p10_bps
+    return Goodputs(
+        expected_bps=expected_bps, cautious_bps=cautious_bps, weighed_bps=cautious_bps, bar_bps=expected_bps
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Legs:
+    """What costs are made from, of any selection of links: all arrays have one shape."""
+
+    usable: Bools
+    fresh: Bools
+    rtt_p50_s: Floats
+    rtt_p90_s: Floats
+    loss_ratio: Floats
+    goodput_fresh: Bools
+    expected_bps: Floats
+    cautious_bps: Floats
+    weighed_bps: Floats
+    bar_bps: Floats
+
+    @classmethod
+    def of(cls, outlook: Outlook, goodputs: Goodputs, chosen: Selection) -> Self:
+        """The links at `chosen`, an index into the matrices."""
+        return cls(
+            usable=outlook.usable[chosen],
+            fresh=outlook.fresh[chosen],
+            rtt_p50_s=outlook.rtt_p50_s[chosen],
+            rtt_p90_s=outlook.rtt_p90_s[chosen],
+            loss_ratio=outlook.loss_ratio[chosen],
+            goodput_fresh=outlook.goodput_fresh[chosen],
+            expected_bps=goodputs.expected_bps[chosen],
+            cautious_bps=goodputs.cautious_bps[chosen],
+            weighed_bps=goodputs.weighed_bps[chosen],
+            bar_bps=goodputs.bar_bps[chosen],
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Costs:
+    """The costs of links under one objective, and where one may be a relay's leg: fresh, and losing little.
+
+    Where a relay is weighed against direct, its legs cost `weighed`, and must beat direct's `bar` too.
+    `unmeasured` is a link in contact of which nobody knows what it costs: as a path it is kept to, since no relay
+    can be said to be better; as a relay's leg it is out of the question.
+    """
+
+    expected: Singles
+    cautious: Singles
+    weighed: Singles
+    bar: Singles
+    sound: Bools
+    unmeasured: Bools
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costing:
+    """How an objective costs links, and paths: the legs' costs joined, and `per_relay` for each relay."""
+
+    of_links: Callable[[Legs, RoutingSettings], Costs]
+    join: np.ufunc
+    per_relay: Callable[[RoutingSettings], float]
+
+
+def latency(legs: Legs, settings: RoutingSettings) -> Costs:
+    """RTTs, in seconds."""
+    expected = _known(legs.rtt_p50_s, legs.usable)
+    cautious = _known(legs.rtt_p50_s + settings.latency_caution * (legs.rtt_p90_s - legs.rtt_p50_s), legs.usable)
+    return Costs(
+        expected=expected,
+        cautious=cautious,
+        weighed=cautious,
+        bar=expected,
+        sound=legs.fresh & _loses_little(legs, settings),
+        unmeasured=legs.usable & np.isnan(legs.rtt_p50_s),
+    )
+
+
+def goodput(legs: Legs, settings: RoutingSettings) -> Costs:
+    """Seconds per bit."""
+    return Costs(
+        expected=_known(_inverse(legs.expected_bps), legs.usable),
+        cautious=_known(_inverse(legs.cautious_bps), legs.usable),
+        weighed=_known(_inverse(legs.weighed_bps), legs.usable),
+        bar=_known(_inverse(legs.bar_bps), legs.usable),
+        sound=legs.fresh & legs.goodput_fresh & _loses_little(legs, settings),
+        unmeasured=legs.usable & np.isnan(legs.expected_bps),
+    )
+
+
+# Paths stand under these; completion depends on the bytes, and is worked out when it is asked for.
+# RTTs add up; of goodputs the worst leg decides.
+STANDING: Mapping[Objective, Costing] = {
+    "latency": Costing(of_links=latency, join=np.add, per_relay=lambda settings: settings.forward_s),
+    "goodput": Costing(of_links=goodput, join=np.maximum, per_relay=lambda _: 0.0),
+}
+
+
+def _known(costs: Floats, usable: Bools) -> Singles:
+    return np.where(usable & np.isfinite(costs), costs, np.inf).astype(np.float32)
+
+
+def _inverse(bps: Floats) -> Floats:
+    # A goodput of zero carries nothing: it costs without end, like one that is not known.
+    inverse: Floats = np.divide(1.0, bps, out=np.full(bps.shape, np.inf), where=bps > 0)
+    return inverse
+
+
+def _loses_little(legs: Legs, settings: RoutingSettings) -> Bools:
+    # NaN is not more: where no probes are counted, nothing is known of the loss.
+    little: Bools = ~(legs.loss_ratio > settings.max_leg_loss_ratio)
+    return little

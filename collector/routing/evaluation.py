@@ -1,0 +1,255 @@
+"""Whether decisions were right: each against what was measured of the same links afterwards.
+
+A decision's outcome is what its path turned out to be: of each leg the first measurement after it, and no later
+than `within_s`; RTTs add up, the smallest goodput counts. The best path in hindsight is the best of direct and all
+single relays by the same measurements. So a decision is never compared with what nobody measured.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby, pairwise
+from operator import attrgetter
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.store.decision_log import Decided, Measured
+from linkweather.models.evaluation import Verdict, WorstDecision
+from linkweather.models.routes import Objective
+
+FLAP_WINDOW_S = 600.0
+WORST = 5
+MOMENTS_MAX = 500  # of a long time, so many moments are looked at, evenly
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """An objective as arithmetic: what two legs make of a path, and what a value costs.
+
+    `cost` turns values into costs: smaller is better.
+    """
+
+    join: Callable[[Floats, Floats], Floats]
+    cost: Callable[[Floats], Floats]
+
+
+_RULES: Mapping[Objective, _Rule] = {
+    "latency": _Rule(np.add, lambda value: value),
+    "goodput": _Rule(np.minimum, lambda value: np.divide(1.0, value, out=np.full_like(value, np.inf), where=value > 0)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Costs of one judged decision: of its path, of direct, of the best, and which path that was."""
+
+    decided: Decided
+    cost: float
+    direct: float
+    best: float
+    best_path: tuple[str, ...]
+
+    @property
+    def regret(self) -> float:
+        return self.cost / self.best - 1.0
+
+    @property
+    def failed(self) -> bool:
+        return not np.isfinite(self.cost)
+
+
+class Truth:
+    """What came to be measured of every link, to be asked from any moment on."""
+
+    def __init__(self, measured: Measured, sites: Sequence[str], within_s: float) -> None:
+        self._position = {site: index for index, site in enumerate(sites)}
+        self._within_s = within_s
+        self._series = {
+            pair: (measured.at_s[rows], measured.value[rows])
+            for pair, rows in _rows_by_pair(measured).items()
+            if set(pair) <= self._position.keys()
+        }
+
+    def after(self, moments: Floats) -> Floats:
+        """The first measurement after each moment: shape [moments, src, dst]; NaN where none came in time."""
+        size = len(self._position)
+        found = np.full((len(moments), size, size), np.nan)
+        for (src, dst), (at_s, value) in self._series.items():
+            place = np.searchsorted(at_s, moments, side="right")
+            known = place < len(at_s)
+            known[known] &= at_s[place[known]] - moments[known] <= self._within_s
+            found[known, self._position[src], self._position[dst]] = value[place[known]]
+        return found
+
+
+def judge(
+    decided: Sequence[Decided], measured: Measured, objective: Objective, *, sites: Sequence[str], within_s: float
+) -> Verdict:
+    """What is to be said of these decisions for one objective. `sites` is the mesh's, `within_s` in seconds."""
+    mine = [one for one in decided if one.objective == objective]
+    noted = _spread([one for one in mine if one.occasion in {"changed", "noted"}])
+    outcomes = list(_outcomes(noted, Truth(measured, sites, within_s), sites, _RULES[objective]))
+    counted = {
+        "objective": objective,
+        "noted": len(noted),
+        "judged": len(outcomes),
+        "failed": sum(outcome.failed for outcome in outcomes),
+        **_switches([one for one in mine if one.occasion == "changed"]),
+        "pair_hours": _pair_hours(mine),
+    }
+    figures = _figures(outcomes, objective) if outcomes else {}
+    verdict = Verdict.model_validate({**counted, **figures, "worst": _worst(outcomes)})
+    return verdict.model_copy(update={"why": _sentence(verdict)})
+
+
+def _outcomes(noted: Sequence[Decided], truth: Truth, sites: Sequence[str], rule: _Rule) -> Iterator[_Outcome]:
+    position = {site: index for index, site in enumerate(sites)}
+    groups = [(at, list(group)) for at, group in groupby(noted, key=attrgetter("at"))]
+    values = truth.after(np.array([at.timestamp() for at, _ in groups], dtype=float))
+    for (_, group), legs in zip(groups, values, strict=True):
+        for one in group:
+            outcome = _outcome(one, legs, position, rule, sites)
+            if outcome is not None:
+                yield outcome
+
+
+def _outcome(
+    one: Decided, legs: Floats, position: Mapping[str, int], rule: _Rule, sites: Sequence[str]
+) -> _Outcome | None:
+    """None where a leg, or direct, was not measured afterwards, or nothing answered at all."""
+    if not {one.src, one.dst, *one.path} <= position.keys() or not one.path:
+        return None
+    places = [position[site] for site in one.path]
+    value = legs[places[0], places[1]]
+    for near, far in pairwise(places[1:]):
+        value = rule.join(value, legs[near, far])
+    src, dst = position[one.src], position[one.dst]
+    direct = legs[src, dst]
+    if np.isnan(value) or np.isnan(direct):
+        return None
+    relayed = rule.cost(rule.join(legs[src], legs[:, dst]))
+    relayed[np.isnan(relayed)] = np.inf
+    via = int(np.argmin(relayed))
+    cost, direct_cost = (float(rule.cost(np.array([value_]))[0]) for value_ in (value, direct))
+    best = min(cost, direct_cost, float(relayed[via]))
+    if not np.isfinite(best):
+        return None
+    best_path = _best_path(one, cost, direct_cost, best, sites[via])
+    return _Outcome(one, cost, direct_cost, best, best_path)
+
+
+def _best_path(one: Decided, cost: float, direct: float, best: float, via: str) -> tuple[str, ...]:
+    if cost == best:
+        return one.path
+    return (one.src, one.dst) if direct == best else (one.src, via, one.dst)
+
+
+def _figures(outcomes: Sequence[_Outcome], objective: Objective) -> dict[str, float | int | None]:
+    worked = [outcome for outcome in outcomes if not outcome.failed]
+    relayed = [outcome for outcome in outcomes if len(outcome.decided.path) > 2]
+    regrets = np.array([outcome.regret for outcome in worked])
+    gains = [outcome.direct / outcome.cost for outcome in worked if np.isfinite(outcome.direct)]
+    return {
+        "relayed": len(relayed),
+        "relayed_worse_ratio": _share(outcome.cost > outcome.direct for outcome in relayed),
+        "regret_mean_ratio": float(regrets.mean()) if len(regrets) else None,
+        "regret_p50_ratio": float(np.quantile(regrets, 0.5)) if len(regrets) else None,
+        "regret_p90_ratio": float(np.quantile(regrets, 0.9)) if len(regrets) else None,
+        "gain_ratio": float(np.exp(np.mean(np.log(gains)))) if gains else None,
+        "within_p50_ratio": _within(outcomes, objective, "p50"),
+        "within_p90_ratio": _within(outcomes, objective, "p90"),
+    }
+
+
+def _within(outcomes: Iterable[_Outcome], objective: Objective, quantile: str) -> float | None:
+    """The share of outcomes no worse than expected; a failure is worse than anything."""
+    rule = _RULES[objective]
+    told = [(outcome, getattr(outcome.decided, quantile)) for outcome in outcomes]
+    return _share(
+        outcome.cost <= float(rule.cost(np.array([value]))[0]) for outcome, value in told if value is not None
+    )
+
+
+def _share(truths: Iterable[bool]) -> float | None:
+    found = list(truths)
+    return sum(found) / len(found) if found else None
+
+
+def _switches(changed: Sequence[Decided]) -> dict[str, int]:
+    """Changes of path, and those that went back to the path of before within the window."""
+    histories: defaultdict[tuple[str, str], list[Decided]] = defaultdict(list)
+    for one in changed:
+        histories[one.src, one.dst].append(one)
+    counts: Counter[str] = Counter(switches=0, flaps=0)
+    for history in histories.values():
+        counts["switches"] += sum(after.path != before.path for before, after in pairwise(history))
+        counts["flaps"] += sum(
+            third.path == first.path != second.path and (third.at - second.at).total_seconds() <= FLAP_WINDOW_S
+            for first, second, third in zip(history, history[1:], history[2:], strict=False)
+        )
+    return dict(counts)
+
+
+def _pair_hours(mine: Sequence[Decided]) -> float:
+    """How long each pair was decided upon, from its first decision to its last, summed."""
+    ends: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+    for one in mine:
+        first, last = ends.get((one.src, one.dst), (one.at, one.at))
+        ends[one.src, one.dst] = min(first, one.at), max(last, one.at)
+    return sum((last - first).total_seconds() for first, last in ends.values()) / 3600.0
+
+
+def _worst(outcomes: Sequence[_Outcome]) -> tuple[WorstDecision, ...]:
+    """The worst decision of each pair, the worst pairs first; those that lost nothing are not among them."""
+    by_pair: dict[tuple[str, str], _Outcome] = {}
+    for outcome in sorted(outcomes, key=attrgetter("regret"), reverse=True):
+        by_pair.setdefault((outcome.decided.src, outcome.decided.dst), outcome)
+    lost = [outcome for outcome in by_pair.values() if outcome.regret > 0.0]
+    return tuple(
+        WorstDecision(
+            at=outcome.decided.at,
+            src=outcome.decided.src,
+            dst=outcome.decided.dst,
+            path=outcome.decided.path,
+            best=outcome.best_path,
+            regret_ratio=None if outcome.failed else outcome.regret,
+        )
+        for outcome in lost[:WORST]
+    )
+
+
+def _spread(noted: Sequence[Decided]) -> list[Decided]:
+    """The decisions of at most MOMENTS_MAX moments, evenly over the time."""
+    moments = sorted({one.at for one in noted})
+    step = -(-len(moments) // MOMENTS_MAX)
+    kept = set(moments[:: max(1, step)])
+    return sorted((one for one in noted if one.at in kept), key=attrgetter("at"))
+
+
+def _rows_by_pair(measured: Measured) -> dict[tuple[str, str], npt.NDArray[np.intp]]:
+    rows: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, pair in enumerate(zip(measured.src, measured.dst, strict=True)):
+        rows[pair].append(row)
+    return {pair: np.array(places) for pair, places in rows.items()}
+
+
+def _sentence(verdict: Verdict) -> str:
+    if not verdict.judged:
+        return f"{verdict.objective}: {verdict.noted} decisions, none judged: not measured afterwards yet."
+    parts = [f"{verdict.objective}: {verdict.judged} of {verdict.noted} decisions judged"]
+    if verdict.regret_mean_ratio is not None and verdict.gain_ratio is not None:
+        parts.append(
+            f"on average {verdict.regret_mean_ratio:.1%} worse than the best in hindsight "
+            f"and {verdict.gain_ratio:.2f} times as good as direct"
+        )
+    if verdict.relayed_worse_ratio is not None:
+        parts.append(f"{verdict.relayed_worse_ratio:.1%} of {verdict.relayed} relayed ones worse than direct")
+    if verdict.failed:
+        parts.append(f"{verdict.failed} failed though another path worked")
+    return "; ".join(parts) + "."

@@ -1,0 +1,206 @@
+"""The router: forecasts of links go in, paths in force and answers with their reasons come out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from collector.linkstate.snapshot import Outlook
+from collector.routing.active_routes import InForce
+from collector.routing.answer import answer
+from collector.routing.candidates import DIRECT, Pairs, Vias
+from collector.routing.contact import Contact
+from collector.routing.costs import STANDING, Goodputs, Legs, RoutingSettings, Selection, measured
+from collector.routing.expectations import Ground
+from collector.routing.moment import Moment
+from collector.routing.noise import noise
+from collector.routing.objective_table import Table
+from collector.routing.questions import Question, check_sites
+from collector.routing.route_rule import SWITCHED
+from collector.routing.site_positions import positions
+from linkweather.mesh import Mesh
+from linkweather.models.routes import NoRoute, Objective, RouteAnswer, Switched
+
+EVERY: Selection = (slice(None), slice(None))
+NOTHING_YET = "Nothing has been decided yet."
+
+
+@dataclass(frozen=True, slots=True)
+class StandingPath:
+    """A path in force, as it is kept over a restart; `relay` is None for direct."""
+
+    src: str
+    dst: str
+    objective: Objective
+    relay: str | None
+    since: datetime
+    switched: Switched
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """The pairs whose path changed, by objective, as indices into `sites`."""
+
+    sites: tuple[str, ...]
+    pairs: Mapping[Objective, Pairs]
+
+    def __len__(self) -> int:
+        return sum(len(sources) for sources, _ in self.pairs.values())
+
+    def __iter__(self) -> Iterator[tuple[Objective, str, str]]:
+        for objective, (sources, destinations) in self.pairs.items():
+            for src, dst in zip(sources.tolist(), destinations.tolist(), strict=True):
+                yield objective, self.sites[src], self.sites[dst]
+
+    def sources(self) -> set[str]:
+        """The sites with another path to anywhere."""
+        return {self.sites[src] for sources, _ in self.pairs.values() for src in np.unique(sources)}
+
+
+class Router:
+    """Keeps the path in force of every pair of sites under every standing objective, and answers questions.
+
+    Every `decide` is one moment; questions are answered as of the last one.
+    """
+
+    def __init__(self, settings: RoutingSettings, mesh: Mesh) -> None:
+        self._settings = settings
+        self._sites = tuple(mesh.sites)
+        self._contact = Contact.nothing(len(self._sites))
+        self._tables: dict[Objective, Table] = {
+            name: Table(costing, settings, settings.rule(name), len(self._sites)) for name, costing in STANDING.items()
+        }
+        self._moment: Moment | None = None
+        self.use(mesh)
+
+    def use(self, mesh: Mesh) -> None:
+        """Follow a changed mesh: its prices now, its sites with the next outlook."""
+        self._prices = {name: site.egress_usd_per_gb for name, site in mesh.sites.items()}
+
+    def decide(
+        self,
+        outlook: Outlook,
+        *,
+        goodputs: Goodputs | None = None,
+        offline: Collection[str] = (),
+        changed: Iterable[tuple[str, str]] | None = None,
+    ) -> Changes:
+        """Bring into force what is best by this outlook, and say which pairs' paths that changes.
+
+        A site that is `offline` relays nothing. With `changed` only these links are taken to differ from the last
+        outlook, which costs O(sites²) for a few links instead of O(sites³) for all; whatever follows from age alone,
+        and how noisy the mesh is, then waits for a call without. `goodputs` defaults to the outlook's own forecasts.
+        """
+        self._follow(outlook.sites)
+        goodputs = measured(outlook) if goodputs is None else goodputs
+        links = None if changed is None or self._moment is None else _links(outlook, changed)
+        chosen: Selection = EVERY if links is None else links
+        self._contact.see(outlook.usable[chosen], outlook.at, chosen)
+        if links is None:
+            self._heed(noise(outlook))
+        moment = self._moment = self._at(outlook, goodputs, offline)
+        for table in self._tables.values():
+            table.cost(Legs.of(outlook, goodputs, chosen), moment.held[chosen], chosen)
+        pairs = None if links is None else _touched(links, len(outlook.sites))
+        return Changes(outlook.sites, {name: _refresh(moment, name, pairs) for name in self._tables})
+
+    def route(self, question: Question) -> RouteAnswer | NoRoute:
+        """The path for one pair, as of the last `decide`, with its reason. Raises QuestionError."""
+        check_sites(question, self._prices)
+        if self._moment is None:
+            return NoRoute(src=question.src, dst=question.dst, objective=question.objective, why=NOTHING_YET)
+        return answer(self._moment, question)
+
+    def in_force(self, objective: Objective) -> Vias:
+        """Every pair's relay [src, dst], as an index into the sites; negative without: see `candidates`."""
+        return self._tables[objective].in_force.via.copy()
+
+    def standing(self) -> Iterator[StandingPath]:
+        """Every path in force, to be kept over a restart."""
+        for objective, table in self._tables.items():
+            yield from _standing(objective, table.in_force, self._sites)
+
+    def restore(self, paths: Iterable[StandingPath]) -> None:
+        """Take over what stood before a restart; what the mesh has no longer is left out. Before the first `decide`."""
+        place = {site: index for index, site in enumerate(self._sites)}
+        for path in paths:
+            if {path.src, path.dst, path.relay or path.dst} <= place.keys():
+                pair = place[path.src], place[path.dst]
+                via = DIRECT if path.relay is None else place[path.relay]
+                code = SWITCHED.index(path.switched)
+                self._tables[path.objective].in_force.put(pair, via, path.since.timestamp(), code)
+
+    def _follow(self, sites: tuple[str, ...]) -> None:
+        if sites == self._sites:
+            return
+        came_from = positions(self._sites, sites)
+        self._sites, self._moment = sites, None
+        self._contact = self._contact.moved(came_from)
+        for table in self._tables.values():
+            table.move(came_from)
+
+    def _heed(self, share: float) -> None:
+        """Guard as much against noise as there is."""
+        heeded = self._settings.against_noise(share)
+        for name, table in self._tables.items():
+            table.heed(heeded, heeded.rule(name))
+
+    def _at(self, outlook: Outlook, goodputs: Goodputs, offline: Collection[str]) -> Moment:
+        return Moment(
+            settings=self._settings,
+            ground=Ground(
+                outlook=outlook,
+                goodputs=goodputs,
+                prices_usd_per_gb=self._prices,
+                forward_s=self._settings.forward_s,
+            ),
+            tables=self._tables,
+            contact=self._contact,
+            held=self._contact.held(outlook.at, self._settings.hold_down_s),
+            online=~np.isin(np.array(outlook.sites), sorted(offline)),
+        )
+
+
+def _links(outlook: Outlook, changed: Iterable[tuple[str, str]]) -> Pairs:
+    ends = [(outlook.position[src], outlook.position[dst]) for src, dst in changed]
+    both = np.array(ends, dtype=np.intp).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+def _touched(links: Pairs, sites: int) -> Pairs | None:
+    """The pairs that a changed link can matter to: all from its source, all to its destination; None for nearly all."""
+    sources, destinations = np.unique(links[0]), np.unique(links[1])
+    if 2 * (len(sources) + len(destinations)) > sites:
+        return None
+    touched = np.zeros((sites, sites), bool)
+    touched[sources] = True
+    touched[:, destinations] = True
+    np.fill_diagonal(touched, val=False)
+    rows, columns = np.nonzero(touched)
+    return rows, columns
+
+
+def _refresh(moment: Moment, name: Objective, pairs: Pairs | None) -> Pairs:
+    """Rank and decide anew for these pairs or for all, and say which paths that changed."""
+    table, everyone = moment.tables[name], np.arange(len(moment.online))
+    table.rank(moment.online, pairs)
+    within = (everyone[:, None], everyone) if pairs is None else pairs
+    changed = table.decide(moment.held, moment.online, moment.ground.outlook.at, within)
+    rows, columns = np.broadcast_arrays(*within)
+    return rows[changed], columns[changed]
+
+
+def _standing(objective: Objective, in_force: InForce, sites: tuple[str, ...]) -> Iterator[StandingPath]:
+    for src, dst in zip(*np.nonzero(in_force.via >= DIRECT), strict=True):
+        via = int(in_force.via[src, dst])
+        yield StandingPath(
+            src=sites[src],
+            dst=sites[dst],
+            objective=objective,
+            relay=sites[via] if via >= 0 else None,
+            since=datetime.fromtimestamp(in_force.since[src, dst], UTC),
+            switched=SWITCHED[in_force.switched[src, dst]],
+        )

@@ -1,0 +1,87 @@
+"""The collector's metrics of itself, in the names and forms of Prometheus. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import get_args
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from linkweather.models.state import LinkAnswer, LinkCondition, SiteAnswer, SiteCondition
+
+LINK_STATES: tuple[str, ...] = get_args(LinkCondition)
+SITE_STATES: tuple[str, ...] = get_args(SiteCondition)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """Everything at one moment. `exporter` has figures by name; it is empty where no exporter is configured."""
+
+    links: Iterable[LinkAnswer]
+    sites: Iterable[SiteAnswer]
+    broker_connected: bool
+    reports: int
+    rows: int
+    duplicates: int
+    overflowed: int
+    refused: Mapping[str, int]
+    waiting_bytes: int
+    last_commit_s: float
+    exporter: Mapping[str, float] = field(default_factory=dict)
+
+
+class _Own(Collector):
+    def __init__(self, readings: Readings) -> None:
+        self._readings = readings
+
+    def collect(self) -> Iterable[Metric]:
+        yield from _counters(self._readings)
+        yield from _gauges(self._readings)
+
+
+def registry(readings: Readings) -> CollectorRegistry:
+    """These readings, and nothing of the process's default registry."""
+    found = CollectorRegistry()
+    found.register(_Own(readings))
+    return found
+
+
+def _counters(readings: Readings) -> Iterable[Metric]:
+    for name, text, value in (
+        ("reports", "Reports committed.", readings.reports),
+        ("rows", "Link rows committed.", readings.rows),
+        ("duplicates", "Reports that were in the journal already.", readings.duplicates),
+        ("overflowed", "Messages let go because too many waited; their sites send them again.", readings.overflowed),
+    ):
+        yield CounterMetricFamily(f"linkweather_ingest_{name}", text, value)
+    refused = CounterMetricFamily("linkweather_ingest_refused", "Messages refused for good.", labels=["reason"])
+    for reason, count in readings.refused.items():
+        refused.add_metric([reason], count)
+    yield refused
+
+
+def _gauges(readings: Readings) -> Iterable[Metric]:
+    yield _gauge("ingest_waiting_bytes", "Bytes of messages that wait for the next commit.", readings.waiting_bytes)
+    yield _gauge("ingest_commit_seconds", "How long the latest commit took.", readings.last_commit_s)
+    yield _gauge("broker_connected", "Whether the broker is there.", float(readings.broker_connected))
+    for name, value in readings.exporter.items():
+        yield _gauge(f"exporter_{name}", "Of the InfluxDB exporter.", value)
+    links, sites = [link.state for link in readings.links], [site.state for site in readings.sites]
+    yield _by_state("links", "Links of the mesh by state.", LINK_STATES, links)
+    yield _by_state("sites", "Sites of the mesh by state.", SITE_STATES, sites)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"linkweather_{name}", text, value)
+
+
+def _by_state(name: str, text: str, states: Iterable[str], found: Iterable[str]) -> Metric:
+    family = GaugeMetricFamily(f"linkweather_{name}", text, labels=["state"])
+    counts = Counter(found)
+    for state in states:
+        family.add_metric([state], counts[state])
+    return family

@@ -1,0 +1,207 @@
+"""The journal's tables as columns: what each holds, and message rows turned into numpy columns. Pure logic.
+
+The tables follow the messages: after the columns that every row has comes one per field, under the field's
+own name and unit. A nested field (a path's hops, outages) is kept as JSON text. NULL is a field that was not set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from linkweather.wire import (
+    AnyReport,
+    DeviceRow,
+    LatencyRow,
+    Message,
+    PathRow,
+    ThroughputRow,
+    rows_of,
+)
+
+Column = NDArray[Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One report as it arrived from `site`."""
+
+    site: str
+    report: AnyReport
+    received_at: datetime
+
+
+AnyRow = TypeVar("AnyRow", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Generic[AnyRow]):
+    """One row as the journal gives it back."""
+
+    site: str
+    at: datetime
+    row: AnyRow
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """How values of one Python type become a column; those of a nested one are read back by `nested`."""
+
+    sql: str
+    column: Callable[[Sequence[Any]], Column]
+    nested: Callable[[str], Any] | None = None
+
+
+def _integers(values: Sequence[int | None]) -> Column:
+    try:
+        return np.array(values, dtype=np.int64)
+    except TypeError:  # some are None; through a float, counts above 2^53 would change
+        missing = [value is None for value in values]
+        return np.ma.masked_array(np.array([value or 0 for value in values], dtype=np.int64), mask=missing)
+
+
+def _reals(values: Sequence[float | None]) -> Column:
+    column = np.array(values, dtype=np.float64)
+    missing = np.isnan(column)  # numpy's reading of None; a message never holds NaN itself
+    return np.ma.masked_array(column, mask=missing) if missing.any() else column
+
+
+def _texts(values: Sequence[str | None]) -> Column:
+    return np.array(values, dtype=object)
+
+
+def _truths(values: Sequence[bool]) -> Column:
+    return np.array(values, dtype=np.bool_)
+
+
+def _nested(annotation: Any) -> FieldType:
+    adapter = TypeAdapter(annotation)
+
+    def column(values: Sequence[Any]) -> Column:
+        texts = [None if value is None else adapter.dump_json(value, exclude_none=True).decode() for value in values]
+        return np.array(texts, dtype=object)
+
+    return FieldType("VARCHAR", column, adapter.validate_json)
+
+
+_TYPES: Mapping[Any, FieldType] = {
+    int: FieldType("BIGINT", _integers),
+    float: FieldType("DOUBLE", _reals),
+    str: FieldType("VARCHAR", _texts),
+    Literal: FieldType("VARCHAR", _texts),
+    bool: FieldType("BOOLEAN", _truths),
+}
+
+
+def _field_type(annotation: Any) -> FieldType:
+    """The type below `… | None` and `Annotated[…]`; one that has no column is ours to add, and fails at import."""
+    if get_origin(annotation) is tuple:
+        return _nested(annotation)
+    found = _TYPES.get(annotation) or _TYPES.get(get_origin(annotation))
+    return found or _field_type(get_args(annotation)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[AnyRow]):
+    """One kind's table: its message and the types of the message's fields, in order."""
+
+    kind: str
+    row: type[AnyRow]
+    fields: Mapping[str, FieldType]
+    extra: Mapping[str, str]  # what the collector adds: column → SQL type
+    nested: Mapping[str, Callable[[str], Any]]  # fields that are kept as JSON text, and how they are read
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Every column with its SQL type, in order."""
+        return {**_COMMON, **{name: kind.sql for name, kind in self.fields.items()}, **self.extra}
+
+
+# `number` counts the rows of a table from 1, in the order of commit: what a cursor points at.
+_COMMON: Mapping[str, str] = {
+    "number": "BIGINT",
+    "site": "VARCHAR",
+    "boot": "VARCHAR",
+    "seq": "BIGINT",
+    "at": "TIMESTAMP",
+    "received_at": "TIMESTAMP",
+}
+
+
+def _table(kind: str, row: type[AnyRow], **extra: str) -> Table[AnyRow]:
+    fields = {name: _field_type(field.annotation) for name, field in row.model_fields.items()}
+    nested = {name: field.nested for name, field in fields.items() if field.nested}
+    return Table(kind, row, fields, extra, nested)
+
+
+LINK_TABLES: Mapping[str, Table[Any]] = {
+    "latency": _table("latency", LatencyRow),
+    # The fingerprint of the path that the bytes took, as far as it was known when the row came.
+    "throughput": _table("throughput", ThroughputRow, path_fingerprint="VARCHAR"),
+    "path": _table("path", PathRow),
+}
+CAPACITY: Table[DeviceRow] = _table("capacity", DeviceRow)
+TABLES: Mapping[str, Table[Any]] = {**LINK_TABLES, "capacity": CAPACITY}
+
+
+def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
+    """What all rows of a report share, a report per element; `report` is the place in `entries`."""
+    return {
+        "report": np.arange(len(entries)),
+        "site": _texts([entry.site for entry in entries]),
+        "boot": _texts([entry.report.boot for entry in entries]),
+        "seq": _integers([entry.report.seq for entry in entries]),
+        "at": _times(entry.report.at for entry in entries),
+        "received_at": _times(entry.received_at for entry in entries),
+    }
+
+
+def row_columns(table: Table[Any], entries: Sequence[Entry], first_number: int) -> dict[str, Column]:
+    """The rows of reports of one kind, in order, with `report` as in `report_columns`; fields never set are absent."""
+    # A model's own dictionary holds every field, and is read in half the time that attributes take.
+    fields = [row.__dict__ for entry in entries for row in rows_of(entry.report)]
+    values = zip(*map(itemgetter(*table.fields), fields), strict=True)
+    return {
+        "number": np.arange(first_number, first_number + len(fields)),
+        "report": np.repeat(np.arange(len(entries)), [len(rows_of(entry.report)) for entry in entries]),
+        **{
+            name: kind.column(column)
+            for (name, kind), column in zip(table.fields.items(), values, strict=True)
+            if column.count(None) < len(column)
+        },
+    }
+
+
+def recorded(table: Table[AnyRow], values: Sequence[Any]) -> Recorded[AnyRow]:
+    """A row read as (site, at, fields in order), as the message that it was."""
+    site, at, *fields = values
+    given = {name: value for name, value in zip(table.fields, fields, strict=True) if value is not None}
+    for name in table.nested.keys() & given.keys():
+        given[name] = table.nested[name](given[name])
+    # Validated when it came: validating again would take ten times as long.
+    row: Any = table.row.model_construct(**given)
+    return Recorded(site, at.replace(tzinfo=UTC), row)
+
+
+def microseconds(at: datetime) -> int:
+    """Microseconds since 1970, exactly."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def naive(at: datetime) -> datetime:
+    """UTC without its zone, as the journal's TIMESTAMP columns hold it."""
+    return at.astimezone(UTC).replace(tzinfo=None)
+
+
+def _times(times: Iterable[datetime]) -> Column:
+    return np.array([microseconds(at) for at in times], dtype=np.int64).view("datetime64[us]")

@@ -1,0 +1,252 @@
+"""The journal: the collector's record. A report is in it once, whole, and for good when `commit` returns.
+
+One DuckDB file: a table per kind of row (see `columns`), and the keys of all reports that ever came.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from collector.store.columns import (
+    CAPACITY,
+    LINK_TABLES,
+    TABLES,
+    Column,
+    Entry,
+    Recorded,
+    Table,
+    naive,
+    recorded,
+    report_columns,
+    row_columns,
+)
+from collector.store.database import Database
+from collector.store.seen import Key, Range, Seen
+from linkweather.wire import DeviceRow, PathRow, Row, ThroughputRow, rows_of
+
+Pair = tuple[str, str]  # src, dst
+
+# metric of a link → the table that has it: every field that is a number.
+METRICS: Mapping[str, str] = {
+    name: kind
+    for kind, table in LINK_TABLES.items()
+    for name, field in table.fields.items()
+    if field.sql in {"BIGINT", "DOUBLE"}
+}
+_QUOTED = '"{}"'.format
+# Rewritten at a start when it has become this much longer than it needs to be.
+_LEDGER_SLACK_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A metric of one link over `[at, at + step_s)`; `n` counts the rows that have a value."""
+
+    at: datetime
+    n: int
+    min: float
+    p50: float
+    p95: float
+    max: float
+
+
+class Journal:
+    """The record in one file. Any thread may call; every call blocks, commits wait for each other.
+
+    Raises OperatorError at construction for a file that is not ours to write. Every other method raises
+    duckdb.Error when the disk fails: then nothing changed, and the call may be repeated.
+    """
+
+    def __init__(self, path: Path, *, memory_limit_mb: int = 512, keep_days: float | None = None) -> None:
+        self.database = Database(path, memory_limit_mb=memory_limit_mb)
+        self._keep_days = keep_days
+        with self.database.transaction() as connection:
+            _create(connection)
+        self._seen = self._load_seen()
+        self._last_number = self._load_numbers()
+        self._fingerprints = self._load_fingerprints()
+
+    def commit(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Write a batch in one transaction; returns those that were new, in order.
+
+        Every entry is on the disk when this returns, whether new or a duplicate of an earlier one.
+        """
+        new = self._new(entries)
+        if not new:
+            return []
+        by_kind = {kind: [entry for entry in new.values() if entry.report.kind == kind] for kind in TABLES}
+        learnt: dict[Pair, str] = {}
+        joined = _paths_joined(by_kind["path"] + by_kind["throughput"], self._fingerprints, learnt)
+        with self.database.transaction() as connection:
+            for kind, reports in by_kind.items():
+                if any(rows_of(entry.report) for entry in reports):
+                    batch = row_columns(TABLES[kind], reports, self._last_number[kind] + 1)
+                    if kind == "throughput":
+                        batch["path_fingerprint"] = np.array(joined, dtype=object)
+                    _append_rows(connection, kind, report_columns(reports), batch)
+            _append_keys(connection, [(*key, key[2]) for key in new])
+        self._remember(new, learnt)
+        return list(new.values())
+
+    def last_rows(self, since: datetime | Mapping[str, datetime]) -> Iterator[Recorded[Row]]:
+        """Every link's row measured at or after `since`, oldest first: what rebuilds the links' state at a start.
+
+        With a moment for each kind, the other kinds are left out.
+        """
+        moments = dict.fromkeys(LINK_TABLES, since) if isinstance(since, datetime) else since
+        rows = (self._rows_since(LINK_TABLES[kind], moment) for kind, moment in moments.items())
+        return heapq.merge(*rows, key=attrgetter("at"))
+
+    def capacities(self) -> list[Recorded[DeviceRow]]:
+        """What each site last reported of each type of its devices, however long ago."""
+        rows = self.database.rows(
+            f"""SELECT site, "at", {_names(CAPACITY)} FROM capacity
+                QUALIFY row_number() OVER (PARTITION BY site, "type" ORDER BY "at" DESC, number DESC) = 1
+                ORDER BY site, "type" """  # noqa: S608 - names from our table
+        )
+        return [recorded(CAPACITY, row) for row in rows]
+
+    def history(
+        self, src: str, dst: str, metric: str, *, since: datetime, until: datetime, step_s: float
+    ) -> list[Bucket]:
+        """One metric (a key of METRICS) of one link in `[since, until)`, by buckets of `step_s`, oldest first.
+
+        Buckets lie on multiples of the step since 1970; one without a value is left out.
+        """
+        step_us = max(1, round(step_s * 1e6))
+        rows = self.database.rows(
+            f"""SELECT epoch_us("at") // $step AS bucket, count(value), min(value),
+                       quantile_cont(value, 0.5), quantile_cont(value, 0.95), max(value)
+                FROM (SELECT "at", {METRICS[metric]}."{metric}"::DOUBLE AS value FROM {METRICS[metric]}
+                      WHERE src = $src AND dst = $dst AND "at" >= $since AND "at" < $until)
+                WHERE value IS NOT NULL GROUP BY bucket ORDER BY bucket""",  # noqa: S608 - names from our table
+            {"step": step_us, "src": src, "dst": dst, "since": naive(since), "until": naive(until)},
+        )
+        return [Bucket(datetime.fromtimestamp(bucket * step_us / 1e6, UTC), *values) for bucket, *values in rows]
+
+    def prune(self, now: datetime) -> int:
+        """Delete rows that came more than `keep_days` ago; returns how many.
+
+        Rows that an exporter has still to write stay, and so do the keys of all reports: a report that comes
+        again after years is still a duplicate.
+        """
+        if self._keep_days is None:
+            return 0
+        before = naive(now - timedelta(days=self._keep_days))
+        deleted = 0
+        with self.database.transaction() as connection:
+            for kind in TABLES:
+                found = connection.execute(
+                    f"""DELETE FROM {kind} WHERE received_at < $before AND number <= coalesce(
+                            (SELECT min(number) FROM cursors WHERE kind = $kind), 9223372036854775807)""",  # noqa: S608
+                    {"before": before, "kind": kind},
+                ).fetchone()
+                deleted += found[0] if found else 0
+        return deleted
+
+    def close(self) -> None:
+        """Write everything into the file proper, and let go of it."""
+        self.database.close()
+
+    def _remember(self, new: Mapping[Key, Entry], learnt: Mapping[Pair, str]) -> None:
+        for key, entry in new.items():
+            self._seen.add(key)
+            self._last_number[entry.report.kind] += len(rows_of(entry.report))
+        self._fingerprints.update(learnt)
+
+    def _new(self, entries: Sequence[Entry]) -> dict[Key, Entry]:
+        new: dict[Key, Entry] = {}
+        for entry in entries:
+            key = (entry.site, entry.report.boot, entry.report.seq)
+            if key not in self._seen:
+                new.setdefault(key, entry)
+        return new
+
+    def _rows_since(self, table: Table[Any], since: datetime) -> list[Recorded[Any]]:
+        rows = self.database.rows(
+            f'SELECT site, "at", {_names(table)} FROM {table.kind} WHERE "at" >= ? ORDER BY "at", number',  # noqa: S608
+            [naive(since)],
+        )
+        return [recorded(table, row) for row in rows]
+
+    def _load_numbers(self) -> dict[str, int]:
+        # A cursor may stand beyond the rows that retention has left: numbers are never given twice.
+        return {
+            kind: self.database.rows(
+                f"""SELECT greatest(coalesce((SELECT max(number) FROM {kind}), 0),
+                           coalesce((SELECT max(number) FROM cursors WHERE kind = ?), 0))""",  # noqa: S608
+                [kind],
+            )[0][0]
+            for kind in TABLES
+        }
+
+    def _load_fingerprints(self) -> dict[tuple[str, str], str]:
+        rows = self.database.rows(
+            "SELECT src, dst, arg_max(fingerprint, number) FROM path WHERE fingerprint IS NOT NULL GROUP BY src, dst"
+        )
+        return {(src, dst): fingerprint for src, dst, fingerprint in rows}
+
+    def _load_seen(self) -> Seen:
+        stored = self.database.rows("SELECT site, boot, first, last FROM received")
+        seen = Seen((site, boot, first, last) for site, boot, first, last in stored)
+        ranges = list(seen.ranges())
+        if len(stored) > len(ranges) + _LEDGER_SLACK_ROWS:
+            with self.database.transaction() as connection:
+                connection.execute("DELETE FROM received")
+                _append_keys(connection, ranges)
+        return seen
+
+
+def _names(table: Table[Any]) -> str:
+    return ", ".join(map(_QUOTED, table.fields))
+
+
+def _create(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create what is missing; a field that the messages have gained since becomes a column, NULL so far."""
+    for kind, table in TABLES.items():
+        definitions = ", ".join(f"{_QUOTED(name)} {sql}" for name, sql in table.columns.items())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {kind} ({definitions})")
+        for name, sql in table.columns.items():
+            connection.execute(f"ALTER TABLE {kind} ADD COLUMN IF NOT EXISTS {_QUOTED(name)} {sql}")
+    connection.execute("CREATE TABLE IF NOT EXISTS received (site VARCHAR, boot VARCHAR, first BIGINT, last BIGINT)")
+    connection.execute("CREATE TABLE IF NOT EXISTS cursors (exporter VARCHAR, kind VARCHAR, number BIGINT)")
+
+
+def _append_rows(
+    connection: duckdb.DuckDBPyConnection, kind: str, reports: dict[str, Column], rows: dict[str, Column]
+) -> None:
+    connection.register("batch_reports", reports)
+    connection.register("batch_rows", rows)
+    connection.execute(
+        f"INSERT INTO {kind} BY NAME SELECT * EXCLUDE (report) FROM batch_rows JOIN batch_reports USING (report)"  # noqa: S608
+    )
+
+
+def _append_keys(connection: duckdb.DuckDBPyConnection, ranges: Sequence[Range]) -> None:
+    site, boot, first, last = (np.array(column) for column in zip(*ranges, strict=True))
+    connection.register(
+        "batch_keys", {"site": site.astype(object), "boot": boot.astype(object), "first": first, "last": last}
+    )
+    connection.execute("INSERT INTO received BY NAME SELECT * FROM batch_keys")
+
+
+def _paths_joined(entries: Sequence[Entry], known: Mapping[Pair, str], learnt: dict[Pair, str]) -> list[str | None]:
+    """The fingerprint for each throughput row, in order; `learnt` gains what path rows say on the way."""
+    joined: list[str | None] = []
+    for entry in entries:
+        for row in entry.report.links:
+            if isinstance(row, PathRow) and row.fingerprint is not None:
+                learnt[row.src, row.dst] = row.fingerprint
+            elif isinstance(row, ThroughputRow):
+                pair = row.src, row.dst
+                joined.append(learnt.get(pair) or known.get(pair))
+    return joined

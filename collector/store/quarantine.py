@@ -1,0 +1,79 @@
+"""Messages that can never be accepted: counted by reason, the latest kept so that somebody can look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from collector.store.columns import naive
+from collector.store.database import Database
+
+KEPT_MESSAGES = 1000
+KEPT_BYTES = 4096
+_KEPT_DETAIL_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One message and why it was not accepted; of the payload, the first KEPT_BYTES are kept."""
+
+    topic: str
+    payload: bytes
+    reason: str
+    detail: str
+    received_at: datetime
+
+
+class Quarantine:
+    """The latest rejected messages, and how many there ever were for each reason. Any thread may call."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        with database.transaction() as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS quarantine (number BIGINT, received_at TIMESTAMP, topic VARCHAR, "
+                "reason VARCHAR, detail VARCHAR, payload BLOB)"
+            )
+            connection.execute("CREATE TABLE IF NOT EXISTS rejections (reason VARCHAR, messages BIGINT)")
+        self._last_number: int = database.rows("SELECT coalesce(max(number), 0) FROM quarantine")[0][0]
+        self._counts: dict[str, int] = dict(database.rows("SELECT reason, messages FROM rejections"))
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Reason → messages, since the journal began."""
+        return self._counts
+
+    def add(self, rejected: Sequence[Rejected]) -> None:
+        """Keep these, and let go of the oldest beyond KEPT_MESSAGES. Raises duckdb.Error when the disk fails."""
+        counts = dict(self._counts)
+        for message in rejected:
+            counts[message.reason] = counts.get(message.reason, 0) + 1
+        last = self._last_number + len(rejected)
+        first_kept = last - min(len(rejected), KEPT_MESSAGES) + 1
+        rows = [
+            (number, *_row(message))
+            for number, message in zip(range(first_kept, last + 1), rejected[-KEPT_MESSAGES:], strict=True)
+        ]
+        with self._database.transaction() as connection:
+            connection.executemany("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?)", rows)
+            connection.execute("DELETE FROM quarantine WHERE number <= ?", [last - KEPT_MESSAGES])
+            connection.execute("DELETE FROM rejections")
+            connection.executemany("INSERT INTO rejections VALUES (?, ?)", list(counts.items()))
+        self._counts = counts
+        self._last_number = last
+
+    def latest(self, limit: int = 100) -> list[Rejected]:
+        """The latest rejected messages, the newest first."""
+        rows = self._database.rows(
+            "SELECT topic, payload, reason, detail, received_at FROM quarantine ORDER BY number DESC LIMIT ?", [limit]
+        )
+        return [
+            Rejected(topic, payload, reason, detail, at.replace(tzinfo=UTC))
+            for topic, payload, reason, detail, at in rows
+        ]
+
+
+def _row(message: Rejected) -> tuple[datetime, str, str, str, bytes]:
+    detail = message.detail[:_KEPT_DETAIL_CHARACTERS]
+    return naive(message.received_at), message.topic[:KEPT_BYTES], message.reason, detail, message.payload[:KEPT_BYTES]

@@ -1,0 +1,88 @@
+"""The root command: a table of commands, each imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from linkweather.errors import OperatorError, operator_error
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a command is (`module:attribute`), and its line in the help."""
+
+    target: str
+    help: str
+
+
+# Names, not imports: `linkweather` must not import what stands on it, and `--help` stays quick.
+COMMANDS: Mapping[str, Command] = {
+    "demo": Command("linkweather.demo.demo_command:demo", "Run the whole system on this machine, in a lab."),
+    "test": Command("probes.adhoc.adhoc_commands:test", "Measure one link by hand, now."),
+    "reflector": Command("probes.adhoc.adhoc_commands:reflector", "Answer latency probes, and nothing else."),
+    "probe": Command("probes.probe_command:probe", "Run a site's probe daemon."),
+    "collector": Command("collector.commands.collector_command:collector", "Run the collector."),
+    "links": Command("collector.commands.links_command:links", "Print the links and how they are now."),
+    "route": Command("collector.commands.route_command:route", "Say which path data should take now."),
+    "place": Command("collector.commands.place_command:place", "Say which site should run a job now."),
+    "capacity": Command("collector.commands.capacity_command:capacity", "Say what a site has for jobs, and show it."),
+    "judge": Command("collector.commands.judge_command:judge", "Score past decisions by what was measured afterwards."),
+    "mesh": Command("collector.commands.mesh_command:mesh", "Check, show and push the mesh."),
+    "lab": Command("linkweather.lab.lab_command:lab", "Change and enter a running lab."),
+}
+
+
+class _Group(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise OperatorError(
+                f"`linkweather {cmd_name}` needs the package {error.name}: install linkweather[collector]"
+            ) from None
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OperatorError as error:
+            mistake = error
+        except BaseExceptionGroup as group:
+            found = operator_error(group)
+            if found is None:
+                raise
+            mistake = found
+        click.echo(f"Error: {mistake}", err=True)
+        return ctx.exit(EXIT_USAGE)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="linkweather")
+def main() -> None:
+    """Measure the links between compute sites, and decide where data and jobs should go.
+
+    Exit status: 0 done, 1 measured but failed, 2 wrong usage or settings.
+    """

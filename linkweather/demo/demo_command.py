@@ -1,0 +1,83 @@
+"""`linkweather demo`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from linkweather import quantities, settings
+from linkweather.demo import display
+from linkweather.demo.demo_run import Order, run
+from linkweather.errors import OperatorError
+from linkweather.lab.labfile import LabFile, first_sites
+from linkweather.lab.protocol import EngineName
+from linkweather.lab.shipped import shipped
+
+DEFAULT_LAB = "labs/hubs.toml"
+
+
+@click.command()
+@click.option("--for", "for_", metavar="DURATION", help="End after this long, such as 60s; without it, at Ctrl-C.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8484, show_default=True, help="The API's port.")
+@click.option("--sites", type=click.IntRange(min=2), help="Only the lab's first N sites.")
+@click.option(
+    "--lab", "lab_path", type=click.Path(path_type=Path), help="A lab file; the default is eight national hubs."
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path("demo-data"),
+    show_default=True,
+    help="Where everything is kept: journal, outboxes, logs.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["netem", "relay", "loopback"]),
+    help="How links are emulated; without it, the best that works here.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the mesh as JSON at the end, and nothing else.")
+def demo(
+    *,
+    for_: str | None,
+    port: int,
+    sites: int | None,
+    lab_path: Path | None,
+    data_dir: Path,
+    engine: EngineName | None,
+    as_json: bool,
+) -> None:
+    """Run the whole system on this machine: sites in a lab, a broker, a collector, a live table.
+
+    As root on Linux every site is a network namespace behind an emulated wide-area network;
+    otherwise sites are addresses of loopback, and nothing is emulated.
+    """
+    lab = settings.load(lab_path or shipped(DEFAULT_LAB), LabFile)
+    if sites is not None:
+        if sites > len(lab.sites):
+            raise OperatorError(f"--sites {sites}: the lab {lab.name} has only {len(lab.sites)}")
+        lab = first_sites(lab, sites)
+    if not lab.links:
+        raise OperatorError(f"{lab_path or lab.name}: has no links: there is nothing to measure")
+    for_s = None if for_ is None else _duration_s(for_)
+    # With --json, standard output has the document and nothing else.
+    console = Console(stderr=as_json)
+    live = console.is_terminal and not as_json
+    shown = display.LiveDisplay(console) if live else display.PlainDisplay(console)
+    outcome = asyncio.run(run(Order(lab, data_dir.absolute(), port, for_s, engine), shown))
+    if as_json:
+        click.echo(display.final_json(outcome.scene, outcome.links, outcome.sites, outcome.relayed))
+    else:
+        display.final_table(console, outcome.links, outcome.relayed)
+
+
+def _duration_s(text: str) -> float:
+    try:
+        seconds = quantities.seconds(text)
+    except OperatorError as error:
+        raise OperatorError(f"--for {error}") from None
+    if seconds <= 0:
+        raise OperatorError(f"--for {text!r}: must be longer than nothing")
+    return seconds

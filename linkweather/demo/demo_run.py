@@ -1,0 +1,184 @@
+"""A demo from start to end: the lab, the collector, a probe per site, the display, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from linkweather.client import Client, CollectorAway
+from linkweather.demo import plan
+from linkweather.demo.children import Child, run_once
+from linkweather.demo.display import Display, Scene
+from linkweather.errors import OperatorError
+from linkweather.lab.lab import Lab
+from linkweather.lab.labfile import LabFile
+from linkweather.lab.protocol import EngineName
+from linkweather.models.routes import Objective, RouteAnswer
+from linkweather.models.state import LinkAnswer, SiteAnswer
+
+REFRESH_S = 1.0
+CAPACITIES_S = 1200.0
+STANDING: tuple[Objective, ...] = ("latency", "goodput")  # completion depends on what is to be sent
+READY_LIMIT_S = 60.0
+SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(7))
+_PROGRAM = (sys.executable, "-P", "-m", "linkweather")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to show: `for_s` None means until Ctrl-C."""
+
+    lab: LabFile
+    data_dir: Path
+    api_port: int
+    for_s: float | None
+    engine: EngineName | None = None
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the collector said at the end."""
+
+    scene: Scene
+    links: Sequence[LinkAnswer]
+    sites: Sequence[SiteAnswer]
+    relayed: Sequence[RouteAnswer]
+
+
+async def run(order: Order, display: Display) -> Outcome:
+    """Run the demo until its time is over or a signal ends it. Raises OperatorError when it cannot start."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with Lab(order.lab, data_dir=order.data_dir, seed=order.seed, engine=order.engine) as lab:
+        with _places(order) as places, Client(places.api) as client:
+            places.settings.write_text(plan.collector_toml(), encoding="utf-8")
+            places.mesh.write_text(plan.mesh_toml(order.lab, lab.addresses), encoding="utf-8")
+            scene = _scene(order, lab, places)
+            display.begin(scene)
+            try:
+                async with _processes(lab, places, order.lab):
+                    return await _watch(scene, client, display, stop, order.for_s)
+            finally:
+                display.end()
+
+
+@contextlib.contextmanager
+def _places(order: Order) -> Iterator[plan.Places]:
+    """Free places to listen at. A data folder too long for a socket's path has its socket in a temporary one."""
+    _check_free(order.api_port)
+    with contextlib.ExitStack() as stack:
+        socket_ = order.data_dir / "mqtt"
+        if len(os.fsencode(socket_)) > SOCKET_PATH_MAX_BYTES:
+            socket_ = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="linkweather-"))) / "mqtt"
+        yield plan.Places(order.data_dir, socket_, _free_port(), order.api_port)
+
+
+def _scene(order: Order, lab: Lab, places: plan.Places) -> Scene:
+    links = sum(1 for _ in order.lab.behaviours())
+    return Scene(order.lab.name, len(order.lab.sites), links, lab.engine, lab.note, places.api, str(order.data_dir))
+
+
+@contextlib.asynccontextmanager
+async def _processes(lab: Lab, places: plan.Places, file: LabFile) -> AsyncIterator[None]:
+    """The collector and the probes while the block runs; the probes end first, so that they can say goodbye."""
+    logs = places.data_dir / "logs"
+    logs.mkdir(exist_ok=True)
+    collector = Child("collector", plan.collector_command(_PROGRAM, places), logs / "collector.log")
+    probes = [
+        Child(
+            f"probe {site}",
+            lab.command(site, plan.probe_command(_PROGRAM, places, site, address)),
+            logs / f"probe-{site}.log",
+        )
+        for site, address in lab.addresses.items()
+    ]
+    async with asyncio.TaskGroup() as group:
+        last = group.create_task(collector.run(), name=collector.name)
+        first = [group.create_task(probe.run(), name=probe.name) for probe in probes]
+        commands = list(plan.capacity_commands(_PROGRAM, places, file))
+        first.append(group.create_task(_say(commands, logs / "capacity.log"), name="capacities"))
+        yield
+        for task in first:
+            task.cancel()
+        await asyncio.wait(first)
+        last.cancel()
+
+
+async def _say(commands: Sequence[Sequence[str]], log: Path) -> None:
+    """Say what the sites have for jobs, one after the other, and again before the collector stops counting on it."""
+    while True:
+        for command in commands:
+            await run_once(command, log)
+        await asyncio.sleep(CAPACITIES_S)
+
+
+async def _watch(scene: Scene, client: Client, display: Display, stop: asyncio.Event, for_s: float | None) -> Outcome:
+    """Show the mesh until told to stop; the time counts from when the collector answers."""
+    if not await _ready(client, stop):
+        return Outcome(scene, (), (), ())
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(for_s):
+            while not stop.is_set():
+                await _refresh(client, display)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REFRESH_S):
+                        await stop.wait()
+    try:
+        links, sites = await asyncio.to_thread(client.links), await asyncio.to_thread(client.sites)
+        return Outcome(scene, links, sites, await asyncio.to_thread(_relayed, client))
+    except CollectorAway as away:
+        raise OperatorError(str(away)) from None
+
+
+async def _ready(client: Client, stop: asyncio.Event) -> bool:
+    """Wait for the collector; false when told to stop before it answered."""
+    deadline = asyncio.get_running_loop().time() + READY_LIMIT_S
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(client.mesh)
+        except (CollectorAway, OperatorError):
+            if asyncio.get_running_loop().time() > deadline:
+                raise OperatorError(f"the collector does not answer within {READY_LIMIT_S:g} s") from None
+            await asyncio.sleep(0.1)
+        else:
+            return True
+    return False
+
+
+async def _refresh(client: Client, display: Display) -> None:
+    try:
+        display.show(await asyncio.to_thread(client.links), await asyncio.to_thread(_relayed, client))
+    except CollectorAway as away:
+        display.note(str(away))
+
+
+def _relayed(client: Client) -> list[RouteAnswer]:
+    """The pairs that are better off through a relay now, by RTT and by goodput."""
+    return [answer for objective in STANDING for answer in client.routes(objective).routes if answer.relays]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise OperatorError(f"--port {port}: {os.strerror(error.errno or 0)}: choose another") from None

@@ -1,0 +1,144 @@
+"""The lab process: holds the namespaces, runs the engine, answers the control socket.
+
+It reads one `Start` line from its standard input, prints one `Reply` line when the network is up,
+and ends, leaving nothing, when its input is closed: by its parent, or by its parent's death of
+whatever kind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from linkweather.errors import OperatorError
+from linkweather.lab.control import Server
+from linkweather.lab.emulator import Engine, Loopback
+from linkweather.lab.namespaces import UnavailableError
+from linkweather.lab.netem import Netem
+from linkweather.lab.protocol import Change, EngineName, LabState, Reply, Start, parse_request
+from linkweather.lab.relay import Relay
+
+_STDIN = 0
+# The best first.
+ENGINES: Mapping[EngineName, Callable[[Start, contextlib.ExitStack], Engine]] = {
+    "netem": lambda start, stack: Netem(start.lab, stack),
+    "relay": lambda start, stack: Relay(start.lab, start.seed, stack),
+    "loopback": lambda start, _stack: Loopback(start.lab),
+}
+
+
+class Running:
+    """An engine, and the answers that it gives to control requests."""
+
+    def __init__(self, engine: Engine, note: str | None) -> None:
+        self._engine = engine
+        self._note = note
+
+    def answer(self, line: bytes) -> Reply:
+        """Answer one request line; a refusal is an answer too."""
+        try:
+            request = parse_request(line)
+            if isinstance(request, Change):
+                self._change(request)
+        except OperatorError as error:
+            return Reply(error=str(error))
+        return Reply(state=self.state())
+
+    def state(self) -> LabState:
+        """The lab as it is now."""
+        engine = self._engine
+        return LabState(
+            engine=engine.name,
+            pid=os.getpid(),
+            note=self._note,
+            sites=dict(engine.sites),
+            routers=dict(engine.routers),
+            links=engine.links(),
+            strays=engine.strays(),
+        )
+
+    def _change(self, request: Change) -> None:
+        for site in (request.src, request.dst):
+            if site not in self._engine.sites:
+                raise OperatorError(f"{site!r}: no such site; the lab has {', '.join(self._engine.sites)}")
+        links = {(link.src, link.dst) for link in self._engine.links()}
+        for src, dst in request.pairs():
+            if links and (src, dst) not in links:
+                raise OperatorError(f"the lab has no link {src} → {dst}")
+        for pair in request.pairs():
+            self._engine.change(pair, request)
+
+
+def choose(start: Start, stack: contextlib.ExitStack) -> tuple[Engine, str | None]:
+    """Set up the wanted engine, or the best that works, and a sentence on why no better one.
+
+    Raises OperatorError when the wanted engine does not work here.
+    """
+    failed: dict[str, list[str]] = {}
+    for name in ENGINES if start.engine is None else (start.engine,):
+        with contextlib.ExitStack() as attempt:
+            try:
+                engine = ENGINES[name](start, attempt)
+            except UnavailableError as error:
+                failed.setdefault(str(error), []).append(name)
+                continue
+            stack.push(attempt.pop_all())
+            return engine, _why(failed) or None
+    raise OperatorError(_why(failed))
+
+
+def _why(failed: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{' and '.join(names)} cannot be used: {reason}" for reason, names in failed.items())
+
+
+def _read_start() -> Start:
+    line = b""
+    while not line.endswith(b"\n"):
+        chunk = os.read(_STDIN, 65536)
+        if not chunk:
+            raise SystemExit(0)  # the parent is gone before it said anything
+        line += chunk
+    return Start.model_validate_json(line)
+
+
+def _run(start: Start, stack: contextlib.ExitStack) -> None:
+    wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(waker)
+    # Only wakes the loop, which then ends; Ctrl-C is the parent's to handle.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    engine, note = choose(start, stack)
+    running = Running(engine, note)
+    server = Server(Path(start.data_dir), running.answer)
+    stack.callback(server.close)
+    _say(Reply(state=running.state()))
+    while True:
+        for file in engine.wait([_STDIN, wake, *server.files()]):
+            if file in {_STDIN, wake}:
+                return
+            server.serve(file)
+
+
+def _say(reply: Reply) -> None:
+    sys.stdout.write(reply.model_dump_json(exclude_none=True) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Run one lab; exit status 2 after a refusal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    start = _read_start()
+    with contextlib.ExitStack() as stack:
+        try:
+            _run(start, stack)
+        except OperatorError as error:
+            _say(Reply(error=str(error)))
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""What the judge says: how the decisions of a while did against what was measured afterwards."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime
+
+from linkweather.mesh import SiteId
+from linkweather.models.routes import Objective
+from linkweather.wire import Count, Message
+
+
+class WorstDecision(Message):
+    """A decision and the path that turned out best; `regret_ratio` 0.5 is half as much again, or null for a failure."""
+
+    at: AwareDatetime
+    src: SiteId
+    dst: SiteId
+    path: tuple[SiteId, ...]
+    best: tuple[SiteId, ...]
+    regret_ratio: float | None = None
+
+
+class Verdict(Message):
+    """The decisions for one objective.
+
+    `noted` decisions were looked at, `judged` are those whose path and direct link were measured afterwards; `relayed`
+    of these went through a relay, and `relayed_worse_ratio` is the share of them that did worse than direct.
+    Regret is how much longer (latency), or slower (goodput), than the path that turned out best: 0 is perfect.
+    `gain_ratio` is the geometric mean of how much better than direct; 1 is no gain. `failed` paths had a leg that did
+    not answer, though another path did. `within_p50_ratio` and `within_p90_ratio` are the shares of outcomes no
+    worse than expected: 0.5 and 0.9 are perfect. `switches` are changes of path, and `flaps` those that went back to
+    the path of before within ten minutes; `pair_hours` is over how long, summed over the pairs.
+    """
+
+    objective: Objective
+    noted: Count = 0
+    judged: Count = 0
+    relayed: Count = 0
+    relayed_worse_ratio: float | None = None
+    regret_mean_ratio: float | None = None
+    regret_p50_ratio: float | None = None
+    regret_p90_ratio: float | None = None
+    gain_ratio: float | None = None
+    failed: Count = 0
+    within_p50_ratio: float | None = None
+    within_p90_ratio: float | None = None
+    switches: Count = 0
+    flaps: Count = 0
+    pair_hours: float = 0.0
+    worst: tuple[WorstDecision, ...] = ()
+    why: str = ""
+
+
+class JudgeAnswer(Message):
+    """How the decisions of `[since, until)` did."""
+
+    since: AwareDatetime
+    until: AwareDatetime
+    verdicts: tuple[Verdict, ...] = ()

@@ -1,0 +1,197 @@
+"""Jobs and where to run them: what a job needs, and what a placement says. A job file (TOML) and the API read the same.
+
+Fields are base SI units; in a file or a request, sizes and durations may also be texts such as "2TB" and "6h". Of
+every expectation `p50` is the middle, and `p90` what nine of ten cases are no longer than.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
+
+from linkweather.errors import BadValueError, OperatorError
+from linkweather.mesh import Mesh, NoSuchSite, Settings, SiteId, Tuple
+from linkweather.models.routes import LegInput
+from linkweather.models.state import CapacityAnswer
+from linkweather.quantities import DURATION, PRICE, SIZE, seconds, size_bytes, usd
+from linkweather.wire import Message, Name
+
+MAX_BYTES = 10**18
+MAX_JOBS = 1000
+
+
+def _typed(read: Callable[[str], float], allowed: str) -> BeforeValidator:
+    def validate(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return read(value)
+        except OperatorError:
+            raise ValueError(allowed) from None
+
+    return BeforeValidator(validate)
+
+
+Size = Annotated[int, Field(ge=1, le=MAX_BYTES), _typed(size_bytes, SIZE)]
+Duration = Annotated[float, Field(gt=0, le=1e9), _typed(seconds, DURATION)]
+Price = Annotated[float, Field(ge=0, le=1e15), _typed(usd, PRICE)]
+SiteName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Located(Settings):
+    """So many bytes at a site, named by its id or its compute_id."""
+
+    site: SiteName
+    bytes: Size
+
+    def at_id(self, mesh: Mesh, key: str) -> Located:
+        """The same with the site's id. Raises BadValueError about `key`."""
+        try:
+            return self.model_copy(update={"site": mesh.site_id(self.site)})
+        except NoSuchSite as error:
+            raise BadValueError(f"{key}.site", f"{key}.site = {self.site!r}: {error}") from None
+
+
+class Need(Settings):
+    """Devices of one type that the job holds all the time, and its work on them: it runs for work / count."""
+
+    type: Name
+    count: Annotated[int, Field(ge=1, le=10**9)]
+    work_device_hours: Annotated[float, Field(ge=0, le=1e12)]
+
+
+class Job(Settings):
+    """A job: where its inputs are, where its result must go, what it runs on, and within which limits.
+
+    With several types of devices it runs until the last one's work is done. The deadline counts from now.
+    """
+
+    name: Name = "job"
+    data: Annotated[tuple[Located, ...], Field(min_length=1, max_length=1000), Tuple]
+    result: Located | None = None
+    devices: Annotated[tuple[Need, ...], Field(min_length=1, max_length=100), Tuple]
+    deadline_s: Duration | None = None
+    max_price_usd: Price | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        types = [need.type for need in self.devices]
+        for number, name in enumerate(types):
+            if name in types[:number]:
+                raise ValueError(f"devices[{number}].type = {name!r}: stands twice")
+        return self
+
+    @property
+    def run_s(self) -> float:
+        """How long it runs."""
+        return max(need.work_device_hours / need.count for need in self.devices) * 3600
+
+    def at_ids(self, mesh: Mesh) -> Job:
+        """The same with every site by its id. Raises BadValueError for a name that no site has."""
+        data = tuple(part.at_id(mesh, f"data[{number}]") for number, part in enumerate(self.data))
+        return self.model_copy(update={"data": data, "result": self.result and self.result.at_id(mesh, "result")})
+
+
+class Jobs(Settings):
+    """Jobs to be placed together, in the order in which they came."""
+
+    jobs: Annotated[tuple[Job, ...], Field(min_length=1, max_length=MAX_JOBS), Tuple]
+
+    def at_ids(self, mesh: Mesh) -> tuple[Job, ...]:
+        """The jobs with every site by its id. Raises BadValueError for a name that no site has."""
+        return tuple(self._at_ids(number, mesh) for number in range(len(self.jobs)))
+
+    def _at_ids(self, number: int, mesh: Mesh) -> Job:
+        try:
+            return self.jobs[number].at_ids(mesh)
+        except BadValueError as error:
+            raise BadValueError(f"jobs[{number}].{error.key}", f"jobs[{number}].{error.sentence}") from None
+
+
+class StagedTransfer(Message):
+    """What moves over the network for a job: `sites` is the path; the price is null where an egress price is."""
+
+    src: SiteId
+    dst: SiteId
+    bytes: int
+    sites: tuple[SiteId, ...]
+    p50_s: float
+    p90_s: float
+    price_usd: float | None = None
+    inputs: tuple[LegInput, ...] = ()
+
+
+class SitePlacement(Message):
+    """What it would be to run the job at this site now, alone: stage-in, then queue, then run, then stage-out.
+
+    `total_p90_s` adds the p90 of the stages, as if they all went badly at once: on the safe side. The price is egress
+    and devices; null where one of them is not known. `transfers` and `capacity` are what this rests on, with ages.
+    """
+
+    site: SiteId
+    compute_id: str | None = None
+    stage_in_p50_s: float
+    stage_in_p90_s: float
+    queue_s: float
+    run_s: float
+    stage_out_p50_s: float
+    stage_out_p90_s: float
+    total_p50_s: float
+    total_p90_s: float
+    price_usd: float | None = None
+    transfers: tuple[StagedTransfer, ...] = ()
+    capacity: tuple[CapacityAnswer, ...] = ()
+
+
+Exclusion = Literal[
+    "no_capacity",
+    "capacity_expired",
+    "no_such_devices",
+    "too_few_devices",
+    "unknown_queue",
+    "no_path",
+    "deadline",
+    "price",
+]
+
+
+class ExcludedSite(Message):
+    """A site that cannot run the job, and why: the first reason that was found, in one sentence."""
+
+    site: SiteId
+    compute_id: str | None = None
+    reason: Exclusion
+    why: str
+
+
+class PlacementAnswer(Message):
+    """Where the job should run: `site`, or null where none can. `ranking` has every site that can, the soonest first.
+
+    Of jobs that were placed together the best for all need not be the first of the ranking; `wait_s` is then how long
+    this one waits for devices that others of them hold, and `done_p50_s` and `done_p90_s` include it.
+    """
+
+    job: Name
+    at: AwareDatetime
+    site: SiteId | None = None
+    compute_id: str | None = None
+    wait_s: float | None = None
+    done_p50_s: float | None = None
+    done_p90_s: float | None = None
+    ranking: tuple[SitePlacement, ...] = ()
+    excluded: tuple[ExcludedSite, ...] = ()
+    why: str
+
+
+class PlacementsAnswer(Message):
+    """Where several jobs should run, in their order; beside it what first come, first served would have reached."""
+
+    at: AwareDatetime
+    placements: tuple[PlacementAnswer, ...]
+    unplaced: int
+    total_p50_s: float
+    first_come_unplaced: int
+    first_come_total_p50_s: float
+    why: str

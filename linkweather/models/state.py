@@ -1,0 +1,176 @@
+"""What the HTTP API answers: shared by the collector, which fills it, and the client, which reads it.
+
+Fields are base SI units; null means never measured, and is never a zero.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from linkweather.mesh import Mesh
+from linkweather.wire import DeviceRow, Message
+
+LinkCondition = Literal["fresh", "stale", "expired", "down", "unknown"]
+GoodputCondition = Literal["fresh", "stale", "expired", "unknown"]
+SiteCondition = Literal["online", "offline", "unknown"]
+CapacityCondition = Literal["fresh", "expired"]
+
+
+class LinkAnswer(Message):
+    """How one link is now.
+
+    `state` is that of the contact: `down` after a row without any reply, until good rows follow;
+    `stale`, then `expired`, as the newest row ages; `unknown` before the first. `age_s` is the age
+    of the newest latency row, `rtt_age_s` of the row that the RTT figures are from: the newest that
+    our own throughput tests did not load, where there is a recent one, and `during_throughput`
+    says so where there is none. `jitter_s` is the RTT's p95 minus its p50. Loss is over about the
+    last 100 probes, by the same rule: a throughput test drops probes at a queue of its own making, so
+    they count only where there are no recent others. Forward is the share of probes lost on the way
+    there, back the share of those that got there and were lost on the way back. `owd_p50_s` is
+    the median one-way delay, within `owd_error_s`, where both clocks are synchronised; `hops` counts those of the
+    last trace that reached the destination, the destination included. `outage_s` is
+    for how long no probe has been answered, where the newest row tells of an outage that lasts.
+    `goodput_low_bps` and `goodput_high_bps` are the ends of the goodput's confidence interval. A forecast
+    is of the next measurement: `p50` is expected, and in four cases of five it is between `p10` and `p90`, which
+    are the further apart the older the newest measurement is; `samples` is of how many. A forecast of an RTT leaves
+    out rows that our own tests loaded, by the rule above. None is made from expired measurements. `failure` is the
+    newest failed measurement of any kind, with its age.
+    """
+
+    src: str
+    dst: str
+    state: LinkCondition = "unknown"
+    age_s: float | None = None
+    method: str | None = None
+    rtt_age_s: float | None = None
+    rtt_min_s: float | None = None
+    rtt_mean_s: float | None = None
+    rtt_p50_s: float | None = None
+    rtt_p95_s: float | None = None
+    rtt_p99_s: float | None = None
+    rtt_max_s: float | None = None
+    jitter_s: float | None = None
+    jitter_rfc3550_s: float | None = None
+    owd_p50_s: float | None = None
+    owd_error_s: float | None = None
+    during_throughput: bool | None = None
+    timestamp: Literal["kernel", "user"] | None = None
+    loss_ratio: float | None = None
+    loss_forward_ratio: float | None = None
+    loss_back_ratio: float | None = None
+    loss_probes: int | None = None
+    outage_s: float | None = None
+    goodput_state: GoodputCondition = "unknown"
+    goodput_age_s: float | None = None
+    goodput_bps: float | None = None
+    goodput_low_bps: float | None = None
+    goodput_high_bps: float | None = None
+    rtt_loaded_s: float | None = None
+    limited_by: str | None = None
+    rtt_forecast_p10_s: float | None = None
+    rtt_forecast_p50_s: float | None = None
+    rtt_forecast_p90_s: float | None = None
+    rtt_forecast_samples: int | None = None
+    goodput_forecast_p10_bps: float | None = None
+    goodput_forecast_p50_bps: float | None = None
+    goodput_forecast_p90_bps: float | None = None
+    goodput_forecast_samples: int | None = None
+    path_age_s: float | None = None
+    path_fingerprint: str | None = None
+    path_mtu_bytes: int | None = None
+    hops: int | None = None
+    failure: str | None = None
+    failure_kind: Literal["latency", "throughput", "path"] | None = None
+    failure_detail: str | None = None
+    failure_age_s: float | None = None
+
+
+class SiteAnswer(Message):
+    """A site of the mesh and what it says of itself.
+
+    `state` is `unknown` until the site was heard. `outbox_reports` wait at the site for the
+    collector, `dropped_reports` were lost to a full outbox, `refused_reports` were refused for good;
+    `dropped_datagrams` came to the site's reflector and were not answered. `throughput_tests` counts the tests of its
+    incoming links, since it started, by the reason why each ran. `budget_left_bytes` is what its tests may move now of
+    `budget_bytes_per_day`, which accrues evenly; both are null for a site without a budget.
+    """
+
+    site: str
+    state: SiteCondition = "unknown"
+    address: str
+    status_at: AwareDatetime | None = None
+    report_age_s: float | None = None
+    version: str | None = None
+    capabilities: tuple[str, ...] = ()
+    outbox_reports: int | None = None
+    dropped_reports: int | None = None
+    refused_reports: int | None = None
+    dropped_datagrams: int | None = None
+    throughput_tests: dict[str, int] | None = None
+    budget_bytes_per_day: int | None = None
+    budget_left_bytes: int | None = None
+    compute_id: str | None = None
+    operator: str | None = None
+    region: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+class CapacityAnswer(DeviceRow):
+    """One type of devices of one site as the site last said, `age_s` ago; what is null was not said.
+
+    `state` is `expired` once that is too long ago for a job to be placed on it.
+    """
+
+    site: str
+    compute_id: str | None = None
+    state: CapacityCondition
+    at: AwareDatetime
+    age_s: float
+
+
+class Bucket(Message):
+    """One step of a history: what `count` rows measured in `[at, at + step)`."""
+
+    at: AwareDatetime
+    count: int
+    min: float
+    p50: float
+    p95: float
+    max: float
+
+
+class HistoryAnswer(Message):
+    """One metric of one link over time. Steps without a row are left out."""
+
+    src: str
+    dst: str
+    metric: str
+    since: AwareDatetime
+    until: AwareDatetime
+    step_s: float
+    buckets: tuple[Bucket, ...]
+
+
+class MeshAnswer(Message):
+    """The mesh in force, and why the newest version of its file is not, where that is so."""
+
+    mesh: Mesh
+    links: int
+    refused: str | None = None
+
+
+class ReadyAnswer(Message):
+    """Whether the collector can do its work, and what keeps it from it."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+class ErrorAnswer(Message):
+    """Every error's form: one sentence, and the parameter or key that it is about."""
+
+    error: str
+    field: str | None = None

@@ -1,0 +1,70 @@
+"""The routes that a site knows of its links, in an SQLite file: a restart neither invents a change nor misses one."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from probes.path.traced_route import Known
+
+log = logging.getLogger(__name__)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS route (
+    peer TEXT, address TEXT, method TEXT, known TEXT NOT NULL, PRIMARY KEY (peer, address, method)
+);
+"""
+_KNOWN = TypeAdapter(tuple[Known, ...])
+
+
+class Memory:
+    """What is known of the route to each peer, by its address and the method: another address is another link.
+
+    A route is on the disk, whole, or as it was before, when the power fails. A file that cannot be used is no reason
+    not to trace: what it would keep is forgotten at the end.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        try:
+            self._db = _open(str(path or ":memory:"))
+        except sqlite3.Error as error:
+            log.warning("known routes cannot be kept in %s: %s", path, error)
+            self._db = _open(":memory:")
+
+    def recall(self, peer: str, address: str, method: str) -> tuple[Known, ...]:
+        """What is known, the route in use first."""
+        query = "SELECT known FROM route WHERE (peer, address, method) = (?, ?, ?)"
+        try:
+            row = self._db.execute(query, (peer, address, method)).fetchone()
+            return _KNOWN.validate_json(row[0]) if row else ()
+        except (sqlite3.Error, ValidationError) as error:
+            log.warning("the known routes to %s cannot be read from %s: %s", peer, self._path, error)
+            return ()
+
+    def keep(self, peer: str, address: str, method: str, known: tuple[Known, ...]) -> None:
+        """Know this from now on."""
+        try:
+            self._db.execute(
+                "INSERT OR REPLACE INTO route VALUES (?, ?, ?, ?)",
+                (peer, address, method, _KNOWN.dump_json(known).decode()),
+            )
+        except sqlite3.Error as error:
+            log.warning("the known routes to %s cannot be kept in %s: %s", peer, self._path, error)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+
+def _open(name: str) -> sqlite3.Connection:
+    db = sqlite3.connect(name, timeout=1, isolation_level=None)
+    try:
+        db.executescript(f"PRAGMA synchronous = FULL; {_SCHEMA}")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db

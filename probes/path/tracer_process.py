@@ -1,0 +1,105 @@
+"""Runs the tracer in a process of its own, with a time limit, and reads what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from linkweather.errors import MeasurementError, MessageError
+from linkweather.wire import encode
+from probes.path.tracer_lines import Begun, Done, Failed, Line, Request, Sample, parse
+from probes.throughput.iperf3_process import child
+
+# 30 silent routers at 3 a second, for the first flow and again for the others, and a black hole's MTU.
+LIMIT_S = 60.0
+# 8 flows and 30 routers are 300 probes, each a line of 150 octets.
+MOST_LINES = 1000
+TRACER = (sys.executable, "-P", "-m", "probes.path.tracer")
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A finished trace: the address that the host has, every probe, the path MTU where it is known."""
+
+    address: str
+    samples: tuple[Sample, ...]
+    path_mtu_bytes: int | None
+
+
+def can_trace() -> bool:
+    """Whether paths can be traced from here: with scapy, and by whoever may open raw sockets."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW).close()
+    except OSError:
+        return False
+    return importlib.util.find_spec("scapy") is not None
+
+
+class _Reading:
+    """What a tracer has said so far."""
+
+    def __init__(self) -> None:
+        self._address = ""
+        self._samples: list[Sample] = []
+        self._words = ""
+
+    def take(self, text: bytes) -> Line | None:
+        """Take one line; what is not one of ours, such as a warning of a library, is kept as last words."""
+        try:
+            line = parse(text)
+        except MessageError:
+            self._words = text.decode(errors="replace").strip() or self._words
+            return None
+        if isinstance(line, Begun):
+            self._address = line.address
+        elif isinstance(line, Sample):
+            self._samples.append(line)
+        elif isinstance(line, Failed):
+            raise MeasurementError(line.failure, line.detail)
+        return line
+
+    def concluded(self, done: Done) -> Traced:
+        """The result. Raises MeasurementError `garbage` where the beginning is missing."""
+        if not self._address:
+            raise MeasurementError("garbage", "the tracer ended a trace that it had not begun")
+        return Traced(self._address, tuple(self._samples), done.path_mtu_bytes)
+
+    def died(self) -> MeasurementError:
+        """The end without a result."""
+        return MeasurementError("died", f"the tracer ended without a result: {self._words[:200]}")
+
+
+async def run(
+    request: Request,
+    on_sample: Callable[[Sample], None] | None = None,
+    *,
+    command: tuple[str, ...] = TRACER,
+    limit_s: float = LIMIT_S,
+) -> Traced:
+    """Trace the path to a host. Cancelling ends the tracer.
+
+    Raises MeasurementError: `no_privileges`, `missing` (no scapy), `unresolved`, `unreachable`, `timeout`,
+    `died`, `garbage`.
+    """
+    reading = _Reading()
+    try:
+        async with asyncio.timeout(limit_s), child((*command, encode(request).decode()), {}) as process:
+            assert process.stdout is not None  # noqa: S101  - `child` asked for the pipe
+            for _ in range(MOST_LINES):
+                text = await process.stdout.readline()
+                if not text:
+                    raise reading.died()
+                line = reading.take(text)
+                if isinstance(line, Sample) and on_sample:
+                    on_sample(line)
+                if isinstance(line, Done):
+                    return reading.concluded(line)
+    except TimeoutError:
+        raise MeasurementError("timeout", f"the trace was not over after {limit_s:g} s") from None
+    except ValueError:  # asyncio's, for a line beyond the buffer of 64 KiB
+        raise MeasurementError("garbage", "the tracer printed a line without end") from None
+    raise MeasurementError("garbage", f"the tracer printed more than {MOST_LINES} lines")

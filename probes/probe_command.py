@@ -1,0 +1,66 @@
+"""`linkweather probe`: runs a site's daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from linkweather import settings as files
+from linkweather.errors import OperatorError
+from probes.daemon import Daemon
+from probes.settings import ProbeSettings
+from probes.throughput.iperf3_output import Build
+from probes.throughput.iperf3_process import installed
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="A probe.toml; the options below go before it.")
+@click.option("--site", help="This site's id in the mesh.")
+@click.option("--broker", help="mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path.")
+@click.option("--data-dir", help="Where the outbox is kept.")
+@click.option("--key-file", help="The mesh's key for authenticated tests: 64 hexadecimal digits.")
+@click.option("--bind", multiple=True, help="A local address to measure from; at most one per family.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+)
+def probe(*, config: Path | None, log_level: str, **options: Any) -> None:
+    """Run a site's probe daemon until SIGTERM or Ctrl-C."""
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    asyncio.run(_run(_settings(config, options)))
+
+
+def _settings(config: Path | None, options: dict[str, Any]) -> ProbeSettings:
+    values = files.values_of(files.read(config), str(config)) if config else {}
+    values |= {
+        name: list(value) if name == "bind" else value for name, value in options.items() if value not in {None, ()}
+    }
+    if not config and "site" not in values:
+        raise OperatorError("--site or --config is needed: which site of the mesh is this?")
+    return files.validate(values, ProbeSettings, str(config) if config else "options")
+
+
+async def _run(settings: ProbeSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await Daemon(settings, iperf3=await _iperf3()).run(stop)
+
+
+async def _iperf3() -> Build | None:
+    """The installed iperf3; without it the site measures latency only, and its status says so."""
+    try:
+        return await installed()
+    except OperatorError as error:
+        log.warning("%s", error)
+        return None

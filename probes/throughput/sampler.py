@@ -1,0 +1,109 @@
+"""What the kernel says of a running iperf3: the CPU that it wants, and its connections when it sends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from probes.throughput import tcpinfo
+from probes.throughput.limiting import Sent
+from probes.throughput.tcpinfo import Connection
+
+LOOK_EVERY_S = 0.1
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)  # a socket of IPv6 may carry IPv4
+_NS_PER_S = 1e9
+
+
+class CpuDemand:
+    """How much of a core the busiest thread of a process wanted: time it ran, and time it waited to run."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._first: tuple[float, Mapping[str, float]] | None = None
+        self.value: float | None = None
+
+    def look(self) -> None:
+        """Read the counters; from the second time on there is a value, unless the kernel does not count."""
+        now, wanted = time.monotonic(), _wanted_s(self._pid)
+        if not wanted:
+            return
+        if self._first is None:
+            self._first = now, wanted
+            return
+        began, before = self._first
+        self.value = max(each - before.get(thread, 0.0) for thread, each in wanted.items()) / (now - began)
+
+
+class Witness:
+    """Watches one iperf3 that sends; `sent` is what was seen at the last look.
+
+    `port` is the server's: ours, or the `remote` one where our iperf3 is the client.
+    """
+
+    def __init__(self, pid: int, port: int, *, remote: bool = False) -> None:
+        self._port = port
+        self._remote = remote
+        self._cpu = CpuDemand(pid)
+        # By cookie: the data's connection ends before the one that controls the test.
+        self._connections: dict[bytes, Connection] = {}
+
+    @property
+    def sent(self) -> Sent:
+        """What was seen so far."""
+        return Sent(tuple(self._connections.values()), self._cpu.value)
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Watch for as long as the block runs."""
+        # No TaskGroup: it would wrap what the block raises, and the block says why a test failed.
+        task = asyncio.create_task(self.watch(), name=f"witness[{self._port}]")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def watch(self) -> None:
+        """Look again and again until cancelled; it begins when there is a connection."""
+        while True:
+            found = [each for each in _connections(self._port, remote=self._remote) if each.busy_s > 0]
+            if found:
+                self._connections |= {each.cookie: each for each in found}
+                self._cpu.look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _wanted_s(pid: int) -> dict[str, float]:
+    """Thread → seconds that it ran or waited to run (Documentation/scheduler/sched-stats.rst); empty when unknown."""
+    found: dict[str, float] = {}
+    # The process or a thread of it may end while we look; then there is no value, or one thread less.
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                ran, waited, _ = (thread / "schedstat").read_text(encoding="ascii").split()
+                found[thread.name] = (int(ran) + int(waited)) / _NS_PER_S
+    return found
+
+
+def _connections(port: int, *, remote: bool) -> list[Connection]:
+    """The connections from a local port, or to a remote one; none where the kernel does not tell."""
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, tcpinfo.NETLINK_SOCK_DIAG) as asking:
+            asking.settimeout(LOOK_EVERY_S)  # the kernel answers within the call
+            return [each for family in _FAMILIES for each in _ask(asking, tcpinfo.request(family, port, remote=remote))]
+    except OSError:
+        return []
+
+
+def _ask(asking: socket.socket, request: bytes) -> list[Connection]:
+    asking.send(request)
+    found: list[Connection] = []
+    while True:
+        more, last = tcpinfo.connections(asking.recv(1 << 16))
+        found += more
+        if last:
+            return found

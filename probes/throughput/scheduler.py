@@ -1,0 +1,114 @@
+"""Tests the throughput of a site's incoming links: each when its turn comes, or earlier when something changed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from linkweather.mesh import Mesh
+from linkweather.wire import LatencyRow, PathRow, ThroughputRow
+from probes.throughput import invitation
+from probes.throughput.agenda import Agenda, Planned
+from probes.throughput.attention import Attention
+from probes.throughput.budget import charged_bytes
+from probes.throughput.budget_store import Ledger
+from probes.throughput.exchange import Exchange
+from probes.throughput.invitation import Declined
+
+log = logging.getLogger(__name__)
+
+
+class Turns:
+    """Takes the turns of `site`; every row, also a failed test's, goes to `on_row`."""
+
+    def __init__(
+        self,
+        site: str,
+        exchange: Exchange,
+        on_row: Callable[[datetime, ThroughputRow], None],
+        *,
+        ledger: Ledger,
+        attention: Attention,
+    ) -> None:
+        self._site = site
+        self._exchange = exchange
+        self._on_row = on_row
+        self._ledger = ledger
+        self._attention = attention
+        self._agenda: Agenda | None = None
+        self._changed = asyncio.Event()
+        # Tests by the reason why each ran.
+        self.ran: Counter[str] = Counter()
+
+    def follow(self, mesh: Mesh) -> None:
+        """Test as this mesh says."""
+        self._agenda = Agenda(mesh, self._site)
+        self._agenda.attend(self._attention)
+        self._ledger.follow(mesh)
+        self._exchange.follow(mesh)
+        self._changed.set()
+
+    def notice_latency(self, row: LatencyRow) -> None:
+        """Bring a test forward where a window that has just ended says that the way has changed."""
+        if self._attention.latency(time.time(), row):
+            self._changed.set()
+
+    def notice_path(self, row: PathRow) -> None:
+        """Bring a test forward where a trace says that the way has changed."""
+        if self._attention.path(time.time(), row):
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Test until cancelled, and serve whoever invites us."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._exchange.run(), name="exchange")
+            group.create_task(self._take(), name="turns")
+
+    async def _take(self) -> None:
+        while True:
+            self._changed.clear()
+            agenda = self._agenda
+            planned = agenda.upcoming(time.time(), self._attention) if agenda else None
+            wait_s = max(0.0, planned.start_s - time.time()) if planned else None
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                if agenda and planned:
+                    await self._test(agenda.mesh, planned)
+
+    async def _test(self, mesh: Mesh, planned: Planned) -> None:
+        if invitation.caller(mesh, planned.src, self._site) is None:
+            self._conclude(planned, invitation.unreachable(planned.src, self._site))
+            return
+        found = await self._afforded(mesh, planned)
+        if isinstance(found, Declined):
+            self._attention.postponed(planned.src, time.time() + found.retry_after_s)
+            log.info("the throughput test of %s → %s is postponed: %s", planned.src, self._site, found.reason)
+            return
+        self.ran[planned.reason] += 1
+        self._conclude(planned, found)
+
+    def _conclude(self, planned: Planned, row: ThroughputRow) -> None:
+        self._attention.tested(time.time(), row)
+        self._on_row(datetime.now(UTC), row.model_copy(update={"reason": planned.reason}))
+
+    async def _afforded(self, mesh: Mesh, planned: Planned) -> ThroughputRow | Declined:
+        """The test, within the budgets."""
+        src = planned.src
+        max_bytes = self._ledger.ask(src, self._site)
+        keep = planned.reason in {"first", "scheduled"}
+        reservation = self._ledger.reserve(time.time(), src, self._site, max_bytes, keep=keep)
+        if reservation is None:
+            return Declined(invitation.BUDGET, invitation.RETRY_AFTER_S)
+        found = await self._exchange.measure(src, mesh.sites[src].address, mesh.throughput, max_bytes=max_bytes)
+        if isinstance(found, Declined):
+            self._ledger.settle(reservation, src, self._site, 0)
+        else:
+            limited = found.stopped_by == "bytes"
+            self._ledger.settle(reservation, src, self._site, charged_bytes(found, max_bytes), limited=limited)
+        return found

@@ -1,0 +1,164 @@
+"""Routes and the judge over real HTTP, on a real router."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from fastapi import FastAPI
+
+from collector.api.app import answer_errors
+from collector.api.http_server import HttpServer
+from collector.api.route_api import RouteSources, add_routes
+from collector.linkstate.snapshot import Outlook
+from collector.routing.costs import RoutingSettings
+from collector.routing.questions import Question
+from collector.routing.router import Router
+from linkweather.mesh import Mesh
+from linkweather.models.evaluation import JudgeAnswer
+from linkweather.models.routes import AllRoutes, Objective, RouteAnswer
+from tests import servers
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+MESH = Mesh.model_validate(
+    {
+        "sites": {
+            "a": {"address": "192.0.2.1", "compute_id": "CN-1", "egress_usd_per_gb": 0.05},
+            "b": {"address": "192.0.2.2"},
+            "c": {"address": "192.0.2.3", "egress_usd_per_gb": 0.10},
+        }
+    }
+)
+NAN = np.nan
+# From a to b directly takes 100 ms, through c 30 ms; from b there is no way at all.
+RTT_S = [[NAN, 0.1, 0.01], [NAN, NAN, NAN], [0.01, 0.02, NAN]]
+BPS = [[NAN, 1e8, 2e8], [NAN, NAN, NAN], [2e8, 4e8, NAN]]
+
+
+@dataclass
+class World:
+    """A router that has decided once."""
+
+    judged: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.router = Router(RoutingSettings(), MESH)
+        self.router.decide(Outlook.of("abc", at=NOON.timestamp(), rtt_p50_s=RTT_S, goodput_p50_bps=BPS))
+
+    def sources(self) -> RouteSources:
+        return RouteSources(
+            now=NOON.timestamp,
+            mesh=lambda: MESH,
+            route=self.router.route,
+            routes=self._routes,
+            judge=self._judge,
+        )
+
+    def _routes(self, objective: Objective) -> AllRoutes:
+        answer = self.router.route(Question(src="a", dst="b", objective=objective))
+        assert isinstance(answer, RouteAnswer)
+        return AllRoutes(at=NOON, objective=objective, routes=(answer,))
+
+    async def _judge(self, since: datetime, until: datetime) -> JudgeAnswer:
+        self.judged.append((since, until))
+        return JudgeAnswer(since=since, until=until)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    port = servers.free_port()
+    app = FastAPI()
+    answer_errors(app)
+    add_routes(app, world.sources())
+    server = HttpServer(app, "127.0.0.1", port)
+    task = asyncio.create_task(server.run(), name="server")
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        yield client
+    task.cancel()
+    await asyncio.wait([task])
+    server.close()
+
+
+async def test_the_answer_has_the_path_direct_beside_it_the_inputs_and_a_sentence(http: httpx.AsyncClient) -> None:
+    answer = (await http.get("/api/v1/routes/a/b")).json()
+    assert answer["path"]["sites"] == ["a", "c", "b"]
+    assert answer["path"]["price_usd_per_gb"] == pytest.approx(0.15)
+    assert (answer["direct"]["rtt_p50_s"], answer["switched"]) == (0.1, "first")
+    assert {(leg["src"], leg["dst"]) for leg in answer["inputs"]} == {("a", "c"), ("c", "b"), ("a", "b")}
+    assert answer["why"].startswith("a → b through c: RTT 30")
+
+
+async def test_sites_may_be_named_by_their_compute_id(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/api/v1/routes/CN-1/b")).json()["src"] == "a"
+    avoided = (await http.get("/api/v1/routes/c/b", params={"avoid": "CN-1"})).json()
+    assert avoided["path"]["sites"] == ["c", "b"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sites"),
+    [
+        ({"objective": "goodput"}, ["a", "c", "b"]),
+        ({"objective": "completion", "bytes": 10**9}, ["a", "c", "b"]),
+        ({"max_relays": 0}, ["a", "b"]),
+        ({"avoid": "c"}, ["a", "b"]),
+        ({"max_price_usd_per_gb": 0.1}, ["a", "b"]),
+    ],
+)
+async def test_conditions_are_kept(http: httpx.AsyncClient, asked: dict[str, Any], sites: list[str]) -> None:
+    assert (await http.get("/api/v1/routes/a/b", params=asked)).json()["path"]["sites"] == sites
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "field", "sentence"),
+    [
+        ("/a/x", 404, "dst", "dst = 'x': no such site; the mesh has a, b, c"),
+        ("/a/b?avoid=x", 422, "avoid", "avoid = 'x': no such site; the mesh has a, b, c"),
+        ("/a/a", 422, "dst", "dst: 'a' is where the data is already: a path joins two different sites"),
+        (
+            "/a/b?objective=joy",
+            422,
+            "objective",
+            "objective = 'joy': input should be 'latency', 'goodput' or 'completion'",
+        ),
+        ("/a/b?objective=completion", 422, "bytes", "bytes: a completion time needs a number of bytes"),
+        ("/a/b?bytes=-1", 422, "bytes", "bytes: -1: must be above 0 and at most 1e+18"),
+        ("/a/b?max_relays=3", 422, "max_relays", "max_relays: 3 is none of 0, 1, 2"),
+        ("/a/b?max_price_usd_per_gb=nan", 422, "max_price_usd_per_gb", None),
+        ("/a/b?max_price=0.01", 422, "max_price", None),
+        ("/b/a", 409, None, None),
+        ("?objective=completion", 422, "objective", "objective = 'completion': ask for a pair, with bytes"),
+    ],
+)
+async def test_what_cannot_be_answered_is_one_sentence_with_its_field(
+    http: httpx.AsyncClient, path: str, status: int, field: str | None, sentence: str | None
+) -> None:
+    answer = await http.get(f"/api/v1/routes{path}")
+    assert (answer.status_code, answer.json()["field"]) == (status, field)
+    assert sentence is None or answer.json()["error"] == sentence
+
+
+async def test_all_pairs_are_answered_at_once(http: httpx.AsyncClient) -> None:
+    answer = (await http.get("/api/v1/routes", params={"objective": "goodput"})).json()
+    assert (answer["objective"], [route["dst"] for route in answer["routes"]]) == ("goodput", ["b"])
+
+
+async def test_the_judge_is_asked_about_a_span_that_ends_now(http: httpx.AsyncClient, world: World) -> None:
+    assert (await http.get("/api/v1/judge", params={"since": "2h"})).status_code == 200
+    assert world.judged == [(NOON - timedelta(hours=2), NOON)]
+
+
+@pytest.mark.parametrize("since", ["soon", "2027-01-01T00:00:00Z"])
+async def test_the_judge_knows_the_past_only(http: httpx.AsyncClient, since: str) -> None:
+    answer = await http.get("/api/v1/judge", params={"since": since})
+    assert (answer.status_code, answer.json()["field"]) == (422, "since")

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from collector.ingest.admission import MAX_PAYLOAD_BYTES, Arrival, Refused, admit, receipts
+from collector.store.columns import Entry
+from linkweather.wire import Committed, Refusal, encode, topics
+from tests.collector.samples import NOON, entry, latency, throughput
+
+REPORT = latency(7)
+ROW = '{"src":"a","dst":"b","method":"stamp","sent":50,"received":50,"rtt_p50_s":%s}'
+TEXT = '{"v":1,"boot":"boot-1","seq":7,"at":"2026-11-01T12:00:07Z","kind":"latency","links":[%s]}'
+
+
+def arrival(payload: bytes | str, *, site: str = "a", kind: str = "latency") -> Arrival:
+    raw = payload.encode() if isinstance(payload, str) else payload
+    return Arrival(topics.report(site, kind), raw, NOON)
+
+
+def refusal(found: Entry | Refused) -> Refused:
+    assert isinstance(found, Refused)
+    return found
+
+
+def test_a_good_report_is_an_entry_of_its_topics_site() -> None:
+    assert admit(arrival(encode(REPORT)), {"a"}) == Entry("a", REPORT, NOON)
+
+
+def test_while_no_mesh_is_known_every_site_may_report() -> None:
+    assert isinstance(admit(arrival(encode(REPORT)), None), Entry)
+
+
+@pytest.mark.parametrize(
+    ("reason", "payload"),
+    [
+        ("malformed", b"\xff\x00 not JSON"),
+        ("malformed", "[" * 100_000),
+        ("impossible", TEXT % (ROW % "-0.001")),
+        ("impossible", TEXT % (ROW % "NaN")),
+        ("impossible", TEXT % (ROW % "Infinity")),
+        ("impossible", TEXT % (ROW % '"0.1"')),
+        ("impossible", TEXT % (ROW % "1e999")),
+        ("impossible", TEXT % (ROW % "0.1").replace('"received":50', '"received":51')),
+        ("impossible", TEXT % (ROW % "0.1").replace('"dst":"b"', '"dst":"a"')),
+        ("foreign", TEXT % (ROW % "0.1").replace('"src":"a"', '"src":"c"')),
+        ("future", (TEXT % (ROW % "0.1")).replace("12:00:07", "13:00:01")),
+        ("impossible", (TEXT % (ROW % "0.1")).replace("2026", "1969")),
+        ("oversized", b" " * (MAX_PAYLOAD_BYTES + 1)),
+    ],
+)
+def test_what_cannot_be_is_refused_by_reason(reason: str, payload: bytes | str) -> None:
+    assert refusal(admit(arrival(payload), {"a"})).reason == reason
+
+
+def test_a_report_an_hour_ahead_is_still_taken() -> None:
+    payload = (TEXT % (ROW % "0.1")).replace("12:00:07", "13:00:00")
+    assert isinstance(admit(arrival(payload), {"a"}), Entry)
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    assert refusal(admit(arrival(encode(REPORT), kind="weather"), {"a"})).reason == "unknown_kind"
+
+
+def test_a_site_outside_the_mesh_is_refused_but_a_peer_outside_is_not() -> None:
+    assert refusal(admit(arrival(encode(REPORT)), {"b", "c"})).reason == "unknown_site"
+    assert isinstance(admit(arrival(encode(REPORT)), {"a"}), Entry)
+
+
+def test_throughput_is_the_destinations_to_report() -> None:
+    payload = encode(throughput(1, src="a", dst="b"))
+    assert refusal(admit(arrival(payload, kind="throughput"), {"a"})).reason == "foreign"
+    assert isinstance(admit(arrival(payload, kind="throughput", site="b"), {"b"}), Entry)
+
+
+@pytest.mark.parametrize("topic", ["elsewhere", topics.status("a"), "linkweather/v1/site/A/report/latency"])
+def test_another_topic_is_refused_without_a_site(topic: str) -> None:
+    assert admit(Arrival(topic, b"", NOON), None) == Refused(Arrival(topic, b"", NOON), "unknown_topic", "", None, None)
+
+
+def test_a_refused_reports_key_is_read_where_it_can_be() -> None:
+    assert refusal(admit(arrival(TEXT % (ROW % "-1")), None)).key == ("boot-1", 7)
+    assert refusal(admit(arrival('{"boot":"x"}'), None)).key is None
+
+
+def test_a_site_gets_one_receipt_per_outbox_and_each_number_once() -> None:
+    other = latency(9).model_copy(update={"boot": "boot-2"})
+    never = refusal(admit(arrival(TEXT % (ROW % "-1")), None))
+    keyless = refusal(admit(arrival("{}"), None))
+    entries = [entry(latency(1)), entry(latency(2)), entry(latency(1)), entry(other), entry(latency(3), site="b")]
+    assert receipts(entries, [never, keyless]) == [
+        ("a", Committed(boot="boot-1", seqs=(1, 2), refused=(Refusal(seq=7, reason="impossible"),))),
+        ("a", Committed(boot="boot-2", seqs=(9,))),
+        ("b", Committed(boot="boot-1", seqs=(3,))),
+    ]
+
+
+def test_a_site_with_nothing_but_refusals_gets_a_receipt_too() -> None:
+    never = refusal(admit(Arrival(topics.report("a", "latency"), (TEXT % (ROW % "-1")).encode(), NOON), None))
+    assert receipts([], [never]) == [("a", Committed(boot="boot-1", refused=(Refusal(seq=7, reason="impossible"),)))]
+
+
+def test_the_time_is_checked_against_the_arrival_not_a_clock() -> None:
+    late = Arrival(topics.report("a", "latency"), encode(REPORT), NOON - timedelta(hours=2))
+    assert refusal(admit(late, None)).reason == "future"

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from collector.ingest import ingest as module
+from collector.ingest.ingest import BATCH_REPORTS, Ingest
+from collector.store.journal import Journal
+from linkweather.mqtt import Connection, parse_broker
+from linkweather.wire import AnyReport, Committed, Refusal, decode, encode, topics
+from tests.collector.samples import NOON, latency
+from tests.collector.waiting import until
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "journal.duckdb")
+    yield journal
+    journal.close()
+
+
+class Site:
+    """What the sites hear, and what the link state is told."""
+
+    def __init__(self, *, reachable: bool = True) -> None:
+        self.reachable = reachable
+        self.heard: list[tuple[str, Committed]] = []
+        self.told: list[tuple[str, AnyReport]] = []
+
+    async def publish(self, topic: str, payload: bytes) -> bool:
+        if self.reachable:
+            self.heard.append((topic, decode(Committed, payload)))
+        return self.reachable
+
+
+@contextlib.asynccontextmanager
+async def running(journal: Journal, site: Site, **settings: Any) -> AsyncIterator[Ingest]:
+    ingest = Ingest(journal, publish=site.publish, on_committed=site.told.extend, now=lambda: NOON, **settings)
+    task = asyncio.create_task(ingest.run(), name="ingest")
+    yield ingest
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def send(ingest: Ingest, *seqs: int, **fields: Any) -> None:
+    for seq in seqs:
+        ingest.handle(topics.report("a", "latency"), encode(latency(seq, **fields)))
+
+
+async def test_a_report_is_committed_told_to_the_link_state_and_acknowledged(journal: Journal) -> None:
+    site = Site()
+    async with running(journal, site) as ingest:
+        send(ingest, 1, peers=("b", "c"))
+        await until(lambda: bool(site.heard))
+    assert site.heard == [(topics.committed("a"), Committed(boot="boot-1", seqs=(1,)))]
+    assert site.told == [("a", latency(1, peers=("b", "c")))]
+    assert (ingest.reports, ingest.rows, ingest.duplicates) == (1, 2, 0)
+    assert journal.database.rows("SELECT count(*) FROM latency") == [(2,)]
+
+
+async def test_reports_that_arrive_together_are_acknowledged_in_one_message(journal: Journal) -> None:
+    site = Site()
+    async with running(journal, site) as ingest:
+        send(ingest, *range(1, 51))
+        await until(lambda: bool(site.heard))
+    assert site.heard == [(topics.committed("a"), Committed(boot="boot-1", seqs=tuple(range(1, 51))))]
+
+
+async def test_more_than_a_batch_is_committed_batch_by_batch_in_order(journal: Journal) -> None:
+    site = Site()
+    async with running(journal, site) as ingest:
+        send(ingest, *range(2 * BATCH_REPORTS + 50))
+        await until(lambda: len(site.heard) == 3)
+    assert [report.seq for _, report in site.told] == list(range(2 * BATCH_REPORTS + 50))
+    assert ingest.waiting_bytes == 0
+
+
+async def test_a_duplicate_is_acknowledged_again_but_told_to_nobody(journal: Journal) -> None:
+    site = Site()
+    async with running(journal, site) as ingest:
+        send(ingest, 1)
+        await until(lambda: len(site.heard) == 1)
+        send(ingest, 1)
+        await until(lambda: len(site.heard) == 2)
+    assert site.heard[0] == site.heard[1]
+    assert len(site.told) == 1
+    assert (ingest.reports, ingest.duplicates) == (1, 1)
+
+
+async def test_a_report_whose_acknowledgement_got_lost_is_acknowledged_when_it_comes_again(journal: Journal) -> None:
+    site = Site(reachable=False)
+    async with running(journal, site) as ingest:
+        send(ingest, 1)
+        await until(lambda: ingest.reports == 1)
+        site.reachable = True
+        send(ingest, 1)
+        await until(lambda: bool(site.heard))
+    assert site.heard == [(topics.committed("a"), Committed(boot="boot-1", seqs=(1,)))]
+
+
+async def test_a_bad_report_beside_good_ones_is_refused_alone(journal: Journal) -> None:
+    site = Site()
+    bad = encode(latency(2)).replace(b'"received":49', b'"received":51')
+    async with running(journal, site) as ingest:
+        send(ingest, 1)
+        ingest.handle(topics.report("a", "latency"), bad)
+        ingest.handle(topics.report("a", "latency"), b"\x00garbage")
+        send(ingest, 3)
+        await until(lambda: bool(site.heard))
+    refused = (Refusal(seq=2, reason="impossible"),)
+    assert site.heard == [(topics.committed("a"), Committed(boot="boot-1", seqs=(1, 3), refused=refused))]
+    assert ingest.refused == {"impossible": 1, "malformed": 1}
+    assert journal.database.rows("SELECT seq FROM latency ORDER BY seq") == [(1,), (3,)]
+    kept = journal.database.rows("SELECT reason, payload FROM quarantine ORDER BY number")
+    assert kept == [("impossible", bad), ("malformed", b"\x00garbage")]
+
+
+async def test_the_mesh_of_the_moment_says_who_may_report(journal: Journal) -> None:
+    site = Site()
+    sites = {"b"}
+    async with running(journal, site, sites=lambda: sites) as ingest:
+        send(ingest, 1)
+        await until(lambda: ingest.refused["unknown_site"] == 1)
+        sites.add("a")
+        send(ingest, 2)
+        await until(lambda: ingest.reports == 1)
+    assert [report.seq for _, report in site.told] == [2]
+
+
+async def test_while_the_disk_fails_nothing_is_acknowledged_and_then_everything(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_FIRST_S", 0.01)
+    commit: Callable[..., Any] = journal.commit
+    failures = iter([duckdb.IOException("No space left on device"), duckdb.IOException("No space left on device")])
+
+    def failing(entries: Any) -> Any:
+        error = next(failures, None)
+        if error is not None:
+            assert not site.heard
+            raise error
+        return commit(entries)
+
+    site = Site()
+    monkeypatch.setattr(journal, "commit", failing)
+    async with running(journal, site) as ingest:
+        send(ingest, 1, 2)
+        await until(lambda: "No space left on device" in ingest.last_error)
+        assert ingest.reports == 0
+        await until(lambda: ingest.reports == 2)
+    assert ingest.last_error == ""
+    assert len(site.told) == 2
+
+
+async def test_beyond_the_bound_messages_are_let_go_and_counted(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = encode(latency(1))
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 2 * len(payload))
+    site = Site()
+    ingest = Ingest(journal, publish=site.publish)
+    send(ingest, 1, 2, 3)
+    assert ingest.overflowed == 1
+    assert ingest.waiting_bytes == 2 * len(payload)
+
+
+async def test_a_report_goes_over_a_real_broker_into_the_journal_and_back_as_committed(
+    journal: Journal, broker_port: int
+) -> None:
+    broker = parse_broker(f"mqtt://127.0.0.1:{broker_port}")
+    heard: list[tuple[str, bytes]] = []
+    probe = Connection(
+        broker, "site-a", subscriptions=[topics.committed("a")], handle=lambda topic, text: heard.append((topic, text))
+    )
+
+    async def publish(topic: str, payload: bytes) -> bool:
+        return await collector.publish(topic, payload)
+
+    ingest = Ingest(journal, publish=publish, now=lambda: NOON)
+    collector = Connection(broker, "collector", subscriptions=[topics.ALL_REPORTS], handle=ingest.handle)
+    tasks = [asyncio.create_task(work(), name="test") for work in (probe.run, collector.run, ingest.run)]
+    await until(lambda: probe.connected and collector.connected)
+    await probe.publish(topics.report("a", "latency"), encode(latency(1)))
+    await until(lambda: bool(heard))
+    assert decode(Committed, heard[0][1]) == Committed(boot="boot-1", seqs=(1,))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert journal.database.rows("SELECT seq FROM latency") == [(1,)]

@@ -1,0 +1,185 @@
+"""A bank of forecasts. Rows come every second."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from collector.linkstate.forecast import Forecast, Forecasts, Kind
+
+KIND = Kind(step_s=1.0, memory_s=100.0)
+Row = tuple[int, float, float]
+
+
+def bank_of(count: int, rows: list[Row], kind: Kind = KIND) -> Forecasts:
+    bank = Forecasts(count, kind)
+    for series, at, value in rows:
+        bank.observe(np.array([series]), at, [value])
+    return bank
+
+
+def steady(count: int = 20, frames: int = 40, seed: int = 3) -> list[Row]:
+    chance = random.Random(seed)
+    return [(one, float(at), chance.gauss(10.0, 1.0)) for at in range(frames) for one in range(count)]
+
+
+def assert_same(one: Forecast, other: Forecast) -> None:
+    for name in ("p10", "p50", "p90", "samples", "age_s", "follows"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6)
+
+
+def test_nothing_is_said_before_the_first_row() -> None:
+    said = Forecasts(2, KIND).forecast(5.0)
+    assert np.isnan([said.p10, said.p50, said.p90, said.age_s]).all()
+    assert said.samples.tolist() == [0, 0]
+
+
+def test_the_first_row_is_expected_again_within_the_usual_error() -> None:
+    said = bank_of(1, [(0, 1.0, 8.0)]).forecast(1.0)
+    assert said.p50.tolist() == [8.0]
+    # 3 % of 8 is 0.24, and a normal error is within 1.3 times its size in four cases of five.
+    assert said.p90[0] - 8.0 == pytest.approx(8.0 - said.p10[0]) == pytest.approx(0.24 * 1.3, rel=0.05)
+    assert (said.samples.tolist(), said.age_s.tolist()) == ([1], [0.0])
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+def test_what_is_not_above_zero_is_no_measurement(value: float) -> None:
+    assert bank_of(1, [(0, 1.0, value)]).forecast(1.0).samples.tolist() == [0]
+
+
+def test_where_spikes_are_usual_the_next_one_moves_no_forecast() -> None:
+    rows = [(one, float(at), 500.0 if (at + one) % 7 == 0 else value) for one, at, value in steady(frames=30)]
+    said = bank_of(20, rows).forecast(30.5)
+    assert np.abs(said.p50 - 10.0).max() < 2.0
+
+
+def test_a_held_value_that_steps_is_followed_at_once() -> None:
+    rows = [(0, float(at), 10.0 + 5 * (at // 10)) for at in range(31)]
+    said = bank_of(1, rows).forecast(30.0)
+    assert said.p50.tolist() == [25.0]
+
+
+def test_four_of_five_outcomes_of_a_noisy_series_are_inside() -> None:
+    chance = np.random.default_rng(1)
+    bank, everyone, inside = Forecasts(200, KIND), np.arange(200), []
+    for at in range(40):
+        frame = chance.lognormal(3.0, 0.2, 200)
+        said = bank.forecast(float(at))
+        inside.append((said.p10 <= frame) & (frame <= said.p90))
+        bank.observe(everyone, float(at), frame)
+    assert 0.77 < np.mean(inside[2:]) < 0.83
+
+
+def test_a_new_series_in_a_known_bank_gets_the_others_error() -> None:
+    rows = [*steady(frames=20), (20, 19.0, 10.0), (20, 20.0, 10.0)]
+    said = bank_of(21, rows).forecast(20.5)
+    # The others vary by a standard deviation of 1, which makes four of five outcomes 2.6 wide; its own error is 0.
+    assert 1.0 < said.p90[20] - said.p10[20] < 4.5
+
+
+def test_logarithms_forecast_the_geometric_middle() -> None:
+    kind = Kind(step_s=1.0, memory_s=100.0, log=True)
+    said = bank_of(1, [(0, 1.0, 1e8), (0, 2.0, 1e6)], kind).forecast(2.0)
+    assert said.p50[0] == pytest.approx(1e7, rel=1e-5)
+    assert said.p10[0] > 0
+
+
+def test_an_interval_grows_with_the_age_and_never_below_zero() -> None:
+    bank = bank_of(1, [(0, 0.0, 10.0), (0, 1.0, 11.0), (0, 2.0, 10.0)])
+    fresh, old, older = (bank.forecast(2.0 + age) for age in (1.0, 16.0, 1e9))
+    width = fresh.p90 - fresh.p10
+    # Sixteen steps: twice as wide, by the fourth root.
+    assert old.p90 - old.p10 == pytest.approx(2 * width)
+    assert old.p50 == fresh.p50
+    assert older.p10.tolist() == [0.0]
+
+
+def test_one_series_is_told_as_among_all() -> None:
+    bank = bank_of(20, steady())
+    every, one = bank.forecast(40.0), bank.forecast_one(7, 40.0)
+    assert (one.p10[0], one.p50[0], one.age_s[0]) == (every.p10[7], every.p50[7], every.age_s[7])
+
+
+def test_the_order_of_arrival_does_not_matter() -> None:
+    rows = steady(count=3, frames=50)
+    expected = bank_of(3, rows).forecast(50.0)
+    for seed in range(3):
+        random.Random(seed).shuffle(rows)
+        assert_same(bank_of(3, rows).forecast(50.0), expected)
+
+
+def test_two_rows_of_a_series_in_one_report_both_count() -> None:
+    bank = Forecasts(1, KIND)
+    bank.observe(np.array([0, 0]), 1.0, [4.0, 6.0])
+    assert bank.forecast(1.0).samples.tolist() == [2]
+
+
+def test_how_often_one_asks_does_not_matter() -> None:
+    asked = Forecasts(20, KIND)
+    for series, at, value in steady():
+        asked.observe(np.array([series]), at, [value])
+        if series == 11:
+            asked.forecast(at + 0.25)
+    assert_same(asked.forecast(40.5), bank_of(20, steady()).forecast(40.5))
+
+
+def test_a_late_row_counts_in_the_others_forecasts_too() -> None:
+    rows = steady(frames=12)
+    bank = bank_of(20, rows[:-1])
+    bank.forecast(12.5)
+    series, at, value = rows[-1]
+    bank.observe(np.array([series]), at, [value])
+    assert_same(bank.forecast(12.5), bank_of(20, rows).forecast(12.5))
+
+
+def test_rows_beyond_the_horizon_change_nothing() -> None:
+    kind = Kind(step_s=1.0, memory_s=10.0)
+    rows = steady(frames=60)
+    bank = bank_of(20, rows, kind)
+    rebuilt = bank_of(20, [row for row in rows if row[1] >= 59.5 - bank.horizon_s], kind)
+    assert bank.horizon_s == 21.0
+    assert_same(rebuilt.forecast(59.5), bank.forecast(59.5))
+
+
+def test_a_row_older_than_all_that_is_remembered_is_left_out() -> None:
+    rows = [(0, float(at), 10.0 + at % 3) for at in range(1, 60)]
+    assert_same(bank_of(1, [*rows, (0, 0.0, 99.0)]).forecast(60.0), bank_of(1, rows).forecast(60.0))
+
+
+def test_series_that_move_keep_their_rows() -> None:
+    bank = bank_of(20, steady())
+    moved = bank.moved(np.array([7, 8]), np.array([1, 0]), 2, Kind(step_s=1.0, memory_s=100.0))
+    assert moved.newest().tolist() == [39.0, 39.0]
+    assert (moved.newest_of(0), Forecasts(1, KIND).newest_of(0)) == (39.0, -np.inf)
+    assert moved.forecast(40.0).samples.tolist() == [32, 32]
+
+
+def test_what_every_forecaster_says_is_told_for_comparison() -> None:
+    said = bank_of(2, [(0, 1.0, 4.0), (0, 2.0, 6.0)], Kind(step_s=1.0, memory_s=9.0, log=True)).every()
+    assert said[3, 0] == pytest.approx(6.0)
+    assert np.isnan(said[:, 1]).all()
+
+
+def test_series_that_never_err_have_hardly_any_width() -> None:
+    said = bank_of(12, [(one, float(at), 5.0) for at in range(40) for one in range(12)]).forecast(40.0)
+    assert said.p50.tolist() == [5.0] * 12
+    assert (said.p90 - said.p10).max() < 0.01
+
+
+def test_one_series_that_has_not_erred_yet_is_not_certain() -> None:
+    said = bank_of(1, [(0, 1.0, 8.0), (0, 2.0, 8.0)]).forecast(2.0)
+    assert 7.5 < said.p10[0] < 7.99
+    assert 8.01 < said.p90[0] < 8.5
+
+
+def test_forecast_follows_the_newest_row_where_values_stay_until_they_move() -> None:
+    held = [(one, float(at), 10.0 + one + at // 8) for at in range(40) for one in range(20)]
+    said = bank_of(20, held).forecast(39.0)
+    assert said.follows.all()
+    assert said.p50.tolist() == [14.0 + one for one in range(20)]
+
+
+def test_forecast_does_not_follow_where_values_vary_about_a_level() -> None:
+    assert not bank_of(20, steady()).forecast(39.0).follows.any()

@@ -1,0 +1,345 @@
+"""What each link is like now. Times are seconds; the mesh reports every 5 s, so stale is 20 s and expired 300 s."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from collector.linkstate.link_states import LinkStates
+from collector.linkstate.link_window import StateSettings
+from linkweather.mesh import Mesh
+from linkweather.models.state import LinkAnswer
+from linkweather.wire import Hop, LatencyRow, Outage, PathRow, Row, ThroughputRow
+
+MESH = Mesh.model_validate(
+    {
+        "sites": {"a": {"address": "192.0.2.1"}, "b": {"address": "192.0.2.2"}, "c": {"address": "192.0.2.3"}},
+        "links": [{"src": "a", "dst": "b"}, {"src": "b", "dst": "a"}, {"src": "a", "dst": "c"}],
+    }
+)
+
+
+def states() -> LinkStates:
+    return LinkStates(MESH, StateSettings())
+
+
+def latency(p50_s: float | None = 0.020, **fields: Any) -> LatencyRow:
+    given = {"sent": 50, "received": 50, "rtt_p50_s": p50_s, "method": "stamp"}
+    return LatencyRow(src="a", dst="b", **(given | fields))
+
+
+def lost(**fields: Any) -> LatencyRow:
+    return latency(None, received=0, **fields)
+
+
+def throughput(goodput_bps: float | None = 3e8, **fields: Any) -> ThroughputRow:
+    return ThroughputRow(**({"src": "a", "dst": "b", "method": "iperf3", "goodput_bps": goodput_bps} | fields))
+
+
+def path(**fields: Any) -> PathRow:
+    return PathRow(src="a", dst="b", method="udp", **fields)
+
+
+def after(now: float, *rows: tuple[float, Row]) -> LinkAnswer:
+    """The link a → b at `now`, after these rows in this order."""
+    links = states()
+    for at, row in rows:
+        links.observe(at, [row])
+    answer = links.link("a", "b", now)
+    assert answer is not None
+    return answer
+
+
+def test_every_link_of_the_mesh_appears_before_any_measurement() -> None:
+    answers = states().links(100.0)
+    assert [(answer.src, answer.dst) for answer in answers] == [("a", "b"), ("b", "a"), ("a", "c")]
+    assert {answer.state for answer in answers} == {"unknown"}
+
+
+def test_never_measured_is_null_and_never_zero() -> None:
+    answer = after(100.0).model_dump(exclude={"src", "dst", "state", "goodput_state"})
+    assert set(answer.values()) == {None}
+
+
+def test_a_link_outside_the_mesh_is_none_and_its_rows_are_not_kept() -> None:
+    links = states()
+    links.observe(1.0, [LatencyRow(src="c", dst="a", method="stamp", sent=1, received=1)])
+    assert links.link("c", "a", 1.0) is None
+
+
+def test_one_good_row_makes_a_link_fresh() -> None:
+    answer = after(103.0, (100.0, latency(rtt_min_s=0.018, rtt_p95_s=0.025)))
+    assert (answer.state, answer.age_s, answer.rtt_age_s, answer.method) == ("fresh", 3.0, 3.0, "stamp")
+    assert (answer.rtt_min_s, answer.rtt_p50_s, answer.rtt_p95_s) == (0.018, 0.020, 0.025)
+    assert answer.jitter_s == pytest.approx(0.005)
+
+
+def test_jitter_is_the_row_s_own_where_it_has_one() -> None:
+    assert after(101.0, (100.0, latency(rtt_p95_s=0.03, jitter_p95_p50_s=0.007))).jitter_s == 0.007
+
+
+def test_jitter_without_p95_is_null() -> None:
+    assert after(101.0, (100.0, latency())).jitter_s is None
+
+
+@pytest.mark.parametrize(("age_s", "state"), [(20.0, "fresh"), (20.1, "stale"), (300.0, "stale"), (300.1, "expired")])
+def test_a_link_goes_stale_then_expires(age_s: float, state: str) -> None:
+    assert after(1000.0 + age_s, (1000.0, latency())).state == state
+
+
+def test_a_clock_ahead_of_ours_gives_age_zero_and_not_a_negative_age() -> None:
+    assert after(99.0, (100.0, latency())).age_s == 0.0
+
+
+@pytest.mark.parametrize("bad", [lost(), latency(None, sent=0, received=0, failure="unresolved")])
+def test_contact_lost_is_down_at_once(bad: LatencyRow) -> None:
+    assert after(106.0, (95.0, latency()), (100.0, latency()), (105.0, bad)).state == "down"
+
+
+def test_a_first_row_without_reply_is_down_and_has_no_rtt() -> None:
+    answer = after(101.0, (100.0, lost()))
+    assert (answer.state, answer.method, answer.rtt_p50_s, answer.rtt_age_s, answer.loss_ratio) == (
+        "down",
+        "stamp",
+        None,
+        None,
+        1.0,
+    )
+
+
+def test_a_site_behind_nat_that_nobody_probes_is_unknown_and_not_down() -> None:
+    closed = latency(None, sent=0, received=0, failure="behind_nat")
+    answer = after(101.0, (100.0, closed))
+    assert (answer.state, answer.failure) == ("unknown", "behind_nat")
+    assert after(106.0, (100.0, latency()), (105.0, closed)).state == "fresh"  # from before, until it expires
+
+
+def test_recovery_waits_for_two_good_rows() -> None:
+    rows = [(100.0, lost()), (105.0, latency()), (110.0, latency())]
+    assert [after(111.0, *rows[:count]).state for count in (1, 2, 3)] == ["down", "down", "fresh"]
+
+
+def test_a_down_link_that_nobody_speaks_of_any_more_expires() -> None:
+    assert after(401.0, (100.0, lost())).state == "expired"
+
+
+def test_a_row_of_a_prober_that_counts_no_probes_has_an_rtt_and_no_loss() -> None:
+    answer = after(
+        101.0,
+        (100.0, latency(0.05, sent=0, received=0, method="ping")),
+        (100.5, latency(0.05, sent=0, received=0, method="ping")),
+    )
+    assert (answer.state, answer.rtt_p50_s, answer.loss_ratio) == ("fresh", 0.05, None)
+
+
+def test_what_our_own_test_drops_is_no_loss_of_the_link() -> None:
+    answer = after(
+        111.0,
+        (100.0, latency(received=49)),
+        (105.0, latency(received=40, during_throughput=True)),
+        (110.0, latency()),
+    )
+    assert (answer.loss_ratio, answer.loss_probes) == (0.01, 100)
+
+
+def test_loss_under_load_is_shown_where_nothing_recent_is_unloaded() -> None:
+    loaded = latency(received=40, during_throughput=True)
+    assert after(101.0, (100.0, loaded)).loss_ratio == 0.2
+    # 20 s are four report intervals: the unloaded row is as old as a fresh one may be, and then older.
+    assert after(121.0, (100.0, latency()), (120.0, loaded)).loss_ratio == 0.0
+    assert after(122.0, (100.0, latency()), (121.0, loaded), (121.5, loaded)).loss_ratio == 0.2
+
+
+def test_loss_is_over_the_last_hundred_probes() -> None:
+    # Three rows of 50: the first is beyond the last 100; 2 + 3 of 100 were lost.
+    answer = after(111.0, (100.0, latency(received=0)), (105.0, latency(received=48)), (110.0, latency(received=47)))
+    assert (answer.loss_ratio, answer.loss_probes) == (0.05, 100)
+
+
+def test_an_outage_that_lasts_is_told_with_how_long_it_has_lasted() -> None:
+    start = datetime.fromtimestamp(97.5, UTC)
+    lasts = lost(outages=(Outage(start=start, lost=20),))
+    ended = latency(outages=(Outage(start=start, end=datetime.fromtimestamp(101.0, UTC), lost=35),))
+    assert after(102, (95, latency()), (100, lasts)).outage_s == 4.5
+    assert after(107, (100, lasts), (105, ended)).outage_s is None
+    assert after(97, (96, lasts)).outage_s == 0.0  # a site's clock may be ahead of ours
+    assert after(97, (96, latency())).outage_s is None
+
+
+def test_loss_without_any_probe_is_null() -> None:
+    assert after(101.0, (100.0, latency(None, sent=0, received=0, failure="unresolved"))).loss_ratio is None
+
+
+def test_loss_by_direction_counts_the_way_back_of_those_that_got_there() -> None:
+    # 100 sent, 20 lost forward: 80 got there, 8 of them lost on the way back.
+    answer = after(101.0, (100.0, latency(sent=100, received=72, lost_forward=20, lost_back=8)))
+    assert (answer.loss_ratio, answer.loss_forward_ratio, answer.loss_back_ratio) == (0.28, 0.2, 0.1)
+
+
+def test_loss_by_direction_is_null_where_it_could_not_be_told() -> None:
+    answer = after(101.0, (100.0, latency(received=40)))
+    assert (answer.loss_ratio, answer.loss_forward_ratio, answer.loss_back_ratio) == (0.2, None, None)
+
+
+def test_loss_back_is_null_when_nothing_got_there() -> None:
+    answer = after(101.0, (100.0, lost(lost_forward=50, lost_back=0)))
+    assert (answer.loss_forward_ratio, answer.loss_back_ratio) == (1.0, None)
+
+
+def test_a_row_that_our_own_test_loaded_does_not_spoil_the_idle_rtt() -> None:
+    answer = after(106.0, (100.0, latency(0.020)), (105.0, latency(0.090, during_throughput=True)))
+    assert (answer.rtt_p50_s, answer.during_throughput, answer.rtt_age_s, answer.age_s) == (0.020, False, 6.0, 1.0)
+
+
+def test_a_loaded_row_is_shown_where_no_idle_one_is_recent() -> None:
+    answer = after(131.0, (100.0, latency(0.020)), (130.0, latency(0.090, during_throughput=True)))
+    assert (answer.rtt_p50_s, answer.during_throughput) == (0.090, True)
+
+
+def test_a_loaded_row_alone_is_shown_as_such() -> None:
+    answer = after(101.0, (100.0, latency(0.090, during_throughput=True)))
+    assert (answer.rtt_p50_s, answer.during_throughput) == (0.090, True)
+
+
+def test_an_old_row_that_comes_late_does_not_move_time_backwards() -> None:
+    answer = after(
+        106.0, (105.0, latency(0.020)), (100.0, latency(0.080)), (101.0, throughput()), (90.0, throughput(1e8))
+    )
+    assert (answer.rtt_p50_s, answer.age_s, answer.goodput_bps, answer.goodput_age_s) == (0.020, 1.0, 3e8, 5.0)
+
+
+def test_the_order_of_arrival_does_not_matter() -> None:
+    rows: list[tuple[float, Row]] = [
+        (100.0, latency(0.020, received=49)),
+        (105.0, lost(failure="timeout", detail="no reply")),
+        (110.0, latency(0.021, during_throughput=True)),
+        (111.0, throughput(2e8)),
+        (112.0, throughput(None, failure="refused")),
+        (115.0, latency(0.022)),
+        (116.0, path(fingerprint="f", changed=True)),
+    ]
+    expected = after(117.0, *rows)
+    orders = list(itertools.permutations(rows))
+    assert all(after(117.0, *order) == expected for order in orders[::41])
+
+
+def test_long_histories_in_any_order_end_the_same() -> None:
+    chance = random.Random(7)
+    rows = [
+        (5.0 * number, latency(sent=chance.choice([1, 7, 50]), received=chance.choice([0, 1]))) for number in range(300)
+    ]
+    expected = after(1501.0, *rows)
+    for _ in range(5):
+        chance.shuffle(rows)
+        assert after(1501.0, *rows) == expected
+
+
+def test_what_is_kept_of_a_link_is_bounded() -> None:
+    links = states()
+    for number in range(1000):
+        links.observe(number, [latency(None, sent=0, received=0, failure="unresolved")])
+    assert len(links._records["a", "b"].window) == 100
+
+
+def test_goodput_carries_its_interval_and_age() -> None:
+    row = throughput(3e8, goodput_low_bps=2.9e8, goodput_high_bps=3.1e8, rtt_loaded_s=0.05, limited_by="network")
+    answer = after(160.0, (100.0, row))
+    assert (answer.goodput_bps, answer.goodput_low_bps, answer.goodput_high_bps) == (3e8, 2.9e8, 3.1e8)
+    assert (answer.goodput_age_s, answer.goodput_state) == (60.0, "fresh")
+    assert (answer.rtt_loaded_s, answer.limited_by) == (0.05, "network")
+
+
+def test_a_throughput_row_alone_says_nothing_about_contact() -> None:
+    assert after(101.0, (100.0, throughput())).state == "unknown"
+
+
+@pytest.mark.parametrize(
+    # A round is 600 s: stale after two, expired after twelve.
+    ("age_s", "state"),
+    [(1200.0, "fresh"), (1201.0, "stale"), (7200.0, "stale"), (7201.0, "expired")],
+)
+def test_goodput_ages_by_the_mesh_s_rounds(age_s: float, state: str) -> None:
+    assert after(100.0 + age_s, (100.0, throughput())).goodput_state == state
+
+
+def test_a_round_is_never_shorter_than_two_slots_per_site() -> None:
+    # every_s = 0: tests follow each other; 3 sites with slots of 5 s make a round of 30 s, and two of them 60 s.
+    mesh = Mesh.model_validate(MESH.model_dump() | {"throughput": {"every_s": 0.0}})
+    links = LinkStates(mesh, StateSettings())
+    links.observe(100.0, [throughput()])
+    found = [links.link("a", "b", now) for now in (160.0, 160.1)]
+    assert [answer.goodput_state for answer in found if answer] == ["fresh", "stale"]
+
+
+def test_a_changed_path_makes_the_goodput_before_it_stale() -> None:
+    before = after(120.0, (100.0, throughput()), (110.0, path(fingerprint="x", changed=True, path_mtu_bytes=1500)))
+    since = after(120.0, (100.0, path(fingerprint="x", changed=True)), (110.0, throughput()))
+    assert (before.goodput_state, since.goodput_state) == ("stale", "fresh")
+    assert (before.path_fingerprint, before.path_age_s, before.path_mtu_bytes) == ("x", 10.0, 1500)
+
+
+def test_hops_are_those_of_a_trace_that_reached_the_destination() -> None:
+    way = (Hop(ttl=1, address="192.0.2.9"), Hop(ttl=4, address="192.0.2.2"))
+    assert after(120.0, (100.0, path(hops=way, reached=True))).hops == 4
+    assert after(120.0, (100.0, path(hops=way, reached=False))).hops is None
+
+
+def test_one_way_delay_is_shown_with_its_clock_error() -> None:
+    answer = after(120.0, (110.0, latency(owd_forward_p50_s=0.012, owd_error_s=0.001)))
+    assert (answer.owd_p50_s, answer.owd_error_s) == (0.012, 0.001)
+
+
+def test_an_unchanged_path_leaves_the_goodput_fresh() -> None:
+    assert after(120.0, (100.0, throughput()), (110.0, path(fingerprint="x"))).goodput_state == "fresh"
+
+
+def test_a_failed_throughput_test_is_told_and_keeps_the_last_goodput() -> None:
+    answer = after(120.0, (100.0, throughput()), (110.0, throughput(None, failure="refused", detail="nobody there")))
+    assert (answer.goodput_bps, answer.goodput_age_s) == (3e8, 20.0)
+    assert (answer.failure, answer.failure_kind, answer.failure_detail, answer.failure_age_s) == (
+        "refused",
+        "throughput",
+        "nobody there",
+        10.0,
+    )
+
+
+def test_the_newest_failure_of_any_kind_is_told() -> None:
+    answer = after(120.0, (110.0, path(failure="permission")), (105.0, lost()))
+    assert (answer.failure, answer.failure_kind) == ("permission", "path")
+
+
+def test_a_row_without_any_reply_is_a_failure_with_a_reason() -> None:
+    assert after(120.0, (110.0, lost())).failure == "no_reply"
+
+
+def test_a_link_that_stays_in_a_changed_mesh_keeps_what_is_known() -> None:
+    links = states()
+    links.observe(100.0, [latency()])
+    links.use(Mesh.model_validate(MESH.model_dump() | {"links": [{"src": "a", "dst": "b"}, {"src": "c", "dst": "a"}]}))
+    assert [(answer.src, answer.dst, answer.state) for answer in links.links(101.0)] == [
+        ("a", "b", "fresh"),
+        ("c", "a", "unknown"),
+    ]
+
+
+def test_thresholds_follow_a_changed_mesh() -> None:
+    links = states()
+    links.observe(100.0, [latency()])
+    links.use(Mesh.model_validate(MESH.model_dump() | {"latency": {"report_interval_s": 60.0}}))
+    found = links.link("a", "b", 340.0)
+    assert found is not None
+    assert found.state == "fresh"
+
+
+def test_each_kind_of_row_is_read_back_as_far_as_it_says_something() -> None:
+    # Twice what the forecasts remember, 300 s and five times 7200 s, and a step of them; paths as long as a goodput.
+    assert states().horizons_s == {"latency": 605.0, "throughput": 72_600.0, "path": 7200.0}
+
+
+def test_an_unknown_kind_of_row_changes_nothing() -> None:
+    assert after(101.0, (100.0, Row(src="a", dst="b", method="stamp"))) == after(101.0)

@@ -1,0 +1,88 @@
+"""What each site says of itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from collector.linkstate.sites import SiteStates
+from linkweather.mesh import Mesh
+from linkweather.models.state import SiteAnswer
+from linkweather.wire import Status
+
+MESH = Mesh.model_validate({"sites": {"a": {"address": "192.0.2.1", "operator": "X"}, "b": {"address": "192.0.2.2"}}})
+AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def site(states: SiteStates, now: float = 100.0) -> SiteAnswer:
+    return states.sites(now)[0]
+
+
+def test_a_site_never_heard_is_unknown_with_nulls() -> None:
+    answer = site(SiteStates(MESH))
+    assert (answer.site, answer.state, answer.address, answer.operator) == ("a", "unknown", "192.0.2.1", "X")
+    assert (answer.outbox_reports, answer.report_age_s, answer.version) == (None, None, None)
+
+
+def test_a_status_is_shown_as_it_was_sent() -> None:
+    states = SiteStates(MESH)
+    states.status("a", Status(state="online", at=AT, version="0.1.0", capabilities=("stamp",), outbox_reports=3))
+    answer = site(states)
+    assert (answer.state, answer.status_at, answer.version, answer.capabilities) == ("online", AT, "0.1.0", ("stamp",))
+    assert (answer.outbox_reports, answer.dropped_reports, answer.dropped_datagrams) == (3, 0, 0)
+
+
+def test_a_will_knows_no_numbers_so_they_are_null() -> None:
+    states = SiteStates(MESH)
+    states.status("a", Status(state="offline"))
+    assert (site(states).state, site(states).outbox_reports) == ("offline", None)
+
+
+def test_why_tests_ran_and_what_the_budget_has_left_are_shown() -> None:
+    states = SiteStates(MESH)
+    ran = {"scheduled": 4, "loss": 1}
+    states.status(
+        "a", Status(state="online", throughput_tests=ran, budget_bytes_per_day=1_000_000, budget_left_bytes=250_000)
+    )
+    answer = site(states)
+    assert answer.throughput_tests == ran
+    assert (answer.budget_bytes_per_day, answer.budget_left_bytes) == (1_000_000, 250_000)
+
+
+def test_a_site_without_a_budget_has_none_to_show() -> None:
+    states = SiteStates(MESH)
+    states.status("a", Status(state="online"))
+    answer = site(states)
+    assert (answer.throughput_tests, answer.budget_bytes_per_day, answer.budget_left_bytes) == ({}, None, None)
+    states.status("a", Status(state="offline"))
+    assert site(states).throughput_tests is None
+
+
+def test_the_last_words_of_a_site_that_leaves_may_have_numbers() -> None:
+    states = SiteStates(MESH)
+    states.status("a", Status(state="offline", outbox_reports=2))
+    assert (site(states).outbox_reports, site(states).dropped_reports) == (2, None)
+
+
+def test_the_age_is_that_of_the_newest_report_in_any_order() -> None:
+    states = SiteStates(MESH)
+    states.reported("a", 95.0)
+    states.reported("a", 90.0)
+    assert site(states).report_age_s == 5.0
+
+
+def test_what_comes_from_outside_the_mesh_is_not_kept() -> None:
+    states = SiteStates(MESH)
+    states.status("x", Status(state="online"))
+    states.reported("x", 1.0)
+    assert (states._statuses, states._reported_at) == ({}, {})
+
+
+def test_a_site_that_leaves_the_mesh_is_forgotten() -> None:
+    states = SiteStates(MESH)
+    states.status("a", Status(state="online"))
+    states.status("b", Status(state="online"))
+    states.reported("a", 1.0)
+    states.use(Mesh.model_validate({"sites": {"b": {"address": "192.0.2.2"}}}))
+    states.use(MESH)
+    assert [answer.state for answer in states.sites(1.0)] == ["unknown", "online"]
+    assert site(states).report_age_s is None

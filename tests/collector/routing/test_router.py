@@ -1,0 +1,391 @@
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.linkstate.snapshot import Outlook
+from collector.routing.costs import RoutingSettings, measured
+from collector.routing.questions import Question, QuestionError
+from collector.routing.router import Router
+from linkweather.models.routes import NoRoute, RouteAnswer
+from tests.collector.routing.meshes import NAN, SITES, mesh, outlook, stale
+
+RULES = RoutingSettings(latency_margin=1.1, latency_caution=1.0, goodput_margin=1.25, hold_down_s=30.0)
+
+
+def decide(
+    router: Router, at: float = 0.0, *, without: tuple[str, ...] = (), **more: Any
+) -> list[tuple[str, str, str]]:
+    fields = {name: more.pop(name) for name in ("fresh", "loss_ratio", "goodput_fresh") if name in more}
+    now = outlook(at, without=without, **fields)
+    return list(router.decide(now, goodputs=measured(now), **more))
+
+
+def decided(rules: RoutingSettings = RULES, **prices: float) -> Router:
+    router = Router(rules, mesh(SITES, **prices))
+    decide(router)
+    return router
+
+
+def ask(router: Router, src: str = "gz", dst: str = "gs", **question: Any) -> RouteAnswer:
+    answer = router.route(Question(src=src, dst=dst, **question))
+    assert isinstance(answer, RouteAnswer), answer.why
+    return answer
+
+
+def refused(router: Router, **question: Any) -> NoRoute:
+    answer = router.route(Question(**{"src": "gz", "dst": "gs", **question}))
+    assert isinstance(answer, NoRoute)
+    return answer
+
+
+def test_relay_is_taken_where_it_is_better_and_the_answer_says_all_of_it() -> None:
+    answer = ask(decided())
+    assert answer.path.sites == ("gz", "cc", "gs")
+    assert answer.path.rtt_p50_s == pytest.approx(0.0265)  # 10 ms and 16 ms, and the relay's own half
+    assert answer.path.goodput_p50_bps == 3e9
+    assert answer.direct is not None
+    assert answer.direct.rtt_p50_s == pytest.approx(0.061)
+    assert answer.runner_up is not None
+    assert answer.runner_up.sites == ("gz", "bj", "gs")
+    assert answer.margin == pytest.approx(61 / 26.5)
+    assert [(leg.src, leg.dst, leg.state) for leg in answer.inputs] == [
+        ("gz", "cc", "fresh"),
+        ("cc", "gs", "fresh"),
+        ("gz", "gs", "fresh"),
+    ]
+    assert (answer.switched, answer.since) == ("first", datetime.fromtimestamp(0, UTC))
+    assert answer.why == (
+        "gz → gs through cc: RTT 26.5 ms instead of 61.0 ms direct (2.3 times better, inputs 0 s old); "
+        "next best through bj, 35.5 ms."
+    )
+
+
+def test_direct_stays_where_no_relay_is_better() -> None:
+    answer = ask(decided(), "gz", "cc")
+    assert answer.path.sites == ("gz", "cc")
+    assert answer.margin == 1.0
+    assert answer.why == (
+        "gz → cc direct: RTT 10.0 ms (inputs 0 s old); no relay is surely better by the margin of 10 %: "
+        "the best, through bj, would have 20.5 ms."
+    )
+
+
+def test_goodput_of_a_path_is_its_smallest() -> None:
+    answer = ask(decided(), objective="goodput")
+    assert answer.path.sites == ("gz", "cc", "gs")
+    assert answer.path.goodput_p50_bps == 3e9
+    assert answer.margin == pytest.approx(3.0)
+
+
+def test_completion_depends_on_the_bytes() -> None:
+    router = decided()
+    small, large = (ask(router, "gz", "bj", objective="completion", bytes=size) for size in (1e3, 1e12))
+    assert small.path.sites == ("gz", "bj")
+    assert large.path.sites == ("gz", "bj")
+    answer = ask(router, objective="completion", bytes=3e12)
+    assert answer.path.sites == ("gz", "cc", "gs")
+    assert answer.path.completion_p50_s == pytest.approx(8000, rel=0.01)  # 3 TB at 3 Gbit/s
+    assert answer.direct is not None
+    assert answer.direct.completion_p50_s == pytest.approx(24000, rel=0.01)
+    assert answer.bytes == 3 * 10**12
+    assert (answer.since, answer.switched) == (None, None)
+
+
+def test_first_decision_changes_every_pair_and_the_second_none() -> None:
+    router = Router(RULES, mesh())
+    now = outlook()
+    changes = router.decide(now, goodputs=measured(now))
+    assert len(changes) == 24  # 12 pairs, two objectives
+    assert changes.sources() == set(SITES)
+    assert decide(router, 1.0) == []
+
+
+def test_question_before_the_first_decision_has_no_route() -> None:
+    assert Router(RULES, mesh()).route(Question(src="gz", dst="gs")) == NoRoute(
+        src="gz", dst="gs", objective="latency", why="Nothing has been decided yet."
+    )
+
+
+def test_lost_leg_moves_the_path_in_the_one_outlook_that_says_so() -> None:
+    router = decided()
+    assert ("latency", "gz", "gs") in decide(router, 5.0, without=("cc-gs",))
+    answer = ask(router)
+    assert answer.path.sites == ("gz", "bj", "gs")
+    assert answer.switched == "failed"
+    assert answer.why.endswith(
+        "direct (1.7 times better, inputs 0 s old), because the link cc → gs has been down for 0 s."
+    )
+
+
+def test_path_that_failed_comes_back_after_the_hold_down_and_not_before() -> None:
+    router = decided()
+    decide(router, 5.0, without=("cc-gs",))
+    decide(router, 10.0)
+    assert ask(router).path.sites == ("gz", "bj", "gs")
+    assert "because cc → gs was lost 5 s ago" in ask(router).why
+    decide(router, 39.9)
+    assert ask(router).path.sites == ("gz", "bj", "gs")
+    decide(router, 40.0)
+    assert ask(router).path.sites == ("gz", "cc", "gs")
+    assert ask(router).switched == "returned"
+
+
+def test_direct_that_failed_is_held_too() -> None:
+    router = decided()
+    decide(router, 5.0, without=("gz-cc",))
+    assert ask(router, "gz", "cc").path.sites == ("gz", "bj", "cc")
+    assert "direct is out of the question: the link gz → cc has been down for 0 s" in ask(router, "gz", "cc").why
+    decide(router, 10.0)
+    assert ask(router, "gz", "cc").path.sites == ("gz", "bj", "cc")
+    decide(router, 41.0)
+    assert ask(router, "gz", "cc").path.sites == ("gz", "cc")
+
+
+def test_stale_leg_is_left_for_direct() -> None:
+    router = decided()
+    decide(router, 20.0, fresh=stale("gz-cc", "bj-gs"))
+    answer = ask(router)
+    assert answer.path.sites == ("gz", "gs")
+    assert answer.switched == "stale"
+    assert "because gz → cc or cc → gs was not to be relied on any more" in answer.why
+
+
+def test_stale_relay_serves_where_nothing_else_can() -> None:
+    router = decided()
+    decide(router, 20.0, fresh=stale("gz-cc", "gz-bj"), without=("gz-gs",))
+    assert ask(router).path.sites == ("gz", "cc", "gs")
+    fresh = Router(RULES, mesh())
+    decide(fresh, 20.0, fresh=stale("gz-cc", "gz-bj"), without=("gz-gs",))
+    assert ask(fresh).path.sites == ("gz", "cc", "gs")
+    assert ask(fresh).inputs[0].state == "stale"
+    assert ask(fresh).inputs[2].state == "unusable"
+
+
+def test_leg_that_loses_much_is_no_relays() -> None:
+    loss = np.zeros((4, 4))
+    loss[SITES.index("gz"), SITES.index("cc")] = 0.3
+    router = Router(RULES, mesh())
+    decide(router, loss_ratio=loss)
+    assert ask(router).path.sites == ("gz", "bj", "gs")
+
+
+def test_site_that_is_offline_is_no_relay() -> None:
+    router = decided()
+    decide(router, 5.0, offline={"cc"})
+    assert ask(router).path.sites == ("gz", "bj", "gs")
+
+
+def test_pair_without_any_path_has_none_and_gets_one_again() -> None:
+    router = decided()
+    decide(router, 5.0, without=("gz-gs", "gz-cc", "gz-bj"))
+    assert refused(router).why == "gz → gs: no path can be used: the link gz → gs has been down for 0 s."
+    assert ("latency", "gz", "gs") in decide(router, 60.0)
+    decide(router, 100.0)
+    assert ask(router).path.sites == ("gz", "cc", "gs")
+
+
+def test_link_never_seen_is_not_in_contact() -> None:
+    router = Router(RULES, mesh())
+    decide(router, without=("gz-gs", "gz-cc", "gz-bj"))
+    assert refused(router).why == "gz → gs: no path can be used: gz → gs is not in contact."
+
+
+def test_goodput_that_nobody_measured_is_no_zero_and_keeps_to_a_direct_link_in_contact() -> None:
+    now = outlook()
+    goodput = now.goodput_p50_bps.copy()
+    goodput[SITES.index("gz")] = NAN
+    router = Router(RULES, mesh())
+    known = Outlook.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
+    router.decide(known, goodputs=measured(known))
+    for question in ({"objective": "goodput"}, {"objective": "completion", "bytes": 1e9}):
+        answer = ask(router, **question)
+        assert answer.why == (
+            "gz → gs direct: the goodput of gz → gs is not known, so no relay can be said to be better."
+        )
+        assert (answer.path.sites, answer.path.goodput_p50_bps, answer.margin) == (("gz", "gs"), None, None)
+
+
+def test_a_relay_is_left_when_nobody_knows_any_more_what_direct_has() -> None:
+    now = outlook()
+    router = Router(RULES, mesh())
+    router.decide(now, goodputs=measured(now))
+    assert ask(router, objective="goodput").relays
+    goodput = now.goodput_p50_bps.copy()
+    goodput[SITES.index("gz"), SITES.index("gs")] = NAN
+    forgotten = Outlook.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
+    router.decide(forgotten, goodputs=measured(forgotten))
+    assert ask(router, objective="goodput").relays == ()
+
+
+@pytest.mark.parametrize(("ceiling", "relays"), [(None, ()), (1.0, ()), (0.01, None)])
+def test_an_unmeasured_direct_link_that_costs_too_much_is_not_kept_to(
+    ceiling: float | None, relays: tuple[str, ...] | None
+) -> None:
+    now = outlook()
+    router = Router(RULES, mesh(SITES, gz=0.02))
+    known = Outlook.of(SITES, rtt_p50_s=now.rtt_p50_s)
+    router.decide(known, goodputs=measured(known))
+    question = Question(src="gz", dst="gs", objective="goodput", max_price_usd_per_gb=ceiling)
+    answer = router.route(question)
+    assert (answer.relays if isinstance(answer, RouteAnswer) else None) == relays
+
+
+def test_avoided_site_is_not_taken() -> None:
+    answer = ask(decided(), avoid=frozenset({"cc"}))
+    assert answer.path.sites == ("gz", "bj", "gs")
+    assert (answer.since, answer.switched) == (None, None)
+
+
+def test_question_for_no_relays_is_answered_by_direct() -> None:
+    answer = ask(decided(), max_relays=0)
+    assert answer.path.sites == ("gz", "gs")
+    assert answer.why == "gz → gs direct: RTT 61.0 ms (inputs 0 s old); no relay was to be used."
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "sites"), [(0.05, ("gz", "cc", "gs")), (0.03, ("gz", "bj", "gs")), (0.02, ("gz", "gs"))]
+)
+def test_price_ceiling_bounds_the_sum_of_all_that_send(ceiling: float, sites: tuple[str, ...]) -> None:
+    answer = ask(decided(gz=0.02, cc=0.03, bj=0.01, gs=9.0), max_price_usd_per_gb=ceiling)
+    assert answer.path.sites == sites
+
+
+def test_unknown_price_is_not_zero() -> None:
+    answer = ask(decided(gz=0.02, bj=0.01), max_price_usd_per_gb=0.02)
+    assert answer.path.sites == ("gz", "gs")
+    assert answer.path.price_usd_per_gb == 0.02
+    assert answer.direct == answer.path
+    assert "1 cost more than 0.02 USD/GB, and 1 have a price that is not known" in answer.why
+    router = decided(cc=0.01)
+    why = refused(router, max_price_usd_per_gb=1.0).why
+    assert why.endswith("; of the other paths 3 have a price that is not known.")
+    assert ask(router).path.price_usd_per_gb is None
+
+
+@pytest.mark.parametrize("objective", ["latency", "goodput", "completion"])
+def test_two_relays_are_found_where_they_are_best(objective: Any) -> None:
+    sites = ("a", "b", "c", "d")
+    chain = {("a", "b"), ("b", "c"), ("c", "d")}
+    rtt = [[NAN if a == b else 0.01 if (a, b) in chain else 0.5 for b in sites] for a in sites]
+    goodput = [[NAN if a == b else 9e9 if (a, b) in chain else 1e9 for b in sites] for a in sites]
+    now = Outlook.of(sites, rtt_p50_s=rtt, goodput_p50_bps=goodput)
+    router = Router(RULES, mesh(sites, a=0.01, b=0.01, c=0.01))
+    router.decide(now, goodputs=measured(now))
+    question = {"objective": objective, "bytes": 1e9, "max_relays": 2}
+    assert ask(router, "a", "d", **question).path.sites == ("a", "b", "c", "d")
+    assert ask(router, "a", "d", **question, max_price_usd_per_gb=0.03).path.sites == ("a", "b", "c", "d")
+    assert len(ask(router, "a", "d", **question, max_price_usd_per_gb=0.02).path.sites) < 4
+    assert "b" not in ask(router, "a", "d", **question, avoid=frozenset({"b"})).path.sites
+
+
+def test_relay_carries_no_more_pairs_than_it_may() -> None:
+    """Four ends, and a hub through which every pair but its own is better: the two with the most to gain get it."""
+    sites = ("a", "b", "c", "d", "hub")
+    far = {("a", "b"): 0.5, ("b", "a"): 0.4}
+    rtt = [[NAN if x == y else 0.01 if "hub" in (x, y) else far.get((x, y), 0.1) for y in sites] for x in sites]
+    now = Outlook.of(sites, rtt_p50_s=rtt)
+    router = Router(RULES.model_copy(update={"max_relayed_pairs": 2}), mesh(sites))
+    router.decide(now)
+    relayed = {(src, dst) for src, dst in zip(*np.nonzero(router.in_force("latency") == 4), strict=True)}
+    assert relayed == {(0, 1), (1, 0)}
+    router.decide(now)
+    assert np.count_nonzero(router.in_force("latency") == 4) == 2
+
+
+def test_full_relay_still_takes_who_has_nothing_else() -> None:
+    router = Router(RULES.model_copy(update={"max_relayed_pairs": 0}), mesh())
+    decide(router, without=("gz-gs",))
+    assert ask(router).path.sites == ("gz", "cc", "gs")
+    assert ask(router, "gs", "gz").path.sites == ("gs", "gz")
+
+
+@pytest.mark.parametrize("lost", ["cc-gs", "gz-cc", "gz-gs", "bj-cc"])
+def test_one_changed_link_leads_to_what_all_links_anew_lead_to(lost: str) -> None:
+    partly, wholly = decided(), decided()
+    src, dst = lost.split("-")
+    some = decide(partly, 5.0, without=(lost,), changed=[(src, dst)])
+    assert sorted(some) == sorted(decide(wholly, 5.0, without=(lost,)))
+    for objective in ("latency", "goodput"):
+        np.testing.assert_array_equal(partly.in_force(objective), wholly.in_force(objective))
+
+
+def test_every_link_changed_is_decided_as_a_whole() -> None:
+    router = decided()
+    every = [(src, dst) for src in SITES for dst in SITES if src != dst]
+    assert ("latency", "gz", "gs") in decide(router, 5.0, without=("cc-gs",), changed=every)
+    assert ask(router).path.sites == ("gz", "bj", "gs")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8), st.floats(0.001, 1.0)), min_size=1, max_size=12))
+def test_changed_links_lead_to_what_all_links_anew_lead_to(news: Sequence[tuple[int, int, float]]) -> None:
+    sites = tuple("abcdefghi")
+    rtt = np.random.default_rng(3).random((9, 9))
+    partly, wholly = Router(RULES, mesh(sites)), Router(RULES, mesh(sites))
+    for router in (partly, wholly):
+        router.decide(Outlook.of(sites, rtt_p50_s=rtt))
+    for src, dst, value in news:
+        if src != dst:
+            rtt = rtt.copy()
+            rtt[src, dst] = value
+            now = Outlook.of(sites, rtt_p50_s=rtt)
+            partly.decide(now, changed=[(sites[src], sites[dst])])
+            wholly.decide(now)
+            np.testing.assert_array_equal(partly.in_force("latency"), wholly.in_force("latency"))
+
+
+def test_standing_paths_outlive_a_restart() -> None:
+    before = decided()
+    decide(before, 5.0, without=("cc-gs",))
+    after = Router(RULES, mesh())
+    after.restore(before.standing())
+    assert decide(after, 6.0, without=("cc-gs",)) == []
+    answer = ask(after)
+    assert (answer.switched, answer.since) == ("failed", datetime.fromtimestamp(5.0, UTC))
+    assert list(after.standing()) == list(before.standing())
+
+
+def test_standing_path_of_a_site_that_left_is_not_restored() -> None:
+    after = Router(RULES, mesh(("bj", "gs", "gz")))
+    after.restore(decided().standing())
+    assert all("cc" not in (path.src, path.dst, path.relay) for path in after.standing())
+
+
+def test_mesh_that_changes_keeps_what_stands() -> None:
+    router = decided()
+    sites = ("aa", "bj", "cc", "gz", "gs")
+    now = outlook()
+    order = [SITES.index(site) for site in sites[1:]]
+    rtt = np.full((5, 5), NAN)
+    rtt[1:, 1:] = now.rtt_p50_s[np.ix_(order, order)]
+    router.use(mesh(sites))
+    changes = list(router.decide(Outlook.of(sites, at=5.0, rtt_p50_s=rtt)))
+    assert [change for change in changes if change[0] == "latency"] == []
+    assert ask(router).since == datetime.fromtimestamp(0, UTC)
+
+
+def test_relay_that_left_the_mesh_fails() -> None:
+    router = decided()
+    sites = ("bj", "gs", "gz")
+    now, kept = outlook(5.0), [0, 2, 3]
+    router.use(mesh(sites))
+    router.decide(Outlook.of(sites, at=5.0, rtt_p50_s=now.rtt_p50_s[np.ix_(kept, kept)]))
+    answer = ask(router)
+    assert answer.path.sites == ("gz", "bj", "gs")
+    assert answer.switched == "failed"
+
+
+def test_unknown_site_is_the_askers_mistake() -> None:
+    with pytest.raises(QuestionError, match="dst: no site 'xx'; the mesh has bj, cc, gs, gz"):
+        decided().route(Question(src="gz", dst="xx"))
+
+
+@pytest.mark.parametrize("end", ["gz", "gs"])
+def test_an_end_of_the_path_cannot_be_avoided(end: str) -> None:
+    with pytest.raises(QuestionError, match=f"avoid: '{end}' is an end of the path"):
+        Question(src="gz", dst="gs", avoid=frozenset({end}))

@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from dataclasses import astuple
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from collector.sinks.backlog import Backlog
+from collector.store.columns import TABLES
+from collector.store.database import _sentence
+from collector.store.journal import METRICS, Journal
+from linkweather.errors import OperatorError
+from linkweather.wire import REPORTS, AnyReport, DeviceRow, LatencyReport, Outage
+from tests.collector.samples import NOON, capacity, entry, latency, path, throughput
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "journal.duckdb"
+
+
+def count(journal: Journal) -> int:
+    number: int = journal.database.rows("SELECT count(*) FROM latency")[0][0]
+    return number
+
+
+def test_a_report_is_recorded_with_every_field_as_it_came(file: Path) -> None:
+    journal = Journal(file)
+    reports: list[AnyReport] = [
+        latency(1, lost_back=1, owd_forward_p50_s=-0.001, outages=(Outage(start=NOON, lost=7),)),
+        path(2, "f1"),
+        throughput(3, congestion="cubic"),
+    ]
+    journal.commit([entry(report) for report in reports])
+    journal.close()
+    rows = list(Journal(file).last_rows(NOON))
+    assert [row.row for row in rows] == [report.links[0] for report in reports]
+    assert [row.at for row in rows] == [report.at for report in reports]
+    assert [row.site for row in rows] == ["a", "a", "a"]
+
+
+def test_a_count_beyond_a_floats_precision_stays_exact_beside_a_missing_one(file: Path) -> None:
+    journal = Journal(file)
+    big = 2**53 + 1
+    journal.commit([entry(latency(1, lost_forward=big)), entry(latency(2))])
+    assert journal.database.rows("SELECT lost_forward FROM latency ORDER BY number") == [(big,), (None,)]
+
+
+def test_a_text_that_only_the_last_of_many_rows_has_is_kept(file: Path) -> None:
+    journal = Journal(file)
+    peers = tuple(f"p{number}" for number in range(3000))
+    journal.commit([entry(latency(1, peers=peers)), entry(latency(2, failure="timeout", detail="no reply"))])
+    assert journal.database.rows("SELECT failure, detail FROM latency WHERE failure IS NOT NULL") == [
+        ("timeout", "no reply")
+    ]
+
+
+def test_a_report_that_is_there_already_is_dropped_with_its_rows(file: Path) -> None:
+    journal = Journal(file)
+    first, second = entry(latency(1)), entry(latency(2))
+    assert journal.commit([first, second, first]) == [first, second]
+    assert journal.commit([second]) == []
+    assert count(journal) == 2
+    journal.close()
+    reopened = Journal(file)
+    assert reopened.commit([first, second]) == []
+    assert count(reopened) == 2
+
+
+def test_the_same_number_of_another_site_or_outbox_is_another_report(file: Path) -> None:
+    journal = Journal(file)
+    report = latency(1)
+    other = report.model_copy(update={"boot": "boot-2"})
+    assert len(journal.commit([entry(report), entry(report, site="b"), entry(other)])) == 3
+
+
+def test_an_empty_report_is_remembered_without_rows(file: Path) -> None:
+    journal = Journal(file)
+    empty = entry(LatencyReport(boot="boot-1", seq=9, at=NOON, links=()))
+    assert journal.commit([empty]) == [empty]
+    assert journal.commit([empty]) == []
+    assert count(journal) == 0
+
+
+def test_rows_are_numbered_without_gap_across_a_restart(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(1, peers=("b", "c")))])
+    journal.close()
+    journal = Journal(file)
+    journal.commit([entry(latency(2))])
+    assert journal.database.rows("SELECT number FROM latency ORDER BY number") == [(1,), (2,), (3,)]
+
+
+def test_throughput_is_joined_with_the_latest_known_path_of_its_link(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(throughput(1)), entry(path(2, "f1", dst="c"))])
+    journal.commit([entry(path(3, "f2")), entry(throughput(4)), entry(path(5, None))])
+    journal.close()
+    journal = Journal(file)
+    journal.commit([entry(throughput(6))])
+    joined = journal.database.rows("SELECT seq, path_fingerprint FROM throughput ORDER BY seq")
+    assert joined == [(1, None), (4, "f2"), (6, "f2")]
+
+
+def test_last_rows_are_ordered_by_time_over_all_kinds_and_leave_out_older_ones(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(5)), entry(throughput(4)), entry(latency(3)), entry(path(1, "f"))])
+    rows = list(journal.last_rows(NOON + timedelta(seconds=3)))
+    assert [(row.at - NOON).total_seconds() for row in rows] == [3, 4, 5]
+
+
+def test_last_rows_go_back_as_far_as_each_kind_is_asked_for(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(5)), entry(throughput(4)), entry(latency(3)), entry(path(6, "f"))])
+    since = {"latency": NOON + timedelta(seconds=4), "throughput": NOON}
+    assert [(row.at - NOON).total_seconds() for row in journal.last_rows(since)] == [4, 5]
+
+
+def test_history_gives_quantiles_by_bucket_and_leaves_out_rows_without_a_value(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(seq)) for seq in range(1, 6)])  # 1 to 5 ms at 12:00:01 to 12:00:05
+    journal.commit([entry(latency(6, rtt_p50_s=None)), entry(latency(7, peers=("c",)))])
+    until = NOON + timedelta(minutes=1)
+    buckets = journal.history("a", "b", "rtt_p50_s", since=NOON, until=until, step_s=4)
+    assert [bucket.at for bucket in buckets] == [NOON, NOON + timedelta(seconds=4)]
+    assert [astuple(bucket)[1:] for bucket in buckets] == [
+        pytest.approx((3, 0.001, 0.002, 0.0029, 0.003)),
+        pytest.approx((2, 0.004, 0.0045, 0.00495, 0.005)),
+    ]
+
+
+def test_history_knows_every_number_of_the_contract_and_nothing_else() -> None:
+    assert METRICS["rtt_p50_s"] == "latency"
+    assert METRICS["goodput_bps"] == "throughput"
+    assert METRICS["path_mtu_bytes"] == "path"
+    assert not METRICS.keys() & {"src", "failure", "hops", "during_throughput", "number"}
+
+
+def test_retention_deletes_old_rows_but_a_report_that_comes_again_is_still_a_duplicate(file: Path) -> None:
+    journal = Journal(file, keep_days=1)
+    old, young = entry(latency(1)), entry(latency(2), after_s=86_400)
+    journal.commit([old, young])
+    assert journal.prune(NOON + timedelta(days=1, seconds=60)) == 1
+    assert journal.database.rows("SELECT seq FROM latency") == [(2,)]
+    assert journal.commit([old]) == []
+
+
+def test_retention_keeps_what_an_exporter_has_still_to_write(file: Path) -> None:
+    journal = Journal(file, keep_days=1)
+    journal.commit([entry(latency(seq)) for seq in (1, 2, 3)])
+    backlog = Backlog(journal.database, "archive")
+    backlog.advance("latency", 2)
+    assert journal.prune(NOON + timedelta(days=9)) == 2
+    assert journal.database.rows("SELECT seq FROM latency") == [(3,)]
+
+
+def test_without_keep_days_nothing_is_deleted(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(1))])
+    assert journal.prune(NOON + timedelta(days=9999)) == 0
+    assert count(journal) == 1
+
+
+def test_numbers_are_not_given_twice_after_retention_has_emptied_a_table(file: Path) -> None:
+    journal = Journal(file, keep_days=1)
+    backlog = Backlog(journal.database, "archive")
+    journal.commit([entry(latency(1))])
+    backlog.advance("latency", 1)
+    journal.prune(NOON + timedelta(days=9))
+    journal.close()
+    journal = Journal(file, keep_days=1)
+    journal.commit([entry(latency(2))])
+    batch = Backlog(journal.database, "archive").after("latency", 1, 10)
+    assert batch is not None
+    assert batch.cursor == 2
+
+
+def test_the_ledger_of_keys_is_rewritten_short_at_a_start(file: Path) -> None:
+    journal = Journal(file)
+    for first in range(0, 3000, 100):
+        journal.commit([entry(latency(seq)) for seq in range(first, first + 100)])
+    journal.close()
+    journal = Journal(file)
+    assert journal.database.rows("FROM received") == [("a", "boot-1", 0, 2999)]
+    assert journal.commit([entry(latency(2999))]) == []
+
+
+def test_a_field_that_the_messages_have_gained_becomes_a_column_of_an_old_file(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(1))])
+    with journal.database.transaction() as connection:
+        connection.execute("ALTER TABLE latency DROP COLUMN rtt_p50_s")
+    journal.close()
+    journal = Journal(file)
+    journal.commit([entry(latency(2))])
+    assert journal.database.rows("SELECT rtt_p50_s FROM latency ORDER BY seq") == [(None,), (0.002,)]
+
+
+def test_a_failed_commit_leaves_nothing_and_can_be_repeated(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(file)
+    monkeypatch.setattr(
+        "collector.store.journal._append_keys", lambda *_: (_ for _ in ()).throw(duckdb.IOException("full"))
+    )
+    with pytest.raises(duckdb.IOException):
+        journal.commit([entry(latency(1)), entry(path(2, "f"))])
+    assert count(journal) == 0
+    monkeypatch.undo()
+    assert len(journal.commit([entry(latency(1)), entry(path(2, "f"))])) == 2
+    assert journal.database.rows("SELECT number, seq FROM latency") == [(1, 1)]
+
+
+def test_a_database_that_failed_beyond_repair_is_opened_again_by_the_next_commit(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(1))])
+    journal.database._connection.close()  # what DuckDB's fatal errors come down to
+    with pytest.raises(duckdb.Error):
+        journal.database.rows("FROM latency")
+    assert len(journal.commit([entry(latency(1)), entry(latency(2))])) == 1
+    assert count(journal) == 2
+
+
+def test_a_database_of_a_newer_duckdb_is_refused_in_one_sentence() -> None:
+    text = "IO Error: Trying to read a database file with version number 99, but we can only read versions up to 68."
+    assert _sentence(text) == "was written by a newer DuckDB: update the package duckdb, or name another file"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
+def test_a_full_disk_loses_nothing_that_was_committed_and_is_survived(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], check=True)
+    try:
+        journal = Journal(disk / "journal.duckdb")
+        ballast = disk / "ballast"
+        peers = tuple(f"p{number}" for number in range(500))
+        ballast.write_bytes(bytes(4_000_000))
+        batches = ([entry(latency(seq, peers=peers))] for seq in range(1, 1000))
+        with pytest.raises(duckdb.Error):
+            deque(map(journal.commit, batches), maxlen=0)
+        committed = count(journal) // 500
+        assert committed > 0
+        ballast.unlink()
+        assert len(journal.commit([entry(latency(committed + 1, peers=peers))])) == 1
+        assert count(journal) == 500 * (committed + 1)
+        journal.close()
+        reopened = Journal(disk / "journal.duckdb")
+        assert count(reopened) == 500 * (committed + 1)
+        assert reopened.commit([entry(latency(seq, peers=peers)) for seq in range(1, committed + 2)]) == []
+        reopened.close()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+_COMMITTER = """
+import sys
+from pathlib import Path
+from collector.store.journal import Journal
+from tests.collector.samples import entry, latency
+journal = Journal(Path(sys.argv[1]))
+for number in range(10_000):
+    batch = [entry(latency(seq, peers=("b", "c"))) for seq in range(10 * number, 10 * number + 10)]
+    new = journal.commit(batch)
+    print(number, len(new), flush=True)
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 7, 40])
+def test_everything_acknowledged_before_sigkill_is_there_exactly_once(file: Path, acknowledged: int) -> None:
+    command = [sys.executable, "-c", _COMMITTER, str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for _ in range(acknowledged):
+            line = child.stdout.readline()
+        os.kill(child.pid, signal.SIGKILL)
+        last = [line, *child.stdout.read().splitlines()][-1]
+    batches = int(last.split()[0]) + 1
+    journal = Journal(file)
+    stored = journal.database.rows("SELECT seq, count(*) FROM latency GROUP BY seq ORDER BY seq")
+    # The batch in the making may be there or not, but whole.
+    assert len(stored) in {10 * batches, 10 * batches + 10}
+    assert stored == [(seq, 2) for seq in range(len(stored))]
+    again = [entry(latency(seq, peers=("b", "c"))) for seq in range(10 * batches)]
+    assert journal.commit(again) == []
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(file: Path) -> None:
+    file.write_text("dear diary, " * 1000)
+    with pytest.raises(OperatorError) as refused:
+        Journal(file)
+    assert str(refused.value) == f"journal {file}: is not a DuckDB database: name another file"
+    assert file.read_text() == "dear diary, " * 1000
+
+
+def test_somebody_elses_database_is_refused(file: Path) -> None:
+    with duckdb.connect(str(file)) as other:
+        other.execute("CREATE TABLE mine (x INTEGER)")
+    with pytest.raises(OperatorError) as refused:
+        Journal(file)
+    assert str(refused.value) == f"journal {file}: is a DuckDB database, but not a journal: name another file"
+
+
+def test_a_journal_of_a_newer_program_is_refused(file: Path) -> None:
+    Journal(file).close()
+    with duckdb.connect(str(file)) as other:
+        other.execute("UPDATE journal_format SET version = 2")
+    with pytest.raises(OperatorError) as refused:
+        Journal(file)
+    assert str(refused.value) == (
+        f"journal {file}: has format 2, this program knows up to 1: update linkweather, or name another file"
+    )
+
+
+def test_a_journal_that_another_process_has_open_is_refused(file: Path) -> None:
+    Journal(file).close()
+    holder = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", holder, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with pytest.raises(OperatorError) as refused:
+            Journal(file)
+        child.kill()
+    assert str(refused.value) == f"journal {file}: is in use by another process ({child.pid}): stop it first"
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=r"^journal .*absent/j\.duckdb: cannot be opened: "):
+        Journal(tmp_path / "absent" / "j.duckdb")
+
+
+def test_every_kind_of_report_has_a_table() -> None:
+    assert list(TABLES) == list(REPORTS) == ["latency", "throughput", "path", "capacity"]
+
+
+def test_capacities_are_recorded_once_and_the_newest_of_each_type_comes_back(file: Path) -> None:
+    journal = Journal(file)
+    reports = [
+        capacity(1, DeviceRow(type="a100", total=8, free=8), DeviceRow(type="h100", total=4)),
+        capacity(3, DeviceRow(type="a100", total=8, free=2, queue_s=60.0, usd_per_device_hour=2.5)),
+        capacity(2, DeviceRow(type="a100", total=8, free=5)),
+    ]
+    assert len(journal.commit([entry(report) for report in reports])) == 3
+    assert journal.commit([entry(reports[0])]) == []
+    journal.close()
+    reopened = Journal(file)
+    found = reopened.capacities()
+    assert [(one.site, one.at, one.row) for one in found] == [
+        ("a", reports[1].at, reports[1].devices[0]),
+        ("a", reports[0].at, reports[0].devices[1]),
+    ]
+    assert list(reopened.last_rows(NOON)) == []
+    assert reopened.commit([entry(capacity(4, DeviceRow(type="a100", total=8)))])
+    assert reopened.database.rows("SELECT number FROM capacity ORDER BY number") == [(n,) for n in range(1, 6)]

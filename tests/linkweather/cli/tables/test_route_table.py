@@ -1,0 +1,98 @@
+"""Decisions and verdicts as people read them."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from linkweather.cli.tables.evaluation_table import verdicts_table, worst_lines
+from linkweather.cli.tables.figures import duration, money
+from linkweather.cli.tables.route_table import route_table, routes_table
+from linkweather.models.evaluation import JudgeAnswer, Verdict, WorstDecision
+from linkweather.models.routes import AllRoutes, NoRoute, PathExpectation, RouteAnswer
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+DIRECT = PathExpectation(sites=("a", "b"), rtt_p50_s=0.06, rtt_p90_s=0.061, goodput_p50_bps=5e7, goodput_p90_bps=4e7)
+RELAYED = PathExpectation(
+    sites=("a", "c", "b"), rtt_p50_s=0.02, rtt_p90_s=0.03, completion_p50_s=90.0, completion_p90_s=130.0
+)
+ROUTE = RouteAnswer(
+    src="a",
+    dst="b",
+    objective="completion",
+    at=NOON,
+    path=RELAYED,
+    direct=DIRECT,
+    runner_up=DIRECT,
+    margin=3.0,
+    why="it is so",
+)
+
+
+def printed(table: Table) -> list[str]:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(table)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+
+
+def test_the_chosen_path_stands_beside_direct_and_nothing_stands_twice() -> None:
+    assert printed(route_table(ROUTE))[2:] == [
+        "take a → c → b 20.0 30.0 – – 90.0 s 2.17 min –",
+        "direct a → b 60.0 61.0 50.0 40.0 – – –",
+    ]
+
+
+def test_completion_has_columns_only_where_it_was_asked_for() -> None:
+    answer = ROUTE.model_copy(update={"path": DIRECT})
+    assert printed(route_table(answer))[0] == "path RTT ms p90 Mbit/s p90 USD/GB"
+
+
+def test_all_pairs_have_a_line_relayed_ones_first_and_none_is_said() -> None:
+    direct = ROUTE.model_copy(update={"path": DIRECT, "margin": 1.0})
+    none = NoRoute(src="b", dst="a", objective="latency", why="down")
+    answers = AllRoutes(at=NOON, objective="latency", routes=(direct, ROUTE), none=(none,))
+    assert printed(routes_table(answers)) == [
+        "pair path RTT ms p90 direct times better",
+        "─" * len(printed(routes_table(answers))[1]),
+        "a → b through c 20.0 30.0 60.0 3.00",
+        "a → b direct 60.0 61.0 60.0 –",
+        "b → a none – – – –",
+    ]
+
+
+def test_all_pairs_by_goodput_show_rates() -> None:
+    answers = AllRoutes(at=NOON, objective="goodput", routes=(ROUTE.model_copy(update={"direct": None}),))
+    assert printed(routes_table(answers))[2] == "a → b through c – – – 3.00"
+
+
+def test_durations_and_prices_keep_three_digits() -> None:
+    assert [duration(value) for value in (5e-6, 0.25, 90.0, 5400.0, 86400.0, 8.64e5, None)] == [
+        "5.00 µs",
+        "250 ms",
+        "90.0 s",
+        "90.0 min",
+        "24.0 h",
+        "10.0 d",
+        "–",
+    ]
+    assert [money(value) for value in (0.087, 12.5, 1234.6, None)] == ["0.09", "12.50", "1235", "–"]
+
+
+def test_verdicts_have_a_column_each_and_their_worst_decisions_a_line() -> None:
+    worst = [
+        WorstDecision(at=NOON, src="a", dst="b", path=("a", "b"), best=("a", "c", "b"), regret_ratio=0.5),
+        WorstDecision(at=NOON, src="a", dst="c", path=("a", "c"), best=("a", "b", "c")),
+    ]
+    verdict = Verdict(
+        objective="latency", noted=9, judged=7, gain_ratio=1.25, regret_mean_ratio=0.04, worst=tuple(worst)
+    )
+    lines = printed(verdicts_table(JudgeAnswer(since=NOON, until=NOON, verdicts=(verdict,))))
+    assert {"decisions looked at 9", "regret, mean 4.0%", "as good as direct 1.25 ×", "regret, p90 –"} <= set(lines)
+    assert worst_lines(verdict) == [
+        "12:00:00 a → b: 50.0% worse; best was a → c → b",
+        "12:00:00 a → c: failed; best was a → b → c",
+    ]

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from linkweather.errors import MessageError
+from linkweather.wire import (
+    Answer,
+    Committed,
+    DeviceRow,
+    Hop,
+    LatencyReport,
+    LatencyRow,
+    PathReport,
+    PathRow,
+    Refusal,
+    Status,
+    ThroughputReport,
+    ThroughputRow,
+    decode,
+    decode_report,
+    encode,
+    rows_of,
+)
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+ROW: dict[str, Any] = {"src": "a", "dst": "b", "method": "stamp", "sent": 50, "received": 49, "rtt_p50_s": 0.01}
+
+
+def payload(*rows: dict[str, Any], **fields: Any) -> bytes:
+    report = {"v": 1, "boot": "x", "seq": 1, "at": "2026-11-01T12:00:00Z", "kind": "latency", "links": rows}
+    return json.dumps({**report, **fields}).encode()
+
+
+def refused(text: bytes, kind: str = "latency") -> MessageError:
+    with pytest.raises(MessageError) as error:
+        decode_report("a", kind, text)
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        ("latency", {"src": "a", "dst": "b", "method": "stamp"}),
+        ("latency", {"src": "a", "dst": "b", "method": "stamp", "sent": 0, "received": 0, "window_s": 5.0}),
+        ("throughput", {"src": "b", "dst": "a", "method": "iperf3", "duration_s": 3.0}),
+        ("path", {"src": "a", "dst": "b", "method": "udp"}),
+    ],
+)
+def test_a_row_with_neither_a_result_nor_a_failure_is_impossible(kind: str, row: dict[str, Any]) -> None:
+    error = refused(payload(row, kind=kind), kind)
+    assert (error.reason, error.detail) == ("impossible", "links.0: Value error, neither a result nor a failure")
+    explained = payload(row | {"failure": "unresolved"}, kind=kind)
+    assert decode_report("a", kind, explained).links[0].failure == "unresolved"
+
+
+def test_a_prober_that_counts_no_probes_may_report_an_rtt_alone() -> None:
+    report = decode_report("a", "latency", payload({"src": "a", "dst": "b", "method": "ping", "rtt_p50_s": 0.01}))
+    assert report.links[0].failure is None
+
+
+def test_a_latency_report_in_its_frozen_form() -> None:
+    row = LatencyRow(src="a", dst="b", method="stamp", sent=50, received=49, lost_back=1, rtt_p50_s=0.0123)
+    report = LatencyReport(boot="x", seq=17, at=NOON, links=(row,))
+    assert encode(report) == (
+        b'{"v":1,"boot":"x","seq":17,"at":"2026-11-01T12:00:00Z","kind":"latency","links":[{"src":"a","dst":"b",'
+        b'"method":"stamp","sent":50,"received":49,"lost_back":1,"rtt_p50_s":0.0123,"during_throughput":false}]}'
+    )
+
+
+def test_a_throughput_report_in_its_frozen_form() -> None:
+    row = ThroughputRow(src="a", dst="b", method="iperf3", failure="refused", detail="no server")
+    assert encode(ThroughputReport(boot="x", seq=1, at=NOON, links=(row,))) == (
+        b'{"v":1,"boot":"x","seq":1,"at":"2026-11-01T12:00:00Z","kind":"throughput","links":[{"src":"a","dst":"b",'
+        b'"method":"iperf3","failure":"refused","detail":"no server"}]}'
+    )
+
+
+def test_a_path_report_in_its_frozen_form() -> None:
+    row = PathRow(src="a", dst="b", method="udp", hops=(Hop(ttl=1, address="192.0.2.1"), Hop(ttl=2)), fingerprint="f")
+    assert encode(PathReport(boot="x", seq=1, at=NOON, links=(row,))) == (
+        b'{"v":1,"boot":"x","seq":1,"at":"2026-11-01T12:00:00Z","kind":"path","links":[{"src":"a","dst":"b",'
+        b'"method":"udp","hops":[{"ttl":1,"address":"192.0.2.1"},{"ttl":2}],"fingerprint":"f","changed":false}]}'
+    )
+
+
+def test_committed_in_its_frozen_form() -> None:
+    message = Committed(boot="x", seqs=(1, 2), refused=(Refusal(seq=3, reason="impossible"),))
+    assert encode(message) == b'{"v":1,"boot":"x","seqs":[1,2],"refused":[{"seq":3,"reason":"impossible"}]}'
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        LatencyReport(boot="x", seq=0, at=NOON, links=()),
+        Committed(boot="x"),
+        Status(state="online", at=NOON, version="1", capabilities=("stamp",), outbox_reports=3),
+        Answer(id="1", accepted=False, reason="busy", retry_after_s=5.0),
+    ],
+)
+def test_what_is_encoded_is_decoded(message: Any) -> None:
+    assert decode(type(message), encode(message)) == message
+
+
+def test_fields_that_a_reader_does_not_know_are_ignored() -> None:
+    report = decode_report("a", "latency", payload({**ROW, "colour": "blue"}, weather="fine"))
+    assert report.links == (LatencyRow(**ROW),)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"rtt_p50_s": -0.001}, "links.0.rtt_p50_s: "),
+        ({"rtt_p50_s": float("nan")}, "links.0.rtt_p50_s: "),
+        ({"rtt_p50_s": float("inf")}, "links.0.rtt_p50_s: "),
+        ({"rtt_p50_s": "0.01"}, "links.0.rtt_p50_s: "),
+        ({"owd_forward_p50_s": float("nan")}, "links.0.owd_forward_p50_s: "),
+        ({"sent": -1}, "links.0.sent: "),
+        ({"sent": 2**63}, "links.0.sent: "),
+        ({"sent": 50.5}, "links.0.sent: "),
+        ({"received": 51}, "links.0: Value error, received exceeds sent"),
+        ({"src": "A"}, "links.0.src: "),
+        ({"dst": "a" * 33}, "links.0.dst: "),
+        ({"method": ""}, "links.0.method: "),
+        ({"detail": "x" * 1001}, "links.0.detail: "),
+        ({"timestamp": "guess"}, "links.0.timestamp: "),
+        ({"dst": "a"}, "a → a is no link"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_with_its_place(change: dict[str, Any], where: str) -> None:
+    error = refused(payload({**ROW, **change}))
+    assert error.reason == "impossible"
+    assert error.detail.startswith(where)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"v": 2}, "v: "),
+        ({"seq": -1}, "seq: "),
+        ({"boot": ""}, "boot: "),
+        ({"at": "2026-11-01T12:00:00"}, "at: "),
+        ({"at": "yesterday"}, "at: "),
+        ({"kind": "throughput"}, "kind: "),
+        ({"links": {}}, "links: "),
+    ],
+)
+def test_a_report_around_good_rows_must_be_possible_too(change: dict[str, Any], where: str) -> None:
+    error = refused(payload(ROW, **change))
+    assert error.reason == "impossible"
+    assert error.detail.startswith(where)
+
+
+def test_a_negative_one_way_delay_is_a_measurement() -> None:
+    report = decode_report("a", "latency", payload({**ROW, "owd_forward_p50_s": -0.001}))
+    assert isinstance(report.links[0], LatencyRow)
+    assert report.links[0].owd_forward_p50_s == -0.001
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"{", b'{"v":1,}', b"[" * 10_000])
+def test_what_is_no_json_is_malformed(text: bytes) -> None:
+    assert refused(text).reason == "malformed"
+
+
+@pytest.mark.parametrize("text", [b"null", b"[]", b"17", b'"report"'])
+def test_json_that_is_no_report_is_impossible(text: bytes) -> None:
+    error = refused(text)
+    assert error.reason == "impossible"
+    assert error.detail
+
+
+def test_an_unknown_kind_is_named_and_cut() -> None:
+    error = refused(payload(ROW), "w" * 100)
+    assert (error.reason, error.detail) == ("unknown_kind", "w" * 64)
+
+
+def test_a_site_may_not_speak_about_another_sites_link() -> None:
+    error = refused(payload(ROW, {**ROW, "src": "c"}))
+    assert (error.reason, error.detail) == ("foreign", "a may not report links of c")
+
+
+def test_throughput_belongs_to_the_receiving_end() -> None:
+    row = {"src": "b", "dst": "a", "method": "iperf3", "goodput_bps": 1.0}
+    assert decode_report("a", "throughput", payload(row, kind="throughput")).links[0].dst == "a"
+    assert refused(payload({**row, "src": "a", "dst": "b"}, kind="throughput"), "throughput").reason == "foreign"
+
+
+def capacity(*devices: dict[str, Any]) -> bytes:
+    values = {"boot": "x", "seq": 1, "at": "2026-11-01T12:00:00Z", "kind": "capacity", "devices": devices}
+    return json.dumps(values).encode()
+
+
+def test_a_capacity_report_speaks_for_the_site_of_its_topic_and_of_no_link() -> None:
+    report = decode_report("a", "capacity", capacity({"type": "a100", "total": 8, "free": 2, "later": 1}))
+    assert rows_of(report) == (DeviceRow(type="a100", total=8, free=2),)
+    assert report.links == ()
+
+
+@pytest.mark.parametrize(
+    ("devices", "detail"),
+    [
+        ([], "devices: Tuple should have at least 1 item after validation, not 0"),
+        ([{"type": "a100", "total": 8, "free": 9}], "devices.0: Value error, free exceeds total"),
+        ([{"type": "a100", "total": -1}], "devices.0.total: Input should be greater than or equal to 0"),
+        (
+            [{"type": "a100", "total": 1, "queue_s": -1}],
+            "devices.0.queue_s: Input should be greater than or equal to 0",
+        ),
+        ([{"type": "a", "total": 1}, {"type": "a", "total": 2}], "Value error, a type stands twice"),
+    ],
+)
+def test_a_capacity_that_cannot_be_is_refused(devices: list[dict[str, Any]], detail: str) -> None:
+    with pytest.raises(MessageError) as refused:
+        decode_report("a", "capacity", capacity(*devices))
+    assert (refused.value.reason, refused.value.detail) == ("impossible", detail)

@@ -1,0 +1,17 @@
+"""The user's wish to end early."""
+
+from __future__ import annotations
+
+from probes.adhoc.progress import Stop
+
+
+def test_all_that_runs_is_ended_and_what_begins_later_at_once() -> None:
+    stop = Stop()
+    ended: list[str] = []
+    with stop.by(lambda: ended.append("over")):
+        pass
+    with stop.by(lambda: ended.append("a")), stop.by(lambda: ended.append("b")):
+        stop.ask()
+    assert ended == ["a", "b"]
+    with stop.by(lambda: ended.append("late")):
+        assert ended == ["a", "b", "late"]

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from linkweather.errors import OperatorError
+from linkweather.mesh import Mesh, Site, ThroughputTests
+from probes.throughput.budget_store import Ledger
+
+NOW_S = 1.7e9
+MB = 10**6
+
+
+def mesh_of(site: int | None = None, link: int | None = None, peer: int | None = None) -> Mesh:
+    return Mesh(
+        sites={
+            "a": Site(address="10.0.0.1", budget_bytes_per_day=site),
+            "b": Site(address="10.0.0.2", budget_bytes_per_day=peer),
+            "c": Site(address="10.0.0.3"),
+        },
+        throughput=ThroughputTests(link_budget_bytes_per_day=link),
+    )
+
+
+def ledger_of(path: Path, mesh: Mesh) -> Ledger:
+    made = Ledger(path / "ledger.sqlite", "a")
+    made.follow(mesh)
+    return made
+
+
+def left_bytes(ledger: Ledger) -> int:
+    state = ledger.state(NOW_S)
+    assert state is not None
+    assert state[0] == 800 * MB
+    return state[1]
+
+
+def test_without_a_budget_everything_is_allowed(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of())
+    assert ledger.ask("b", "a") is None
+    assert ledger.state(NOW_S) is None
+    reservation = ledger.reserve(NOW_S, "b", "a", None)
+    assert reservation is not None
+    ledger.settle(reservation, "b", "a", 5 * MB)
+    ledger.close()
+
+
+def test_before_there_is_a_mesh_there_is_no_budget(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite", "a")
+    assert ledger.ask("b", "a") is None
+    assert ledger.state(NOW_S) is None
+    ledger.close()
+
+
+def test_what_a_test_did_not_move_is_given_back(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    reservation = ledger.reserve(NOW_S, "b", "a", 60 * MB)
+    assert reservation is not None
+    assert left_bytes(ledger) == pytest.approx(40 * MB, abs=200)
+    ledger.settle(reservation, "b", "a", 10 * MB)
+    assert left_bytes(ledger) == pytest.approx(90 * MB, abs=200)
+    ledger.close()
+
+
+def test_a_reservation_counts_whole_when_the_site_dies_in_the_middle_of_its_test(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert ledger.reserve(NOW_S, "b", "a", 60 * MB)
+    ledger.close()  # and nothing was settled
+    again = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert left_bytes(again) == pytest.approx(40 * MB, abs=200)
+    assert again.reserve(NOW_S, "b", "a", 60 * MB) is None
+    again.close()
+
+
+def test_all_tests_of_a_site_are_charged_to_it_sent_and_received(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert ledger.reserve(NOW_S, "b", "a", 50 * MB)
+    assert ledger.reserve(NOW_S, "a", "c", 40 * MB)
+    assert ledger.reserve(NOW_S, "a", "b", 20 * MB) is None
+    ledger.close()
+
+
+def test_a_link_has_a_budget_of_its_own(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(link=160 * MB))
+    assert ledger.state(NOW_S) is None
+    assert ledger.reserve(NOW_S, "b", "a", 15 * MB)
+    assert ledger.reserve(NOW_S, "b", "a", 15 * MB) is None
+    assert ledger.reserve(NOW_S, "a", "b", 15 * MB)  # the way back is another link
+    ledger.close()
+
+
+def test_scheduled_tests_leave_a_part_to_those_that_are_brought_forward(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert ledger.reserve(NOW_S, "b", "a", 80 * MB, keep=True) is None
+    assert ledger.reserve(NOW_S, "b", "a", 80 * MB)
+    ledger.close()
+
+
+def test_a_test_without_a_limit_is_refused_where_there_is_a_budget(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert ledger.reserve(NOW_S, "a", "b", None) is None
+    ledger.close()
+
+
+def test_the_smallest_budget_concerned_limits_what_is_asked_for(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB, peer=80 * MB))
+    assert ledger.ask("b", "a") == 2_500_000  # a quarter of the 10 MB that b can spend at once
+    assert ledger.ask("c", "a") == 25 * MB
+    ledger.close()
+
+
+def test_the_next_test_asks_for_more_where_a_limit_ended_the_last(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    reservation = ledger.reserve(NOW_S, "b", "a", 25 * MB)
+    assert reservation is not None
+    ledger.settle(reservation, "b", "a", 25 * MB, limited=True)
+    assert ledger.ask("b", "a") == 50 * MB
+    ledger.close()
+
+
+def test_nothing_is_given_back_where_another_test_has_spent_since(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    first = ledger.reserve(NOW_S, "b", "a", 20 * MB)
+    assert first is not None
+    assert ledger.reserve(NOW_S, "a", "c", 20 * MB)
+    ledger.settle(first, "b", "a", 0)
+    assert left_bytes(ledger) == pytest.approx(60 * MB, abs=200)
+    ledger.close()
+
+
+def test_a_file_that_is_no_ledger_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_text("no ledger" * 100)
+    with pytest.raises(OperatorError, match=r"the ledger of throughput tests .* cannot be used"):
+        Ledger(tmp_path / "ledger.sqlite", "a")

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from probes.throughput.sampler import CpuDemand, Witness
+
+DEFAULT_CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+SPIN = "while True: pass"
+
+
+def await_demand(pid: int, wanted: Callable[[float], bool]) -> None:
+    """Look at a process until its demand is as wanted: it has to start, and the kernel counts a wait when it is over.
+
+    The time limit of a test ends it.
+    """
+    found = -1.0
+    while not (found >= 0 and wanted(found)):
+        demand = CpuDemand(pid)
+        demand.look()
+        assert demand.value is None  # one look is none
+        threading.Event().wait(0.2)
+        demand.look()
+        assert demand.value is not None
+        found = demand.value
+
+
+def test_a_process_that_sleeps_wants_nothing() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            await_demand(process.pid, lambda demand: demand < 0.1)
+        finally:
+            process.kill()
+
+
+def test_two_spinning_processes_on_one_core_each_want_all_of_it() -> None:
+    core = str(min(os.sched_getaffinity(0)))
+    spinning = [subprocess.Popen(["taskset", "-c", core, sys.executable, "-c", SPIN]) for _ in range(2)]
+    try:
+        await_demand(spinning[0].pid, lambda demand: demand > 0.9)
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+def test_a_process_that_is_gone_has_no_value() -> None:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    demand = CpuDemand(process.pid)
+    demand.look()
+    demand.look()
+    assert demand.value is None
+
+
+def fill(sending: socket.socket) -> None:
+    """Send until the receiver's window and our buffer are full."""
+    while True:
+        sending.send(bytes(65536))
+
+
+async def test_the_kernel_tells_of_our_connection_while_it_sends() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        sending, _ = server.accept()
+        witness = Witness(os.getpid(), server.getsockname()[1])
+        with sending:
+            sending.settimeout(0)
+            with pytest.raises(BlockingIOError):
+                fill(sending)
+            watching = asyncio.create_task(witness.watch(), name="watch")
+            async with asyncio.timeout(10):
+                # The peer reads nothing: its window is full, and we wait for it.
+                while witness.sent.limited_by != "receiver host":  # noqa: ASYNC110 - the kernel sets no Event
+                    await asyncio.sleep(0.01)
+            watching.cancel()
+    assert witness.sent.retransmits is not None
+    assert witness.sent.congestion == DEFAULT_CONGESTION
+
+
+# Computes for as long as nobody else wants the processor, and sends a little now and then.
+SLOW_SENDER = """
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+peer, _ = server.accept()
+while True:
+    peer.send(bytes(1000))
+    sum(range(100_000))
+"""
+
+
+async def test_a_sender_that_computes_all_the_time_is_limited_by_its_host() -> None:
+    sender = await asyncio.create_subprocess_exec(sys.executable, "-c", SLOW_SENDER, stdout=asyncio.subprocess.PIPE)
+    assert sender.stdout is not None
+    port = int(await sender.stdout.readline())
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    witness = Witness(sender.pid, port)
+    watching = asyncio.create_task(witness.watch(), name="watch")
+    try:
+        async with asyncio.timeout(30):
+            while witness.sent.limited_by != "sender host":
+                assert await reader.read(65536)
+    finally:
+        watching.cancel()
+        sender.kill()
+        await sender.wait()
+        writer.close()
+    assert len(witness.sent.connections) == 1
+
+
+async def test_where_the_kernel_does_not_tell_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(93, "Protocol not supported")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    witness = Witness(os.getpid(), 5201)
+    watching = asyncio.create_task(witness.watch(), name="watch")
+    await asyncio.sleep(0)
+    watching.cancel()
+    assert witness.sent.connections == ()
+    assert witness.sent.limited_by is None

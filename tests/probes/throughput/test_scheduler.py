@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from linkweather.mesh import Link, Mesh, Site, ThroughputTests
+from linkweather.wire import LatencyRow, PathRow, ThroughputRow
+from probes.throughput.attention import Attention
+from probes.throughput.budget_store import Ledger
+from probes.throughput.invitation import Declined
+from probes.throughput.scheduler import Turns
+from tests import servers
+from tests.probes.throughput.test_exchange import ADDRESS, TESTS, Wire, holder, serving, site, until
+
+GB = 10**9
+BUDGET = 100 * GB  # loopback is fast
+
+
+def mesh_of(budget_bytes: int | None, *, every_s: float = 0.0) -> Mesh:
+    tests = ThroughputTests(
+        every_s=every_s, slot_s=1.5, max_duration_s=1.0, until_converged=False, budget_bytes_per_day=budget_bytes
+    )
+    sites = {name: Site(address=ADDRESS[name]) for name in "ab"}
+    return Mesh(sites=sites, throughput=tests, links=(Link(src="a", dst="b"),))
+
+
+def left_bytes(ledger: Ledger) -> int:
+    state = ledger.state(time.time())
+    assert state is not None
+    return state[1]
+
+
+async def test_tests_say_why_they_ran_and_are_charged_to_both_ends(tmp_path: Path) -> None:
+    servers.require("iperf3")
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    ledgers = {name: Ledger(tmp_path / name / "ledger.sqlite", name) for name in "ab"}
+    a._afford = lambda dst, count: ledgers["a"].reserve(time.time(), "a", dst, count) is not None
+    rows: asyncio.Queue[ThroughputRow] = asyncio.Queue()
+    mesh = mesh_of(BUDGET)
+    ledgers["a"].follow(mesh)
+    a.follow(mesh)
+    turns = Turns(
+        "b", b, lambda _, row: rows.put_nowait(row), ledger=ledgers["b"], attention=Attention(random.Random(1))
+    )
+    async with serving(a), asyncio.TaskGroup() as group:
+        running = group.create_task(turns.run(), name="turns")
+        await asyncio.sleep(0)  # it waits for a mesh
+        turns.follow(mesh)
+        found = [await rows.get() for _ in range(2)]
+        running.cancel()
+    assert [(row.failure, row.reason) for row in found] == [(None, "first"), (None, "scheduled")]
+    assert turns.ran == {"first": 1, "scheduled": 1}
+    full_bytes = BUDGET // 8
+    moved_bytes = sum(row.bytes or 0 for row in found)
+    # What came back in the meantime is little: 1 MB in a second.
+    assert 0 < moved_bytes <= full_bytes - left_bytes(ledgers["b"]) + GB // 10
+    assert left_bytes(ledgers["a"]) < full_bytes
+    for ledger in ledgers.values():
+        ledger.close()
+
+
+async def test_a_source_whose_budget_is_spent_declines_and_is_free_at_once(tmp_path: Path) -> None:
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    a._afford = lambda _dst, _count: False
+    async with serving(a):
+        found = await b.measure("a", ADDRESS["a"], TESTS, max_bytes=GB)
+    assert isinstance(found, Declined)
+    assert found.reason == "budget"
+    assert (holder(wire, "a"), holder(wire, "b")) == (None, None)
+
+
+async def test_a_destination_whose_budget_is_spent_asks_nobody_and_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    wire = Wire()
+    b = site(wire, "b", tmp_path)
+    ledger = Ledger(tmp_path / "ledger.sqlite", "b")
+    mesh = mesh_of(BUDGET)
+    ledger.follow(mesh)
+    assert ledger.reserve(time.time(), "a", "b", BUDGET // 8)
+    turns = Turns("b", b, lambda *_: None, ledger=ledger, attention=Attention(random.Random(1)))
+    turns.follow(mesh)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(turns.run(), name="turns")
+        await until(lambda: caplog.text.count("a → b is postponed: budget") == 2)
+        running.cancel()
+    assert wire.sent == []
+    assert not turns.ran
+    ledger.close()
+
+
+async def test_what_is_noticed_is_asked_of_attention(tmp_path: Path) -> None:
+    wire = Wire()
+    ledger = Ledger(tmp_path / "ledger.sqlite", "b")
+    attention = Attention(random.Random(1))
+    turns = Turns("b", site(wire, "b", tmp_path), lambda *_: None, ledger=ledger, attention=attention)
+    turns.follow(mesh_of(None, every_s=600.0))
+    attention.tested(time.time(), ThroughputRow(src="a", dst="b", method="iperf3", goodput_bps=1e8))
+    turns.notice_path(PathRow(src="b", dst="a", method="udp", fingerprint="f"))
+    assert attention.raised() == []
+    for rtt_s in [0.02] * 24 + [0.03] * 3:
+        row = LatencyRow(src="b", dst="a", method="stamp", sent=50, received=50, rtt_p50_s=rtt_s)
+        turns.notice_latency(row)
+    assert [raised.reason for raised in attention.raised()] == ["latency_shift"]
+    ledger.close()
