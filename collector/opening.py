@@ -9,9 +9,9 @@ from collector.ingest.embedded_broker import HOST
 from collector.meshfile import MeshFile
 from collector.settings import EMBEDDED, CollectorSettings
 from collector.store.journal import Journal
+from linkweather.broker import Broker, parse_broker
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
-from linkweather.mqtt import Broker, parse_broker
 
 JOURNAL_FILE = "journal.duckdb"
 

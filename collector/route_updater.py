@@ -16,14 +16,15 @@ import duckdb
 from collector.api.event_feed import Feed
 from collector.linkstate.conditions import Conditions
 from collector.linkstate.link_states import LinkStates
-from collector.routing.costs import STANDING, Goodputs, RoutingSettings
+from collector.routing.costs import STANDING, Goodputs
 from collector.routing.evaluation import judge
 from collector.routing.goodput_estimate import borrowed
 from collector.routing.questions import Question
 from collector.routing.recording import decided, placed, standing_path
 from collector.routing.router import Router
+from collector.settings import DecisionSettings, RoutingSettings
 from collector.store.decision_log import Decided, DecisionLog, Measured, Occasion
-from linkweather.mesh import Mesh, Positive, Settings
+from linkweather.mesh import Mesh
 from linkweather.models.evaluation import JudgeAnswer
 from linkweather.models.events import DecisionEvent, LinkEvent
 from linkweather.models.placements import PlacementAnswer
@@ -44,17 +45,6 @@ SITES_PER_ROUND = 4
 UNWRITTEN_MAX = 100_000
 
 Key = tuple[Objective, str, str]
-
-
-class DecisionSettings(Settings):
-    """`note_every_s` is how often what stands is noted for the judge.
-
-    Its outcome must have been measured `judge_within_s` later, a goodput `judge_goodput_within_s`.
-    """
-
-    note_every_s: Positive = 60.0
-    judge_within_s: Positive = 60.0
-    judge_goodput_within_s: Positive = 7200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

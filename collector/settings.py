@@ -1,23 +1,26 @@
-"""The collector's settings."""
+"""The settings of every part of the collector: typed defaults, one place. Imports no engine."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from collector.ingest.embedded_broker import PORT as BROKER_PORT
-from collector.linkstate.capacities import CapacitySettings
-from collector.linkstate.link_window import StateSettings
-from collector.route_updater import DecisionSettings
-from collector.routing.costs import RoutingSettings
-from collector.sinks.influx_server import InfluxSettings
+from linkweather.broker import parse_broker
 from linkweather.errors import OperatorError
-from linkweather.mesh import Port, Positive, Settings
-from linkweather.mqtt import parse_broker
+from linkweather.mesh import NotNegative, Port, Positive, Settings
 
 EMBEDDED = "embedded"
+BROKER_PORT = 1883
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("http://host:port or https://host:port")
+    return value.rstrip("/")
 
 
 def _broker(value: str) -> str:
@@ -31,6 +34,8 @@ def _broker(value: str) -> str:
 
 FilePath = Annotated[Path, Field(strict=False)]  # TOML has no paths, only strings
 BrokerUrl = Annotated[str, AfterValidator(_broker)]
+Factor = Annotated[float, Field(ge=1, le=100)]
+Few = Annotated[int, Field(ge=1, le=100)]
 
 
 class ApiSettings(Settings):
@@ -46,6 +51,92 @@ class JournalSettings(Settings):
 
     keep_days: Positive | None = None
     memory_limit_mb: Annotated[int, Field(ge=64)] = 512
+
+
+class StateSettings(Settings):
+    """When a link counts as what: `*_reports` in the mesh's report intervals, `*_rounds` in its throughput rounds."""
+
+    stale_after_reports: Positive = 4.0
+    expired_after_reports: Positive = 60.0
+    goodput_stale_after_rounds: Positive = 2.0
+    goodput_expired_after_rounds: Positive = 12.0
+    loss_probes: Few = 100
+    recover_after_rows: Few = 2
+
+
+class CapacitySettings(Settings):
+    """What a site has said of its devices counts for `expires_after_s`; no job is placed on an older word."""
+
+    expires_after_s: Positive = 3600.0
+
+
+class RoutingSettings(Settings):
+    """When a relay is worth it.
+
+    A relay must beat direct by the `*_margin` (1.1: by a tenth), its RTT by the cautious estimate, its goodput as
+    `Goodputs` weighs it; and any challenger's cautious estimate what stands by the `*_hysteresis`. The cautious RTT
+    lies `latency_caution` of the way from p50 to p90. A relay's forwarding adds `forward_s` to the RTT. A link that
+    came back carries no new decision for `hold_down_s`; one that loses more than `max_leg_loss_ratio` carries no relay
+    path. A site relays at most `max_relayed_pairs` pairs under each objective: whoever comes later stays direct.
+
+    Latency's hysteresis and caution are for noise. Where the RTTs of most links have none, but stay until they move
+    for good, both fade, down to nothing: see `noise`.
+    """
+
+    latency_margin: Factor = 1.02
+    latency_hysteresis: Factor = 1.04
+    latency_caution: Annotated[float, Field(ge=0, le=10)] = 0.5
+    goodput_margin: Factor = 1.03
+    goodput_hysteresis: Factor = 1.1
+    completion_margin: Factor = 1.1
+    forward_s: NotNegative = 0.0005
+    hold_down_s: NotNegative = 30.0
+    max_leg_loss_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    max_relayed_pairs: Annotated[int, Field(ge=0)] | None = None
+
+    def against_noise(self, noise: float) -> Self:
+        """The settings where noise has this share, 0 to 1, in what RTTs do: the less, the less is guarded against."""
+        held = {"latency_hysteresis": self.latency_hysteresis**noise, "latency_caution": self.latency_caution * noise}
+        return self.model_copy(update=held)
+
+
+class DecisionSettings(Settings):
+    """`note_every_s` is how often what stands is noted for the judge.
+
+    Its outcome must have been measured `judge_within_s` later, a goodput `judge_goodput_within_s`.
+    """
+
+    note_every_s: Positive = 60.0
+    judge_within_s: Positive = 60.0
+    judge_goodput_within_s: Positive = 7200.0
+
+
+class InfluxSettings(Settings):
+    """Where the archive is. `database` means InfluxDB 1.x, `bucket` InfluxDB 1.8, 2.x, 3.x or VictoriaMetrics.
+
+    VictoriaMetrics keeps a point that is written again twice, unless it runs with -dedup.minScrapeInterval=1ms.
+    A token or password may stand here, a token also in a file of its own, or either in the environment
+    (LINKWEATHER_INFLUX_TOKEN, LINKWEATHER_INFLUX_PASSWORD).
+    """
+
+    url: Annotated[str, AfterValidator(_http_url)]
+    database: str | None = None
+    username: str | None = None
+    password: Annotated[str | None, Field(repr=False)] = None
+    bucket: str | None = None
+    org: str = ""
+    token: Annotated[str | None, Field(repr=False)] = None
+    token_file: str | None = None
+    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 10000
+    timeout_s: Positive = 10.0
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if bool(self.database) == bool(self.bucket):
+            raise ValueError(
+                "either database (InfluxDB 1.x) or bucket (InfluxDB 2.x, 3.x, VictoriaMetrics) is required"
+            )
+        return self
 
 
 class CollectorSettings(Settings):

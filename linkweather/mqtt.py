@@ -6,34 +6,17 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass
 
 import aiomqtt
 
-from linkweather.errors import OperatorError
+from linkweather.broker import Broker
 
 log = logging.getLogger(__name__)
 
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 15.0
 MAX_INFLIGHT = 100
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """Where the broker is: `mqtt://[user[:password]@]host[:port]`, `mqtts://…`, or `unix:///path`."""
-
-    scheme: str
-    host: str
-    port: int
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-
-    def __str__(self) -> str:
-        """Name the broker for people, without its password."""
-        return f"unix://{self.host}" if self.scheme == "unix" else f"{self.scheme}://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +25,6 @@ class Will:
 
     topic: str
     payload: bytes
-
-
-def parse_broker(url: str) -> Broker:
-    """Parse a broker's URL. Raises OperatorError with the forms that are allowed."""
-    wrong = OperatorError(f"broker = {url!r}: must be mqtt://host[:port], mqtts://host[:port] or unix:///path")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise wrong from None
-    if parts.scheme == "unix" and parts.path and not parts.netloc:
-        return Broker("unix", unquote(parts.path), 0)
-    if parts.scheme not in _PORTS or not parts.hostname or parts.path not in {"", "/"}:
-        raise wrong
-    user = unquote(parts.username) if parts.username else None
-    password = unquote(parts.password) if parts.password else None
-    return Broker(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], user, password)
 
 
 class Connection:

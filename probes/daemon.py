@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final, Literal
 
+from linkweather.broker import parse_broker
 from linkweather.errors import MessageError
-from linkweather.mqtt import Connection, Will, parse_broker
+from linkweather.mqtt import Connection, Will
 from linkweather.wire import (
     Answer,
     Claim,

@@ -7,9 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from linkweather.broker import parse_broker
 from linkweather.errors import OperatorError
 from linkweather.mesh import Address, Port, Prefix, Settings, SiteId, Tuple
-from linkweather.mqtt import parse_broker
 from probes.outbox import DEFAULT_MAX_BYTES
 
 

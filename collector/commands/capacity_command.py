@@ -13,12 +13,13 @@ import click
 
 from collector.commands.api_access import api_option, asking, json_option, terminal
 from linkweather import quantities, settings
+from linkweather.broker import parse_broker
 from linkweather.cli.root import EXIT_FAILED
 from linkweather.cli.tables.placement_table import capacity_table
 from linkweather.client import as_json
 from linkweather.errors import MessageError, OperatorError
 from linkweather.mesh import Settings, SiteId
-from linkweather.mqtt import Connection, parse_broker
+from linkweather.mqtt import Connection
 from linkweather.wire import CapacityReport, Committed, DeviceRow, decode, encode, topics
 
 

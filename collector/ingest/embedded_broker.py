@@ -14,13 +14,13 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from collector.settings import BROKER_PORT
 from linkweather.errors import OperatorError
 from linkweather.orphan import die_with_parent
 
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-PORT = 1883
 SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(7))
 START_LIMIT_S = 10.0
 STOP_LIMIT_S = 3.0
@@ -33,7 +33,7 @@ _POLL_S = 0.02
 class Listen:
     """Where the embedded broker listens: a port of loopback and, for whoever shares only the file system, a socket."""
 
-    port: int = PORT
+    port: int = BROKER_PORT
     path: Path | None = None
 
 

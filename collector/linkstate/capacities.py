@@ -6,15 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from linkweather.mesh import Mesh, Positive, Settings
+from collector.settings import CapacitySettings
+from linkweather.mesh import Mesh
 from linkweather.models.state import CapacityAnswer
 from linkweather.wire import DeviceRow
-
-
-class CapacitySettings(Settings):
-    """What a site has said of its devices counts for `expires_after_s`; no job is placed on an older word."""
-
-    expires_after_s: Positive = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

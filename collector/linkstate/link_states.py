@@ -8,9 +8,10 @@ from typing import Any
 
 from collector.linkstate.banks import Banks, Pace
 from collector.linkstate.forecast import Forecast
-from collector.linkstate.link_window import AnyRow, Record, Sample, StateSettings, good, observe
+from collector.linkstate.link_window import AnyRow, Record, Sample, good, observe
 from collector.linkstate.matrices import Facts, Limits, Matrices
 from collector.linkstate.snapshot import Outlook
+from collector.settings import StateSettings
 from linkweather.mesh import Mesh
 from linkweather.models.state import GoodputCondition, LinkAnswer, LinkCondition
 from linkweather.wire import LatencyRow, Row, ThroughputRow

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from pydantic import Field
-
-from linkweather.mesh import Positive, Settings
+from collector.settings import StateSettings
 from linkweather.wire import LatencyRow, PathRow, Row, ThroughputRow
 
 Kind = Literal["latency", "throughput", "path"]
 AnyRow = TypeVar("AnyRow", bound=Row)
-Few = Annotated[int, Field(ge=1, le=100)]
 
 LOSS_ROWS_MAX = 100
 BEHIND_NAT = "behind_nat"  # the failure of a row about a site that cannot be probed
-
-
-class StateSettings(Settings):
-    """When a link counts as what: `*_reports` in the mesh's report intervals, `*_rounds` in its throughput rounds."""
-
-    stale_after_reports: Positive = 4.0
-    expired_after_reports: Positive = 60.0
-    goodput_stale_after_rounds: Positive = 2.0
-    goodput_expired_after_rounds: Positive = 12.0
-    loss_probes: Few = 100
-    recover_after_rows: Few = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import numpy as np
 from collector.routing.active_routes import InForce
 from collector.routing.candidates import DIRECT, NONE
 from collector.routing.causes import because_left, why_unusable
+from collector.routing.costs import rule_of
 from collector.routing.explain import Reason, no_route_sentence, route_sentence
 from collector.routing.moment import Moment
 from collector.routing.paths import RESTS_ON, Paths, Relays, paths
@@ -84,7 +85,7 @@ def _fresh(asked: _Asked) -> Relays | None:
         bar=np.zeros(1) if unmeasured else found.bar,
         spare=np.array(spare or [NONE], dtype=np.int32),
     )
-    via = int(choose(choices, asked.moment.settings.rule(asked.question.objective))[0])
+    via = int(choose(choices, rule_of(asked.moment.settings, asked.question.objective))[0])
     if via == NONE:
         return None
     return () if via == DIRECT else found.relays[via]
@@ -132,7 +133,7 @@ def _reason(asked: _Asked, chosen: Relays) -> Reason:
         direct=asked.expectation(()) if usable else None,
         runner_up=None if runner_up is None else asked.expectation(runner_up),
         margin=_margin(asked, chosen),
-        needed=moment.settings.rule(question.objective).margin,
+        needed=rule_of(moment.settings, question.objective).margin,
         oldest_s=_oldest_s(asked, chosen),
         unmeasured=asked.unmeasured,
         direct_is=why_unusable(moment, question.objective, asked.src, asked.dst),

@@ -4,57 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from collector.linkstate.snapshot import Outlook
 from collector.routing.candidates import Floats
 from collector.routing.route_rule import Bools, Rule
-from linkweather.mesh import NotNegative, Settings
+from collector.settings import RoutingSettings
 from linkweather.models.routes import Objective
 
-Factor = Annotated[float, Field(ge=1, le=100)]
 Singles = npt.NDArray[np.float32]
 Selection = Any  # whatever indexes a matrix
 
 
-class RoutingSettings(Settings):
-    """When a relay is worth it.
-
-    A relay must beat direct by the `*_margin` (1.1: by a tenth), its RTT by the cautious estimate, its goodput as
-    `Goodputs` weighs it; and any challenger's cautious estimate what stands by the `*_hysteresis`. The cautious RTT
-    lies `latency_caution` of the way from p50 to p90. A relay's forwarding adds `forward_s` to the RTT. A link that
-    came back carries no new decision for `hold_down_s`; one that loses more than `max_leg_loss_ratio` carries no relay
-    path. A site relays at most `max_relayed_pairs` pairs under each objective: whoever comes later stays direct.
-
-    Latency's hysteresis and caution are for noise. Where the RTTs of most links have none, but stay until they move
-    for good, both fade, down to nothing: see `noise`.
-    """
-
-    latency_margin: Factor = 1.02
-    latency_hysteresis: Factor = 1.04
-    latency_caution: Annotated[float, Field(ge=0, le=10)] = 0.5
-    goodput_margin: Factor = 1.03
-    goodput_hysteresis: Factor = 1.1
-    completion_margin: Factor = 1.1
-    forward_s: NotNegative = 0.0005
-    hold_down_s: NotNegative = 30.0
-    max_leg_loss_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
-    max_relayed_pairs: Annotated[int, Field(ge=0)] | None = None
-
-    def against_noise(self, noise: float) -> Self:
-        """The settings where noise has this share, 0 to 1, in what RTTs do: the less, the less is guarded against."""
-        held = {"latency_hysteresis": self.latency_hysteresis**noise, "latency_caution": self.latency_caution * noise}
-        return self.model_copy(update=held)
-
-    def rule(self, objective: Objective) -> Rule:
-        """The margin and the hysteresis of an objective. Completion has no standing path to keep."""
-        hysteresis = {"latency": self.latency_hysteresis, "goodput": self.goodput_hysteresis}
-        margin = {"latency": self.latency_margin, "goodput": self.goodput_margin, "completion": self.completion_margin}
-        return Rule(margin=margin[objective], hysteresis=hysteresis.get(objective, 1.0))
+def rule_of(settings: RoutingSettings, objective: Objective) -> Rule:
+    """The margin and the hysteresis of an objective. Completion has no standing path to keep."""
+    hysteresis = {"latency": settings.latency_hysteresis, "goodput": settings.goodput_hysteresis}
+    margin = {
+        "latency": settings.latency_margin,
+        "goodput": settings.goodput_margin,
+        "completion": settings.completion_margin,
+    }
+    return Rule(margin=margin[objective], hysteresis=hysteresis.get(objective, 1.0))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from collector.routing.contact import Contact
-from collector.routing.costs import RoutingSettings
 from collector.routing.expectations import Ground
 from collector.routing.objective_table import Table
 from collector.routing.route_rule import Bools
+from collector.settings import RoutingSettings
 from linkweather.models.routes import Objective
 
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from collector.routing.active_routes import InForce
 from collector.routing.candidates import DIRECT, NONE, Floats, Indices, Pairs, Vias, best_relays, best_relays_of
-from collector.routing.costs import Costing, Legs, RoutingSettings, Selection, Singles
+from collector.routing.costs import Costing, Legs, Selection, Singles
 from collector.routing.route_rule import Bools, Choices, Kept, Rule, decide
 from collector.routing.site_positions import Positions
+from collector.settings import RoutingSettings
 
 
 class Table:

@@ -13,7 +13,7 @@ from collector.routing.active_routes import InForce
 from collector.routing.answer import answer
 from collector.routing.candidates import DIRECT, Pairs, Vias
 from collector.routing.contact import Contact
-from collector.routing.costs import STANDING, Goodputs, Legs, RoutingSettings, Selection, measured
+from collector.routing.costs import STANDING, Goodputs, Legs, Selection, measured, rule_of
 from collector.routing.expectations import Ground
 from collector.routing.moment import Moment
 from collector.routing.noise import noise
@@ -21,6 +21,7 @@ from collector.routing.objective_table import Table
 from collector.routing.questions import Question, check_sites
 from collector.routing.route_rule import SWITCHED
 from collector.routing.site_positions import positions
+from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, Objective, RouteAnswer, Switched
 
@@ -71,7 +72,8 @@ class Router:
         self._sites = tuple(mesh.sites)
         self._contact = Contact.nothing(len(self._sites))
         self._tables: dict[Objective, Table] = {
-            name: Table(costing, settings, settings.rule(name), len(self._sites)) for name, costing in STANDING.items()
+            name: Table(costing, settings, rule_of(settings, name), len(self._sites))
+            for name, costing in STANDING.items()
         }
         self._moment: Moment | None = None
         self.use(mesh)
@@ -146,7 +148,7 @@ class Router:
         """Guard as much against noise as there is."""
         heeded = self._settings.against_noise(share)
         for name, table in self._tables.items():
-            table.heed(heeded, heeded.rule(name))
+            table.heed(heeded, rule_of(heeded, name))
 
     def _at(self, outlook: Outlook, goodputs: Goodputs, offline: Collection[str]) -> Moment:
         return Moment(

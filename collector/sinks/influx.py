@@ -12,8 +12,9 @@ from itertools import chain
 
 import duckdb
 
+from collector.settings import InfluxSettings
 from collector.sinks.backlog import Backlog, Batch, SetAside
-from collector.sinks.influx_server import InfluxSettings, Server, WriteError
+from collector.sinks.influx_server import Server, WriteError
 from collector.store.columns import TABLES
 from collector.store.journal import Journal
 

@@ -6,55 +6,18 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from typing import Any
 
 from influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
-from pydantic import AfterValidator, Field, model_validator
 from urllib3.exceptions import HTTPError
 
+from collector.settings import InfluxSettings
 from linkweather.errors import OperatorError
-from linkweather.mesh import Positive, Settings
 
 TOKEN_VARIABLE = "LINKWEATHER_INFLUX_TOKEN"  # noqa: S105 - the name of a variable
 PASSWORD_VARIABLE = "LINKWEATHER_INFLUX_PASSWORD"  # noqa: S105 - the name of a variable
 _SHOWN_CHARACTERS = 300
-
-
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("http://host:port or https://host:port")
-    return value.rstrip("/")
-
-
-class InfluxSettings(Settings):
-    """Where the archive is. `database` means InfluxDB 1.x, `bucket` InfluxDB 1.8, 2.x, 3.x or VictoriaMetrics.
-
-    VictoriaMetrics keeps a point that is written again twice, unless it runs with -dedup.minScrapeInterval=1ms.
-    A token or password may stand here, a token also in a file of its own, or either in the environment
-    (LINKWEATHER_INFLUX_TOKEN, LINKWEATHER_INFLUX_PASSWORD).
-    """
-
-    url: Annotated[str, AfterValidator(_http_url)]
-    database: str | None = None
-    username: str | None = None
-    password: Annotated[str | None, Field(repr=False)] = None
-    bucket: str | None = None
-    org: str = ""
-    token: Annotated[str | None, Field(repr=False)] = None
-    token_file: str | None = None
-    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 10000
-    timeout_s: Positive = 10.0
-
-    @model_validator(mode="after")
-    def _one_target(self) -> Self:
-        if bool(self.database) == bool(self.bucket):
-            raise ValueError(
-                "either database (InfluxDB 1.x) or bucket (InfluxDB 2.x, 3.x, VictoriaMetrics) is required"
-            )
-        return self
 
 
 class WriteError(Exception):

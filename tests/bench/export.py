@@ -20,9 +20,10 @@ import httpx
 import psutil
 from influxdb_client import InfluxDBClient, Point, WriteOptions
 
+from collector.settings import InfluxSettings
 from collector.sinks.backlog import Backlog
 from collector.sinks.influx import Exporter
-from collector.sinks.influx_server import InfluxSettings, Server
+from collector.sinks.influx_server import Server
 from collector.sinks.line_protocol import TAGS
 from collector.store.columns import TABLES, Entry, Recorded
 from collector.store.journal import Journal

@@ -34,8 +34,8 @@ import numpy.typing as npt
 from collector.linkstate.forecast import Forecasts, Kind
 from collector.linkstate.snapshot import Outlook
 from collector.routing.candidates import DIRECT, NONE, Vias, best_relays
-from collector.routing.costs import RoutingSettings
 from collector.routing.router import Router
+from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 
 SCALE_S = {"ms": 1e-3, "s": 1.0}

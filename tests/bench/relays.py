@@ -27,9 +27,10 @@ import numpy.typing as npt
 
 from collector.linkstate.snapshot import Outlook
 from collector.routing.candidates import DIRECT
-from collector.routing.costs import Goodputs, RoutingSettings
+from collector.routing.costs import Goodputs
 from collector.routing.goodput_estimate import estimated, pooled
 from collector.routing.router import Router
+from collector.settings import RoutingSettings
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 

@@ -26,9 +26,10 @@ from scipy.sparse.csgraph import dijkstra, floyd_warshall
 
 from collector.linkstate.snapshot import Outlook
 from collector.routing.candidates import best_relays
-from collector.routing.costs import RoutingSettings, measured
+from collector.routing.costs import measured
 from collector.routing.questions import Question
 from collector.routing.router import Router
+from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 
 Floats = npt.NDArray[np.floating]

@@ -14,10 +14,9 @@ import pytest
 
 from collector.api.event_feed import Feed
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.link_window import StateSettings
-from collector.route_updater import Decisions, DecisionSettings, Surroundings
-from collector.routing.costs import RoutingSettings
+from collector.route_updater import Decisions, Surroundings
 from collector.routing.questions import Question
+from collector.settings import DecisionSettings, RoutingSettings, StateSettings
 from collector.store.decision_log import Decided, DecisionLog
 from collector.store.journal import Journal
 from linkweather.mesh import Mesh

@@ -17,8 +17,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from linkweather.broker import parse_broker
 from linkweather.lab.shipped import shipped
-from linkweather.mqtt import Connection, parse_broker
+from linkweather.mqtt import Connection
 from linkweather.wire import Answer, decode, topics
 from tests import servers
 

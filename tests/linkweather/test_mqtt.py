@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from linkweather.mqtt import Connection, parse_broker
+from linkweather.broker import parse_broker
+from linkweather.mqtt import Connection
 
 
 async def test_two_clients_of_one_name_are_told_so(broker_port: int) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from linkweather.mqtt import Connection, parse_broker
+from linkweather.broker import parse_broker
+from linkweather.mqtt import Connection
 from linkweather.wire import AnyReport, Committed, Row, Status, decode, decode_report, encode, topics
 from probes.daemon import Daemon
 from probes.settings import ProbeSettings

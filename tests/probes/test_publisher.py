@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from linkweather.mqtt import Connection, parse_broker
+from linkweather.broker import parse_broker
+from linkweather.mqtt import Connection
 from linkweather.wire import Committed, Refusal, topics
 from probes.outbox import Depth, Outbox
 from probes.publisher import RESEND_FIRST_S, RESEND_MAX_S, WINDOW_REPORTS, Flight, Publisher

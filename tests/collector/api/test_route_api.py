@@ -17,9 +17,9 @@ from collector.api.app import answer_errors
 from collector.api.http_server import HttpServer
 from collector.api.route_api import RouteSources, add_routes
 from collector.linkstate.snapshot import Outlook
-from collector.routing.costs import RoutingSettings
 from collector.routing.questions import Question
 from collector.routing.router import Router
+from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 from linkweather.models.evaluation import JudgeAnswer
 from linkweather.models.routes import AllRoutes, Objective, RouteAnswer

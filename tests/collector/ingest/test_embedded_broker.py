@@ -16,8 +16,9 @@ import pytest
 
 from collector.ingest import embedded_broker as broker
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen, configuration
+from linkweather.broker import parse_broker
 from linkweather.errors import OperatorError
-from linkweather.mqtt import Connection, parse_broker
+from linkweather.mqtt import Connection
 from tests import servers
 from tests.collector.waiting import until
 

@@ -12,7 +12,8 @@ import pytest
 from collector.ingest import ingest as module
 from collector.ingest.ingest import BATCH_REPORTS, Ingest
 from collector.store.journal import Journal
-from linkweather.mqtt import Connection, parse_broker
+from linkweather.broker import parse_broker
+from linkweather.mqtt import Connection
 from linkweather.wire import AnyReport, Committed, Refusal, decode, encode, topics
 from tests.collector.samples import NOON, latency
 from tests.collector.waiting import until

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.link_window import StateSettings
 from collector.linkstate.snapshot import Outlook
+from collector.settings import StateSettings
 from linkweather.mesh import Mesh
 from linkweather.models.state import LinkAnswer
 from linkweather.wire import LatencyRow, PathRow, Row, ThroughputRow

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.link_window import StateSettings
+from collector.settings import StateSettings
 from linkweather.mesh import Mesh
 from linkweather.models.state import LinkAnswer
 from linkweather.wire import Hop, LatencyRow, Outage, PathRow, Row, ThroughputRow

@@ -11,7 +11,6 @@ import pytest
 from collector.linkstate.snapshot import Outlook
 from collector.routing.alikeness import Blocks, predicted
 from collector.routing.candidates import DIRECT
-from collector.routing.costs import RoutingSettings
 from collector.routing.goodput_estimate import (
     BELIEF_BELOW,
     CAUTION,
@@ -24,6 +23,7 @@ from collector.routing.goodput_estimate import (
     pooled,
 )
 from collector.routing.router import Router
+from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 
 Floats = npt.NDArray[np.floating]

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.linkstate.snapshot import Outlook
-from collector.routing.costs import RoutingSettings
 from collector.routing.noise import noise
 from collector.routing.router import Router
+from collector.settings import RoutingSettings
 from tests.collector.routing.meshes import NAN, mesh
 
 SITES = tuple(f"s{number}" for number in range(11))  # 110 links: with those assumed, 120

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.linkstate.snapshot import Outlook
-from collector.routing.costs import RoutingSettings, measured
+from collector.routing.costs import measured
 from collector.routing.questions import Question, QuestionError
 from collector.routing.router import Router
+from collector.settings import RoutingSettings
 from linkweather.models.routes import NoRoute, RouteAnswer
 from tests.collector.routing.meshes import NAN, SITES, mesh, outlook, stale
 

@@ -12,9 +12,10 @@ from typing import Any, Self
 import httpx
 import pytest
 
+from collector.settings import InfluxSettings
 from collector.sinks import influx
 from collector.sinks.influx import Exporter, wait_after
-from collector.sinks.influx_server import InfluxSettings, WriteError
+from collector.sinks.influx_server import WriteError
 from collector.store.journal import Journal
 from linkweather.errors import OperatorError
 from linkweather.settings import validate

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from linkweather.broker import parse_broker
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh, Site, ThroughputTests
-from linkweather.mqtt import Connection, parse_broker
+from linkweather.mqtt import Connection
 from linkweather.wire import Answer, Claim, Invite, ThroughputRow, decode, topics
 from probes.throughput import iperf3_process as process
 from probes.throughput import signalling as correspondence

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from linkweather.broker import parse_broker
 from linkweather.mesh import Mesh, Site, ThroughputTests
-from linkweather.mqtt import Connection, parse_broker
+from linkweather.mqtt import Connection
 from linkweather.wire import Claim, Invite, decode, topics
 from probes.throughput import grouplease
 from probes.throughput.grouplease import GroupLease
