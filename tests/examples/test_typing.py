@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from setuptools import find_namespace_packages
 
 from tests.examples.systems import EXAMPLES
 
@@ -57,15 +58,15 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def wheel(folder: Path) -> Path:
-    """The package's own Python files and what travels with them, as setuptools' settings name them."""
+    """The packages' own Python files and what travels with them, as setuptools' settings find them."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     path = folder / "linkweather.whl"
     with zipfile.ZipFile(path, "w") as content:
-        for package in settings["packages"]:
-            source = ROOT / package.replace("linkweather.config", "config").replace(".", "/")
+        for package in find_namespace_packages(str(ROOT), include=settings["packages"]["find"]["include"]):
+            source = Path(package.replace(".", "/"))
             for pattern in ("*.py", *settings["package-data"]["*"]):
-                for file in source.glob(pattern):
-                    content.write(file, f"{package.replace('.', '/')}/{file.name}")
+                for file in (ROOT / source).glob(pattern):
+                    content.write(file, str(source / file.name))
     return path
 
 
