@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
+from tests import installing, servers
 
 
 @pytest.fixture
@@ -29,3 +29,9 @@ def victoria_port(tmp_path: Path) -> Iterator[int]:
     """A running VictoriaMetrics' port."""
     with servers.victoria_metrics(tmp_path) as port:
         yield port
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return installing.build(tmp_path_factory.mktemp("wheel"))

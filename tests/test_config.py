@@ -77,16 +77,6 @@ def test_the_example_probe_settings_say_every_key() -> None:
     assert missing == []
 
 
-def test_every_example_travels_in_the_wheel() -> None:
-    packaging = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    patterns = packaging["package-data"]["*"]
-    for path in CONFIG.rglob("*"):
-        if path.is_file() and path.suffix not in {".py", ".pyc"}:
-            folder = ".".join(("linkweather", "config", *path.parent.relative_to(CONFIG).parts))
-            assert folder in packaging["packages"], path
-            assert any(path.match(pattern) for pattern in patterns), path
-
-
 def service(unit: Path) -> Mapping[str, str]:
     parser = ConfigParser(strict=False, interpolation=None, comment_prefixes=("#",))
     parser.optionxform = str  # type: ignore[assignment, method-assign]  # systemd's keys have capitals

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tomllib
-import venv
-import zipfile
 from pathlib import Path
 
 import pytest
-from setuptools import find_namespace_packages
 
 from tests.examples.systems import EXAMPLES
+from tests.installing import install
 
-ROOT = EXAMPLES.parent
 PROGRAM = """
 from typing import assert_type
 
@@ -45,29 +41,9 @@ Client().route("gz", "bj").pth
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter that has linkweather from a wheel's content, and what it needs from here."""
-    folder = tmp_path_factory.mktemp("installed")
-    venv.create(folder, symlinks=True)
-    (packages,) = folder.glob("lib/python*/site-packages")
-    with zipfile.ZipFile(wheel(folder)) as content:
-        content.extractall(packages)
-    here = next(path for path in map(Path, sys.path) if path.name == "site-packages")
-    (packages / "needed.pth").write_text(f"{here}\n")
-    return folder / "bin" / "python"
-
-
-def wheel(folder: Path) -> Path:
-    """The packages' own Python files and what travels with them, as setuptools' settings find them."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    path = folder / "linkweather.whl"
-    with zipfile.ZipFile(path, "w") as content:
-        for package in find_namespace_packages(str(ROOT), include=settings["packages"]["find"]["include"]):
-            source = Path(package.replace(".", "/"))
-            for pattern in ("*.py", *settings["package-data"]["*"]):
-                for file in (ROOT / source).glob(pattern):
-                    content.write(file, str(source / file.name))
-    return path
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter that has linkweather from its wheel, and what a plain install requires."""
+    return install(wheel, tmp_path_factory.mktemp("typing") / "venv")
 
 
 def check(python: Path, folder: Path, *files: Path) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,89 @@
+"""What is installed works without the checkout: the whole, a plain install, and the client alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from linkweather.cli.root import COMMANDS
+from tests import servers
+from tests.installing import ROOT, build, install
+
+SHIPPED = ("linkweather", "probes", "collector", "config")
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The client's wheel."""
+    return build(tmp_path_factory.mktemp("client"), "packaging/client")
+
+
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_every_module_and_example_file_is_in_the_wheel(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as content:
+        there = {name for name in content.namelist() if ".dist-info/" not in name}
+    files = [path for top in SHIPPED for path in (ROOT / top).rglob("*") if path.is_file()]
+    names = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    assert there == {f"linkweather/{name}" if name.startswith("config/") else name for name in names}
+
+
+@pytest.mark.timeout(180)
+def test_the_demo_runs_from_the_wheel_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
+    python = install(wheel, tmp_path / "venv", "collector")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    command = [
+        str(python.parent / "linkweather"),
+        "demo",
+        "--for",
+        "8s",
+        "--sites",
+        "3",
+        "--engine",
+        "loopback",
+        "--json",
+    ]
+    done = run(*command, "--port", str(servers.free_port()), cwd=folder)
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    assert {link["state"] for link in json.loads(done.stdout)["mesh"]} == {"fresh"}
+    where = run(python, "-c", "import collector, probes; print(collector.__file__, probes.__file__)", cwd=folder).stdout
+    assert [Path(path).is_relative_to(tmp_path) for path in where.split()] == [True, True]
+
+
+def test_a_plain_install_has_what_every_command_but_the_collector_imports(wheel: Path, tmp_path: Path) -> None:
+    python = install(wheel, tmp_path / "venv")
+    failed = {
+        name: done.stderr
+        for name in COMMANDS
+        if (done := run(python, "-m", "linkweather", name, "--help", cwd=tmp_path)).returncode
+    }
+    assert list(failed) == ["collector"]
+    assert re.fullmatch(
+        r"Error: `linkweather collector` needs the package \w+: install linkweather\[collector\]\n", failed["collector"]
+    )
+
+
+def test_the_client_alone_imports_with_what_it_requires_and_brings_one_package(client: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(client) as content:
+        tops = {name.partition("/")[0] for name in content.namelist()}
+    assert tops == {"linkweather", f"{client.name.removesuffix('-py3-none-any.whl')}.dist-info"}
+    python = install(client, tmp_path / "venv")
+    program = "from linkweather import AsyncClient, Client; import linkweather.models.placements; Client().close()"
+    done = run(python, "-c", program, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_client_has_the_version_and_the_lower_bounds_of_the_whole() -> None:
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    part = tomllib.loads((ROOT / "packaging" / "client" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert part["version"] == whole["version"]
+    assert set(part["dependencies"]) <= set(whole["dependencies"])
