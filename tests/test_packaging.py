@@ -87,3 +87,19 @@ def test_the_client_has_the_version_and_the_lower_bounds_of_the_whole() -> None:
     part = tomllib.loads((ROOT / "packaging" / "client" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert part["version"] == whole["version"]
     assert set(part["dependencies"]) <= set(whole["dependencies"])
+
+
+def test_the_workflow_runs_the_two_commands_on_every_python_of_the_classifiers() -> None:
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert re.findall(r"- run: (.*)", text) == ["make test", 'make demo ARGS="--for 60s"']
+    (matrix,) = re.findall(r"python: \[(.*)\]", text)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    classified = re.findall(r":: (3\.\d+)", " ".join(project["classifiers"]))
+    assert re.findall(r'"(.*?)"', matrix) == classified
+    assert project["requires-python"] == f">={classified[0]}"
+
+
+def test_the_hooks_are_what_make_check_runs() -> None:
+    hooks = re.findall(r"entry: \.venv/bin/(.*)", (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (target,) = re.findall(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert hooks == re.findall(r"\$\(BIN\)/(.*)", target)
