@@ -16,12 +16,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from linkweather import Client
-from linkweather.cli.tables.figures import duration, money
+from linkweather import Client, units
 from linkweather.client import DEFAULT_API, CollectorAway, NoPath, NotFound
 from linkweather.errors import OperatorError
 from linkweather.models.routes import RouteAnswer
-from linkweather.quantities import seconds, size_bytes
+from linkweather.units import duration, parse_duration, parse_size
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ def main() -> int:
     """Ask, print, pick."""
     options = arguments()
     try:
-        size = size_bytes(options.bytes)
-        deadline_s = None if options.deadline is None else seconds(options.deadline)
+        size = parse_size(options.bytes)
+        deadline_s = None if options.deadline is None else parse_duration(options.deadline)
         with Client(options.api) as client:
             offers = ask(client, dict.fromkeys(options.mirrors), options.to, size)
     except CollectorAway as away:
@@ -106,7 +105,7 @@ def show(offers: Sequence[Offer]) -> None:
     rows = [("source", "path", "p50", "p90", "USD")]
     for one in offers:
         path = " → ".join(one.path)
-        rows.append((one.source, path, duration(one.p50_s), duration(one.p90_s), money(one.price_usd)))
+        rows.append((one.source, path, duration(one.p50_s), duration(one.p90_s), units.price(one.price_usd)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows if offers else ():
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -116,7 +115,7 @@ def show(offers: Sequence[Offer]) -> None:
 
 def usd(price: float | None) -> str:
     """A price in words."""
-    return "at an unknown price" if price is None else f"for {money(price)} USD"
+    return "at an unknown price" if price is None else f"for {units.price(price)} USD"
 
 
 def fail(status: int, sentence: object) -> int:

@@ -20,6 +20,15 @@ class BadValueError(OperatorError):
         self.sentence = sentence
 
 
+class UnitError(OperatorError, ValueError):
+    """A text that is no such quantity: `text` is what was given, `allowed` what must stand there, after "must be"."""
+
+    def __init__(self, text: str, allowed: str) -> None:
+        super().__init__(f"{text!r}: must be {allowed}")
+        self.text = text
+        self.allowed = allowed
+
+
 class MeasurementError(Exception):
     """The network's or the peer's failure to be measured: a result, published with its reason.
 

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from collector.api import docs, spans
+from collector.api import docs
 from collector.api.refusing import Refused, read_field, site_id
 from collector.store.journal import METRICS
 from linkweather.errors import OperatorError
@@ -30,6 +30,7 @@ from linkweather.models.state import (
     ReadyAnswer,
     SiteAnswer,
 )
+from linkweather.units import parse_moment, parse_period
 
 MESH_BYTES_MAX = 4_000_000
 BUCKETS_MAX = 10_000
@@ -133,8 +134,8 @@ def _add_history(app: FastAPI, sources: Sources) -> None:
         if metric not in METRICS:
             raise Refused(422, f"metric = {metric!r}: must be one of {METRIC_NAMES}", "metric")
         now = datetime.fromtimestamp(sources.now(), UTC)
-        start, end = read_field("since", spans.moment, since, now), read_field("until", spans.moment, until, now)
-        step_s = read_field("step", spans.duration_s, step)
+        start, end = read_field("since", parse_moment, since, now), read_field("until", parse_moment, until, now)
+        step_s = read_field("step", parse_period, step)
         _check_span(start, end, step_s)
         buckets = await sources.history(HistoryQuestion(src, dst, metric, start, end, step_s))
         return HistoryAnswer(

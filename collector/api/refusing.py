@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from linkweather.errors import UnitError
 from linkweather.mesh import Mesh, NoSuchSite
 from linkweather.models.state import ErrorAnswer
 
@@ -19,11 +20,11 @@ class Refused(Exception):  # noqa: N818 – an answer
 
 
 def read_field(name: str, read: Callable[..., Any], text: str, *more: Any) -> Any:
-    """What `read` makes of a parameter. Raises Refused with its ValueError's sentence."""
+    """What `read` makes of a parameter. Raises Refused with its sentence."""
     try:
         return read(text, *more)
-    except ValueError as error:
-        raise Refused(422, f"{name} = {text!r}: {error}", name) from None
+    except UnitError as error:
+        raise Refused(422, f"{name} = {error}", name) from None
 
 
 def site_id(mesh: Mesh, field: str, name: str, status: int = 404) -> str:

@@ -9,13 +9,13 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
 
-from collector.api import spans
 from collector.api.refusing import Refused, read_field, site_id
 from collector.routing.questions import Question, QuestionError
 from linkweather.mesh import Mesh
 from linkweather.models.evaluation import JudgeAnswer
 from linkweather.models.routes import AllRoutes, NoRoute, Objective, RouteAnswer
 from linkweather.models.state import ErrorAnswer
+from linkweather.units import parse_moment
 
 CONDITIONS = ("objective", "bytes", "max_relays", "avoid", "max_price_usd_per_gb")
 
@@ -46,7 +46,7 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
     async def judge(since: Annotated[str, Query(description="RFC 3339, or how long ago")] = "24h") -> JudgeAnswer:
         """How the decisions since then did, against what was measured afterwards."""
         now = datetime.fromtimestamp(sources.now(), UTC)
-        start = read_field("since", spans.moment, since, now)
+        start = read_field("since", parse_moment, since, now)
         if start >= now:
             raise Refused(422, f"since = {since!r}: must be in the past", "since")
         return await sources.judge(start, now)

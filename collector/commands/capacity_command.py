@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from collector.commands.api_access import api_option, asking, json_option, terminal
-from linkweather import quantities, settings
+from linkweather import settings, units
 from linkweather.broker import parse_broker
 from linkweather.cli.root import EXIT_FAILED
 from linkweather.cli.tables.placement_table import capacity_table
@@ -65,7 +65,7 @@ def set_(*, devices: tuple[str, ...], config: Path | None, timeout: str, **optio
     Exit status 1: no collector confirmed it in time, or it refuses it.
     """
     where = _where(config, {name: options[name] for name in ("site", "broker") if options[name] is not None})
-    limit_s = _read("--timeout", quantities.seconds, timeout)
+    limit_s = _read("--timeout", units.parse_duration, timeout)
     values = {
         "boot": f"capacity-{secrets.token_hex(8)}",
         "seq": 0,
@@ -96,9 +96,9 @@ def _row(text: str, options: dict[str, Any]) -> DeviceRow:
     except ValueError:
         raise OperatorError(f"{text!r}: must be TYPE=TOTAL or TYPE=TOTAL:FREE, such as a100=16:4") from None
     said = {
-        "queue_s": _read("--queue", quantities.seconds, options["queue"]),
+        "queue_s": _read("--queue", units.parse_duration, options["queue"]),
         "queued_device_hours": options["queued"],
-        "usd_per_device_hour": _read("--price", quantities.usd, options["price"]),
+        "usd_per_device_hour": _read("--price", units.parse_price, options["price"]),
     }
     given = {name: value for name, value in said.items() if value is not None}
     return settings.validate({"type": kind, **numbers, **given}, DeviceRow, repr(text))

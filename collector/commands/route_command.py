@@ -8,11 +8,11 @@ from typing import Any, get_args
 import click
 
 from collector.commands.api_access import api_option, asking, json_option, terminal
-from linkweather import quantities
 from linkweather.cli.tables.route_table import route_table, routes_table
 from linkweather.client import as_json
 from linkweather.errors import OperatorError
 from linkweather.models.routes import Objective
+from linkweather.units import parse_size
 
 
 @click.command(short_help="Say which path data should take now.")
@@ -82,6 +82,6 @@ def _bytes(size: str | None) -> int | None:
     if size is None:
         return None
     try:
-        return quantities.size_bytes(size)
+        return parse_size(size)
     except OperatorError as error:
         raise OperatorError(f"--bytes {error}") from None

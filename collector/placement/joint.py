@@ -9,9 +9,9 @@ from datetime import datetime
 from collector.placement.assignment import Plan, assign
 from collector.placement.batches import Batch, Devices, Option, Run
 from collector.placement.placement import Grounds, place, run_at
-from linkweather.cli.tables.figures import duration
 from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer, SitePlacement
 from linkweather.models.state import CapacityAnswer
+from linkweather.units import duration
 
 
 def judge(jobs: Sequence[Job], grounds: Grounds) -> Iterator[PlacementAnswer]:

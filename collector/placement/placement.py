@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 from collector.placement.staging import Spread, together
-from linkweather.cli.tables.figures import age, duration
 from linkweather.mesh import Mesh
 from linkweather.models.placements import (
     ExcludedSite,
@@ -26,6 +25,7 @@ from linkweather.models.placements import (
 )
 from linkweather.models.routes import LegInput, NoRoute, RouteAnswer
 from linkweather.models.state import CapacityAnswer
+from linkweather.units import age, duration
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import numpy as np
 from collector.routing.active_routes import InForce
 from collector.routing.moment import Moment
 from collector.routing.route_rule import FAILED, STALE
-from linkweather.cli.tables.figures import age
 from linkweather.models.routes import Objective
+from linkweather.units import age
 
 
 def why_unusable(moment: Moment, objective: Objective, src: int, dst: int) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from linkweather.cli.tables.figures import age, duration, megabits
 from linkweather.models.routes import Objective, PathExpectation
+from linkweather.units import age, duration, megabits
 
 # Of each objective: what it is called, the figure of a path, and how that is shown.
 _FIGURES: Mapping[Objective, tuple[str, Callable[[PathExpectation], float | None], Callable[[float | None], str]]] = {

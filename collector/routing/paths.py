@@ -13,7 +13,7 @@ from collector.routing.moment import Moment
 from collector.routing.questions import Question
 from collector.routing.route_rule import Bools
 from collector.routing.transfer_time import completion
-from linkweather.cli.tables.figures import money
+from linkweather import units
 from linkweather.models.routes import Objective
 
 # Of two relays, so many pairs are looked at more closely, the best under each standing objective.
@@ -136,6 +136,6 @@ def _excluded(ceiling: float | None, price: Floats, possible: Bools) -> str | No
         return None
     unknown = int((possible & np.isnan(price)).sum())
     dear = int((possible & (price > ceiling)).sum())
-    said = {f"cost more than {money(ceiling)} USD/GB": dear, "have a price that is not known": unknown}
+    said = {f"cost more than {units.price(ceiling)} USD/GB": dear, "have a price that is not known": unknown}
     left_out = [f"{count} {text}" for text, count in said.items() if count]
     return f"of the other paths {', and '.join(left_out)}" if left_out else None

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from linkweather import quantities, settings
+from linkweather import settings, units
 from linkweather.demo import display
 from linkweather.demo.demo_run import Order, run
 from linkweather.errors import OperatorError
@@ -75,9 +75,6 @@ def demo(
 
 def _duration_s(text: str) -> float:
     try:
-        seconds = quantities.seconds(text)
+        return units.parse_period(text)
     except OperatorError as error:
         raise OperatorError(f"--for {error}") from None
-    if seconds <= 0:
-        raise OperatorError(f"--for {text!r}: must be longer than nothing")
-    return seconds

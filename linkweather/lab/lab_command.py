@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from linkweather import quantities
+from linkweather import units
 from linkweather.errors import OperatorError
 from linkweather.lab.control import ask
 from linkweather.lab.enter import become
@@ -69,13 +69,13 @@ def link(
         "src": src,
         "dst": dst,
         "both": both,
-        "delay_s": _parsed(quantities.seconds, delay),
-        "jitter_s": _parsed(quantities.seconds, jitter),
-        "rate_bps": _parsed(quantities.bits_per_second, rate),
-        "loss_ratio": _parsed(quantities.ratio, loss),
-        "duplicate_ratio": _parsed(quantities.ratio, duplicate),
-        "reorder_ratio": _parsed(quantities.ratio, reorder),
-        "queue_s": _parsed(quantities.seconds, queue),
+        "delay_s": _parsed(units.parse_duration, delay),
+        "jitter_s": _parsed(units.parse_duration, jitter),
+        "rate_bps": _parsed(units.parse_rate, rate),
+        "loss_ratio": _parsed(units.parse_ratio, loss),
+        "duplicate_ratio": _parsed(units.parse_ratio, duplicate),
+        "reorder_ratio": _parsed(units.parse_ratio, reorder),
+        "queue_s": _parsed(units.parse_duration, queue),
         "cut": cut,
         "via": None if via is None else [name for name in via.split(",") if name],
     }

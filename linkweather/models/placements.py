@@ -11,32 +11,32 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
-from linkweather.errors import BadValueError, OperatorError
+from linkweather.errors import BadValueError, UnitError
 from linkweather.mesh import Mesh, NoSuchSite, Settings, SiteId, Tuple
 from linkweather.models.routes import LegInput
 from linkweather.models.state import CapacityAnswer
-from linkweather.quantities import DURATION, PRICE, SIZE, seconds, size_bytes, usd
+from linkweather.units import parse_duration, parse_price, parse_size
 from linkweather.wire import Message, Name
 
 MAX_BYTES = 10**18
 MAX_JOBS = 1000
 
 
-def _typed(read: Callable[[str], float], allowed: str) -> BeforeValidator:
+def _typed(read: Callable[[str], float]) -> BeforeValidator:
     def validate(value: Any) -> Any:
         if not isinstance(value, str):
             return value
         try:
             return read(value)
-        except OperatorError:
-            raise ValueError(allowed) from None
+        except UnitError as error:
+            raise ValueError(error.allowed) from None
 
     return BeforeValidator(validate)
 
 
-Size = Annotated[int, Field(ge=1, le=MAX_BYTES), _typed(size_bytes, SIZE)]
-Duration = Annotated[float, Field(gt=0, le=1e9), _typed(seconds, DURATION)]
-Price = Annotated[float, Field(ge=0, le=1e15), _typed(usd, PRICE)]
+Size = Annotated[int, Field(ge=1, le=MAX_BYTES), _typed(parse_size)]
+Duration = Annotated[float, Field(gt=0, le=1e9), _typed(parse_duration)]
+Price = Annotated[float, Field(ge=0, le=1e15), _typed(parse_price)]
 SiteName = Annotated[str, Field(min_length=1, max_length=200)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from textwrap import wrap
 
-from probes.adhoc.adhoc_units import RATE, TIME, fitting
+from linkweather.units import RATES, TIMES, fitting
 from probes.adhoc.saved import SavedLatency, SavedTest, SavedThroughput
 from probes.adhoc.significance import Verdict, apart, fisher, mann_whitney
 from probes.adhoc.summary import WIDTH
@@ -49,7 +49,7 @@ def _latency(before: SavedLatency, now: SavedLatency) -> Iterator[Change]:
         return
     replies = [[rtt_s for rtt_s in each.rtts_s if rtt_s is not None] for each in (before, now)]
     if all(replies) and before.rtt_p50_s is not None and now.rtt_p50_s is not None:
-        unit = fitting(max(before.rtt_p50_s, now.rtt_p50_s), TIME)
+        unit = fitting(max(before.rtt_p50_s, now.rtt_p50_s), TIMES)
         numbers = f"RTT p50 {unit.number(before.rtt_p50_s)} → {unit.text(now.rtt_p50_s)}"
         yield _judged(numbers, mann_whitney(*replies))
     lost = before.sent - before.received, before.sent, now.sent - now.received, now.sent
@@ -71,7 +71,7 @@ def _throughput(before: SavedThroughput, now: SavedThroughput) -> Iterator[Chang
         when = "then" if before.goodput_bps is None else "now"
         yield Change(f"{way}: not measured {when}")
         return
-    unit = fitting(max(before.goodput_bps, now.goodput_bps), RATE)
+    unit = fitting(max(before.goodput_bps, now.goodput_bps), RATES)
     numbers = f"{way} {unit.number(before.goodput_bps)} → {unit.text(now.goodput_bps)}"
     spans = _span(before), _span(now)
     if spans[0] is None or spans[1] is None:
@@ -84,7 +84,7 @@ def _throughput(before: SavedThroughput, now: SavedThroughput) -> Iterator[Chang
 
 
 def _kind(test: SavedThroughput) -> str:
-    unit = fitting(test.udp_rate_bps, RATE) if test.udp_rate_bps else None
+    unit = fitting(test.udp_rate_bps, RATES) if test.udp_rate_bps else None
     protocol = f"UDP at {unit.text(test.udp_rate_bps)}" if unit and test.udp_rate_bps else "TCP"
     streams = "" if test.streams in {1, None} else f" in {test.streams} streams"
     return f"{protocol}{streams}{f' with {test.congestion}' if test.congestion else ''}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from probes.adhoc.adhoc_units import seconds
+from linkweather.units import duration
 from probes.path.traced_route import Responder, Step
 
 WIDTH = 78
@@ -35,7 +35,7 @@ def _step(step: Step, address_width: int) -> list[str]:
 
 
 def _cell(responder: Responder, address_width: int, *, parallel: bool) -> str:
-    cell = f"{responder.address.ljust(address_width)}  {seconds(responder.rtt_s):>8}"
+    cell = f"{responder.address.ljust(address_width)}  {duration(responder.rtt_s):>8}"
     notes = [f"MPLS {'/'.join(map(str, responder.labels))}"] if responder.labels else []
     notes += [f"{len(responder.flows)} flow{'s' * (len(responder.flows) != 1)}"] if parallel else []
     return f"{cell}  {', '.join(notes)}" if notes else cell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from probes.adhoc.adhoc_units import MISSING, rate, seconds
+from linkweather.units import MISSING, duration, rate
 from probes.adhoc.findings import Findings, Outcome, Throughput
 from probes.adhoc.summary import WIDTH
 
@@ -26,7 +26,7 @@ def text(outcomes: Sequence[Outcome]) -> str:
 
 
 def _rtt(name: str) -> Callable[[Findings], str]:
-    return lambda found: seconds(getattr(found.latency.row, name)) if found.latency else MISSING
+    return lambda found: duration(getattr(found.latency.row, name)) if found.latency else MISSING
 
 
 def _method(found: Findings) -> str:

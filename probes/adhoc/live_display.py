@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from probes.adhoc.adhoc_units import rate, seconds
+from linkweather.units import duration, rate
 from probes.adhoc.method_choice import METHODS, MethodName
 from probes.adhoc.plots import LOST, over_time, sparkline
 from probes.adhoc.throughput_test import INTERVAL_S
@@ -90,9 +90,9 @@ class Pane:
         view.append(f"  {self._latency}\n" if self._latency else "", style="dim")
         if self._settled:
             known = [rtt_s for rtt_s in self._recent if rtt_s is not None]
-            span = f", lowest {seconds(min(known))}, highest {seconds(max(known))}" if known else ""
+            span = f", lowest {duration(min(known))}, highest {duration(max(known))}" if known else ""
             view.append(f"  {self._settled} of {self._count}, {self._lost} lost; RTT now ")
-            view.append(f"{seconds(self._recent[-1])}{span}\n  ")
+            view.append(f"{duration(self._recent[-1])}{span}\n  ")
             view.append(sparkline(self._recent), style="cyan")
             view.append("\n")
         view.append(f"  {self._throughput}\n" if self._throughput else "", style="dim")

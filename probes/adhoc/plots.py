@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from probes.adhoc.adhoc_units import RATE, TIME, Unit, fitting
+from linkweather.units import RATES, TIMES, Unit, fitting
 
 LOST = "×"
 _RISING = " ▁▂▃▄▅▆▇█"
@@ -53,7 +53,7 @@ def distribution(values: Sequence[float], width: int = 60, rows: int = 10) -> li
     bins = histogram(values, rows)
     if not bins:
         return []
-    unit = fitting(bins[-1].low, TIME)
+    unit = fitting(bins[-1].low, TIMES)
     labels = [_edges(each, bins[0], unit) for each in bins]
     margin = max(len(label) for label in labels)
     most = max(each.count for each in bins)
@@ -69,7 +69,7 @@ def over_time(rates_bps: Sequence[float], interval_s: float, width: int = 60, he
     if not rates_bps:
         return []
     top = _round_up(max(rates_bps), _TOPS) if max(rates_bps) > 0 else 1.0
-    unit = fitting(top, RATE)
+    unit = fitting(top, RATES)
     labels = {height - 1: unit.text(top), height // 2 - 1: unit.number(top / 2)}
     margin = max(len(label) for label in labels.values())
     columns = _fit(rates_bps, width - margin - 2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from textwrap import wrap
 
+from linkweather.units import duration, rate, size
 from linkweather.wire import LatencyRow
-from probes.adhoc.adhoc_units import amount, rate, seconds
 from probes.adhoc.findings import Findings, Latency, Target, Throughput
 from probes.adhoc.method_choice import METHODS, choice
 from probes.adhoc.plots import distribution, over_time
@@ -71,21 +71,21 @@ def _latency_facts(row: LatencyRow) -> Facts:
         ("p99", row.rtt_p99_s),
         ("max", row.rtt_max_s),
     )
-    yield "RTT", "   ".join(f"{name} {seconds(value)}" for name, value in quantiles)
+    yield "RTT", "   ".join(f"{name} {duration(value)}" for name, value in quantiles)
     yield (
         "",
-        f"mean {seconds(row.rtt_mean_s)}, standard deviation {seconds(row.rtt_stdev_s)}, {row.timestamp} timestamps",
+        f"mean {duration(row.rtt_mean_s)}, standard deviation {duration(row.rtt_stdev_s)}, {row.timestamp} timestamps",
     )
-    yield "jitter", f"{seconds(row.jitter_p95_p50_s)} (p95 − p50), {seconds(row.jitter_rfc3550_s)} (RFC 3550)"
+    yield "jitter", f"{duration(row.jitter_p95_p50_s)} (p95 − p50), {duration(row.jitter_rfc3550_s)} (RFC 3550)"
     yield "loss", loss(row)
-    late = f"{row.late or 0} late{f' (by up to {seconds(row.late_max_s)})' if row.late else ''}"
+    late = f"{row.late or 0} late{f' (by up to {duration(row.late_max_s)})' if row.late else ''}"
     yield "", f"{late}, {row.reordered or 0} reordered, {row.duplicated or 0} duplicated"
     for outage in row.outages or ():
-        lasted = seconds((outage.end - outage.start).total_seconds()) if outage.end else "to the end"
+        lasted = duration((outage.end - outage.start).total_seconds()) if outage.end else "to the end"
         yield "outage", f"from {outage.start:%H:%M:%S} UTC, {lasted}: {outage.lost} probes in a row without a reply"
     if row.owd_forward_p50_s is not None:
-        one_way = f"forward {seconds(row.owd_forward_p50_s)}, back {seconds(row.owd_back_p50_s)}"
-        yield "one way", f"{one_way} (p50; clocks within {seconds(row.owd_error_s)})"
+        one_way = f"forward {duration(row.owd_forward_p50_s)}, back {duration(row.owd_back_p50_s)}"
+        yield "one way", f"{one_way} (p50; clocks within {duration(row.owd_error_s)})"
     if row.detail:
         yield "note", row.detail
 
@@ -109,14 +109,14 @@ def _throughput_facts(throughput: Throughput) -> Facts:
     yield "goodput", f"{rate(row.goodput_bps)}{spread}"
     streams = "" if row.streams is None else f", {row.streams} stream{'s' * (row.streams != 1)}"
     congestion = f", {row.congestion}" if row.congestion else ""
-    yield "moved", f"{amount(row.bytes)} in {seconds(row.duration_s)}{streams}{congestion}"
+    yield "moved", f"{size(row.bytes)} in {duration(row.duration_s)}{streams}{congestion}"
     if throughput.datagrams:
         yield "loss", share(throughput.datagrams.lost, throughput.datagrams.sent)
-        yield "jitter", f"{seconds(throughput.datagrams.jitter_s)} (RFC 3550)"
+        yield "jitter", f"{duration(throughput.datagrams.jitter_s)} (RFC 3550)"
     if row.retransmits is not None:
         yield "resent", f"{row.retransmits} segments"
     if row.rtt_loaded_s is not None:
-        yield "RTT", f"{seconds(row.rtt_loaded_s)} under this load"
+        yield "RTT", f"{duration(row.rtt_loaded_s)} under this load"
 
 
 def _facts(facts: Facts) -> list[str]:

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from rich import box
 from rich.table import Table
 
-from linkweather.cli.tables.figures import NEVER
 from linkweather.models.evaluation import JudgeAnswer, Verdict
+from linkweather.units import MISSING
 
 
 def _ratio(value: float | None) -> str:
-    return NEVER if value is None else f"{value:.1%}"
+    return MISSING if value is None else f"{value:.1%}"
 
 
 def _times(value: float | None) -> str:
-    return NEVER if value is None else f"{value:.2f} ×"
+    return MISSING if value is None else f"{value:.2f} ×"
 
 
 _LINES: tuple[tuple[str, Callable[[Verdict], str]], ...] = (

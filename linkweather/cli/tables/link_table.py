@@ -8,8 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from linkweather.cli.tables.figures import age, megabits, milliseconds, percent
 from linkweather.models.state import LinkAnswer
+from linkweather.units import age, megabits, milliseconds, percent
 
 WIDTH = 80
 _FIGURES_WIDTH = 60  # all columns but the link's, with gaps and margins, at their widest

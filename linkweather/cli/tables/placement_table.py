@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from rich import box
 from rich.table import Table
 
-from linkweather.cli.tables.figures import NEVER, age, duration, money
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.state import CapacityAnswer
+from linkweather.units import MISSING, age, duration, price
 
 
 def placement_table(answer: PlacementAnswer) -> Table:
@@ -18,7 +18,7 @@ def placement_table(answer: PlacementAnswer) -> Table:
     for site in answer.ranking:
         stages_s = (site.stage_in_p50_s, site.queue_s, site.run_s, site.stage_out_p50_s)
         figures = (*stages_s, site.total_p50_s, site.total_p90_s)
-        table.add_row(site.site, *(duration(value_s) if value_s else "0" for value_s in figures), money(site.price_usd))
+        table.add_row(site.site, *(duration(value_s) if value_s else "0" for value_s in figures), price(site.price_usd))
     return table
 
 
@@ -27,7 +27,7 @@ def placements_table(answer: PlacementsAnswer) -> Table:
     table = _table(("job", "site"), ("waits", "done", "p90"))
     for one in answer.placements:
         waits = "0" if one.wait_s == 0 else duration(one.wait_s)
-        table.add_row(one.job, one.site or NEVER, waits, duration(one.done_p50_s), duration(one.done_p90_s))
+        table.add_row(one.job, one.site or MISSING, waits, duration(one.done_p50_s), duration(one.done_p90_s))
     return table
 
 
@@ -39,17 +39,17 @@ def capacity_table(answers: Iterable[CapacityAnswer]) -> Table:
             one.site,
             one.type,
             str(one.total),
-            _or_never(one.free),
-            NEVER if one.queue_s is None else "0" if one.queue_s == 0 else duration(one.queue_s),
-            _or_never(one.queued_device_hours),
-            money(one.usd_per_device_hour),
+            _or_missing(one.free),
+            MISSING if one.queue_s is None else "0" if one.queue_s == 0 else duration(one.queue_s),
+            _or_missing(one.queued_device_hours),
+            price(one.usd_per_device_hour),
             f"{age(one.age_s)}{' expired' if one.state == 'expired' else ''}",
         )
     return table
 
 
-def _or_never(value: float | None) -> str:
-    return NEVER if value is None else f"{value:g}"
+def _or_missing(value: float | None) -> str:
+    return MISSING if value is None else f"{value:g}"
 
 
 def _table(texts: Iterable[str], figures: Iterable[str]) -> Table:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from rich import box
 from rich.table import Table
 
-from linkweather.cli.tables.figures import NEVER, duration, megabits, milliseconds, money
 from linkweather.models.routes import AllRoutes, NoRoute, PathExpectation, RouteAnswer
+from linkweather.units import MISSING, duration, megabits, milliseconds, price
 
 _Figure = tuple[str, Callable[[PathExpectation], str]]
 _RTT: tuple[_Figure, ...] = (
@@ -23,7 +23,7 @@ _COMPLETION: tuple[_Figure, ...] = (
     ("takes", lambda path: duration(path.completion_p50_s)),
     ("p90", lambda path: duration(path.completion_p90_s)),
 )
-_PRICE: tuple[_Figure, ...] = (("USD/GB", lambda path: money(path.price_usd_per_gb)),)
+_PRICE: tuple[_Figure, ...] = (("USD/GB", lambda path: price(path.price_usd_per_gb)),)
 
 
 def route_table(answer: RouteAnswer) -> Table:
@@ -44,13 +44,13 @@ def routes_table(answers: AllRoutes) -> Table:
     figures = _GOODPUT if answers.objective == "goodput" else _RTT
     table = _table(("pair", "path"), [*(heading for heading, _ in figures), "direct", "times better"])
     for answer in sorted(answers.routes, key=lambda answer: (not answer.relays, answer.src, answer.dst)):
-        direct = NEVER if answer.direct is None else figures[0][1](answer.direct)
-        better = NEVER if answer.margin is None or not answer.relays else f"{answer.margin:.2f}"
+        direct = MISSING if answer.direct is None else figures[0][1](answer.direct)
+        better = MISSING if answer.margin is None or not answer.relays else f"{answer.margin:.2f}"
         how = f"through {', '.join(answer.relays)}" if answer.relays else "direct"
         pair = f"{answer.src} → {answer.dst}"
         table.add_row(pair, how, *(show(answer.path) for _, show in figures), direct, better)
     for none in _sorted(answers.none):
-        table.add_row(f"{none.src} → {none.dst}", "none", *[NEVER] * (len(figures) + 2))
+        table.add_row(f"{none.src} → {none.dst}", "none", *[MISSING] * (len(figures) + 2))
     return table
 
 

@@ -88,7 +88,7 @@ def test_a_job_with_its_data_at_home_and_nothing_to_do_takes_no_time() -> None:
         job(data=[{"site": "a", "bytes": 1}], devices=idle), grounds(capacity("a", usd_per_device_hour=None))
     )
     assert answer.ranking[0].total_p90_s == 0
-    assert answer.why.startswith("a is done soonest, after 0.000 µs (p90 0.000 µs): nothing to do, at an unknown price")
+    assert answer.why.startswith("a is done soonest, after 0 µs (p90 0 µs): nothing to do, at an unknown price")
     assert answer.why.endswith("; no other site can.")
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 
-import pytest
 from rich.console import Console
 
-from linkweather.cli.tables.figures import age, megabits, milliseconds, percent
 from linkweather.cli.tables.link_table import links_table
 from linkweather.models.state import LinkAnswer
 
@@ -76,30 +74,3 @@ def test_links_are_sorted_by_source_and_destination() -> None:
     pairs = [("b", "a"), ("a", "c"), ("a", "b")]
     lines = printed(*(LinkAnswer(src=src, dst=dst) for src, dst in pairs))
     assert [line.split()[0] + line.split()[2] for line in lines[2:]] == ["ab", "ac", "ba"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "–"), (0.0, "0.000"), (0.000_087, "0.087"), (0.0094, "9.40"), (0.25, "250")]
-)
-def test_times_have_three_digits_of_a_millisecond(seconds: float | None, text: str) -> None:
-    assert milliseconds(seconds) == text
-
-
-@pytest.mark.parametrize(("bps", "text"), [(None, "–"), (5e5, "0.500"), (9.38e6, "9.38"), (9.5e8, "950")])
-def test_rates_are_megabits_per_second(bps: float | None, text: str) -> None:
-    assert megabits(bps) == text
-
-
-@pytest.mark.parametrize(
-    ("ratio", "text"), [(None, "–"), (0.0, "0.0"), (0.0001, "<0.1"), (0.015, "1.5"), (1.0, "100.0")]
-)
-def test_a_loss_is_never_rounded_to_none(ratio: float | None, text: str) -> None:
-    assert percent(ratio) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "–"), (0.4, "0 s"), (119.0, "119 s"), (600.0, "10 min"), (7200.0, "2 h"), (172800.0, "2 d")],
-)
-def test_ages_are_in_the_largest_unit_that_says_enough(seconds: float | None, text: str) -> None:
-    assert age(seconds) == text

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from linkweather.cli.tables.evaluation_table import verdicts_table, worst_lines
-from linkweather.cli.tables.figures import duration, money
 from linkweather.cli.tables.route_table import route_table, routes_table
 from linkweather.models.evaluation import JudgeAnswer, Verdict, WorstDecision
 from linkweather.models.routes import AllRoutes, NoRoute, PathExpectation, RouteAnswer
@@ -67,19 +66,6 @@ def test_all_pairs_have_a_line_relayed_ones_first_and_none_is_said() -> None:
 def test_all_pairs_by_goodput_show_rates() -> None:
     answers = AllRoutes(at=NOON, objective="goodput", routes=(ROUTE.model_copy(update={"direct": None}),))
     assert printed(routes_table(answers))[2] == "a → b through c – – – 3.00"
-
-
-def test_durations_and_prices_keep_three_digits() -> None:
-    assert [duration(value) for value in (5e-6, 0.25, 90.0, 5400.0, 86400.0, 8.64e5, None)] == [
-        "5.00 µs",
-        "250 ms",
-        "90.0 s",
-        "90.0 min",
-        "24.0 h",
-        "10.0 d",
-        "–",
-    ]
-    assert [money(value) for value in (0.087, 12.5, 1234.6, None)] == ["0.09", "12.50", "1235", "–"]
 
 
 def test_verdicts_have_a_column_each_and_their_worst_decisions_a_line() -> None:
