@@ -12,7 +12,8 @@ from probes.adhoc.findings import HERE, THERE, Latency
 from probes.adhoc.method_choice import METHODS, ORDER, Attempt, MethodName, Series, choice, port
 from probes.adhoc.progress import Job
 from probes.latency.methods import SENDERS
-from probes.latency.sender import Peer, Sample
+from probes.latency.session import ProbeOutcome
+from probes.latency.targets import LatencyPeer
 
 _ONE_WINDOW_S = 1e9  # windows end at multiples of this: the whole test lies in one
 _PLAIN_SILENCE = {None, "no_reply", "late"}
@@ -32,7 +33,7 @@ async def measure(job: Job) -> Latency:
     job.watch.chosen(choice(Attempt(name, _port(job, name), answered=False), attempts), options.count)
     rtts_s: dict[int, float | None] = {}
 
-    def hear(sample: Sample) -> bool:
+    def hear(sample: ProbeOutcome) -> bool:
         if sample.rtt_s is not None or sample.sequence not in rtts_s:
             rtts_s[sample.sequence] = sample.rtt_s
             job.watch.probe(sample.rtt_s)
@@ -60,7 +61,7 @@ async def _try_in_order(job: Job) -> list[Attempt]:
     return attempts
 
 
-async def _probe(job: Job, name: MethodName, series: Series, on_sample: Callable[[Sample], bool]) -> LatencyRow:
+async def _probe(job: Job, name: MethodName, series: Series, on_sample: Callable[[ProbeOutcome], bool]) -> LatencyRow:
     """One series of probes; `on_sample` says whether that was enough."""
     rows: list[LatencyRow] = []
     key = job.options.key if name == "stamp" else None
@@ -71,7 +72,7 @@ async def _probe(job: Job, name: MethodName, series: Series, on_sample: Callable
         authenticated=key is not None,
     )
 
-    def hear(sample: Sample) -> None:
+    def hear(sample: ProbeOutcome) -> None:
         if on_sample(sample):
             sender.stop()
 
@@ -79,7 +80,7 @@ async def _probe(job: Job, name: MethodName, series: Series, on_sample: Callable
         rows.extend(window)
 
     sender = SENDERS[name](HERE, tests, on_window=keep, on_sample=hear, key=key, count=series.probes)
-    sender.set_peers([Peer(THERE, job.target.address, _port(job, name))], tests)
+    sender.set_peers([LatencyPeer(THERE, job.target.address, _port(job, name))], tests)
     with job.stop.by(sender.stop):
         await sender.run()
     return rows[0] if rows else _empty(name)
@@ -94,7 +95,7 @@ def _attempt(job: Job, name: MethodName, row: LatencyRow) -> Attempt:
     return Attempt(name, _port(job, name), answered=row.received > 0, reason=reason)
 
 
-def _is_reply(sample: Sample) -> bool:
+def _is_reply(sample: ProbeOutcome) -> bool:
     return sample.outcome == "received"
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import click
 
-from probes.latency.drops import reasons
 from probes.latency.keys import read_key
-from probes.latency.reflector import Reflector
+from probes.latency.reflector import Reflector, reasons
 
 
 def answer(

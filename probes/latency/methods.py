@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from probes.latency.engine import Sender
 from probes.latency.icmp import IcmpSender
-from probes.latency.sender import Sender
 from probes.latency.tcp import TcpSender
 
 # A mesh's `method` → what probes the peers that have it; all have the interface of `Sender`.

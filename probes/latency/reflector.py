@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from linkweather.errors import MessageError, OperatorError
-from probes.latency import clock
-from probes.latency.packet import depart
-from probes.latency.responder import Responder
-from probes.latency.sockets import families, guarded, open_socket, receive, stamp_received
-from probes.latency.timestamps import encode_error, ntp_from_ns
+from probes.latency import clocks
+from probes.latency.clocks import encode_error, ntp_from_ns
+from probes.latency.kernel_timestamps import families, guarded, open_socket, receive, stamp_received
+from probes.latency.stamp_packet import depart
+from probes.latency.stamp_responder import StampResponder
 
 _CLOCK_EVERY_S = 5.0
 
@@ -22,7 +23,7 @@ class Reflector:
     """Answers probes until cancelled. Port 0 takes a free one, the same in both families.
 
     `dropped` counts what was not answered, by reason; `answered` what was; `flagged` replies with TLVs that we did
-    not know or trust, by flag. `allow` is as in `Responder`.
+    not know or trust, by flag. `allow` is as in `StampResponder`.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Reflector:
         self.port = port
         self.answered = 0
         self.dropped: Counter[str] = Counter() if dropped is None else dropped
-        self._responder = Responder(port, key=key, stateless=stateless, allow=allow, rate_per_s=rate_per_s)
+        self._responder = StampResponder(port, key=key, stateless=stateless, allow=allow, rate_per_s=rate_per_s)
         self.flagged = self._responder.flagged
         self._key = key
         self._error = 0
@@ -77,7 +78,7 @@ class Reflector:
             opened.close()
 
     def _read_clock(self) -> None:
-        now = clock.read()
+        now = clocks.read()
         self._error = encode_error(now.error_s, synchronised=now.synchronised)
 
     def _drain(self, opened: socket.socket) -> None:
@@ -95,3 +96,24 @@ class Reflector:
                 self.dropped[refusal.reason] += 1
             except OSError:
                 self.dropped["send_failed"] += 1
+
+
+log = logging.getLogger(__name__)
+
+LOG_EVERY_S = 60.0
+
+
+def reasons(counts: Mapping[str, int]) -> str:
+    """Counts for people: `2 loop, 1 short`."""
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+
+
+async def log_drops(dropped: Counter[str], *, every_s: float = LOG_EVERY_S) -> None:
+    """Log what is new in these counts, if anything is, until cancelled."""
+    told: Counter[str] = Counter()
+    while True:
+        await asyncio.sleep(every_s)
+        new = dropped - told
+        if new:
+            log.warning("the reflector dropped %d datagrams in %g s: %s", new.total(), every_s, reasons(new))
+            told = dropped.copy()

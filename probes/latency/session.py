@@ -11,14 +11,12 @@ from typing import Literal
 
 from linkweather.errors import MessageError
 from linkweather.wire import LatencyRow
-from probes.latency.clock import Clock
-from probes.latency.losses import Edge, Probed, by_direction
-from probes.latency.outages import Outages
-from probes.latency.packet import Reply, Request
+from probes.latency.clocks import NS_PER_S, Clock, decode_error, encode_error, ntp_from_ns, to_ns
+from probes.latency.loss_direction import Edge, Probed, by_direction
+from probes.latency.pacing import Window
+from probes.latency.stamp_packet import StampReply, StampRequest
 from probes.latency.statistics import Jitter
-from probes.latency.tally import Arrival, Probe, Source, Tally, row
-from probes.latency.timestamps import NS_PER_S, decode_error, encode_error, ntp_from_ns, to_ns
-from probes.latency.window import Window
+from probes.latency.tally import Outages, SentProbe, Source, Tally, TimedReply, row
 
 # On the wire a session whose probe 0 was lost. A stateful reflector, which counts its replies from 0, is so told
 # from a stateless one, which copies our sequence.
@@ -36,7 +34,7 @@ Outcome = Literal["received", "lost", "late", "duplicate", "set_aside"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ProbeOutcome:
     """What became of one probe. `late_s` is by how much a late reply missed the timeout."""
 
     site: str
@@ -65,7 +63,7 @@ class Session:
         self._src = src
         self._next = first_sequence
         self._highest = first_sequence - 1
-        self._probes: dict[int, Probe] = {}
+        self._probes: dict[int, SentProbe] = {}
         self._tallies: deque[Tally] = deque()
         # A session is new to its reflector, whose first count will be 0: what is lost before that is told, too.
         self._edge: Edge | None = Edge(first_sequence - 1, _MASK)
@@ -88,29 +86,29 @@ class Session:
         if self._tallies:
             self._tallies[-1].reason = reason
 
-    def send(self, now: float, wall_ns: int, *, awaits_stamp: bool) -> tuple[Probe, Request]:
+    def send(self, now: float, wall_ns: int, *, awaits_stamp: bool) -> tuple[SentProbe, StampRequest]:
         """The next probe, and what to send. `awaits_stamp`: whether the kernel will tell when it left."""
         tally = self._tallies[-1]
         timestamp = ntp_from_ns(wall_ns)
-        probe = Probe(self._next, tally, now, wall_ns, timestamp, awaits_stamp)
+        probe = SentProbe(self._next, tally, now, wall_ns, timestamp, awaits_stamp)
         self._next += 1
         self._probes[probe.sequence] = probe
         tally.probes.append(probe)
         tally.window.unsettled += 1
         self._forget(now)
-        return probe, Request(probe.sequence & _MASK, timestamp, self._error, self.ssid)
+        return probe, StampRequest(probe.sequence & _MASK, timestamp, self._error, self.ssid)
 
-    def refuse(self, probe: Probe, reason: str) -> Sample:
+    def refuse(self, probe: SentProbe, reason: str) -> ProbeOutcome:
         """Our own kernel would not send this probe."""
         probe.tally.reason = reason
         return self._lose(probe)
 
-    def stamp(self, probe: Probe, kernel_ns: int) -> Sample | None:
+    def stamp(self, probe: SentProbe, kernel_ns: int) -> ProbeOutcome | None:
         """The kernel says when the probe left."""
         probe.stamp_ns = kernel_ns
         return None if probe.settled or probe.arrival is None else self._settle(probe, probe.arrival)
 
-    def receive(self, arrival: Arrival) -> Sample | None:
+    def receive(self, arrival: TimedReply) -> ProbeOutcome | None:
         """Take a reply in; None while the probe's TX stamp is awaited.
 
         Raises MessageError: `foreign` for another session's, `stray` for one that no remembered probe explains.
@@ -130,7 +128,7 @@ class Session:
             return self._late(probe, late_s)
         return self._on_time(probe, arrival)
 
-    def expire(self, probe: Probe) -> Sample | None:
+    def expire(self, probe: SentProbe) -> ProbeOutcome | None:
         """The probe's timeout is over: lost, or received without the stamp that was awaited."""
         if probe.settled:
             return None
@@ -159,7 +157,7 @@ class Session:
         later = (probe for tally in self._tallies for probe in tally.probes)
         return next((probe.probed() for probe in later if probe.first is not None), None)
 
-    def _on_time(self, probe: Probe, arrival: Arrival) -> Sample | None:
+    def _on_time(self, probe: SentProbe, arrival: TimedReply) -> ProbeOutcome | None:
         probe.arrival = arrival
         probe.tally.received += 1
         # RFC 4737 §3: reordered is what comes after a later one.
@@ -169,7 +167,7 @@ class Session:
             return None
         return self._settle(probe, arrival)
 
-    def _settle(self, probe: Probe, arrival: Arrival) -> Sample:
+    def _settle(self, probe: SentProbe, arrival: TimedReply) -> ProbeOutcome:
         self._close(probe)
         reply, tally = arrival.reply, probe.tally
         residence_ns = to_ns(reply.timestamp, reply.error) - to_ns(reply.received, reply.error)
@@ -177,34 +175,34 @@ class Session:
         reason = _impossible(elapsed_ns, residence_ns, probe, arrival)
         if reason:
             tally.set_aside[reason] += 1
-            return Sample(self.dst, probe.sequence, "set_aside", source=source, reason=reason)
+            return ProbeOutcome(self.dst, probe.sequence, "set_aside", source=source, reason=reason)
         rtt_s = (elapsed_ns - residence_ns) / NS_PER_S
         tally.add_rtt(rtt_s, source)
         _one_way(probe, arrival)
-        return Sample(self.dst, probe.sequence, "received", rtt_s, source)
+        return ProbeOutcome(self.dst, probe.sequence, "received", rtt_s, source)
 
-    def _duplicate(self, probe: Probe, reply: Reply) -> Sample:
+    def _duplicate(self, probe: SentProbe, reply: StampReply) -> ProbeOutcome:
         if probe.last is None or (reply.sequence - probe.last) & _MASK < _HALF:
             probe.last = reply.sequence
         self._open_tally(probe).duplicated += 1
-        return Sample(self.dst, probe.sequence, "duplicate")
+        return ProbeOutcome(self.dst, probe.sequence, "duplicate")
 
-    def _late(self, probe: Probe, late_s: float) -> Sample:
+    def _late(self, probe: SentProbe, late_s: float) -> ProbeOutcome:
         self._close(probe)
         late_s = max(late_s, 0.0)
         self._open_tally(probe).add_late(late_s)
-        return Sample(self.dst, probe.sequence, "late", late_s=late_s)
+        return ProbeOutcome(self.dst, probe.sequence, "late", late_s=late_s)
 
-    def _lose(self, probe: Probe) -> Sample:
+    def _lose(self, probe: SentProbe) -> ProbeOutcome:
         self._close(probe)
-        return Sample(self.dst, probe.sequence, "lost", reason=probe.tally.reason)
+        return ProbeOutcome(self.dst, probe.sequence, "lost", reason=probe.tally.reason)
 
-    def _close(self, probe: Probe) -> None:
+    def _close(self, probe: SentProbe) -> None:
         if not probe.settled:
             probe.settled = True
             probe.tally.window.unsettled -= 1
 
-    def _open_tally(self, probe: Probe) -> Tally:
+    def _open_tally(self, probe: SentProbe) -> Tally:
         """Where to count what came after the probe settled: its own window, else the oldest without a row."""
         return probe.tally if probe.tally.window.end_s >= self._tallies[0].window.end_s else self._tallies[0]
 
@@ -214,14 +212,14 @@ class Session:
             del self._probes[first.sequence]
 
 
-def _elapsed(probe: Probe, arrival: Arrival) -> tuple[float, Source]:
+def _elapsed(probe: SentProbe, arrival: TimedReply) -> tuple[float, Source]:
     """From sending to arrival in ns: by the kernel's stamps where both are there, else by our monotonic clock."""
     if probe.stamp_ns is not None and arrival.kernel_ns is not None:
         return arrival.kernel_ns - probe.stamp_ns, "kernel"
     return (arrival.now - probe.sent_s) * NS_PER_S, "user"
 
 
-def _elapsed_s(probe: Probe, arrival: Arrival) -> float:
+def _elapsed_s(probe: SentProbe, arrival: TimedReply) -> float:
     """How long the reply took, for its timeout: we may have read it late, the kernel did not."""
     seen_s = arrival.now - probe.sent_s
     if arrival.kernel_ns is None:
@@ -231,7 +229,7 @@ def _elapsed_s(probe: Probe, arrival: Arrival) -> float:
     return kernel_s if 0 <= kernel_s <= seen_s else seen_s
 
 
-def _impossible(elapsed_ns: float, residence_ns: int, probe: Probe, arrival: Arrival) -> str | None:
+def _impossible(elapsed_ns: float, residence_ns: int, probe: SentProbe, arrival: TimedReply) -> str | None:
     """Why these times cannot be: the kernel's are wall-clock times, and a wall clock may be stepped."""
     seen_ns = (arrival.now - probe.sent_s) * NS_PER_S
     went_ns = arrival.wall_ns - probe.sent_ns
@@ -244,7 +242,7 @@ def _impossible(elapsed_ns: float, residence_ns: int, probe: Probe, arrival: Arr
     return None
 
 
-def _one_way(probe: Probe, arrival: Arrival) -> None:
+def _one_way(probe: SentProbe, arrival: TimedReply) -> None:
     reply, clock = arrival.reply, probe.tally.clock
     theirs = decode_error(reply.error)
     if not (clock.synchronised and theirs.synchronised) or theirs.error_s is None:

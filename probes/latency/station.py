@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from statistics import median
 from typing import Final
 
 from linkweather.errors import OperatorError
 from linkweather.mesh import STAMP_PORT, LatencyTests, Mesh
 from linkweather.wire import LatencyRow
-from probes.latency import drops
+from probes.latency.engine import Sender
 from probes.latency.methods import SENDERS
-from probes.latency.reflector import Reflector
-from probes.latency.sender import Sender
-from probes.latency.session import Sample
-from probes.latency.targets import Peer
-from probes.latency.working import WorkingLatency
+from probes.latency.reflector import Reflector, log_drops
+from probes.latency.session import ProbeOutcome
+from probes.latency.targets import LatencyPeer
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +81,7 @@ class Station:
         """Measure and answer until `stop` is set and what is under way is settled."""
         async with asyncio.TaskGroup() as group:
             answering = group.create_task(self._answer(), name="reflector")
-            telling = group.create_task(drops.tell(self.dropped), name="dropped datagrams")
+            telling = group.create_task(log_drops(self.dropped), name="dropped datagrams")
             starting = group.create_task(self._start_senders(stop), name="latency senders")
             await stop.wait()
             await asyncio.wait([starting], timeout=SETTLE_LIMIT_S)
@@ -99,7 +98,7 @@ class Station:
             bind=self._bind,
         )
 
-    def _sampled(self, sample: Sample) -> None:
+    def _sampled(self, sample: ProbeOutcome) -> None:
         if sample.site == self._working.peer:
             self._working.take(sample.site, sample.rtt_s, time.monotonic())
 
@@ -157,8 +156,35 @@ def _peers_by_method(mesh: Mesh, site: str) -> dict[str, list[str]]:
     return found
 
 
-def _peer(mesh: Mesh, name: str, method: str) -> Peer:
+def _peer(mesh: Mesh, name: str, method: str) -> LatencyPeer:
     site = mesh.sites[name]
     # What answers at its address is its NAT: a figure of that would not be one of the link.
     closed = "behind_nat" if site.nat else None
-    return Peer(name, site.address, site.tcp_port if method == "tcp" else site.port, closed)
+    return LatencyPeer(name, site.address, site.tcp_port if method == "tcp" else site.port, closed)
+
+
+# A minute at a hundred probes a second: more than the longest test.
+REMEMBERED = 6000
+
+
+class WorkingLatency:
+    """The RTTs to the peer under test; probes to others are not looked at."""
+
+    def __init__(self) -> None:
+        self.peer: str | None = None
+        self._rtts: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
+
+    def follow(self, peer: str | None) -> None:
+        """A test with this peer begins; None: it is over."""
+        self.peer = peer
+        self._rtts.clear()
+
+    def take(self, peer: str, rtt_s: float | None, now: float) -> None:
+        """A probe settled at `now`, on any clock that does not jump; None: without an RTT."""
+        if peer == self.peer and rtt_s is not None:
+            self._rtts.append((now, rtt_s))
+
+    def p50(self, peer: str, last_s: float, now: float) -> float | None:
+        """The median RTT to the peer over the last seconds; None where no reply came."""
+        found = [rtt_s for at, rtt_s in self._rtts if peer == self.peer and at > now - last_s]
+        return median(found) if found else None

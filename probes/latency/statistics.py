@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Summary(NamedTuple):
+class Distribution(NamedTuple):
     """A distribution; `stdev` is the sample's (n − 1), None for a single sample."""
 
     minimum: float
@@ -19,13 +19,13 @@ class Summary(NamedTuple):
     stdev: float | None
 
 
-def summary(values: Sequence[float]) -> Summary:
+def summary(values: Sequence[float]) -> Distribution:
     """Summarise at least one value."""
     ordered = sorted(values)
     mean = math.fsum(ordered) / len(ordered)
     # Rounding may put the mean of equal values beside them.
     mean = min(max(mean, ordered[0]), ordered[-1])
-    return Summary(
+    return Distribution(
         ordered[0],
         mean,
         quantile(ordered, 0.50),

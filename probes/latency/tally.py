@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from linkweather.wire import LatencyRow, Outage
-from probes.latency.clock import Clock
-from probes.latency.losses import Losses, Probed
-from probes.latency.packet import Reply
+from probes.latency.clocks import NS_PER_S, Clock
+from probes.latency.loss_direction import Losses, Probed
+from probes.latency.pacing import Window
+from probes.latency.stamp_packet import StampReply
 from probes.latency.statistics import Jitter, quantile, summary
-from probes.latency.window import Window
 
 Source = Literal["kernel", "user"]
 
 
-class Arrival(NamedTuple):
+class TimedReply(NamedTuple):
     """A reply and when it came: monotonic, and by the wall clock as the kernel and as we saw it."""
 
-    reply: Reply
+    reply: StampReply
     now: float
     wall_ns: int
     kernel_ns: int | None
 
 
 @dataclass(slots=True, eq=False)
-class Probe:
+class SentProbe:
     """One probe; `sequence` counts on where the 32 bits of the wire wrap."""
 
     sequence: int
@@ -36,7 +38,7 @@ class Probe:
     timestamp: int
     awaits_stamp: bool
     stamp_ns: int | None = None
-    arrival: Arrival | None = None
+    arrival: TimedReply | None = None
     settled: bool = False
     # The reflector's own sequence in the first and the last reply.
     first: int | None = None
@@ -54,7 +56,7 @@ class Tally:
     window: Window
     clock: Clock
     loaded: bool = False
-    probes: list[Probe] = field(default_factory=list)
+    probes: list[SentProbe] = field(default_factory=list)
     received: int = 0
     duplicated: int = 0
     reordered: int = 0
@@ -153,3 +155,50 @@ def _one_way_fields(tally: Tally) -> dict[str, Any]:
         "owd_back_p50_s": quantile(sorted(tally.back_s), 0.5),
         "owd_error_s": tally.owd_error_s,
     }
+
+
+# With a tenth of all probes lost at random, ten a second, so many in a row are lost about once in three hours.
+LEAST_PROBES = 5
+
+
+@dataclass(slots=True)
+class _Run:
+    """Probes in a row without a reply: when the first was sent, by both clocks, and how many."""
+
+    start_s: float
+    start_ns: int
+    lost: int = 0
+
+
+class Outages:
+    """One link's probes, window after window, turned into outages."""
+
+    def __init__(self) -> None:
+        self._run: _Run | None = None
+
+    def follow(self, probes: Iterable[SentProbe]) -> tuple[Outage, ...]:
+        """Go on with the next probes, settled, in the order of sending.
+
+        Returns the outages that ended among them, and last the one that lasts.
+        """
+        return tuple(self._follow(probes))
+
+    def _follow(self, probes: Iterable[SentProbe]) -> Iterator[Outage]:
+        for probe in probes:
+            if probe.first is None:
+                self._run = self._run or _Run(probe.sent_s, probe.sent_ns)
+                self._run.lost += 1
+            elif self._run is not None:
+                yield from _outage(self._run, probe.sent_s)
+                self._run = None
+        if self._run is not None:
+            yield from _outage(self._run, None)
+
+
+def _outage(run: _Run, end_s: float | None) -> Iterator[Outage]:
+    if run.lost < LEAST_PROBES:
+        return
+    start = datetime.fromtimestamp(run.start_ns // NS_PER_S, UTC).replace(microsecond=run.start_ns % NS_PER_S // 1000)
+    # The monotonic clock says how long: the wall clock may be stepped meanwhile.
+    end = None if end_s is None else start + timedelta(seconds=end_s - run.start_s)
+    yield Outage(start=start, end=end, lost=run.lost)

@@ -15,14 +15,14 @@ from struct import Struct
 
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
-from probes.latency import clock
-from probes.latency.echo import reflected
-from probes.latency.packet import Request
-from probes.latency.sender import Sender, Sent
-from probes.latency.sockets import REASONS, Sending
-from probes.latency.tally import Arrival
-from probes.latency.targets import Address, Target
-from probes.latency.window import Window
+from probes.latency import clocks
+from probes.latency.engine import Sender, Sent
+from probes.latency.icmp import reflected
+from probes.latency.kernel_timestamps import REASONS, Sending
+from probes.latency.pacing import Window
+from probes.latency.stamp_packet import StampRequest
+from probes.latency.tally import TimedReply
+from probes.latency.targets import Address, LatencyTarget
 
 REFUSED = "the port refuses connections, and each refusal (RST) is a reply"
 
@@ -58,7 +58,7 @@ class TcpSender(Sender):
     def _checked(self, tests: LatencyTests) -> LatencyTests:
         return tests.model_copy(update={"authenticated": False})
 
-    def _encode(self, sending: Sending[Sent], request: Request) -> bytes:
+    def _encode(self, sending: Sending[Sent], request: StampRequest) -> bytes:
         del sending, request
         return b""
 
@@ -96,7 +96,7 @@ class TcpSender(Sender):
         connection.close()
 
     def _connected(self, connection: socket.socket) -> None:
-        now, wall_ns = clock.moment()
+        now, wall_ns = clocks.moment()
         session, probe = self._connections[connection]
         error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         rtt_us, retransmissions = _INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size))
@@ -111,10 +111,10 @@ class TcpSender(Sender):
             elif rtt_us:
                 self._tell(session.stamp(probe, wall_ns - rtt_us * _NS_PER_US))
             reply = reflected(probe.sequence, probe.timestamp, session.ssid)
-            self._tell(session.receive(Arrival(reply, now, wall_ns, None if error or not rtt_us else wall_ns)))
+            self._tell(session.receive(TimedReply(reply, now, wall_ns, None if error or not rtt_us else wall_ns)))
         self._emit()
 
-    def _row(self, target: Target[Sending[Sent]], window: Window) -> LatencyRow | None:
+    def _row(self, target: LatencyTarget[Sending[Sent]], window: Window) -> LatencyRow | None:
         row = super()._row(target, window)
         refusing = target.peer.site in self._refusing
         self._refusing.discard(target.peer.site)

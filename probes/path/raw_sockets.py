@@ -19,7 +19,7 @@ from scapy.config import conf
 
 from linkweather.errors import MeasurementError
 from linkweather.mesh import PathMethod
-from probes.latency.sockets import REASONS
+from probes.latency.kernel_timestamps import REASONS
 from probes.path import replies
 from probes.path.replies import Reply
 

@@ -27,8 +27,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from linkweather.mesh import LatencyTests
+from probes.latency.engine import Sender
 from probes.latency.reflector import Reflector
-from probes.latency.sender import Peer, Sample, Sender
+from probes.latency.session import ProbeOutcome
+from probes.latency.targets import LatencyPeer
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 OURS_PORT, BLOCKED_PORT, IRTT_PORT = 8620, 8621, 2112
@@ -179,10 +181,10 @@ TOOLS: Mapping[str, Callable[[str, int], Measured]] = {
 
 async def send(port: int, count: int, *, blocked: bool) -> None:
     """Our sender in a process of its own; prints what it found."""
-    samples: list[Sample] = []
+    samples: list[ProbeOutcome] = []
     tests = LatencyTests(interval_s=INTERVAL_S)
     sender = Sender("near", tests, on_window=lambda *_: None, on_sample=samples.append, count=count, bind=[HERE])
-    sender.set_peers([Peer("far", THERE, port)], tests)
+    sender.set_peers([LatencyPeer("far", THERE, port)], tests)
     async with asyncio.TaskGroup() as group:
         blocking = group.create_task(block(), name="block") if blocked else None
         await sender.run()

@@ -34,8 +34,8 @@ import aiomqtt
 import psutil
 
 from linkweather.wire import topics
-from probes.latency.packet import Request, encode_request
 from probes.latency.reflector import Reflector
+from probes.latency.stamp_packet import StampRequest, encode_request
 from tests import servers
 
 INTERVAL_S = 0.1
@@ -212,7 +212,7 @@ def reflector_cost(folder: Path, for_s: float) -> Cost:
 
 def flood(port: int, for_s: float) -> None:
     """Requests from many sources, a batch a system call: Python's own sockets could not keep a reflector busy."""
-    packet = ctypes.create_string_buffer(encode_request(Request(1, 1 << 63, 3, 4)), 44)
+    packet = ctypes.create_string_buffer(encode_request(StampRequest(1, 1 << 63, 3, 4)), 44)
     vector = _Vector(ctypes.addressof(packet), 44)
     batch = (_Message * BATCH)(*[_Message(vector=ctypes.pointer(vector), vectors=1) for _ in range(BATCH)])
     libc = ctypes.CDLL(None)

@@ -13,7 +13,8 @@ from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
 from probes.latency.icmp import IcmpSender
-from probes.latency.sender import Peer, Sample
+from probes.latency.session import ProbeOutcome
+from probes.latency.targets import LatencyPeer
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="raw sockets need root")]
 HERE = "127.0.0.1"
@@ -24,11 +25,11 @@ import asyncio, sys
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
 from probes.latency.icmp import IcmpSender
-from probes.latency.sender import Peer
+from probes.latency.targets import LatencyPeer
 tests = LatencyTests(interval_s=0.01, timeout_s=0.2, report_interval_s=1e9)
 async def main():
     sender = IcmpSender("a", tests, on_window=lambda at, rows: print(rows[0].model_dump_json()), count=10)
-    sender.set_peers([Peer("b", sys.argv[1], 1)], tests)
+    sender.set_peers([LatencyPeer("b", sys.argv[1], 1)], tests)
     await sender.run()
 try:
     asyncio.run(main())
@@ -37,16 +38,16 @@ except OperatorError as error:
 """
 
 
-async def measure(*addresses: str) -> tuple[list[LatencyRow], list[Sample]]:
+async def measure(*addresses: str) -> tuple[list[LatencyRow], list[ProbeOutcome]]:
     rows: list[LatencyRow] = []
-    samples: list[Sample] = []
+    samples: list[ProbeOutcome] = []
 
     def window(at: datetime, those: list[LatencyRow]) -> None:
         del at
         rows.extend(those)
 
     sender = IcmpSender("a", TESTS, on_window=window, on_sample=samples.append, count=10)
-    sender.set_peers([Peer(f"b{n}", address, 8620) for n, address in enumerate(addresses)], TESTS)
+    sender.set_peers([LatencyPeer(f"b{n}", address, 8620) for n, address in enumerate(addresses)], TESTS)
     await sender.run()
     return rows, samples
 

@@ -15,14 +15,15 @@ import pytest
 
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
-from probes.latency import clock, targets
-from probes.latency.clock import Clock
+from probes.latency import clocks, targets
+from probes.latency.clocks import Clock
+from probes.latency.engine import Sender
 from probes.latency.reflector import Reflector
-from probes.latency.sender import Peer, Sender
 from probes.latency.session import Session
+from probes.latency.targets import LatencyPeer
 from tests.probes.latency import scapy_peer
 from tests.probes.latency.scapy_peer import stamp
-from tests.probes.latency.test_shells import running
+from tests.probes.latency.test_engine import running
 
 FAST = LatencyTests(interval_s=0.01, timeout_s=0.3, report_interval_s=1e6)
 LIMIT_S = 30.0
@@ -32,7 +33,7 @@ async def measured(port: int, count: int = 30) -> LatencyRow:
     """The one row of so many probes."""
     rows: list[LatencyRow] = []
     sender = Sender("a", FAST, on_window=lambda _, window: rows.extend(window), count=count, bind=["127.0.0.1"])
-    sender.set_peers([Peer("b", "127.0.0.1", port)], FAST)
+    sender.set_peers([LatencyPeer("b", "127.0.0.1", port)], FAST)
     async with asyncio.timeout(LIMIT_S):
         await sender.run()
     assert not sender.counters
@@ -90,7 +91,7 @@ async def test_a_stateless_reflector_leaves_the_direction_of_a_loss_unknown() ->
 async def test_one_way_delays_are_told_where_both_clocks_are_synchronised_also_negative_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(clock, "read", lambda: Clock(synchronised=True, error_s=2.0**-10))
+    monkeypatch.setattr(clocks, "read", lambda: Clock(synchronised=True, error_s=2.0**-10))
     with scapy_peer.reflector(ahead_ns=500_000_000, synchronised=True) as port:
         row = await measured(port)
     assert row.owd_forward_p50_s == pytest.approx(0.5, abs=0.1)
@@ -103,7 +104,7 @@ async def test_one_way_delays_are_told_where_both_clocks_are_synchronised_also_n
 async def test_one_clock_that_nobody_steers_is_no_one_way_delay(
     monkeypatch: pytest.MonkeyPatch, *, ours: bool, theirs: bool
 ) -> None:
-    monkeypatch.setattr(clock, "read", lambda: Clock(synchronised=ours, error_s=0.001))
+    monkeypatch.setattr(clocks, "read", lambda: Clock(synchronised=ours, error_s=0.001))
     with scapy_peer.reflector(synchronised=theirs) as port:
         row = await measured(port, count=3)
     assert row.received == 3
@@ -162,7 +163,7 @@ async def test_the_sequence_wraps_on_the_wire_without_a_loss(
     rows: list[LatencyRow] = []
     reflector = Reflector(0, bind=["127.0.0.1"], key=key)
     sender = Sender("a", tests, on_window=lambda _, window: rows.extend(window), count=40, key=key, bind=["127.0.0.1"])
-    sender.set_peers([Peer("b", "127.0.0.1", reflector.port)], tests)
+    sender.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
     async with running(reflector), asyncio.timeout(LIMIT_S):
         await sender.run()
     assert (reflector.answered, reflector.dropped, sender.counters) == (40, {}, {})
@@ -179,7 +180,7 @@ async def test_probes_are_padded_to_the_size_that_is_asked_for(packet_bytes: int
         silent.bind(("127.0.0.1", 0))
         silent.setblocking(False)  # noqa: FBT003 - the standard library's signature
         sender = Sender("a", tests, on_window=lambda _, __: None, count=1, bind=["127.0.0.1"])
-        sender.set_peers([Peer("b", *silent.getsockname())], tests)
+        sender.set_peers([LatencyPeer("b", *silent.getsockname())], tests)
         async with running(sender), asyncio.timeout(LIMIT_S):
             request, _ = await asyncio.get_running_loop().sock_recvfrom(silent, 2048)
     assert len(request) == sent_bytes
@@ -193,7 +194,7 @@ async def test_padded_authenticated_probes_are_answered_as_long_and_trusted() ->
     rows: list[LatencyRow] = []
     reflector = Reflector(0, bind=["127.0.0.1"], key=key)
     sender = Sender("a", FAST, on_window=lambda _, window: rows.extend(window), count=5, key=key, bind=["127.0.0.1"])
-    sender.set_peers([Peer("b", "127.0.0.1", reflector.port)], tests)
+    sender.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
     async with running(reflector), asyncio.timeout(LIMIT_S):
         await sender.run()
     assert [(row.received, row.failure) for row in rows] == [(5, None)]

@@ -5,22 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from linkweather.wire import Outage
-from probes.latency.clock import UNKNOWN
-from probes.latency.outages import Outages
-from probes.latency.tally import Probe, Tally
-from probes.latency.window import Window
+from probes.latency.clocks import UNKNOWN
+from probes.latency.pacing import Window
+from probes.latency.tally import Outages, SentProbe, Tally
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 START_NS = 1_795_305_600 * 10**9
 TALLY = Tally(Window(START, 0.0, 5.0), UNKNOWN)
 
 
-def probes(answers: str, *, first: int = 0, step_ns: int = 0) -> list[Probe]:
+def probes(answers: str, *, first: int = 0, step_ns: int = 0) -> list[SentProbe]:
     """A probe every 100 ms; `x` is without a reply. `step_ns`: by how much the wall clock was stepped."""
     return [
-        Probe(number, TALLY, number / 10, START_NS + number * 10**8 + step_ns, 0, awaits_stamp=False)
+        SentProbe(number, TALLY, number / 10, START_NS + number * 10**8 + step_ns, 0, awaits_stamp=False)
         if answer == "x"
-        else Probe(number, TALLY, number / 10, START_NS + number * 10**8 + step_ns, 0, awaits_stamp=False, first=number)
+        else SentProbe(
+            number, TALLY, number / 10, START_NS + number * 10**8 + step_ns, 0, awaits_stamp=False, first=number
+        )
         for number, answer in enumerate(answers, first)
     ]
 

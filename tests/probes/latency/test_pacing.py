@@ -6,8 +6,7 @@ import itertools
 import math
 from datetime import UTC, datetime
 
-from probes.latency.pacing import Pacer
-from probes.latency.window import Windows, open_window
+from probes.latency.pacing import Pacer, Windows, open_window
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 AT_NS = 1_795_305_600 * 10**9

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.latency.replay import WINDOW, Replays
+from probes.latency.reflector_guard import WINDOW, Replays
 
 TOP = 2**32 - 1
 

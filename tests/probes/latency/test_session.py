@@ -9,12 +9,11 @@ import pytest
 
 from linkweather.errors import MessageError
 from linkweather.wire import LatencyRow, Outage
-from probes.latency.clock import UNKNOWN, Clock
-from probes.latency.packet import Reply, Request
-from probes.latency.session import Sample, Session
-from probes.latency.tally import Arrival, Probe
-from probes.latency.timestamps import encode_error, ntp_from_ns
-from probes.latency.window import Window
+from probes.latency.clocks import UNKNOWN, Clock, encode_error, ntp_from_ns
+from probes.latency.pacing import Window
+from probes.latency.session import ProbeOutcome, Session
+from probes.latency.stamp_packet import StampReply, StampRequest
+from probes.latency.tally import SentProbe, TimedReply
 
 near: Any = pytest.approx  # its declared type may not stand in a tuple beside others
 BASE_NS = 1_795_305_600 * 10**9
@@ -31,7 +30,7 @@ class Link:
         self.session.open(self.window, clock)
         self.kernel = kernel
         self.their_error = their_error
-        self.sent: list[tuple[Probe, Request]] = []
+        self.sent: list[tuple[SentProbe, StampRequest]] = []
 
     def send(self, count: int = 1) -> None:
         for _ in range(count):
@@ -40,11 +39,11 @@ class Link:
             if self.kernel:
                 self.session.stamp(self.sent[-1][0], BASE_NS + now_ns + 1000)
 
-    def reply(self, number: int, reflected: int, *, after_ms: float = 10, **changes: Any) -> Sample | None:
+    def reply(self, number: int, reflected: int, *, after_ms: float = 10, **changes: Any) -> ProbeOutcome | None:
         """Probe `number` (from 0) is answered as the reflector's number `reflected`."""
         probe, request = self.sent[number]
         came_ns = probe.sent_ns + int(after_ms * MS)
-        reply = Reply(
+        reply = StampReply(
             sequence=reflected,
             timestamp=ntp_from_ns(came_ns - 3 * MS),
             error=self.their_error,
@@ -56,9 +55,9 @@ class Link:
             sender_ttl=255,
         )._replace(**changes)
         kernel_ns = came_ns - 1000 if self.kernel else None
-        return self.session.receive(Arrival(reply, (came_ns - BASE_NS) / 1e9, came_ns, kernel_ns))
+        return self.session.receive(TimedReply(reply, (came_ns - BASE_NS) / 1e9, came_ns, kernel_ns))
 
-    def expire(self) -> list[Sample]:
+    def expire(self) -> list[ProbeOutcome]:
         return [sample for probe, _ in self.sent if (sample := self.session.expire(probe))]
 
     def row(self, reason: str | None = None) -> LatencyRow:
@@ -153,7 +152,7 @@ def test_reply_after_timeout_counts_as_late_and_by_how_much() -> None:
     link.reply(2, 2)
     link.expire()
     late = link.reply(1, 1, after_ms=1250)
-    assert late == Sample("b", 2, "late", late_s=near(0.25, abs=1e-5))
+    assert late == ProbeOutcome("b", 2, "late", late_s=near(0.25, abs=1e-5))
     row = link.row()
     assert (row.received, row.late, row.lost_forward, row.lost_back) == (2, 1, 0, 0)
     assert row.late_max_s == near(0.25, abs=1e-5)
@@ -209,8 +208,8 @@ def test_a_reply_that_was_on_time_and_read_late_is_on_time() -> None:
     link = Link()
     link.send()
     _, request = link.sent[0]
-    reply = Reply(0, request.timestamp, 1, 5, request.timestamp, 1, request.timestamp, 1, 255)
-    sample = link.session.receive(Arrival(reply, 60.0, BASE_NS + 60 * 10**9, BASE_NS + 11 * MS))
+    reply = StampReply(0, request.timestamp, 1, 5, request.timestamp, 1, request.timestamp, 1, 255)
+    sample = link.session.receive(TimedReply(reply, 60.0, BASE_NS + 60 * 10**9, BASE_NS + 11 * MS))
     assert sample is not None
     assert (sample.outcome, sample.rtt_s) == ("received", near(0.010999))
 
@@ -292,8 +291,8 @@ def test_a_step_that_the_stamps_do_not_show_is_seen_by_the_monotonic_clock(step_
     link = Link()
     probe, request = link.session.send(0.0, BASE_NS, awaits_stamp=True)
     link.session.stamp(probe, BASE_NS)
-    reply = Reply(0, request.timestamp, 0, 0, request.timestamp, request.sequence, request.timestamp, 0, 0)
-    read = Arrival(reply, 0.05, BASE_NS + 50 * MS + step_ns, BASE_NS + 10 * MS)
+    reply = StampReply(0, request.timestamp, 0, 0, request.timestamp, request.sequence, request.timestamp, 0, 0)
+    read = TimedReply(reply, 0.05, BASE_NS + 50 * MS + step_ns, BASE_NS + 10 * MS)
     sample = link.session.receive(read)
     assert sample is not None
     assert sample.outcome == outcome

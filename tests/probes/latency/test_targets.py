@@ -7,8 +7,8 @@ import random
 import pytest
 
 from linkweather.errors import MessageError
-from probes.latency.packet import Reply
-from probes.latency.targets import Peer, Target, Targets
+from probes.latency.stamp_packet import StampReply
+from probes.latency.targets import LatencyPeer, LatencyTarget, Targets
 
 HERE = ("192.0.2.1", 8620)
 THERE = ("192.0.2.2", 8620)
@@ -26,12 +26,12 @@ class Same(random.Random):
         return next(self._numbers)
 
 
-def reply(ssid: int) -> Reply:
-    return Reply(0, 0, 0, ssid, 0, 0, 0, 0, 0)
+def reply(ssid: int) -> StampReply:
+    return StampReply(0, 0, 0, ssid, 0, 0, 0, 0, 0)
 
 
-def reached(targets: Targets[str], site: str, address: tuple[str, int]) -> Target[str]:
-    target = targets.add(Peer(site, *address), 1.0)
+def reached(targets: Targets[str], site: str, address: tuple[str, int]) -> LatencyTarget[str]:
+    target = targets.add(LatencyPeer(site, *address), 1.0)
     targets.reach(target, "socket", address)
     return target
 
@@ -66,6 +66,6 @@ def test_a_removed_target_leaves_the_address_to_its_heir() -> None:
 
 def test_a_target_without_an_address_owns_nothing() -> None:
     targets: Targets[str] = Targets("a", random.Random(1))
-    b = targets.add(Peer("b", *HERE), 1.0)
+    b = targets.add(LatencyPeer("b", *HERE), 1.0)
     with pytest.raises(MessageError, match="stray"):
         targets.owner(reply(b.session.ssid), HERE)

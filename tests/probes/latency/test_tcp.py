@@ -11,7 +11,8 @@ import pytest
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
 from probes.latency.methods import SENDERS
-from probes.latency.sender import Peer, Sample
+from probes.latency.session import ProbeOutcome
+from probes.latency.targets import LatencyPeer
 from probes.latency.tcp import REFUSED, TcpSender
 from tests import servers
 
@@ -21,7 +22,7 @@ HERE = "127.0.0.1"
 class Measured:
     def __init__(self) -> None:
         self.rows: list[LatencyRow] = []
-        self.samples: list[Sample] = []
+        self.samples: list[ProbeOutcome] = []
 
     def window(self, at: datetime, rows: list[LatencyRow]) -> None:
         del at
@@ -34,7 +35,7 @@ async def measure(*ports: int, address: str = HERE, timeout_s: float = 1.0, coun
     sender = TcpSender(
         "a", tests, on_window=measured.window, on_sample=measured.samples.append, count=count, key=bytes(32)
     )
-    sender.set_peers([Peer(f"b{number}", address, port) for number, port in enumerate(ports)], tests)
+    sender.set_peers([LatencyPeer(f"b{number}", address, port) for number, port in enumerate(ports)], tests)
     await sender.run()
     assert not sender._connections
     return measured
@@ -92,7 +93,7 @@ async def test_a_name_that_nobody_knows_is_a_failure_with_its_reason() -> None:
         sender.stop()
 
     sender = TcpSender("a", tests, on_window=window)
-    sender.set_peers([Peer("b", "no-such-host.invalid", 443)], tests)
+    sender.set_peers([LatencyPeer("b", "no-such-host.invalid", 443)], tests)
     await sender.run()
     assert {(row.method, row.failure) for row in rows} == {("tcp", "unresolved")}
 

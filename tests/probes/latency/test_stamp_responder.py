@@ -10,30 +10,34 @@ from hypothesis import strategies as st
 
 from linkweather.errors import MessageError, OperatorError
 from probes.latency.keys import read_key
-from probes.latency.packet import Reply, Request, decode_reply, depart, encode_request
-from probes.latency.responder import Responder
+from probes.latency.stamp_packet import StampReply, StampRequest, decode_reply, depart, encode_request
+from probes.latency.stamp_responder import StampResponder
 
 KEY = bytes(range(32))
 SOURCE = ("192.0.2.1", 5000)
 
 
 def answer(
-    responder: Responder, data: bytes, source: tuple[str, int] = SOURCE, now: float = 0.0, key: bytes | None = None
+    responder: StampResponder, data: bytes, source: tuple[str, int] = SOURCE, now: float = 0.0, key: bytes | None = None
 ) -> bytes:
     reply = responder.answer(data, source, now, 0, ttl=9, error=1)
     depart(reply, 0, key)
     return bytes(reply)
 
 
-def replied(responder: Responder, data: bytes, source: tuple[str, int] = SOURCE, key: bytes | None = None) -> Reply:
+def replied(
+    responder: StampResponder, data: bytes, source: tuple[str, int] = SOURCE, key: bytes | None = None
+) -> StampReply:
     return decode_reply(answer(responder, data, source, key=key), key)
 
 
-def sequence(responder: Responder, number: int = 1, source: tuple[str, int] = SOURCE, ssid: int = 5) -> int:
-    return replied(responder, encode_request(Request(number, 2, 3, ssid)), source).sequence
+def sequence(responder: StampResponder, number: int = 1, source: tuple[str, int] = SOURCE, ssid: int = 5) -> int:
+    return replied(responder, encode_request(StampRequest(number, 2, 3, ssid)), source).sequence
 
 
-def refusal(responder: Responder, data: bytes, source: tuple[str, int] = SOURCE, *, truncated: bool = False) -> str:
+def refusal(
+    responder: StampResponder, data: bytes, source: tuple[str, int] = SOURCE, *, truncated: bool = False
+) -> str:
     with pytest.raises(MessageError) as caught:
         responder.answer(data, source, 0.0, 0, ttl=0, error=1, truncated=truncated)
     return caught.value.reason
@@ -41,9 +45,9 @@ def refusal(responder: Responder, data: bytes, source: tuple[str, int] = SOURCE,
 
 @pytest.mark.parametrize("key", [None, KEY])
 def test_the_reply_carries_the_request_and_is_as_long(key: bytes | None) -> None:
-    responder = Responder(8620, key=key)
+    responder = StampResponder(8620, key=key)
     extra = bytes.fromhex("00010002abcd")  # padding, as it comes back
-    data = encode_request(Request(9, 2, 3, 5, extra), key)
+    data = encode_request(StampRequest(9, 2, 3, 5, extra), key)
     raw = responder.answer(data, SOURCE, 0.0, 10, ttl=63, error=7)
     depart(raw, 30, key)
     assert len(raw) == len(data)
@@ -51,26 +55,26 @@ def test_the_reply_carries_the_request_and_is_as_long(key: bytes | None) -> None
 
 
 def test_a_stateful_reflector_counts_replies_per_session() -> None:
-    responder = Responder(8620)
+    responder = StampResponder(8620)
     assert [sequence(responder, number) for number in (1, 2, 7)] == [0, 1, 2]
     assert sequence(responder, source=("192.0.2.1", 5001)) == 0
     assert sequence(responder, ssid=6) == 0
 
 
 def test_a_stateless_reflector_copies_the_sequence() -> None:
-    assert sequence(Responder(8620, stateless=True), 77) == 77
+    assert sequence(StampResponder(8620, stateless=True), 77) == 77
 
 
 def test_the_least_recently_used_session_goes_first() -> None:
-    responder = Responder(8620, max_sessions=2)
+    responder = StampResponder(8620, max_sessions=2)
     addresses = [("192.0.2.1", 1), ("192.0.2.2", 1), ("192.0.2.1", 1), ("192.0.2.3", 1), ("192.0.2.1", 1)]
     assert [sequence(responder, source=source) for source in addresses] == [0, 0, 1, 0, 2]
     assert sequence(responder, source=("192.0.2.2", 1)) == 0
 
 
 def test_hostile_datagrams_are_dropped_by_reason() -> None:
-    responder = Responder(8620, key=KEY)
-    good = encode_request(Request(1, 2, 3, 4), KEY)
+    responder = StampResponder(8620, key=KEY)
+    good = encode_request(StampRequest(1, 2, 3, 4), KEY)
     assert refusal(responder, good[:-1]) == "short"
     assert refusal(responder, good[:-1] + b"\0") == "bad_hmac"
     assert refusal(responder, good + bytes(1472)) == "oversize"
@@ -80,8 +84,8 @@ def test_hostile_datagrams_are_dropped_by_reason() -> None:
 
 
 def test_a_source_has_a_rate_and_others_have_theirs() -> None:
-    responder = Responder(8620, rate_per_s=2)
-    data = encode_request(Request(1, 2, 3, 4))
+    responder = StampResponder(8620, rate_per_s=2)
+    data = encode_request(StampRequest(1, 2, 3, 4))
     for _ in range(2):
         answer(responder, data)
     assert refusal(responder, data) == "rate"
@@ -90,26 +94,28 @@ def test_a_source_has_a_rate_and_others_have_theirs() -> None:
 
 
 def test_unknown_tlvs_come_back_flagged_and_are_counted() -> None:
-    responder = Responder(8620)
-    request = Request(1, 2, 3, 4, bytes.fromhex("80020001ff 80010000 8001ff"))
+    responder = StampResponder(8620)
+    request = StampRequest(1, 2, 3, 4, bytes.fromhex("80020001ff 80010000 8001ff"))
     assert replied(responder, encode_request(request)).extra.hex() == "80020001ff000100004001ff"
     answer(responder, encode_request(request._replace(extra=bytes(100))))
     assert responder.flagged == {"tlv_unrecognised": 1, "tlv_malformed": 1}
 
 
 def test_in_authenticated_mode_tlvs_without_an_hmac_are_not_used() -> None:
-    responder = Responder(8620, key=KEY)
-    request = Request(1, 2, 3, 4, bytes.fromhex("80020001ff"))
+    responder = StampResponder(8620, key=KEY)
+    request = StampRequest(1, 2, 3, 4, bytes.fromhex("80020001ff"))
     assert replied(responder, encode_request(request, KEY), key=KEY).extra.hex() == "a0020001ff"
     assert responder.flagged == {"tlv_unverified": 1}
 
 
 def test_only_allowed_prefixes_are_answered_and_those_may_send_the_short_requests_of_twamp_light() -> None:
-    short = encode_request(Request(9, 2, 3, 0xFFFF))[:14]
-    open_to_all = Responder(8620)
+    short = encode_request(StampRequest(9, 2, 3, 0xFFFF))[:14]
+    open_to_all = StampResponder(8620)
     assert refusal(open_to_all, short) == "short"
-    assert refusal(Responder(8620, allow=[], key=KEY), encode_request(Request(1, 2, 3, 4), KEY)) == "not_allowed"
-    responder = Responder(8620, allow=["192.0.2.0/24"])
+    assert (
+        refusal(StampResponder(8620, allow=[], key=KEY), encode_request(StampRequest(1, 2, 3, 4), KEY)) == "not_allowed"
+    )
+    responder = StampResponder(8620, allow=["192.0.2.0/24"])
     assert refusal(responder, short, ("198.51.100.1", 5000)) == "not_allowed"
     assert refusal(responder, short[:13]) == "short"
     reply = answer(responder, short)
@@ -121,18 +127,18 @@ def test_only_allowed_prefixes_are_answered_and_those_may_send_the_short_request
 
 
 def test_with_a_key_nobody_may_send_short_requests() -> None:
-    assert refusal(Responder(8620, allow=["192.0.2.0/24"], key=KEY), bytes(44)) == "short"
+    assert refusal(StampResponder(8620, allow=["192.0.2.0/24"], key=KEY), bytes(44)) == "short"
 
 
 def test_an_authenticated_request_is_answered_once_by_a_stateful_reflector() -> None:
-    data = encode_request(Request(1, 2, 3, 4), KEY)
-    responder = Responder(8620, key=KEY)
+    data = encode_request(StampRequest(1, 2, 3, 4), KEY)
+    responder = StampResponder(8620, key=KEY)
     answer(responder, data)
     assert refusal(responder, data) == "replay"
-    answer(responder, encode_request(Request(2, 2, 3, 4), KEY))
+    answer(responder, encode_request(StampRequest(2, 2, 3, 4), KEY))
     answer(responder, data, ("192.0.2.1", 5001))  # another session
-    for forgetful in (Responder(8620, key=KEY, stateless=True), Responder(8620)):
-        plain = data if forgetful._key else encode_request(Request(1, 2, 3, 4))
+    for forgetful in (StampResponder(8620, key=KEY, stateless=True), StampResponder(8620)):
+        plain = data if forgetful._key else encode_request(StampRequest(1, 2, 3, 4))
         assert [len(answer(forgetful, plain)) for _ in range(2)] == [len(plain)] * 2
 
 
@@ -140,7 +146,7 @@ def test_an_authenticated_request_is_answered_once_by_a_stateful_reflector() -> 
 def test_any_datagram_is_answered_no_longer_than_allowed_or_refused_by_name(
     data: bytes, key: bytes | None, allow: tuple[str, ...] | None
 ) -> None:
-    responder = Responder(8620, key=key, allow=allow)
+    responder = StampResponder(8620, key=key, allow=allow)
     try:
         reply = answer(responder, data)
     except MessageError as error:
@@ -151,8 +157,8 @@ def test_any_datagram_is_answered_no_longer_than_allowed_or_refused_by_name(
 
 @given(st.binary(max_size=200))
 def test_any_extra_behind_a_signed_request_is_answered_as_long(extra: bytes) -> None:
-    data = encode_request(Request(1, 2, 3, 4, extra), KEY)
-    assert len(answer(Responder(8620, key=KEY), data)) == len(data)
+    data = encode_request(StampRequest(1, 2, 3, 4, extra), KEY)
+    assert len(answer(StampResponder(8620, key=KEY), data)) == len(data)
 
 
 def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:

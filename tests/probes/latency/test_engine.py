@@ -19,10 +19,12 @@ import pytest
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
-from probes.latency import sockets
-from probes.latency.packet import Request, decode_reply, encode_request
+from probes.latency import kernel_timestamps
+from probes.latency.engine import Sender
 from probes.latency.reflector import Reflector
-from probes.latency.sender import Peer, Sample, Sender
+from probes.latency.session import ProbeOutcome
+from probes.latency.stamp_packet import StampRequest, decode_reply, encode_request
+from probes.latency.targets import LatencyPeer
 from tests import servers
 
 KEY = bytes(range(32))
@@ -46,7 +48,7 @@ class Record:
 
     def __init__(self) -> None:
         self.windows: list[tuple[datetime, list[LatencyRow]]] = []
-        self.samples: list[Sample] = []
+        self.samples: list[ProbeOutcome] = []
         self._more = asyncio.Event()
 
     def window(self, at: datetime, rows: list[LatencyRow]) -> None:
@@ -93,7 +95,7 @@ async def test_every_probe_is_answered_with_kernel_stamps(host: str, key: bytes 
     tests = FAST.model_copy(update={"authenticated": key is not None})
     reflector = Reflector(0, key=key, stateless=stateless)
     shell = sender(record, tests=tests, key=key, count=40)
-    shell.set_peers([Peer("b", host, reflector.port)], tests)
+    shell.set_peers([LatencyPeer("b", host, reflector.port)], tests)
     async with running(reflector):
         await asyncio.wait_for(shell.run(), 30)
     assert reflector.answered == 40
@@ -109,8 +111,11 @@ async def test_windows_end_at_multiples_and_carry_every_peer() -> None:
     record = Record()
     reflector = Reflector(0, bind=["127.0.0.1"])
     shell = sender(record)
-    peers = [Peer("b", "127.0.0.1", reflector.port), Peer("c", "127.0.0.2", servers.free_port(socket.SOCK_DGRAM))]
-    shell.set_peers([*peers, Peer("d", "no.such.name.invalid", 1)], FAST)
+    peers = [
+        LatencyPeer("b", "127.0.0.1", reflector.port),
+        LatencyPeer("c", "127.0.0.2", servers.free_port(socket.SOCK_DGRAM)),
+    ]
+    shell.set_peers([*peers, LatencyPeer("d", "no.such.name.invalid", 1)], FAST)
     async with running(reflector), running(shell):
         await record.row(dst="b")
         await record.row(dst="b")
@@ -125,7 +130,7 @@ async def test_a_peer_may_start_late_die_and_return() -> None:
     record = Record()
     port = servers.free_port(socket.SOCK_DGRAM)
     shell = sender(record)
-    shell.set_peers([Peer("b", "127.0.0.1", port)], FAST)
+    shell.set_peers([LatencyPeer("b", "127.0.0.1", port)], FAST)
     async with running(shell):
         await record.row(failure="refused")
         for _ in range(2):
@@ -139,7 +144,7 @@ async def test_a_wrong_key_is_silence_and_counted() -> None:
     tests = FAST.model_copy(update={"authenticated": True})
     reflector = Reflector(0, bind=["127.0.0.1"], key=bytes(32))
     shell = sender(record, tests=tests, key=KEY, count=5)
-    shell.set_peers([Peer("b", "127.0.0.1", reflector.port)], tests)
+    shell.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
     async with running(reflector):
         await asyncio.wait_for(shell.run(), 30)
     assert reflector.dropped == {"bad_hmac": 5}
@@ -150,13 +155,13 @@ async def test_an_unchanged_peer_keeps_its_session_and_a_removed_one_holds_nothi
     record = Record()
     reflector = Reflector(0, bind=["127.0.0.1"])
     shell = sender(record)
-    b, c = Peer("b", "127.0.0.1", reflector.port), Peer("c", "192.0.2.1", 1)
+    b, c = LatencyPeer("b", "127.0.0.1", reflector.port), LatencyPeer("c", "192.0.2.1", 1)
     shell.set_peers([b, c], FAST)
     async with running(reflector), running(shell):
         await record.row(dst="b")
         before = record.samples[-1].sequence
         slower = FAST.model_copy(update={"interval_s": 0.02})
-        shell.set_peers([b, Peer("d", "127.0.0.1", reflector.port)], slower)
+        shell.set_peers([b, LatencyPeer("d", "127.0.0.1", reflector.port)], slower)
         shell.mark_loaded("d")
         await record.row(dst="d", failure=None, during_throughput=True)
         shell.mark_loaded(None)
@@ -172,7 +177,7 @@ async def test_missed_slots_are_not_caught_up() -> None:
     record = Record()
     reflector = Reflector(0, bind=["127.0.0.1"])
     shell = sender(record)
-    shell.set_peers([Peer("b", "127.0.0.1", reflector.port)], FAST)
+    shell.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], FAST)
     async with running(reflector), running(shell):
         await record.row(dst="b")
         before = reflector.answered
@@ -186,7 +191,7 @@ async def test_a_blocked_loop_changes_no_kernel_rtt() -> None:
     record = Record()
     reflector = Reflector(0, bind=["127.0.0.1"])
     shell = sender(record)
-    shell.set_peers([Peer("b", "127.0.0.1", reflector.port)], FAST)
+    shell.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], FAST)
     async with running(reflector), running(shell):
         for blocked_s in (0.0, 0.003):
             record.samples.clear()
@@ -206,7 +211,7 @@ async def test_a_blocked_loop_takes_no_reply_for_lost() -> None:
     answering = threading.Thread(target=asyncio.run, args=(_answer_until(done, reflector),))
     answering.start()
     shell = sender(record, tests=FAST.model_copy(update={"interval_s": 0.2}))
-    shell.set_peers([Peer(f"p{number}", "127.0.0.1", reflector.port) for number in range(200)], FAST)
+    shell.set_peers([LatencyPeer(f"p{number}", "127.0.0.1", reflector.port) for number in range(200)], FAST)
     try:
         async with running(shell):
             while len(record.samples) < 1000:
@@ -226,7 +231,7 @@ async def _answer_until(done: threading.Event, reflector: Reflector) -> None:
 async def test_a_kernel_that_refuses_to_send_is_a_failure_with_its_reason() -> None:
     record = Record()
     shell = sender(record, count=3)
-    shell.set_peers([Peer("b", "255.255.255.255", 9)], FAST)  # broadcast, which we never ask leave for
+    shell.set_peers([LatencyPeer("b", "255.255.255.255", 9)], FAST)  # broadcast, which we never ask leave for
     await asyncio.wait_for(shell.run(), 30)
     assert [(sample.outcome, sample.reason) for sample in record.samples] == [("lost", "forbidden")] * 3
     assert shell.counters["forbidden"] == 3
@@ -239,7 +244,7 @@ async def test_a_stranger_s_replies_are_counted_and_change_nothing() -> None:
         silent.bind(("127.0.0.1", 0))
         silent.setblocking(False)  # noqa: FBT003 - the standard library's signature
         shell = Sender("a", FAST, on_window=record.window, on_sample=record.samples.append, count=1, bind=["127.0.0.1"])
-        shell.set_peers([Peer("b", *silent.getsockname())], FAST)
+        shell.set_peers([LatencyPeer("b", *silent.getsockname())], FAST)
         async with running(shell):
             request, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(silent, 2048), 30)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
@@ -256,9 +261,9 @@ async def test_older_kernels_count_their_sends_or_leave_the_stamps_to_us(
 ) -> None:
     record = Record()
     reflector = Reflector(0, bind=["127.0.0.1"])
-    monkeypatch.setattr(sockets, name, lambda *_: False)
+    monkeypatch.setattr(kernel_timestamps, name, lambda *_: False)
     shell = sender(record, count=20)
-    shell.set_peers([Peer("b", "127.0.0.1", reflector.port), Peer("c", "255.255.255.255", 9)], FAST)
+    shell.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port), LatencyPeer("c", "255.255.255.255", 9)], FAST)
     async with running(reflector):
         await asyncio.wait_for(shell.run(), 30)
     assert [(s.outcome, s.source) for s in record.samples if s.site == "b"] == [("received", source)] * 20
@@ -269,7 +274,9 @@ async def test_the_reply_leaves_from_the_address_that_was_probed() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.setblocking(False)  # noqa: FBT003 - the standard library's signature
         peer.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 77)
-        peer.sendto(encode_request(Request(1, 2, 3, 4, bytes.fromhex("80010002abcd"))), ("127.0.0.9", reflector.port))
+        peer.sendto(
+            encode_request(StampRequest(1, 2, 3, 4, bytes.fromhex("80010002abcd"))), ("127.0.0.9", reflector.port)
+        )
         async with running(reflector):
             data, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(peer, 2048), 30)
     assert source == ("127.0.0.9", reflector.port)
@@ -301,7 +308,7 @@ async def test_an_error_of_the_reader_of_rows_ends_the_sender() -> None:
         raise ZeroDivisionError(os.strerror(errno.EDOM))
 
     shell = Sender("a", FAST, on_window=broken)
-    shell.set_peers([Peer("b", "127.0.0.1", 9)], FAST)
+    shell.set_peers([LatencyPeer("b", "127.0.0.1", 9)], FAST)
     with pytest.raises(ExceptionGroup) as caught:
         await asyncio.wait_for(shell.run(), 30)
     assert caught.group_contains(ZeroDivisionError)

@@ -10,25 +10,31 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from linkweather.errors import MessageError
-from probes.latency import packet, tlv
-from probes.latency.limits import Prefixes, Rates, Recent
-from probes.latency.packet import AUTHENTICATED_BYTES, BASE_BYTES, MAX_BYTES, TWAMP_BYTES, TWAMP_REPLY_BYTES
-from probes.latency.replay import Replays
+from probes.latency import stamp_packet, stamp_tlvs
+from probes.latency.reflector_guard import Prefixes, Rates, Recent, Replays
+from probes.latency.stamp_packet import (
+    AUTHENTICATED_BYTES,
+    BASE_BYTES,
+    MAX_BYTES,
+    TWAMP_BYTES,
+    TWAMP_REPLY_BYTES,
+    StampRequest,
+)
 
 STAMP_PORT = 862
 _MASK = 0xFFFFFFFF
 # The flags of TLVs that are counted, under these names.
 _FLAGS: Mapping[int, str] = {
-    tlv.UNRECOGNISED: "tlv_unrecognised",
-    tlv.MALFORMED: "tlv_malformed",
-    tlv.UNVERIFIED: "tlv_unverified",
+    stamp_tlvs.UNRECOGNISED: "tlv_unrecognised",
+    stamp_tlvs.MALFORMED: "tlv_malformed",
+    stamp_tlvs.UNVERIFIED: "tlv_unverified",
 }
 
 Source = tuple[str, int]
 _Session = tuple[str, int, bytes]  # address, port, SSID
 
 
-class Responder:
+class StampResponder:
     """A reflector's rules and memory, all of it bounded, the least recently used going first.
 
     `allow` names the prefixes that are answered, without it everybody is; the short requests of TWAMP-Light, whose
@@ -53,9 +59,9 @@ class Responder:
         self._allow = None if allow is None else Prefixes(allow)
         self._base_bytes = AUTHENTICATED_BYTES if key else BASE_BYTES
         self._least_bytes = self._base_bytes if key or allow is None else TWAMP_BYTES
-        self._ssid_of, self._draft = (
-            (packet.ssid_of_signed, packet.draft_signed) if key else (packet.ssid_of, packet.draft)
-        )
+        self._ssid_of, self._draft = stamp_packet.ssid_of, stamp_packet.draft
+        if key:
+            self._ssid_of, self._draft = stamp_packet.ssid_of_signed, stamp_packet.draft_signed
         self._counts: Recent[_Session, int] = Recent(max_sessions)
         self._replays: Recent[_Session, Replays] = Recent(max_sessions)
         self._rates: Rates[str] = Rates(rate_per_s, max_sessions)
@@ -63,7 +69,7 @@ class Responder:
     def answer(
         self, data: bytes, source: Source, now: float, received: int, *, ttl: int, error: int, truncated: bool = False
     ) -> bytearray:
-        """The reply to a datagram, as long as it is (RFC 8762 §4.3), but for T3, which `packet.depart` adds.
+        """The reply to a datagram, as long as it is (RFC 8762 §4.3), but for T3, which `stamp_packet.depart` adds.
 
         `received` is T2 and `error` our clock's error estimate, as they are on the wire.
         Raises MessageError: `oversize`, `loop`, `not_allowed`, `short`, `bad_hmac`, `rate`, `replay`.
@@ -78,13 +84,13 @@ class Responder:
             raise MessageError("not_allowed")
         if len(data) < self._least_bytes:
             raise MessageError("short")
-        request = packet.decode_request(data, self._key) if self._key else None
+        request = stamp_packet.decode_request(data, self._key) if self._key else None
         if not self._rates.spend(address, now):
             raise MessageError("rate")
         session = address, port, self._ssid_of(data)
         if request and not self._stateless:
             self._refuse_replay(request, session)
-        sequence = packet.sequence_of(data) if self._stateless else self._count(session)
+        sequence = stamp_packet.sequence_of(data) if self._stateless else self._count(session)
         reply = self._draft(data, session[2], sequence, received, ttl=ttl, error=error)
         if len(data) != self._base_bytes:
             self._fit(reply, data, sequence)
@@ -96,7 +102,7 @@ class Responder:
             del reply[max(TWAMP_REPLY_BYTES, len(data)) :]
             return
         extra = data[self._base_bytes :]
-        reflected = tlv.reflect(extra, key=self._key, heard=packet.sequence_of(data), told=sequence)
+        reflected = stamp_tlvs.reflect(extra, key=self._key, heard=stamp_packet.sequence_of(data), told=sequence)
         if reflected.flags:
             self.flagged.update(name for flag, name in _FLAGS.items() if reflected.flags & flag)
         reply += reflected.extra
@@ -107,7 +113,7 @@ class Responder:
         self._counts.keep(session, (count + 1) & _MASK)
         return count
 
-    def _refuse_replay(self, request: packet.Request, session: _Session) -> None:
+    def _refuse_replay(self, request: StampRequest, session: _Session) -> None:
         replays = self._replays.get(session)
         if replays is None:
             replays = Replays(request.sequence, request.timestamp)

@@ -7,14 +7,14 @@ from collections import Counter
 
 import pytest
 
-from probes.latency import drops
+from probes.latency import reflector
 
 
 async def test_what_is_new_is_one_line_and_nothing_is_none(caplog: pytest.LogCaptureFixture) -> None:
     dropped: Counter[str] = Counter()
     told = asyncio.Event()
     caplog.handler.addFilter(lambda record: told.set() or bool(record))  # type: ignore[func-returns-value]
-    task = asyncio.create_task(drops.tell(dropped, every_s=0.01), name="drops")
+    task = asyncio.create_task(reflector.log_drops(dropped, every_s=0.01), name="drops")
     for counts in ({"short": 2, "loop": 1}, {"short": 3}):
         told.clear()
         dropped.update(counts)

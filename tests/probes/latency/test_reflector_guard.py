@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from probes.latency.limits import Prefixes, Rates, Recent
+from probes.latency.reflector_guard import Prefixes, Rates, Recent
 
 
 def test_the_least_recently_kept_goes_first() -> None:

@@ -33,7 +33,7 @@ _TIMESTAMP = Struct("!Q")
 _NO_SSID = bytes(2)
 
 
-class Request(NamedTuple):
+class StampRequest(NamedTuple):
     """What a session-sender sends. `extra` is what stands behind the base packet."""
 
     sequence: int
@@ -43,7 +43,7 @@ class Request(NamedTuple):
     extra: bytes = b""
 
 
-class Reply(NamedTuple):
+class StampReply(NamedTuple):
     """What a reflector sends back: T3 (`timestamp`), T2 (`received`), and the request's own fields."""
 
     sequence: int
@@ -58,25 +58,25 @@ class Reply(NamedTuple):
     extra: bytes = b""
 
 
-def encode_request(request: Request, key: bytes | None = None) -> bytes:
+def encode_request(request: StampRequest, key: bytes | None = None) -> bytes:
     """Encode a request; with a key, in authenticated mode."""
     layout = _SIGNED_REQUEST if key else _REQUEST
     packed = layout.pack(*request[:4])
     return packed + (_digest(packed, key) if key else b"") + request.extra
 
 
-def decode_request(data: bytes, key: bytes | None = None) -> Request:
+def decode_request(data: bytes, key: bytes | None = None) -> StampRequest:
     """Decode a request. Raises MessageError: `short`, or with a key `bad_hmac`."""
     base = _check(data, key)
     layout = _SIGNED_REQUEST if key else _REQUEST
-    return Request._make((*layout.unpack_from(data), data[base:]))
+    return StampRequest._make((*layout.unpack_from(data), data[base:]))
 
 
-def decode_reply(data: bytes, key: bytes | None = None) -> Reply:
+def decode_reply(data: bytes, key: bytes | None = None) -> StampReply:
     """Decode a reply. Raises MessageError: `short`, or with a key `bad_hmac`."""
     base = _check(data, key)
     layout = _SIGNED_REPLY if key else _REPLY
-    return Reply._make((*layout.unpack_from(data), data[base:]))
+    return StampReply._make((*layout.unpack_from(data), data[base:]))
 
 
 def sequence_of(request: bytes) -> int:

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 
-from probes.latency.sockets import guarded
+from probes.latency.kernel_timestamps import guarded
 
 # The kernel stamps what comes and goes, so nothing is gained by haste. Ticks are a grain apart: what falls due
 # meanwhile leaves together, up to a grain late. Replies wait for a tick that is near, and else are read at once.

@@ -15,8 +15,8 @@ from struct import Struct
 from typing import Generic, NamedTuple, TypeVar
 
 from linkweather.errors import OperatorError
-from probes.latency.packet import MAX_BYTES
-from probes.latency.timestamps import NS_PER_S
+from probes.latency.clocks import NS_PER_S
+from probes.latency.stamp_packet import MAX_BYTES
 
 Tag = TypeVar("Tag")
 

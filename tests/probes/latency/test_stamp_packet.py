@@ -10,9 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkweather.errors import MessageError
-from probes.latency.packet import (
-    Reply,
-    Request,
+from probes.latency.clocks import (
+    ErrorEstimate,
+    decode_error,
+    encode_error,
+    ns_from_ntp,
+    ns_from_ptp,
+    ntp_from_ns,
+    ptp_from_ns,
+    to_ns,
+)
+from probes.latency.stamp_packet import (
+    StampReply,
+    StampRequest,
     decode_reply,
     decode_request,
     depart,
@@ -23,22 +33,12 @@ from probes.latency.packet import (
     ssid_of,
     ssid_of_signed,
 )
-from probes.latency.timestamps import (
-    ErrorEstimate,
-    decode_error,
-    encode_error,
-    ns_from_ntp,
-    ns_from_ptp,
-    ntp_from_ns,
-    ptp_from_ns,
-    to_ns,
-)
 
 KEY = bytes(range(32))
 SENT = 0xEEACAF0080000000  # 2026-11-22T00:00:00.5Z
 SENT_NS = 1_795_305_600_500_000_000
-REQUEST = Request(1, SENT, 0x9464, 0x1234)
-REPLY = Reply(7, 0xEEACAF008004A0B5, 0x9532, 0x1234, 0xEEACAF0080041893, 1, SENT, 0x9464, 254)
+REQUEST = StampRequest(1, SENT, 0x9464, 0x1234)
+REPLY = StampReply(7, 0xEEACAF008004A0B5, 0x9532, 0x1234, 0xEEACAF0080041893, 1, SENT, 0x9464, 254)
 A = bytes.fromhex("00000001eeacaf008000000094641234" + "00" * 28)
 B = bytes.fromhex(
     "00000007eeacaf008004a0b595321234eeacaf008004189300000001eeacaf008000000094640000fe000000",

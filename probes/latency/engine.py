@@ -14,22 +14,26 @@ from datetime import datetime
 from linkweather.errors import MessageError, OperatorError
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
-from probes.latency import clock, tlv
-from probes.latency.names import Name, Names, Resolved
-from probes.latency.pacing import Pacer
-from probes.latency.packet import AUTHENTICATED_BYTES, BASE_BYTES, Reply, Request, decode_reply, encode_request
-from probes.latency.session import Sample, Session
-from probes.latency.sockets import BATCH, REASONS, Sending, Stamp, families, open_socket, receive
-from probes.latency.tally import Arrival, Probe
-from probes.latency.targets import Address, Peer, Target, Targets
-from probes.latency.ticking import Ticking
-from probes.latency.window import Window, Windows
+from probes.latency import clocks, stamp_tlvs
+from probes.latency.engine_timer import Ticking
+from probes.latency.kernel_timestamps import BATCH, REASONS, Sending, Stamp, families, open_socket, receive
+from probes.latency.name_resolution import Name, Names, Resolved
+from probes.latency.pacing import Pacer, Window, Windows
+from probes.latency.session import ProbeOutcome, Session
+from probes.latency.stamp_packet import (
+    AUTHENTICATED_BYTES,
+    BASE_BYTES,
+    StampReply,
+    StampRequest,
+    decode_reply,
+    encode_request,
+)
+from probes.latency.tally import SentProbe, TimedReply
+from probes.latency.targets import Address, LatencyPeer, LatencyTarget, Targets
 
-Sent = tuple[Session, Probe]
+Sent = tuple[Session, SentProbe]
 
 _BUFFERED = 4096  # more than the receive buffer holds
-
-__all__ = ["Peer", "Sample", "Sender"]
 
 
 class Sender:
@@ -47,7 +51,7 @@ class Sender:
         tests: LatencyTests,
         *,
         on_window: Callable[[datetime, list[LatencyRow]], None],
-        on_sample: Callable[[Sample], None] = lambda _: None,
+        on_sample: Callable[[ProbeOutcome], None] = lambda _: None,
         key: bytes | None = None,
         bind: Sequence[str] = (),
         count: int | None = None,
@@ -61,9 +65,9 @@ class Sender:
         self._on_sample = on_sample
         self._count = math.inf if count is None else count
         self._targets: Targets[Sending[Sent]] = Targets(site, rng or random.Random())  # noqa: S311 - no secret
-        self._pacer: Pacer[Target[Sending[Sent]]] = Pacer(tests.interval_s)
+        self._pacer: Pacer[LatencyTarget[Sending[Sent]]] = Pacer(tests.interval_s)
         self._names = Names(self._resolved)
-        self._deadlines: deque[tuple[float, Session, Probe]] = deque()
+        self._deadlines: deque[tuple[float, Session, SentProbe]] = deque()
         self._windows = Windows()
         self._loaded: str | None = None
         self._stopping = False
@@ -73,7 +77,7 @@ class Sender:
         stamped = all(sending.stamps for sending in self._sendings.values())
         self._ticking = Ticking(self._tick, self._readable, eager=not stamped)
 
-    def set_peers(self, peers: Iterable[Peer], tests: LatencyTests) -> None:
+    def set_peers(self, peers: Iterable[LatencyPeer], tests: LatencyTests) -> None:
         """Probe these peers from now on, in this way. A peer that is already probed keeps its session.
 
         Raises OperatorError when the tests are to be authenticated and there is no key.
@@ -126,13 +130,13 @@ class Sender:
     def _open(self, family: socket.AddressFamily, address: str) -> Sending[Sent]:
         return Sending(open_socket(family, address, 0))
 
-    def _encode(self, sending: Sending[Sent], request: Request) -> bytes:
+    def _encode(self, sending: Sending[Sent], request: StampRequest) -> bytes:
         del sending
         if self._padding:
             request = request._replace(extra=self._padding)
         return encode_request(request, self._key if self._tests.authenticated else None)
 
-    def _decode(self, data: bytes, source: Address) -> Reply:
+    def _decode(self, data: bytes, source: Address) -> StampReply:
         del source
         return decode_reply(data, self._key if self._tests.authenticated else None)
 
@@ -153,11 +157,11 @@ class Sender:
         self._tests = tests
         self._padding = _padding(tests)
 
-    def _add(self, peer: Peer) -> None:
+    def _add(self, peer: LatencyPeer) -> None:
         target = self._targets.add(peer, self._tests.timeout_s)
         self._pacer.add(target, time.monotonic())
         if self._windows.current:
-            target.session.open(self._windows.current, clock.read(), loaded=peer.site == self._loaded)
+            target.session.open(self._windows.current, clocks.read(), loaded=peer.site == self._loaded)
 
     def _resolved(self, name: Name, choices: list[Resolved]) -> None:
         choice = next((choice for choice in choices if choice.family in self._sendings), None)
@@ -208,7 +212,7 @@ class Sender:
         window = self._windows.roll(now, time.time_ns(), self._tests.report_interval_s)
         if window is None:
             return
-        state = clock.read()
+        state = clocks.read()
         for target in self._targets:
             target.session.open(window, state, loaded=target.peer.site == self._loaded)
 
@@ -220,23 +224,23 @@ class Sender:
         if self._stopping and not self._windows.unsettled:
             self._ticking.finish()
 
-    def _row(self, target: Target[Sending[Sent]], window: Window) -> LatencyRow | None:
+    def _row(self, target: LatencyTarget[Sending[Sent]], window: Window) -> LatencyRow | None:
         row = target.session.close(window, target.reason)
         if row is not None and row.failure is not None:
             self._names.doubt(target.peer.name)
         return row
 
-    def _tell(self, sample: Sample | None) -> None:
+    def _tell(self, sample: ProbeOutcome | None) -> None:
         if sample is not None:
             self._on_sample(sample)
 
     # Datagrams
 
-    def _probe(self, target: Target[Sending[Sent]]) -> None:
+    def _probe(self, target: LatencyTarget[Sending[Sent]]) -> None:
         if target.route is None:
             return
         sending, address = target.route
-        now, wall_ns = clock.moment()
+        now, wall_ns = clocks.moment()
         probe, request = target.session.send(now, wall_ns, awaits_stamp=sending.stamps)
         try:
             self._transmit(sending, self._encode(sending, request), address, (target.session, probe))
@@ -267,7 +271,7 @@ class Sender:
                 try:
                     reply = self._decode(data, source)
                     session = self._targets.owner(reply, source).session
-                    self._tell(session.receive(Arrival(reply, *clock.moment(), kernel_ns)))
+                    self._tell(session.receive(TimedReply(reply, *clocks.moment(), kernel_ns)))
                 except MessageError as error:
                     self.counters[error.reason] += 1
 
@@ -283,4 +287,4 @@ class Sender:
 
 def _padding(tests: LatencyTests) -> bytes:
     missing = tests.packet_bytes - (AUTHENTICATED_BYTES if tests.authenticated else BASE_BYTES)
-    return tlv.padding(missing) if missing >= tlv.HEADER_BYTES else b""
+    return stamp_tlvs.padding(missing) if missing >= stamp_tlvs.HEADER_BYTES else b""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from probes.latency.working import WorkingLatency
+from probes.latency.station import WorkingLatency
 
 
 def test_the_working_latency_is_the_median_of_the_last_seconds() -> None:

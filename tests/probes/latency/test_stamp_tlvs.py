@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.latency.tlv import MALFORMED, MOST, UNRECOGNISED, UNVERIFIED, padding, reflect
+from probes.latency.stamp_tlvs import MALFORMED, MOST, UNRECOGNISED, UNVERIFIED, padding, reflect
 
 KEY = bytes(range(32))
 PADDED = bytes.fromhex("80010003 aabbcc")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.latency.losses import Edge, Losses, Probed, by_direction
+from probes.latency.loss_direction import Edge, Losses, Probed, by_direction
 
 
 def answered(sequence: int, reflected: int) -> Probed:
