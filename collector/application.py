@@ -23,9 +23,9 @@ from collector.linkstate.link_states import LinkStates
 from collector.linkstate.sites import SiteStates
 from collector.meshfile import MeshFile
 from collector.opening import read_token
-from collector.placement.placement import Grounds, Transfer, transfer_of
-from collector.route_updater import Decisions
-from collector.routing.questions import Question
+from collector.placement.placement import PlacementInputs, PlannedTransfer, transfer_of
+from collector.route_updater import RouteUpdater
+from collector.routing.questions import RouteQuestion
 from collector.settings import CollectorSettings
 from collector.sinks.influx import Exporter
 from collector.store.journal import Journal
@@ -42,7 +42,7 @@ class Answers:
     links: LinkStates
     sites: SiteStates
     capacities: Capacities
-    decisions: Decisions
+    route_updater: RouteUpdater
     feed: Feed
     journal: Journal
     ingest: Ingest
@@ -53,45 +53,45 @@ class Answers:
     def application(self) -> FastAPI:
         """The whole API. Raises OperatorError for a token file that cannot be read."""
         app = create_app(self._sources())
-        decisions, mesh = self.decisions, self.mesh
+        updater, mesh = self.route_updater, self.mesh
         add_routes(
             app,
             RouteSources(
                 now=time.time,
                 mesh=lambda: mesh.mesh,
-                route=decisions.route,
-                routes=decisions.routes,
-                judge=decisions.judge,
+                route=updater.route,
+                routes=updater.routes,
+                evaluation=updater.evaluation,
             ),
         )
         add_events(app, self.feed, lambda: mesh.mesh)
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
-        add_placements(app, self._grounds, decisions.remember_placement)
+        add_placements(app, self._grounds, updater.log_placement)
         add_alto(
             app,
             AltoSources(
                 now=time.time,
                 mesh=lambda: mesh.mesh,
                 links=self.links.links,
-                route=lambda src, dst, _now: decisions.current(Question(src=src, dst=dst)),
+                route=lambda src, dst, _now: updater.answer(RouteQuestion(src=src, dst=dst)),
                 capacities=self.capacities.capacities,
                 stopping=lambda: self.feed.closed,
             ),
         )
         return app
 
-    def _grounds(self) -> Grounds:
+    def _grounds(self) -> PlacementInputs:
         now = time.time()
-        return Grounds(
+        return PlacementInputs(
             at=datetime.fromtimestamp(now, UTC),
             mesh=self.mesh.mesh,
             capacities=self.capacities.capacities(now),
             transfer=self._transfer,
         )
 
-    def _transfer(self, src: str, dst: str, bytes_: int) -> Transfer | str:
-        question = Question(src=src, dst=dst, objective="completion", bytes=bytes_)
-        return transfer_of(self.decisions.current(question), bytes_)
+    def _transfer(self, src: str, dst: str, bytes_: int) -> PlannedTransfer | str:
+        question = RouteQuestion(src=src, dst=dst, objective="completion", bytes=bytes_)
+        return transfer_of(self.route_updater.answer(question), bytes_)
 
     def _sources(self) -> Sources:
         token_file = self.settings.api.token_file

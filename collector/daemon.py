@@ -25,7 +25,7 @@ from collector.linkstate.capacities import Capacities
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.sites import SiteStates
 from collector.opening import broker_of, open_journal, open_mesh
-from collector.route_updater import Decisions, Surroundings
+from collector.route_updater import RouteUpdater, Surroundings
 from collector.settings import EMBEDDED, CollectorSettings
 from collector.sinks.influx import Exporter
 from collector.store.decision_log import DecisionLog
@@ -73,7 +73,9 @@ class Daemon:
             )
             self._record = DecisionLog(self._journal.database)
             self._feed = Feed(uuid.uuid4().hex[:12])
-            self._decisions = Decisions(self._mesh.mesh, settings.routing, settings.decisions, self._surroundings())
+            self._route_updater = RouteUpdater(
+                self._mesh.mesh, settings.routing, settings.evaluation, self._surroundings()
+            )
             self._server = HttpServer(self._answers().application(), settings.api.host, settings.api.port)
         except BaseException:
             self._journal.close()
@@ -86,7 +88,7 @@ class Daemon:
             links=self._links,
             sites=self._sites,
             capacities=self._capacities,
-            decisions=self._decisions,
+            route_updater=self._route_updater,
             feed=self._feed,
             journal=self._journal,
             ingest=self._ingest,
@@ -114,7 +116,7 @@ class Daemon:
 
     async def close(self) -> None:
         """Let go of everything; nothing that is being written is cut off."""
-        await self._decisions.finish()
+        await self._route_updater.finish()
         await asyncio.get_running_loop().shutdown_default_executor()
         self._server.close()
         if self._exporter is not None:
@@ -132,7 +134,7 @@ class Daemon:
         yield "mesh file", self._mesh.watch()
         yield "mesh publisher", self._publish_mesh()
         yield "retention", self._prune()
-        yield "decisions", self._decisions.run()
+        yield "route updater", self._route_updater.run()
         if self._exporter is not None:
             yield "exporter", self._exporter.run()
 
@@ -155,7 +157,7 @@ class Daemon:
                 self._sites.reported(site, at)
         for told in self._journal.capacities():
             self._capacities.observe(told.site, told.at.timestamp(), [told.row])
-        self._decisions.restore()
+        self._route_updater.restore()
 
     def _handle(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
@@ -174,18 +176,18 @@ class Daemon:
                 self._capacities.observe(site, at, report.devices)
             self._links.observe(at, report.links)
             self._sites.reported(site, at)
-        self._decisions.take([report for _, report in reports])
+        self._route_updater.on_reports([report for _, report in reports])
 
     def _greet(self) -> None:
         # The broker tells every retained status again; one that it has forgotten is no longer known.
         self._sites.forget_statuses()
         self._mesh_news.set()
-        self._decisions.greet()
+        self._route_updater.on_connect()
 
     def _follow(self, mesh: Mesh) -> None:
         self._links.use(mesh)
         self._sites.use(mesh)
-        self._decisions.use(mesh)
+        self._route_updater.apply_mesh(mesh)
         self._capacities.use(mesh)
         self._mesh_news.set()
 

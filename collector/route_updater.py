@@ -16,19 +16,19 @@ import duckdb
 from collector.api.event_feed import Feed
 from collector.linkstate.conditions import Conditions
 from collector.linkstate.link_states import LinkStates
-from collector.routing.costs import STANDING, Goodputs
-from collector.routing.evaluation import judge
-from collector.routing.goodput_estimate import borrowed
-from collector.routing.questions import Question
-from collector.routing.recording import decided, placed, standing_path
+from collector.routing.costs import STANDING, GoodputEstimate
+from collector.routing.evaluation import evaluate
+from collector.routing.goodput_estimate import shrunk
+from collector.routing.questions import RouteQuestion
+from collector.routing.recording import active_route, decided, placed
 from collector.routing.router import Router
-from collector.settings import DecisionSettings, RoutingSettings
-from collector.store.decision_log import Decided, DecisionLog, Measured, Occasion
+from collector.settings import EvaluationSettings, RoutingSettings
+from collector.store.decision_log import DecisionLog, Measurements, Occasion, RouteDecision
 from linkweather.mesh import Mesh
-from linkweather.models.evaluation import JudgeAnswer
-from linkweather.models.events import DecisionEvent, LinkEvent
+from linkweather.models.evaluation import EvaluationAnswer
+from linkweather.models.events import LinkEvent, RouteEvent
 from linkweather.models.placements import PlacementAnswer
-from linkweather.models.routes import AllRoutes, NoRoute, Objective, RouteAnswer, Routes
+from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer, SiteRoutes
 from linkweather.wire import AnyReport, PathRow, ThroughputRow, encode, topics
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 # Links age without any report; reports that come together are decided upon together.
 LOOK_AGAIN_S = 1.0
 GATHER_S = 0.1
-# Goodputs widen with their age; what they lend each other is worked out again at least this often.
+# Goodput estimates widen with their age; what they lend each other is worked out again at least this often.
 GOODPUTS_LAST_S = 30.0
 # So much of a round's work that others on this event loop do not wait long.
 TOLD_PER_ROUND = 100
@@ -59,37 +59,39 @@ class Surroundings:
     now: Callable[[], float] = time.time
 
 
-class Decisions:
+class RouteUpdater:
     """The paths in force between all sites. `run` keeps them current, `route` answers; all on one event loop."""
 
-    def __init__(self, mesh: Mesh, routing: RoutingSettings, settings: DecisionSettings, around: Surroundings) -> None:
+    def __init__(
+        self, mesh: Mesh, routing: RoutingSettings, settings: EvaluationSettings, around: Surroundings
+    ) -> None:
         self._settings = settings
         self._around = around
         self._router = Router(routing, mesh)
         self._know(mesh)
         self._conditions = Conditions()
-        self._goodputs: Goodputs | None = None
+        self._goodputs: GoodputEstimate | None = None
         self._news = asyncio.Event()
         self._told: deque[Key] = deque()
         self._noted: deque[Key] = deque()
         self._note_at = 0.0
         self._unpublished: dict[str, None] = {}
-        self._unwritten: deque[Decided] = deque(maxlen=UNWRITTEN_MAX)
+        self._unwritten: deque[RouteDecision] = deque(maxlen=UNWRITTEN_MAX)
         self._last_error = ""
 
     def restore(self) -> None:
         """Take over what stood when the collector ended. Blocks; before `run`."""
-        self._router.restore(path for one in self._around.record.standing() if (path := standing_path(one)) is not None)
+        self._router.restore(path for one in self._around.record.standing() if (path := active_route(one)) is not None)
         self._decide()
 
-    def use(self, mesh: Mesh) -> None:
+    def apply_mesh(self, mesh: Mesh) -> None:
         """Follow a changed mesh."""
-        self._router.use(mesh)
+        self._router.apply_mesh(mesh)
         self._know(mesh)
         self._publish_all()
         self._news.set()
 
-    def take(self, reports: Iterable[AnyReport]) -> None:
+    def on_reports(self, reports: Iterable[AnyReport]) -> None:
         """New reports are in the link states: decide again soon, and tell of measured goodputs and changed routes."""
         now = self._around.now()
         for report in reports:
@@ -99,36 +101,36 @@ class Decisions:
                     self._tell_link(row.src, row.dst, now)
         self._news.set()
 
-    def greet(self) -> None:
+    def on_connect(self) -> None:
         """A broker is there, perhaps one that knows nothing: it is to have every site's decisions."""
         self._publish_all()
         self._news.set()
 
-    def route(self, question: Question) -> RouteAnswer | NoRoute:
-        """The path for one pair; what was asked goes into the record. Raises QuestionError."""
+    def route(self, question: RouteQuestion) -> RouteAnswer | NoRoute:
+        """The path for one pair; what was asked goes into the record. Raises RouteQuestionError."""
         answer = self._router.route(question)
         self._remember(answer, "asked")
         return answer
 
-    def current(self, question: Question) -> RouteAnswer | NoRoute:
+    def answer(self, question: RouteQuestion) -> RouteAnswer | NoRoute:
         """The same, as an input of another answer: not recorded for itself."""
         return self._router.route(question)
 
-    def routes(self, objective: Objective) -> AllRoutes:
+    def routes(self, objective: Objective) -> MeshRoutes:
         """The paths in force of all pairs."""
         answers = [self._router.route(question) for question in self._questions(objective, self._sites)]
-        return AllRoutes(
+        return MeshRoutes(
             at=_time(self._around.now()),
             objective=objective,
             routes=tuple(answer for answer in answers if isinstance(answer, RouteAnswer)),
-            none=tuple(answer for answer in answers if isinstance(answer, NoRoute)),
+            no_routes=tuple(answer for answer in answers if isinstance(answer, NoRoute)),
         )
 
-    def remember_placement(self, answer: PlacementAnswer) -> None:
+    def log_placement(self, answer: PlacementAnswer) -> None:
         """A job was placed: it goes into the record."""
         self._unwritten.append(placed(answer))
 
-    async def judge(self, since: datetime, until: datetime) -> JudgeAnswer:
+    async def evaluation(self, since: datetime, until: datetime) -> EvaluationAnswer:
         """How the decisions of `[since, until)` did."""
         return await asyncio.to_thread(_judge, self._around.record, self._settings, self._sites, since, until)
 
@@ -164,7 +166,7 @@ class Decisions:
         for src, dst in changed:
             self._tell_link(src, dst, outlook.at)
         if changed or outlook.at >= self._goodputs_until:
-            self._goodputs = borrowed(outlook, [self._operators.get(site) for site in outlook.sites])
+            self._goodputs = shrunk(outlook, [self._operators.get(site) for site in outlook.sites])
             self._goodputs_until = outlook.at + GOODPUTS_LAST_S
         self._told.extend(self._router.decide(outlook, goodputs=self._goodputs, offline=self._around.offline()))
 
@@ -187,21 +189,23 @@ class Decisions:
             self._unpublished[answer.src] = None
             at = _time(self._around.now())
             if isinstance(answer, RouteAnswer):
-                self._around.feed.tell(DecisionEvent(at=at, route=answer))
+                self._around.feed.tell(RouteEvent(at=at, route=answer))
             else:
-                self._around.feed.tell(DecisionEvent(at=at, none=answer))
+                self._around.feed.tell(RouteEvent(at=at, no_route=answer))
 
     def _answers(self, keys: deque[Key], most: int) -> list[RouteAnswer | NoRoute]:
         """What is to be said of the next keys; of sites that have left the mesh meanwhile nothing."""
         taken = [keys.popleft() for _ in range(min(most, len(keys)))]
         return [
-            self._router.route(Question(src=src, dst=dst, objective=objective))
+            self._router.route(RouteQuestion(src=src, dst=dst, objective=objective))
             for objective, src, dst in taken
             if {src, dst} <= set(self._sites)
         ]
 
-    def _questions(self, objective: Objective, sources: Collection[str]) -> list[Question]:
-        return [Question(src=src, dst=dst, objective=objective) for src in sources for dst in self._sites if src != dst]
+    def _questions(self, objective: Objective, sources: Collection[str]) -> list[RouteQuestion]:
+        return [
+            RouteQuestion(src=src, dst=dst, objective=objective) for src in sources for dst in self._sites if src != dst
+        ]
 
     def _tell_link(self, src: str, dst: str, now: float) -> None:
         link = self._around.links.link(src, dst, now)
@@ -218,15 +222,15 @@ class Decisions:
                 return
             self._unpublished.pop(site)
 
-    def _site(self, site: str) -> Routes:
+    def _site(self, site: str) -> SiteRoutes:
         answers = [
             self._router.route(question) for objective in STANDING for question in self._questions(objective, (site,))
         ]
-        return Routes(
+        return SiteRoutes(
             site=site,
             at=_time(self._around.now()),
             routes=tuple(answer for answer in answers if isinstance(answer, RouteAnswer)),
-            none=tuple(answer for answer in answers if isinstance(answer, NoRoute)),
+            no_routes=tuple(answer for answer in answers if isinstance(answer, NoRoute)),
         )
 
     def _remember(self, answer: RouteAnswer | NoRoute, occasion: Occasion) -> None:
@@ -249,7 +253,7 @@ class Decisions:
         self._report("")
         self._written(batch)
 
-    def _written(self, batch: Sequence[Decided]) -> None:
+    def _written(self, batch: Sequence[RouteDecision]) -> None:
         for _ in batch:
             self._unwritten.popleft()
 
@@ -264,15 +268,15 @@ def _time(at: float) -> datetime:
 
 
 def _judge(
-    record: DecisionLog, settings: DecisionSettings, sites: Sequence[str], since: datetime, until: datetime
-) -> JudgeAnswer:
+    record: DecisionLog, settings: EvaluationSettings, sites: Sequence[str], since: datetime, until: datetime
+) -> EvaluationAnswer:
     decided_ = record.since(since, until)
-    asked: Sequence[tuple[Objective, Callable[[datetime], Measured], float]] = (
-        ("latency", record.latencies, settings.judge_within_s),
-        ("goodput", record.goodputs, settings.judge_goodput_within_s),
+    asked: Sequence[tuple[Objective, Callable[[datetime], Measurements], float]] = (
+        ("latency", record.latencies, settings.latency_within_s),
+        ("goodput", record.goodputs, settings.goodput_within_s),
     )
-    verdicts = tuple(
-        judge(decided_, measured(since), objective, sites=sites, within_s=within_s)
+    evaluations = tuple(
+        evaluate(decided_, measured(since), objective, sites=sites, within_s=within_s)
         for objective, measured, within_s in asked
     )
-    return JudgeAnswer(since=since, until=until, verdicts=verdicts)
+    return EvaluationAnswer(since=since, until=until, evaluations=evaluations)

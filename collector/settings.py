@@ -74,13 +74,14 @@ class RoutingSettings(Settings):
     """When a relay is worth it.
 
     A relay must beat direct by the `*_margin` (1.1: by a tenth), its RTT by the cautious estimate, its goodput as
-    `Goodputs` weighs it; and any challenger's cautious estimate what stands by the `*_hysteresis`. The cautious RTT
-    lies `latency_caution` of the way from p50 to p90. A relay's forwarding adds `forward_s` to the RTT. A link that
-    came back carries no new decision for `hold_down_s`; one that loses more than `max_leg_loss_ratio` carries no relay
-    path. A site relays at most `max_relayed_pairs` pairs under each objective: whoever comes later stays direct.
+    `GoodputEstimate` says. A challenger's cautious estimate must beat the active route by the `*_hysteresis`. The
+    cautious RTT lies `latency_caution` of the way from p50 to p90. A relay's forwarding adds `forward_s` to the RTT. A
+    link that comes back is held down: no route is moved onto it for `hold_down_s`. A link that loses more than
+    `max_leg_loss_ratio` carries no relayed path. A site relays at most `max_relayed_pairs` pairs under each objective;
+    further pairs stay direct.
 
-    Latency's hysteresis and caution are for noise. Where the RTTs of most links have none, but stay until they move
-    for good, both fade, down to nothing: see `noise`.
+    Latency's hysteresis and caution guard against noise. In a mesh whose RTTs have little noise both fade, down to
+    nothing: see `noise`.
     """
 
     latency_margin: Factor = 1.02
@@ -95,20 +96,20 @@ class RoutingSettings(Settings):
     max_relayed_pairs: Annotated[int, Field(ge=0)] | None = None
 
     def against_noise(self, noise: float) -> Self:
-        """The settings where noise has this share, 0 to 1, in what RTTs do: the less, the less is guarded against."""
+        """The settings for RTTs with this share of noise, 0 to 1: hysteresis and caution scale with it."""
         held = {"latency_hysteresis": self.latency_hysteresis**noise, "latency_caution": self.latency_caution * noise}
         return self.model_copy(update=held)
 
 
-class DecisionSettings(Settings):
-    """`note_every_s` is how often what stands is noted for the judge.
+class EvaluationSettings(Settings):
+    """Active routes are sampled every `note_every_s`, and evaluated against what is measured afterwards.
 
-    Its outcome must have been measured `judge_within_s` later, a goodput `judge_goodput_within_s`.
+    A measurement counts when it comes within `latency_within_s`, or `goodput_within_s`, of the decision.
     """
 
     note_every_s: Positive = 60.0
-    judge_within_s: Positive = 60.0
-    judge_goodput_within_s: Positive = 7200.0
+    latency_within_s: Positive = 60.0
+    goodput_within_s: Positive = 7200.0
 
 
 class InfluxSettings(Settings):
@@ -152,7 +153,7 @@ class CollectorSettings(Settings):
     state: StateSettings = StateSettings()
     capacity: CapacitySettings = CapacitySettings()
     routing: RoutingSettings = RoutingSettings()
-    decisions: DecisionSettings = DecisionSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     influx: InfluxSettings | None = None
 
     def below(self, folder: Path) -> CollectorSettings:

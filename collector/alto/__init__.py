@@ -1,1 +1,1 @@
-"""Decisions and link state as ALTO (RFC 7285 and its extensions)."""
+"""RouteUpdater and link state as ALTO (RFC 7285 and its extensions)."""

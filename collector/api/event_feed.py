@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from collector.api.refusing import Refused, site_id
 from linkweather.mesh import Mesh
-from linkweather.models.events import EVENTS, DecisionEvent, Event, EventKind, Gap, LinkEvent
+from linkweather.models.events import EVENTS, Event, EventKind, Gap, LinkEvent, RouteEvent
 from linkweather.wire import encode
 
 KEPT_EVENTS = 2000
@@ -70,7 +70,7 @@ class Feed:
         """Whether the collector is ending."""
         return self._closed
 
-    def tell(self, event: LinkEvent | DecisionEvent) -> None:
+    def tell(self, event: LinkEvent | RouteEvent) -> None:
         """Tell everyone who listens; nobody is waited for."""
         self._last += 1
         told = _Told(self._last, _KINDS[type(event)], _sites(event), self._text(event, self._last))
@@ -140,8 +140,8 @@ async def _stream(listener: _Listener) -> AsyncIterator[bytes]:
         yield told.text
 
 
-def _sites(event: LinkEvent | DecisionEvent) -> tuple[str, ...]:
-    subject = event.link if isinstance(event, LinkEvent) else event.route or event.none
+def _sites(event: LinkEvent | RouteEvent) -> tuple[str, ...]:
+    subject = event.link if isinstance(event, LinkEvent) else event.route or event.no_route
     return () if subject is None else (subject.src, subject.dst)
 
 

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from collector.api.refusing import Refused
 from collector.placement import joint
-from collector.placement.placement import Grounds, place
+from collector.placement.placement import PlacementInputs, place
 from linkweather import settings
 from linkweather.errors import BadValueError
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
@@ -36,7 +36,7 @@ def add_capacity(app: FastAPI, capacities: Callable[[], list[CapacityAnswer]]) -
 
 
 def add_placements(
-    app: FastAPI, grounds_now: Callable[[], Grounds], remember: Callable[[PlacementAnswer], None]
+    app: FastAPI, grounds_now: Callable[[], PlacementInputs], remember: Callable[[PlacementAnswer], None]
 ) -> None:
     """Add the answers to where jobs should run, over what `grounds_now` says at each question; each is remembered.
 
@@ -62,7 +62,7 @@ def add_placements(
         return answers
 
 
-async def _together(jobs: Sequence[Job], grounds: Grounds) -> PlacementsAnswer:
+async def _together(jobs: Sequence[Job], grounds: PlacementInputs) -> PlacementsAnswer:
     alone = []
     for answer in joint.judge(jobs, grounds):
         alone.append(answer)

@@ -10,10 +10,10 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request
 
 from collector.api.refusing import Refused, read_field, site_id
-from collector.routing.questions import Question, QuestionError
+from collector.routing.questions import RouteQuestion, RouteQuestionError
 from linkweather.mesh import Mesh
-from linkweather.models.evaluation import JudgeAnswer
-from linkweather.models.routes import AllRoutes, NoRoute, Objective, RouteAnswer
+from linkweather.models.evaluation import EvaluationAnswer
+from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer
 from linkweather.models.state import ErrorAnswer
 from linkweather.units import parse_moment
 
@@ -22,34 +22,36 @@ CONDITIONS = ("objective", "bytes", "max_relays", "avoid", "max_price_usd_per_gb
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteSources:
-    """What decides. `route` raises QuestionError; `now` is in seconds since the epoch."""
+    """What decides. `route` raises RouteQuestionError; `now` is in seconds since the epoch."""
 
     now: Callable[[], float]
     mesh: Callable[[], Mesh]
-    route: Callable[[Question], RouteAnswer | NoRoute]
-    routes: Callable[[Objective], AllRoutes]
-    judge: Callable[[datetime, datetime], Awaitable[JudgeAnswer]]
+    route: Callable[[RouteQuestion], RouteAnswer | NoRoute]
+    routes: Callable[[Objective], MeshRoutes]
+    evaluation: Callable[[datetime, datetime], Awaitable[EvaluationAnswer]]
 
 
 def add_routes(app: FastAPI, sources: RouteSources) -> None:
-    """Add the answers under /api/v1/routes, and the judge."""
+    """Add the answers under /api/v1/routes, and their evaluation."""
     _add_pair(app, sources)
 
     @app.get("/api/v1/routes")
-    async def routes(objective: Annotated[Objective, Query()] = "latency") -> AllRoutes:
+    async def routes(objective: Annotated[Objective, Query()] = "latency") -> MeshRoutes:
         """The paths in force of all pairs, by RTT or by goodput; completion needs a pair and a number of bytes."""
         if objective == "completion":
             raise Refused(422, "objective = 'completion': ask for a pair, with bytes", "objective")
         return sources.routes(objective)
 
-    @app.get("/api/v1/judge")
-    async def judge(since: Annotated[str, Query(description="RFC 3339, or how long ago")] = "24h") -> JudgeAnswer:
+    @app.get("/api/v1/evaluation")
+    async def evaluation(
+        since: Annotated[str, Query(description="RFC 3339, or how long ago")] = "24h",
+    ) -> EvaluationAnswer:
         """How the decisions since then did, against what was measured afterwards."""
         now = datetime.fromtimestamp(sources.now(), UTC)
         start = read_field("since", parse_moment, since, now)
         if start >= now:
             raise Refused(422, f"since = {since!r}: must be in the past", "since")
-        return await sources.judge(start, now)
+        return await sources.evaluation(start, now)
 
 
 def _add_pair(app: FastAPI, sources: RouteSources) -> None:
@@ -75,7 +77,7 @@ def _add_pair(app: FastAPI, sources: RouteSources) -> None:
         _refuse_unknown(request)
         mesh = sources.mesh()
         try:
-            question = Question(
+            question = RouteQuestion(
                 src=site_id(mesh, "src", src),
                 dst=site_id(mesh, "dst", dst),
                 objective=objective,
@@ -85,7 +87,7 @@ def _add_pair(app: FastAPI, sources: RouteSources) -> None:
                 max_price_usd_per_gb=max_price_usd_per_gb,
             )
             answer = sources.route(question)
-        except QuestionError as error:
+        except RouteQuestionError as error:
             raise Refused(422, str(error), error.field) from None
         if isinstance(answer, NoRoute):
             raise Refused(409, answer.why)

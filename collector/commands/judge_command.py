@@ -7,7 +7,7 @@ import json
 import click
 
 from collector.commands.api_access import api_option, asking, json_option, terminal
-from linkweather.cli.tables.evaluation_table import verdicts_table, worst_lines
+from linkweather.cli.tables.evaluation_table import evaluations_table, worst_lines
 from linkweather.client import as_json
 
 
@@ -24,12 +24,12 @@ def judge(*, since: str, as_json_: bool, api: str) -> None:
     have been measured again.
     """
     with asking(api) as client:
-        answer = client.judge(since=since)
+        answer = client.evaluation(since=since)
     if as_json_:
         click.echo(json.dumps(as_json(answer), indent=2))
         return
-    terminal().print(verdicts_table(answer))
-    for verdict in answer.verdicts:
-        click.echo(verdict.why)
-        for line in worst_lines(verdict):
+    terminal().print(evaluations_table(answer))
+    for evaluation in answer.evaluations:
+        click.echo(evaluation.why)
+        for line in worst_lines(evaluation):
             click.echo(f"  {line}")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from collector.placement.batches import Batch, Run
+from collector.placement.batches import JobBatch, JobRun
 from collector.placement.programs import Ordered, solved
 
 Sequences = dict[str, tuple[int, ...]]
@@ -23,10 +23,10 @@ SOLVER_LIMIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class JobPlan:
     """Who runs where and when; jobs that are in no run are left out."""
 
-    runs: Mapping[int, Run]
+    runs: Mapping[int, JobRun]
     left_out: int
 
     @property
@@ -35,7 +35,9 @@ class Plan:
         return self.left_out, sum(run.done_s for run in self.runs.values())
 
 
-def assign(batch: Batch, *, solver_limit_s: float = SOLVER_LIMIT_S, effort: int = EFFORT_STARTS) -> tuple[Plan, Plan]:
+def assign(
+    batch: JobBatch, *, solver_limit_s: float = SOLVER_LIMIT_S, effort: int = EFFORT_STARTS
+) -> tuple[JobPlan, JobPlan]:
     """The best plan that was found, and first come, first served's."""
     in_turn = first_come(batch)
     ordered = solved(batch, solver_limit_s)
@@ -45,7 +47,7 @@ def assign(batch: Batch, *, solver_limit_s: float = SOLVER_LIMIT_S, effort: int 
     return min(plans, key=lambda plan: plan.cost), plans[0]
 
 
-def first_come(batch: Batch) -> Sequences:
+def first_come(batch: JobBatch) -> Sequences:
     """Each job in turn takes the site where it is done soonest, after those that came before it."""
     sequences: Sequences = dict.fromkeys(batch.devices, ())
     for job in range(len(batch.jobs)):
@@ -60,24 +62,24 @@ def first_come(batch: Batch) -> Sequences:
     return sequences
 
 
-def _appended(batch: Batch, ordered: Ordered) -> Sequences:
+def _appended(batch: JobBatch, ordered: Ordered) -> Sequences:
     sequences: Sequences = dict.fromkeys(batch.devices, ())
     for job, site in ordered:
         sequences[site] = (*sequences[site], job)
     return sequences
 
 
-def plan_of(batch: Batch, sequences: Sequences) -> Plan:
+def plan_of(batch: JobBatch, sequences: Sequences) -> JobPlan:
     """What comes of these sequences."""
     runs = dict(chain.from_iterable(batch.runs(*item).items() for item in sequences.items()))
-    return Plan(runs, len(batch.jobs) - len(runs))
+    return JobPlan(runs, len(batch.jobs) - len(runs))
 
 
 @dataclass(slots=True)
-class _Search:
+class _LocalSearch:
     """A plan that moves, one job at a time, while it gets better and effort is left."""
 
-    batch: Batch
+    batch: JobBatch
     sequences: Sequences
     effort: int
 
@@ -113,8 +115,8 @@ class _Search:
                 yield site, (*rest[site][:place], job, *rest[site][place:])
 
 
-def _improved(batch: Batch, start: Sequences, effort: int) -> Sequences:
-    search = _Search(batch, start, effort)
+def _improved(batch: JobBatch, start: Sequences, effort: int) -> Sequences:
+    search = _LocalSearch(batch, start, effort)
     while search.effort > 0:
         moved = [search.move(job) for job in range(len(batch.jobs))]
         if not any(moved):

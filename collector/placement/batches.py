@@ -23,7 +23,7 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class JobRun:
     """Where and when a job runs; `done_s` is when its result is where it must be."""
 
     site: str
@@ -37,7 +37,7 @@ Devices = Mapping[str, Mapping[str, Sequence[tuple[float, int]]]]
 
 
 @dataclass(frozen=True)
-class Batch:
+class JobBatch:
     """Jobs in the order in which they came, each with the sites where it can run, and the devices."""
 
     jobs: Sequence[Sequence[Option]]
@@ -48,7 +48,7 @@ class Batch:
         """Each job's options by site."""
         return [{option.site: option for option in options} for options in self.jobs]
 
-    def runs(self, site: str, sequence: Sequence[int]) -> dict[int, Run]:
+    def runs(self, site: str, sequence: Sequence[int]) -> dict[int, JobRun]:
         """How a site runs these jobs, one started after the other; a job that would miss its deadline is left out."""
         pools = {kind: list(free) for kind, free in self.devices[site].items()}
         found = {}
@@ -60,7 +60,7 @@ class Batch:
             if wait_s <= option.patience_s:
                 for kind, count in option.needs:
                     _hold(pools[kind], count, start_s + option.run_s)
-                found[job] = Run(site, start_s, wait_s, start_s + option.run_s + option.after_s)
+                found[job] = JobRun(site, start_s, wait_s, start_s + option.run_s + option.after_s)
         return found
 
 

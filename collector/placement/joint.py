@@ -6,15 +6,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from collector.placement.assignment import Plan, assign
-from collector.placement.batches import Batch, Devices, Option, Run
-from collector.placement.placement import Grounds, place, run_at
+from collector.placement.assignment import JobPlan, assign
+from collector.placement.batches import Devices, JobBatch, JobRun, Option
+from collector.placement.placement import PlacementInputs, place, run_at
 from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer, SitePlacement
 from linkweather.models.state import CapacityAnswer
 from linkweather.units import duration
 
 
-def judge(jobs: Sequence[Job], grounds: Grounds) -> Iterator[PlacementAnswer]:
+def judge(jobs: Sequence[Job], grounds: PlacementInputs) -> Iterator[PlacementAnswer]:
     """Each job as if it were alone: all that looks at the network."""
     for job in jobs:
         yield place(job, grounds)
@@ -22,7 +22,7 @@ def judge(jobs: Sequence[Job], grounds: Grounds) -> Iterator[PlacementAnswer]:
 
 def settle(jobs: Sequence[Job], alone: Sequence[PlacementAnswer], at: datetime) -> PlacementsAnswer:
     """Where each of the jobs should run, in their order; takes up to a few seconds for many jobs."""
-    batch = Batch([list(_options(job, answer)) for job, answer in zip(jobs, alone, strict=True)], _devices(alone))
+    batch = JobBatch([list(_options(job, answer)) for job, answer in zip(jobs, alone, strict=True)], _devices(alone))
     plan, first_come = assign(batch)
     return PlacementsAnswer(
         at=at,
@@ -61,7 +61,7 @@ def _usable(told: CapacityAnswer) -> int:
     return told.total if queued or told.free is None else told.free
 
 
-def _settled(number: int, alone: PlacementAnswer, plan: Plan, jobs: Sequence[Job]) -> PlacementAnswer:
+def _settled(number: int, alone: PlacementAnswer, plan: JobPlan, jobs: Sequence[Job]) -> PlacementAnswer:
     if not alone.ranking:
         return alone
     run = plan.runs.get(number)
@@ -76,7 +76,7 @@ def _crowded_out(alone: PlacementAnswer) -> str:
     return f"the jobs that are placed with it hold the devices for too long at every site that could run it: {sites}."
 
 
-def _chosen(alone: PlacementAnswer, chosen: SitePlacement, run: Run, plan: Plan, jobs: Sequence[Job]) -> str:
+def _chosen(alone: PlacementAnswer, chosen: SitePlacement, run: JobRun, plan: JobPlan, jobs: Sequence[Job]) -> str:
     done = duration(chosen.total_p50_s + run.wait_s)
     wait = f", {duration(run.wait_s)} of it behind other jobs," if run.wait_s > 0 else ""
     best = alone.ranking[0]
@@ -92,8 +92,8 @@ def _some(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown or "none of these jobs"
 
 
-def _why(plan: Plan, first_come: Plan) -> str:
-    said: Mapping[str, Plan] = {"these placements": plan, "first come, first served": first_come}
+def _why(plan: JobPlan, first_come: JobPlan) -> str:
+    said: Mapping[str, JobPlan] = {"these placements": plan, "first come, first served": first_come}
     texts = [
         f"{name}: {len(one.runs)} jobs placed, {one.left_out} not"
         + (f", {duration(one.cost[1])} until done in all" if one.runs else "")

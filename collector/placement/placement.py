@@ -23,28 +23,28 @@ from linkweather.models.placements import (
     SitePlacement,
     StagedTransfer,
 )
-from linkweather.models.routes import LegInput, NoRoute, RouteAnswer
+from linkweather.models.routes import LinkInput, NoRoute, RouteAnswer
 from linkweather.models.state import CapacityAnswer
 from linkweather.units import age, duration
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class PlannedTransfer:
     """What it is to move some bytes now: `usd` is None where a price on the way is not known."""
 
     p50_s: float
     p90_s: float
     usd: float | None
     sites: tuple[str, ...]
-    inputs: tuple[LegInput, ...] = ()
+    inputs: tuple[LinkInput, ...] = ()
 
 
 # (src, dst, bytes) → the transfer along the best path, or one sentence why there is none.
-Transfers = Callable[[str, str, int], Transfer | str]
+Transfers = Callable[[str, str, int], PlannedTransfer | str]
 
 
 @dataclass(frozen=True, slots=True)
-class Grounds:
+class PlacementInputs:
     """What placements stand on at `at`: the sites, what they have, and how data moves between them."""
 
     at: datetime
@@ -67,7 +67,7 @@ class _Unfit(Exception):  # noqa: N818 – a result: the site is excluded
         self.why = why
 
 
-def transfer_of(route: RouteAnswer | NoRoute, bytes_: int) -> Transfer | str:
+def transfer_of(route: RouteAnswer | NoRoute, bytes_: int) -> PlannedTransfer | str:
     """A routing decision, made for so many bytes, as a transfer."""
     if isinstance(route, NoRoute):
         return route.why.removeprefix(f"{route.src} → {route.dst}: ").removesuffix(".")
@@ -75,10 +75,10 @@ def transfer_of(route: RouteAnswer | NoRoute, bytes_: int) -> Transfer | str:
     if path.completion_p50_s is None or path.completion_p90_s is None:
         return "its goodput was not measured"
     usd = None if path.price_usd_per_gb is None else path.price_usd_per_gb * bytes_ / 1e9
-    return Transfer(path.completion_p50_s, path.completion_p90_s, usd, path.sites, route.inputs)
+    return PlannedTransfer(path.completion_p50_s, path.completion_p90_s, usd, path.sites, route.inputs)
 
 
-def place(job: Job, grounds: Grounds) -> PlacementAnswer:
+def place(job: Job, grounds: PlacementInputs) -> PlacementAnswer:
     """Where one job should run, its sites named by their ids."""
     judged = [_judge(job, site, grounds) for site in grounds.mesh.sites]
     fit = [site for site in judged if isinstance(site, SitePlacement)]
@@ -100,7 +100,7 @@ def run_at(chosen: SitePlacement, wait_s: float = 0.0) -> dict[str, Any]:
     }
 
 
-def _judge(job: Job, site: str, grounds: Grounds) -> SitePlacement | ExcludedSite:
+def _judge(job: Job, site: str, grounds: PlacementInputs) -> SitePlacement | ExcludedSite:
     compute_id = grounds.mesh.sites[site].compute_id
     try:
         capacity = [_devices(need, grounds.told.get(site, {})) for need in job.devices]
@@ -138,7 +138,7 @@ def _queue_s(need: Need, told: CapacityAnswer) -> float:
     return 0.0
 
 
-def _staged_in(job: Job, site: str, grounds: Grounds) -> Iterator[StagedTransfer]:
+def _staged_in(job: Job, site: str, grounds: PlacementInputs) -> Iterator[StagedTransfer]:
     """One transfer per site that has inputs: what lies together moves together."""
     sizes: dict[str, int] = defaultdict(int)
     for part in job.data:
@@ -148,13 +148,13 @@ def _staged_in(job: Job, site: str, grounds: Grounds) -> Iterator[StagedTransfer
             yield _staged(src, site, size, grounds, f"cannot get the data of {src}")
 
 
-def _staged_out(job: Job, site: str, grounds: Grounds) -> Iterator[StagedTransfer]:
+def _staged_out(job: Job, site: str, grounds: PlacementInputs) -> Iterator[StagedTransfer]:
     if job.result is not None and job.result.site != site:
         dst = job.result.site
         yield _staged(site, dst, job.result.bytes, grounds, f"cannot send the result to {dst}")
 
 
-def _staged(src: str, dst: str, size: int, grounds: Grounds, without: str) -> StagedTransfer:
+def _staged(src: str, dst: str, size: int, grounds: PlacementInputs, without: str) -> StagedTransfer:
     found = grounds.transfer(src, dst, size)
     if isinstance(found, str):
         raise _Unfit("no_path", f"{without}: {found}")

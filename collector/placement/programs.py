@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 from scipy.sparse import coo_array
 
-from collector.placement.batches import Batch, Option
+from collector.placement.batches import JobBatch, Option
 
 MAX_WAVES = 8
 MAX_COLUMNS = 20_000  # more would not be solved in the time there is
@@ -40,14 +40,14 @@ class _Choice:
     cost_s: float
 
 
-def solved(batch: Batch, limit_s: float) -> Ordered | None:
+def solved(batch: JobBatch, limit_s: float) -> Ordered | None:
     """A good plan as the solvers see it; None where there is nothing to decide, or no answer in time."""
     if len(batch.jobs) < 2 or not any(batch.jobs):
         return None
     return _in_line(batch) if _one_at_a_time(batch) else _in_waves(batch, limit_s)
 
 
-def _one_at_a_time(batch: Batch) -> bool:
+def _one_at_a_time(batch: JobBatch) -> bool:
     at_site: dict[str, list[Option]] = defaultdict(list)
     for option in (option for options in batch.jobs for option in options):
         at_site[option.site].append(option)
@@ -59,18 +59,18 @@ def _tightest(options: Sequence[Option]) -> Iterator[tuple[Option, Option]]:
     yield from combinations(sorted(options, key=lambda option: sum(count for _, count in option.needs))[:8], 2)
 
 
-def _fit_together(batch: Batch, one: Option, other: Option) -> bool:
+def _fit_together(batch: JobBatch, one: Option, other: Option) -> bool:
     wanted: dict[str, int] = defaultdict(int)
     for kind, count in (*one.needs, *other.needs):
         wanted[kind] += count
     return all(count <= _size(batch, one.site, kind) for kind, count in wanted.items())
 
 
-def _size(batch: Batch, site: str, kind: str) -> int:
+def _size(batch: JobBatch, site: str, kind: str) -> int:
     return sum(count for _, count in batch.devices[site][kind])
 
 
-def _in_line(batch: Batch) -> Ordered:
+def _in_line(batch: JobBatch) -> Ordered:
     """The assignment problem: jobs to places, counted from the end of each site's sequence."""
     jobs, sites = len(batch.jobs), list(batch.devices)
     cost_s = np.full((jobs, len(sites) * jobs), _LEFT_OUT_S)
@@ -87,7 +87,7 @@ def _in_line(batch: Batch) -> Ordered:
     return [(job, site) for _, job, site in sorted(found)]
 
 
-def _in_waves(batch: Batch, limit_s: float) -> Ordered | None:
+def _in_waves(batch: JobBatch, limit_s: float) -> Ordered | None:
     choices = list(_choices(batch))
     if len(choices) > MAX_COLUMNS:
         return None
@@ -111,7 +111,7 @@ def _in_waves(batch: Batch, limit_s: float) -> Ordered | None:
     return [(job, site) for _, _, job, site in taken]
 
 
-def _choices(batch: Batch) -> Iterator[_Choice]:
+def _choices(batch: JobBatch) -> Iterator[_Choice]:
     """A wave starts when the one before is over: after about a mean run of the jobs that the site could have."""
     runs: dict[str, list[float]] = defaultdict(list)
     for option in (option for options in batch.jobs for option in options):
@@ -124,7 +124,7 @@ def _choices(batch: Batch) -> Iterator[_Choice]:
                 yield _Choice(job, option, wave, alone_s + wave * fmean(runs[option.site]))
 
 
-def _waves(batch: Batch) -> int:
+def _waves(batch: JobBatch) -> int:
     """Enough waves for the busiest type of devices, and one more."""
     wanted: dict[str, int] = defaultdict(int)
     for options in batch.jobs:
@@ -142,7 +142,7 @@ def _once(choices: Sequence[_Choice], jobs: int) -> coo_array:
     return coo_array((np.ones(len(rows)), (rows, range(len(rows)))), shape=(jobs, len(rows)))
 
 
-def _held(choices: Sequence[_Choice], batch: Batch) -> tuple[coo_array, npt.NDArray[Any]]:
+def _held(choices: Sequence[_Choice], batch: JobBatch) -> tuple[coo_array, npt.NDArray[Any]]:
     """How many devices each choice holds, a row per site, type and wave; and how many there are."""
     rows: dict[tuple[str, str, int], int] = {}
     cells = [

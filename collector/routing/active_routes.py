@@ -17,7 +17,7 @@ Codes = npt.NDArray[np.int8]
 
 
 @dataclass(eq=False)
-class InForce:
+class ActiveRoutes:
     """Matrices [src, dst]. `before` is what stood before the last switch, `since` is NaN before the first."""
 
     via: Vias
@@ -60,13 +60,13 @@ class InForce:
             [last == NEVER, restored | (stood == NONE), holds, usable], [FIRST, RETURNED, BETTER, STALE], FAILED
         )
 
-    def moved(self, came_from: Positions) -> InForce:
+    def moved(self, came_from: Positions) -> ActiveRoutes:
         """The same for the sites that stood at `came_from`; a relay that went leaves a path that fails."""
         sites = len(self.via)
         became = np.full(sites + 3, GONE, np.int32)  # the three codes, negative, stand at its end
         became[[NONE, DIRECT]] = NONE, DIRECT
         became[came_from[came_from >= 0]] = np.flatnonzero(came_from >= 0)
-        return InForce(
+        return ActiveRoutes(
             via=rearranged(became[self.via], came_from, NONE),
             before=rearranged(became[self.before], came_from, NONE),
             since=rearranged(self.since, came_from, np.nan),

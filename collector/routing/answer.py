@@ -8,28 +8,28 @@ from itertools import pairwise
 
 import numpy as np
 
-from collector.routing.active_routes import InForce
+from collector.routing.active_routes import ActiveRoutes
 from collector.routing.candidates import DIRECT, NONE
 from collector.routing.causes import because_left, why_unusable
 from collector.routing.costs import rule_of
-from collector.routing.explain import Reason, no_route_sentence, route_sentence
-from collector.routing.moment import Moment
-from collector.routing.paths import RESTS_ON, Paths, Relays, paths
-from collector.routing.questions import Question
-from collector.routing.route_rule import SWITCHED, Choices, choose
-from linkweather.models.routes import LegInput, NoRoute, PathExpectation, RouteAnswer
+from collector.routing.explain import RouteReason, no_route_sentence, route_sentence
+from collector.routing.moment import RoutingState
+from collector.routing.paths import RESTS_ON, CandidatePaths, Relays, paths
+from collector.routing.questions import RouteQuestion
+from collector.routing.route_rule import SWITCH_REASONS, Choices, choose
+from linkweather.models.routes import LinkInput, NoRoute, PathExpectation, RouteAnswer
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Asked:
     """A question with its sites' positions, the paths that it allows, and what stands, where that is asked for."""
 
-    moment: Moment
-    question: Question
+    moment: RoutingState
+    question: RouteQuestion
     src: int
     dst: int
-    found: Paths
-    in_force: InForce | None
+    found: CandidatePaths
+    in_force: ActiveRoutes | None
 
     def expectation(self, relays: Relays) -> PathExpectation:
         return self.moment.ground.expectation((self.src, *relays, self.dst), self.question.bytes)
@@ -46,7 +46,7 @@ class _Asked:
         return float(self.found.expected[self.found.relays.index(relays)])
 
 
-def answer(moment: Moment, question: Question) -> RouteAnswer | NoRoute:
+def answer(moment: RoutingState, question: RouteQuestion) -> RouteAnswer | NoRoute:
     """What stands for everybody, unless the question has conditions of its own; then what is best under those."""
     position = moment.ground.outlook.position
     src, dst = position[question.src], position[question.dst]
@@ -63,7 +63,7 @@ def answer(moment: Moment, question: Question) -> RouteAnswer | NoRoute:
     return _no_route(asked) if chosen is None else _answer(asked, chosen)
 
 
-def _standing(in_force: InForce, src: int, dst: int) -> Relays | None:
+def _standing(in_force: ActiveRoutes, src: int, dst: int) -> Relays | None:
     via = int(in_force.via[src, dst])
     if via < DIRECT:
         return None
@@ -115,24 +115,24 @@ def _answer(asked: _Asked, chosen: Relays) -> RouteAnswer:
         path=reason.path,
         direct=reason.direct,
         runner_up=reason.runner_up,
-        margin=reason.margin,
+        gain_ratio=reason.gain_ratio,
         inputs=_inputs(asked, chosen),
         since=None if asked.in_force is None else _time(float(asked.in_force.since[link])),
-        switched=None if code < 0 else SWITCHED[code],
+        switch_reason=None if code < 0 else SWITCH_REASONS[code],
         why=route_sentence(reason),
     )
 
 
-def _reason(asked: _Asked, chosen: Relays) -> Reason:
+def _reason(asked: _Asked, chosen: Relays) -> RouteReason:
     moment, question = asked.moment, asked.question
     runner_up = _runner_up(asked, chosen)
     usable = bool(moment.ground.outlook.usable[asked.src, asked.dst])
-    return Reason(
+    return RouteReason(
         objective=question.objective,
         path=asked.expectation(chosen),
         direct=asked.expectation(()) if usable else None,
         runner_up=None if runner_up is None else asked.expectation(runner_up),
-        margin=_margin(asked, chosen),
+        gain_ratio=_gain_ratio(asked, chosen),
         needed=rule_of(moment.settings, question.objective).margin,
         oldest_s=_oldest_s(asked, chosen),
         unmeasured=asked.unmeasured,
@@ -152,7 +152,7 @@ def _runner_up(asked: _Asked, chosen: Relays) -> Relays | None:
     return found.relays[min(others, key=lambda index: found.expected[index])] if others else None
 
 
-def _margin(asked: _Asked, chosen: Relays) -> float | None:
+def _gain_ratio(asked: _Asked, chosen: Relays) -> float | None:
     direct, cost = asked.cost(()), asked.cost(chosen)
     return direct / cost if np.isfinite(direct) and np.isfinite(cost) else None
 
@@ -161,7 +161,7 @@ def _legs(asked: _Asked, chosen: Relays) -> list[tuple[int, int]]:
     return list(pairwise((asked.src, *chosen, asked.dst)))
 
 
-def _inputs(asked: _Asked, chosen: Relays) -> tuple[LegInput, ...]:
+def _inputs(asked: _Asked, chosen: Relays) -> tuple[LinkInput, ...]:
     links = _legs(asked, chosen) + [(asked.src, asked.dst)] * bool(chosen)
     return tuple(asked.moment.ground.input(*link) for link in links)
 

@@ -6,14 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from collector.routing.active_routes import InForce
-from collector.routing.moment import Moment
+from collector.routing.active_routes import ActiveRoutes
+from collector.routing.moment import RoutingState
 from collector.routing.route_rule import FAILED, STALE
 from linkweather.models.routes import Objective
 from linkweather.units import age
 
 
-def why_unusable(moment: Moment, objective: Objective, src: int, dst: int) -> str:
+def why_unusable(moment: RoutingState, objective: Objective, src: int, dst: int) -> str:
     """What keeps a link from being used under this objective."""
     name = _name(moment, src, dst)
     if not moment.contact.usable[src, dst]:
@@ -30,7 +30,7 @@ def why_unusable(moment: Moment, objective: Objective, src: int, dst: int) -> st
     return f"{name} does not meet the conditions"
 
 
-def because_left(moment: Moment, in_force: InForce, src: int, dst: int) -> str | None:
+def because_left(moment: RoutingState, in_force: ActiveRoutes, src: int, dst: int) -> str | None:
     """Why the path before the one in force was left, where it had to be."""
     if in_force.switched[src, dst] not in (FAILED, STALE):
         return None
@@ -46,10 +46,10 @@ def because_left(moment: Moment, in_force: InForce, src: int, dst: int) -> str |
     return f"because {_name(moment, *leg)} was lost {lost_s} ago"
 
 
-def _name(moment: Moment, src: int, dst: int) -> str:
+def _name(moment: RoutingState, src: int, dst: int) -> str:
     sites = moment.ground.outlook.sites
     return f"{sites[src]} → {sites[dst]}"
 
 
-def _ago(moment: Moment, at: float) -> str:
+def _ago(moment: RoutingState, at: float) -> str:
     return age(max(0.0, moment.ground.outlook.at - at))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from collector.linkstate.snapshot import Outlook
 from collector.routing.candidates import Floats
-from collector.routing.route_rule import Bools, Rule
+from collector.routing.route_rule import Bools, RouteRule
 from collector.settings import RoutingSettings
 from linkweather.models.routes import Objective
 
@@ -19,7 +19,7 @@ Singles = npt.NDArray[np.float32]
 Selection = Any  # whatever indexes a matrix
 
 
-def rule_of(settings: RoutingSettings, objective: Objective) -> Rule:
+def rule_of(settings: RoutingSettings, objective: Objective) -> RouteRule:
     """The margin and the hysteresis of an objective. Completion has no standing path to keep."""
     hysteresis = {"latency": settings.latency_hysteresis, "goodput": settings.goodput_hysteresis}
     margin = {
@@ -27,11 +27,11 @@ def rule_of(settings: RoutingSettings, objective: Objective) -> Rule:
         "goodput": settings.goodput_margin,
         "completion": settings.completion_margin,
     }
-    return Rule(margin=margin[objective], hysteresis=hysteresis.get(objective, 1.0))
+    return RouteRule(margin=margin[objective], hysteresis=hysteresis.get(objective, 1.0))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Goodputs:
+class GoodputEstimate:
     """What goodput is expected of every link, and what can be counted on, bit/s [src, dst]; NaN where not known.
 
     Where a relay is weighed against direct, its legs count for `weighed_bps`: the worst of them must beat direct's
@@ -44,16 +44,16 @@ class Goodputs:
     bar_bps: Floats
 
 
-def measured(outlook: Outlook) -> Goodputs:
+def measured(outlook: Outlook) -> GoodputEstimate:
     """The forecasts as they are: what a relay surely has is weighed against what direct is expected to have."""
     expected_bps, cautious_bps = outlook.goodput_p50_bps, outlook.goodput_p10_bps
-    return Goodputs(
+    return GoodputEstimate(
         expected_bps=expected_bps, cautious_bps=cautious_bps, weighed_bps=cautious_bps, bar_bps=expected_bps
     )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Legs:
+class LinkFigures:
     """What costs are made from, of any selection of links: all arrays have one shape."""
 
     usable: Bools
@@ -68,7 +68,7 @@ class Legs:
     bar_bps: Floats
 
     @classmethod
-    def of(cls, outlook: Outlook, goodputs: Goodputs, chosen: Selection) -> Self:
+    def of(cls, outlook: Outlook, goodputs: GoodputEstimate, chosen: Selection) -> Self:
         """The links at `chosen`, an index into the matrices."""
         return cls(
             usable=outlook.usable[chosen],
@@ -105,12 +105,12 @@ class Costs:
 class Costing:
     """How an objective costs links, and paths: the legs' costs joined, and `per_relay` for each relay."""
 
-    of_links: Callable[[Legs, RoutingSettings], Costs]
+    of_links: Callable[[LinkFigures, RoutingSettings], Costs]
     join: np.ufunc
     per_relay: Callable[[RoutingSettings], float]
 
 
-def latency(legs: Legs, settings: RoutingSettings) -> Costs:
+def latency(legs: LinkFigures, settings: RoutingSettings) -> Costs:
     """RTTs, in seconds."""
     expected = _known(legs.rtt_p50_s, legs.usable)
     cautious = _known(legs.rtt_p50_s + settings.latency_caution * (legs.rtt_p90_s - legs.rtt_p50_s), legs.usable)
@@ -124,7 +124,7 @@ def latency(legs: Legs, settings: RoutingSettings) -> Costs:
     )
 
 
-def goodput(legs: Legs, settings: RoutingSettings) -> Costs:
+def goodput(legs: LinkFigures, settings: RoutingSettings) -> Costs:
     """Seconds per bit."""
     return Costs(
         expected=_known(_inverse(legs.expected_bps), legs.usable),
@@ -154,7 +154,7 @@ def _inverse(bps: Floats) -> Floats:
     return inverse
 
 
-def _loses_little(legs: Legs, settings: RoutingSettings) -> Bools:
+def _loses_little(legs: LinkFigures, settings: RoutingSettings) -> Bools:
     # NaN is not more: where no probes are counted, nothing is known of the loss.
     little: Bools = ~(legs.loss_ratio > settings.max_leg_loss_ratio)
     return little

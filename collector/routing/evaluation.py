@@ -17,8 +17,8 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 
-from collector.store.decision_log import Decided, Measured
-from linkweather.models.evaluation import Verdict, WorstDecision
+from collector.store.decision_log import Measurements, RouteDecision
+from linkweather.models.evaluation import RouteEvaluation, WorstRoute
 from linkweather.models.routes import Objective
 
 FLAP_WINDOW_S = 600.0
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class _PathArithmetic:
     """An objective as arithmetic: what two legs make of a path, and what a value costs.
 
     `cost` turns values into costs: smaller is better.
@@ -39,17 +39,19 @@ class _Rule:
     cost: Callable[[Floats], Floats]
 
 
-_RULES: Mapping[Objective, _Rule] = {
-    "latency": _Rule(np.add, lambda value: value),
-    "goodput": _Rule(np.minimum, lambda value: np.divide(1.0, value, out=np.full_like(value, np.inf), where=value > 0)),
+_RULES: Mapping[Objective, _PathArithmetic] = {
+    "latency": _PathArithmetic(np.add, lambda value: value),
+    "goodput": _PathArithmetic(
+        np.minimum, lambda value: np.divide(1.0, value, out=np.full_like(value, np.inf), where=value > 0)
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class _EvaluatedRoute:
     """Costs of one judged decision: of its path, of direct, of the best, and which path that was."""
 
-    decided: Decided
+    decided: RouteDecision
     cost: float
     direct: float
     best: float
@@ -64,10 +66,10 @@ class _Outcome:
         return not np.isfinite(self.cost)
 
 
-class Truth:
+class LaterMeasurements:
     """What came to be measured of every link, to be asked from any moment on."""
 
-    def __init__(self, measured: Measured, sites: Sequence[str], within_s: float) -> None:
+    def __init__(self, measured: Measurements, sites: Sequence[str], within_s: float) -> None:
         self._position = {site: index for index, site in enumerate(sites)}
         self._within_s = within_s
         self._series = {
@@ -88,27 +90,34 @@ class Truth:
         return found
 
 
-def judge(
-    decided: Sequence[Decided], measured: Measured, objective: Objective, *, sites: Sequence[str], within_s: float
-) -> Verdict:
+def evaluate(
+    decided: Sequence[RouteDecision],
+    measured: Measurements,
+    objective: Objective,
+    *,
+    sites: Sequence[str],
+    within_s: float,
+) -> RouteEvaluation:
     """What is to be said of these decisions for one objective. `sites` is the mesh's, `within_s` in seconds."""
     mine = [one for one in decided if one.objective == objective]
     noted = _spread([one for one in mine if one.occasion in {"changed", "noted"}])
-    outcomes = list(_outcomes(noted, Truth(measured, sites, within_s), sites, _RULES[objective]))
+    outcomes = list(_outcomes(noted, LaterMeasurements(measured, sites, within_s), sites, _RULES[objective]))
     counted = {
         "objective": objective,
-        "noted": len(noted),
-        "judged": len(outcomes),
+        "decisions": len(noted),
+        "evaluated": len(outcomes),
         "failed": sum(outcome.failed for outcome in outcomes),
         **_switches([one for one in mine if one.occasion == "changed"]),
         "pair_hours": _pair_hours(mine),
     }
     figures = _figures(outcomes, objective) if outcomes else {}
-    verdict = Verdict.model_validate({**counted, **figures, "worst": _worst(outcomes)})
-    return verdict.model_copy(update={"why": _sentence(verdict)})
+    evaluation = RouteEvaluation.model_validate({**counted, **figures, "worst": _worst(outcomes)})
+    return evaluation.model_copy(update={"why": _sentence(evaluation)})
 
 
-def _outcomes(noted: Sequence[Decided], truth: Truth, sites: Sequence[str], rule: _Rule) -> Iterator[_Outcome]:
+def _outcomes(
+    noted: Sequence[RouteDecision], truth: LaterMeasurements, sites: Sequence[str], rule: _PathArithmetic
+) -> Iterator[_EvaluatedRoute]:
     position = {site: index for index, site in enumerate(sites)}
     groups = [(at, list(group)) for at, group in groupby(noted, key=attrgetter("at"))]
     values = truth.after(np.array([at.timestamp() for at, _ in groups], dtype=float))
@@ -120,8 +129,8 @@ def _outcomes(noted: Sequence[Decided], truth: Truth, sites: Sequence[str], rule
 
 
 def _outcome(
-    one: Decided, legs: Floats, position: Mapping[str, int], rule: _Rule, sites: Sequence[str]
-) -> _Outcome | None:
+    one: RouteDecision, legs: Floats, position: Mapping[str, int], rule: _PathArithmetic, sites: Sequence[str]
+) -> _EvaluatedRoute | None:
     """None where a leg, or direct, was not measured afterwards, or nothing answered at all."""
     if not {one.src, one.dst, *one.path} <= position.keys() or not one.path:
         return None
@@ -141,16 +150,16 @@ def _outcome(
     if not np.isfinite(best):
         return None
     best_path = _best_path(one, cost, direct_cost, best, sites[via])
-    return _Outcome(one, cost, direct_cost, best, best_path)
+    return _EvaluatedRoute(one, cost, direct_cost, best, best_path)
 
 
-def _best_path(one: Decided, cost: float, direct: float, best: float, via: str) -> tuple[str, ...]:
+def _best_path(one: RouteDecision, cost: float, direct: float, best: float, via: str) -> tuple[str, ...]:
     if cost == best:
         return one.path
     return (one.src, one.dst) if direct == best else (one.src, via, one.dst)
 
 
-def _figures(outcomes: Sequence[_Outcome], objective: Objective) -> dict[str, float | int | None]:
+def _figures(outcomes: Sequence[_EvaluatedRoute], objective: Objective) -> dict[str, float | int | None]:
     worked = [outcome for outcome in outcomes if not outcome.failed]
     relayed = [outcome for outcome in outcomes if len(outcome.decided.path) > 2]
     regrets = np.array([outcome.regret for outcome in worked])
@@ -167,7 +176,7 @@ def _figures(outcomes: Sequence[_Outcome], objective: Objective) -> dict[str, fl
     }
 
 
-def _within(outcomes: Iterable[_Outcome], objective: Objective, quantile: str) -> float | None:
+def _within(outcomes: Iterable[_EvaluatedRoute], objective: Objective, quantile: str) -> float | None:
     """The share of outcomes no worse than expected; a failure is worse than anything."""
     rule = _RULES[objective]
     told = [(outcome, getattr(outcome.decided, quantile)) for outcome in outcomes]
@@ -181,9 +190,9 @@ def _share(truths: Iterable[bool]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def _switches(changed: Sequence[Decided]) -> dict[str, int]:
+def _switches(changed: Sequence[RouteDecision]) -> dict[str, int]:
     """Changes of path, and those that went back to the path of before within the window."""
-    histories: defaultdict[tuple[str, str], list[Decided]] = defaultdict(list)
+    histories: defaultdict[tuple[str, str], list[RouteDecision]] = defaultdict(list)
     for one in changed:
         histories[one.src, one.dst].append(one)
     counts: Counter[str] = Counter(switches=0, flaps=0)
@@ -196,7 +205,7 @@ def _switches(changed: Sequence[Decided]) -> dict[str, int]:
     return dict(counts)
 
 
-def _pair_hours(mine: Sequence[Decided]) -> float:
+def _pair_hours(mine: Sequence[RouteDecision]) -> float:
     """How long each pair was decided upon, from its first decision to its last, summed."""
     ends: dict[tuple[str, str], tuple[datetime, datetime]] = {}
     for one in mine:
@@ -205,14 +214,14 @@ def _pair_hours(mine: Sequence[Decided]) -> float:
     return sum((last - first).total_seconds() for first, last in ends.values()) / 3600.0
 
 
-def _worst(outcomes: Sequence[_Outcome]) -> tuple[WorstDecision, ...]:
+def _worst(outcomes: Sequence[_EvaluatedRoute]) -> tuple[WorstRoute, ...]:
     """The worst decision of each pair, the worst pairs first; those that lost nothing are not among them."""
-    by_pair: dict[tuple[str, str], _Outcome] = {}
+    by_pair: dict[tuple[str, str], _EvaluatedRoute] = {}
     for outcome in sorted(outcomes, key=attrgetter("regret"), reverse=True):
         by_pair.setdefault((outcome.decided.src, outcome.decided.dst), outcome)
     lost = [outcome for outcome in by_pair.values() if outcome.regret > 0.0]
     return tuple(
-        WorstDecision(
+        WorstRoute(
             at=outcome.decided.at,
             src=outcome.decided.src,
             dst=outcome.decided.dst,
@@ -224,7 +233,7 @@ def _worst(outcomes: Sequence[_Outcome]) -> tuple[WorstDecision, ...]:
     )
 
 
-def _spread(noted: Sequence[Decided]) -> list[Decided]:
+def _spread(noted: Sequence[RouteDecision]) -> list[RouteDecision]:
     """The decisions of at most MOMENTS_MAX moments, evenly over the time."""
     moments = sorted({one.at for one in noted})
     step = -(-len(moments) // MOMENTS_MAX)
@@ -232,24 +241,24 @@ def _spread(noted: Sequence[Decided]) -> list[Decided]:
     return sorted((one for one in noted if one.at in kept), key=attrgetter("at"))
 
 
-def _rows_by_pair(measured: Measured) -> dict[tuple[str, str], npt.NDArray[np.intp]]:
+def _rows_by_pair(measured: Measurements) -> dict[tuple[str, str], npt.NDArray[np.intp]]:
     rows: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for row, pair in enumerate(zip(measured.src, measured.dst, strict=True)):
         rows[pair].append(row)
     return {pair: np.array(places) for pair, places in rows.items()}
 
 
-def _sentence(verdict: Verdict) -> str:
-    if not verdict.judged:
-        return f"{verdict.objective}: {verdict.noted} decisions, none judged: not measured afterwards yet."
-    parts = [f"{verdict.objective}: {verdict.judged} of {verdict.noted} decisions judged"]
-    if verdict.regret_mean_ratio is not None and verdict.gain_ratio is not None:
+def _sentence(evaluation: RouteEvaluation) -> str:
+    if not evaluation.evaluated:
+        return f"{evaluation.objective}: {evaluation.decisions} decisions, none judged: not measured afterwards yet."
+    parts = [f"{evaluation.objective}: {evaluation.evaluated} of {evaluation.decisions} decisions judged"]
+    if evaluation.regret_mean_ratio is not None and evaluation.gain_ratio is not None:
         parts.append(
-            f"on average {verdict.regret_mean_ratio:.1%} worse than the best in hindsight "
-            f"and {verdict.gain_ratio:.2f} times as good as direct"
+            f"on average {evaluation.regret_mean_ratio:.1%} worse than the best in hindsight "
+            f"and {evaluation.gain_ratio:.2f} times as good as direct"
         )
-    if verdict.relayed_worse_ratio is not None:
-        parts.append(f"{verdict.relayed_worse_ratio:.1%} of {verdict.relayed} relayed ones worse than direct")
-    if verdict.failed:
-        parts.append(f"{verdict.failed} failed though another path worked")
+    if evaluation.relayed_worse_ratio is not None:
+        parts.append(f"{evaluation.relayed_worse_ratio:.1%} of {evaluation.relayed} relayed ones worse than direct")
+    if evaluation.failed:
+        parts.append(f"{evaluation.failed} failed though another path worked")
     return "; ".join(parts) + "."

@@ -13,19 +13,19 @@ import numpy.typing as npt
 
 from collector.linkstate.snapshot import Outlook
 from collector.routing.candidates import Floats
-from collector.routing.costs import Goodputs, Selection
-from collector.routing.transfer_time import Leg, completion
-from linkweather.models.routes import LegInput, PathExpectation
+from collector.routing.costs import GoodputEstimate, Selection
+from collector.routing.transfer_time import TransferLeg, completion
+from linkweather.models.routes import LinkInput, PathExpectation
 
 LegState = Literal["fresh", "stale", "unusable"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Ground:
+class Evidence:
     """What answers rest on: forecasts at one moment, egress prices by site, and what a relay adds to the RTT."""
 
     outlook: Outlook
-    goodputs: Goodputs
+    goodputs: GoodputEstimate
     prices_usd_per_gb: Mapping[str, float | None]
     forward_s: float
 
@@ -54,10 +54,10 @@ class Ground:
         prices = [self.prices_usd_per_gb.get(self.outlook.sites[site]) for site in path[:-1]]
         return None if None in prices else math.fsum(price for price in prices if price is not None)
 
-    def input(self, src: int, dst: int) -> LegInput:
+    def input(self, src: int, dst: int) -> LinkInput:
         """What is known of one link."""
         outlook, link = self.outlook, (src, dst)
-        return LegInput(
+        return LinkInput(
             src=outlook.sites[src],
             dst=outlook.sites[dst],
             state=self.state(src, dst),
@@ -76,7 +76,7 @@ class Ground:
             return "unusable"
         return "fresh" if self.outlook.fresh[src, dst] else "stale"
 
-    def leg(self, rows: npt.ArrayLike, columns: npt.ArrayLike) -> Leg[Floats]:
+    def leg(self, rows: npt.ArrayLike, columns: npt.ArrayLike) -> TransferLeg[Floats]:
         """Links as the arithmetic of completion takes them; NaN where one cannot be used."""
         chosen: Selection = (rows, columns)
         usable = self.outlook.usable[chosen]
@@ -85,7 +85,7 @@ class Ground:
         )
         cautious = np.minimum(self.goodputs.cautious_bps[chosen], expected)
         rtt_p50 = np.where(usable & (self.outlook.rtt_p50_s[chosen] > 0), self.outlook.rtt_p50_s[chosen], np.nan)
-        return Leg(
+        return TransferLeg(
             rtt_p50_s=rtt_p50,
             rtt_p90_s=np.maximum(self.outlook.rtt_p90_s[chosen], rtt_p50),
             goodput_p50_bps=expected,

@@ -16,14 +16,14 @@ _FIGURES: Mapping[Objective, tuple[str, Callable[[PathExpectation], float | None
 }
 
 # Gains below this are said in per cent.
-SMALL_MARGIN = 1.1
+SMALL_GAIN_RATIO = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reason:
+class RouteReason:
     """What a choice was between, and what is to be said beside it.
 
-    `margin` is by how many times the path is better than direct, `needed` by how many times a relay would have to
+    `gain_ratio` is by how many times the path is better than direct, `needed` by how many times a relay would have to
     be. `unmeasured` is a direct link in contact of which nobody knows the figure, `direct_is` says why direct was
     out of the question, `because` why the path before was left, `excluded` what the question's own conditions
     ruled out, `alone` is where they allow no relay at all.
@@ -33,7 +33,7 @@ class Reason:
     path: PathExpectation
     direct: PathExpectation | None
     runner_up: PathExpectation | None
-    margin: float | None
+    gain_ratio: float | None
     needed: float
     oldest_s: float | None
     unmeasured: bool = False
@@ -43,7 +43,7 @@ class Reason:
     alone: bool = False
 
 
-def route_sentence(reason: Reason) -> str:
+def route_sentence(reason: RouteReason) -> str:
     """The whole sentence."""
     src, *relays, dst = reason.path.sites
     if reason.unmeasured and not relays:
@@ -63,25 +63,27 @@ def no_route_sentence(src: str, dst: str, because: str, excluded: str | None) ->
     return f"{src} → {dst}: no path can be used: {because}" + (f"; {excluded}" if excluded else "") + "."
 
 
-def _against_direct(reason: Reason) -> str:
+def _against_direct(reason: RouteReason) -> str:
     inputs = _inputs(reason)
-    if reason.direct is None or reason.margin is None:
+    if reason.direct is None or reason.gain_ratio is None:
         return f" ({inputs}); direct is out of the question: {reason.direct_is}"
-    return f" instead of {figure(reason.objective, reason.direct)} direct ({_compared(reason.margin)}, {inputs})"
+    return f" instead of {figure(reason.objective, reason.direct)} direct ({_compared(reason.gain_ratio)}, {inputs})"
 
 
-def _inputs(reason: Reason) -> str:
+def _inputs(reason: RouteReason) -> str:
     return "inputs of unknown age" if reason.oldest_s is None else f"inputs {age(reason.oldest_s)} old"
 
 
-def _compared(margin: float) -> str:
-    if margin < 1:
-        return f"{margin:.2f} times as good"
+def _compared(gain_ratio: float) -> str:
+    if gain_ratio < 1:
+        return f"{gain_ratio:.2f} times as good"
     # "1.0 times better" would say nothing.
-    return f"{100 * (margin - 1):.1f} % better" if margin < SMALL_MARGIN else f"{margin:.1f} times better"
+    return (
+        f"{100 * (gain_ratio - 1):.1f} % better" if gain_ratio < SMALL_GAIN_RATIO else f"{gain_ratio:.1f} times better"
+    )
 
 
-def _against_relays(reason: Reason) -> str:
+def _against_relays(reason: RouteReason) -> str:
     best = reason.runner_up
     if best is None:
         return "; no relay was to be used" if reason.alone else "; no relay can be used"
@@ -89,7 +91,7 @@ def _against_relays(reason: Reason) -> str:
     return f"; no relay is surely better by the margin of {100 * (reason.needed - 1):.0f} %: {would}"
 
 
-def _next_best(reason: Reason) -> str:
+def _next_best(reason: RouteReason) -> str:
     other = reason.runner_up
     if other is None or len(other.sites) == 2:
         return ""

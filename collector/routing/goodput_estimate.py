@@ -1,4 +1,4 @@
-"""What goodput to expect of every link, with strength borrowed from the links that are alike.
+"""What goodput to expect of every link, with strength shrunk from the links that are alike.
 
 One measurement says little, but it is not alone: sites that see the network alike see a third site alike, a link's
 reverse crosses the same distance, and a site's links share its limits. Each link is predicted from the others; what
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from collector.linkstate.snapshot import Outlook
 from collector.routing.alikeness import Blocks, predicted
-from collector.routing.costs import Goodputs
+from collector.routing.costs import GoodputEstimate
 
 Floats = npt.NDArray[np.floating]
 
@@ -64,14 +64,14 @@ class Estimated:
     spread: Floats
     doubt: Floats
 
-    def goodputs(self) -> Goodputs:
+    def goodputs(self) -> GoodputEstimate:
         """Expected, and what can be counted on: `CAUTION` standard deviations below.
 
         That chooses among relays. Direct and a relay share the source, and whether the relay is worth it is asked of
         what is expected of both: an unsteady source needs a larger gain, a steady one hardly any.
         """
         expected_bps = np.exp(self.log)
-        return Goodputs(
+        return GoodputEstimate(
             expected_bps=expected_bps,
             cautious_bps=np.exp(self.log - CAUTION * self.spread),
             weighed_bps=expected_bps,
@@ -79,7 +79,7 @@ class Estimated:
         )
 
 
-def borrowed(outlook: Outlook, operators: Sequence[str | None]) -> Goodputs:
+def shrunk(outlook: Outlook, operators: Sequence[str | None]) -> GoodputEstimate:
     """The forecasts of an outlook, each with what the others say of it; `operators` are of its sites, in order."""
     return estimated(observed(outlook), operators).goodputs()
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from collector.routing.active_routes import InForce
+from collector.routing.active_routes import ActiveRoutes
 from collector.routing.candidates import DIRECT, NONE, Floats, Indices, Pairs, Vias, best_relays, best_relays_of
-from collector.routing.costs import Costing, Legs, Selection, Singles
-from collector.routing.route_rule import Bools, Choices, Kept, Rule, decide
+from collector.routing.costs import Costing, LinkFigures, Selection, Singles
+from collector.routing.route_rule import Bools, Choices, Incumbents, RouteRule, decide
 from collector.routing.site_positions import Positions
 from collector.settings import RoutingSettings
 
 
-class Table:
+class RoutingTable:
     """The decisions under one objective.
 
     `expected`, `cautious`, `weighed` and `bar` are the links' costs, as `Costs` has them, infinite where one cannot be
@@ -20,13 +20,13 @@ class Table:
     knows, `legs` the cautious costs of those that may be a new relay's leg: sound, and not held.
     """
 
-    def __init__(self, costing: Costing, settings: RoutingSettings, rule: Rule, sites: int) -> None:
+    def __init__(self, costing: Costing, settings: RoutingSettings, rule: RouteRule, sites: int) -> None:
         self._settings = settings
         self._rule = rule
         self._most = settings.max_relayed_pairs
         self.per_relay = costing.per_relay(settings)
         self.costing = costing
-        self.in_force = InForce.nothing(sites)
+        self.in_force = ActiveRoutes.nothing(sites)
         self._clear(sites)
 
     def _clear(self, sites: int) -> None:
@@ -44,11 +44,11 @@ class Table:
         self.in_force = self.in_force.moved(came_from)
         self._clear(len(came_from))
 
-    def heed(self, settings: RoutingSettings, rule: Rule) -> None:
+    def apply_settings(self, settings: RoutingSettings, rule: RouteRule) -> None:
         """Cost and decide by these from now on."""
         self._settings, self._rule = settings, rule
 
-    def cost(self, legs: Legs, held: Bools, chosen: Selection) -> None:
+    def cost(self, legs: LinkFigures, held: Bools, chosen: Selection) -> None:
         """Take in the `chosen` links as they are now."""
         costs = self.costing.of_links(legs, self._settings)
         self.expected[chosen], self.cautious[chosen] = costs.expected, costs.cautious
@@ -108,19 +108,19 @@ class Table:
             spare[lost] = best_relays_of(first, self.cautious, (rows[lost], columns[lost]), self.costing.join)
         return spare
 
-    def _kept(self, online: Bools, pairs: Pairs) -> Kept:
+    def _kept(self, online: Bools, pairs: Pairs) -> Incumbents:
         via = self.in_force.via[pairs]
         relay, direct = np.maximum(via, 0), via == DIRECT
         cost = np.where(online[relay], self._through(self.expected, via, pairs), np.inf)
         sound = self.sound[pairs[0], relay] & self.sound[relay, pairs[1]]
-        return Kept(via=via, cost=np.where(direct, self.direct(pairs, self.expected), cost), sound=direct | sound)
+        return Incumbents(via=via, cost=np.where(direct, self.direct(pairs, self.expected), cost), sound=direct | sound)
 
     def _through(self, legs: Floats, via: Vias, pairs: Pairs) -> Floats:
         relay = np.maximum(via, 0)
         costs = self.costing.join(legs[pairs[0], relay], legs[relay, pairs[1]]) + self.per_relay
         return np.where(via >= 0, costs, np.inf)
 
-    def _admitted(self, via: Vias, choices: Choices, kept: Kept, holds: Bools) -> Vias:
+    def _admitted(self, via: Vias, choices: Choices, kept: Incumbents, holds: Bools) -> Vias:
         """Not more pairs over a site than it may relay: those with the largest gain are let in first.
 
         Who would have no path otherwise is let in too: contact goes before load.

@@ -9,8 +9,8 @@ from functools import reduce
 import numpy as np
 
 from collector.routing.candidates import Floats, Indices, smallest, two_relays
-from collector.routing.moment import Moment
-from collector.routing.questions import Question
+from collector.routing.moment import RoutingState
+from collector.routing.questions import RouteQuestion
 from collector.routing.route_rule import Bools
 from collector.routing.transfer_time import completion
 from linkweather import units
@@ -29,7 +29,7 @@ RESTS_ON: Mapping[Objective, tuple[Objective, ...]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Paths:
+class CandidatePaths:
     """What each path costs: infinite where it cannot be used, or is not allowed.
 
     Direct stands first, then the path over each site, then those over two. Where a relay is weighed against direct,
@@ -52,7 +52,7 @@ class Paths:
         return [int(index) for index in smallest(costs, count)]
 
 
-def paths(moment: Moment, question: Question, src: int, dst: int) -> Paths:
+def paths(moment: RoutingState, question: RouteQuestion, src: int, dst: int) -> CandidatePaths:
     """All paths with at most so many relays as the question allows."""
     may_relay, prices = _may_relay(moment, question), _prices(moment)
     sites = np.arange(len(may_relay))
@@ -70,7 +70,7 @@ def paths(moment: Moment, question: Question, src: int, dst: int) -> Paths:
     ceiling = question.max_price_usd_per_gb
     cheap = np.ones(len(price), bool) if ceiling is None else price <= ceiling  # an unknown price is not cheap
     expected, cautious, weighed = np.where(allowed & cheap, costs, np.inf)
-    return Paths(
+    return CandidatePaths(
         relays=[(), *((site,) for site in range(len(sites))), *twice],
         expected=expected,
         cautious=cautious,
@@ -81,18 +81,18 @@ def paths(moment: Moment, question: Question, src: int, dst: int) -> Paths:
     )
 
 
-def _may_relay(moment: Moment, question: Question) -> Bools:
+def _may_relay(moment: RoutingState, question: RouteQuestion) -> Bools:
     avoided = np.isin(np.array(moment.ground.outlook.sites), sorted(question.avoid))
     return moment.online & ~avoided & (question.max_relays > 0)
 
 
-def _prices(moment: Moment) -> Floats:
+def _prices(moment: RoutingState) -> Floats:
     ground = moment.ground
     return np.array([ground.prices_usd_per_gb.get(site) for site in ground.outlook.sites], dtype=float)
 
 
 def _two_relays(
-    moment: Moment, question: Question, ends: tuple[int, int], may_relay: Bools, prices: Floats
+    moment: RoutingState, question: RouteQuestion, ends: tuple[int, int], may_relay: Bools, prices: Floats
 ) -> list[tuple[int, int]]:
     src, dst = ends
     found: dict[tuple[int, int], None] = {}
@@ -108,7 +108,7 @@ def _two_relays(
     return list(found)
 
 
-def _costs(moment: Moment, question: Question, legs: Sequence[Leg]) -> Floats:
+def _costs(moment: RoutingState, question: RouteQuestion, legs: Sequence[Leg]) -> Floats:
     """[expected, cautious or weighed, path]."""
     if question.objective == "completion":
         estimate = completion([moment.ground.leg(*leg) for leg in legs], question.bytes or 0.0)
@@ -121,12 +121,12 @@ def _costs(moment: Moment, question: Question, legs: Sequence[Leg]) -> Floats:
     return costs
 
 
-def _bar(moment: Moment, question: Question, link: Leg, expected: Floats) -> Floats:
+def _bar(moment: RoutingState, question: RouteQuestion, link: Leg, expected: Floats) -> Floats:
     table = moment.tables.get(question.objective)
     return expected if table is None else table.bar[link].astype(float)
 
 
-def _sound(moment: Moment, objective: Objective, legs: Sequence[Leg]) -> Bools:
+def _sound(moment: RoutingState, objective: Objective, legs: Sequence[Leg]) -> Bools:
     tables = [moment.tables[name] for name in RESTS_ON[objective]]
     return reduce(np.logical_and, [np.isfinite(table.legs[leg]) for table in tables for leg in legs])
 

@@ -14,7 +14,7 @@ MAX_BYTES = 1e18
 MAX_RELAYS = 2
 
 
-class QuestionError(ValueError):
+class RouteQuestionError(ValueError):
     """A question that has no answer: one sentence, and the `field` that it is about."""
 
     def __init__(self, field: str, sentence: str) -> None:
@@ -23,11 +23,11 @@ class QuestionError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class RouteQuestion:
     """Which path from `src` to `dst`? `bytes` are needed for the completion time, and for nothing else.
 
     `avoid` are sites that must not relay; `max_price_usd_per_gb` bounds the egress prices of all that send, summed.
-    Raises QuestionError for what is wrong whatever the mesh.
+    Raises RouteQuestionError for what is wrong whatever the mesh.
     """
 
     src: str
@@ -40,18 +40,20 @@ class Question:
 
     def __post_init__(self) -> None:
         if self.src == self.dst:
-            raise QuestionError("dst", f"{self.dst!r} is where the data is already: a path joins two different sites")
+            raise RouteQuestionError(
+                "dst", f"{self.dst!r} is where the data is already: a path joins two different sites"
+            )
         if self.objective not in OBJECTIVES:
-            raise QuestionError("objective", f"{self.objective!r} is none of {', '.join(OBJECTIVES)}")
+            raise RouteQuestionError("objective", f"{self.objective!r} is none of {', '.join(OBJECTIVES)}")
         ends = self.avoid & {self.src, self.dst}
         if ends:
-            raise QuestionError("avoid", f"{min(ends)!r} is an end of the path: only a relay can be avoided")
+            raise RouteQuestionError("avoid", f"{min(ends)!r} is an end of the path: only a relay can be avoided")
         if self.max_relays not in range(MAX_RELAYS + 1):
-            raise QuestionError("max_relays", f"{self.max_relays!r} is none of 0, 1, 2")
+            raise RouteQuestionError("max_relays", f"{self.max_relays!r} is none of 0, 1, 2")
         _check_bytes(self.objective, self.bytes)
         price = self.max_price_usd_per_gb
         if price is not None and not 0 <= price < math.inf:  # NaN is not either
-            raise QuestionError("max_price_usd_per_gb", f"{price:g}: must be a finite number, 0 or more")
+            raise RouteQuestionError("max_price_usd_per_gb", f"{price:g}: must be a finite number, 0 or more")
 
     @property
     def conditional(self) -> bool:
@@ -59,17 +61,17 @@ class Question:
         return bool(self.avoid) or self.max_price_usd_per_gb is not None or self.max_relays != 1
 
 
-def check_sites(question: Question, sites: Collection[str]) -> None:
-    """Raise QuestionError for a site that is not in the mesh."""
+def check_sites(question: RouteQuestion, sites: Collection[str]) -> None:
+    """Raise RouteQuestionError for a site that is not in the mesh."""
     named = [("src", question.src), ("dst", question.dst), *(("avoid", site) for site in sorted(question.avoid))]
     for field, site in named:
         if site not in sites:
-            raise QuestionError(field, f"no site {site!r}; the mesh has {', '.join(sites)}")
+            raise RouteQuestionError(field, f"no site {site!r}; the mesh has {', '.join(sites)}")
 
 
 def _check_bytes(objective: Objective, size: float | None) -> None:
     if size is None:
         if objective == "completion":
-            raise QuestionError("bytes", "a completion time needs a number of bytes")
+            raise RouteQuestionError("bytes", "a completion time needs a number of bytes")
     elif not 0 < size <= MAX_BYTES:  # NaN is not either
-        raise QuestionError("bytes", f"{size:g}: must be above 0 and at most {MAX_BYTES:g}")
+        raise RouteQuestionError("bytes", f"{size:g}: must be above 0 and at most {MAX_BYTES:g}")

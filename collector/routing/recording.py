@@ -5,22 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from collector.routing.costs import STANDING
-from collector.routing.router import StandingPath
-from collector.store.decision_log import Decided, Occasion
+from collector.routing.router import ActiveRoute
+from collector.store.decision_log import Occasion, RouteDecision
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import NoRoute, Objective, PathExpectation, RouteAnswer
 from linkweather.wire import encode
 
 
-def decided(answer: RouteAnswer | NoRoute, occasion: Occasion, now: float) -> Decided:
+def decided(answer: RouteAnswer | NoRoute, occasion: Occasion, now: float) -> RouteDecision:
     """What the record is to say of an answer given `now`, in seconds since the epoch."""
     if isinstance(answer, NoRoute):
         text = encode(answer).decode()
-        return Decided(
+        return RouteDecision(
             datetime.fromtimestamp(now, UTC), occasion, answer.src, answer.dst, answer.objective, (), answer=text
         )
     p50, p90 = _figures(answer.path, answer.objective)
-    return Decided(
+    return RouteDecision(
         # When it was decided: what was measured after that says whether it was right.
         answer.at,
         occasion,
@@ -35,11 +35,11 @@ def decided(answer: RouteAnswer | NoRoute, occasion: Occasion, now: float) -> De
     )
 
 
-def placed(answer: PlacementAnswer) -> Decided:
+def placed(answer: PlacementAnswer) -> RouteDecision:
     """A placement: from the job to the site, "" where none can run it."""
     text = encode(answer).decode()
     site = answer.site or ""
-    return Decided(
+    return RouteDecision(
         answer.at, "placed", answer.job, site, "placement", (), answer.done_p50_s, answer.done_p90_s, None, text
     )
 
@@ -52,10 +52,10 @@ def _figures(path: PathExpectation, objective: Objective) -> tuple[float | None,
     }[objective]
 
 
-def standing_path(one: Decided) -> StandingPath | None:
+def active_route(one: RouteDecision) -> ActiveRoute | None:
     """What is recorded of a path in force; None where there was no path."""
     objective = next((name for name in STANDING if name == one.objective), None)
     if objective is None or not one.path:
         return None
     relay = one.path[1] if len(one.path) > 2 else None
-    return StandingPath(src=one.src, dst=one.dst, objective=objective, relay=relay, since=one.at, switched="first")
+    return ActiveRoute(src=one.src, dst=one.dst, objective=objective, relay=relay, since=one.at, switch_reason="first")

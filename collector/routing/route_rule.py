@@ -13,19 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.routing.candidates import DIRECT, Floats, Vias
-from linkweather.models.routes import Switched
+from linkweather.models.routes import SwitchReason
 
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
 
 # The codes in which `switched` is kept; `Standing.switched` is −1 for a pair that never had a path.
-SWITCHED: tuple[Switched, ...] = ("first", "better", "failed", "stale", "returned")
-FIRST, BETTER, FAILED, STALE, RETURNED = range(len(SWITCHED))
+SWITCH_REASONS: tuple[SwitchReason, ...] = ("first", "better", "failed", "stale", "returned")
+FIRST, BETTER, FAILED, STALE, RETURNED = range(len(SWITCH_REASONS))
 NEVER = -1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class RouteRule:
     """By how many times a relay must beat direct, and any challenger what stands.
 
     A hysteresis of 1 guards nothing: then a relay as good as what stands takes its place. What has stood for long
@@ -58,7 +58,7 @@ class Choices:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Kept:
+class Incumbents:
     """What stands, one element per pair: its path, its expected cost now, and whether no leg of it is stale."""
 
     via: Vias
@@ -66,14 +66,14 @@ class Kept:
     sound: Bools
 
 
-def choose(choices: Choices, rule: Rule) -> Vias:
+def choose(choices: Choices, rule: RouteRule) -> Vias:
     """The path of each pair when none stands yet."""
     by_relay = choices.relay_weighed < _to_beat(choices, rule)
     last = np.where(np.isfinite(choices.direct), np.int32(DIRECT), choices.spare)
     return np.where(by_relay, choices.relay, last).astype(np.int32)
 
 
-def decide(choices: Choices, kept: Kept, rule: Rule) -> tuple[Vias, Bools]:
+def decide(choices: Choices, kept: Incumbents, rule: RouteRule) -> tuple[Vias, Bools]:
     """The path of each pair now, and where what stood is kept or beaten rather than dropped."""
     direct = _open(choices.direct, choices)
     usable = np.isfinite(kept.cost)
@@ -92,7 +92,7 @@ def decide(choices: Choices, kept: Kept, rule: Rule) -> tuple[Vias, Bools]:
     return np.where(holds, challenged, choose(choices, rule)).astype(np.int32), holds
 
 
-def _to_beat(choices: Choices, rule: Rule) -> Floats:
+def _to_beat(choices: Choices, rule: RouteRule) -> Floats:
     """Below which weighed cost a relay is better than direct."""
     return _open(np.minimum(choices.direct / rule.margin, choices.bar), choices)
 

@@ -9,28 +9,28 @@ from datetime import UTC, datetime
 import numpy as np
 
 from collector.linkstate.snapshot import Outlook
-from collector.routing.active_routes import InForce
+from collector.routing.active_routes import ActiveRoutes
 from collector.routing.answer import answer
 from collector.routing.candidates import DIRECT, Pairs, Vias
 from collector.routing.contact import Contact
-from collector.routing.costs import STANDING, Goodputs, Legs, Selection, measured, rule_of
-from collector.routing.expectations import Ground
-from collector.routing.moment import Moment
+from collector.routing.costs import STANDING, GoodputEstimate, LinkFigures, Selection, measured, rule_of
+from collector.routing.expectations import Evidence
+from collector.routing.moment import RoutingState
 from collector.routing.noise import noise
-from collector.routing.objective_table import Table
-from collector.routing.questions import Question, check_sites
-from collector.routing.route_rule import SWITCHED
+from collector.routing.objective_table import RoutingTable
+from collector.routing.questions import RouteQuestion, check_sites
+from collector.routing.route_rule import SWITCH_REASONS
 from collector.routing.site_positions import positions
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
-from linkweather.models.routes import NoRoute, Objective, RouteAnswer, Switched
+from linkweather.models.routes import NoRoute, Objective, RouteAnswer, SwitchReason
 
 EVERY: Selection = (slice(None), slice(None))
 NOTHING_YET = "Nothing has been decided yet."
 
 
 @dataclass(frozen=True, slots=True)
-class StandingPath:
+class ActiveRoute:
     """A path in force, as it is kept over a restart; `relay` is None for direct."""
 
     src: str
@@ -38,11 +38,11 @@ class StandingPath:
     objective: Objective
     relay: str | None
     since: datetime
-    switched: Switched
+    switch_reason: SwitchReason
 
 
 @dataclass(frozen=True, eq=False)
-class Changes:
+class RouteChanges:
     """The pairs whose path changed, by objective, as indices into `sites`."""
 
     sites: tuple[str, ...]
@@ -71,14 +71,14 @@ class Router:
         self._settings = settings
         self._sites = tuple(mesh.sites)
         self._contact = Contact.nothing(len(self._sites))
-        self._tables: dict[Objective, Table] = {
-            name: Table(costing, settings, rule_of(settings, name), len(self._sites))
+        self._tables: dict[Objective, RoutingTable] = {
+            name: RoutingTable(costing, settings, rule_of(settings, name), len(self._sites))
             for name, costing in STANDING.items()
         }
-        self._moment: Moment | None = None
-        self.use(mesh)
+        self._moment: RoutingState | None = None
+        self.apply_mesh(mesh)
 
-    def use(self, mesh: Mesh) -> None:
+    def apply_mesh(self, mesh: Mesh) -> None:
         """Follow a changed mesh: its prices now, its sites with the next outlook."""
         self._prices = {name: site.egress_usd_per_gb for name, site in mesh.sites.items()}
 
@@ -86,10 +86,10 @@ class Router:
         self,
         outlook: Outlook,
         *,
-        goodputs: Goodputs | None = None,
+        goodputs: GoodputEstimate | None = None,
         offline: Collection[str] = (),
         changed: Iterable[tuple[str, str]] | None = None,
-    ) -> Changes:
+    ) -> RouteChanges:
         """Bring into force what is best by this outlook, and say which pairs' paths that changes.
 
         A site that is `offline` relays nothing. With `changed` only these links are taken to differ from the last
@@ -102,15 +102,15 @@ class Router:
         chosen: Selection = EVERY if links is None else links
         self._contact.see(outlook.usable[chosen], outlook.at, chosen)
         if links is None:
-            self._heed(noise(outlook))
+            self._apply_noise(noise(outlook))
         moment = self._moment = self._at(outlook, goodputs, offline)
         for table in self._tables.values():
-            table.cost(Legs.of(outlook, goodputs, chosen), moment.held[chosen], chosen)
+            table.cost(LinkFigures.of(outlook, goodputs, chosen), moment.held[chosen], chosen)
         pairs = None if links is None else _touched(links, len(outlook.sites))
-        return Changes(outlook.sites, {name: _refresh(moment, name, pairs) for name in self._tables})
+        return RouteChanges(outlook.sites, {name: _refresh(moment, name, pairs) for name in self._tables})
 
-    def route(self, question: Question) -> RouteAnswer | NoRoute:
-        """The path for one pair, as of the last `decide`, with its reason. Raises QuestionError."""
+    def route(self, question: RouteQuestion) -> RouteAnswer | NoRoute:
+        """The path for one pair, as of the last `decide`, with its reason. Raises RouteQuestionError."""
         check_sites(question, self._prices)
         if self._moment is None:
             return NoRoute(src=question.src, dst=question.dst, objective=question.objective, why=NOTHING_YET)
@@ -120,19 +120,19 @@ class Router:
         """Every pair's relay [src, dst], as an index into the sites; negative without: see `candidates`."""
         return self._tables[objective].in_force.via.copy()
 
-    def standing(self) -> Iterator[StandingPath]:
+    def standing(self) -> Iterator[ActiveRoute]:
         """Every path in force, to be kept over a restart."""
         for objective, table in self._tables.items():
             yield from _standing(objective, table.in_force, self._sites)
 
-    def restore(self, paths: Iterable[StandingPath]) -> None:
+    def restore(self, paths: Iterable[ActiveRoute]) -> None:
         """Take over what stood before a restart; what the mesh has no longer is left out. Before the first `decide`."""
         place = {site: index for index, site in enumerate(self._sites)}
         for path in paths:
             if {path.src, path.dst, path.relay or path.dst} <= place.keys():
                 pair = place[path.src], place[path.dst]
                 via = DIRECT if path.relay is None else place[path.relay]
-                code = SWITCHED.index(path.switched)
+                code = SWITCH_REASONS.index(path.switch_reason)
                 self._tables[path.objective].in_force.put(pair, via, path.since.timestamp(), code)
 
     def _follow(self, sites: tuple[str, ...]) -> None:
@@ -144,16 +144,16 @@ class Router:
         for table in self._tables.values():
             table.move(came_from)
 
-    def _heed(self, share: float) -> None:
+    def _apply_noise(self, share: float) -> None:
         """Guard as much against noise as there is."""
-        heeded = self._settings.against_noise(share)
+        scaled = self._settings.against_noise(share)
         for name, table in self._tables.items():
-            table.heed(heeded, rule_of(heeded, name))
+            table.apply_settings(scaled, rule_of(scaled, name))
 
-    def _at(self, outlook: Outlook, goodputs: Goodputs, offline: Collection[str]) -> Moment:
-        return Moment(
+    def _at(self, outlook: Outlook, goodputs: GoodputEstimate, offline: Collection[str]) -> RoutingState:
+        return RoutingState(
             settings=self._settings,
-            ground=Ground(
+            ground=Evidence(
                 outlook=outlook,
                 goodputs=goodputs,
                 prices_usd_per_gb=self._prices,
@@ -185,7 +185,7 @@ def _touched(links: Pairs, sites: int) -> Pairs | None:
     return rows, columns
 
 
-def _refresh(moment: Moment, name: Objective, pairs: Pairs | None) -> Pairs:
+def _refresh(moment: RoutingState, name: Objective, pairs: Pairs | None) -> Pairs:
     """Rank and decide anew for these pairs or for all, and say which paths that changed."""
     table, everyone = moment.tables[name], np.arange(len(moment.online))
     table.rank(moment.online, pairs)
@@ -195,14 +195,14 @@ def _refresh(moment: Moment, name: Objective, pairs: Pairs | None) -> Pairs:
     return rows[changed], columns[changed]
 
 
-def _standing(objective: Objective, in_force: InForce, sites: tuple[str, ...]) -> Iterator[StandingPath]:
+def _standing(objective: Objective, in_force: ActiveRoutes, sites: tuple[str, ...]) -> Iterator[ActiveRoute]:
     for src, dst in zip(*np.nonzero(in_force.via >= DIRECT), strict=True):
         via = int(in_force.via[src, dst])
-        yield StandingPath(
+        yield ActiveRoute(
             src=sites[src],
             dst=sites[dst],
             objective=objective,
             relay=sites[via] if via >= 0 else None,
             since=datetime.fromtimestamp(in_force.since[src, dst], UTC),
-            switched=SWITCHED[in_force.switched[src, dst]],
+            switch_reason=SWITCH_REASONS[in_force.switched[src, dst]],
         )

@@ -44,7 +44,7 @@ RATE_ERROR_P90 = 0.03
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leg(Generic[Figure]):
+class TransferLeg(Generic[Figure]):
     """One link of a path as expected: its RTT, and the goodput of one test that fills it.
 
     `goodput_p10_bps` is what nine of ten tests exceed. All are scalars, or arrays over candidates that broadcast
@@ -58,11 +58,11 @@ class Leg(Generic[Figure]):
     mss_bytes: Figure | float = MSS_BYTES
 
 
-_FIGURES = tuple(field.name for field in fields(Leg))
+_FIGURES = tuple(field.name for field in fields(TransferLeg))
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate(Generic[Figure]):
+class TransferTime(Generic[Figure]):
     """Seconds from the first packet to the last byte: the middle, and what nine of ten transfers stay below."""
 
     p50_s: Figure
@@ -70,8 +70,8 @@ class Estimate(Generic[Figure]):
 
 
 def completion(
-    legs: Sequence[Leg[Figure]], size_bytes: float, *, streams: int = 1, relay: RelayMode = "pipelined"
-) -> Estimate[Figure]:
+    legs: Sequence[TransferLeg[Figure]], size_bytes: float, *, streams: int = 1, relay: RelayMode = "pipelined"
+) -> TransferTime[Figure]:
     """The time of a transfer over these legs, one after another, with a relay between any two.
 
     Arrays in, arrays out, NaN where a figure is not known. Raises ValueError with a sentence that names the argument.
@@ -93,11 +93,11 @@ def completion(
     own_error = (START_ERROR_P90 * (p50 - sending[0])) ** 2 + (RATE_ERROR_P90 * p50) ** 2
     p90 = p50 + np.sqrt(((times[1:] - p50) ** 2).sum(axis=0) + own_error)
     # One path's figures make arrays without a dimension, and their user wants numbers.
-    found: Estimate[Any] = Estimate(p50, p90) if p50.ndim else Estimate(float(p50), float(p90))
+    found: TransferTime[Any] = TransferTime(p50, p90) if p50.ndim else TransferTime(float(p50), float(p90))
     return found
 
 
-def _table(legs: Sequence[Leg[Figure]]) -> Floats:
+def _table(legs: Sequence[TransferLeg[Figure]]) -> Floats:
     """The figures as [figure, leg, …], of one shape."""
     figures = [getattr(leg, name) for name in _FIGURES for leg in legs]
     table: Floats = np.array(np.broadcast_arrays(*figures), dtype=float)
@@ -138,7 +138,7 @@ _Relayed = Callable[[float, Floats, Floats, Floats], tuple[Floats, Floats]]
 _RELAYED: Mapping[RelayMode, _Relayed] = {"pipelined": _pipelined, "stored": _stored}
 
 
-def _check(legs: Sequence[Leg[Figure]], size_bytes: float, streams: int, relay: str) -> None:
+def _check(legs: Sequence[TransferLeg[Figure]], size_bytes: float, streams: int, relay: str) -> None:
     if not legs:
         raise ValueError("legs: at least one is needed")
     if relay not in _RELAYED:
@@ -160,7 +160,7 @@ def _check_positive(name: str, figure: float | Floats) -> None:
         raise ValueError(f"{name} = {values[wrong].flat[0]:g}: must be a finite number above 0")
 
 
-def _check_order(number: int, leg: Leg[Figure]) -> None:
+def _check_order(number: int, leg: TransferLeg[Figure]) -> None:
     if np.less(leg.rtt_p90_s, leg.rtt_p50_s).any():
         raise ValueError(f"legs[{number}].rtt_p90_s: must be at least rtt_p50_s")
     if np.greater(leg.goodput_p10_bps, leg.goodput_p50_bps).any():

@@ -31,7 +31,7 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class RouteDecision:
     """One decision: `path` from `src` to `dst` with the relays between, empty where none could be used.
 
     `p50`, `p90` and `direct_p50` are in the objective's unit: seconds, for goodput bit/s. `answer` is what was
@@ -51,7 +51,7 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurements:
     """What was measured of links, in order of time: `at_s` since the epoch, `value` in base units.
 
     A latency that was asked for and got no reply is infinite.
@@ -72,7 +72,7 @@ class DecisionLog:
         with database.transaction() as connection:
             connection.execute(f"CREATE TABLE IF NOT EXISTS decisions ({columns})")
 
-    def add(self, decided: Sequence[Decided]) -> None:
+    def add(self, decided: Sequence[RouteDecision]) -> None:
         """Write these, all or none."""
         if not decided:
             return
@@ -92,7 +92,7 @@ class DecisionLog:
             connection.register("batch_decisions", batch)
             connection.execute("INSERT INTO decisions BY NAME SELECT * FROM batch_decisions")
 
-    def since(self, since: datetime, until: datetime) -> list[Decided]:
+    def since(self, since: datetime, until: datetime) -> list[RouteDecision]:
         """Everything decided in `[since, until)`, oldest first, without the answers' text."""
         rows = self._database.rows(
             """SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
@@ -101,7 +101,7 @@ class DecisionLog:
         )
         return [_decided(row) for row in rows]
 
-    def standing(self) -> list[Decided]:
+    def standing(self) -> list[RouteDecision]:
         """The newest change of every pair and objective: what was in force when the collector ended."""
         rows = self._database.rows(
             """SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
@@ -120,7 +120,7 @@ class DecisionLog:
                 {"before": naive(before)},
             )
 
-    def latencies(self, since: datetime) -> Measured:
+    def latencies(self, since: datetime) -> Measurements:
         """The RTTs (p50 of each row that our own tests did not load) measured from then on."""
         return self._measured(
             """SELECT src, dst, epoch("at"), CASE WHEN rtt_p50_s IS NULL THEN 'inf'::DOUBLE ELSE rtt_p50_s END
@@ -129,7 +129,7 @@ class DecisionLog:
             since,
         )
 
-    def goodputs(self, since: datetime) -> Measured:
+    def goodputs(self, since: datetime) -> Measurements:
         """The goodputs measured from then on; a test that failed says nothing about the path."""
         return self._measured(
             """SELECT src, dst, epoch("at"), goodput_bps FROM throughput
@@ -137,17 +137,17 @@ class DecisionLog:
             since,
         )
 
-    def _measured(self, sql: str, since: datetime) -> Measured:
+    def _measured(self, sql: str, since: datetime) -> Measurements:
         rows = self._database.rows(sql, [naive(since)])
         src, dst, at_s, value = zip(*rows, strict=True) if rows else ((), (), (), ())
-        return Measured(
+        return Measurements(
             np.array(src, dtype=object), np.array(dst, dtype=object), np.array(at_s, float), np.array(value, float)
         )
 
 
-def _decided(row: tuple[object, ...]) -> Decided:
+def _decided(row: tuple[object, ...]) -> RouteDecision:
     at, occasion, src, dst, objective, path, p50, p90, direct_p50 = row
-    return Decided(
+    return RouteDecision(
         at.replace(tzinfo=UTC),  # type: ignore[attr-defined]
         occasion,  # type: ignore[arg-type]
         str(src),

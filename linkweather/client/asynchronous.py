@@ -13,10 +13,10 @@ from linkweather.client import requests as questions
 from linkweather.client.event_stream import SILENCE_LIMIT_S, Reader
 from linkweather.client.requests import DEFAULT_API, Answer, Question
 from linkweather.client.responses import CollectorAway, away, check, read
-from linkweather.models.evaluation import JudgeAnswer
+from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.events import Event, EventKind
 from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer
-from linkweather.models.routes import AllRoutes, Objective, RouteAnswer
+from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
 from linkweather.models.state import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 
 TIMEOUT_S = 10.0
@@ -99,7 +99,7 @@ class AsyncClient:
             )
         )
 
-    async def routes(self, objective: Objective = "latency") -> AllRoutes:
+    async def routes(self, objective: Objective = "latency") -> MeshRoutes:
         """The decisions in force for all pairs."""
         return await self._ask(questions.routes(objective))
 
@@ -115,9 +115,9 @@ class AsyncClient:
         """Where several jobs should run so that all are done early, in their order."""
         return await self._ask(questions.place_together(jobs))
 
-    async def judge(self, since: str = "24h") -> JudgeAnswer:
+    async def evaluation(self, since: str = "24h") -> EvaluationAnswer:
         """How the decisions since then did, against what was measured afterwards; RFC 3339 or how long ago."""
-        return await self._ask(questions.judge(since))
+        return await self._ask(questions.evaluation(since))
 
     async def watch(self, kinds: Iterable[EventKind] = (), *, reconnect: bool = True) -> AsyncGenerator[Event]:
         """What happens from now on, as it happens: events of these kinds, or all; for ever.

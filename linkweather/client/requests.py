@@ -11,9 +11,9 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from linkweather.errors import OperatorError
-from linkweather.models.evaluation import JudgeAnswer
+from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
-from linkweather.models.routes import AllRoutes, Objective, RouteAnswer
+from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
 from linkweather.models.state import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 
 DEFAULT_API = "http://127.0.0.1:8484"
@@ -97,9 +97,9 @@ def route(
     return Question(f"/api/v1/routes/{_segment(src)}/{_segment(dst)}", TypeAdapter(RouteAnswer), more={"params": given})
 
 
-def routes(objective: Objective) -> Question[AllRoutes]:
+def routes(objective: Objective) -> Question[MeshRoutes]:
     """All pairs' paths."""
-    return Question("/api/v1/routes", TypeAdapter(AllRoutes), more={"params": {"objective": objective}})
+    return Question("/api/v1/routes", TypeAdapter(MeshRoutes), more={"params": {"objective": objective}})
 
 
 def capacity() -> Question[list[CapacityAnswer]]:
@@ -121,9 +121,9 @@ def _json(asked: BaseModel) -> Mapping[str, Any]:
     return {"content": asked.model_dump_json(exclude_none=True), "headers": {"Content-Type": "application/json"}}
 
 
-def judge(since: str) -> Question[JudgeAnswer]:
+def evaluation(since: str) -> Question[EvaluationAnswer]:
     """How the decisions since then did."""
-    return Question("/api/v1/judge", TypeAdapter(JudgeAnswer), more={"params": {"since": since}})
+    return Question("/api/v1/evaluation", TypeAdapter(EvaluationAnswer), more={"params": {"since": since}})
 
 
 def events(kinds: Iterable[str], after: str | None) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from linkweather.client import requests as questions
 from linkweather.client.event_stream import SILENCE_LIMIT_S, Reader
 from linkweather.client.requests import DEFAULT_API, Answer, Question
 from linkweather.client.responses import CollectorAway, away, check, read
-from linkweather.models.evaluation import JudgeAnswer
+from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.events import Event, EventKind
 from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer
-from linkweather.models.routes import AllRoutes, Objective, RouteAnswer
+from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
 from linkweather.models.state import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 
 TIMEOUT_S = 10.0
@@ -96,7 +96,7 @@ class Client:
             )
         )
 
-    def routes(self, objective: Objective = "latency") -> AllRoutes:
+    def routes(self, objective: Objective = "latency") -> MeshRoutes:
         """The decisions in force for all pairs."""
         return self._ask(questions.routes(objective))
 
@@ -112,9 +112,9 @@ class Client:
         """Where several jobs should run so that all are done early, in their order."""
         return self._ask(questions.place_together(jobs))
 
-    def judge(self, since: str = "24h") -> JudgeAnswer:
+    def evaluation(self, since: str = "24h") -> EvaluationAnswer:
         """How the decisions since then did, against what was measured afterwards; RFC 3339 or how long ago."""
-        return self._ask(questions.judge(since))
+        return self._ask(questions.evaluation(since))
 
     def watch(self, kinds: Iterable[EventKind] = (), *, reconnect: bool = True) -> Iterator[Event]:
         """What happens from now on, as it happens: events of these kinds, or all; for ever.

@@ -46,8 +46,8 @@ def mesh_toml(lab: LabFile, addresses: Mapping[str, str]) -> str:
 
 
 def collector_toml() -> str:
-    """The collector's settings that are not options: a demo is short, so what stands is noted often for the judge."""
-    return tomli_w.dumps({"decisions": {"note_every_s": 10.0}})
+    """The collector's settings that are not options: a demo is short, so active routes are sampled often."""
+    return tomli_w.dumps({"evaluation": {"note_every_s": 10.0}})
 
 
 def capacity_commands(program: Sequence[str], places: Places, lab: LabFile) -> Iterator[list[str]]:

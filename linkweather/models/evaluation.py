@@ -9,7 +9,7 @@ from linkweather.models.routes import Objective
 from linkweather.wire import Count, Message
 
 
-class WorstDecision(Message):
+class WorstRoute(Message):
     """A decision and the path that turned out best; `regret_ratio` 0.5 is half as much again, or null for a failure."""
 
     at: AwareDatetime
@@ -20,10 +20,10 @@ class WorstDecision(Message):
     regret_ratio: float | None = None
 
 
-class Verdict(Message):
+class RouteEvaluation(Message):
     """The decisions for one objective.
 
-    `noted` decisions were looked at, `judged` are those whose path and direct link were measured afterwards; `relayed`
+    `decisions` were looked at, `evaluated` are those whose path and direct link were measured afterwards; `relayed`
     of these went through a relay, and `relayed_worse_ratio` is the share of them that did worse than direct.
     Regret is how much longer (latency), or slower (goodput), than the path that turned out best: 0 is perfect.
     `gain_ratio` is the geometric mean of how much better than direct; 1 is no gain. `failed` paths had a leg that did
@@ -33,8 +33,8 @@ class Verdict(Message):
     """
 
     objective: Objective
-    noted: Count = 0
-    judged: Count = 0
+    decisions: Count = 0
+    evaluated: Count = 0
     relayed: Count = 0
     relayed_worse_ratio: float | None = None
     regret_mean_ratio: float | None = None
@@ -47,13 +47,13 @@ class Verdict(Message):
     switches: Count = 0
     flaps: Count = 0
     pair_hours: float = 0.0
-    worst: tuple[WorstDecision, ...] = ()
+    worst: tuple[WorstRoute, ...] = ()
     why: str = ""
 
 
-class JudgeAnswer(Message):
+class EvaluationAnswer(Message):
     """How the decisions of `[since, until)` did."""
 
     since: AwareDatetime
     until: AwareDatetime
-    verdicts: tuple[Verdict, ...] = ()
+    evaluations: tuple[RouteEvaluation, ...] = ()

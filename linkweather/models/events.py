@@ -11,7 +11,7 @@ from linkweather.models.routes import NoRoute, RouteAnswer
 from linkweather.models.state import LinkAnswer
 from linkweather.wire import Count, Message
 
-EventKind = Literal["link", "decision"]
+EventKind = Literal["link", "route"]
 
 
 class LinkEvent(Message):
@@ -21,12 +21,12 @@ class LinkEvent(Message):
     link: LinkAnswer
 
 
-class DecisionEvent(Message):
-    """The path of a pair changed: `route` is in force now, or `none` says why there is no usable path."""
+class RouteEvent(Message):
+    """The path of a pair changed: `route` is in force now, or `no_route` says why there is no usable path."""
 
     at: AwareDatetime
     route: RouteAnswer | None = None
-    none: NoRoute | None = None
+    no_route: NoRoute | None = None
 
 
 class Gap(Message):
@@ -35,10 +35,10 @@ class Gap(Message):
     missed: Count | None = None
 
 
-Event = LinkEvent | DecisionEvent | Gap
+Event = LinkEvent | RouteEvent | Gap
 
-EVENTS: Mapping[str, type[LinkEvent | DecisionEvent | Gap]] = {
+EVENTS: Mapping[str, type[LinkEvent | RouteEvent | Gap]] = {
     "link": LinkEvent,
-    "decision": DecisionEvent,
+    "route": RouteEvent,
     "gap": Gap,
 }

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
 from linkweather.errors import BadValueError, UnitError
 from linkweather.mesh import Mesh, NoSuchSite, Settings, SiteId, Tuple
-from linkweather.models.routes import LegInput
+from linkweather.models.routes import LinkInput
 from linkweather.models.state import CapacityAnswer
 from linkweather.units import parse_duration, parse_price, parse_size
 from linkweather.wire import Message, Name
@@ -120,7 +120,7 @@ class StagedTransfer(Message):
     p50_s: float
     p90_s: float
     price_usd: float | None = None
-    inputs: tuple[LegInput, ...] = ()
+    inputs: tuple[LinkInput, ...] = ()
 
 
 class SitePlacement(Message):

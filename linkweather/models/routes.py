@@ -19,7 +19,7 @@ Figure = Annotated[
 ]
 Objective = Literal["latency", "goodput", "completion"]
 # Why the path in force is not the one of before.
-Switched = Literal["first", "better", "failed", "stale", "returned"]
+SwitchReason = Literal["first", "better", "failed", "stale", "returned"]
 
 
 class PathExpectation(Message):
@@ -40,7 +40,7 @@ class PathExpectation(Message):
     price_usd_per_gb: Figure | None = None
 
 
-class LegInput(Message):
+class LinkInput(Message):
     """What a decision rests on: one link of a path, with the age and number of the measurements."""
 
     src: SiteId
@@ -59,8 +59,8 @@ class RouteAnswer(Message):
     """Which path data from `src` to `dst` should take, with everything that it rests on.
 
     `path` is in force; `direct` stands beside it where the mesh has that link and it can be used, `runner_up` is the
-    best path that was not taken. `margin` is by how much the path is better than direct in the objective (1.25: a
-    quarter), and null without direct. `since` is when this path came into force, `switched` why; a question with
+    best path that was not taken. `gain_ratio` is by how much the path is better than direct in the objective (1.25: a
+    quarter), and null without direct. `since` is when this path came into force, `switch_reason` why; a question with
     conditions of its own (`avoid`, a price) has neither. `why` says it in one sentence.
     """
 
@@ -72,10 +72,10 @@ class RouteAnswer(Message):
     path: PathExpectation
     direct: PathExpectation | None = None
     runner_up: PathExpectation | None = None
-    margin: Figure | None = None
-    inputs: tuple[LegInput, ...] = ()
+    gain_ratio: Figure | None = None
+    inputs: tuple[LinkInput, ...] = ()
     since: AwareDatetime | None = None
-    switched: Switched | None = None
+    switch_reason: SwitchReason | None = None
     why: str
 
     @property
@@ -93,20 +93,20 @@ class NoRoute(Message):
     why: str
 
 
-class Routes(Message):
+class SiteRoutes(Message):
     """A site's current decisions, as published for it: one per destination and objective."""
 
     v: Literal[1] = 1
     site: SiteId
     at: AwareDatetime
     routes: tuple[RouteAnswer, ...] = ()
-    none: tuple[NoRoute, ...] = ()
+    no_routes: tuple[NoRoute, ...] = ()
 
 
-class AllRoutes(Message):
+class MeshRoutes(Message):
     """The decisions of all pairs for one objective, and the pairs that have no usable path now."""
 
     at: AwareDatetime
     objective: Objective
     routes: tuple[RouteAnswer, ...] = ()
-    none: tuple[NoRoute, ...] = ()
+    no_routes: tuple[NoRoute, ...] = ()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from collector.routing.transfer_time import Leg, completion
+from collector.routing.transfer_time import TransferLeg, completion
 from tests.collector.routing.relayed_lab import SITES, Line, RelayedLab, Transfer, relayed
 
 NEAR, ENOUGH, LEAST = 0.15, 0.8, 50
@@ -119,7 +119,8 @@ def cpu_s() -> float:
     rng = np.random.default_rng(1)
     rtt, goodput = rng.uniform(0.001, 0.1, (2, CANDIDATES)), rng.uniform(1e7, 1e9, (2, CANDIDATES))
     legs = [
-        Leg(rtt_p50_s=rtt[n], rtt_p90_s=rtt[n], goodput_p50_bps=goodput[n], goodput_p10_bps=goodput[n]) for n in (0, 1)
+        TransferLeg(rtt_p50_s=rtt[n], rtt_p90_s=rtt[n], goodput_p50_bps=goodput[n], goodput_p10_bps=goodput[n])
+        for n in (0, 1)
     ]
     took_s = []
     for _ in range(REPEATED):

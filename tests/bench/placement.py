@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from collector.placement import assignment
-from collector.placement.batches import Batch, Devices, Option, Run
+from collector.placement.batches import Devices, JobBatch, JobRun, Option
 
 HOUR_S = 3600.0
 HOURS = 24
@@ -94,15 +94,15 @@ def options(work: Work, there: World) -> list[Option]:
     return found
 
 
-def together(batch: Batch, _: Sequence[Work]) -> dict[int, Run]:
+def together(batch: JobBatch, _: Sequence[Work]) -> dict[int, JobRun]:
     return dict(assignment.assign(batch)[0].runs)
 
 
-def first_come(batch: Batch, _: Sequence[Work]) -> dict[int, Run]:
+def first_come(batch: JobBatch, _: Sequence[Work]) -> dict[int, JobRun]:
     return dict(assignment.plan_of(batch, assignment.first_come(batch)).runs)
 
 
-def nearest_data(batch: Batch, works: Sequence[Work]) -> dict[int, Run]:
+def nearest_data(batch: JobBatch, works: Sequence[Work]) -> dict[int, JobRun]:
     sequences: dict[str, tuple[int, ...]] = dict.fromkeys(batch.devices, ())
     for number, work in enumerate(works):
         sites = sorted(batch.options[number], key=lambda site: -work.data.get(site, 0.0))
@@ -111,21 +111,23 @@ def nearest_data(batch: Batch, works: Sequence[Work]) -> dict[int, Run]:
     return dict(assignment.plan_of(batch, sequences).runs)
 
 
-WAYS: dict[str, Callable[[Batch, Sequence[Work]], dict[int, Run]]] = {
+WAYS: dict[str, Callable[[JobBatch, Sequence[Work]], dict[int, JobRun]]] = {
     "data": nearest_data,
     "first come": first_come,
     "together": together,
 }
 
 
-def day(there: World, hours: Sequence[Sequence[Work]], way: Callable[[Batch, Sequence[Work]], dict[int, Run]]) -> Day:
+def day(
+    there: World, hours: Sequence[Sequence[Work]], way: Callable[[JobBatch, Sequence[Work]], dict[int, JobRun]]
+) -> Day:
     """Place a day's batches, each with the devices as the ones before left them."""
     found = Day()
     held: list[tuple[str, str, int, float]] = []  # site, type, how many, until when
     for hour, works in enumerate(hours):
         now_s = hour * HOUR_S
         held = [hold for hold in held if hold[3] > now_s]
-        batch = Batch([options(work, there) for work in works], _free(there, held, now_s))
+        batch = JobBatch([options(work, there) for work in works], _free(there, held, now_s))
         runs = way(batch, works)
         for number, run in runs.items():
             work = works[number]

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from collector.linkstate.snapshot import Outlook
 from collector.routing.candidates import DIRECT
-from collector.routing.costs import Goodputs
+from collector.routing.costs import GoodputEstimate
 from collector.routing.goodput_estimate import estimated, pooled
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
@@ -159,7 +159,7 @@ def chosen(grids: Sequence[Floats], sites: Sequence[str]) -> Vias:
     return routed(goodputs, len(sites))
 
 
-def routed(goodputs: Goodputs, count: int) -> Vias:
+def routed(goodputs: GoodputEstimate, count: int) -> Vias:
     names = [f"s{index}" for index in range(count)]
     mesh = Mesh.model_validate(
         {"mesh": {"name": "grid"}, "sites": {name: {"address": f"{name}.example"} for name in names}}

@@ -27,7 +27,7 @@ from scipy.sparse.csgraph import dijkstra, floyd_warshall
 from collector.linkstate.snapshot import Outlook
 from collector.routing.candidates import best_relays
 from collector.routing.costs import measured
-from collector.routing.questions import Question
+from collector.routing.questions import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
@@ -135,10 +135,13 @@ def router_alone(timed: Timed, costs: Floats) -> None:
     goodputs = measured(now)
     timed("decide, both objectives", lambda: router.decide(now, goodputs=goodputs))
     timed("one changed link", lambda: router.decide(now, goodputs=goodputs, changed=[("s1", "s2")]))
-    timed("one pair", lambda: router.route(Question(src="s1", dst="s7")), 20)
-    timed("one pair, goodput", lambda: router.route(Question(src="s1", dst="s7", objective="goodput")), 20)
-    timed("one pair, completion", lambda: router.route(Question(src="s1", dst="s7", objective="completion", bytes=1e9)))
-    timed("one pair, two relays", lambda: router.route(Question(src="s1", dst="s7", max_relays=2)))
+    timed("one pair", lambda: router.route(RouteQuestion(src="s1", dst="s7")), 20)
+    timed("one pair, goodput", lambda: router.route(RouteQuestion(src="s1", dst="s7", objective="goodput")), 20)
+    timed(
+        "one pair, completion",
+        lambda: router.route(RouteQuestion(src="s1", dst="s7", objective="completion", bytes=1e9)),
+    )
+    timed("one pair, two relays", lambda: router.route(RouteQuestion(src="s1", dst="s7", max_relays=2)))
 
 
 def _seconds(job: Callable[[], object], repeats: int) -> float:

@@ -30,11 +30,11 @@ def test_relays_are_found_with_their_reasons_and_left_when_they_fail(tmp_path: P
         assert "through bj: goodput" in client.route("yd", "nx", objective="goodput").why
         linkweather("lab", "link", "gz", "cc", "--cut", "--both")
         servers.wait_until(lambda: "cc" not in hubs.path(client, "gz", "gs"), "the path avoids the cut link")
-        assert client.route("gz", "gs").switched == "failed"
+        assert client.route("gz", "gs").switch_reason == "failed"
         servers.wait_until(lambda: len(client.capacity()) == len(client.sites()), "every site says what it has")
         _check_placement(json.loads(linkweather("place", *JOB, "--json")))
-        verdicts = json.loads(linkweather("judge", "--json"))["verdicts"]
-    assert verdicts[0]["judged"] > 0
+        evaluations = json.loads(linkweather("judge", "--json"))["evaluations"]
+    assert evaluations[0]["evaluated"] > 0
 
 
 def _check_placement(answer: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Decisions as tables: the path in force, direct and the runner-up side by side, and all pairs of a mesh."""
+"""Routes as tables: the path in force, direct and the runner-up side by side, and all pairs of a mesh."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from rich import box
 from rich.table import Table
 
-from linkweather.models.routes import AllRoutes, NoRoute, PathExpectation, RouteAnswer
+from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
 from linkweather.units import MISSING, duration, megabits, milliseconds, price
 
 _Figure = tuple[str, Callable[[PathExpectation], str]]
@@ -39,17 +39,17 @@ def route_table(answer: RouteAnswer) -> Table:
     return table
 
 
-def routes_table(answers: AllRoutes) -> Table:
+def routes_table(answers: MeshRoutes) -> Table:
     """Every pair's decision, relayed ones first."""
     figures = _GOODPUT if answers.objective == "goodput" else _RTT
     table = _table(("pair", "path"), [*(heading for heading, _ in figures), "direct", "times better"])
     for answer in sorted(answers.routes, key=lambda answer: (not answer.relays, answer.src, answer.dst)):
         direct = MISSING if answer.direct is None else figures[0][1](answer.direct)
-        better = MISSING if answer.margin is None or not answer.relays else f"{answer.margin:.2f}"
+        better = MISSING if answer.gain_ratio is None or not answer.relays else f"{answer.gain_ratio:.2f}"
         how = f"through {', '.join(answer.relays)}" if answer.relays else "direct"
         pair = f"{answer.src} → {answer.dst}"
         table.add_row(pair, how, *(show(answer.path) for _, show in figures), direct, better)
-    for none in _sorted(answers.none):
+    for none in _sorted(answers.no_routes):
         table.add_row(f"{none.src} → {none.dst}", "none", *[MISSING] * (len(figures) + 2))
     return table
 

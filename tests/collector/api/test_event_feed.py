@@ -19,7 +19,7 @@ from collector.api.http_server import HttpServer
 from linkweather import AsyncClient, Client
 from linkweather.client import CollectorAway
 from linkweather.mesh import Mesh
-from linkweather.models.events import DecisionEvent, Event, Gap, LinkEvent
+from linkweather.models.events import Event, Gap, LinkEvent, RouteEvent
 from linkweather.models.routes import NoRoute
 from linkweather.models.state import LinkAnswer
 from tests import servers
@@ -42,8 +42,8 @@ def changed(src: str, dst: str) -> LinkEvent:
     return LinkEvent(at=NOON, link=LinkAnswer(src=src, dst=dst, state="down"))
 
 
-def lost(src: str, dst: str) -> DecisionEvent:
-    return DecisionEvent(at=NOON, none=NoRoute(src=src, dst=dst, objective="latency", why="no way"))
+def lost(src: str, dst: str) -> RouteEvent:
+    return RouteEvent(at=NOON, no_route=NoRoute(src=src, dst=dst, objective="latency", why="no way"))
 
 
 class World:
@@ -124,10 +124,10 @@ async def test_the_synchronous_client_watches_too(world: World) -> None:
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ({"kind": "decision"}, ["decision"]),
-        ({"kind": ["link", "decision"], "site": "c"}, ["link"]),
+        ({"kind": "route"}, ["route"]),
+        ({"kind": ["link", "route"], "site": "c"}, ["link"]),
         ({"site": "ID-OF-C"}, ["link"]),
-        ({}, ["link", "decision", "link"]),
+        ({}, ["link", "route", "link"]),
     ],
 )
 async def test_a_listener_hears_the_kinds_and_the_site_that_it_asked_for(
@@ -233,7 +233,7 @@ async def test_an_unknown_kind_is_one_sentence(world: World) -> None:
     async with httpx.AsyncClient(base_url=world.api, trust_env=False) as http:
         answer = await http.get("/api/v1/events", params={"kind": "weather"})
     assert (answer.status_code, answer.json()["field"]) == (422, "kind")
-    assert answer.json()["error"] == "kind = 'weather': input should be 'link' or 'decision'"
+    assert answer.json()["error"] == "kind = 'weather': input should be 'link' or 'route'"
 
 
 async def test_a_site_that_is_not_in_the_mesh_is_one_sentence_and_no_silence(world: World) -> None:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from collector.api import placement_api as placements
 from collector.api.app import answer_errors
 from collector.api.placement_api import add_capacity, add_placements
-from collector.placement.placement import Grounds, Transfer
+from collector.placement.placement import PlacementInputs, PlannedTransfer
 from linkweather.mesh import Mesh
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.state import CapacityAnswer
@@ -35,8 +35,8 @@ JOB: dict[str, Any] = {
 NOWHERE = {"site": "x", "bytes": 1}
 
 
-def move(src: str, dst: str, size: int) -> Transfer | str:
-    return Transfer(size / 1e9, size / 5e8, 0.0, (src, dst))
+def move(src: str, dst: str, size: int) -> PlannedTransfer | str:
+    return PlannedTransfer(size / 1e9, size / 5e8, 0.0, (src, dst))
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def http(remembered: list[PlacementAnswer]) -> AsyncIterator[httpx.AsyncCl
     app = FastAPI()
     answer_errors(app)
     add_capacity(app, lambda: TOLD)
-    add_placements(app, lambda: Grounds(NOON, MESH, TOLD, move), remembered.append)
+    add_placements(app, lambda: PlacementInputs(NOON, MESH, TOLD, move), remembered.append)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://collector") as client:
         yield client
 

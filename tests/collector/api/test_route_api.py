@@ -1,4 +1,4 @@
-"""Routes and the judge over real HTTP, on a real router."""
+"""Routes and their evaluation over real HTTP, on a real router."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from collector.api.app import answer_errors
 from collector.api.http_server import HttpServer
 from collector.api.route_api import RouteSources, add_routes
 from collector.linkstate.snapshot import Outlook
-from collector.routing.questions import Question
+from collector.routing.questions import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
-from linkweather.models.evaluation import JudgeAnswer
-from linkweather.models.routes import AllRoutes, Objective, RouteAnswer
+from linkweather.models.evaluation import EvaluationAnswer
+from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
 from tests import servers
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -57,17 +57,17 @@ class World:
             mesh=lambda: MESH,
             route=self.router.route,
             routes=self._routes,
-            judge=self._judge,
+            evaluation=self._evaluation,
         )
 
-    def _routes(self, objective: Objective) -> AllRoutes:
-        answer = self.router.route(Question(src="a", dst="b", objective=objective))
+    def _routes(self, objective: Objective) -> MeshRoutes:
+        answer = self.router.route(RouteQuestion(src="a", dst="b", objective=objective))
         assert isinstance(answer, RouteAnswer)
-        return AllRoutes(at=NOON, objective=objective, routes=(answer,))
+        return MeshRoutes(at=NOON, objective=objective, routes=(answer,))
 
-    async def _judge(self, since: datetime, until: datetime) -> JudgeAnswer:
+    async def _evaluation(self, since: datetime, until: datetime) -> EvaluationAnswer:
         self.judged.append((since, until))
-        return JudgeAnswer(since=since, until=until)
+        return EvaluationAnswer(since=since, until=until)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ async def test_the_answer_has_the_path_direct_beside_it_the_inputs_and_a_sentenc
     answer = (await http.get("/api/v1/routes/a/b")).json()
     assert answer["path"]["sites"] == ["a", "c", "b"]
     assert answer["path"]["price_usd_per_gb"] == pytest.approx(0.15)
-    assert (answer["direct"]["rtt_p50_s"], answer["switched"]) == (0.1, "first")
+    assert (answer["direct"]["rtt_p50_s"], answer["switch_reason"]) == (0.1, "first")
     assert {(leg["src"], leg["dst"]) for leg in answer["inputs"]} == {("a", "c"), ("c", "b"), ("a", "b")}
     assert answer["why"].startswith("a → b through c: RTT 30")
 
@@ -154,11 +154,11 @@ async def test_all_pairs_are_answered_at_once(http: httpx.AsyncClient) -> None:
 
 
 async def test_the_judge_is_asked_about_a_span_that_ends_now(http: httpx.AsyncClient, world: World) -> None:
-    assert (await http.get("/api/v1/judge", params={"since": "2h"})).status_code == 200
+    assert (await http.get("/api/v1/evaluation", params={"since": "2h"})).status_code == 200
     assert world.judged == [(NOON - timedelta(hours=2), NOON)]
 
 
 @pytest.mark.parametrize("since", ["soon", "2027-01-01T00:00:00Z"])
 async def test_the_judge_knows_the_past_only(http: httpx.AsyncClient, since: str) -> None:
-    answer = await http.get("/api/v1/judge", params={"since": since})
+    answer = await http.get("/api/v1/evaluation", params={"since": since})
     assert (answer.status_code, answer.json()["field"]) == (422, "since")

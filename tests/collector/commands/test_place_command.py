@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from collector.api.app import answer_errors
 from collector.api.http_server import HttpServer
 from collector.api.placement_api import add_placements
-from collector.placement.placement import Grounds, Transfer
+from collector.placement.placement import PlacementInputs, PlannedTransfer
 from linkweather.cli.root import main
 from linkweather.mesh import Mesh
 from linkweather.models.state import CapacityAnswer
@@ -150,10 +150,10 @@ async def placing() -> AsyncIterator[str]:
     answer_errors(app)
     told = [CapacityAnswer(site="a", type="gpu", total=8, free=8, state="fresh", at=NOON, age_s=5.0)]
 
-    def move(src: str, dst: str, size: int) -> Transfer:
-        return Transfer(size / 1e9, size / 1e9, 0.0, (src, dst))
+    def move(src: str, dst: str, size: int) -> PlannedTransfer:
+        return PlannedTransfer(size / 1e9, size / 1e9, 0.0, (src, dst))
 
-    add_placements(app, lambda: Grounds(NOON, MESH, told, move), lambda _: None)
+    add_placements(app, lambda: PlacementInputs(NOON, MESH, told, move), lambda _: None)
     server = HttpServer(app, "127.0.0.1", port)
     task = asyncio.create_task(server.run(), name="server")
     yield f"http://127.0.0.1:{port}"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from collector.placement import assignment, programs
 from collector.placement.assignment import assign
-from collector.placement.batches import Batch, Devices, Option, Run
+from collector.placement.batches import Devices, JobBatch, JobRun, Option
 
 
 def option(site: str, run_s: float, count: int = 1, *, ready_s: float = 0.0, patience_s: float = math.inf) -> Option:
@@ -24,31 +24,31 @@ def gpus(**counts: int) -> Devices:
 
 
 def test_a_job_waits_until_enough_devices_are_free() -> None:
-    batch = Batch([[option("a", 10, 2)], [option("a", 5, 3)], [option("a", 1, 1)]], gpus(a=4))
+    batch = JobBatch([[option("a", 10, 2)], [option("a", 5, 3)], [option("a", 1, 1)]], gpus(a=4))
     assert batch.runs("a", (0, 1, 2)) == {
-        0: Run("a", 0.0, 0.0, 10.0),
-        1: Run("a", 10.0, 10.0, 15.0),
-        2: Run("a", 10.0, 10.0, 11.0),
+        0: JobRun("a", 0.0, 0.0, 10.0),
+        1: JobRun("a", 10.0, 10.0, 15.0),
+        2: JobRun("a", 10.0, 10.0, 11.0),
     }
 
 
 def test_devices_that_become_free_later_are_taken_then() -> None:
-    batch = Batch([[option("a", 10, 3, ready_s=1.0)]], {"a": {"gpu": [(0.0, 2), (7.0, 2)]}})
-    assert batch.runs("a", (0,)) == {0: Run("a", 7.0, 6.0, 17.0)}
+    batch = JobBatch([[option("a", 10, 3, ready_s=1.0)]], {"a": {"gpu": [(0.0, 2), (7.0, 2)]}})
+    assert batch.runs("a", (0,)) == {0: JobRun("a", 7.0, 6.0, 17.0)}
 
 
 def test_a_job_that_would_miss_its_deadline_is_left_out_and_holds_nothing() -> None:
-    batch = Batch([[option("a", 10)], [option("a", 10, patience_s=9.9)], [option("a", 1)]], gpus(a=1))
-    assert list(batch.runs("a", (0, 1, 2)).values()) == [Run("a", 0.0, 0.0, 10.0), Run("a", 10.0, 10.0, 11.0)]
+    batch = JobBatch([[option("a", 10)], [option("a", 10, patience_s=9.9)], [option("a", 1)]], gpus(a=1))
+    assert list(batch.runs("a", (0, 1, 2)).values()) == [JobRun("a", 0.0, 0.0, 10.0), JobRun("a", 10.0, 10.0, 11.0)]
 
 
 def test_more_devices_than_a_pool_has_is_our_mistake() -> None:
     with pytest.raises(ValueError, match="the pool is smaller"):
-        Batch([[option("a", 1, 2)]], gpus(a=1)).runs("a", (0,))
+        JobBatch([[option("a", 1, 2)]], gpus(a=1)).runs("a", (0,))
 
 
 def test_a_long_job_that_came_first_does_not_hold_up_the_short_ones() -> None:
-    batch = Batch([[option("a", 100)], [option("a", 1)], [option("a", 2)]], gpus(a=1))
+    batch = JobBatch([[option("a", 100)], [option("a", 1)], [option("a", 2)]], gpus(a=1))
     plan, first_come = assign(batch)
     assert first_come.cost == (0, 100 + 101 + 103)
     assert plan.cost == (0, 1 + 3 + 103)
@@ -56,26 +56,26 @@ def test_a_long_job_that_came_first_does_not_hold_up_the_short_ones() -> None:
 
 def test_the_first_job_gives_way_where_another_site_is_as_good_for_it() -> None:
     # First come, first served: 0 takes a (1 s), and 1, which a suits far better than b, waits or goes to b.
-    batch = Batch([[option("a", 10), option("b", 11)], [option("a", 10), option("b", 100)]], gpus(a=1, b=1))
+    batch = JobBatch([[option("a", 10), option("b", 11)], [option("a", 10), option("b", 100)]], gpus(a=1, b=1))
     plan, first_come = assign(batch)
     assert (first_come.cost, plan.cost) == ((0, 10 + 20), (0, 11 + 10))
     assert {job: run.site for job, run in plan.runs.items()} == {0: "b", 1: "a"}
 
 
 def test_a_deadline_is_kept_before_time_is_saved() -> None:
-    batch = Batch([[option("a", 1)], [option("a", 50, patience_s=0.0)]], gpus(a=1))
+    batch = JobBatch([[option("a", 1)], [option("a", 50, patience_s=0.0)]], gpus(a=1))
     plan, first_come = assign(batch)
     assert (first_come.cost, plan.cost) == ((1, 1), (0, 50 + 51))
 
 
 def test_jobs_without_any_site_are_left_out() -> None:
-    plan, first_come = assign(Batch([[], []], {}))
+    plan, first_come = assign(JobBatch([[], []], {}))
     assert plan.cost == first_come.cost == (2, 0)
-    assert programs.solved(Batch([[], []], {}), 1.0) is None
+    assert programs.solved(JobBatch([[], []], {}), 1.0) is None
 
 
 def test_where_jobs_take_whole_sites_the_assignment_is_exact() -> None:
-    batch = Batch([[option("a", run), option("b", run + 1)] for run in (5, 4, 3, 2, 1)], gpus(a=1, b=1))
+    batch = JobBatch([[option("a", run), option("b", run + 1)] for run in (5, 4, 3, 2, 1)], gpus(a=1, b=1))
     ordered = programs.solved(batch, 1.0)
     assert ordered is not None
     sequences = {site: tuple(job for job, at in ordered if at == site) for site in "ab"}
@@ -84,25 +84,25 @@ def test_where_jobs_take_whole_sites_the_assignment_is_exact() -> None:
 
 def test_too_many_choices_are_left_to_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "MAX_COLUMNS", 3)
-    batch = Batch([[option("a", 10)], [option("a", 1)], [option("a", 1)]], gpus(a=2))
+    batch = JobBatch([[option("a", 10)], [option("a", 1)], [option("a", 1)]], gpus(a=2))
     assert programs.solved(batch, 1.0) is None
     assert assign(batch)[0].cost == (0, 1 + 1 + 11)
 
 
 def test_a_solver_that_runs_out_of_time_is_no_harm() -> None:
-    batch = Batch([[option("a", 10), option("b", 9)] for _ in range(30)], gpus(a=4, b=5))
+    batch = JobBatch([[option("a", 10), option("b", 9)] for _ in range(30)], gpus(a=4, b=5))
     assert programs.solved(batch, 0.0) is None
     plan, first_come = assign(batch, solver_limit_s=0.0)
     assert plan.cost <= first_come.cost
 
 
 def test_search_without_effort_leaves_first_come_first_served() -> None:
-    batch = Batch([[option("a", 100)], [option("a", 1)]], gpus(a=1))
+    batch = JobBatch([[option("a", 100)], [option("a", 1)]], gpus(a=1))
     assert assignment._improved(batch, {"a": (0, 1)}, 0) == {"a": (0, 1)}
     assert assignment._improved(batch, {"a": (0, 1)}, 2) == {"a": (0, 1)}
 
 
-def least(batch: Batch) -> float:
+def least(batch: JobBatch) -> float:
     """The least sum of times until done over every order and every choice of sites, tried out."""
     jobs = range(len(batch.jobs))
     costs = []
@@ -123,7 +123,7 @@ _OPTIONS = st.builds(
 
 
 @st.composite
-def batches(draw: st.DrawFn) -> Batch:
+def batches(draw: st.DrawFn) -> JobBatch:
     sizes = draw(st.dictionaries(st.sampled_from("abc"), st.integers(1, 4), min_size=1))
     jobs = []
     for _ in range(draw(st.integers(1, 7))):
@@ -131,11 +131,11 @@ def batches(draw: st.DrawFn) -> Batch:
         sites = [site for site in draw(st.lists(st.sampled_from(sorted(sizes)), unique=True)) if sizes[site] >= count]
         drawn = [draw(_OPTIONS) for _ in sites]
         jobs.append([replace(one, site=site, needs=(("gpu", count),)) for site, one in zip(sites, drawn, strict=True)])
-    return Batch(jobs, gpus(**sizes))
+    return JobBatch(jobs, gpus(**sizes))
 
 
 @given(batches())
-def test_no_plan_exceeds_the_devices_or_is_worse_than_first_come_first_served(batch: Batch) -> None:
+def test_no_plan_exceeds_the_devices_or_is_worse_than_first_come_first_served(batch: JobBatch) -> None:
     plan, first_come = assign(batch, effort=5000)
     assert plan.cost <= first_come.cost
     assert plan.left_out + len(plan.runs) == len(batch.jobs)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from collector.placement.joint import judge, settle
-from collector.placement.placement import Grounds, Transfer
+from collector.placement.placement import PlacementInputs, PlannedTransfer
 from linkweather.mesh import Mesh
 from linkweather.models.placements import Job, PlacementsAnswer
 from linkweather.models.state import CapacityAnswer
@@ -24,12 +24,12 @@ def capacity(site: str, **fields: Any) -> CapacityAnswer:
     return CapacityAnswer(site=site, type="gpu", state="fresh", at=NOON, age_s=0.0, **{"total": 8, "free": 8, **fields})
 
 
-def hour(src: str, dst: str, _size: int) -> Transfer | str:
-    return Transfer(3600.0, 3600.0, 0.0, (src, dst))
+def hour(src: str, dst: str, _size: int) -> PlannedTransfer | str:
+    return PlannedTransfer(3600.0, 3600.0, 0.0, (src, dst))
 
 
 def together(jobs: list[Job], *capacities: CapacityAnswer) -> PlacementsAnswer:
-    grounds = Grounds(NOON, MESH, capacities, hour)
+    grounds = PlacementInputs(NOON, MESH, capacities, hour)
     return settle(jobs, list(judge(jobs, grounds)), NOON)
 
 

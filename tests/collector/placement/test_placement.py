@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from collector.placement.placement import Grounds, Transfer, place, transfer_of
+from collector.placement.placement import PlacementInputs, PlannedTransfer, place, transfer_of
 from linkweather.mesh import Mesh
 from linkweather.models.placements import Job
-from linkweather.models.routes import LegInput, NoRoute, PathExpectation, RouteAnswer
+from linkweather.models.routes import LinkInput, NoRoute, PathExpectation, RouteAnswer
 from linkweather.models.state import CapacityAnswer
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -35,15 +35,15 @@ def capacity(site: str, **fields: Any) -> CapacityAnswer:
     return CapacityAnswer(site=site, at=NOON, **{**values, **fields})
 
 
-def move(src: str, dst: str, size: int) -> Transfer | str:
+def move(src: str, dst: str, size: int) -> PlannedTransfer | str:
     """1 TB/h (p90: two hours) for 10 USD/TB, over links of their own."""
     hours = size / TB
-    leg = LegInput(src=src, dst=dst, state="fresh", goodput_age_s=60.0, goodput_samples=9)
-    return Transfer(3600 * hours, 7200 * hours, 10 * hours, (src, dst), (leg,))
+    leg = LinkInput(src=src, dst=dst, state="fresh", goodput_age_s=60.0, goodput_samples=9)
+    return PlannedTransfer(3600 * hours, 7200 * hours, 10 * hours, (src, dst), (leg,))
 
 
-def grounds(*capacities: CapacityAnswer, transfer: Any = move) -> Grounds:
-    return Grounds(NOON, MESH, capacities, transfer)
+def grounds(*capacities: CapacityAnswer, transfer: Any = move) -> PlacementInputs:
+    return PlacementInputs(NOON, MESH, capacities, transfer)
 
 
 def why(answer_of: Job, *capacities: CapacityAnswer, transfer: Any = move) -> dict[str, tuple[str, str]]:
@@ -126,7 +126,7 @@ def test_too_few_devices_and_an_unknown_queue_are_excluded() -> None:
 
 
 def test_a_site_that_data_cannot_reach_or_leave_is_excluded_with_the_reason() -> None:
-    def cut(src: str, dst: str, size: int) -> Transfer | str:
+    def cut(src: str, dst: str, size: int) -> PlannedTransfer | str:
         return "the link is down" if "b" in {src, dst} else move(src, dst, size)
 
     found = why(job(), capacity("a"), capacity("b"), transfer=cut)
@@ -157,8 +157,8 @@ def test_the_price_ceiling_excludes_what_is_dearer_or_unknown() -> None:
 
 
 def test_a_missing_egress_price_makes_the_whole_price_unknown() -> None:
-    def unpriced(src: str, dst: str, _size: int) -> Transfer:
-        return Transfer(1.0, 2.0, None, (src, dst))
+    def unpriced(src: str, dst: str, _size: int) -> PlannedTransfer:
+        return PlannedTransfer(1.0, 2.0, None, (src, dst))
 
     assert place(job(), grounds(capacity("a"), transfer=unpriced)).ranking[0].price_usd is None
 
@@ -170,9 +170,9 @@ def route(**fields: Any) -> RouteAnswer:
 
 def test_a_route_becomes_a_transfer_with_its_price() -> None:
     found = transfer_of(route(completion_p50_s=5.0, completion_p90_s=6.0, price_usd_per_gb=0.08), 500 * 10**9)
-    assert found == Transfer(5.0, 6.0, 40.0, ("a", "c", "b"))
+    assert found == PlannedTransfer(5.0, 6.0, 40.0, ("a", "c", "b"))
     found = transfer_of(route(completion_p50_s=5.0, completion_p90_s=6.0), 1)
-    assert isinstance(found, Transfer)
+    assert isinstance(found, PlannedTransfer)
     assert found.usd is None
 
 

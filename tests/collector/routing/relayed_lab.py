@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from collector.routing.transfer_time import Estimate, Leg, RelayMode, completion
+from collector.routing.transfer_time import RelayMode, TransferLeg, TransferTime, completion
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile, LabLink, LabSite
 
@@ -60,7 +60,7 @@ class Transfer:
     size_bytes: int
     streams: int
     congestion: str
-    expected: Estimate[float]
+    expected: TransferTime[float]
     took_s: float
 
     @property
@@ -76,7 +76,7 @@ class RelayedLab:
         self._lab = lab
         self._fetcher = fetcher
         self._congestion = congestion
-        self.legs: dict[tuple[str, str], Leg[float]] = {}
+        self.legs: dict[tuple[str, str], TransferLeg[float]] = {}
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -104,7 +104,7 @@ class RelayedLab:
             load = await self._test(pair, "--throughput", "--duration", "3", "--congestion", self._congestion)
             self.legs[pair] = leg(found[number]["latency"], load["throughput"], found[number + len(pairs)])
 
-    def expected(self, way: Way, size_bytes: int, streams: int = 1) -> Estimate[float]:
+    def expected(self, way: Way, size_bytes: int, streams: int = 1) -> TransferTime[float]:
         """What the measurements lead us to expect of a transfer."""
         legs = [self.legs[pair] for pair in itertools.pairwise(SITES[way])]
         return completion(legs, size_bytes, streams=streams, relay=MODES[way])
@@ -131,12 +131,12 @@ class RelayedLab:
         return found
 
 
-def leg(latency: Mapping[str, Any], throughput: Mapping[str, Any], path: Mapping[str, Any]) -> Leg[float]:
+def leg(latency: Mapping[str, Any], throughput: Mapping[str, Any], path: Mapping[str, Any]) -> TransferLeg[float]:
     """What the documents of three tests by hand say of a link."""
     rtts_s = [rtt_s for rtt_s in latency["rtts_s"] if rtt_s is not None]
     goodput_bps = throughput["goodput_bps"]
     below_bps = goodput_bps - (throughput["goodput_low_bps"] or goodput_bps)
-    return Leg(
+    return TransferLeg(
         rtt_p50_s=float(np.quantile(rtts_s, 0.5)),
         rtt_p90_s=float(np.quantile(rtts_s, 0.9)),
         goodput_p50_bps=goodput_bps,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from collector.routing import evaluation as judging
-from collector.routing.evaluation import judge
-from collector.store.decision_log import Decided, Measured
-from linkweather.models.evaluation import Verdict
+from collector.routing import evaluation
+from collector.routing.evaluation import evaluate
+from collector.store.decision_log import Measurements, RouteDecision
+from linkweather.models.evaluation import RouteEvaluation
 from tests.collector.samples import NOON
 
 SITES = ("a", "b", "c")
@@ -20,9 +20,9 @@ SITES = ("a", "b", "c")
 RTTS = [("a", "b", 1, 0.040), ("a", "c", 1, 0.010), ("c", "b", 1, 0.020)]
 
 
-def measured(rows: Sequence[tuple[str, str, float, float]]) -> Measured:
+def measured(rows: Sequence[tuple[str, str, float, float]]) -> Measurements:
     ordered = sorted(rows, key=lambda row: row[2])
-    return Measured(
+    return Measurements(
         np.array([row[0] for row in ordered], dtype=object),
         np.array([row[1] for row in ordered], dtype=object),
         np.array([NOON.timestamp() + row[2] for row in ordered]),
@@ -30,18 +30,22 @@ def measured(rows: Sequence[tuple[str, str, float, float]]) -> Measured:
     )
 
 
-def decided(path: str, at_s: float = 0, *, occasion: Any = "noted", objective: str = "latency", **more: Any) -> Decided:
+def decided(
+    path: str, at_s: float = 0, *, occasion: Any = "noted", objective: str = "latency", **more: Any
+) -> RouteDecision:
     sites = tuple(path.split())
-    return Decided(NOON + timedelta(seconds=at_s), occasion, "a", "b", objective, sites, **more)
+    return RouteDecision(NOON + timedelta(seconds=at_s), occasion, "a", "b", objective, sites, **more)
 
 
-def latency(decisions: Sequence[Decided], rows: Sequence[tuple[str, str, float, float]] = RTTS) -> Verdict:
-    return judge(decisions, measured(rows), "latency", sites=SITES, within_s=60)
+def latency(
+    decisions: Sequence[RouteDecision], rows: Sequence[tuple[str, str, float, float]] = RTTS
+) -> RouteEvaluation:
+    return evaluate(decisions, measured(rows), "latency", sites=SITES, within_s=60)
 
 
 def test_the_best_path_has_no_regret_and_gains_what_direct_loses() -> None:
     found = latency([decided("a c b")])
-    assert (found.judged, found.relayed, found.worst) == (1, 1, ())
+    assert (found.evaluated, found.relayed, found.worst) == (1, 1, ())
     assert (found.regret_mean_ratio, found.relayed_worse_ratio) == (0, 0)
     assert found.gain_ratio == pytest.approx(4 / 3)
 
@@ -68,24 +72,24 @@ def test_only_the_first_measurement_afterwards_counts() -> None:
 def test_what_was_not_measured_in_time_is_not_judged() -> None:
     rows = [("a", "b", 61, 0.040), *RTTS[1:]]
     found = latency([decided("a c b")], rows)
-    assert (found.noted, found.judged, found.regret_mean_ratio) == (1, 0, None)
+    assert (found.decisions, found.evaluated, found.regret_mean_ratio) == (1, 0, None)
     assert found.why == "latency: 1 decisions, none judged: not measured afterwards yet."
 
 
 def test_no_path_and_sites_that_the_mesh_has_no_more_are_not_judged() -> None:
     found = latency([decided(""), decided("a x b")], [*RTTS, ("a", "x", 1, 0.001)])
-    assert (found.noted, found.judged) == (2, 0)
+    assert (found.decisions, found.evaluated) == (2, 0)
 
 
 def test_a_path_that_failed_while_another_worked_is_a_failure_and_no_regret() -> None:
     found = latency([decided("a b")], [("a", "b", 1, np.inf), *RTTS[1:]])
-    assert (found.judged, found.failed, found.regret_mean_ratio) == (1, 1, None)
+    assert (found.evaluated, found.failed, found.regret_mean_ratio) == (1, 1, None)
     assert (found.worst[0].regret_ratio, found.worst[0].best) == (None, ("a", "c", "b"))
     assert found.why.endswith("1 failed though another path worked.")
 
 
 def test_when_nothing_answered_there_was_nothing_to_decide() -> None:
-    assert latency([decided("a b")], [("a", "b", 1, np.inf), ("a", "c", 1, np.inf)]).judged == 0
+    assert latency([decided("a b")], [("a", "b", 1, np.inf), ("a", "c", 1, np.inf)]).evaluated == 0
 
 
 def test_calibration_is_the_share_of_outcomes_no_worse_than_expected() -> None:
@@ -106,7 +110,7 @@ def test_goodput_is_the_smallest_of_the_legs_and_more_is_better() -> None:
         decided("a b", objective="goodput", p50=60e6, p90=40e6),
         decided("a c b", objective="goodput", p50=90e6, p90=80e6),
     ]
-    found = judge(asked, measured(rows), "goodput", sites=SITES, within_s=60)
+    found = evaluate(asked, measured(rows), "goodput", sites=SITES, within_s=60)
     assert found.regret_mean_ratio == pytest.approx((1 + 0) / 2)
     assert found.gain_ratio == pytest.approx(2**0.5)
     assert (found.within_p50_ratio, found.within_p90_ratio) == (0.5, 1)
@@ -120,12 +124,12 @@ def test_switches_and_flaps_are_counted_from_the_changes() -> None:
 
 
 def test_a_long_time_is_looked_at_by_evenly_spread_moments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "MOMENTS_MAX", 2)
-    assert latency([decided("a b", at_s / 10) for at_s in range(4)]).noted == 2
+    monkeypatch.setattr(evaluation, "MOMENTS_MAX", 2)
+    assert latency([decided("a b", at_s / 10) for at_s in range(4)]).decisions == 2
 
 
 def test_decisions_for_other_objectives_are_left_out() -> None:
-    assert latency([decided("a b", objective="goodput")]).noted == 0
+    assert latency([decided("a b", objective="goodput")]).decisions == 0
 
 
 def test_the_sentence_says_it_all() -> None:

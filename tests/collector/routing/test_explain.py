@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.routing.explain import Reason, route_sentence
+from collector.routing.explain import RouteReason, route_sentence
 from linkweather.models.routes import PathExpectation
 
 
@@ -23,12 +23,12 @@ def path(*sites: str, rtt_s: float) -> PathExpectation:
     ],
 )
 def test_small_gain_is_said_in_per_cent(margin: float, said: str) -> None:
-    reason = Reason(
+    reason = RouteReason(
         objective="latency",
         path=path("a", "r", "b", rtt_s=0.01),
         direct=path("a", "b", rtt_s=0.01 * margin),
         runner_up=None,
-        margin=margin,
+        gain_ratio=margin,
         needed=1.02,
         oldest_s=1.0,
     )
@@ -38,12 +38,12 @@ def test_small_gain_is_said_in_per_cent(margin: float, said: str) -> None:
 @pytest.mark.parametrize(("alone", "said"), [(True, "no relay was to be used."), (False, "no relay can be used.")])
 def test_direct_without_any_relay_says_whether_that_was_asked_for(*, alone: bool, said: str) -> None:
     direct = path("a", "b", rtt_s=0.01)
-    reason = Reason(
+    reason = RouteReason(
         objective="latency",
         path=direct,
         direct=direct,
         runner_up=None,
-        margin=1.0,
+        gain_ratio=1.0,
         needed=1.02,
         oldest_s=1.0,
         alone=alone,

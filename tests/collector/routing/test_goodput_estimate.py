@@ -1,4 +1,4 @@
-"""What is expected of links: borrowed where measurements are few, their own where they are many."""
+"""What is expected of links: shrunk where measurements are few, their own where they are many."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from collector.routing.goodput_estimate import (
     DOUBT,
     DRIFT,
     Observed,
-    borrowed,
     estimated,
     observed,
     pooled,
+    shrunk,
 )
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
@@ -53,7 +53,7 @@ OPERATORS = ["aws"] * 6 + ["gcp"] * 5 + [None]
 
 def test_a_lone_link_is_expected_as_it_was_measured() -> None:
     outlook = Outlook.of(["a", "b"], goodput_p50_bps=[[NAN, 1e9], [NAN, NAN]])
-    goodputs = borrowed(outlook, [None, None])
+    goodputs = shrunk(outlook, [None, None])
     assert goodputs.expected_bps[0, 1] == pytest.approx(1e9)
     assert goodputs.cautious_bps[0, 1] == pytest.approx(1e9 * np.exp(-CAUTION * DRIFT))
     assert np.isnan(goodputs.expected_bps[1, 0])
@@ -138,7 +138,7 @@ def test_a_relay_that_gains_nothing_is_not_taken_however_sure_it_is() -> None:
         goodput[0, 2] = 119.0e6
         outlook = Outlook.of(names, goodput_p50_bps=goodput, goodput_samples=np.full((3, 3), 10_000))
         router = Router(RoutingSettings(), mesh)
-        router.decide(outlook, goodputs=borrowed(outlook, [None] * 3))
+        router.decide(outlook, goodputs=shrunk(outlook, [None] * 3))
         # 119.0 × 1.03 = 122.6
         assert router.in_force("goodput")[0, 2] == (1 if relayed else DIRECT)
 
@@ -188,7 +188,7 @@ def test_a_forecast_that_may_be_nothing_is_not_counted_on() -> None:
     samples = [[0, 50], [0, 0]]
     outlook = Outlook.of(["a", "b"], goodput_p50_bps=[[NAN, 1e9], [NAN, NAN]], goodput_p10_bps=zero_p10)
     outlook = dataclasses.replace(outlook, goodput_samples=np.array(samples))
-    goodputs = borrowed(outlook, [None, None])
+    goodputs = shrunk(outlook, [None, None])
     assert goodputs.expected_bps[0, 1] == pytest.approx(1e9)
     assert goodputs.cautious_bps[0, 1] < 1e6
 

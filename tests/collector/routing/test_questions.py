@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from collector.routing.questions import Question, QuestionError, check_sites
+from collector.routing.questions import RouteQuestion, RouteQuestionError, check_sites
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ from collector.routing.questions import Question, QuestionError, check_sites
     ],
 )
 def test_mistake_is_said_with_its_field(wrong: dict[str, Any], field: str, sentence: str) -> None:
-    with pytest.raises(QuestionError) as refused:
-        Question(**{"src": "gz", "dst": "gs", **wrong})
+    with pytest.raises(RouteQuestionError) as refused:
+        RouteQuestion(**{"src": "gz", "dst": "gs", **wrong})
     assert refused.value.field == field
     assert str(refused.value) == sentence
 
@@ -46,12 +46,12 @@ def test_mistake_is_said_with_its_field(wrong: dict[str, Any], field: str, sente
     ],
 )
 def test_unknown_site_is_named_beside_those_that_are(src: str, dst: str, avoid: list[str], sentence: str) -> None:
-    with pytest.raises(QuestionError, match=sentence):
-        check_sites(Question(src=src, dst=dst, avoid=frozenset(avoid)), ["gs", "gz"])
+    with pytest.raises(RouteQuestionError, match=sentence):
+        check_sites(RouteQuestion(src=src, dst=dst, avoid=frozenset(avoid)), ["gs", "gz"])
 
 
 def test_question_of_known_sites_is_good() -> None:
-    question = Question(src="gz", dst="gs", objective="completion", bytes=1e18, max_price_usd_per_gb=0.0)
+    question = RouteQuestion(src="gz", dst="gs", objective="completion", bytes=1e18, max_price_usd_per_gb=0.0)
     check_sites(question, ["gs", "gz"])
     assert question.conditional
-    assert not Question(src="gz", dst="gs").conditional
+    assert not RouteQuestion(src="gz", dst="gs").conditional

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from collector.routing.candidates import DIRECT, NONE
-from collector.routing.route_rule import Choices, Kept, Rule, choose, decide
+from collector.routing.route_rule import Choices, Incumbents, RouteRule, choose, decide
 
 INF = np.inf
-RULE = Rule(margin=1.25, hysteresis=1.1)
+RULE = RouteRule(margin=1.25, hysteresis=1.1)
 
 
 def choices(
@@ -33,8 +33,8 @@ def choices(
     )
 
 
-def kept(via: int, cost: float, *, sound: bool = True) -> Kept:
-    return Kept(via=np.array([via], dtype=np.int32), cost=np.array([cost]), sound=np.array([sound]))
+def kept(via: int, cost: float, *, sound: bool = True) -> Incumbents:
+    return Incumbents(via=np.array([via], dtype=np.int32), cost=np.array([cost]), sound=np.array([sound]))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_path_without_a_past(given: Choices, via: int) -> None:
         (choices(10.0, 7.1, weighed=5.0), kept(4, 7.0), 4),  # as cautiously as ever
     ],
 )
-def test_what_stands_is_kept_by_the_hysteresis(given: Choices, standing: Kept, via: int) -> None:
+def test_what_stands_is_kept_by_the_hysteresis(given: Choices, standing: Incumbents, via: int) -> None:
     found, holds = decide(given, standing, RULE)
     assert found.tolist() == [via]
     assert holds.tolist() == [True]
@@ -98,7 +98,7 @@ def test_what_stands_is_kept_by_the_hysteresis(given: Choices, standing: Kept, v
         (choices(INF, 90.0), kept(4, 2.0, sound=False), 7),  # and so is a relay that is not
     ],
 )
-def test_what_fails_is_left_at_once(given: Choices, standing: Kept, via: int) -> None:
+def test_what_fails_is_left_at_once(given: Choices, standing: Incumbents, via: int) -> None:
     found, holds = decide(given, standing, RULE)
     assert found.tolist() == [via]
     assert holds.tolist() == [False]
@@ -116,6 +116,6 @@ def test_stale_path_stays_while_there_is_nothing_else() -> None:
 
 
 def test_without_hysteresis_a_relay_as_good_takes_the_place() -> None:
-    found, holds = decide(choices(10.0, 7.0), kept(4, 7.0), Rule(margin=1.25, hysteresis=1.0))
+    found, holds = decide(choices(10.0, 7.0), kept(4, 7.0), RouteRule(margin=1.25, hysteresis=1.0))
     assert found.tolist() == [7]
     assert holds.tolist() == [True]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collector.linkstate.snapshot import Outlook
 from collector.routing.costs import measured
-from collector.routing.questions import Question, QuestionError
+from collector.routing.questions import RouteQuestion, RouteQuestionError
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.models.routes import NoRoute, RouteAnswer
@@ -33,13 +33,13 @@ def decided(rules: RoutingSettings = RULES, **prices: float) -> Router:
 
 
 def ask(router: Router, src: str = "gz", dst: str = "gs", **question: Any) -> RouteAnswer:
-    answer = router.route(Question(src=src, dst=dst, **question))
+    answer = router.route(RouteQuestion(src=src, dst=dst, **question))
     assert isinstance(answer, RouteAnswer), answer.why
     return answer
 
 
 def refused(router: Router, **question: Any) -> NoRoute:
-    answer = router.route(Question(**{"src": "gz", "dst": "gs", **question}))
+    answer = router.route(RouteQuestion(**{"src": "gz", "dst": "gs", **question}))
     assert isinstance(answer, NoRoute)
     return answer
 
@@ -53,13 +53,13 @@ def test_relay_is_taken_where_it_is_better_and_the_answer_says_all_of_it() -> No
     assert answer.direct.rtt_p50_s == pytest.approx(0.061)
     assert answer.runner_up is not None
     assert answer.runner_up.sites == ("gz", "bj", "gs")
-    assert answer.margin == pytest.approx(61 / 26.5)
+    assert answer.gain_ratio == pytest.approx(61 / 26.5)
     assert [(leg.src, leg.dst, leg.state) for leg in answer.inputs] == [
         ("gz", "cc", "fresh"),
         ("cc", "gs", "fresh"),
         ("gz", "gs", "fresh"),
     ]
-    assert (answer.switched, answer.since) == ("first", datetime.fromtimestamp(0, UTC))
+    assert (answer.switch_reason, answer.since) == ("first", datetime.fromtimestamp(0, UTC))
     assert answer.why == (
         "gz → gs through cc: RTT 26.5 ms instead of 61.0 ms direct (2.3 times better, inputs 0 s old); "
         "next best through bj, 35.5 ms."
@@ -69,7 +69,7 @@ def test_relay_is_taken_where_it_is_better_and_the_answer_says_all_of_it() -> No
 def test_direct_stays_where_no_relay_is_better() -> None:
     answer = ask(decided(), "gz", "cc")
     assert answer.path.sites == ("gz", "cc")
-    assert answer.margin == 1.0
+    assert answer.gain_ratio == 1.0
     assert answer.why == (
         "gz → cc direct: RTT 10.0 ms (inputs 0 s old); no relay is surely better by the margin of 10 %: "
         "the best, through bj, would have 20.5 ms."
@@ -80,7 +80,7 @@ def test_goodput_of_a_path_is_its_smallest() -> None:
     answer = ask(decided(), objective="goodput")
     assert answer.path.sites == ("gz", "cc", "gs")
     assert answer.path.goodput_p50_bps == 3e9
-    assert answer.margin == pytest.approx(3.0)
+    assert answer.gain_ratio == pytest.approx(3.0)
 
 
 def test_completion_depends_on_the_bytes() -> None:
@@ -94,7 +94,7 @@ def test_completion_depends_on_the_bytes() -> None:
     assert answer.direct is not None
     assert answer.direct.completion_p50_s == pytest.approx(24000, rel=0.01)
     assert answer.bytes == 3 * 10**12
-    assert (answer.since, answer.switched) == (None, None)
+    assert (answer.since, answer.switch_reason) == (None, None)
 
 
 def test_first_decision_changes_every_pair_and_the_second_none() -> None:
@@ -107,7 +107,7 @@ def test_first_decision_changes_every_pair_and_the_second_none() -> None:
 
 
 def test_question_before_the_first_decision_has_no_route() -> None:
-    assert Router(RULES, mesh()).route(Question(src="gz", dst="gs")) == NoRoute(
+    assert Router(RULES, mesh()).route(RouteQuestion(src="gz", dst="gs")) == NoRoute(
         src="gz", dst="gs", objective="latency", why="Nothing has been decided yet."
     )
 
@@ -117,7 +117,7 @@ def test_lost_leg_moves_the_path_in_the_one_outlook_that_says_so() -> None:
     assert ("latency", "gz", "gs") in decide(router, 5.0, without=("cc-gs",))
     answer = ask(router)
     assert answer.path.sites == ("gz", "bj", "gs")
-    assert answer.switched == "failed"
+    assert answer.switch_reason == "failed"
     assert answer.why.endswith(
         "direct (1.7 times better, inputs 0 s old), because the link cc → gs has been down for 0 s."
     )
@@ -133,7 +133,7 @@ def test_path_that_failed_comes_back_after_the_hold_down_and_not_before() -> Non
     assert ask(router).path.sites == ("gz", "bj", "gs")
     decide(router, 40.0)
     assert ask(router).path.sites == ("gz", "cc", "gs")
-    assert ask(router).switched == "returned"
+    assert ask(router).switch_reason == "returned"
 
 
 def test_direct_that_failed_is_held_too() -> None:
@@ -152,7 +152,7 @@ def test_stale_leg_is_left_for_direct() -> None:
     decide(router, 20.0, fresh=stale("gz-cc", "bj-gs"))
     answer = ask(router)
     assert answer.path.sites == ("gz", "gs")
-    assert answer.switched == "stale"
+    assert answer.switch_reason == "stale"
     assert "because gz → cc or cc → gs was not to be relied on any more" in answer.why
 
 
@@ -208,7 +208,7 @@ def test_goodput_that_nobody_measured_is_no_zero_and_keeps_to_a_direct_link_in_c
         assert answer.why == (
             "gz → gs direct: the goodput of gz → gs is not known, so no relay can be said to be better."
         )
-        assert (answer.path.sites, answer.path.goodput_p50_bps, answer.margin) == (("gz", "gs"), None, None)
+        assert (answer.path.sites, answer.path.goodput_p50_bps, answer.gain_ratio) == (("gz", "gs"), None, None)
 
 
 def test_a_relay_is_left_when_nobody_knows_any_more_what_direct_has() -> None:
@@ -231,7 +231,7 @@ def test_an_unmeasured_direct_link_that_costs_too_much_is_not_kept_to(
     router = Router(RULES, mesh(SITES, gz=0.02))
     known = Outlook.of(SITES, rtt_p50_s=now.rtt_p50_s)
     router.decide(known, goodputs=measured(known))
-    question = Question(src="gz", dst="gs", objective="goodput", max_price_usd_per_gb=ceiling)
+    question = RouteQuestion(src="gz", dst="gs", objective="goodput", max_price_usd_per_gb=ceiling)
     answer = router.route(question)
     assert (answer.relays if isinstance(answer, RouteAnswer) else None) == relays
 
@@ -239,7 +239,7 @@ def test_an_unmeasured_direct_link_that_costs_too_much_is_not_kept_to(
 def test_avoided_site_is_not_taken() -> None:
     answer = ask(decided(), avoid=frozenset({"cc"}))
     assert answer.path.sites == ("gz", "bj", "gs")
-    assert (answer.since, answer.switched) == (None, None)
+    assert (answer.since, answer.switch_reason) == (None, None)
 
 
 def test_question_for_no_relays_is_answered_by_direct() -> None:
@@ -347,7 +347,7 @@ def test_standing_paths_outlive_a_restart() -> None:
     after.restore(before.standing())
     assert decide(after, 6.0, without=("cc-gs",)) == []
     answer = ask(after)
-    assert (answer.switched, answer.since) == ("failed", datetime.fromtimestamp(5.0, UTC))
+    assert (answer.switch_reason, answer.since) == ("failed", datetime.fromtimestamp(5.0, UTC))
     assert list(after.standing()) == list(before.standing())
 
 
@@ -364,7 +364,7 @@ def test_mesh_that_changes_keeps_what_stands() -> None:
     order = [SITES.index(site) for site in sites[1:]]
     rtt = np.full((5, 5), NAN)
     rtt[1:, 1:] = now.rtt_p50_s[np.ix_(order, order)]
-    router.use(mesh(sites))
+    router.apply_mesh(mesh(sites))
     changes = list(router.decide(Outlook.of(sites, at=5.0, rtt_p50_s=rtt)))
     assert [change for change in changes if change[0] == "latency"] == []
     assert ask(router).since == datetime.fromtimestamp(0, UTC)
@@ -374,19 +374,19 @@ def test_relay_that_left_the_mesh_fails() -> None:
     router = decided()
     sites = ("bj", "gs", "gz")
     now, kept = outlook(5.0), [0, 2, 3]
-    router.use(mesh(sites))
+    router.apply_mesh(mesh(sites))
     router.decide(Outlook.of(sites, at=5.0, rtt_p50_s=now.rtt_p50_s[np.ix_(kept, kept)]))
     answer = ask(router)
     assert answer.path.sites == ("gz", "bj", "gs")
-    assert answer.switched == "failed"
+    assert answer.switch_reason == "failed"
 
 
 def test_unknown_site_is_the_askers_mistake() -> None:
-    with pytest.raises(QuestionError, match="dst: no site 'xx'; the mesh has bj, cc, gs, gz"):
-        decided().route(Question(src="gz", dst="xx"))
+    with pytest.raises(RouteQuestionError, match="dst: no site 'xx'; the mesh has bj, cc, gs, gz"):
+        decided().route(RouteQuestion(src="gz", dst="xx"))
 
 
 @pytest.mark.parametrize("end", ["gz", "gs"])
 def test_an_end_of_the_path_cannot_be_avoided(end: str) -> None:
-    with pytest.raises(QuestionError, match=f"avoid: '{end}' is an end of the path"):
-        Question(src="gz", dst="gs", avoid=frozenset({end}))
+    with pytest.raises(RouteQuestionError, match=f"avoid: '{end}' is an end of the path"):
+        RouteQuestion(src="gz", dst="gs", avoid=frozenset({end}))

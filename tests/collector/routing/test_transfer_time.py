@@ -11,20 +11,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.routing.transfer_time import PACED_ROUNDS, RATE_ERROR_P90, START_ERROR_P90, Floats, Leg, completion
+from collector.routing.transfer_time import (
+    PACED_ROUNDS,
+    RATE_ERROR_P90,
+    START_ERROR_P90,
+    Floats,
+    TransferLeg,
+    completion,
+)
 
 # 100 ms, 8 Mbit/s: a pipe of 100,000 bytes, which the fifth window (160,000 bytes) fills.
-STEADY = Leg(rtt_p50_s=0.1, rtt_p90_s=0.1, goodput_p50_bps=8e6, goodput_p10_bps=8e6, mss_bytes=1000.0)
+STEADY = TransferLeg(rtt_p50_s=0.1, rtt_p90_s=0.1, goodput_p50_bps=8e6, goodput_p10_bps=8e6, mss_bytes=1000.0)
 # 10 ms, 80 Mbit/s: the same pipe.
 QUICK = replace(STEADY, rtt_p50_s=0.01, rtt_p90_s=0.01, goodput_p50_bps=80e6, goodput_p10_bps=80e6)
 PACING_S = PACED_ROUNDS * (0.1 - 0.01)
 
 
-def leg(**changes: Any) -> Leg[float]:
+def leg(**changes: Any) -> TransferLeg[float]:
     return replace(STEADY, **changes)
 
 
-def p50(*legs: Leg[float], size_bytes: float, **options: Any) -> float:
+def p50(*legs: TransferLeg[float], size_bytes: float, **options: Any) -> float:
     return completion(legs, size_bytes, **options).p50_s
 
 
@@ -120,14 +127,14 @@ def test_a_leg_with_room_to_spare_adds_nothing_to_the_p90_of_a_pipeline() -> Non
     assert found == completion([STEADY, QUICK], 1_000_000)
 
 
-def candidates(count: int) -> Leg[Floats]:
+def candidates(count: int) -> TransferLeg[Floats]:
     rng = np.random.default_rng(count)
     rtt, goodput = rng.uniform(0.001, 0.2, count), rng.uniform(1e6, 1e9, count)
-    return Leg(rtt_p50_s=rtt, rtt_p90_s=1.2 * rtt, goodput_p50_bps=goodput, goodput_p10_bps=0.7 * goodput)
+    return TransferLeg(rtt_p50_s=rtt, rtt_p90_s=1.2 * rtt, goodput_p50_bps=goodput, goodput_p10_bps=0.7 * goodput)
 
 
-def row(leg: Leg[Floats], index: int) -> Leg[float]:
-    return Leg(
+def row(leg: TransferLeg[Floats], index: int) -> TransferLeg[float]:
+    return TransferLeg(
         rtt_p50_s=float(leg.rtt_p50_s[index]),
         rtt_p90_s=float(leg.rtt_p90_s[index]),
         goodput_p50_bps=float(leg.goodput_p50_bps[index]),
@@ -138,7 +145,7 @@ def row(leg: Leg[Floats], index: int) -> Leg[float]:
 @pytest.mark.parametrize("relay", ["pipelined", "stored"])
 def test_arrays_give_what_each_of_their_candidates_gives_alone(relay: Any) -> None:
     there, onward = candidates(50), candidates(51)
-    onward = Leg(**{name: getattr(onward, name)[:50] for name in onward.__slots__ if name != "mss_bytes"})
+    onward = TransferLeg(**{name: getattr(onward, name)[:50] for name in onward.__slots__ if name != "mss_bytes"})
     together = completion([there, onward], 3e6, streams=2, relay=relay)
     for index in range(50):
         alone = completion([row(there, index), row(onward, index)], 3e6, streams=2, relay=relay)
@@ -146,7 +153,7 @@ def test_arrays_give_what_each_of_their_candidates_gives_alone(relay: Any) -> No
 
 
 def test_figures_of_one_leg_broadcast_with_the_others() -> None:
-    shared: Leg[Any] = STEADY
+    shared: TransferLeg[Any] = STEADY
     assert completion([shared, candidates(7)], 1e6).p50_s.shape == (7,)
 
 

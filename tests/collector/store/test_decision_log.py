@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collector.store.decision_log import Decided, DecisionLog
+from collector.store.decision_log import DecisionLog, RouteDecision
 from collector.store.journal import Journal
 from tests.collector.samples import NOON, entry, latency, throughput
 
-DIRECT = Decided(NOON, "changed", "a", "b", "latency", ("a", "b"), 0.02, 0.03, 0.02, '{"why":"it is"}')
-RELAYED = Decided(NOON + timedelta(seconds=5), "changed", "a", "b", "latency", ("a", "c", "b"), 0.01, 0.02, None, "{}")
-NONE = Decided(NOON + timedelta(seconds=7), "changed", "a", "c", "latency", ())
-NOTED = Decided(NOON + timedelta(seconds=9), "noted", "a", "b", "latency", ("a", "b"), 0.02, 0.03)
+DIRECT = RouteDecision(NOON, "changed", "a", "b", "latency", ("a", "b"), 0.02, 0.03, 0.02, '{"why":"it is"}')
+RELAYED = RouteDecision(
+    NOON + timedelta(seconds=5), "changed", "a", "b", "latency", ("a", "c", "b"), 0.01, 0.02, None, "{}"
+)
+NONE = RouteDecision(NOON + timedelta(seconds=7), "changed", "a", "c", "latency", ())
+NOTED = RouteDecision(NOON + timedelta(seconds=9), "noted", "a", "b", "latency", ("a", "b"), 0.02, 0.03)
 
 
 @pytest.fixture
@@ -31,8 +33,8 @@ def log(journal: Journal) -> DecisionLog:
     return DecisionLog(journal.database)
 
 
-def bare(decided: Decided) -> Decided:
-    return Decided(*(getattr(decided, name) for name in Decided.__slots__[:-1]))
+def bare(decided: RouteDecision) -> RouteDecision:
+    return RouteDecision(*(getattr(decided, name) for name in RouteDecision.__slots__[:-1]))
 
 
 def test_decisions_come_back_in_order_without_their_text(log: DecisionLog) -> None:

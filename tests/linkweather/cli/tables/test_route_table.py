@@ -1,4 +1,4 @@
-"""Decisions and verdicts as people read them."""
+"""Routes and evaluations as people read them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
-from linkweather.cli.tables.evaluation_table import verdicts_table, worst_lines
+from linkweather.cli.tables.evaluation_table import evaluations_table, worst_lines
 from linkweather.cli.tables.route_table import route_table, routes_table
-from linkweather.models.evaluation import JudgeAnswer, Verdict, WorstDecision
-from linkweather.models.routes import AllRoutes, NoRoute, PathExpectation, RouteAnswer
+from linkweather.models.evaluation import EvaluationAnswer, RouteEvaluation, WorstRoute
+from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DIRECT = PathExpectation(sites=("a", "b"), rtt_p50_s=0.06, rtt_p90_s=0.061, goodput_p50_bps=5e7, goodput_p90_bps=4e7)
@@ -26,7 +26,7 @@ ROUTE = RouteAnswer(
     path=RELAYED,
     direct=DIRECT,
     runner_up=DIRECT,
-    margin=3.0,
+    gain_ratio=3.0,
     why="it is so",
 )
 
@@ -51,9 +51,9 @@ def test_completion_has_columns_only_where_it_was_asked_for() -> None:
 
 
 def test_all_pairs_have_a_line_relayed_ones_first_and_none_is_said() -> None:
-    direct = ROUTE.model_copy(update={"path": DIRECT, "margin": 1.0})
+    direct = ROUTE.model_copy(update={"path": DIRECT, "gain_ratio": 1.0})
     none = NoRoute(src="b", dst="a", objective="latency", why="down")
-    answers = AllRoutes(at=NOON, objective="latency", routes=(direct, ROUTE), none=(none,))
+    answers = MeshRoutes(at=NOON, objective="latency", routes=(direct, ROUTE), no_routes=(none,))
     assert printed(routes_table(answers)) == [
         "pair path RTT ms p90 direct times better",
         "─" * len(printed(routes_table(answers))[1]),
@@ -64,21 +64,21 @@ def test_all_pairs_have_a_line_relayed_ones_first_and_none_is_said() -> None:
 
 
 def test_all_pairs_by_goodput_show_rates() -> None:
-    answers = AllRoutes(at=NOON, objective="goodput", routes=(ROUTE.model_copy(update={"direct": None}),))
+    answers = MeshRoutes(at=NOON, objective="goodput", routes=(ROUTE.model_copy(update={"direct": None}),))
     assert printed(routes_table(answers))[2] == "a → b through c – – – 3.00"
 
 
-def test_verdicts_have_a_column_each_and_their_worst_decisions_a_line() -> None:
+def test_evaluations_have_a_column_each_and_their_worst_decisions_a_line() -> None:
     worst = [
-        WorstDecision(at=NOON, src="a", dst="b", path=("a", "b"), best=("a", "c", "b"), regret_ratio=0.5),
-        WorstDecision(at=NOON, src="a", dst="c", path=("a", "c"), best=("a", "b", "c")),
+        WorstRoute(at=NOON, src="a", dst="b", path=("a", "b"), best=("a", "c", "b"), regret_ratio=0.5),
+        WorstRoute(at=NOON, src="a", dst="c", path=("a", "c"), best=("a", "b", "c")),
     ]
-    verdict = Verdict(
-        objective="latency", noted=9, judged=7, gain_ratio=1.25, regret_mean_ratio=0.04, worst=tuple(worst)
+    evaluation = RouteEvaluation(
+        objective="latency", decisions=9, evaluated=7, gain_ratio=1.25, regret_mean_ratio=0.04, worst=tuple(worst)
     )
-    lines = printed(verdicts_table(JudgeAnswer(since=NOON, until=NOON, verdicts=(verdict,))))
+    lines = printed(evaluations_table(EvaluationAnswer(since=NOON, until=NOON, evaluations=(evaluation,))))
     assert {"decisions looked at 9", "regret, mean 4.0%", "as good as direct 1.25 ×", "regret, p90 –"} <= set(lines)
-    assert worst_lines(verdict) == [
+    assert worst_lines(evaluation) == [
         "12:00:00 a → b: 50.0% worse; best was a → c → b",
         "12:00:00 a → c: failed; best was a → b → c",
     ]
