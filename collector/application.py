@@ -13,15 +13,15 @@ from prometheus_client import CollectorRegistry
 
 from collector import self_metrics as metrics
 from collector.alto.alto_api import AltoSources, add_alto
-from collector.api.app import HistoryQuestion, Sources, create_app
-from collector.api.event_feed import Feed, add_events
+from collector.api.app import HistoryQuery, Sources, create_app
+from collector.api.event_feed import EventFeed, add_events
 from collector.api.placement_api import add_capacity, add_placements
 from collector.api.route_api import RouteSources, add_routes
 from collector.ingest.ingest import Ingest
 from collector.linkstate.capacities import Capacities
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.sites import SiteStates
-from collector.meshfile import MeshFile
+from collector.mesh_file import MeshFile
 from collector.opening import read_token
 from collector.placement.placement import PlacementInputs, PlannedTransfer, transfer_of
 from collector.route_updater import RouteUpdater
@@ -43,7 +43,7 @@ class Answers:
     sites: SiteStates
     capacities: Capacities
     route_updater: RouteUpdater
-    feed: Feed
+    feed: EventFeed
     journal: Journal
     ingest: Ingest
     exporter: Exporter | None
@@ -115,9 +115,8 @@ class Answers:
     async def _push_mesh(self, text: str) -> None:
         self.mesh.replace(text)
 
-    async def _history(self, asked: HistoryQuestion) -> list[Bucket]:
-        buckets = await asyncio.to_thread(self.journal.history, **asdict(asked))
-        return [Bucket(at=row.at, count=row.n, min=row.min, p50=row.p50, p95=row.p95, max=row.max) for row in buckets]
+    async def _history(self, asked: HistoryQuery) -> list[Bucket]:
+        return await asyncio.to_thread(self.journal.history, **asdict(asked))
 
     def _not_ready(self) -> list[str]:
         reasons = []

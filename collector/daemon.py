@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from collector.api.event_feed import Feed
+from collector.api.event_feed import EventFeed
 from collector.api.http_server import HttpServer
 from collector.application import Answers
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen
@@ -41,7 +41,7 @@ PRUNE_INTERVAL_S = 3600.0
 _POLL_S = 0.02
 
 
-class Daemon:
+class CollectorDaemon:
     """The parts. Construction opens the journal and the API's port; `run` once, then `close`.
 
     Both raise OperatorError: an invalid mesh, a journal in use, a taken port, a missing program.
@@ -50,7 +50,7 @@ class Daemon:
     def __init__(self, settings: CollectorSettings) -> None:
         self._settings = settings
         self._mesh_news = asyncio.Event()
-        self._mesh = open_mesh(settings.mesh, self._follow)
+        self._mesh = open_mesh(settings.mesh, self._apply_mesh)
         self._links = LinkStates(self._mesh.mesh, settings.state)
         self._sites = SiteStates(self._mesh.mesh)
         self._capacities = Capacities(self._mesh.mesh, settings.capacity)
@@ -69,10 +69,10 @@ class Daemon:
                 f"linkweather-collector-{socket.gethostname()}-{os.getpid()}",
                 subscriptions=[topics.ALL_REPORTS, topics.ALL_STATUSES],
                 handle=self._handle,
-                on_connect=self._greet,
+                on_connect=self._on_connect,
             )
             self._record = DecisionLog(self._journal.database)
-            self._feed = Feed(uuid.uuid4().hex[:12])
+            self._feed = EventFeed(uuid.uuid4().hex[:12])
             self._route_updater = RouteUpdater(
                 self._mesh.mesh, settings.routing, settings.evaluation, self._surroundings()
             )
@@ -178,17 +178,17 @@ class Daemon:
             self._sites.reported(site, at)
         self._route_updater.on_reports([report for _, report in reports])
 
-    def _greet(self) -> None:
+    def _on_connect(self) -> None:
         # The broker tells every retained status again; one that it has forgotten is no longer known.
         self._sites.forget_statuses()
         self._mesh_news.set()
         self._route_updater.on_connect()
 
-    def _follow(self, mesh: Mesh) -> None:
-        self._links.use(mesh)
-        self._sites.use(mesh)
+    def _apply_mesh(self, mesh: Mesh) -> None:
+        self._links.apply_mesh(mesh)
+        self._sites.apply_mesh(mesh)
         self._route_updater.apply_mesh(mesh)
-        self._capacities.use(mesh)
+        self._capacities.apply_mesh(mesh)
         self._mesh_news.set()
 
     async def _publish(self, topic: str, payload: bytes) -> bool:
@@ -228,7 +228,7 @@ async def run(settings: CollectorSettings) -> None:
     """Run a collector until SIGTERM or SIGINT. Raises OperatorError, also out of any of its tasks."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    daemon = Daemon(settings)
+    daemon = CollectorDaemon(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, daemon.reread_mesh)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from collector.ingest.embedded_broker import HOST
-from collector.meshfile import MeshFile
+from collector.mesh_file import MeshFile
 from collector.settings import EMBEDDED, CollectorSettings
 from collector.store.journal import Journal
 from linkweather.broker import Broker, parse_broker

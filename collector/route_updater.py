@@ -1,4 +1,4 @@
-"""The decisions in force, kept current: outlook → router → record, MQTT and listeners; and answers for who asks."""
+"""The decisions in force, kept current: snapshot → router → record, MQTT and listeners; and answers for who asks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from collector.api.event_feed import Feed
-from collector.linkstate.conditions import Conditions
+from collector.api.event_feed import EventFeed
+from collector.linkstate.conditions import ConditionChanges
 from collector.linkstate.link_states import LinkStates
 from collector.routing.costs import STANDING, GoodputEstimate
 from collector.routing.evaluation import evaluate
@@ -53,7 +53,7 @@ class Surroundings:
 
     links: LinkStates
     record: DecisionLog
-    feed: Feed
+    feed: EventFeed
     publish: Callable[[str, bytes], Awaitable[bool]]
     offline: Callable[[], Collection[str]]
     now: Callable[[], float] = time.time
@@ -69,7 +69,7 @@ class RouteUpdater:
         self._around = around
         self._router = Router(routing, mesh)
         self._know(mesh)
-        self._conditions = Conditions()
+        self._conditions = ConditionChanges()
         self._goodputs: GoodputEstimate | None = None
         self._news = asyncio.Event()
         self._told: deque[Key] = deque()
@@ -161,14 +161,14 @@ class RouteUpdater:
         return bool(self._told or self._noted)
 
     def _decide(self) -> None:
-        outlook = self._around.links.outlook(self._around.now())
-        changed = self._conditions.changed(outlook)
+        snapshot = self._around.links.snapshot(self._around.now())
+        changed = self._conditions.changed(snapshot)
         for src, dst in changed:
-            self._tell_link(src, dst, outlook.at)
-        if changed or outlook.at >= self._goodputs_until:
-            self._goodputs = shrunk(outlook, [self._operators.get(site) for site in outlook.sites])
-            self._goodputs_until = outlook.at + GOODPUTS_LAST_S
-        self._told.extend(self._router.decide(outlook, goodputs=self._goodputs, offline=self._around.offline()))
+            self._tell_link(src, dst, snapshot.at)
+        if changed or snapshot.at >= self._goodputs_until:
+            self._goodputs = shrunk(snapshot, [self._operators.get(site) for site in snapshot.sites])
+            self._goodputs_until = snapshot.at + GOODPUTS_LAST_S
+        self._told.extend(self._router.decide(snapshot, goodputs=self._goodputs, offline=self._around.offline()))
 
     def _note(self) -> None:
         """Note what stands for the judge, a few pairs a round."""
@@ -189,9 +189,9 @@ class RouteUpdater:
             self._unpublished[answer.src] = None
             at = _time(self._around.now())
             if isinstance(answer, RouteAnswer):
-                self._around.feed.tell(RouteEvent(at=at, route=answer))
+                self._around.feed.emit(RouteEvent(at=at, route=answer))
             else:
-                self._around.feed.tell(RouteEvent(at=at, no_route=answer))
+                self._around.feed.emit(RouteEvent(at=at, no_route=answer))
 
     def _answers(self, keys: deque[Key], most: int) -> list[RouteAnswer | NoRoute]:
         """What is to be said of the next keys; of sites that have left the mesh meanwhile nothing."""
@@ -210,7 +210,7 @@ class RouteUpdater:
     def _tell_link(self, src: str, dst: str, now: float) -> None:
         link = self._around.links.link(src, dst, now)
         if link is not None:
-            self._around.feed.tell(LinkEvent(at=_time(now), link=link))
+            self._around.feed.emit(LinkEvent(at=_time(now), link=link))
 
     def _publish_all(self) -> None:
         self._unpublished.update(dict.fromkeys(self._sites))

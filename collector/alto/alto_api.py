@@ -20,8 +20,8 @@ from collector.alto import directory, endpoints, media, reading
 from collector.alto.alto_errors import AltoError, TooMuchError
 from collector.alto.pathvector import PathVector
 from collector.alto.reading import Fields
-from collector.alto.resources import RESOURCES, ROOT, Question, Resource
-from collector.alto.updates import Event, UpdateStream
+from collector.alto.resources import RESOURCES, ROOT, Resource, ResourceRequest
+from collector.alto.updates import UpdateEvent, UpdateStream
 from collector.alto.view import View
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, RouteAnswer
@@ -57,7 +57,7 @@ def add_alto(app: FastAPI, sources: AltoSources, *, poll_s: float = POLL_S, keep
 
     Update streams look for changes every `poll_s`, and say that they live after `keep_alive_s` of silence.
     """
-    server = _Server(sources, poll_s, keep_alive_s)
+    server = _AltoService(sources, poll_s, keep_alive_s)
     for path in (ROOT, f"{ROOT}/directory"):
         app.router.add_route(path, _answering(server.directory), methods=["GET"])
     for resource in RESOURCES.values():
@@ -80,19 +80,19 @@ def _answering(endpoint: Endpoint) -> Endpoint:
 
 
 @dataclass(slots=True)
-class _Live:
+class _OpenStream:
     """An update stream that somebody listens to; `news` wakes it before its next look."""
 
     stream: UpdateStream
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class _Server:
+class _AltoService:
     def __init__(self, sources: AltoSources, poll_s: float, keep_alive_s: float) -> None:
         self._sources = sources
         self._poll_s = poll_s
         self._keep_alive_s = keep_alive_s
-        self._streams: dict[str, _Live] = {}
+        self._streams: dict[str, _OpenStream] = {}
         self._seen: View | None = None
 
     def _view(self) -> View:
@@ -119,7 +119,7 @@ class _Server:
         async def endpoint(request: Request) -> Response:
             _check_accept(request, resource.media)
             asked = Fields({}) if resource.accepts is None else await _parameters(request, resource.accepts)
-            answer = resource.answer(self._view(), Question(asked, _requester(request)))
+            answer = resource.answer(self._view(), ResourceRequest(asked, _requester(request)))
             if isinstance(answer, PathVector):
                 return _bytes(answer.body(_domain(request)), answer.content_type)
             return _json(answer, resource.media)
@@ -131,7 +131,7 @@ class _Server:
         asked = await _parameters(request, media.UPDATE_PARAMS)
         if len(self._streams) >= STREAMS_MAX:
             return _busy(f"{STREAMS_MAX} update streams are open already: try again later")
-        live = _Live(UpdateStream(asked, _requester(request), self._view()))
+        live = _OpenStream(UpdateStream(asked, _requester(request), self._view()))
         name = secrets.token_urlsafe(16)
         self._streams[name] = live
         control = {"control-uri": f"{_base(request)}{ROOT}{directory.UPDATES_PATH}/{name}"}
@@ -145,8 +145,8 @@ class _Server:
         live.news.set()
         return Response(status_code=204)
 
-    async def _events(self, live: _Live, control: Mapping[str, str]) -> AsyncIterator[bytes]:
-        yield Event(media.UPDATE_CONTROL, control).encode()
+    async def _events(self, live: _OpenStream, control: Mapping[str, str]) -> AsyncIterator[bytes]:
+        yield UpdateEvent(media.UPDATE_CONTROL, control).encode()
         silent_s = 0.0
         while True:
             found = [event.encode() for event in live.stream.events(self._shared_view())]

@@ -18,7 +18,7 @@ PROPERTY_MAP = "property-map"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ResourceRequest:
     """What a request brings: its parameters, none for a GET, and who asks, as a TypedEndpointAddr."""
 
     asked: Fields
@@ -35,7 +35,7 @@ class Resource:
     id: str
     path: str
     media: str
-    answer: Callable[[View, Question], Answer]
+    answer: Callable[[View, ResourceRequest], Answer]
     accepts: str | None = None
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     uses: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from typing import Any
 from collector.alto import alto_errors as errors
 from collector.alto import media, mergepatch
 from collector.alto.reading import Fields
-from collector.alto.resources import FOLLOWED, Question, Resource
+from collector.alto.resources import FOLLOWED, Resource, ResourceRequest
 from collector.alto.view import View
 
 # RFC 8895 §6.5: a substream's id has the format of a resource's.
@@ -21,7 +21,7 @@ SUBSTREAMS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class UpdateEvent:
     """One server-sent event: a document of a media type, and the substream that it is for."""
 
     media: str
@@ -37,7 +37,7 @@ class Event:
 @dataclass(slots=True)
 class _Followed:
     resource: Resource
-    question: Question
+    question: ResourceRequest
     incremental: bool
     tag: str | None
     document: dict[str, Any] | None = None
@@ -73,10 +73,10 @@ class UpdateStream:
             if names:
                 self._control.append({key: names})
 
-    def events(self, view: View) -> Iterator[Event]:
+    def events(self, view: View) -> Iterator[UpdateEvent]:
         """What is new: confirmations of control, then changed documents, each after those that it depends on."""
         for told in self._control:
-            yield Event(media.UPDATE_CONTROL, told)
+            yield UpdateEvent(media.UPDATE_CONTROL, told)
         self._control.clear()
         for name, followed in sorted(self._followed.items(), key=lambda item: _ORDER[item[1].resource.id]):
             yield from _change(name, followed, view)
@@ -109,7 +109,7 @@ def _read(asked: Fields, requester: str, view: View) -> _Followed:
     parameters = Fields({}) if resource.accepts is None else asked.object("input")
     followed = _Followed(
         resource,
-        Question(parameters, requester),
+        ResourceRequest(parameters, requester),
         asked.flag("incremental-changes", default=True),
         asked.text("tag") if "tag" in asked else None,
     )
@@ -123,7 +123,7 @@ def _answer(followed: _Followed, view: View) -> dict[str, Any]:
     return answer
 
 
-def _change(name: str, followed: _Followed, view: View) -> Iterator[Event]:
+def _change(name: str, followed: _Followed, view: View) -> Iterator[UpdateEvent]:
     document = _answer(followed, view)
     tag, before = document["meta"]["vtag"]["tag"], followed.document
     changed = tag != followed.tag
@@ -132,6 +132,6 @@ def _change(name: str, followed: _Followed, view: View) -> Iterator[Event]:
     if not changed:
         return  # also where the client already has what there is (RFC 8895 §6.5: tag)
     if before is not None and followed.incremental:
-        yield Event(media.MERGE_PATCH, mergepatch.between(before, document), name)
+        yield UpdateEvent(media.MERGE_PATCH, mergepatch.between(before, document), name)
     else:
-        yield Event(followed.resource.media, document, name)
+        yield UpdateEvent(followed.resource.media, document, name)

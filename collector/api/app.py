@@ -18,7 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from collector.api import docs
-from collector.api.refusing import Refused, read_field, site_id
+from collector.api.refusing import ApiError, read_field, site_id
 from collector.store.journal import METRICS
 from linkweather.errors import OperatorError
 from linkweather.models.state import (
@@ -39,7 +39,7 @@ LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryQuestion:
+class HistoryQuery:
     """One metric of one link in `[since, until)`, by steps."""
 
     src: str
@@ -58,7 +58,7 @@ class Sources:
     links: Callable[[float], list[LinkAnswer]]
     link: Callable[[str, str, float], LinkAnswer | None]
     sites: Callable[[float], list[SiteAnswer]]
-    history: Callable[[HistoryQuestion], Awaitable[Sequence[Bucket]]]
+    history: Callable[[HistoryQuery], Awaitable[Sequence[Bucket]]]
     mesh: Callable[[], MeshAnswer]
     push_mesh: Callable[[str], Awaitable[None]]
     not_ready: Callable[[], Sequence[str]]
@@ -87,7 +87,7 @@ def create_app(sources: Sources) -> FastAPI:
 
 def answer_errors(app: FastAPI) -> None:
     """Give every error of the application the one form that ours have."""
-    app.exception_handler(Refused)(_answer_refused)
+    app.exception_handler(ApiError)(_answer_refused)
     app.exception_handler(RequestValidationError)(_answer_invalid)
     app.exception_handler(HTTPException)(_answer_http)
     app.exception_handler(Exception)(_answer_crash)
@@ -132,12 +132,12 @@ def _add_history(app: FastAPI, sources: Sources) -> None:
         link = _known_link(sources, src, dst)
         src, dst = link.src, link.dst  # asked for by compute_id, too
         if metric not in METRICS:
-            raise Refused(422, f"metric = {metric!r}: must be one of {METRIC_NAMES}", "metric")
+            raise ApiError(422, f"metric = {metric!r}: must be one of {METRIC_NAMES}", "metric")
         now = datetime.fromtimestamp(sources.now(), UTC)
         start, end = read_field("since", parse_moment, since, now), read_field("until", parse_moment, until, now)
         step_s = read_field("step", parse_period, step)
         _check_span(start, end, step_s)
-        buckets = await sources.history(HistoryQuestion(src, dst, metric, start, end, step_s))
+        buckets = await sources.history(HistoryQuery(src, dst, metric, start, end, step_s))
         return HistoryAnswer(
             src=src, dst=dst, metric=metric, since=start, until=end, step_s=step_s, buckets=tuple(buckets)
         )
@@ -151,7 +151,7 @@ def _add_mesh(app: FastAPI, sources: Sources) -> None:
 
     def allowed(request: Request) -> None:
         if not (_is_local(request) or _has_token(request, sources.token)):
-            raise Refused(403, "the mesh may be changed from the collector's own machine, or with its token")
+            raise ApiError(403, "the mesh may be changed from the collector's own machine, or with its token")
 
     @app.put(
         "/api/v1/mesh",
@@ -165,7 +165,7 @@ def _add_mesh(app: FastAPI, sources: Sources) -> None:
         try:
             await sources.push_mesh(text)
         except OperatorError as error:
-            raise Refused(422, str(error), "mesh") from None
+            raise ApiError(422, str(error), "mesh") from None
         return sources.mesh()
 
 
@@ -203,17 +203,17 @@ def _known_link(sources: Sources, src: str, dst: str) -> LinkAnswer:
     src, dst = site_id(mesh, "src", src), site_id(mesh, "dst", dst)
     answer = sources.link(src, dst, sources.now())
     if answer is None:
-        raise Refused(404, f"the mesh has no link {src} → {dst}")
+        raise ApiError(404, f"the mesh has no link {src} → {dst}")
     return answer
 
 
 def _check_span(since: datetime, until: datetime, step_s: float) -> None:
     span_s = (until - since).total_seconds()
     if span_s <= 0:
-        raise Refused(422, f"since = {since.isoformat()}: must be before until, {until.isoformat()}", "since")
+        raise ApiError(422, f"since = {since.isoformat()}: must be before until, {until.isoformat()}", "since")
     if span_s / step_s > BUCKETS_MAX:
         least = f"{span_s / BUCKETS_MAX:.3g}s"
-        raise Refused(422, f"step = {step_s:g}s: too many buckets: at most {BUCKETS_MAX}, so at least {least}", "step")
+        raise ApiError(422, f"step = {step_s:g}s: too many buckets: at most {BUCKETS_MAX}, so at least {least}", "step")
 
 
 async def _text(request: Request) -> str:
@@ -221,11 +221,11 @@ async def _text(request: Request) -> str:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MESH_BYTES_MAX:
-            raise Refused(413, f"a mesh may have at most {MESH_BYTES_MAX} bytes", "mesh")
+            raise ApiError(413, f"a mesh may have at most {MESH_BYTES_MAX} bytes", "mesh")
     try:
         return body.decode()
     except UnicodeDecodeError:
-        raise Refused(422, "the mesh is not UTF-8 text", "mesh") from None
+        raise ApiError(422, "the mesh is not UTF-8 text", "mesh") from None
 
 
 def _is_local(request: Request) -> bool:
@@ -251,7 +251,7 @@ def _error(status: int, answer: ErrorAnswer) -> JSONResponse:
     return JSONResponse(answer.model_dump(mode="json"), status_code=status)
 
 
-async def _answer_refused(_: Request, error: Refused) -> Response:
+async def _answer_refused(_: Request, error: ApiError) -> Response:
     return _error(error.status, error.answer)
 
 

@@ -1,4 +1,4 @@
-"""Server-sent events: what happens is told to everyone who listens, and kept a while for who comes back."""
+"""Server-sent events: sends what happens to every listener, and keeps the latest for those who reconnect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import FastAPI, Header, Query
 from fastapi.responses import StreamingResponse
 
-from collector.api.refusing import Refused, site_id
+from collector.api.refusing import ApiError, site_id
 from linkweather.mesh import Mesh
 from linkweather.models.events import EVENTS, Event, EventKind, Gap, LinkEvent, RouteEvent
 from linkweather.wire import encode
@@ -25,7 +25,7 @@ _KINDS = {form: kind for kind, form in EVENTS.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _NumberedEvent:
     number: int
     kind: str
     sites: tuple[str, ...]
@@ -36,26 +36,26 @@ class _Told:
 class _Listener:
     kinds: Collection[str]
     site: str | None
-    waiting: asyncio.Queue[_Told | None] = field(default_factory=lambda: asyncio.Queue(WAITING_EVENTS))
+    waiting: asyncio.Queue[_NumberedEvent | None] = field(default_factory=lambda: asyncio.Queue(WAITING_EVENTS))
 
-    def wants(self, told: _Told) -> bool:
-        return (not self.kinds or told.kind in self.kinds) and (self.site is None or self.site in told.sites)
+    def wants(self, event: _NumberedEvent) -> bool:
+        return (not self.kinds or event.kind in self.kinds) and (self.site is None or self.site in event.sites)
 
-    def tell(self, told: _Told | None) -> bool:
+    def offer(self, event: _NumberedEvent | None) -> bool:
         """False when it does not read as fast as things happen."""
         try:
-            self.waiting.put_nowait(told)
+            self.waiting.put_nowait(event)
         except asyncio.QueueFull:
             return False
         return True
 
 
-class Feed:
-    """Everything that is told, numbered; `boot` tells one run of the collector from the next. Of one event loop."""
+class EventFeed:
+    """Every event, numbered; `boot` distinguishes one run of the collector from the next. Belongs to one event loop."""
 
     def __init__(self, boot: str) -> None:
         self._boot = boot
-        self._kept: deque[_Told] = deque(maxlen=KEPT_EVENTS)
+        self._kept: deque[_NumberedEvent] = deque(maxlen=KEPT_EVENTS)
         self._listeners: set[_Listener] = set()
         self._last = 0
         self._closed = False
@@ -70,13 +70,13 @@ class Feed:
         """Whether the collector is ending."""
         return self._closed
 
-    def tell(self, event: LinkEvent | RouteEvent) -> None:
-        """Tell everyone who listens; nobody is waited for."""
+    def emit(self, event: LinkEvent | RouteEvent) -> None:
+        """Send an event to every listener, without waiting for any."""
         self._last += 1
-        told = _Told(self._last, _KINDS[type(event)], _sites(event), self._text(event, self._last))
-        self._kept.append(told)
-        for listener in [listener for listener in self._listeners if listener.wants(told)]:
-            if not listener.tell(told):
+        numbered = _NumberedEvent(self._last, _KINDS[type(event)], _sites(event), self._text(event, self._last))
+        self._kept.append(numbered)
+        for listener in [listener for listener in self._listeners if listener.wants(numbered)]:
+            if not listener.offer(numbered):
                 self._cut_off(listener)
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class Feed:
             self._listeners.discard(listener)
 
     def _missed(self, listener: _Listener, after: str | None) -> list[bytes]:
-        """What was told since that id, of what is kept; a Gap where some is not."""
+        """The kept events after that id; a Gap first where some are no longer kept."""
         if after is None:
             return []
         boot, _, number = after.rpartition(".")
@@ -111,11 +111,11 @@ class Feed:
         first_kept = self._kept[0].number if self._kept else self._last + 1
         missed = first_kept - 1 - int(number)
         gap = [self._text(Gap(missed=missed), first_kept - 1)] if missed > 0 else []
-        return gap + [told.text for told in self._kept if told.number > int(number) and listener.wants(told)]
+        return gap + [event.text for event in self._kept if event.number > int(number) and listener.wants(event)]
 
     def _cut_off(self, listener: _Listener) -> None:
         self._listeners.discard(listener)
-        while not listener.tell(None):
+        while not listener.offer(None):
             listener.waiting.get_nowait()
 
     def _text(self, event: Event, number: int) -> bytes:
@@ -131,13 +131,13 @@ async def _stream(listener: _Listener) -> AsyncIterator[bytes]:
     while True:
         try:
             async with asyncio.timeout(KEEP_ALIVE_S):
-                told = await listener.waiting.get()
+                event = await listener.waiting.get()
         except TimeoutError:
             yield b": still here\n\n"
             continue
-        if told is None:
+        if event is None:
             return
-        yield told.text
+        yield event.text
 
 
 def _sites(event: LinkEvent | RouteEvent) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ def _sites(event: LinkEvent | RouteEvent) -> tuple[str, ...]:
     return () if subject is None else (subject.src, subject.dst)
 
 
-def add_events(app: FastAPI, feed: Feed, mesh: Callable[[], Mesh]) -> None:
+def add_events(app: FastAPI, feed: EventFeed, mesh: Callable[[], Mesh]) -> None:
     """The stream at /api/v1/events; `site` is looked up in the mesh in force."""
 
     @app.get(
@@ -161,7 +161,7 @@ def add_events(app: FastAPI, feed: Feed, mesh: Callable[[], Mesh]) -> None:
     ) -> StreamingResponse:
         """Changed links and changed decisions as they happen, as server-sent events."""
         if feed.listeners >= MAX_LISTENERS:
-            raise Refused(503, f"{MAX_LISTENERS} programs listen already; try again later")
+            raise ApiError(503, f"{MAX_LISTENERS} programs listen already; try again later")
         named = None if site is None else site_id(mesh(), "site", site, 422)
         stream = feed.listen(kind or (), named, last_event_id)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})

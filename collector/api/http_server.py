@@ -16,7 +16,7 @@ from linkweather.errors import OperatorError
 GRACE_S = 2
 
 
-class _Server(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # signals are the daemon's
@@ -38,7 +38,7 @@ class HttpServer:
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_S,
         )
-        self._server = _Server(config)
+        self._server = _UvicornServer(config)
 
     async def run(self) -> None:
         """Serve until cancelled; what is being answered then gets GRACE_S to end."""

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from pydantic_core import from_json
 
-from collector.api.refusing import Refused
+from collector.api.refusing import ApiError
 from collector.placement import joint
 from collector.placement.placement import PlacementInputs, place
 from linkweather import settings
@@ -40,7 +40,7 @@ def add_placements(
 ) -> None:
     """Add the answers to where jobs should run, over what `grounds_now` says at each question; each is remembered.
 
-    The application has handlers for Refused.
+    The application has handlers for ApiError.
     """
 
     @app.post("/api/v1/placements", openapi_extra=_BODY)
@@ -55,7 +55,7 @@ def add_placements(
                 return answer
             jobs = settings.validate(values, Jobs, "").at_ids(grounds.mesh)
         except BadValueError as error:
-            raise Refused(422, error.sentence, error.key or None) from None
+            raise ApiError(422, error.sentence, error.key or None) from None
         answers = await _together(jobs, grounds)
         for answer in answers.placements:
             remember(answer)
@@ -76,11 +76,11 @@ async def _values(request: Request) -> Mapping[str, Any]:
     async for chunk in request.stream():
         body += chunk
         if len(body) > JOBS_BYTES_MAX:
-            raise Refused(413, f"jobs may have at most {JOBS_BYTES_MAX} bytes")
+            raise ApiError(413, f"jobs may have at most {JOBS_BYTES_MAX} bytes")
     try:
         values = from_json(bytes(body))
     except ValueError as error:
-        raise Refused(422, f"is not JSON: {error}") from None
+        raise ApiError(422, f"is not JSON: {error}") from None
     if not isinstance(values, dict):
-        raise Refused(422, 'must be a job, or {"jobs": [job, …]}')
+        raise ApiError(422, 'must be a job, or {"jobs": [job, …]}')
     return values

@@ -10,7 +10,7 @@ from linkweather.mesh import Mesh, NoSuchSite
 from linkweather.models.state import ErrorAnswer
 
 
-class Refused(Exception):  # noqa: N818 – an answer
+class ApiError(Exception):
     """Ends a request with a status and one sentence."""
 
     def __init__(self, status: int, sentence: str, field: str | None = None) -> None:
@@ -20,16 +20,16 @@ class Refused(Exception):  # noqa: N818 – an answer
 
 
 def read_field(name: str, read: Callable[..., Any], text: str, *more: Any) -> Any:
-    """What `read` makes of a parameter. Raises Refused with its sentence."""
+    """What `read` makes of a parameter. Raises ApiError with its sentence."""
     try:
         return read(text, *more)
     except UnitError as error:
-        raise Refused(422, f"{name} = {error}", name) from None
+        raise ApiError(422, f"{name} = {error}", name) from None
 
 
 def site_id(mesh: Mesh, field: str, name: str, status: int = 404) -> str:
-    """The id of the site that `name` names, by id or compute_id. Raises Refused."""
+    """The id of the site that `name` names, by id or compute_id. Raises ApiError."""
     try:
         return mesh.site_id(name)
     except NoSuchSite as error:
-        raise Refused(status, f"{field} = {name!r}: {error}", field) from None
+        raise ApiError(status, f"{field} = {name!r}: {error}", field) from None

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
 
-from collector.api.refusing import Refused, read_field, site_id
+from collector.api.refusing import ApiError, read_field, site_id
 from collector.routing.questions import RouteQuestion, RouteQuestionError
 from linkweather.mesh import Mesh
 from linkweather.models.evaluation import EvaluationAnswer
@@ -39,7 +39,7 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
     async def routes(objective: Annotated[Objective, Query()] = "latency") -> MeshRoutes:
         """The paths in force of all pairs, by RTT or by goodput; completion needs a pair and a number of bytes."""
         if objective == "completion":
-            raise Refused(422, "objective = 'completion': ask for a pair, with bytes", "objective")
+            raise ApiError(422, "objective = 'completion': ask for a pair, with bytes", "objective")
         return sources.routes(objective)
 
     @app.get("/api/v1/evaluation")
@@ -50,7 +50,7 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
         now = datetime.fromtimestamp(sources.now(), UTC)
         start = read_field("since", parse_moment, since, now)
         if start >= now:
-            raise Refused(422, f"since = {since!r}: must be in the past", "since")
+            raise ApiError(422, f"since = {since!r}: must be in the past", "since")
         return await sources.evaluation(start, now)
 
 
@@ -88,9 +88,9 @@ def _add_pair(app: FastAPI, sources: RouteSources) -> None:
             )
             answer = sources.route(question)
         except RouteQuestionError as error:
-            raise Refused(422, str(error), error.field) from None
+            raise ApiError(422, str(error), error.field) from None
         if isinstance(answer, NoRoute):
-            raise Refused(409, answer.why)
+            raise ApiError(409, answer.why)
         return answer
 
 
@@ -98,4 +98,4 @@ def _refuse_unknown(request: Request) -> None:
     """A condition that is misspelt would be no condition, and the answer would not say so."""
     for name in request.query_params:
         if name not in CONDITIONS:
-            raise Refused(422, f"{name}: no such parameter; there are {', '.join(CONDITIONS)}", name)
+            raise ApiError(422, f"{name}: no such parameter; there are {', '.join(CONDITIONS)}", name)

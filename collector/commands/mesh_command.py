@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from collector.commands.api_access import api_option, asking, json_option
-from collector.meshfile import summary
+from collector.mesh_file import summary
 from linkweather import settings
 from linkweather.client import as_json
 from linkweather.mesh import Mesh

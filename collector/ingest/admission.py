@@ -22,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class IncomingMessage:
     """A message as it came, before anyone looked inside."""
 
     topic: str
@@ -31,10 +31,10 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedMessage:
     """An arrival that never enters the record; `site` and `key` (boot, seq) as far as they could be read."""
 
-    arrival: Arrival
+    arrival: IncomingMessage
     reason: str
     detail: str
     site: str | None
@@ -46,21 +46,21 @@ class _ReportKey(Message):
     seq: Count
 
 
-def admit(arrival: Arrival, sites: Collection[str] | None) -> Entry | Refused:
+def admit(arrival: IncomingMessage, sites: Collection[str] | None) -> Entry | RefusedMessage:
     """Decode and check one arrival; `sites` are those of the mesh, None while no mesh is known."""
     topic = topics.parse(arrival.topic)
     if topic is None or topic.name != "report":
-        return Refused(arrival, "unknown_topic", "", None, None)
+        return RefusedMessage(arrival, "unknown_topic", "", None, None)
     try:
         _check_sender(topic.site, arrival.payload, sites)
         report = decode_report(topic.site, topic.detail, arrival.payload)
         _check_time(report.at, arrival.received_at)
     except MessageError as error:
-        return Refused(arrival, error.reason, error.detail, topic.site, _key(arrival.payload))
+        return RefusedMessage(arrival, error.reason, error.detail, topic.site, _key(arrival.payload))
     return Entry(topic.site, report, arrival.received_at)
 
 
-def receipts(entries: Iterable[Entry], refused: Iterable[Refused]) -> list[tuple[str, Committed]]:
+def receipts(entries: Iterable[Entry], refused: Iterable[RefusedMessage]) -> list[tuple[str, Committed]]:
     """What each site is told, one message per site and outbox."""
     taken: dict[tuple[str, str], list[int]] = {}
     never: dict[tuple[str, str], list[Refusal]] = {}

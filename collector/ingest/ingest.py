@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import duckdb
 
-from collector.ingest.admission import Arrival, Refused, admit, receipts
+from collector.ingest.admission import IncomingMessage, RefusedMessage, admit, receipts
 from collector.store.columns import Entry
 from collector.store.journal import Journal
 from collector.store.quarantine import Quarantine, Rejected
@@ -33,10 +33,10 @@ RETRY_MAX_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class _CommitResult:
     accepted: list[Entry]
     new: list[Entry]
-    refused: list[Refused]
+    refused: list[RefusedMessage]
     seconds: float
 
 
@@ -63,7 +63,7 @@ class Ingest:
         self._on_committed = on_committed
         self._sites = sites
         self._now = now
-        self._waiting: deque[Arrival] = deque()
+        self._waiting: deque[IncomingMessage] = deque()
         self._arrived = asyncio.Event()
         self._enough = asyncio.Event()
         self.waiting_bytes = 0
@@ -80,7 +80,7 @@ class Ingest:
         if self.waiting_bytes + len(payload) > MAX_WAITING_BYTES:
             self.overflowed += 1
             return
-        self._waiting.append(Arrival(topic, payload, self._now()))
+        self._waiting.append(IncomingMessage(topic, payload, self._now()))
         self.waiting_bytes += len(payload)
         self._arrived.set()
         if len(self._waiting) >= BATCH_REPORTS:
@@ -97,7 +97,7 @@ class Ingest:
                 async with asyncio.timeout_at(started + GATHER_S):
                     await self._enough.wait()
 
-    def _take(self) -> list[Arrival]:
+    def _take(self) -> list[IncomingMessage]:
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_REPORTS))]
         self.waiting_bytes -= sum(len(arrival.payload) for arrival in batch)
         if not self._waiting:
@@ -106,7 +106,7 @@ class Ingest:
             self._enough.clear()
         return batch
 
-    async def _settle(self, batch: Sequence[Arrival]) -> None:
+    async def _settle(self, batch: Sequence[IncomingMessage]) -> None:
         """Nothing is acknowledged, and nothing given up, before the disk has it."""
         sites = self._sites()
         outcome = await self._until_written(lambda: self._commit(batch, sites))
@@ -132,16 +132,16 @@ class Ingest:
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_MAX_S)
 
-    def _commit(self, batch: Sequence[Arrival], sites: Collection[str] | None) -> _Outcome:
+    def _commit(self, batch: Sequence[IncomingMessage], sites: Collection[str] | None) -> _CommitResult:
         started = time.perf_counter()
         with garbage_collection_paused():
             admitted = [admit(arrival, sites) for arrival in batch]
             accepted = [entry for entry in admitted if isinstance(entry, Entry)]
-            refused = [refusal for refusal in admitted if isinstance(refusal, Refused)]
+            refused = [refusal for refusal in admitted if isinstance(refusal, RefusedMessage)]
             new = self._journal.commit(accepted)
-        return _Outcome(accepted, new, refused, time.perf_counter() - started)
+        return _CommitResult(accepted, new, refused, time.perf_counter() - started)
 
-    def _count(self, outcome: _Outcome) -> None:
+    def _count(self, outcome: _CommitResult) -> None:
         self.reports += len(outcome.new)
         self.rows += sum(len(rows_of(entry.report)) for entry in outcome.new)
         self.duplicates += len(outcome.accepted) - len(outcome.new)
@@ -154,7 +154,7 @@ class Ingest:
         self.last_error = sentence
 
 
-def _rejected(refusal: Refused) -> Rejected:
+def _rejected(refusal: RefusedMessage) -> Rejected:
     arrival = refusal.arrival
     return Rejected(arrival.topic, arrival.payload, refusal.reason, refusal.detail, arrival.received_at)
 

@@ -13,7 +13,7 @@ from linkweather.wire import DeviceRow
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _TimedDevice:
     """One type of devices, and when the site said so, in seconds since the epoch."""
 
     at: float
@@ -26,9 +26,9 @@ class Capacities:
     def __init__(self, mesh: Mesh, settings: CapacitySettings) -> None:
         self._mesh = mesh
         self._expires_after_s = settings.expires_after_s
-        self._told: dict[str, dict[str, _Told]] = {}
+        self._told: dict[str, dict[str, _TimedDevice]] = {}
 
-    def use(self, mesh: Mesh) -> None:
+    def apply_mesh(self, mesh: Mesh) -> None:
         """Follow a changed mesh."""
         self._mesh = mesh
         self._told = {site: told for site, told in self._told.items() if site in mesh.sites}
@@ -40,7 +40,7 @@ class Capacities:
         told = self._told.setdefault(site, {})
         for row in rows:
             if row.type not in told or at >= told[row.type].at:
-                told[row.type] = _Told(at, row)
+                told[row.type] = _TimedDevice(at, row)
 
     def capacities(self, now: float) -> list[CapacityAnswer]:
         """Every type of devices of every site of the mesh, in the mesh's order; also what has expired."""
@@ -48,10 +48,10 @@ class Capacities:
             self._answer(site, told, now) for site in self._mesh.sites for _, told in sorted(self._of(site).items())
         ]
 
-    def _of(self, site: str) -> dict[str, _Told]:
+    def _of(self, site: str) -> dict[str, _TimedDevice]:
         return self._told.get(site, {})
 
-    def _answer(self, site: str, told: _Told, now: float) -> CapacityAnswer:
+    def _answer(self, site: str, told: _TimedDevice, now: float) -> CapacityAnswer:
         age_s = max(0.0, now - told.at)
         return CapacityAnswer(
             site=site,

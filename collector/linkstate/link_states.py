@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from collector.linkstate.banks import Banks, Pace
-from collector.linkstate.forecast import Forecast
-from collector.linkstate.link_window import AnyRow, Record, Sample, good, observe
-from collector.linkstate.matrices import Facts, Limits, Matrices
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.forecast_bank import Forecast
+from collector.linkstate.link_forecasts import LinkForecasts, Pace
+from collector.linkstate.link_window import AnyRow, LinkWindow, TimedRow, good, observe
+from collector.linkstate.matrices import AgeLimits, LinkFacts, LinkMatrices
+from collector.linkstate.snapshot import Snapshot
 from collector.settings import StateSettings
 from linkweather.mesh import Mesh
 from linkweather.models.state import GoodputCondition, LinkAnswer, LinkCondition
@@ -22,11 +22,11 @@ GOODPUT_FIELDS = ("goodput_bps", "goodput_low_bps", "goodput_high_bps", "rtt_loa
 Pair = tuple[str, str]
 
 
-def _pace(mesh: Mesh, settings: StateSettings) -> tuple[Limits, Pace]:
+def _pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
     report_s = mesh.latency.report_interval_s
     # However small `every_s` is: a site is in one test at a time, and has two with each of its peers.
     round_s = max(mesh.throughput.every_s, mesh.throughput.slot_s * 2 * len(mesh.sites))
-    limits = Limits(
+    limits = AgeLimits(
         stale_s=settings.stale_after_reports * report_s,
         expired_s=settings.expired_after_reports * report_s,
         goodput_stale_s=settings.goodput_stale_after_rounds * round_s,
@@ -40,77 +40,77 @@ class LinkStates:
 
     def __init__(self, mesh: Mesh, settings: StateSettings) -> None:
         self._settings = settings
-        self._records: dict[Pair, Record] = {}
-        self._banks = Banks((), _pace(mesh, settings)[1])
-        self.use(mesh)
+        self._windows: dict[Pair, LinkWindow] = {}
+        self._forecasts = LinkForecasts((), _pace(mesh, settings)[1])
+        self.apply_mesh(mesh)
 
-    def use(self, mesh: Mesh) -> None:
+    def apply_mesh(self, mesh: Mesh) -> None:
         """Follow a changed mesh; links that stay keep what is known of them."""
         self._limits, pace = _pace(mesh, self._settings)
-        self._records = {pair: self._records.get(pair) or Record() for pair in mesh.pairs()}
-        self._banks.use(tuple(mesh.sites), pace)
-        self._matrices = Matrices(tuple(mesh.sites))
-        self._touched = set(self._records)
+        self._windows = {pair: self._windows.get(pair) or LinkWindow() for pair in mesh.pairs()}
+        self._forecasts.apply_mesh(tuple(mesh.sites), pace)
+        self._matrices = LinkMatrices(tuple(mesh.sites))
+        self._touched = set(self._windows)
 
     @property
     def horizons_s(self) -> dict[str, float]:
         """For each kind of row, the age beyond which one says nothing about now: a start reads no further back."""
         limits = {"latency": self._limits.expired_s, "throughput": self._limits.goodput_expired_s}
-        forecast = self._banks.horizons_s
+        forecast = self._forecasts.horizons_s
         horizons = {kind: max(limit_s, forecast[kind]) for kind, limit_s in limits.items()}
         return horizons | {"path": max(limits.values())}
 
     def observe(self, at: float, rows: Iterable[Row]) -> None:
         """Take in the rows of a report whose measurement ended `at`, also when newer ones came before it."""
-        ours = [row for row in rows if (row.src, row.dst) in self._records]
+        ours = [row for row in rows if (row.src, row.dst) in self._windows]
         for row in ours:
             pair = (row.src, row.dst)
-            observe(self._records[pair], at, row, self._settings)
+            observe(self._windows[pair], at, row, self._settings)
             self._touched.add(pair)
-        self._banks.observe(at, ours)
+        self._forecasts.observe(at, ours)
 
     def links(self, now: float) -> list[LinkAnswer]:
         """Every link of the mesh, also those never measured, in the mesh's order."""
-        rtt, goodput = self._banks.rtt(now), self._banks.goodput(now)
-        series = [self._banks.series(*pair) for pair in self._records]
+        rtt, goodput = self._forecasts.rtt(now), self._forecasts.goodput(now)
+        series = [self._forecasts.series(*pair) for pair in self._windows]
         expected = zip(
             _quantiles("rtt", "s", rtt, series, self._limits.expired_s),
             _quantiles("goodput", "bps", goodput, series, self._limits.goodput_expired_s),
             strict=True,
         )
         return [
-            self._answer(pair, record, now, one | other)
-            for (pair, record), (one, other) in zip(self._records.items(), expected, strict=True)
+            self._answer(pair, window, now, one | other)
+            for (pair, window), (one, other) in zip(self._windows.items(), expected, strict=True)
         ]
 
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
         """One link; None when the mesh has none such."""
-        record = self._records.get((src, dst))
-        if record is None:
+        window = self._windows.get((src, dst))
+        if window is None:
             return None
-        rtt, goodput = self._banks.rtt_of(src, dst, now), self._banks.goodput_of(src, dst, now)
+        rtt, goodput = self._forecasts.rtt_of(src, dst, now), self._forecasts.goodput_of(src, dst, now)
         (rtt_quantiles,) = _quantiles("rtt", "s", rtt, [0], self._limits.expired_s)
         (goodput_quantiles,) = _quantiles("goodput", "bps", goodput, [0], self._limits.goodput_expired_s)
-        return self._answer((src, dst), record, now, rtt_quantiles | goodput_quantiles)
+        return self._answer((src, dst), window, now, rtt_quantiles | goodput_quantiles)
 
-    def outlook(self, now: float) -> Outlook:
+    def snapshot(self, now: float) -> Snapshot:
         """Every pair of sites at `now`, as matrices: what decisions stand on."""
         for pair in self._touched:
-            self._matrices.put(*pair, _facts(self._records[pair], self._limits, self._settings))
+            self._matrices.put(*pair, _facts(self._windows[pair], self._limits, self._settings))
         self._touched = set()
-        return self._matrices.outlook(now, self._limits, self._banks.rtt(now), self._banks.goodput(now))
+        return self._matrices.snapshot(now, self._limits, self._forecasts.rtt(now), self._forecasts.goodput(now))
 
-    def _answer(self, pair: Pair, record: Record, now: float, expected: dict[str, Any]) -> LinkAnswer:
+    def _answer(self, pair: Pair, window: LinkWindow, now: float, expected: dict[str, Any]) -> LinkAnswer:
         return LinkAnswer(
             src=pair[0],
             dst=pair[1],
-            state=_condition(record, now, self._limits, self._settings),
-            **_contact(record, now, self._limits),
-            **_loss(_judged(record, self._limits)),
-            **_outage(record.window, now),
-            **_goodput(record, now, self._limits),
-            **_path(record, now),
-            **_failure(record, now),
+            state=_condition(window, now, self._limits, self._settings),
+            **_contact(window, now, self._limits),
+            **_loss(_judged(window, self._limits)),
+            **_outage(window.latency, now),
+            **_goodput(window, now, self._limits),
+            **_path(window, now),
+            **_failure(window, now),
             **expected,
         )
 
@@ -130,17 +130,16 @@ def _quantiles(
             yield {}
 
 
-def _facts(record: Record, limits: Limits, settings: StateSettings) -> Facts:
-    window = record.window
-    shown = _shown(record, limits)
-    return Facts(
-        contact_at=window[-1].at if window else -math.inf,
-        up=bool(window) and _up(record, settings),
-        loss_ratio=_known(_loss(_judged(record, limits)).get("loss_ratio")),
+def _facts(window: LinkWindow, limits: AgeLimits, settings: StateSettings) -> LinkFacts:
+    shown = _shown(window, limits)
+    return LinkFacts(
+        contact_at=window.latency[-1].at if window.latency else -math.inf,
+        up=bool(window.latency) and _up(window, settings),
+        loss_ratio=_known(_loss(_judged(window, limits)).get("loss_ratio")),
         jitter_s=_known(_jitter(shown.row) if shown else None),
         owd_p50_s=_known(shown.row.owd_forward_p50_s if shown else None),
-        goodput_at=_time(record.goodput),
-        rerouted_at=_time(record.rerouted),
+        goodput_at=_time(window.goodput),
+        rerouted_at=_time(window.rerouted),
     )
 
 
@@ -148,35 +147,35 @@ def _known(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _time(sample: Sample[AnyRow] | None) -> float:
+def _time(sample: TimedRow[AnyRow] | None) -> float:
     return -math.inf if sample is None else sample.at
 
 
-def _up(record: Record, settings: StateSettings) -> bool:
-    return all(good(sample.row) for sample in record.window[-settings.recover_after_rows :])
+def _up(window: LinkWindow, settings: StateSettings) -> bool:
+    return all(good(sample.row) for sample in window.latency[-settings.recover_after_rows :])
 
 
-def _age(sample: Sample[AnyRow], now: float) -> float:
+def _age(sample: TimedRow[AnyRow], now: float) -> float:
     return max(0.0, now - sample.at)  # a site's clock may be a little ahead of ours
 
 
-def _condition(record: Record, now: float, limits: Limits, settings: StateSettings) -> LinkCondition:
-    if not record.window:
+def _condition(window: LinkWindow, now: float, limits: AgeLimits, settings: StateSettings) -> LinkCondition:
+    if not window.latency:
         return "unknown"
-    age_s = _age(record.window[-1], now)
+    age_s = _age(window.latency[-1], now)
     if age_s > limits.expired_s:
         return "expired"
-    if not _up(record, settings):
+    if not _up(window, settings):
         return "down"
     return "stale" if age_s > limits.stale_s else "fresh"
 
 
-def _contact(record: Record, now: float, limits: Limits) -> dict[str, Any]:
-    if not record.window:
+def _contact(window: LinkWindow, now: float, limits: AgeLimits) -> dict[str, Any]:
+    if not window.latency:
         return {}
-    newest = record.window[-1]
+    newest = window.latency[-1]
     contact: dict[str, Any] = {"age_s": _age(newest, now), "method": newest.row.method}
-    shown = _shown(record, limits)
+    shown = _shown(window, limits)
     if shown is None:
         return contact
     row = shown.row
@@ -186,19 +185,19 @@ def _contact(record: Record, now: float, limits: Limits) -> dict[str, Any]:
     return contact | {"during_throughput": row.during_throughput, "timestamp": row.timestamp}
 
 
-def _shown(record: Record, limits: Limits) -> Sample[LatencyRow] | None:
+def _shown(window: LinkWindow, limits: AgeLimits) -> TimedRow[LatencyRow] | None:
     """The row whose RTT is shown: one that our own tests did not load, unless it is much older than one they did."""
-    idle, loaded = record.idle, record.loaded
+    idle, loaded = window.idle, window.loaded
     if idle is None or loaded is None:
         return idle or loaded
     return idle if loaded.at - idle.at <= limits.stale_s else loaded
 
 
-def _judged(record: Record, limits: Limits) -> list[Sample[LatencyRow]]:
+def _judged(window: LinkWindow, limits: AgeLimits) -> list[TimedRow[LatencyRow]]:
     """The rows whose loss is shown: a full queue of our own making drops probes; the same rule as for the RTT."""
-    if not record.unloaded or record.window[-1].at - record.unloaded[-1].at > limits.stale_s:
-        return record.window
-    return record.unloaded
+    if not window.unloaded or window.latency[-1].at - window.unloaded[-1].at > limits.stale_s:
+        return window.latency
+    return window.unloaded
 
 
 def _jitter(row: LatencyRow) -> float | None:
@@ -209,8 +208,8 @@ def _jitter(row: LatencyRow) -> float | None:
     return max(0.0, row.rtt_p95_s - row.rtt_p50_s)
 
 
-def _loss(window: list[Sample[LatencyRow]]) -> dict[str, Any]:
-    rows = [sample.row for sample in window]
+def _loss(samples: list[TimedRow[LatencyRow]]) -> dict[str, Any]:
+    rows = [sample.row for sample in samples]
     sent = sum(row.sent for row in rows)
     if sent == 0:
         return {}
@@ -229,8 +228,8 @@ def _loss(window: list[Sample[LatencyRow]]) -> dict[str, Any]:
     }
 
 
-def _outage(window: list[Sample[LatencyRow]], now: float) -> dict[str, Any]:
-    newest = window[-1].row.outages if window else None
+def _outage(samples: list[TimedRow[LatencyRow]], now: float) -> dict[str, Any]:
+    newest = samples[-1].row.outages if samples else None
     if not newest or newest[-1].end is not None:
         return {}
     return {"outage_s": max(0.0, now - newest[-1].start.timestamp())}
@@ -240,40 +239,42 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole > 0 else None
 
 
-def _goodput(record: Record, now: float, limits: Limits) -> dict[str, Any]:
-    if record.goodput is None:
+def _goodput(window: LinkWindow, now: float, limits: AgeLimits) -> dict[str, Any]:
+    if window.goodput is None:
         return {}
-    values = {name: getattr(record.goodput.row, name) for name in GOODPUT_FIELDS}
+    values = {name: getattr(window.goodput.row, name) for name in GOODPUT_FIELDS}
     return values | {
-        "goodput_state": _goodput_condition(record, record.goodput, now, limits),
-        "goodput_age_s": _age(record.goodput, now),
+        "goodput_state": _goodput_condition(window, window.goodput, now, limits),
+        "goodput_age_s": _age(window.goodput, now),
     }
 
 
-def _goodput_condition(record: Record, goodput: Sample[ThroughputRow], now: float, limits: Limits) -> GoodputCondition:
+def _goodput_condition(
+    window: LinkWindow, goodput: TimedRow[ThroughputRow], now: float, limits: AgeLimits
+) -> GoodputCondition:
     age_s = _age(goodput, now)
     if age_s > limits.goodput_expired_s:
         return "expired"
-    rerouted = record.rerouted is not None and record.rerouted.at > goodput.at
+    rerouted = window.rerouted is not None and window.rerouted.at > goodput.at
     return "stale" if rerouted or age_s > limits.goodput_stale_s else "fresh"
 
 
-def _path(record: Record, now: float) -> dict[str, Any]:
-    if record.path is None:
+def _path(window: LinkWindow, now: float) -> dict[str, Any]:
+    if window.path is None:
         return {}
-    row = record.path.row
+    row = window.path.row
     return {
-        "path_age_s": _age(record.path, now),
+        "path_age_s": _age(window.path, now),
         "path_fingerprint": row.fingerprint,
         "path_mtu_bytes": row.path_mtu_bytes,
         "hops": row.hops[-1].ttl if row.reached and row.hops else None,
     }
 
 
-def _failure(record: Record, now: float) -> dict[str, Any]:
-    if not record.failures:
+def _failure(window: LinkWindow, now: float) -> dict[str, Any]:
+    if not window.failures:
         return {}
-    kind, newest = max(record.failures.items(), key=lambda item: item[1].at)
+    kind, newest = max(window.failures.items(), key=lambda item: item[1].at)
     return {
         "failure": newest.row.failure or "no_reply",
         "failure_kind": kind,

@@ -8,7 +8,7 @@ from typing import Generic, Literal, TypeVar
 from collector.settings import StateSettings
 from linkweather.wire import LatencyRow, PathRow, Row, ThroughputRow
 
-Kind = Literal["latency", "throughput", "path"]
+RowKind = Literal["latency", "throughput", "path"]
 AnyRow = TypeVar("AnyRow", bound=Row)
 
 LOSS_ROWS_MAX = 100
@@ -16,7 +16,7 @@ BEHIND_NAT = "behind_nat"  # the failure of a row about a site that cannot be pr
 
 
 @dataclass(frozen=True, slots=True)
-class Sample(Generic[AnyRow]):
+class TimedRow(Generic[AnyRow]):
     """A row and when its measurement ended, in seconds since the epoch."""
 
     at: float
@@ -24,55 +24,55 @@ class Sample(Generic[AnyRow]):
 
 
 @dataclass(slots=True)
-class Record:
+class LinkWindow:
     """What is kept of one link. Each part is a function of the set of rows, not of their order."""
 
-    window: list[Sample[LatencyRow]] = field(default_factory=list)
-    unloaded: list[Sample[LatencyRow]] = field(default_factory=list)
-    idle: Sample[LatencyRow] | None = None
-    loaded: Sample[LatencyRow] | None = None
-    goodput: Sample[ThroughputRow] | None = None
-    path: Sample[PathRow] | None = None
-    rerouted: Sample[PathRow] | None = None
-    failures: dict[Kind, Sample[Row]] = field(default_factory=dict)
+    latency: list[TimedRow[LatencyRow]] = field(default_factory=list)
+    unloaded: list[TimedRow[LatencyRow]] = field(default_factory=list)
+    idle: TimedRow[LatencyRow] | None = None
+    loaded: TimedRow[LatencyRow] | None = None
+    goodput: TimedRow[ThroughputRow] | None = None
+    path: TimedRow[PathRow] | None = None
+    rerouted: TimedRow[PathRow] | None = None
+    failures: dict[RowKind, TimedRow[Row]] = field(default_factory=dict)
 
 
-def observe(record: Record, at: float, row: Row, settings: StateSettings) -> None:
+def observe(window: LinkWindow, at: float, row: Row, settings: StateSettings) -> None:
     """Take in a row whose measurement ended `at`."""
     if isinstance(row, LatencyRow):
-        _observe_latency(record, Sample(at, row), settings)
+        _observe_latency(window, TimedRow(at, row), settings)
     elif isinstance(row, ThroughputRow):
         if good(row):
-            record.goodput = _newer(record.goodput, Sample(at, row))
+            window.goodput = _newer(window.goodput, TimedRow(at, row))
     elif isinstance(row, PathRow) and good(row):
-        record.path = _newer(record.path, Sample(at, row))
+        window.path = _newer(window.path, TimedRow(at, row))
         if row.changed:
-            record.rerouted = _newer(record.rerouted, Sample(at, row))
+            window.rerouted = _newer(window.rerouted, TimedRow(at, row))
     if not good(row):
         kind = _kind(row)
-        record.failures[kind] = _newer(record.failures.get(kind), Sample(at, row))
+        window.failures[kind] = _newer(window.failures.get(kind), TimedRow(at, row))
 
 
-def _observe_latency(record: Record, sample: Sample[LatencyRow], settings: StateSettings) -> None:
+def _observe_latency(window: LinkWindow, sample: TimedRow[LatencyRow], settings: StateSettings) -> None:
     if sample.row.failure == BEHIND_NAT:
         return  # nobody probed: that says nothing of contact, neither good nor bad
     if good(sample.row):
         if sample.row.during_throughput:
-            record.loaded = _newer(record.loaded, sample)
+            window.loaded = _newer(window.loaded, sample)
         else:
-            record.idle = _newer(record.idle, sample)
-    _keep(record.window, sample, settings)
+            window.idle = _newer(window.idle, sample)
+    _keep(window.latency, sample, settings)
     if not sample.row.during_throughput:
-        _keep(record.unloaded, sample, settings)
+        _keep(window.unloaded, sample, settings)
 
 
-def _keep(window: list[Sample[LatencyRow]], sample: Sample[LatencyRow], settings: StateSettings) -> None:
+def _keep(window: list[TimedRow[LatencyRow]], sample: TimedRow[LatencyRow], settings: StateSettings) -> None:
     window.append(sample)
     window.sort(key=lambda kept: kept.at)  # stable, and nearly always sorted already
     del window[: -_needed(window, settings)]
 
 
-def _kind(row: Row) -> Kind:
+def _kind(row: Row) -> RowKind:
     return "latency" if isinstance(row, LatencyRow) else "throughput" if isinstance(row, ThroughputRow) else "path"
 
 
@@ -83,12 +83,12 @@ def good(row: Row) -> bool:
     return row.failure is None and answered
 
 
-def _newer(kept: Sample[AnyRow] | None, sample: Sample[AnyRow]) -> Sample[AnyRow]:
+def _newer(kept: TimedRow[AnyRow] | None, sample: TimedRow[AnyRow]) -> TimedRow[AnyRow]:
     # After an outage rows come late: an old one does not move time backwards.
     return sample if kept is None or sample.at >= kept.at else kept
 
 
-def _needed(window: list[Sample[LatencyRow]], settings: StateSettings) -> int:
+def _needed(window: list[TimedRow[LatencyRow]], settings: StateSettings) -> int:
     """How many of the newest rows decide about loss and contact."""
     probes = 0
     for count, sample in enumerate(reversed(window), start=1):

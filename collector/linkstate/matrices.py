@@ -1,4 +1,4 @@
-"""What the records of the links say, as matrices [src, dst], and the outlook that these and the forecasts make."""
+"""What the records of the links say, as matrices [src, dst], and the snapshot that these and the forecasts make."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.forecast import Forecast
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.forecast_bank import Forecast
+from collector.linkstate.snapshot import Snapshot
 
 Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AgeLimits:
     """When contact and goodput are stale, and when expired, by age."""
 
     stale_s: float
@@ -25,7 +25,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class LinkFacts:
     """What the record of one link says. Times are seconds since the epoch, -inf for never; NaN is not known."""
 
     contact_at: float = -np.inf
@@ -37,7 +37,7 @@ class Facts:
     rerouted_at: float = -np.inf
 
 
-class Matrices:
+class LinkMatrices:
     """The facts of all links between `sites`."""
 
     def __init__(self, sites: Sequence[str]) -> None:
@@ -48,7 +48,7 @@ class Matrices:
         self._loss_ratio, self._jitter_s, self._owd_p50_s = (np.full(shape, np.nan) for _ in range(3))
         self._up = np.zeros(shape, bool)
 
-    def put(self, src: str, dst: str, facts: Facts) -> None:
+    def put(self, src: str, dst: str, facts: LinkFacts) -> None:
         """Replace what is known of a link."""
         place = self._position[src], self._position[dst]
         self._contact_at[place], self._up[place] = facts.contact_at, facts.up
@@ -56,13 +56,13 @@ class Matrices:
         self._owd_p50_s[place] = facts.owd_p50_s
         self._goodput_at[place], self._rerouted_at[place] = facts.goodput_at, facts.rerouted_at
 
-    def outlook(self, now: float, limits: Limits, rtt: Forecast, goodput: Forecast) -> Outlook:
+    def snapshot(self, now: float, limits: AgeLimits, rtt: Forecast, goodput: Forecast) -> Snapshot:
         """All links at `now`; the forecasts are of the pairs of sites, row by row."""
         age_s, goodput_age_s = now - self._contact_at, now - self._goodput_at
         usable = self._up & (age_s <= limits.expired_s)
         goodput_usable = goodput_age_s <= limits.goodput_expired_s
         rerouted = self._rerouted_at > self._goodput_at
-        return Outlook(
+        return Snapshot(
             sites=self._sites,
             at=now,
             usable=usable,

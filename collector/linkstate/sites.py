@@ -17,7 +17,7 @@ class SiteStates:
         self._statuses: dict[str, Status] = {}
         self._reported_at: dict[str, float] = {}
 
-    def use(self, mesh: Mesh) -> None:
+    def apply_mesh(self, mesh: Mesh) -> None:
         """Follow a changed mesh."""
         self._mesh = mesh
         self._statuses = {site: status for site, status in self._statuses.items() if site in mesh.sites}

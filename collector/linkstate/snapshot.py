@@ -16,7 +16,7 @@ Counts = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Outlook:
+class Snapshot:
     """Forecasts and conditions of all links at `at`, in seconds since the epoch; shape [sites, sites], [src, dst].
 
     `usable` is being in contact: neither unknown, nor down, nor expired; `goodput_usable` is having a

@@ -48,7 +48,7 @@ class _Asked:
 
 def answer(moment: RoutingState, question: RouteQuestion) -> RouteAnswer | NoRoute:
     """What stands for everybody, unless the question has conditions of its own; then what is best under those."""
-    position = moment.ground.outlook.position
+    position = moment.ground.snapshot.position
     src, dst = position[question.src], position[question.dst]
     table = None if question.conditional else moment.tables.get(question.objective)
     asked = _Asked(
@@ -111,7 +111,7 @@ def _answer(asked: _Asked, chosen: Relays) -> RouteAnswer:
         dst=question.dst,
         objective=question.objective,
         bytes=None if question.bytes is None else round(question.bytes),
-        at=_time(asked.moment.ground.outlook.at),
+        at=_time(asked.moment.ground.snapshot.at),
         path=reason.path,
         direct=reason.direct,
         runner_up=reason.runner_up,
@@ -126,7 +126,7 @@ def _answer(asked: _Asked, chosen: Relays) -> RouteAnswer:
 def _reason(asked: _Asked, chosen: Relays) -> RouteReason:
     moment, question = asked.moment, asked.question
     runner_up = _runner_up(asked, chosen)
-    usable = bool(moment.ground.outlook.usable[asked.src, asked.dst])
+    usable = bool(moment.ground.snapshot.usable[asked.src, asked.dst])
     return RouteReason(
         objective=question.objective,
         path=asked.expectation(chosen),
@@ -167,8 +167,8 @@ def _inputs(asked: _Asked, chosen: Relays) -> tuple[LinkInput, ...]:
 
 
 def _oldest_s(asked: _Asked, chosen: Relays) -> float | None:
-    outlook = asked.moment.ground.outlook
-    ages = outlook.rtt_age_s if asked.question.objective == "latency" else outlook.goodput_age_s
+    snapshot = asked.moment.ground.snapshot
+    ages = snapshot.rtt_age_s if asked.question.objective == "latency" else snapshot.goodput_age_s
     known = [float(ages[link]) for link in _legs(asked, chosen) if np.isfinite(ages[link])]
     return max(known, default=None)
 

@@ -47,9 +47,9 @@ def because_left(moment: RoutingState, in_force: ActiveRoutes, src: int, dst: in
 
 
 def _name(moment: RoutingState, src: int, dst: int) -> str:
-    sites = moment.ground.outlook.sites
+    sites = moment.ground.snapshot.sites
     return f"{sites[src]} → {sites[dst]}"
 
 
 def _ago(moment: RoutingState, at: float) -> str:
-    return age(max(0.0, moment.ground.outlook.at - at))
+    return age(max(0.0, moment.ground.snapshot.at - at))

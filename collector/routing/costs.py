@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 from collector.routing.candidates import Floats
 from collector.routing.route_rule import Bools, RouteRule
 from collector.settings import RoutingSettings
@@ -44,9 +44,9 @@ class GoodputEstimate:
     bar_bps: Floats
 
 
-def measured(outlook: Outlook) -> GoodputEstimate:
+def measured(snapshot: Snapshot) -> GoodputEstimate:
     """The forecasts as they are: what a relay surely has is weighed against what direct is expected to have."""
-    expected_bps, cautious_bps = outlook.goodput_p50_bps, outlook.goodput_p10_bps
+    expected_bps, cautious_bps = snapshot.goodput_p50_bps, snapshot.goodput_p10_bps
     return GoodputEstimate(
         expected_bps=expected_bps, cautious_bps=cautious_bps, weighed_bps=cautious_bps, bar_bps=expected_bps
     )
@@ -68,15 +68,15 @@ class LinkFigures:
     bar_bps: Floats
 
     @classmethod
-    def of(cls, outlook: Outlook, goodputs: GoodputEstimate, chosen: Selection) -> Self:
+    def of(cls, snapshot: Snapshot, goodputs: GoodputEstimate, chosen: Selection) -> Self:
         """The links at `chosen`, an index into the matrices."""
         return cls(
-            usable=outlook.usable[chosen],
-            fresh=outlook.fresh[chosen],
-            rtt_p50_s=outlook.rtt_p50_s[chosen],
-            rtt_p90_s=outlook.rtt_p90_s[chosen],
-            loss_ratio=outlook.loss_ratio[chosen],
-            goodput_fresh=outlook.goodput_fresh[chosen],
+            usable=snapshot.usable[chosen],
+            fresh=snapshot.fresh[chosen],
+            rtt_p50_s=snapshot.rtt_p50_s[chosen],
+            rtt_p90_s=snapshot.rtt_p90_s[chosen],
+            loss_ratio=snapshot.loss_ratio[chosen],
+            goodput_fresh=snapshot.goodput_fresh[chosen],
             expected_bps=goodputs.expected_bps[chosen],
             cautious_bps=goodputs.cautious_bps[chosen],
             weighed_bps=goodputs.weighed_bps[chosen],

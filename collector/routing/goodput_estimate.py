@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 from collector.routing.alikeness import Blocks, predicted
 from collector.routing.costs import GoodputEstimate
 
@@ -79,15 +79,15 @@ class Estimated:
         )
 
 
-def shrunk(outlook: Outlook, operators: Sequence[str | None]) -> GoodputEstimate:
-    """The forecasts of an outlook, each with what the others say of it; `operators` are of its sites, in order."""
-    return estimated(observed(outlook), operators).goodputs()
+def shrunk(snapshot: Snapshot, operators: Sequence[str | None]) -> GoodputEstimate:
+    """The forecasts of a snapshot, each with what the others say of it; `operators` are of its sites, in order."""
+    return estimated(observed(snapshot), operators).goodputs()
 
 
-def observed(outlook: Outlook) -> Observed:
+def observed(snapshot: Snapshot) -> Observed:
     """The forecasts as observations. A goodput of zero has no logarithm, and nothing to say of other links."""
-    p50, p10 = outlook.goodput_p50_bps, outlook.goodput_p10_bps
-    known, samples = p50 > 0, outlook.goodput_samples.astype(float)
+    p50, p10 = snapshot.goodput_p50_bps, snapshot.goodput_p10_bps
+    known, samples = p50 > 0, snapshot.goodput_samples.astype(float)
     log = np.log(np.where(known, p50, np.nan))
     # A 10th percentile of nothing is as far below as it can be told in numbers.
     ratio = np.maximum(np.where(known, p10, np.nan) / np.where(known, p50, np.nan), _LEAST_RATIO)

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 
 # Below the first share of links that follow their newest measurement all is taken for noise, above the second nothing.
 # Between hosts of the Internet 0.3 to 0.4 follow it; where values are held from one measurement to the next, 0.98 do.
@@ -24,8 +24,8 @@ _ASSUMED: Final = 10
 _MIN_SAMPLES: Final = 3
 
 
-def noise(outlook: Outlook) -> float:
+def noise(snapshot: Snapshot) -> float:
     """The share, 0 to 1, that noise has in what RTTs do."""
-    told = outlook.usable & (outlook.rtt_samples >= _MIN_SAMPLES)
-    follow = np.count_nonzero(told & outlook.rtt_follows) / (np.count_nonzero(told) + _ASSUMED)
+    told = snapshot.usable & (snapshot.rtt_samples >= _MIN_SAMPLES)
+    follow = np.count_nonzero(told & snapshot.rtt_follows) / (np.count_nonzero(told) + _ASSUMED)
     return min(max((FOLLOWED - follow) / (FOLLOWED - NOISY), 0.0), 1.0)

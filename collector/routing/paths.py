@@ -82,13 +82,13 @@ def paths(moment: RoutingState, question: RouteQuestion, src: int, dst: int) -> 
 
 
 def _may_relay(moment: RoutingState, question: RouteQuestion) -> Bools:
-    avoided = np.isin(np.array(moment.ground.outlook.sites), sorted(question.avoid))
+    avoided = np.isin(np.array(moment.ground.snapshot.sites), sorted(question.avoid))
     return moment.online & ~avoided & (question.max_relays > 0)
 
 
 def _prices(moment: RoutingState) -> Floats:
     ground = moment.ground
-    return np.array([ground.prices_usd_per_gb.get(site) for site in ground.outlook.sites], dtype=float)
+    return np.array([ground.prices_usd_per_gb.get(site) for site in ground.snapshot.sites], dtype=float)
 
 
 def _two_relays(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 from collector.routing.active_routes import ActiveRoutes
 from collector.routing.answer import answer
 from collector.routing.candidates import DIRECT, Pairs, Vias
@@ -79,35 +79,35 @@ class Router:
         self.apply_mesh(mesh)
 
     def apply_mesh(self, mesh: Mesh) -> None:
-        """Follow a changed mesh: its prices now, its sites with the next outlook."""
+        """Follow a changed mesh: its prices now, its sites with the next snapshot."""
         self._prices = {name: site.egress_usd_per_gb for name, site in mesh.sites.items()}
 
     def decide(
         self,
-        outlook: Outlook,
+        snapshot: Snapshot,
         *,
         goodputs: GoodputEstimate | None = None,
         offline: Collection[str] = (),
         changed: Iterable[tuple[str, str]] | None = None,
     ) -> RouteChanges:
-        """Bring into force what is best by this outlook, and say which pairs' paths that changes.
+        """Bring into force what is best by this snapshot, and say which pairs' paths that changes.
 
         A site that is `offline` relays nothing. With `changed` only these links are taken to differ from the last
-        outlook, which costs O(sites²) for a few links instead of O(sites³) for all; whatever follows from age alone,
-        and how noisy the mesh is, then waits for a call without. `goodputs` defaults to the outlook's own forecasts.
+        snapshot, which costs O(sites²) for a few links instead of O(sites³) for all; whatever follows from age alone,
+        and how noisy the mesh is, then waits for a call without. `goodputs` defaults to the snapshot's own forecasts.
         """
-        self._follow(outlook.sites)
-        goodputs = measured(outlook) if goodputs is None else goodputs
-        links = None if changed is None or self._moment is None else _links(outlook, changed)
+        self._follow(snapshot.sites)
+        goodputs = measured(snapshot) if goodputs is None else goodputs
+        links = None if changed is None or self._moment is None else _links(snapshot, changed)
         chosen: Selection = EVERY if links is None else links
-        self._contact.see(outlook.usable[chosen], outlook.at, chosen)
+        self._contact.see(snapshot.usable[chosen], snapshot.at, chosen)
         if links is None:
-            self._apply_noise(noise(outlook))
-        moment = self._moment = self._at(outlook, goodputs, offline)
+            self._apply_noise(noise(snapshot))
+        moment = self._moment = self._at(snapshot, goodputs, offline)
         for table in self._tables.values():
-            table.cost(LinkFigures.of(outlook, goodputs, chosen), moment.held[chosen], chosen)
-        pairs = None if links is None else _touched(links, len(outlook.sites))
-        return RouteChanges(outlook.sites, {name: _refresh(moment, name, pairs) for name in self._tables})
+            table.cost(LinkFigures.of(snapshot, goodputs, chosen), moment.held[chosen], chosen)
+        pairs = None if links is None else _touched(links, len(snapshot.sites))
+        return RouteChanges(snapshot.sites, {name: _refresh(moment, name, pairs) for name in self._tables})
 
     def route(self, question: RouteQuestion) -> RouteAnswer | NoRoute:
         """The path for one pair, as of the last `decide`, with its reason. Raises RouteQuestionError."""
@@ -150,24 +150,24 @@ class Router:
         for name, table in self._tables.items():
             table.apply_settings(scaled, rule_of(scaled, name))
 
-    def _at(self, outlook: Outlook, goodputs: GoodputEstimate, offline: Collection[str]) -> RoutingState:
+    def _at(self, snapshot: Snapshot, goodputs: GoodputEstimate, offline: Collection[str]) -> RoutingState:
         return RoutingState(
             settings=self._settings,
             ground=Evidence(
-                outlook=outlook,
+                snapshot=snapshot,
                 goodputs=goodputs,
                 prices_usd_per_gb=self._prices,
                 forward_s=self._settings.forward_s,
             ),
             tables=self._tables,
             contact=self._contact,
-            held=self._contact.held(outlook.at, self._settings.hold_down_s),
-            online=~np.isin(np.array(outlook.sites), sorted(offline)),
+            held=self._contact.held(snapshot.at, self._settings.hold_down_s),
+            online=~np.isin(np.array(snapshot.sites), sorted(offline)),
         )
 
 
-def _links(outlook: Outlook, changed: Iterable[tuple[str, str]]) -> Pairs:
-    ends = [(outlook.position[src], outlook.position[dst]) for src, dst in changed]
+def _links(snapshot: Snapshot, changed: Iterable[tuple[str, str]]) -> Pairs:
+    ends = [(snapshot.position[src], snapshot.position[dst]) for src, dst in changed]
     both = np.array(ends, dtype=np.intp).reshape(-1, 2)
     return both[:, 0], both[:, 1]
 
@@ -190,7 +190,7 @@ def _refresh(moment: RoutingState, name: Objective, pairs: Pairs | None) -> Pair
     table, everyone = moment.tables[name], np.arange(len(moment.online))
     table.rank(moment.online, pairs)
     within = (everyone[:, None], everyone) if pairs is None else pairs
-    changed = table.decide(moment.held, moment.online, moment.ground.outlook.at, within)
+    changed = table.decide(moment.held, moment.online, moment.ground.snapshot.at, within)
     rows, columns = np.broadcast_arrays(*within)
     return rows[changed], columns[changed]
 

@@ -112,7 +112,7 @@ def _field_type(annotation: Any) -> FieldType:
 
 
 @dataclass(frozen=True, slots=True)
-class Table(Generic[AnyRow]):
+class JournalTable(Generic[AnyRow]):
     """One kind's table: its message and the types of the message's fields, in order."""
 
     kind: str
@@ -138,20 +138,20 @@ _COMMON: Mapping[str, str] = {
 }
 
 
-def _table(kind: str, row: type[AnyRow], **extra: str) -> Table[AnyRow]:
+def _table(kind: str, row: type[AnyRow], **extra: str) -> JournalTable[AnyRow]:
     fields = {name: _field_type(field.annotation) for name, field in row.model_fields.items()}
     nested = {name: field.nested for name, field in fields.items() if field.nested}
-    return Table(kind, row, fields, extra, nested)
+    return JournalTable(kind, row, fields, extra, nested)
 
 
-LINK_TABLES: Mapping[str, Table[Any]] = {
+LINK_TABLES: Mapping[str, JournalTable[Any]] = {
     "latency": _table("latency", LatencyRow),
     # The fingerprint of the path that the bytes took, as far as it was known when the row came.
     "throughput": _table("throughput", ThroughputRow, path_fingerprint="VARCHAR"),
     "path": _table("path", PathRow),
 }
-CAPACITY: Table[DeviceRow] = _table("capacity", DeviceRow)
-TABLES: Mapping[str, Table[Any]] = {**LINK_TABLES, "capacity": CAPACITY}
+CAPACITY: JournalTable[DeviceRow] = _table("capacity", DeviceRow)
+TABLES: Mapping[str, JournalTable[Any]] = {**LINK_TABLES, "capacity": CAPACITY}
 
 
 def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
@@ -166,7 +166,7 @@ def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
     }
 
 
-def row_columns(table: Table[Any], entries: Sequence[Entry], first_number: int) -> dict[str, Column]:
+def row_columns(table: JournalTable[Any], entries: Sequence[Entry], first_number: int) -> dict[str, Column]:
     """The rows of reports of one kind, in order, with `report` as in `report_columns`; fields never set are absent."""
     # A model's own dictionary holds every field, and is read in half the time that attributes take.
     fields = [row.__dict__ for entry in entries for row in rows_of(entry.report)]
@@ -182,7 +182,7 @@ def row_columns(table: Table[Any], entries: Sequence[Entry], first_number: int) 
     }
 
 
-def recorded(table: Table[AnyRow], values: Sequence[Any]) -> Recorded[AnyRow]:
+def recorded(table: JournalTable[AnyRow], values: Sequence[Any]) -> Recorded[AnyRow]:
     """A row read as (site, at, fields in order), as the message that it was."""
     site, at, *fields = values
     given = {name: value for name, value in zip(table.fields, fields, strict=True) if value is not None}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
@@ -22,15 +21,16 @@ from collector.store.columns import (
     TABLES,
     Column,
     Entry,
+    JournalTable,
     Recorded,
-    Table,
     naive,
     recorded,
     report_columns,
     row_columns,
 )
 from collector.store.database import Database
-from collector.store.seen import Key, Range, Seen
+from collector.store.report_keys import Key, Range, ReportKeys
+from linkweather.models.state import Bucket
 from linkweather.wire import DeviceRow, PathRow, Row, ThroughputRow, rows_of
 
 Pair = tuple[str, str]  # src, dst
@@ -45,18 +45,6 @@ METRICS: Mapping[str, str] = {
 _QUOTED = '"{}"'.format
 # Rewritten at a start when it has become this much longer than it needs to be.
 _LEDGER_SLACK_ROWS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """A metric of one link over `[at, at + step_s)`; `n` counts the rows that have a value."""
-
-    at: datetime
-    n: int
-    min: float
-    p50: float
-    p95: float
-    max: float
 
 
 class Journal:
@@ -131,7 +119,11 @@ class Journal:
                 WHERE value IS NOT NULL GROUP BY bucket ORDER BY bucket""",  # noqa: S608 - names from our table
             {"step": step_us, "src": src, "dst": dst, "since": naive(since), "until": naive(until)},
         )
-        return [Bucket(datetime.fromtimestamp(bucket * step_us / 1e6, UTC), *values) for bucket, *values in rows]
+        fields = ("count", "min", "p50", "p95", "max")
+        return [
+            Bucket(at=datetime.fromtimestamp(bucket * step_us / 1e6, UTC), **dict(zip(fields, values, strict=True)))
+            for bucket, *values in rows
+        ]
 
     def prune(self, now: datetime) -> int:
         """Delete rows that came more than `keep_days` ago; returns how many.
@@ -171,7 +163,7 @@ class Journal:
                 new.setdefault(key, entry)
         return new
 
-    def _rows_since(self, table: Table[Any], since: datetime) -> list[Recorded[Any]]:
+    def _rows_since(self, table: JournalTable[Any], since: datetime) -> list[Recorded[Any]]:
         rows = self.database.rows(
             f'SELECT site, "at", {_names(table)} FROM {table.kind} WHERE "at" >= ? ORDER BY "at", number',  # noqa: S608
             [naive(since)],
@@ -195,9 +187,9 @@ class Journal:
         )
         return {(src, dst): fingerprint for src, dst, fingerprint in rows}
 
-    def _load_seen(self) -> Seen:
+    def _load_seen(self) -> ReportKeys:
         stored = self.database.rows("SELECT site, boot, first, last FROM received")
-        seen = Seen((site, boot, first, last) for site, boot, first, last in stored)
+        seen = ReportKeys((site, boot, first, last) for site, boot, first, last in stored)
         ranges = list(seen.ranges())
         if len(stored) > len(ranges) + _LEDGER_SLACK_ROWS:
             with self.database.transaction() as connection:
@@ -206,7 +198,7 @@ class Journal:
         return seen
 
 
-def _names(table: Table[Any]) -> str:
+def _names(table: JournalTable[Any]) -> str:
     return ", ".join(map(_QUOTED, table.fields))
 
 

@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.forecast import Forecasts, Kind
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.forecast_bank import ForecastBank, SeriesKind
+from collector.linkstate.snapshot import Snapshot
 from collector.routing.candidates import DIRECT, NONE, Vias, best_relays
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
@@ -123,14 +123,14 @@ def replay(frames: Floats, settings: RoutingSettings) -> dict[str, Any]:
     sites = tuple(f"s{number}" for number in range(frames.shape[1]))
     pairs = len(sites) * (len(sites) - 1)
     router = Router(settings, _mesh(sites))
-    bank = Forecasts(frames[0].size, Kind(step_s=STEP_S, memory_s=1e9))
+    bank = ForecastBank(frames[0].size, SeriesKind(step_s=STEP_S, memory_s=1e9))
     sums, latest = Sums(), np.full(frames[0].shape, NONE, np.int32)
     for number, frame in enumerate(frames):
         at = number * STEP_S
         if number:
             sums.score(frame, router.in_force("latency"), latest)
         bank.observe(np.arange(frame.size), at, frame.ravel())
-        changes = router.decide(_outlook(sites, bank, at, np.isfinite(frame)))
+        changes = router.decide(_snapshot(sites, bank, at, np.isfinite(frame)))
         before, latest = latest, latest_best(frame)
         if number:
             sums.switches.append(len(changes.pairs["latency"][0]) / pairs)
@@ -142,11 +142,11 @@ def _mesh(sites: tuple[str, ...]) -> Mesh:
     return Mesh.model_validate({"sites": {site: {"address": f"{site}.test"} for site in sites}})
 
 
-def _outlook(sites: tuple[str, ...], bank: Forecasts, at: float, measured: Bools) -> Outlook:
+def _snapshot(sites: tuple[str, ...], bank: ForecastBank, at: float, measured: Bools) -> Snapshot:
     # A link that could not be measured is not used, as in the collector, where loss of contact is down at once.
     said, shape = bank.forecast(at), (len(sites), len(sites))
     p10, p50, p90 = (np.reshape(values, shape) for values in (said.p10, said.p50, said.p90))
-    return Outlook.of(
+    return Snapshot.of(
         sites,
         at=at,
         rtt_p50_s=np.where(measured, p50, np.nan),

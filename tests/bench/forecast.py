@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.forecast import Forecasts, Kind
+from collector.linkstate.forecast_bank import ForecastBank, SeriesKind
 from collector.linkstate.forecasters import FORECASTERS
 
 SCALE = {"ms": 1e-3, "s": 1.0}
@@ -58,8 +58,8 @@ def load(path: Path) -> Floats:
 
 def judge(frames: Floats, *, log: bool = False) -> dict[str, object]:
     started = time.process_time()
-    kind = Kind(step_s=STEP_S, memory_s=1e9, log=log)
-    bank = Forecasts(frames.shape[1], kind)
+    kind = SeriesKind(step_s=STEP_S, memory_s=1e9, log=log)
+    bank = ForecastBank(frames.shape[1], kind)
     everyone = np.arange(frames.shape[1])
     errors: list[Floats] = []
     singles: list[Floats] = []

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-from collector.ingest.admission import Arrival, admit, receipts
+from collector.ingest.admission import IncomingMessage, admit, receipts
 from collector.ingest.ingest import Ingest, garbage_collection_paused
 from collector.store.columns import TABLES, Entry
 from collector.store.journal import Journal
@@ -113,7 +113,7 @@ def _stages(folder: Path, rounds: Sequence[Round]) -> dict[str, list[float]]:
 
 
 def _decoded(batch: Round) -> list[Entry]:
-    found = [admit(Arrival(topics.report(site, "latency"), payload, START), None) for site, payload in batch]
+    found = [admit(IncomingMessage(topics.report(site, "latency"), payload, START), None) for site, payload in batch]
     return [entry for entry in found if isinstance(entry, Entry)]
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 from collector.routing.candidates import DIRECT
 from collector.routing.costs import GoodputEstimate
 from collector.routing.goodput_estimate import estimated, pooled
@@ -165,7 +165,7 @@ def routed(goodputs: GoodputEstimate, count: int) -> Vias:
         {"mesh": {"name": "grid"}, "sites": {name: {"address": f"{name}.example"} for name in names}}
     )
     router = Router(RoutingSettings(), mesh)
-    router.decide(Outlook.of(names, goodput_p50_bps=goodputs.expected_bps), goodputs=goodputs)
+    router.decide(Snapshot.of(names, goodput_p50_bps=goodputs.expected_bps), goodputs=goodputs)
     vias = np.full((count, count), DIRECT, np.int32)
     position = {name: index for index, name in enumerate(names)}
     for path in router.standing():

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra, floyd_warshall
 
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 from collector.routing.candidates import best_relays
 from collector.routing.costs import measured
 from collector.routing.questions import RouteQuestion
@@ -131,7 +131,7 @@ def router_alone(timed: Timed, costs: Floats) -> None:
     mesh = Mesh.model_validate({"sites": {site: {"address": f"{site}.test"} for site in sites}})
     router = Router(RoutingSettings(), mesh)
     rtt = np.where(np.isfinite(costs), costs, np.nan).astype(float)
-    now = Outlook.of(sites, rtt_p50_s=rtt, goodput_p50_bps=1e9 * rtt)
+    now = Snapshot.of(sites, rtt_p50_s=rtt, goodput_p50_bps=1e9 * rtt)
     goodputs = measured(now)
     timed("decide, both objectives", lambda: router.decide(now, goodputs=goodputs))
     timed("one changed link", lambda: router.decide(now, goodputs=goodputs, changed=[("s1", "s2")]))

@@ -19,8 +19,8 @@ import aiomqtt
 import httpx
 import pytest
 
-from collector import daemon, meshfile
-from collector.daemon import Daemon
+from collector import daemon, mesh_file
+from collector.daemon import CollectorDaemon
 from collector.settings import ApiSettings, CollectorSettings, JournalSettings
 from linkweather.client import Client
 from linkweather.errors import OperatorError
@@ -76,7 +76,7 @@ class Running:
 @contextlib.asynccontextmanager
 async def running(settings: CollectorSettings) -> AsyncIterator[Running]:
     """A collector that is ready, stopped at the end as by SIGTERM."""
-    found = Daemon(settings)
+    found = CollectorDaemon(settings)
     stop = asyncio.Event()
     task = asyncio.create_task(found.run(stop), name="daemon")
     try:
@@ -156,7 +156,7 @@ async def test_reports_around_a_stop_are_in_the_journal_once_each(
 async def test_the_mesh_is_retained_and_follows_its_file(
     settings: CollectorSettings, site: aiomqtt.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meshfile, "WATCH_INTERVAL_S", 0.02)
+    monkeypatch.setattr(mesh_file, "WATCH_INTERVAL_S", 0.02)
     async with running(settings) as collector:
         await site.subscribe(topics.MESH, qos=1)
         assert list(decode_mesh(await next_payload(site)).sites) == ["a", "b"]
@@ -168,7 +168,7 @@ async def test_the_mesh_is_retained_and_follows_its_file(
 async def test_an_invalid_mesh_is_refused_and_the_old_one_stays(
     settings: CollectorSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meshfile, "WATCH_INTERVAL_S", 0.02)
+    monkeypatch.setattr(mesh_file, "WATCH_INTERVAL_S", 0.02)
     async with running(settings) as collector:
         rewrite(settings.mesh, "[latency]\ninterval_s = 0.0\n" + TWO)
         answer = (await collector.until("/api/v1/mesh", lambda answer: answer.json()["refused"] is not None)).json()
@@ -212,7 +212,7 @@ async def test_what_is_refused_is_counted_by_reason(settings: CollectorSettings,
 
 async def test_not_ready_while_the_broker_is_away(settings: CollectorSettings) -> None:
     away = servers.free_port()
-    found = Daemon(settings.model_copy(update={"broker": f"mqtt://127.0.0.1:{away}"}))
+    found = CollectorDaemon(settings.model_copy(update={"broker": f"mqtt://127.0.0.1:{away}"}))
     stop = asyncio.Event()
     task = asyncio.create_task(found.run(stop), name="daemon")
     await until(lambda: bool(found._connection.last_error))
@@ -345,10 +345,10 @@ def test_an_empty_token_file_is_one_sentence(folder: Path) -> None:
 async def test_what_is_not_the_operator_s_mistake_crashes_loudly(
     settings: CollectorSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(_: Daemon, __: asyncio.Event) -> None:
+    async def broken(_: CollectorDaemon, __: asyncio.Event) -> None:
         async with asyncio.TaskGroup():
             raise ZeroDivisionError
 
-    monkeypatch.setattr(Daemon, "run", broken)
+    monkeypatch.setattr(CollectorDaemon, "run", broken)
     with pytest.raises(ExceptionGroup):
         await daemon.run(settings)

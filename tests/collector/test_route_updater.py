@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from collector.api.event_feed import Feed
+from collector.api.event_feed import EventFeed
 from collector.linkstate.link_states import LinkStates
 from collector.route_updater import RouteUpdater, Surroundings
 from collector.routing.questions import RouteQuestion
@@ -56,7 +56,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.links = LinkStates(MESH, StateSettings())
-        self.feed = Feed("boot")
+        self.feed = EventFeed("boot")
         self.record = DecisionLog(self.journal.database)
 
     def updater(self) -> RouteUpdater:

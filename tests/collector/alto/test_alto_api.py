@@ -431,7 +431,7 @@ async def test_the_requester_of_a_unix_socket_is_this_machine() -> None:
 
 def test_streams_that_look_at_about_the_same_time_share_what_they_see(world: World) -> None:
     world.step = 0.0
-    server = routes._Server(world.sources(), poll_s=1.0, keep_alive_s=1.0)
+    server = routes._AltoService(world.sources(), poll_s=1.0, keep_alive_s=1.0)
     seen = server._shared_view()
     world.now += 0.4
     assert server._shared_view() is seen

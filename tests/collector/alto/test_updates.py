@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from collector.alto import mergepatch
 from collector.alto.alto_errors import TooMuchError
 from collector.alto.reading import Fields
-from collector.alto.updates import Event, UpdateStream
+from collector.alto.updates import UpdateEvent, UpdateStream
 from collector.alto.view import View
 from tests.collector.alto.test_reading import refusal
 from tests.collector.alto.worlds import LINKS, NUM_RTT, view
@@ -201,12 +201,12 @@ def test_substreams_are_bounded() -> None:
 
 
 def test_an_event_is_its_type_its_substream_and_its_document_in_lines() -> None:
-    lines = Event("application/alto-networkmap+json", {"a": 1}, "mine").encode().decode().split("\n")
+    lines = UpdateEvent("application/alto-networkmap+json", {"a": 1}, "mine").encode().decode().split("\n")
     assert lines[0] == "event: application/alto-networkmap+json,mine"
     assert json.loads(lines[1].removeprefix("data: ")) == {"a": 1}
     assert lines[2:] == ["", ""]
     assert (
-        Event("application/alto-updatestreamcontrol+json", {})
+        UpdateEvent("application/alto-updatestreamcontrol+json", {})
         .encode()
         .startswith(b"event: application/alto-updatestreamcontrol+json\n")
     )

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from collector.api.app import HistoryQuestion, Sources, create_app
+from collector.api.app import HistoryQuery, Sources, create_app
 from collector.api.http_server import HttpServer
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
@@ -36,7 +36,7 @@ class World:
     """What the API finds."""
 
     pushed: list[str] = field(default_factory=list)
-    asked: list[HistoryQuestion] = field(default_factory=list)
+    asked: list[HistoryQuery] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
     def sources(self) -> Sources:
@@ -52,7 +52,7 @@ class World:
             registry=self._registry,
         )
 
-    async def _history(self, asked: HistoryQuestion) -> list[Bucket]:
+    async def _history(self, asked: HistoryQuery) -> list[Bucket]:
         self.asked.append(asked)
         if asked.metric == "rtt_max_s":
             raise RuntimeError("the disk is gone")
@@ -129,7 +129,7 @@ async def test_an_unknown_link_between_known_sites_is_not_found(http: httpx.Asyn
 async def test_history_has_defaults(http: httpx.AsyncClient, world: World) -> None:
     answer = (await http.get("/api/v1/links/a/b/history")).json()
     hour_ago = datetime(2026, 1, 31, 11, tzinfo=UTC)
-    assert world.asked == [HistoryQuestion("a", "b", "rtt_p50_s", hour_ago, NOW, 10.0)]
+    assert world.asked == [HistoryQuery("a", "b", "rtt_p50_s", hour_ago, NOW, 10.0)]
     assert (answer["since"], answer["step_s"], answer["metric"]) == ("2026-01-31T11:00:00Z", 10.0, "rtt_p50_s")
     assert answer["buckets"] == [
         {"at": "2026-01-31T11:00:00Z", "count": 2, "min": 0.01, "p50": 0.02, "p95": 0.03, "max": 0.03}

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from collector.api import event_feed as events
 from collector.api.app import answer_errors
-from collector.api.event_feed import Feed, add_events
+from collector.api.event_feed import EventFeed, add_events
 from collector.api.http_server import HttpServer
 from linkweather import AsyncClient, Client
 from linkweather.client import CollectorAway
@@ -51,7 +51,7 @@ class World:
 
     def __init__(self) -> None:
         self.port = servers.free_port()
-        self.feed = Feed("boot")
+        self.feed = EventFeed("boot")
         self.server: HttpServer | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -60,7 +60,7 @@ class World:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, boot: str) -> None:
-        self.feed = Feed(boot)
+        self.feed = EventFeed(boot)
         app = FastAPI()
         answer_errors(app)
         add_events(app, self.feed, lambda: MESH)
@@ -98,8 +98,8 @@ async def test_events_arrive_typed_and_in_order(world: World) -> None:
     async with asyncio.timeout(LIMIT_S), AsyncClient(world.api) as client, asyncio.TaskGroup() as group:
         group.create_task(take(client.watch(), 2, heard), name="watch")
         await world.heard_by(1)
-        world.feed.tell(changed("a", "b"))
-        world.feed.tell(lost("a", "b"))
+        world.feed.emit(changed("a", "b"))
+        world.feed.emit(lost("a", "b"))
     assert heard == [changed("a", "b"), lost("a", "b")]
 
 
@@ -115,8 +115,8 @@ async def test_the_synchronous_client_watches_too(world: World) -> None:
     thread = threading.Thread(target=watch)
     thread.start()
     await world.heard_by(1)
-    world.feed.tell(lost("a", "b"))
-    world.feed.tell(changed("a", "b"))
+    world.feed.emit(lost("a", "b"))
+    world.feed.emit(changed("a", "b"))
     await asyncio.to_thread(thread.join, LIMIT_S)
     assert heard == [changed("a", "b")]
 
@@ -140,7 +140,7 @@ async def test_a_listener_hears_the_kinds_and_the_site_that_it_asked_for(
     ):
         await world.heard_by(1)
         for event in (changed("a", "b"), lost("a", "b"), changed("c", "a")):
-            world.feed.tell(event)
+            world.feed.emit(event)
         world.feed.close()
         lines = [line async for line in response.aiter_lines()]
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -152,12 +152,12 @@ async def test_a_restarted_collector_is_found_again_and_the_gap_is_said(world: W
     async with asyncio.timeout(LIMIT_S), AsyncClient(world.api) as client, asyncio.TaskGroup() as group:
         watching = group.create_task(take(client.watch(), 3, heard), name="watch")
         await world.heard_by(1)
-        world.feed.tell(changed("a", "b"))
+        world.feed.emit(changed("a", "b"))
         await until(lambda: len(heard) == 1)
         await world.stop()
         world.start("second")
         await world.heard_by(1)
-        world.feed.tell(changed("b", "a"))
+        world.feed.emit(changed("b", "a"))
         await watching
     assert heard == [changed("a", "b"), Gap(), changed("b", "a")]
 
@@ -171,7 +171,7 @@ async def test_without_reconnect_the_end_of_the_stream_is_said(world: World) -> 
             await watching
 
 
-async def told_after(feed: Feed, after: str) -> bytes:
+async def told_after(feed: EventFeed, after: str) -> bytes:
     stream = feed.listen((), None, after)
     first = await anext(stream)
     feed.close()
@@ -180,16 +180,16 @@ async def told_after(feed: Feed, after: str) -> bytes:
 
 async def test_who_comes_back_gets_what_was_missed(world: World) -> None:
     for name in ("b", "c", "d"):
-        world.feed.tell(changed("a", name))
+        world.feed.emit(changed("a", name))
     text = await told_after(world.feed, "first.1")
     assert [line for line in text.decode().splitlines() if line.startswith("id")] == ["id: first.2", "id: first.3"]
 
 
 async def test_who_comes_back_too_late_is_told_how_many_events_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "KEPT_EVENTS", 2)
-    feed = Feed("first")
+    feed = EventFeed("first")
     for name in ("b", "c", "d", "e"):
-        feed.tell(changed("a", name))
+        feed.emit(changed("a", name))
     text = (await told_after(feed, "first.1")).decode()
     assert 'id: first.2\nevent: gap\ndata: {"missed":1}' in text
     assert [line for line in text.splitlines() if line.startswith("id")][1:] == ["id: first.3", "id: first.4"]
@@ -197,11 +197,11 @@ async def test_who_comes_back_too_late_is_told_how_many_events_are_gone(monkeypa
 
 async def test_a_listener_that_does_not_read_is_cut_off_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "WAITING_EVENTS", 2)
-    feed = Feed("first")
+    feed = EventFeed("first")
     slow = feed.listen((), None, None)
     await anext(slow)
     for name in ("b", "c", "d"):
-        feed.tell(changed("a", name))
+        feed.emit(changed("a", name))
     assert feed.listeners == 0
     assert len([text async for text in slow]) == 1  # what still stood in its queue, and the end
 
@@ -217,7 +217,7 @@ async def test_a_listener_who_leaves_is_forgotten(world: World) -> None:
 
 async def test_a_silent_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "KEEP_ALIVE_S", 0.01)
-    stream = Feed("first").listen((), None, None)
+    stream = EventFeed("first").listen((), None, None)
     assert (await anext(stream)).startswith(b":")
     assert await anext(stream) == b": still here\n\n"
 

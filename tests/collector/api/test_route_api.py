@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from collector.api.app import answer_errors
 from collector.api.http_server import HttpServer
 from collector.api.route_api import RouteSources, add_routes
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 from collector.routing.questions import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
@@ -49,7 +49,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.router = Router(RoutingSettings(), MESH)
-        self.router.decide(Outlook.of("abc", at=NOON.timestamp(), rtt_p50_s=RTT_S, goodput_p50_bps=BPS))
+        self.router.decide(Snapshot.of("abc", at=NOON.timestamp(), rtt_p50_s=RTT_S, goodput_p50_bps=BPS))
 
     def sources(self) -> RouteSources:
         return RouteSources(

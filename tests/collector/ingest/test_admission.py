@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.ingest.admission import MAX_PAYLOAD_BYTES, Arrival, Refused, admit, receipts
+from collector.ingest.admission import MAX_PAYLOAD_BYTES, IncomingMessage, RefusedMessage, admit, receipts
 from collector.store.columns import Entry
 from linkweather.wire import Committed, Refusal, encode, topics
 from tests.collector.samples import NOON, entry, latency, throughput
@@ -14,13 +14,13 @@ ROW = '{"src":"a","dst":"b","method":"stamp","sent":50,"received":50,"rtt_p50_s"
 TEXT = '{"v":1,"boot":"boot-1","seq":7,"at":"2026-11-01T12:00:07Z","kind":"latency","links":[%s]}'
 
 
-def arrival(payload: bytes | str, *, site: str = "a", kind: str = "latency") -> Arrival:
+def arrival(payload: bytes | str, *, site: str = "a", kind: str = "latency") -> IncomingMessage:
     raw = payload.encode() if isinstance(payload, str) else payload
-    return Arrival(topics.report(site, kind), raw, NOON)
+    return IncomingMessage(topics.report(site, kind), raw, NOON)
 
 
-def refusal(found: Entry | Refused) -> Refused:
-    assert isinstance(found, Refused)
+def refusal(found: Entry | RefusedMessage) -> RefusedMessage:
+    assert isinstance(found, RefusedMessage)
     return found
 
 
@@ -76,7 +76,9 @@ def test_throughput_is_the_destinations_to_report() -> None:
 
 @pytest.mark.parametrize("topic", ["elsewhere", topics.status("a"), "linkweather/v1/site/A/report/latency"])
 def test_another_topic_is_refused_without_a_site(topic: str) -> None:
-    assert admit(Arrival(topic, b"", NOON), None) == Refused(Arrival(topic, b"", NOON), "unknown_topic", "", None, None)
+    assert admit(IncomingMessage(topic, b"", NOON), None) == RefusedMessage(
+        IncomingMessage(topic, b"", NOON), "unknown_topic", "", None, None
+    )
 
 
 def test_a_refused_reports_key_is_read_where_it_can_be() -> None:
@@ -97,10 +99,10 @@ def test_a_site_gets_one_receipt_per_outbox_and_each_number_once() -> None:
 
 
 def test_a_site_with_nothing_but_refusals_gets_a_receipt_too() -> None:
-    never = refusal(admit(Arrival(topics.report("a", "latency"), (TEXT % (ROW % "-1")).encode(), NOON), None))
+    never = refusal(admit(IncomingMessage(topics.report("a", "latency"), (TEXT % (ROW % "-1")).encode(), NOON), None))
     assert receipts([], [never]) == [("a", Committed(boot="boot-1", refused=(Refusal(seq=7, reason="impossible"),)))]
 
 
 def test_the_time_is_checked_against_the_arrival_not_a_clock() -> None:
-    late = Arrival(topics.report("a", "latency"), encode(REPORT), NOON - timedelta(hours=2))
+    late = IncomingMessage(topics.report("a", "latency"), encode(REPORT), NOON - timedelta(hours=2))
     assert refusal(admit(late, None)).reason == "future"

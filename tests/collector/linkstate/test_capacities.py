@@ -64,6 +64,6 @@ def test_a_clock_that_is_ahead_makes_no_negative_age(capacities: Capacities) -> 
 def test_only_sites_of_the_mesh_are_kept(capacities: Capacities) -> None:
     capacities.observe("x", 100.0, [row()])
     capacities.observe("a", 100.0, [row()])
-    capacities.use(mesh("b"))
-    capacities.use(mesh("a", "b", "x"))
+    capacities.apply_mesh(mesh("b"))
+    capacities.apply_mesh(mesh("a", "b", "x"))
     assert capacities.capacities(100.0) == []

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from collector.linkstate.conditions import Conditions
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.conditions import ConditionChanges
+from collector.linkstate.snapshot import Snapshot
 
 SITES = ("a", "b")
 
 
-def outlook(rtt_s: float, goodput_bps: float, *, sites: tuple[str, ...] = SITES, fresh: bool = True) -> Outlook:
-    return Outlook.of(
+def snapshot(rtt_s: float, goodput_bps: float, *, sites: tuple[str, ...] = SITES, fresh: bool = True) -> Snapshot:
+    return Snapshot.of(
         sites,
         rtt_p50_s=np.full((2, 2), rtt_s),
         goodput_p50_bps=np.full((2, 2), goodput_bps),
@@ -19,22 +19,22 @@ def outlook(rtt_s: float, goodput_bps: float, *, sites: tuple[str, ...] = SITES,
     )
 
 
-def test_the_first_outlook_changes_nothing_and_an_equal_one_neither() -> None:
-    conditions = Conditions()
-    assert conditions.changed(outlook(0.01, np.nan)) == []
-    assert conditions.changed(outlook(0.02, np.nan)) == []
+def test_the_first_snapshot_changes_nothing_and_an_equal_one_neither() -> None:
+    conditions = ConditionChanges()
+    assert conditions.changed(snapshot(0.01, np.nan)) == []
+    assert conditions.changed(snapshot(0.02, np.nan)) == []
 
 
 def test_lost_contact_a_stale_link_and_a_first_goodput_are_changes() -> None:
-    conditions = Conditions()
-    conditions.changed(outlook(0.01, np.nan))
-    for changed in (outlook(np.nan, np.nan), outlook(0.01, np.nan), outlook(0.01, 1e6)):
+    conditions = ConditionChanges()
+    conditions.changed(snapshot(0.01, np.nan))
+    for changed in (snapshot(np.nan, np.nan), snapshot(0.01, np.nan), snapshot(0.01, 1e6)):
         assert conditions.changed(changed) == [("a", "b"), ("b", "a")]
-    stale = conditions.changed(outlook(0.01, 1e6, fresh=False))
+    stale = conditions.changed(snapshot(0.01, 1e6, fresh=False))
     assert ("a", "b") in stale
 
 
 def test_with_other_sites_nobody_can_tell() -> None:
-    conditions = Conditions()
-    conditions.changed(outlook(0.01, np.nan))
-    assert conditions.changed(outlook(np.nan, np.nan, sites=("a", "c"))) == []
+    conditions = ConditionChanges()
+    conditions.changed(snapshot(0.01, np.nan))
+    assert conditions.changed(snapshot(np.nan, np.nan, sites=("a", "c"))) == []

@@ -1,4 +1,4 @@
-"""Forecasts of links, and the outlook. The mesh reports every 5 s: stale is 20 s, expired 300 s; a round is 600 s."""
+"""Forecasts of links, and the snapshot. The mesh reports every 5 s: stale is 20 s, expired 300 s; a round is 600 s."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 from collector.settings import StateSettings
 from linkweather.mesh import Mesh
 from linkweather.models.state import LinkAnswer
@@ -17,7 +17,7 @@ from linkweather.wire import LatencyRow, PathRow, Row, ThroughputRow
 
 SITES = {site: {"address": f"192.0.2.{number}"} for number, site in enumerate("abc", start=1)}
 MESH = Mesh.model_validate({"sites": SITES})
-MATRICES = [name for name in Outlook.__dataclass_fields__ if name not in ("sites", "at")]
+MATRICES = [name for name in Snapshot.__dataclass_fields__ if name not in ("sites", "at")]
 
 
 def states(*rows: tuple[float, Row]) -> LinkStates:
@@ -53,7 +53,7 @@ def answer(links: LinkStates, now: float) -> LinkAnswer:
     return found
 
 
-def assert_same(one: Outlook, other: Outlook) -> None:
+def assert_same(one: Snapshot, other: Snapshot) -> None:
     for name in MATRICES:
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6, err_msg=name)
 
@@ -102,7 +102,7 @@ def test_rows_that_our_own_tests_loaded_are_forecast_only_where_there_are_no_rec
     assert answer(states(*idle, *loaded), 126.0).rtt_forecast_p50_s == 0.02
     later = states(*idle, *loaded, (130.0, latency(0.090, during_throughput=True)))
     assert answer(later, 131.0).rtt_forecast_p50_s == 0.09
-    assert later.outlook(131.0).rtt_p50_s[0, 1] == pytest.approx(0.09)
+    assert later.snapshot(131.0).rtt_p50_s[0, 1] == pytest.approx(0.09)
 
 
 def test_failed_tests_and_paths_are_no_figures() -> None:
@@ -112,42 +112,46 @@ def test_failed_tests_and_paths_are_no_figures() -> None:
     assert answer(links, 101.0).goodput_forecast_samples is None
 
 
-def test_an_outlook_has_what_each_link_is_like() -> None:
+def test_an_snapshot_has_what_each_link_is_like() -> None:
     row = latency(0.020, received=49, rtt_p95_s=0.026, owd_forward_p50_s=0.012)
-    outlook = states((100.0, row), (101.0, throughput())).outlook(110.0)
-    assert (outlook.sites, outlook.at) == (("a", "b", "c"), 110.0)
-    assert np.argwhere(outlook.usable).tolist() == np.argwhere(outlook.fresh).tolist() == [[0, 1]]
-    assert outlook.rtt_p50_s[0, 1] == pytest.approx(0.020)
-    assert (outlook.rtt_age_s[0, 1], outlook.rtt_samples[0, 1]) == (10.0, 1)
-    assert outlook.jitter_s[0, 1] == pytest.approx(0.006)
-    assert outlook.owd_p50_s[0, 1] == 0.012
-    assert outlook.loss_ratio[0, 1] == 0.02
-    assert outlook.goodput_p50_bps[0, 1] == pytest.approx(3e8)
-    assert (outlook.goodput_age_s[0, 1], outlook.goodput_samples[0, 1]) == (9.0, 1)
-    assert np.isnan(outlook.rtt_p50_s[1, 0])
-    assert outlook.rtt_samples.sum() == outlook.goodput_samples.sum() == 1
+    snapshot = states((100.0, row), (101.0, throughput())).snapshot(110.0)
+    assert (snapshot.sites, snapshot.at) == (("a", "b", "c"), 110.0)
+    assert np.argwhere(snapshot.usable).tolist() == np.argwhere(snapshot.fresh).tolist() == [[0, 1]]
+    assert snapshot.rtt_p50_s[0, 1] == pytest.approx(0.020)
+    assert (snapshot.rtt_age_s[0, 1], snapshot.rtt_samples[0, 1]) == (10.0, 1)
+    assert snapshot.jitter_s[0, 1] == pytest.approx(0.006)
+    assert snapshot.owd_p50_s[0, 1] == 0.012
+    assert snapshot.loss_ratio[0, 1] == 0.02
+    assert snapshot.goodput_p50_bps[0, 1] == pytest.approx(3e8)
+    assert (snapshot.goodput_age_s[0, 1], snapshot.goodput_samples[0, 1]) == (9.0, 1)
+    assert np.isnan(snapshot.rtt_p50_s[1, 0])
+    assert snapshot.rtt_samples.sum() == snapshot.goodput_samples.sum() == 1
 
 
 @pytest.mark.parametrize(
     ("now", "usable", "fresh"), [(120.0, True, True), (121.0, True, False), (400.0, True, False), (401.0, False, False)]
 )
-def test_contact_ages_in_the_outlook(now: float, usable: bool, fresh: bool) -> None:  # noqa: FBT001 - parametrized
-    outlook = states((100.0, latency())).outlook(now)
-    assert (outlook.usable[0, 1], outlook.fresh[0, 1], np.isfinite(outlook.rtt_p50_s[0, 1])) == (usable, fresh, usable)
+def test_contact_ages_in_the_snapshot(now: float, usable: bool, fresh: bool) -> None:  # noqa: FBT001 - parametrized
+    snapshot = states((100.0, latency())).snapshot(now)
+    assert (snapshot.usable[0, 1], snapshot.fresh[0, 1], np.isfinite(snapshot.rtt_p50_s[0, 1])) == (
+        usable,
+        fresh,
+        usable,
+    )
 
 
 def test_loss_of_contact_is_down_at_once_and_recovery_waits_for_two_rows() -> None:
     links = states((100.0, latency()), (105.0, latency()), (110.0, lost()))
-    seen = [(answer(links, 111.0).state, bool(links.outlook(111.0).usable[0, 1]))]
+    seen = [(answer(links, 111.0).state, bool(links.snapshot(111.0).usable[0, 1]))]
     for at in (115.0, 120.0):
         links.observe(at, [latency()])
-        seen.append((answer(links, at).state, bool(links.outlook(at).usable[0, 1])))
+        seen.append((answer(links, at).state, bool(links.snapshot(at).usable[0, 1])))
     assert seen == [("down", False), ("down", False), ("fresh", True)]
 
 
-def test_goodput_in_the_outlook_ages_and_is_stale_after_a_new_path() -> None:
+def test_goodput_in_the_snapshot_ages_and_is_stale_after_a_new_path() -> None:
     links = states((100.0, throughput()))
-    told = [links.outlook(now) for now in (1300.0, 1301.0, 7300.0, 7301.0)]
+    told = [links.snapshot(now) for now in (1300.0, 1301.0, 7300.0, 7301.0)]
     assert [(bool(one.goodput_usable[0, 1]), bool(one.goodput_fresh[0, 1])) for one in told] == [
         (True, True),
         (True, False),
@@ -155,8 +159,8 @@ def test_goodput_in_the_outlook_ages_and_is_stale_after_a_new_path() -> None:
         (False, False),
     ]
     links.observe(110.0, [PathRow(src="a", dst="b", method="udp", fingerprint="f", changed=True)])
-    assert not links.outlook(111.0).goodput_fresh[0, 1]
-    assert not links.outlook(111.0).usable.any()
+    assert not links.snapshot(111.0).goodput_fresh[0, 1]
+    assert not links.snapshot(111.0).usable.any()
 
 
 def test_a_restarted_collector_gives_the_same_answers() -> None:
@@ -164,13 +168,13 @@ def test_a_restarted_collector_gives_the_same_answers() -> None:
     live, rebuilt = LinkStates(MESH, StateSettings()), LinkStates(MESH, StateSettings())
     for at, rows in history(now):
         if at % 900 == 0:
-            live.outlook(at)  # who asks in between changes nothing
+            live.snapshot(at)  # who asks in between changes nothing
         live.observe(at, rows)
     for at, rows in history(now):
         for kind, horizon_s in live.horizons_s.items():
             if at >= now - horizon_s and kind == ("latency" if isinstance(rows[0], LatencyRow) else "throughput"):
                 rebuilt.observe(at, rows)
-    assert_same(rebuilt.outlook(now), live.outlook(now))
+    assert_same(rebuilt.snapshot(now), live.snapshot(now))
     assert rebuilt.links(now) == live.links(now)
 
 
@@ -181,12 +185,12 @@ def test_rows_that_come_after_an_outage_leave_what_they_would_have_left_in_time(
         in_time.observe(at, report)
     for at, report in [*rows[:60], *rows[100:], *rows[60:100]]:
         late.observe(at, report)
-    assert_same(late.outlook(700.0), in_time.outlook(700.0))
+    assert_same(late.snapshot(700.0), in_time.snapshot(700.0))
 
 
 def test_links_that_stay_in_a_changed_mesh_keep_their_forecasts() -> None:
     links = states((100.0, latency()), (105.0, latency()), (106.0, throughput()))
-    links.use(Mesh.model_validate({"sites": {"z": {"address": "192.0.2.9"}} | SITES}))
-    outlook = links.outlook(107.0)
-    assert (outlook.rtt_samples[1, 2], outlook.goodput_samples[1, 2]) == (2, 1)
-    assert outlook.usable.sum() == 1
+    links.apply_mesh(Mesh.model_validate({"sites": {"z": {"address": "192.0.2.9"}} | SITES}))
+    snapshot = links.snapshot(107.0)
+    assert (snapshot.rtt_samples[1, 2], snapshot.goodput_samples[1, 2]) == (2, 1)
+    assert snapshot.usable.sum() == 1

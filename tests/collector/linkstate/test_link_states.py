@@ -242,7 +242,7 @@ def test_what_is_kept_of_a_link_is_bounded() -> None:
     links = states()
     for number in range(1000):
         links.observe(number, [latency(None, sent=0, received=0, failure="unresolved")])
-    assert len(links._records["a", "b"].window) == 100
+    assert len(links._windows["a", "b"].latency) == 100
 
 
 def test_goodput_carries_its_interval_and_age() -> None:
@@ -320,7 +320,9 @@ def test_a_row_without_any_reply_is_a_failure_with_a_reason() -> None:
 def test_a_link_that_stays_in_a_changed_mesh_keeps_what_is_known() -> None:
     links = states()
     links.observe(100.0, [latency()])
-    links.use(Mesh.model_validate(MESH.model_dump() | {"links": [{"src": "a", "dst": "b"}, {"src": "c", "dst": "a"}]}))
+    links.apply_mesh(
+        Mesh.model_validate(MESH.model_dump() | {"links": [{"src": "a", "dst": "b"}, {"src": "c", "dst": "a"}]})
+    )
     assert [(answer.src, answer.dst, answer.state) for answer in links.links(101.0)] == [
         ("a", "b", "fresh"),
         ("c", "a", "unknown"),
@@ -330,7 +332,7 @@ def test_a_link_that_stays_in_a_changed_mesh_keeps_what_is_known() -> None:
 def test_thresholds_follow_a_changed_mesh() -> None:
     links = states()
     links.observe(100.0, [latency()])
-    links.use(Mesh.model_validate(MESH.model_dump() | {"latency": {"report_interval_s": 60.0}}))
+    links.apply_mesh(Mesh.model_validate(MESH.model_dump() | {"latency": {"report_interval_s": 60.0}}))
     found = links.link("a", "b", 340.0)
     assert found is not None
     assert found.state == "fresh"

@@ -82,7 +82,7 @@ def test_a_site_that_leaves_the_mesh_is_forgotten() -> None:
     states.status("a", Status(state="online"))
     states.status("b", Status(state="online"))
     states.reported("a", 1.0)
-    states.use(Mesh.model_validate({"sites": {"b": {"address": "192.0.2.2"}}}))
-    states.use(MESH)
+    states.apply_mesh(Mesh.model_validate({"sites": {"b": {"address": "192.0.2.2"}}}))
+    states.apply_mesh(MESH)
     assert [answer.state for answer in states.sites(1.0)] == ["unknown", "online"]
     assert site(states).report_age_s is None

@@ -1,4 +1,4 @@
-"""A mesh of four sites and its outlooks, for the tests of decisions."""
+"""A mesh of four sites and its snapshots, for the tests of decisions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 from linkweather.mesh import Mesh
 
 NAN = np.nan
@@ -33,13 +33,13 @@ def matrix(
     return np.array([[scale * values.get((min(a, b), max(a, b)), NAN) for b in sites] for a in sites])
 
 
-def outlook(at: float = 0.0, *, without: tuple[str, ...] = (), **fields: Any) -> Outlook:
+def snapshot(at: float = 0.0, *, without: tuple[str, ...] = (), **fields: Any) -> Snapshot:
     """The four sites; `without` are links, such as "cc-gs", that cannot be used this way."""
     rtt, goodput = matrix(RTT_MS, 1e-3), matrix(GBPS, 1e9)
     for link in without:
         src, dst = (SITES.index(site) for site in link.split("-"))
         rtt[src, dst] = goodput[src, dst] = NAN
-    return Outlook.of(SITES, at=at, rtt_p50_s=rtt, goodput_p50_bps=goodput, **fields)
+    return Snapshot.of(SITES, at=at, rtt_p50_s=rtt, goodput_p50_bps=goodput, **fields)
 
 
 def stale(*links: str) -> npt.NDArray[np.bool_]:

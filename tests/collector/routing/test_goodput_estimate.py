@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 from collector.routing.alikeness import Blocks, predicted
 from collector.routing.candidates import DIRECT
 from collector.routing.goodput_estimate import (
@@ -52,8 +52,8 @@ OPERATORS = ["aws"] * 6 + ["gcp"] * 5 + [None]
 
 
 def test_a_lone_link_is_expected_as_it_was_measured() -> None:
-    outlook = Outlook.of(["a", "b"], goodput_p50_bps=[[NAN, 1e9], [NAN, NAN]])
-    goodputs = shrunk(outlook, [None, None])
+    snapshot = Snapshot.of(["a", "b"], goodput_p50_bps=[[NAN, 1e9], [NAN, NAN]])
+    goodputs = shrunk(snapshot, [None, None])
     assert goodputs.expected_bps[0, 1] == pytest.approx(1e9)
     assert goodputs.cautious_bps[0, 1] == pytest.approx(1e9 * np.exp(-CAUTION * DRIFT))
     assert np.isnan(goodputs.expected_bps[1, 0])
@@ -136,9 +136,9 @@ def test_a_relay_that_gains_nothing_is_not_taken_however_sure_it_is() -> None:
     for through_bj, relayed in ((119.4e6, False), (122.0e6, False), (124.0e6, True)):
         goodput = np.full((3, 3), through_bj)
         goodput[0, 2] = 119.0e6
-        outlook = Outlook.of(names, goodput_p50_bps=goodput, goodput_samples=np.full((3, 3), 10_000))
+        snapshot = Snapshot.of(names, goodput_p50_bps=goodput, goodput_samples=np.full((3, 3), 10_000))
         router = Router(RoutingSettings(), mesh)
-        router.decide(outlook, goodputs=shrunk(outlook, [None] * 3))
+        router.decide(snapshot, goodputs=shrunk(snapshot, [None] * 3))
         # 119.0 × 1.03 = 122.6
         assert router.in_force("goodput")[0, 2] == (1 if relayed else DIRECT)
 
@@ -166,7 +166,7 @@ def test_no_links_at_all_are_no_estimates() -> None:
 
 
 def test_a_goodput_of_zero_says_nothing() -> None:
-    seen = observed(Outlook.of(["a", "b"], goodput_p50_bps=[[NAN, 0.0], [5.0, NAN]]))
+    seen = observed(Snapshot.of(["a", "b"], goodput_p50_bps=[[NAN, 0.0], [5.0, NAN]]))
     assert np.isnan(seen.log[0, 1])
     assert seen.samples[0, 1] == 0
     assert seen.log[1, 0] == pytest.approx(np.log(5.0))
@@ -175,8 +175,8 @@ def test_a_goodput_of_zero_says_nothing() -> None:
 def test_the_forecast_tells_the_spread_where_it_has_measurements_to_tell_from() -> None:
     p50 = [[NAN, 100.0], [100.0, NAN]]
     p10 = np.array([[NAN, 100.0], [100.0, NAN]]) * np.exp(-1.2816 * 0.5)
-    outlook = Outlook.of(["a", "b"], goodput_p50_bps=p50, goodput_p10_bps=p10, goodput_samples=[[0, 7], [1, 0]])
-    seen = observed(outlook)
+    snapshot = Snapshot.of(["a", "b"], goodput_p50_bps=p50, goodput_p10_bps=p10, goodput_samples=[[0, 7], [1, 0]])
+    seen = observed(snapshot)
     assert seen.spread[0, 1] == pytest.approx(0.5)
     assert np.isnan(seen.spread[1, 0])
     assert np.isnan(seen.spread[0, 0])
@@ -186,9 +186,9 @@ def test_the_forecast_tells_the_spread_where_it_has_measurements_to_tell_from() 
 def test_a_forecast_that_may_be_nothing_is_not_counted_on() -> None:
     zero_p10 = [[NAN, 0.0], [NAN, NAN]]
     samples = [[0, 50], [0, 0]]
-    outlook = Outlook.of(["a", "b"], goodput_p50_bps=[[NAN, 1e9], [NAN, NAN]], goodput_p10_bps=zero_p10)
-    outlook = dataclasses.replace(outlook, goodput_samples=np.array(samples))
-    goodputs = shrunk(outlook, [None, None])
+    snapshot = Snapshot.of(["a", "b"], goodput_p50_bps=[[NAN, 1e9], [NAN, NAN]], goodput_p10_bps=zero_p10)
+    snapshot = dataclasses.replace(snapshot, goodput_samples=np.array(samples))
+    goodputs = shrunk(snapshot, [None, None])
     assert goodputs.expected_bps[0, 1] == pytest.approx(1e9)
     assert goodputs.cautious_bps[0, 1] < 1e6
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 from collector.routing.noise import noise
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
@@ -15,14 +15,14 @@ SITES = tuple(f"s{number}" for number in range(11))  # 110 links: with those ass
 LINKS = 110
 
 
-def following(links: int, *, samples: int = 3, sites: tuple[str, ...] = SITES, **fields: Any) -> Outlook:
+def following(links: int, *, samples: int = 3, sites: tuple[str, ...] = SITES, **fields: Any) -> Snapshot:
     """Links of 0.1 s, of which so many follow their newest measurement."""
     follows = np.zeros(len(sites) ** 2, bool)
     off_diagonal = np.flatnonzero(~np.eye(len(sites), dtype=bool))
     follows[off_diagonal[:links]] = True
     shape = (len(sites), len(sites))
     fields = {"rtt_p50_s": np.full(shape, 0.1), "rtt_follows": follows.reshape(shape)} | fields
-    return Outlook.of(sites, rtt_samples=np.full(shape, samples), **fields)
+    return Snapshot.of(sites, rtt_samples=np.full(shape, samples), **fields)
 
 
 @pytest.mark.parametrize(

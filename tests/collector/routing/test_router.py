@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.linkstate.snapshot import Outlook
+from collector.linkstate.snapshot import Snapshot
 from collector.routing.costs import measured
 from collector.routing.questions import RouteQuestion, RouteQuestionError
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.models.routes import NoRoute, RouteAnswer
-from tests.collector.routing.meshes import NAN, SITES, mesh, outlook, stale
+from tests.collector.routing.meshes import NAN, SITES, mesh, snapshot, stale
 
 RULES = RoutingSettings(latency_margin=1.1, latency_caution=1.0, goodput_margin=1.25, hold_down_s=30.0)
 
@@ -22,7 +22,7 @@ def decide(
     router: Router, at: float = 0.0, *, without: tuple[str, ...] = (), **more: Any
 ) -> list[tuple[str, str, str]]:
     fields = {name: more.pop(name) for name in ("fresh", "loss_ratio", "goodput_fresh") if name in more}
-    now = outlook(at, without=without, **fields)
+    now = snapshot(at, without=without, **fields)
     return list(router.decide(now, goodputs=measured(now), **more))
 
 
@@ -99,7 +99,7 @@ def test_completion_depends_on_the_bytes() -> None:
 
 def test_first_decision_changes_every_pair_and_the_second_none() -> None:
     router = Router(RULES, mesh())
-    now = outlook()
+    now = snapshot()
     changes = router.decide(now, goodputs=measured(now))
     assert len(changes) == 24  # 12 pairs, two objectives
     assert changes.sources() == set(SITES)
@@ -112,7 +112,7 @@ def test_question_before_the_first_decision_has_no_route() -> None:
     )
 
 
-def test_lost_leg_moves_the_path_in_the_one_outlook_that_says_so() -> None:
+def test_lost_leg_moves_the_path_in_the_one_snapshot_that_says_so() -> None:
     router = decided()
     assert ("latency", "gz", "gs") in decide(router, 5.0, without=("cc-gs",))
     answer = ask(router)
@@ -197,11 +197,11 @@ def test_link_never_seen_is_not_in_contact() -> None:
 
 
 def test_goodput_that_nobody_measured_is_no_zero_and_keeps_to_a_direct_link_in_contact() -> None:
-    now = outlook()
+    now = snapshot()
     goodput = now.goodput_p50_bps.copy()
     goodput[SITES.index("gz")] = NAN
     router = Router(RULES, mesh())
-    known = Outlook.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
+    known = Snapshot.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
     router.decide(known, goodputs=measured(known))
     for question in ({"objective": "goodput"}, {"objective": "completion", "bytes": 1e9}):
         answer = ask(router, **question)
@@ -212,13 +212,13 @@ def test_goodput_that_nobody_measured_is_no_zero_and_keeps_to_a_direct_link_in_c
 
 
 def test_a_relay_is_left_when_nobody_knows_any_more_what_direct_has() -> None:
-    now = outlook()
+    now = snapshot()
     router = Router(RULES, mesh())
     router.decide(now, goodputs=measured(now))
     assert ask(router, objective="goodput").relays
     goodput = now.goodput_p50_bps.copy()
     goodput[SITES.index("gz"), SITES.index("gs")] = NAN
-    forgotten = Outlook.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
+    forgotten = Snapshot.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
     router.decide(forgotten, goodputs=measured(forgotten))
     assert ask(router, objective="goodput").relays == ()
 
@@ -227,9 +227,9 @@ def test_a_relay_is_left_when_nobody_knows_any_more_what_direct_has() -> None:
 def test_an_unmeasured_direct_link_that_costs_too_much_is_not_kept_to(
     ceiling: float | None, relays: tuple[str, ...] | None
 ) -> None:
-    now = outlook()
+    now = snapshot()
     router = Router(RULES, mesh(SITES, gz=0.02))
-    known = Outlook.of(SITES, rtt_p50_s=now.rtt_p50_s)
+    known = Snapshot.of(SITES, rtt_p50_s=now.rtt_p50_s)
     router.decide(known, goodputs=measured(known))
     question = RouteQuestion(src="gz", dst="gs", objective="goodput", max_price_usd_per_gb=ceiling)
     answer = router.route(question)
@@ -274,7 +274,7 @@ def test_two_relays_are_found_where_they_are_best(objective: Any) -> None:
     chain = {("a", "b"), ("b", "c"), ("c", "d")}
     rtt = [[NAN if a == b else 0.01 if (a, b) in chain else 0.5 for b in sites] for a in sites]
     goodput = [[NAN if a == b else 9e9 if (a, b) in chain else 1e9 for b in sites] for a in sites]
-    now = Outlook.of(sites, rtt_p50_s=rtt, goodput_p50_bps=goodput)
+    now = Snapshot.of(sites, rtt_p50_s=rtt, goodput_p50_bps=goodput)
     router = Router(RULES, mesh(sites, a=0.01, b=0.01, c=0.01))
     router.decide(now, goodputs=measured(now))
     question = {"objective": objective, "bytes": 1e9, "max_relays": 2}
@@ -289,7 +289,7 @@ def test_relay_carries_no_more_pairs_than_it_may() -> None:
     sites = ("a", "b", "c", "d", "hub")
     far = {("a", "b"): 0.5, ("b", "a"): 0.4}
     rtt = [[NAN if x == y else 0.01 if "hub" in (x, y) else far.get((x, y), 0.1) for y in sites] for x in sites]
-    now = Outlook.of(sites, rtt_p50_s=rtt)
+    now = Snapshot.of(sites, rtt_p50_s=rtt)
     router = Router(RULES.model_copy(update={"max_relayed_pairs": 2}), mesh(sites))
     router.decide(now)
     relayed = {(src, dst) for src, dst in zip(*np.nonzero(router.in_force("latency") == 4), strict=True)}
@@ -329,12 +329,12 @@ def test_changed_links_lead_to_what_all_links_anew_lead_to(news: Sequence[tuple[
     rtt = np.random.default_rng(3).random((9, 9))
     partly, wholly = Router(RULES, mesh(sites)), Router(RULES, mesh(sites))
     for router in (partly, wholly):
-        router.decide(Outlook.of(sites, rtt_p50_s=rtt))
+        router.decide(Snapshot.of(sites, rtt_p50_s=rtt))
     for src, dst, value in news:
         if src != dst:
             rtt = rtt.copy()
             rtt[src, dst] = value
-            now = Outlook.of(sites, rtt_p50_s=rtt)
+            now = Snapshot.of(sites, rtt_p50_s=rtt)
             partly.decide(now, changed=[(sites[src], sites[dst])])
             wholly.decide(now)
             np.testing.assert_array_equal(partly.in_force("latency"), wholly.in_force("latency"))
@@ -360,12 +360,12 @@ def test_standing_path_of_a_site_that_left_is_not_restored() -> None:
 def test_mesh_that_changes_keeps_what_stands() -> None:
     router = decided()
     sites = ("aa", "bj", "cc", "gz", "gs")
-    now = outlook()
+    now = snapshot()
     order = [SITES.index(site) for site in sites[1:]]
     rtt = np.full((5, 5), NAN)
     rtt[1:, 1:] = now.rtt_p50_s[np.ix_(order, order)]
     router.apply_mesh(mesh(sites))
-    changes = list(router.decide(Outlook.of(sites, at=5.0, rtt_p50_s=rtt)))
+    changes = list(router.decide(Snapshot.of(sites, at=5.0, rtt_p50_s=rtt)))
     assert [change for change in changes if change[0] == "latency"] == []
     assert ask(router).since == datetime.fromtimestamp(0, UTC)
 
@@ -373,9 +373,9 @@ def test_mesh_that_changes_keeps_what_stands() -> None:
 def test_relay_that_left_the_mesh_fails() -> None:
     router = decided()
     sites = ("bj", "gs", "gz")
-    now, kept = outlook(5.0), [0, 2, 3]
+    now, kept = snapshot(5.0), [0, 2, 3]
     router.apply_mesh(mesh(sites))
-    router.decide(Outlook.of(sites, at=5.0, rtt_p50_s=now.rtt_p50_s[np.ix_(kept, kept)]))
+    router.decide(Snapshot.of(sites, at=5.0, rtt_p50_s=now.rtt_p50_s[np.ix_(kept, kept)]))
     answer = ask(router)
     assert answer.path.sites == ("gz", "bj", "gs")
     assert answer.switch_reason == "failed"

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from collector.linkstate.forecaster_selection import ErrorPool, SeriesRows, pool, select_forecasters, unknown_pool
 from collector.linkstate.forecasters import FORECASTERS, forecasts
-from collector.linkstate.interval import Pool, Rows, pool, speak, unknown_pool
 
 Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.floating]
@@ -26,7 +26,7 @@ _CHUNK_SERIES: Final = 512  # what is worked on stays in the cache
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SeriesKind:
     """What is forecast: rows come about every `step_s`, and none older than `memory_s` before the newest counts.
 
     `window` rows are replayed. With `log` all arithmetic is on logarithms. `usual_error` is what is expected of a
@@ -58,10 +58,10 @@ class Forecast:
     follows: npt.NDArray[np.bool_]
 
 
-class Forecasts:
-    """Forecasts of `count` series."""
+class ForecastBank:
+    """The forecasts of `count` series."""
 
-    def __init__(self, count: int, kind: Kind) -> None:
+    def __init__(self, count: int, kind: SeriesKind) -> None:
         self._kind = kind
         kept = kind.window + _SPARE_ROWS
         # Zeros cost no memory until they are written to: most of a big mesh's series may never be.
@@ -123,9 +123,9 @@ class Forecasts:
         """As `newest`, of one series."""
         return float(self._times[series, -1]) if self._kept[series] else -np.inf
 
-    def moved(self, before: Indices, after: Indices, count: int, kind: Kind) -> Forecasts:
+    def moved(self, before: Indices, after: Indices, count: int, kind: SeriesKind) -> ForecastBank:
         """A bank of `count` series, of which those at `after` remember what those at `before` do here."""
-        bank = Forecasts(count, kind)
+        bank = ForecastBank(count, kind)
         kept = min(self._values.shape[1], bank._values.shape[1])
         bank._values[after, -kept:] = self._values[before, -kept:]
         bank._times[after, -kept:] = self._times[before, -kept:]
@@ -170,20 +170,20 @@ class Forecasts:
 
     def _replay(self, series: Indices) -> None:
         rows, samples = self._rows(series)
-        said = speak(rows, self._pool)
+        said = select_forecasters(rows, self._pool)
         self._said[:3, series] = said.p10, said.p50, said.p90
         self._said[3, series] = np.nansum(rows.gaps, axis=0) / np.maximum(samples - 1, 1)
         self._samples[series] = samples
         self._follows[series] = rows.values[-1] == said.p50
 
-    def _pooled(self, at: float) -> Pool:
+    def _pooled(self, at: float) -> ErrorPool:
         oldest = at - self._kind.memory_s
         known = self._kept > 0
         alive = np.flatnonzero(known & (self._times[:, -1] >= oldest))
         chosen = alive[:: max(1, -(-len(alive) // _POOL_SERIES))]
         return pool(self._rows(chosen, until=at)[0], self._kind.usual_error)
 
-    def _rows(self, series: Indices, until: float = np.inf) -> tuple[Rows, npt.NDArray[np.intp]]:
+    def _rows(self, series: Indices, until: float = np.inf) -> tuple[SeriesRows, npt.NDArray[np.intp]]:
         """The rows to replay, of at most `window` rows up to `until`, and how many there are of each series."""
         kept = self._values.shape[1]
         times = self._times[series].T
@@ -203,7 +203,7 @@ class Forecasts:
         most = int(samples.max(initial=1))
         shown = slice(kept - most, None)  # what no series has need not be replayed
         logarithm = np.log(values[shown]) if kind.log else values[shown]
-        return Rows(logarithm, gaps[shown].astype(np.float32), kind.log), samples
+        return SeriesRows(logarithm, gaps[shown].astype(np.float32), kind.log), samples
 
     def _aged(self, series: slice, now: float) -> Forecast:
         p10, p50, p90, step = self._said[:, series].astype(float)

@@ -2,7 +2,7 @@
 
 Every forecaster is judged by its recent one-step-ahead errors on the series itself, shrunk to those on all series
 of the bank: by as much as the series turn out to be alike (empirical Bayes). The interval is from quantiles of the
-speaker's normalised errors, on the series and on others.
+selected's normalised errors, on the series and on others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MIN_COMPARED: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SeriesRows:
     """The rows of some series, of shape [rows, series], the newest last, NaN before the first; gaps are in steps."""
 
     values: Floats
@@ -42,7 +42,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class ErrorPool:
     """What all series together say of the forecasters.
 
     `relative_error` is the typical error by level, `loss` each forecaster's mean relative loss, which counts as
@@ -57,10 +57,10 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """The speaker of each series, an index of FORECASTERS, and what it says."""
+class SelectedForecasts:
+    """The forecaster selected for each series, an index of FORECASTERS, and its forecast of the next row."""
 
-    speaker: npt.NDArray[np.intp]
+    selected: npt.NDArray[np.intp]
     p10: Floats
     p50: Floats
     p90: Floats
@@ -84,10 +84,10 @@ class _Errors:
     normalised: Floats  # [forecasters, rows, series]
 
 
-def unknown_pool(relative_error: float) -> Pool:
+def unknown_pool(relative_error: float) -> ErrorPool:
     """Before any error is known: normal errors of the usual size."""
     spread = np.linspace(-_USUAL_SPREAD, _USUAL_SPREAD, _POOL_POINTS)
-    return Pool(
+    return ErrorPool(
         relative_error,
         np.zeros(len(FORECASTERS)),
         _ALIKE_ROWS_UNKNOWN,
@@ -95,7 +95,7 @@ def unknown_pool(relative_error: float) -> Pool:
     )
 
 
-def pool(rows: Rows, usual_error: float) -> Pool:
+def pool(rows: SeriesRows, usual_error: float) -> ErrorPool:
     """What the given series say together; `usual_error` by level is assumed while they say nothing."""
     first = _replay(rows, usual_error)
     if not first.error_weight.any():
@@ -105,27 +105,27 @@ def pool(rows: Rows, usual_error: float) -> Pool:
     seen = first.error_weight > 0
     relative = float(np.median(first.error_sum[best, seen] / first.error_weight[seen] / first.level[best, seen]))
     relative = relative if relative > 0 else usual_error
-    return Pool(relative, loss, _alike_rows(first.losses), _points(_replay(rows, relative).normalised))
+    return ErrorPool(relative, loss, _alike_rows(first.losses), _points(_replay(rows, relative).normalised))
 
 
-def speak(rows: Rows, pooled: Pool) -> Spoken:
-    """The speaker of each series and its interval for the next row."""
+def select_forecasters(rows: SeriesRows, pooled: ErrorPool) -> SelectedForecasts:
+    """Select each series' forecaster; its forecast and interval of the next row."""
     errors = _replay(rows, pooled.relative_error)
     shrunk = errors.loss_sum + pooled.alike_rows * pooled.loss[:, None]
-    speaker = (shrunk / (errors.loss_weight + pooled.alike_rows)).argmin(axis=0)
-    p50 = _of(speaker, errors.next)
-    scale = _of(speaker, errors.scale)
-    own = np.take_along_axis(errors.normalised, speaker[None, None], axis=0)[0]
-    low, high = _quantiles(own, pooled.errors[:, speaker])
-    return Spoken(speaker, np.minimum(p50 + scale * low, p50), p50, np.maximum(p50 + scale * high, p50))
+    selected = (shrunk / (errors.loss_weight + pooled.alike_rows)).argmin(axis=0)
+    p50 = _of(selected, errors.next)
+    scale = _of(selected, errors.scale)
+    own = np.take_along_axis(errors.normalised, selected[None, None], axis=0)[0]
+    low, high = _quantiles(own, pooled.errors[:, selected])
+    return SelectedForecasts(selected, np.minimum(p50 + scale * low, p50), p50, np.maximum(p50 + scale * high, p50))
 
 
-def _of(speaker: npt.NDArray[np.intp], values: Floats) -> Floats:
-    found: Floats = np.take_along_axis(values, speaker[None], axis=0)[0]
+def _of(selected: npt.NDArray[np.intp], values: Floats) -> Floats:
+    found: Floats = np.take_along_axis(values, selected[None], axis=0)[0]
     return found
 
 
-def _replay(rows: Rows, relative_error: float) -> _Errors:
+def _replay(rows: SeriesRows, relative_error: float) -> _Errors:
     said = forecasts(rows.values, rows.gaps)
     errors = rows.values[1:] - said[:, :-1]
     sizes = np.abs(errors)

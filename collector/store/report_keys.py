@@ -13,7 +13,7 @@ Key = tuple[str, str, int]  # site, boot, seq
 Range = tuple[str, str, int, int]  # site, boot, first and last seq
 
 
-class Seen:
+class ReportKeys:
     """A set of report keys."""
 
     def __init__(self, ranges: Iterable[Range] = ()) -> None:

@@ -7,14 +7,14 @@ import random
 import numpy as np
 import pytest
 
-from collector.linkstate.forecast import Forecast, Forecasts, Kind
+from collector.linkstate.forecast_bank import Forecast, ForecastBank, SeriesKind
 
-KIND = Kind(step_s=1.0, memory_s=100.0)
+KIND = SeriesKind(step_s=1.0, memory_s=100.0)
 Row = tuple[int, float, float]
 
 
-def bank_of(count: int, rows: list[Row], kind: Kind = KIND) -> Forecasts:
-    bank = Forecasts(count, kind)
+def bank_of(count: int, rows: list[Row], kind: SeriesKind = KIND) -> ForecastBank:
+    bank = ForecastBank(count, kind)
     for series, at, value in rows:
         bank.observe(np.array([series]), at, [value])
     return bank
@@ -31,7 +31,7 @@ def assert_same(one: Forecast, other: Forecast) -> None:
 
 
 def test_nothing_is_said_before_the_first_row() -> None:
-    said = Forecasts(2, KIND).forecast(5.0)
+    said = ForecastBank(2, KIND).forecast(5.0)
     assert np.isnan([said.p10, said.p50, said.p90, said.age_s]).all()
     assert said.samples.tolist() == [0, 0]
 
@@ -63,7 +63,7 @@ def test_a_held_value_that_steps_is_followed_at_once() -> None:
 
 def test_four_of_five_outcomes_of_a_noisy_series_are_inside() -> None:
     chance = np.random.default_rng(1)
-    bank, everyone, inside = Forecasts(200, KIND), np.arange(200), []
+    bank, everyone, inside = ForecastBank(200, KIND), np.arange(200), []
     for at in range(40):
         frame = chance.lognormal(3.0, 0.2, 200)
         said = bank.forecast(float(at))
@@ -80,7 +80,7 @@ def test_a_new_series_in_a_known_bank_gets_the_others_error() -> None:
 
 
 def test_logarithms_forecast_the_geometric_middle() -> None:
-    kind = Kind(step_s=1.0, memory_s=100.0, log=True)
+    kind = SeriesKind(step_s=1.0, memory_s=100.0, log=True)
     said = bank_of(1, [(0, 1.0, 1e8), (0, 2.0, 1e6)], kind).forecast(2.0)
     assert said.p50[0] == pytest.approx(1e7, rel=1e-5)
     assert said.p10[0] > 0
@@ -111,13 +111,13 @@ def test_the_order_of_arrival_does_not_matter() -> None:
 
 
 def test_two_rows_of_a_series_in_one_report_both_count() -> None:
-    bank = Forecasts(1, KIND)
+    bank = ForecastBank(1, KIND)
     bank.observe(np.array([0, 0]), 1.0, [4.0, 6.0])
     assert bank.forecast(1.0).samples.tolist() == [2]
 
 
 def test_how_often_one_asks_does_not_matter() -> None:
-    asked = Forecasts(20, KIND)
+    asked = ForecastBank(20, KIND)
     for series, at, value in steady():
         asked.observe(np.array([series]), at, [value])
         if series == 11:
@@ -135,7 +135,7 @@ def test_a_late_row_counts_in_the_others_forecasts_too() -> None:
 
 
 def test_rows_beyond_the_horizon_change_nothing() -> None:
-    kind = Kind(step_s=1.0, memory_s=10.0)
+    kind = SeriesKind(step_s=1.0, memory_s=10.0)
     rows = steady(frames=60)
     bank = bank_of(20, rows, kind)
     rebuilt = bank_of(20, [row for row in rows if row[1] >= 59.5 - bank.horizon_s], kind)
@@ -150,14 +150,14 @@ def test_a_row_older_than_all_that_is_remembered_is_left_out() -> None:
 
 def test_series_that_move_keep_their_rows() -> None:
     bank = bank_of(20, steady())
-    moved = bank.moved(np.array([7, 8]), np.array([1, 0]), 2, Kind(step_s=1.0, memory_s=100.0))
+    moved = bank.moved(np.array([7, 8]), np.array([1, 0]), 2, SeriesKind(step_s=1.0, memory_s=100.0))
     assert moved.newest().tolist() == [39.0, 39.0]
-    assert (moved.newest_of(0), Forecasts(1, KIND).newest_of(0)) == (39.0, -np.inf)
+    assert (moved.newest_of(0), ForecastBank(1, KIND).newest_of(0)) == (39.0, -np.inf)
     assert moved.forecast(40.0).samples.tolist() == [32, 32]
 
 
 def test_what_every_forecaster_says_is_told_for_comparison() -> None:
-    said = bank_of(2, [(0, 1.0, 4.0), (0, 2.0, 6.0)], Kind(step_s=1.0, memory_s=9.0, log=True)).every()
+    said = bank_of(2, [(0, 1.0, 4.0), (0, 2.0, 6.0)], SeriesKind(step_s=1.0, memory_s=9.0, log=True)).every()
     assert said[3, 0] == pytest.approx(6.0)
     assert np.isnan(said[:, 1]).all()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from collector import meshfile
-from collector.meshfile import MeshFile, summary
+from collector import mesh_file
+from collector.mesh_file import MeshFile, summary
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from tests.collector.waiting import until
@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_written_is_one_sentence(path: Path, file: MeshFil
 async def test_the_watch_follows_the_file(
     path: Path, file: MeshFile, told: list[Mesh], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meshfile, "WATCH_INTERVAL_S", 0.01)
+    monkeypatch.setattr(mesh_file, "WATCH_INTERVAL_S", 0.01)
     rewrite(path, THREE)
     watch = asyncio.create_task(file.watch(), name="watch")
     await until(lambda: bool(told))

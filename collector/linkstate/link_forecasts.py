@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collector.linkstate.forecast import Forecast, Forecasts, Kind
+from collector.linkstate.forecast_bank import Forecast, ForecastBank, SeriesKind
 from linkweather.wire import LatencyRow, Row, ThroughputRow
 
 # While only rows that our own tests loaded come, their last few say more than old ones that they did not.
@@ -26,23 +26,23 @@ class Pace:
     goodput_expired_s: float
     stale_s: float
 
-    def kinds(self) -> dict[str, Kind]:
+    def kinds(self) -> dict[str, SeriesKind]:
         """What each bank forecasts."""
-        rtt = Kind(step_s=self.report_s, memory_s=self.expired_s)
-        loaded = Kind(step_s=self.report_s, memory_s=self.expired_s, window=_LOADED_WINDOW)
+        rtt = SeriesKind(step_s=self.report_s, memory_s=self.expired_s)
+        loaded = SeriesKind(step_s=self.report_s, memory_s=self.expired_s, window=_LOADED_WINDOW)
         memory_s = _GOODPUT_MEMORIES * self.goodput_expired_s
-        goodput = Kind(step_s=self.round_s, memory_s=memory_s, window=16, log=True, usual_error=0.2)
+        goodput = SeriesKind(step_s=self.round_s, memory_s=memory_s, window=16, log=True, usual_error=0.2)
         return {"rtt": rtt, "loaded": loaded, "goodput": goodput}
 
 
-class Banks:
+class LinkForecasts:
     """RTT and goodput forecasts of the pairs of `sites`; series src · sites + dst."""
 
     def __init__(self, sites: Sequence[str], pace: Pace) -> None:
         self._place(sites, pace)
-        self._banks = {name: Forecasts(len(sites) ** 2, kind) for name, kind in pace.kinds().items()}
+        self._banks = {name: ForecastBank(len(sites) ** 2, kind) for name, kind in pace.kinds().items()}
 
-    def use(self, sites: Sequence[str], pace: Pace) -> None:
+    def apply_mesh(self, sites: Sequence[str], pace: Pace) -> None:
         """Follow a changed mesh; pairs of sites that stay keep their rows."""
         known = self._position
         self._place(sites, pace)
