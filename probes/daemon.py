@@ -37,25 +37,25 @@ from probes.latency.keys import read_key
 from probes.latency.station import Station
 from probes.mesh_cache import Membership
 from probes.outbox import Depth, Outbox
-from probes.path.route_store import Memory
+from probes.path.route_store import RouteStore
 from probes.path.tracer_process import can_trace
 from probes.path.tracing import Tracing
 from probes.publisher import Publisher
 from probes.settings import ProbeSettings
-from probes.throughput.attention import Attention
-from probes.throughput.budget_store import Ledger
-from probes.throughput.exchange import Exchange
-from probes.throughput.iperf3_ends import Serving
+from probes.throughput.agenda import Attention
+from probes.throughput.budget import BudgetStore
+from probes.throughput.iperf3_ends import ServingSettings
 from probes.throughput.iperf3_output import Build
-from probes.throughput.lease import Lease
-from probes.throughput.scheduler import Turns
+from probes.throughput.leases import Lease
+from probes.throughput.negotiation import Negotiator
+from probes.throughput.scheduler import ThroughputScheduler
 
 log = logging.getLogger(__name__)
 
 STATUS_EVERY_S: Final = 10.0
 
 
-class Daemon:
+class ProbeDaemon:
     """One site. `run` measures and publishes until cancelled; what it measured is in the outbox before it is sent.
 
     Making one opens the outbox, takes the mesh of the last run, and raises OperatorError for
@@ -79,13 +79,13 @@ class Daemon:
             self._site, on_window=self._report_latency, key=self._key, bind=settings.bind, allow=settings.allow
         )
         rng = random.Random()  # noqa: S311 - it spreads load, and hides nothing
-        self._ledger = Ledger(settings.data_dir / "ledger.sqlite", self._site)
+        self._ledger = BudgetStore(settings.data_dir / "ledger.sqlite", self._site)
         self._attention = Attention(rng)
         self._exchange = self._make_exchange()
-        self._throughput = Turns(
+        self._throughput = ThroughputScheduler(
             self._site, self._exchange, self._report_throughput, ledger=self._ledger, attention=self._attention
         )
-        self._routes = Memory(settings.data_dir / "routes.sqlite")
+        self._routes = RouteStore(settings.data_dir / "routes.sqlite")
         self._path = Tracing(self._site, self._report_path, memory=self._routes, bind=settings.bind, rng=rng)
         self._status_due = asyncio.Event()
         self._handlers: Mapping[str, Callable[[str, bytes], None]] = {
@@ -140,14 +140,16 @@ class Daemon:
             will=Will(topics.status(self._site), encode(Status(state="offline"))),
         )
 
-    def _make_exchange(self) -> Exchange:
+    def _make_exchange(self) -> Negotiator:
         settings = self._settings
         first, last = settings.throughput_ports
-        return Exchange(
+        return Negotiator(
             self._site,
             publish=self._connection.publish,
             lease=Lease(),
-            settings=Serving(settings.data_dir / "keys", next(iter(settings.bind), None), range(first, last + 1)),
+            settings=ServingSettings(
+                settings.data_dir / "keys", next(iter(settings.bind), None), range(first, last + 1)
+            ),
             build=self._iperf3,
             on_start=self._latency.mark_loaded,
             on_end=self._test_ended,

@@ -12,7 +12,7 @@ import click
 
 from linkweather import settings as files
 from linkweather.errors import OperatorError
-from probes.daemon import Daemon
+from probes.daemon import ProbeDaemon
 from probes.settings import ProbeSettings
 from probes.throughput.iperf3_output import Build
 from probes.throughput.iperf3_process import installed
@@ -54,7 +54,7 @@ async def _run(settings: ProbeSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await Daemon(settings, iperf3=await _iperf3()).run(stop)
+    await ProbeDaemon(settings, iperf3=await _iperf3()).run(stop)
 
 
 async def _iperf3() -> Build | None:

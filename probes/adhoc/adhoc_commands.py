@@ -11,7 +11,7 @@ import click
 from probes.adhoc.arguments import ANY_FAMILY, DEFAULT_UDP_BPS, FILE, PORT, test_options
 
 if TYPE_CHECKING:
-    from probes.adhoc.adhoc_options import Load, Options
+    from probes.adhoc.adhoc_job import AdhocOptions, LoadOptions
 
 
 @click.command()
@@ -36,14 +36,14 @@ def test(context: click.Context, /, hosts: tuple[str, ...], *, path: bool, **giv
     context.exit(adhoc_run.perform(tests, as_json=given["as_json"], save=given["save"], against=given["against"]))
 
 
-def _options(host: str, given: dict[str, Any]) -> Options:
+def _options(host: str, given: dict[str, Any]) -> AdhocOptions:
     """What is asked for of one host. Raises click.UsageError where options do not go together."""
-    from probes.adhoc.adhoc_options import Options  # noqa: PLC0415 - the help stays quick
+    from probes.adhoc.adhoc_job import AdhocOptions  # noqa: PLC0415 - the help stays quick
     from probes.latency.keys import read_key  # noqa: PLC0415
 
     latency, throughput = given["latency"], given["throughput"]
     asked = throughput or given["udp"] or given["bidir"] or given["congestion"] is not None
-    return Options(
+    return AdhocOptions(
         host=host,
         latency=latency or not throughput,
         throughput=True if asked else False if latency else None,
@@ -59,15 +59,15 @@ def _options(host: str, given: dict[str, Any]) -> Options:
     )
 
 
-def _load(given: dict[str, Any]) -> Load:
-    from probes.adhoc.adhoc_options import Load  # noqa: PLC0415 - the help stays quick
+def _load(given: dict[str, Any]) -> LoadOptions:
+    from probes.adhoc.adhoc_job import LoadOptions  # noqa: PLC0415 - the help stays quick
 
     rate_bps, udp = given["rate"], given["udp"]
     if rate_bps is not None and not udp:
         raise click.UsageError("--rate is that of --udp: give both, or neither")
     if given["congestion"] is not None and udp:
         raise click.UsageError("--congestion is TCP's: leave it out with --udp")
-    return Load(
+    return LoadOptions(
         port=given["iperf3_port"],
         reverse=given["reverse"],
         both=given["bidir"],
@@ -82,7 +82,7 @@ def _load(given: dict[str, Any]) -> Load:
 def _trace(hosts: tuple[str, ...], given: dict[str, Any]) -> int:
     from linkweather.mesh import TRACEROUTE_PORT  # noqa: PLC0415 - the help stays quick
     from probes.adhoc import path_test  # noqa: PLC0415
-    from probes.path.tracer_lines import Request  # noqa: PLC0415
+    from probes.path.tracer_lines import TraceRequest  # noqa: PLC0415
 
     if len(hosts) > 1:
         raise click.UsageError("--path traces one host at a time: name one")
@@ -93,7 +93,7 @@ def _trace(hosts: tuple[str, ...], given: dict[str, Any]) -> int:
     method = given["path_method"]
     port = given["port"] or (443 if method == "tcp" else TRACEROUTE_PORT)
     family = given["family"] or ANY_FAMILY
-    request = Request(host=hosts[0], method=method, port=port, flows=given["flows"], family=family)
+    request = TraceRequest(host=hosts[0], method=method, port=port, flows=given["flows"], family=family)
     return path_test.perform(request, as_json=given["as_json"])
 
 

@@ -5,27 +5,31 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import click
 from rich.console import Console
 
 from linkweather.cli.root import EXIT_DONE, EXIT_FAILED
-from probes.adhoc import comparing, saved, summary
+from linkweather.errors import MeasurementError
+from probes.adhoc import comparison, saved, summary
 from probes.adhoc import host_table as table
-from probes.adhoc.adhoc_options import Options
-from probes.adhoc.findings import Outcome
-from probes.adhoc.live_display import Display
-from probes.adhoc.measuring import run
-from probes.adhoc.progress import Unwatched
+from probes.adhoc import latency_test as latency
+from probes.adhoc import throughput_test as throughput
+from probes.adhoc.adhoc_job import AdhocJob, AdhocOptions, Stop, Unwatched, Watch
+from probes.adhoc.findings import Findings, HostOutcome, LatencyFindings, MeasuredHost, ThroughputFindings
+from probes.adhoc.live_display import LiveDisplay
 from probes.adhoc.saved import SavedTest
 
 
-def perform(tests: Sequence[Options], *, as_json: bool, save: Path | None, against: Path | None) -> int:
+def perform(tests: Sequence[AdhocOptions], *, as_json: bool, save: Path | None, against: Path | None) -> int:
     """Run the tests, then print all: live on a terminal, plain elsewhere.
 
     Raises OperatorError as `run` does, and for a file that cannot be read or written.
@@ -44,23 +48,23 @@ def perform(tests: Sequence[Options], *, as_json: bool, save: Path | None, again
     return EXIT_FAILED if any(each.failed for each in outcomes) else EXIT_DONE
 
 
-def _run(tests: Sequence[Options], *, watched: bool) -> list[Outcome]:
+def _run(tests: Sequence[AdhocOptions], *, watched: bool) -> list[HostOutcome]:
     console = Console()
     if not (watched and console.is_terminal):
         return asyncio.run(run(tests, [Unwatched()] * len(tests)))
-    with Display(console, [options.host for options in tests]) as display:
+    with LiveDisplay(console, [options.host for options in tests]) as display:
         return asyncio.run(run(tests, display.panes))
 
 
 def _print_json(documents: Sequence[dict[str, Any]], earlier: Mapping[str, SavedTest] | None) -> None:
     if earlier is not None:
-        compared = [comparing.changes(*_pair(document, earlier)) for document in documents]
+        compared = [comparison.changes(*_pair(document, earlier)) for document in documents]
         changes = [{"changes": [asdict(change) for change in each]} for each in compared]
         documents = [document | more for document, more in zip(documents, changes, strict=True)]
     click.echo(json.dumps(saved.together(documents), allow_nan=False))
 
 
-def _print_text(outcomes: Sequence[Outcome], earlier: Mapping[str, SavedTest] | None) -> None:
+def _print_text(outcomes: Sequence[HostOutcome], earlier: Mapping[str, SavedTest] | None) -> None:
     # A terminal that knows no blocks gets question marks instead of an error.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
@@ -72,9 +76,96 @@ def _print_text(outcomes: Sequence[Outcome], earlier: Mapping[str, SavedTest] | 
         click.echo(summary.text(outcomes[0].findings))
     if earlier is not None:
         for each in outcomes:
-            click.echo(f"\n{comparing.text(*_pair(each.document, earlier))}")
+            click.echo(f"\n{comparison.text(*_pair(each.document, earlier))}")
 
 
 def _pair(document: dict[str, Any], earlier: Mapping[str, SavedTest]) -> tuple[SavedTest | None, SavedTest]:
     now = SavedTest.model_validate(document)
     return earlier.get(now.host), now
+
+
+_ENDS = (signal.SIGINT, signal.SIGTERM)
+_FAMILY_NAMES: Mapping[int, str] = {socket.AF_INET: " for IPv4", socket.AF_INET6: " for IPv6"}
+
+
+class _Begun(NamedTuple):
+    """A test whose latency is measured."""
+
+    job: AdhocJob
+    latency: LatencyFindings | None
+
+
+async def run(tests: Sequence[AdhocOptions], watches: Sequence[Watch]) -> list[HostOutcome]:
+    """Test the hosts: the latency of all at once, as of the same minute; then the throughput of one after the other.
+
+    Ctrl-C (SIGINT) or SIGTERM ends it early, with what was measured until then; a second one aborts.
+    Raises OperatorError for what this machine lacks.
+    """
+    stop = Stop()
+    _end_by_signals(stop)
+    try:
+        async with asyncio.TaskGroup() as group:
+            beginning = [
+                group.create_task(_begin(options, watch, stop), name=f"latency[{options.host}]")
+                for options, watch in zip(tests, watches, strict=True)
+            ]
+    except ExceptionGroup as errors:
+        # What this machine lacks, it lacks for every host.
+        raise errors.exceptions[0] from None
+    return [await _finish(task.result()) for task in beginning]
+
+
+def _end_by_signals(stop: Stop) -> None:
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        for number in _ENDS:
+            loop.remove_signal_handler(number)
+        stop.ask()
+
+    for number in _ENDS:
+        loop.add_signal_handler(number, end)
+
+
+async def _begin(options: AdhocOptions, watch: Watch, stop: Stop) -> _Begun | HostOutcome:
+    try:
+        target = await resolve(options.host, options.family)
+    except MeasurementError as error:
+        return HostOutcome(options.host, failure=error.reason, detail=error.detail)
+    job = AdhocJob(options, target, watch, stop)
+    return _Begun(job, await latency.measure(job) if options.latency else None)
+
+
+async def _finish(begun: _Begun | HostOutcome) -> HostOutcome:
+    if isinstance(begun, HostOutcome):
+        return begun
+    job, found = begun
+    one_way, other_way = await _throughput(job)
+    at, interrupted = datetime.now(UTC), job.stop.asked
+    findings = Findings(job.target, at, found, one_way, other_way, interrupted=interrupted)
+    return HostOutcome(job.options.host, findings)
+
+
+async def _throughput(job: AdhocJob) -> tuple[ThroughputFindings | None, ThroughputFindings | None]:
+    """One way, then the other where both were asked for and somebody is there; never both at once."""
+    load = job.options.load
+    if job.options.throughput is False or job.stop.asked:
+        return None, None
+    first = await throughput.measure(job, reverse=load.reverse)
+    if not load.both or job.stop.asked or first.row.failure in throughput.NOBODY:
+        return first, None
+    return first, await throughput.measure(job, reverse=not load.reverse)
+
+
+async def resolve(host: str, family: int) -> MeasuredHost:
+    """The host's first address. Raises MeasurementError `unresolved`, in one sentence."""
+    loop = asyncio.get_running_loop()
+    try:
+        answers = await loop.getaddrinfo(host, None, family=family, type=socket.SOCK_DGRAM)
+        # Unlike the answer's own text, this keeps the interface of a link-local address.
+        where = cast("tuple[str, int]", answers[0][4])
+        address, _ = await loop.getnameinfo(where, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no host name"
+        raise MeasurementError("unresolved", f"{host} has no address{_FAMILY_NAMES.get(family, '')}: {why}") from None
+    return MeasuredHost(host, address)

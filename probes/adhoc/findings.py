@@ -20,7 +20,7 @@ _NOT_BY_HAND = {"src", "dst", "during_throughput"}
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class MeasuredHost:
     """A host as the user named it, and where it is."""
 
     host: str
@@ -32,7 +32,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
+class LatencyFindings:
     """The probes' row, each probe's RTT in the order of sending (None: lost), and how the method was chosen."""
 
     row: LatencyRow
@@ -46,7 +46,7 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Throughput:
+class ThroughputFindings:
     """The test's row, its intervals' rates in the order of time, and which way the data went."""
 
     row: ThroughputRow
@@ -69,11 +69,11 @@ class Throughput:
 class Findings:
     """All that one test found; a part that was not measured is None. `opposite` is the throughput the other way."""
 
-    target: Target
+    target: MeasuredHost
     at: datetime
-    latency: Latency | None = None
-    throughput: Throughput | None = None
-    opposite: Throughput | None = None
+    latency: LatencyFindings | None = None
+    throughput: ThroughputFindings | None = None
+    opposite: ThroughputFindings | None = None
     interrupted: bool = False
 
     @property
@@ -83,13 +83,13 @@ class Findings:
         return not parts or any(part.failed for part in parts)
 
     @property
-    def throughputs(self) -> list[Throughput]:
+    def throughputs(self) -> list[ThroughputFindings]:
         """The throughput tests, one for each way that was tested."""
         return [test for test in (self.throughput, self.opposite) if test is not None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class HostOutcome:
     """What a test of one host came to: findings, or the reason and a sentence why it could not begin."""
 
     host: str
@@ -123,7 +123,7 @@ def document(findings: Findings) -> dict[str, Any]:
     }
 
 
-def _latency(latency: Latency) -> dict[str, Any]:
+def _latency(latency: LatencyFindings) -> dict[str, Any]:
     attempts = [
         {"method": each.method, "port": each.port, "answered": each.answered, "outcome": each.outcome}
         for each in latency.attempts
@@ -131,7 +131,7 @@ def _latency(latency: Latency) -> dict[str, Any]:
     return {**_fields(latency.row), "attempts": attempts, "rtts_s": list(latency.rtts_s)}
 
 
-def _throughput(throughput: Throughput) -> dict[str, Any]:
+def _throughput(throughput: ThroughputFindings) -> dict[str, Any]:
     return {
         **_fields(throughput.row),
         "direction": "reverse" if throughput.reverse else "forward",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from linkweather.units import MISSING, duration, rate
-from probes.adhoc.findings import Findings, Outcome, Throughput
+from probes.adhoc.findings import Findings, HostOutcome, ThroughputFindings
 from probes.adhoc.summary import WIDTH
 
 _GAP = "  "
 _SHORTEST_HOST = 12
 
 
-def text(outcomes: Sequence[Outcome]) -> str:
+def text(outcomes: Sequence[HostOutcome]) -> str:
     """The table, without columns that no host fills, and the failures below it; no newline at its end."""
     cells = {title: [title, *(_cell(each, column) for each in outcomes)] for title, column in COLUMNS.items()}
     filled = [column for column in cells.values() if any(cell != MISSING for cell in column[1:])]
@@ -69,11 +69,11 @@ COLUMNS: Mapping[str, Callable[[Findings], str]] = {
 }
 
 
-def _cell(outcome: Outcome, column: Callable[[Findings], str]) -> str:
+def _cell(outcome: HostOutcome, column: Callable[[Findings], str]) -> str:
     return column(outcome.findings) if outcome.findings else MISSING
 
 
-def _failures(outcome: Outcome) -> list[str]:
+def _failures(outcome: HostOutcome) -> list[str]:
     found = outcome.findings
     if found is None:
         return [outcome.detail]
@@ -81,7 +81,7 @@ def _failures(outcome: Outcome) -> list[str]:
     return silent + [_reason(found, each) for each in found.throughputs if each.failed]
 
 
-def _reason(found: Findings, test: Throughput) -> str:
+def _reason(found: Findings, test: ThroughputFindings) -> str:
     way = "from" if test.reverse else "to"
     return f"goodput {way} {found.target}: not measured, {test.row.detail or test.row.failure}"
 

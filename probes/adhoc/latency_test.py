@@ -8,9 +8,9 @@ from datetime import datetime
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
-from probes.adhoc.findings import HERE, THERE, Latency
+from probes.adhoc.adhoc_job import AdhocJob
+from probes.adhoc.findings import HERE, THERE, LatencyFindings
 from probes.adhoc.method_choice import METHODS, ORDER, Attempt, MethodName, Series, choice, port
-from probes.adhoc.progress import Job
 from probes.latency.methods import SENDERS
 from probes.latency.session import ProbeOutcome
 from probes.latency.targets import LatencyPeer
@@ -19,7 +19,7 @@ _ONE_WINDOW_S = 1e9  # windows end at multiples of this: the whole test lies in 
 _PLAIN_SILENCE = {None, "no_reply", "late"}
 
 
-async def measure(job: Job) -> Latency:
+async def measure(job: AdhocJob) -> LatencyFindings:
     """Probe the target, by the method asked for or by the first one that it answers."""
     options = job.options
     attempts: list[Attempt] = []
@@ -28,7 +28,7 @@ async def measure(job: Job) -> Latency:
         attempts = await _try_in_order(job)
         name = attempts[-1].method
         if not attempts[-1].answered:
-            return Latency(_empty(name), (), attempts)
+            return LatencyFindings(_empty(name), (), attempts)
         attempts.pop()
     job.watch.chosen(choice(Attempt(name, _port(job, name), answered=False), attempts), options.count)
     rtts_s: dict[int, float | None] = {}
@@ -41,10 +41,10 @@ async def measure(job: Job) -> Latency:
 
     row = await _probe(job, name, Series(options.count, options.interval_s, options.timeout_s), hear)
     attempts.append(_attempt(job, name, row))
-    return Latency(row, [rtts_s[sequence] for sequence in sorted(rtts_s)], attempts)
+    return LatencyFindings(row, [rtts_s[sequence] for sequence in sorted(rtts_s)], attempts)
 
 
-async def _try_in_order(job: Job) -> list[Attempt]:
+async def _try_in_order(job: AdhocJob) -> list[Attempt]:
     """Attempts until one is answered, or the user asks to stop."""
     attempts: list[Attempt] = []
     for name in ORDER:
@@ -61,7 +61,9 @@ async def _try_in_order(job: Job) -> list[Attempt]:
     return attempts
 
 
-async def _probe(job: Job, name: MethodName, series: Series, on_sample: Callable[[ProbeOutcome], bool]) -> LatencyRow:
+async def _probe(
+    job: AdhocJob, name: MethodName, series: Series, on_sample: Callable[[ProbeOutcome], bool]
+) -> LatencyRow:
     """One series of probes; `on_sample` says whether that was enough."""
     rows: list[LatencyRow] = []
     key = job.options.key if name == "stamp" else None
@@ -86,11 +88,11 @@ async def _probe(job: Job, name: MethodName, series: Series, on_sample: Callable
     return rows[0] if rows else _empty(name)
 
 
-def _port(job: Job, name: MethodName) -> int:
+def _port(job: AdhocJob, name: MethodName) -> int:
     return port(name, job.options.port, job.options.tcp_port)
 
 
-def _attempt(job: Job, name: MethodName, row: LatencyRow) -> Attempt:
+def _attempt(job: AdhocJob, name: MethodName, row: LatencyRow) -> Attempt:
     reason = "" if row.failure in _PLAIN_SILENCE else str(row.failure)
     return Attempt(name, _port(job, name), answered=row.received > 0, reason=reason)
 

@@ -22,7 +22,7 @@ _WIDEST, _NARROWEST = 120, 30
 _MARGIN = 4
 
 
-class Display:
+class LiveDisplay:
     """Draws on a terminal within its `with` block, a pane for each host, and leaves nothing behind."""
 
     def __init__(self, console: Console, hosts: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,27 +16,27 @@ from rich.console import Console
 from linkweather.cli.root import EXIT_DONE, EXIT_FAILED
 from linkweather.errors import MeasurementError
 from linkweather.mesh import PathMethod
-from probes.adhoc.hops import lines
-from probes.path.traced_route import Step, fingerprint, reached, route, steps
-from probes.path.tracer_lines import Request, Sample
+from linkweather.units import duration
+from probes.path.traced_route import HopResponder, Step, fingerprint, reached, route, steps
+from probes.path.tracer_lines import HopSample, TraceRequest
 from probes.path.tracer_process import run
 
 TITLES: Mapping[PathMethod, str] = {"udp": "UDP to port {port}", "icmp": "ICMP echo", "tcp": "TCP SYN to port {port}"}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TracedPath:
     """What a trace found, all of it or, interrupted, what was known until then."""
 
-    request: Request
+    request: TraceRequest
     at: datetime
-    samples: tuple[Sample, ...]
+    samples: tuple[HopSample, ...]
     address: str | None = None
     path_mtu_bytes: int | None = None
     interrupted: bool = False
 
 
-def perform(request: Request, *, as_json: bool) -> int:
+def perform(request: TraceRequest, *, as_json: bool) -> int:
     """Trace and print; 1 when nobody answers at all, or the trace cannot be made."""
     try:
         found = _watched(request, quiet=as_json)
@@ -50,7 +50,7 @@ def perform(request: Request, *, as_json: bool) -> int:
     return EXIT_DONE if steps(found.samples) else EXIT_FAILED
 
 
-def document(found: Found) -> dict[str, Any]:
+def document(found: TracedPath) -> dict[str, Any]:
     """The JSON document of a trace."""
     request, known = found.request, steps(found.samples)
     return {
@@ -69,7 +69,7 @@ def document(found: Found) -> dict[str, Any]:
     }
 
 
-def text(found: Found) -> str:
+def text(found: TracedPath) -> str:
     """The trace for people, without a newline at its end."""
     request, known = found.request, steps(found.samples)
     where = request.host if found.address in {None, request.host} else f"{request.host} ({found.address})"
@@ -81,7 +81,7 @@ def text(found: Found) -> str:
     return "\n".join([title, *lines(known), "", *(f"  {sentence}" for sentence in _sentences(found, known))])
 
 
-def _sentences(found: Found, known: tuple[Step, ...]) -> list[str]:
+def _sentences(found: TracedPath, known: tuple[Step, ...]) -> list[str]:
     end = (
         f"The host is {len(known)} hop{'s' * (len(known) != 1)} away."
         if reached(found.samples)
@@ -101,7 +101,7 @@ def _hop(step: Step) -> dict[str, Any]:
     }
 
 
-def _watched(request: Request, *, quiet: bool) -> Found:
+def _watched(request: TraceRequest, *, quiet: bool) -> TracedPath:
     console = Console()
     if quiet or not console.is_terminal:
         return asyncio.run(_trace(request))
@@ -109,14 +109,48 @@ def _watched(request: Request, *, quiet: bool) -> Found:
         return asyncio.run(_trace(request))
 
 
-async def _trace(request: Request) -> Found:
+async def _trace(request: TraceRequest) -> TracedPath:
     loop = asyncio.get_running_loop()
-    samples: list[Sample] = []
+    samples: list[HopSample] = []
     try:
         async with asyncio.timeout(None) as limit:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, lambda: limit.reschedule(loop.time()))
             traced = await run(request, samples.append)
     except TimeoutError:
-        return Found(request, datetime.now(UTC), tuple(samples), interrupted=True)
-    return Found(request, datetime.now(UTC), traced.samples, traced.address, traced.path_mtu_bytes)
+        return TracedPath(request, datetime.now(UTC), tuple(samples), interrupted=True)
+    return TracedPath(request, datetime.now(UTC), traced.samples, traced.address, traced.path_mtu_bytes)
+
+
+WIDTH = 78
+SILENT = "*"
+_LEAD = "  {hop:>3}  {loss:>6}  "
+_BETWEEN = "   "
+
+
+def lines(steps: Sequence[Step]) -> list[str]:
+    """The table, with its heading."""
+    address_width = max((len(each.address) for step in steps for each in step.responders), default=0)
+    heading = _LEAD.format(hop="hop", loss="loss") + "address".ljust(address_width) + f"{'RTT':>10}"
+    return [heading, *(line for step in steps for line in _step(step, address_width))]
+
+
+def _step(step: Step, address_width: int) -> list[str]:
+    loss = f"{100 * step.lost / step.sent:.3g} %" if step.sent else ""
+    lead = _LEAD.format(hop=step.ttl, loss=loss)
+    parallel = len(step.responders) > 1
+    cells = [_cell(each, address_width, parallel=parallel) for each in step.responders] or [SILENT]
+    rows = [cells[0]]
+    for cell in cells[1:]:
+        if len(lead) + len(rows[-1]) + len(_BETWEEN) + len(cell) <= WIDTH:
+            rows[-1] += _BETWEEN + cell
+        else:
+            rows.append(cell)
+    return [(lead if place == 0 else " " * len(lead)) + row for place, row in enumerate(rows)]
+
+
+def _cell(responder: HopResponder, address_width: int, *, parallel: bool) -> str:
+    cell = f"{responder.address.ljust(address_width)}  {duration(responder.rtt_s):>8}"
+    notes = [f"MPLS {'/'.join(map(str, responder.labels))}"] if responder.labels else []
+    notes += [f"{len(responder.flows)} flow{'s' * (len(responder.flows) != 1)}"] if parallel else []
+    return f"{cell}  {', '.join(notes)}" if notes else cell

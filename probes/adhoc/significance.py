@@ -18,7 +18,7 @@ _TIES = 1e-7  # of a probability: what equals the observed one but for rounding
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class NoiseVerdict:
     """`p` is two-sided, None where intervals decide; `rise` says which way: above zero, higher now."""
 
     rise: float
@@ -26,7 +26,7 @@ class Verdict:
     p: float | None = None
 
 
-def mann_whitney(before: Sequence[float], now: Sequence[float]) -> Verdict:
+def mann_whitney(before: Sequence[float], now: Sequence[float]) -> NoiseVerdict:
     """Whether values now tend to be higher or lower: the rank-sum test of Mann and Whitney (1947), none empty.
 
     By the normal approximation with its corrections for ties and continuity; good from about 8 values a side.
@@ -45,20 +45,20 @@ def mann_whitney(before: Sequence[float], now: Sequence[float]) -> Verdict:
     ties = sum(count**3 - count for count in counts.values())
     variance = first * second / 12 * (total + 1 - ties / (total * (total - 1)))
     if variance == 0:
-        return Verdict(0.0, more_than_noise=False, p=1.0)
+        return NoiseVerdict(0.0, more_than_noise=False, p=1.0)
     alike = _neighbours_alike([[ranks[value] for value in values] for values in (before, now)])
     p = erfc(max(0.0, abs(rise) - 0.5) / sqrt(2 * variance * (1 + alike) / (1 - alike)))
-    return Verdict(rise, p < ALPHA, p)
+    return NoiseVerdict(rise, p < ALPHA, p)
 
 
-def fisher(lost_before: int, sent_before: int, lost_now: int, sent_now: int) -> Verdict:
+def fisher(lost_before: int, sent_before: int, lost_now: int, sent_now: int) -> NoiseVerdict:
     """Whether the share of losses differs: Fisher's exact test, two-sided; something was sent both times."""
     lost, sent = lost_before + lost_now, sent_before + sent_now
     rise = lost_now / sent_now - lost_before / sent_before
     if min(lost, sent - lost) > _MANY:
         share = lost / sent
         p = erfc(abs(rise) / sqrt(2 * share * (1 - share) * (1 / sent_before + 1 / sent_now)))
-        return Verdict(rise, p < ALPHA, p)
+        return NoiseVerdict(rise, p < ALPHA, p)
 
     def log_probability(now: int) -> float:
         return _log_choices(sent_now, now) + _log_choices(sent_before, lost - now) - _log_choices(sent, lost)
@@ -66,16 +66,16 @@ def fisher(lost_before: int, sent_before: int, lost_now: int, sent_now: int) -> 
     observed = log_probability(lost_now) + _TIES
     possible = range(max(0, lost - sent_before), min(lost, sent_now) + 1)  # at most _MANY + 1
     p = min(1.0, sum(exp(each) for each in map(log_probability, possible) if each <= observed))
-    return Verdict(rise, p < ALPHA, p)
+    return NoiseVerdict(rise, p < ALPHA, p)
 
 
-def apart(before: tuple[float, float], now: tuple[float, float]) -> Verdict:
+def apart(before: tuple[float, float], now: tuple[float, float]) -> NoiseVerdict:
     """Whether two 95 % intervals (low, high) have nothing in common: stricter than a test of their difference."""
     if now[0] > before[1]:
-        return Verdict(inf, more_than_noise=True)
+        return NoiseVerdict(inf, more_than_noise=True)
     if now[1] < before[0]:
-        return Verdict(-inf, more_than_noise=True)
-    return Verdict(0.0, more_than_noise=False)
+        return NoiseVerdict(-inf, more_than_noise=True)
+    return NoiseVerdict(0.0, more_than_noise=False)
 
 
 def _neighbours_alike(series: Sequence[Sequence[float]]) -> float:

@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from linkweather.units import duration, rate, size
 from linkweather.wire import LatencyRow
-from probes.adhoc.findings import Findings, Latency, Target, Throughput
+from probes.adhoc.findings import Findings, LatencyFindings, MeasuredHost, ThroughputFindings
 from probes.adhoc.method_choice import METHODS, choice
 from probes.adhoc.plots import distribution, over_time
 
@@ -48,7 +48,7 @@ def share(lost: int, sent: int) -> str:
     return f"{lost} of {sent} ({100 * lost / sent:.3g} %)" if lost else f"0 of {sent}"
 
 
-def _latency(target: Target, latency: Latency) -> list[str]:
+def _latency(target: MeasuredHost, latency: LatencyFindings) -> list[str]:
     if latency.failed:
         tried = [f"{METHODS[each.method].title}: {each.outcome}" for each in latency.attempts]
         labels = ["tried", *[""] * (len(tried) - 1)]
@@ -90,7 +90,7 @@ def _latency_facts(row: LatencyRow) -> Facts:
         yield "note", row.detail
 
 
-def _throughput(target: Target, throughput: Throughput) -> list[str]:
+def _throughput(target: MeasuredHost, throughput: ThroughputFindings) -> list[str]:
     row = throughput.row
     way = f"from {target} to here" if throughput.reverse else f"from here to {target}"
     if row.goodput_bps is None:
@@ -99,7 +99,7 @@ def _throughput(target: Target, throughput: Throughput) -> list[str]:
     return [f"Goodput {way}", *_facts(_throughput_facts(throughput)), "", *(_INDENT + line for line in plot)]
 
 
-def _throughput_facts(throughput: Throughput) -> Facts:
+def _throughput_facts(throughput: ThroughputFindings) -> Facts:
     row, udp_rate_bps = throughput.row, throughput.udp_rate_bps
     how = "at TCP port" if udp_rate_bps is None else f"sends {rate(udp_rate_bps)} of UDP, at port"
     yield "method", f"iperf3 {how} {throughput.port}"

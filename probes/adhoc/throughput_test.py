@@ -8,12 +8,12 @@ from typing import Any
 
 from linkweather.errors import OperatorError
 from linkweather.wire import ThroughputRow
-from probes.adhoc.findings import HERE, THERE, UDP, Throughput
-from probes.adhoc.progress import Job
-from probes.throughput.estimate import estimate
+from probes.adhoc.adhoc_job import AdhocJob
+from probes.adhoc.findings import HERE, THERE, UDP, ThroughputFindings
 from probes.throughput.iperf3_client import run_client
 from probes.throughput.iperf3_output import Datagrams, Interval
 from probes.throughput.result import Result
+from probes.throughput.stop_rule import estimate
 
 INTERVAL_S = 0.1
 # Then the other way would fail alike.
@@ -25,7 +25,7 @@ _SHARED = (
 )
 
 
-async def measure(job: Job, *, reverse: bool) -> Throughput:
+async def measure(job: AdhocJob, *, reverse: bool) -> ThroughputFindings:
     """Test the throughput one way. Raises OperatorError when it was asked for and there is no iperf3 here."""
     options, load = job.options, job.options.load
     job.watch.connecting(load.port, reverse=reverse)
@@ -45,7 +45,7 @@ async def measure(job: Job, *, reverse: bool) -> Throughput:
     else:
         row = _row(result, job, reverse=reverse) if result else cut_short(intervals, reverse=reverse)
         datagrams = result.datagrams if result else None
-    return Throughput(
+    return ThroughputFindings(
         row if load.udp_rate_bps is None else row.model_copy(update={"method": UDP}),
         [interval.rate_bps for interval in intervals],
         INTERVAL_S,
@@ -57,7 +57,7 @@ async def measure(job: Job, *, reverse: bool) -> Throughput:
     )
 
 
-async def _client(job: Job, hear: Callable[[Interval], None], *, reverse: bool) -> Result | None:
+async def _client(job: AdhocJob, hear: Callable[[Interval], None], *, reverse: bool) -> Result | None:
     """The result; None when the user ended the test."""
     loop = asyncio.get_running_loop()
     load = job.options.load
@@ -80,7 +80,7 @@ async def _client(job: Job, hear: Callable[[Interval], None], *, reverse: bool) 
         return None
 
 
-def _row(result: Result, job: Job, *, reverse: bool) -> ThroughputRow:
+def _row(result: Result, job: AdhocJob, *, reverse: bool) -> ThroughputRow:
     shared = {name: getattr(result, name) for name in _SHARED}
     detail = _explained(result, job.target.host, job.options.load.port)
     return _measured({**shared, "detail": detail}, reverse=reverse)

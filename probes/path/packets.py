@@ -9,7 +9,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 
 from linkweather.mesh import PathMethod
-from probes.path.identity import OFFSETS, UDP_HEADER_BYTES, Identity
+from probes.path.replies import OFFSETS, UDP_HEADER_BYTES, Identity
 
 HEADER_BYTES: Mapping[int, int] = {4: 20, 6: 40}
 

@@ -21,7 +21,7 @@ from linkweather.errors import MeasurementError
 from linkweather.mesh import PathMethod
 from probes.latency.kernel_timestamps import REASONS
 from probes.path import replies
-from probes.path.replies import Reply
+from probes.path.replies import TraceReply
 
 _SO_TIMESTAMPNS, _SO_ATTACH_FILTER = 35, 26
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
@@ -38,15 +38,15 @@ TOO_BIG = errno.EMSGSIZE
 _KINDS: Mapping[PathMethod, socket.SocketKind] = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 
 
-class Heard(NamedTuple):
+class ReceivedReply(NamedTuple):
     """A reply, and when it came: by the kernel's clock (UTC, ns) and by the steady one."""
 
-    reply: Reply
+    reply: TraceReply
     kernel_ns: int | None
     now: float
 
 
-class Wire:
+class RawWire:
     """Sends to and hears from one destination. `stack` closes its sockets.
 
     Raises MeasurementError `no_privileges` where raw sockets are not allowed.
@@ -60,7 +60,7 @@ class Wire:
             icmp = stack.enter_context(
                 socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_ICMP if v4 else socket.IPPROTO_ICMPV6)
             )
-            self._readers: dict[int, tuple[socket.socket, Callable[[bytes, str], Reply | None]]] = {
+            self._readers: dict[int, tuple[socket.socket, Callable[[bytes, str], TraceReply | None]]] = {
                 icmp.fileno(): (icmp, _icmp if v4 else replies.icmp6)
             }
             if tcp_ports:
@@ -89,7 +89,7 @@ class Wire:
                 raise MeasurementError(REASONS.get(code, "send_failed"), os.strerror(code)) from None
         return True
 
-    def receive(self, wait_s: float) -> Iterator[Heard]:
+    def receive(self, wait_s: float) -> Iterator[ReceivedReply]:
         """What comes until `wait_s` is over, or sooner; nonsense is left out."""
         for file in select.select([*self._readers], (), (), max(0.0, wait_s))[0]:
             reader, parse = self._readers[file]
@@ -98,7 +98,7 @@ class Wire:
                     packet, control, _, where = reader.recvmsg(_BUFFER_BYTES, _CONTROL_BYTES)
                     reply = parse(packet, str(where[0]))
                     if reply is not None:
-                        yield Heard(reply, _kernel_ns(control), time.monotonic())
+                        yield ReceivedReply(reply, _kernel_ns(control), time.monotonic())
 
 
 def resolve(host: str, family: int) -> tuple[int, str]:
@@ -155,11 +155,11 @@ def first_mtu_bytes(family: int, destination: str) -> int:
     return int(min(struct.unpack_from("16si", answer)[1], _BUFFER_BYTES))
 
 
-def _icmp(packet: bytes, _: str) -> Reply | None:
+def _icmp(packet: bytes, _: str) -> TraceReply | None:
     return replies.icmp(packet)
 
 
-def _tcp(packet: bytes, _: str) -> Reply | None:
+def _tcp(packet: bytes, _: str) -> TraceReply | None:
     return replies.tcp(packet)
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from linkweather.checksum import checksum
@@ -40,7 +42,7 @@ class Quote(NamedTuple):
     value: int
 
 
-class Reply(NamedTuple):
+class TraceReply(NamedTuple):
     """Who says what about which probe. `mtu_bytes` is 0 where the router does not say."""
 
     kind: Kind
@@ -50,7 +52,7 @@ class Reply(NamedTuple):
     labels: tuple[int, ...] = ()
 
 
-def icmp(packet: bytes) -> Reply | None:
+def icmp(packet: bytes) -> TraceReply | None:
     """Read an IPv4 packet with ICMP, as a raw socket gives it."""
     body = _after_ipv4(packet)
     if body is None or len(body) < 8:
@@ -68,10 +70,10 @@ def icmp(packet: bytes) -> Reply | None:
     too_big = kind == 3 and code == 4  # RFC 1191 §4
     mtu = struct.unpack_from("!H", body, 6)[0] if too_big else 0
     meaning: Kind = "too_big" if too_big else _meaning(_QUOTED[kind], address, quote, port=code == 3)
-    return Reply(meaning, address, quote, mtu, labels(body[8:], body[5] * 4))
+    return TraceReply(meaning, address, quote, mtu, labels(body[8:], body[5] * 4))
 
 
-def icmp6(body: bytes, address: str) -> Reply | None:
+def icmp6(body: bytes, address: str) -> TraceReply | None:
     """Read an ICMPv6 message from `address`; a raw socket gives it without its IPv6 header."""
     if len(body) < 8:
         return None
@@ -85,25 +87,25 @@ def icmp6(body: bytes, address: str) -> Reply | None:
         return None
     said = _QUOTED6[kind]
     if said == "too_big":
-        return Reply("too_big", address, quote, min(struct.unpack_from("!I", body, 4)[0], 65535))
+        return TraceReply("too_big", address, quote, min(struct.unpack_from("!I", body, 4)[0], 65535))
     # RFC 4884 §4.2: for ICMPv6 the length counts 64-bit words.
-    return Reply(_meaning(said, address, quote, port=code == 4), address, quote, 0, labels(body[8:], body[4] * 8))
+    return TraceReply(_meaning(said, address, quote, port=code == 4), address, quote, 0, labels(body[8:], body[4] * 8))
 
 
-def tcp(packet: bytes) -> Reply | None:
+def tcp(packet: bytes) -> TraceReply | None:
     """Read an IPv4 packet with a TCP segment."""
     segment = _after_ipv4(packet)
     return None if segment is None else tcp6(segment, socket.inet_ntoa(packet[12:16]))
 
 
-def tcp6(segment: bytes, address: str) -> Reply | None:
+def tcp6(segment: bytes, address: str) -> TraceReply | None:
     """Read a TCP segment from `address`: an answer to our SYN acknowledges its sequence number plus one."""
     if len(segment) < 20:
         return None
     port, key, _, acknowledged, _, flags = struct.unpack_from("!HHIIBB", segment)
     if not flags & _TCP_ACK or (flags & _TCP_SYN_ACK != _TCP_SYN_ACK and not flags & _TCP_RST):
         return None
-    return Reply("reached", address, Quote("tcp", address, key, port, (acknowledged - 1) % 2**32))
+    return TraceReply("reached", address, Quote("tcp", address, key, port, (acknowledged - 1) % 2**32))
 
 
 def labels(quoted: bytes, quoted_bytes: int) -> tuple[int, ...]:
@@ -128,9 +130,9 @@ def labels(quoted: bytes, quoted_bytes: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _echo_reply(address: str, body: bytes) -> Reply:
+def _echo_reply(address: str, body: bytes) -> TraceReply:
     key, sequence = struct.unpack_from("!HH", body, 4)
-    return Reply("reached", address, Quote("icmp", address, key, 0, sequence))
+    return TraceReply("reached", address, Quote("icmp", address, key, 0, sequence))
 
 
 def _meaning(said: str, address: str, quote: Quote, *, port: bool) -> Kind:
@@ -171,3 +173,41 @@ def _transport(protocol: int, destination: str, transport: bytes) -> Quote | Non
     if method == "icmp":
         return Quote(method, destination, third, 0, fourth) if transport[0] in {8, 128} else None
     return Quote(method, destination, first, second, third if method == "udp" else third << 16 | fourth)
+
+
+UDP_HEADER_BYTES = 8
+TCP_BASE = 0x4C570000  # any will do: no connection comes of it
+MOST_PROBES = 1 << 16
+# method → what is added to a probe's number.
+OFFSETS: Mapping[PathMethod, int] = {"udp": UDP_HEADER_BYTES + 2, "icmp": 0, "tcp": TCP_BASE}
+# Above what Linux gives to programs that ask for any port (net.ipv4.ip_local_port_range), so that they are free.
+_FIRST_KEY, _KEYS = 61_000, 4_000
+
+
+def first_key(src: str, dst: str) -> int:
+    """The source port, or echo identifier, of a link's first flow: the same for every trace, after a restart too."""
+    return _FIRST_KEY + zlib.crc32(f"{src} {dst}".encode()) % _KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The probes of one trace. `keys` are the flows' source ports or echo identifiers, `port` is where they go."""
+
+    method: PathMethod
+    source: str
+    destination: str
+    keys: Sequence[int]
+    port: int
+
+    @property
+    def version(self) -> int:
+        """Of IP, 4 or 6."""
+        return 6 if ":" in self.destination else 4
+
+    def number(self, quote: Quote) -> int | None:
+        """Which probe of ours a reply speaks about; None when it is none of ours."""
+        ours = (self.method, self.destination) == (quote.method, quote.destination)
+        if not ours or quote.key not in self.keys or (self.method != "icmp" and quote.port != self.port):
+            return None
+        number = quote.value - OFFSETS[self.method]
+        return number if 0 <= number < MOST_PROBES else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from probes.path.traced_route import Known
+from probes.path.traced_route import KnownRoute
 
 log = logging.getLogger(__name__)
 
@@ -17,10 +17,10 @@ CREATE TABLE IF NOT EXISTS route (
     peer TEXT, address TEXT, method TEXT, known TEXT NOT NULL, PRIMARY KEY (peer, address, method)
 );
 """
-_KNOWN = TypeAdapter(tuple[Known, ...])
+_KNOWN = TypeAdapter(tuple[KnownRoute, ...])
 
 
-class Memory:
+class RouteStore:
     """What is known of the route to each peer, by its address and the method: another address is another link.
 
     A route is on the disk, whole, or as it was before, when the power fails. A file that cannot be used is no reason
@@ -35,7 +35,7 @@ class Memory:
             log.warning("known routes cannot be kept in %s: %s", path, error)
             self._db = _open(":memory:")
 
-    def recall(self, peer: str, address: str, method: str) -> tuple[Known, ...]:
+    def recall(self, peer: str, address: str, method: str) -> tuple[KnownRoute, ...]:
         """What is known, the route in use first."""
         query = "SELECT known FROM route WHERE (peer, address, method) = (?, ?, ?)"
         try:
@@ -45,7 +45,7 @@ class Memory:
             log.warning("the known routes to %s cannot be read from %s: %s", peer, self._path, error)
             return ()
 
-    def keep(self, peer: str, address: str, method: str, known: tuple[Known, ...]) -> None:
+    def keep(self, peer: str, address: str, method: str, known: tuple[KnownRoute, ...]) -> None:
         """Know this from now on."""
         try:
             self._db.execute(

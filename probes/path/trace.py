@@ -13,14 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from probes.path.replies import Outcome, Reply
-from probes.path.tracer_lines import Sample
+from probes.path.replies import Outcome, TraceReply
+from probes.path.tracer_lines import HopSample
 
 WINDOW = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TracePlan:
     """How one trace is made. `probes` is how often the first flow probes each TTL."""
 
     flows: int = 4
@@ -34,7 +34,7 @@ class Plan:
     silent_limit: int = 5
 
 
-class Probe(NamedTuple):
+class TraceProbe(NamedTuple):
     """One packet to send; `number` tells it from all others of the trace."""
 
     flow: int
@@ -42,10 +42,10 @@ class Probe(NamedTuple):
     number: int
 
 
-class _Search:
+class _FlowSearch:
     """One flow's way along the path, until somebody says that it ends, or nobody says anything."""
 
-    def __init__(self, plan: Plan, limit: int, most: int) -> None:
+    def __init__(self, plan: TracePlan, limit: int, most: int) -> None:
         self._plan = plan
         self._most = most
         # Where another flow found the end: passed only where a router answers there, as silence may be a
@@ -100,11 +100,11 @@ class _Search:
 class Trace:
     """A running trace. Times are seconds of any steady clock."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: TracePlan) -> None:
         self._plan = plan
-        self._searches = [_Search(plan, plan.max_ttl, plan.max_ttl)]
+        self._searches = [_FlowSearch(plan, plan.max_ttl, plan.max_ttl)]
         self._repeats: list[tuple[float, int]] = []
-        self._under_way: dict[int, tuple[Probe, float]] = {}
+        self._under_way: dict[int, tuple[TraceProbe, float]] = {}
         self._number = 0
         self._not_before = 0.0
 
@@ -113,14 +113,14 @@ class Trace:
         """Whether every probe was sent and settled."""
         return not (self._under_way or self._repeats) and all(search.over for search in self._searches)
 
-    def next(self, now: float) -> Probe | None:
+    def next(self, now: float) -> TraceProbe | None:
         """The probe to send now; it counts as sent."""
         if now < self._not_before:
             return None
         chosen = self._choose(now)
         if chosen is None:
             return None
-        probe = Probe(*chosen, self._number)
+        probe = TraceProbe(*chosen, self._number)
         self._number += 1
         self._under_way[probe.number] = (probe, now)
         self._not_before = now + self._plan.gap_s
@@ -134,7 +134,7 @@ class Trace:
             times.append(now)
         return max(self._not_before, min(times, default=now))
 
-    def heard(self, number: int, reply: Reply, rtt_s: float, now: float) -> Sample | None:
+    def heard(self, number: int, reply: TraceReply, rtt_s: float, now: float) -> HopSample | None:
         """A reply to a probe; None when that probe is not awaited any more: a duplicate, or late."""
         probe, _ = self._under_way.pop(number, (None, 0.0))
         if probe is None:
@@ -142,17 +142,17 @@ class Trace:
         # Who finds a packet of 100 octets too big lets nothing pass.
         outcome: Outcome = "refused" if reply.kind == "too_big" else reply.kind
         self._settle(probe, outcome, now)
-        return Sample(
+        return HopSample(
             flow=probe.flow, ttl=probe.ttl, outcome=outcome, address=reply.address, rtt_s=rtt_s, labels=reply.labels
         )
 
-    def lost(self, now: float) -> list[Sample]:
+    def lost(self, now: float) -> list[HopSample]:
         """The probes whose time is over."""
         overdue = [probe for probe, sent in self._under_way.values() if now - sent >= self._plan.timeout_s]
         for probe in overdue:
             del self._under_way[probe.number]
             self._settle(probe, None, now)
-        return [Sample(flow=probe.flow, ttl=probe.ttl, outcome="lost") for probe in overdue]
+        return [HopSample(flow=probe.flow, ttl=probe.ttl, outcome="lost") for probe in overdue]
 
     def _choose(self, now: float) -> tuple[int, int] | None:
         for flow, search in enumerate(self._searches):
@@ -167,20 +167,20 @@ class Trace:
                 return 0, ttl
         return None
 
-    def _settle(self, probe: Probe, outcome: Outcome | None, now: float) -> None:
+    def _settle(self, probe: TraceProbe, outcome: Outcome | None, now: float) -> None:
         first = self._searches[0]
         was_over = first.over
         self._searches[probe.flow].settle(probe.ttl, outcome)
         if first.over and not was_over:
             self._follow_up(first, now)
 
-    def _follow_up(self, first: _Search, now: float) -> None:
+    def _follow_up(self, first: _FlowSearch, now: float) -> None:
         plan, length = self._plan, first.length
         if not length:
             return
         # Where the first flow met silence without end, the others would meet nothing else.
         most = plan.max_ttl if first.end else length
-        self._searches += [_Search(plan, length, most) for _ in range(plan.flows - 1)]
+        self._searches += [_FlowSearch(plan, length, most) for _ in range(plan.flows - 1)]
         self._repeats = [
             (now + again * plan.round_s, ttl) for again in range(1, plan.probes) for ttl in range(1, first.reach + 1)
         ]

@@ -16,7 +16,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from linkweather.wire import Hop
-from probes.path.tracer_lines import Sample
+from probes.path.tracer_lines import HopSample
 
 SILENT = "*"
 # Routes of a link that are remembered: one that returns has its old fingerprint.
@@ -33,7 +33,7 @@ class FlowRoute(NamedTuple):
 Route = tuple[FlowRoute, ...]
 
 
-class Responder(NamedTuple):
+class HopResponder(NamedTuple):
     """A router, and the flows that met it."""
 
     address: str
@@ -48,11 +48,11 @@ class Step(NamedTuple):
     ttl: int
     sent: int
     lost: int
-    responders: tuple[Responder, ...]
+    responders: tuple[HopResponder, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownRoute:
     """A route that was seen, what it is called, and how it looked last."""
 
     route: Route
@@ -60,7 +60,7 @@ class Known:
     hops: tuple[Hop, ...]
 
 
-def steps(samples: Sequence[Sample]) -> tuple[Step, ...]:
+def steps(samples: Sequence[HopSample]) -> tuple[Step, ...]:
     """The TTLs of a trace, up to the last that anybody answered."""
     kept = _within(samples)
     last = max((sample.ttl for sample in kept if sample.address is not None), default=0)
@@ -72,12 +72,12 @@ def hops(found: Iterable[Step]) -> tuple[Hop, ...]:
     return tuple(_hop(step) for step in found)
 
 
-def reached(samples: Iterable[Sample]) -> bool:
+def reached(samples: Iterable[HopSample]) -> bool:
     """Whether the destination answered."""
     return any(sample.outcome == "reached" for sample in samples)
 
 
-def route(samples: Sequence[Sample]) -> Route:
+def route(samples: Sequence[HopSample]) -> Route:
     """The route of each flow."""
     kept = _within(samples)
     flows = range(1 + max((sample.flow for sample in kept), default=-1))
@@ -106,16 +106,16 @@ def fingerprint(seen: Route) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def recognise(known: Sequence[Known], seen: Route, as_hops: tuple[Hop, ...]) -> tuple[Known, ...]:
+def recognise(known: Sequence[KnownRoute], seen: Route, as_hops: tuple[Hop, ...]) -> tuple[KnownRoute, ...]:
     """What is known of a link after one more trace, the route in use first."""
     for one in known:
         if same(one.route, seen):
-            again = Known(merged(one.route, seen), one.fingerprint, as_hops)
+            again = KnownRoute(merged(one.route, seen), one.fingerprint, as_hops)
             return again, *(other for other in known if other is not one)
-    return (Known(seen, fingerprint(seen), as_hops), *known)[:REMEMBERED]
+    return (KnownRoute(seen, fingerprint(seen), as_hops), *known)[:REMEMBERED]
 
 
-def _within(samples: Sequence[Sample]) -> list[Sample]:
+def _within(samples: Sequence[HopSample]) -> list[HopSample]:
     """Without the probes that were sent before we knew where their flow ends."""
     ends: dict[int, int] = {}
     for sample in samples:
@@ -124,18 +124,18 @@ def _within(samples: Sequence[Sample]) -> list[Sample]:
     return [sample for sample in samples if sample.ttl <= ends.get(sample.flow, sample.ttl)]
 
 
-def _step(ttl: int, samples: Sequence[Sample]) -> Step:
+def _step(ttl: int, samples: Sequence[HopSample]) -> Step:
     lost = sum(sample.address is None for sample in samples)
     ordered = sorted(samples, key=lambda sample: sample.flow)
     addresses = dict.fromkeys(sample.address for sample in ordered if sample.address is not None)
     return Step(ttl, len(samples), lost, tuple(_responder(address, ordered) for address in addresses))
 
 
-def _responder(address: str, samples: Iterable[Sample]) -> Responder:
+def _responder(address: str, samples: Iterable[HopSample]) -> HopResponder:
     its = [sample for sample in samples if sample.address == address]
     rtt_s = min(sample.rtt_s or 0.0 for sample in its)
     labels = next((sample.labels for sample in its if sample.labels), ())
-    return Responder(address, rtt_s, tuple(dict.fromkeys(sample.flow for sample in its)), labels)
+    return HopResponder(address, rtt_s, tuple(dict.fromkeys(sample.flow for sample in its)), labels)
 
 
 def _hop(step: Step) -> Hop:
@@ -153,7 +153,7 @@ def _hop(step: Step) -> Hop:
     )
 
 
-def _flow_route(samples: Sequence[Sample]) -> FlowRoute:
+def _flow_route(samples: Sequence[HopSample]) -> FlowRoute:
     answered = [sample for sample in samples if sample.address is not None]
     last = max((sample.ttl for sample in answered), default=0)
     met = tuple(

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from linkweather.errors import MeasurementError
 from linkweather.mesh import PathMethod
 from linkweather.wire import decode, encode
-from probes.path.identity import Identity
 from probes.path.mtu import MtuSearch
-from probes.path.trace import Plan, Trace
-from probes.path.tracer_lines import Begun, Done, Failed, Line, Request
+from probes.path.replies import Identity
+from probes.path.trace import Trace, TracePlan
+from probes.path.tracer_lines import Begun, Done, Failed, Line, TraceRequest
 
 if TYPE_CHECKING:
-    from probes.path.raw_sockets import Heard, Wire
+    from probes.path.raw_sockets import RawWire, ReceivedReply
 
 # What every path must carry: RFC 791 §3.1, of which headers leave room for a probe, and RFC 8200 §5.
 _LEAST_BYTES = {4: 68, 6: 1280}
@@ -32,7 +32,7 @@ _MTU_METHODS: tuple[PathMethod, ...] = ("icmp", "udp")
 class _Tracer:
     """One trace of one request."""
 
-    def __init__(self, request: Request, stack: contextlib.ExitStack) -> None:
+    def __init__(self, request: TraceRequest, stack: contextlib.ExitStack) -> None:
         from probes.path import packets, raw_sockets  # noqa: PLC0415 - scapy may be missing, which is a result
 
         self._packets, self._wires = packets, raw_sockets
@@ -42,11 +42,11 @@ class _Tracer:
         self._source = raw_sockets.source(self._family, self.address, request.bind)
         self._identity = self._identify(request.method, request.flows, request.first_key)
         ports = self._identity.keys if request.method == "tcp" else ()
-        self._wire: Wire = raw_sockets.Wire(self._family, self.address, ports, stack)
+        self._wire: RawWire = raw_sockets.RawWire(self._family, self.address, ports, stack)
 
     def trace(self) -> bool:
         """Trace the hops; whether the destination answered."""
-        trace, reached = Trace(Plan(flows=self._request.flows)), False
+        trace, reached = Trace(TracePlan(flows=self._request.flows)), False
         sent: dict[int, tuple[int, float]] = {}
         while not trace.over:
             now = time.monotonic()
@@ -100,7 +100,7 @@ class _Tracer:
     def _number(self, identity: Identity, size_bytes: int, last: int) -> int:
         return last + 1 if identity.method == "icmp" else self._packets.number_of_size(identity.version, size_bytes)
 
-    def _await(self, identity: Identity, number: int) -> Heard | None:
+    def _await(self, identity: Identity, number: int) -> ReceivedReply | None:
         until = time.monotonic() + _MTU_TIMEOUT_S
         while (left_s := until - time.monotonic()) > 0:
             for heard in self._wire.receive(left_s):
@@ -109,7 +109,7 @@ class _Tracer:
         return None
 
 
-def _rtt_s(heard: Heard, sent_ns: int, sent_at: float) -> float:
+def _rtt_s(heard: ReceivedReply, sent_ns: int, sent_at: float) -> float:
     """By the kernel's receive time, unless the clock was set meanwhile; the steady clock bounds it."""
     elapsed_s = heard.now - sent_at
     rtt_s = elapsed_s if heard.kernel_ns is None else (heard.kernel_ns - sent_ns) / 1e9
@@ -121,7 +121,7 @@ def _say(line: Line) -> None:
     sys.stdout.buffer.flush()
 
 
-def _perform(request: Request) -> None:
+def _perform(request: TraceRequest) -> None:
     with contextlib.ExitStack() as stack:
         tracer = _Tracer(request, stack)
         _say(Begun(address=tracer.address))
@@ -131,7 +131,7 @@ def _perform(request: Request) -> None:
 
 def main() -> int:
     """Trace; exit status 1 after a failure, which is a line as well."""
-    request = decode(Request, sys.argv[1])
+    request = decode(TraceRequest, sys.argv[1])
     try:
         _perform(request)
     except ImportError as error:

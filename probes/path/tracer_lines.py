@@ -16,7 +16,7 @@ Ttl = Annotated[int, Field(ge=1, le=255)]
 Label = Annotated[int, Field(ge=0, lt=2**20)]
 
 
-class Request(Message):
+class TraceRequest(Message):
     """One trace: to which host, by which packets, over how many flows. `port` is for UDP and TCP.
 
     `bind` are local addresses to trace from, at most one per family. `family` is AF_INET, AF_INET6 or 0.
@@ -40,7 +40,7 @@ class Begun(Message):
     address: Name
 
 
-class Sample(Message):
+class HopSample(Message):
     """One probe that settled. `refused`: a router said that it will not forward the packet.
 
     `labels` is the MPLS stack under which the probe reached the router (RFC 4950), the outermost first.
@@ -70,10 +70,10 @@ class Failed(Message):
     detail: Text
 
 
-Line = Begun | Sample | Done | Failed
-LINES: Mapping[str, type[Begun | Sample | Done | Failed]] = {
+Line = Begun | HopSample | Done | Failed
+LINES: Mapping[str, type[Begun | HopSample | Done | Failed]] = {
     "begun": Begun,
-    "sample": Sample,
+    "sample": HopSample,
     "done": Done,
     "failed": Failed,
 }

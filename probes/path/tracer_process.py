@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from linkweather.errors import MeasurementError, MessageError
 from linkweather.wire import encode
-from probes.path.tracer_lines import Begun, Done, Failed, Line, Request, Sample, parse
+from probes.path.tracer_lines import Begun, Done, Failed, HopSample, Line, TraceRequest, parse
 from probes.throughput.iperf3_process import child
 
 # 30 silent routers at 3 a second, for the first flow and again for the others, and a black hole's MTU.
@@ -26,7 +26,7 @@ class Traced:
     """A finished trace: the address that the host has, every probe, the path MTU where it is known."""
 
     address: str
-    samples: tuple[Sample, ...]
+    samples: tuple[HopSample, ...]
     path_mtu_bytes: int | None
 
 
@@ -44,7 +44,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self._address = ""
-        self._samples: list[Sample] = []
+        self._samples: list[HopSample] = []
         self._words = ""
 
     def take(self, text: bytes) -> Line | None:
@@ -56,7 +56,7 @@ class _Reading:
             return None
         if isinstance(line, Begun):
             self._address = line.address
-        elif isinstance(line, Sample):
+        elif isinstance(line, HopSample):
             self._samples.append(line)
         elif isinstance(line, Failed):
             raise MeasurementError(line.failure, line.detail)
@@ -74,8 +74,8 @@ class _Reading:
 
 
 async def run(
-    request: Request,
-    on_sample: Callable[[Sample], None] | None = None,
+    request: TraceRequest,
+    on_sample: Callable[[HopSample], None] | None = None,
     *,
     command: tuple[str, ...] = TRACER,
     limit_s: float = LIMIT_S,
@@ -94,7 +94,7 @@ async def run(
                 if not text:
                     raise reading.died()
                 line = reading.take(text)
-                if isinstance(line, Sample) and on_sample:
+                if isinstance(line, HopSample) and on_sample:
                     on_sample(line)
                 if isinstance(line, Done):
                     return reading.concluded(line)

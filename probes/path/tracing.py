@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh, PathTests, Site
 from linkweather.wire import PathRow
-from probes.path.identity import first_key
-from probes.path.route_store import Memory
-from probes.path.trace_schedule import next_turn
-from probes.path.traced_route import Known, hops, reached, recognise, route, steps
-from probes.path.tracer_lines import Request
+from probes.path.replies import first_key
+from probes.path.route_store import RouteStore
+from probes.path.traced_route import KnownRoute, hops, reached, recognise, route, steps
+from probes.path.tracer_lines import TraceRequest
 from probes.path.tracer_process import Traced, run
 
-Trace = Callable[[Request], Awaitable[Traced]]
+Trace = Callable[[TraceRequest], Awaitable[Traced]]
 
 
 class Tracing:
@@ -31,7 +31,7 @@ class Tracing:
         site: str,
         report: Callable[[PathRow], None],
         *,
-        memory: Memory,
+        memory: RouteStore,
         bind: Sequence[str],
         rng: Random,
         trace: Trace = run,
@@ -73,7 +73,7 @@ class Tracing:
 
     async def _row(self, peer: str, site: Site, tests: PathTests) -> PathRow:
         port = site.tcp_port if tests.method == "tcp" else tests.udp_port
-        request = Request(
+        request = TraceRequest(
             host=site.address,
             method=tests.method,
             port=port,
@@ -94,8 +94,8 @@ class Tracing:
 
 
 def conclude(
-    src: str, dst: str, method: str, traced: Traced, known: tuple[Known, ...]
-) -> tuple[PathRow, tuple[Known, ...]]:
+    src: str, dst: str, method: str, traced: Traced, known: tuple[KnownRoute, ...]
+) -> tuple[PathRow, tuple[KnownRoute, ...]]:
     """The row of a trace, and what is known of the link after it."""
     found = hops(steps(traced.samples))
     if not found:
@@ -115,3 +115,32 @@ def conclude(
         path_mtu_bytes=traced.path_mtu_bytes,
     )
     return row, after
+
+
+# A new link is not to wait for its place in the period, nor are all new ones to be traced at once.
+FIRST_GAP_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class TraceTurn:
+    """Trace the path to `peer` at `at` (seconds of the clock that `traced` has)."""
+
+    at: float
+    peer: str
+
+
+def next_turn(
+    peers: Iterable[str], traced: Mapping[str, float], every_s: float, *, began: float, share: float
+) -> TraceTurn | None:
+    """The next turn; `traced` is when each peer was traced last.
+
+    The first is within a gap after `began`, at this `share` of it, so that sites that begin together do not
+    trace together.
+    """
+    ordered = sorted(peers, key=lambda peer: (traced.get(peer, -float("inf")), peer))
+    if not ordered:
+        return None
+    peer, slot_s = ordered[0], every_s / len(ordered)
+    gap_s = slot_s if peer in traced else min(slot_s, FIRST_GAP_S)
+    last = max(traced.values(), default=None)
+    return TraceTurn(began + share * gap_s if last is None else last + gap_s, peer)

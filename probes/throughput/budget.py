@@ -7,9 +7,14 @@ full again (the generic cell rate algorithm's way), so that a crash between two 
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from linkweather.errors import OperatorError
+from linkweather.mesh import Mesh
 from linkweather.wire import ThroughputRow
 
 DAY_S: Final = 86_400.0
@@ -29,7 +34,7 @@ _NOT_BEGUN: Final = frozenset({"missing", "no_answer", "no_mesh", "unknown_site"
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class Allowance:
     """An allowance of `budget_bytes` a day that is full at `full_at_s` (UTC, seconds since 1970)."""
 
     budget_bytes: int
@@ -44,11 +49,11 @@ class Bucket:
         """What may be spent now. A clock that was set back finds an empty bucket, not a negative one."""
         return max(0, int(self.capacity_bytes - max(0.0, self.full_at_s - now_s) * self._rate))
 
-    def spent(self, now_s: float, count: int) -> Bucket:
+    def spent(self, now_s: float, count: int) -> Allowance:
         """The bucket after so many bytes, from what was left of it at `now_s`."""
         # Never later than an empty bucket is full again: else a clock that was set back stopped tests for as long.
         start_s = min(max(now_s, self.full_at_s), now_s + self.capacity_bytes / self._rate)
-        return Bucket(self.budget_bytes, start_s + count / self._rate)
+        return Allowance(self.budget_bytes, start_s + count / self._rate)
 
     @property
     def _rate(self) -> float:
@@ -56,14 +61,14 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Last:
+class LastTest:
     """What the last test of a link moved, and whether its limit in bytes ended it."""
 
     moved_bytes: int
     limited: bool
 
 
-def wanted_bytes(last: Last | None, capacity_bytes: float) -> int:
+def wanted_bytes(last: LastTest | None, capacity_bytes: float) -> int:
     """The limit of a link's next test, within what the smallest bucket concerned can ever hold."""
     most = capacity_bytes * (1 - KEPT_SHARE)
     if last is None:
@@ -78,3 +83,110 @@ def charged_bytes(row: ThroughputRow, max_bytes: int | None) -> int:
     if row.bytes is None:
         return 0 if row.failure in _NOT_BEGUN else max_bytes or 0
     return row.bytes if max_bytes is None else min(max_bytes, row.bytes + BLOCK_BYTES)
+
+
+_SCHEMA: Final = "CREATE TABLE IF NOT EXISTS bucket (account TEXT PRIMARY KEY, full_at_s REAL NOT NULL)"
+_SITE: Final = "site"  # the account of all tests of this site; the others are named "src dst"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Bytes that a test may move: the buckets before it, and as they are while it runs. None: unlimited."""
+
+    at_s: float
+    max_bytes: int | None
+    before: Mapping[str, Allowance]
+    during: Mapping[str, Allowance]
+
+
+class BudgetStore:
+    """The budgets of one site and of its links. Without any in the mesh, everything is allowed.
+
+    Raises OperatorError when the file cannot be used.
+    """
+
+    def __init__(self, path: Path, site: str) -> None:
+        self._site = site
+        self._mesh: Mesh | None = None
+        self._last: dict[tuple[str, str], LastTest] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=1, isolation_level=None)
+            # FULL: what a test may cost is on the disk before its first packet is on the wire.
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(_SCHEMA)
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise OperatorError(f"the ledger of throughput tests {path} cannot be used: {error}") from None
+
+    def follow(self, mesh: Mesh) -> None:
+        """Allow what this mesh allows; what was spent stays spent."""
+        self._mesh = mesh
+
+    def ask(self, src: str, dst: str) -> int | None:
+        """The limit in bytes for the next test of a link that this site begins; None: neither end has a budget."""
+        peer = dst if src == self._site else src
+        budgets = [*self._budgets(src, dst).values()]
+        theirs = self._site_budget(peer)
+        if theirs is not None:
+            budgets.append(theirs)
+        return wanted_bytes(self._last.get((src, dst)), Allowance(min(budgets)).capacity_bytes) if budgets else None
+
+    def reserve(
+        self, now_s: float, src: str, dst: str, max_bytes: int | None, *, keep: bool = False
+    ) -> Reservation | None:
+        """Set aside what a test of the link may move; None when some budget has not so much left.
+
+        `keep` leaves a part to the tests that are brought forward.
+        """
+        before = {account: self._bucket(account, budget) for account, budget in self._budgets(src, dst).items()}
+        if max_bytes is None:
+            return None if before else Reservation(now_s, None, {}, {})
+        kept_share = KEPT_SHARE if keep else 0.0
+        if any(each.left_bytes(now_s) < max_bytes + kept_share * each.capacity_bytes for each in before.values()):
+            return None
+        during = {account: bucket.spent(now_s, max_bytes) for account, bucket in before.items()}
+        self._write(during)
+        return Reservation(now_s, max_bytes, before, during)
+
+    def settle(self, reservation: Reservation, src: str, dst: str, moved_bytes: int, *, limited: bool = False) -> None:
+        """Give back what a test did not move; `limited` says that its limit in bytes ended it."""
+        if moved_bytes:
+            self._last[src, dst] = LastTest(moved_bytes, limited)
+        # Where another test has spent since, what was reserved counts: that errs on the side of the budget.
+        self._write(
+            {
+                account: bucket.spent(reservation.at_s, moved_bytes)
+                for account, bucket in reservation.before.items()
+                if self._bucket(account, bucket.budget_bytes) == reservation.during[account]
+            }
+        )
+
+    def state(self, now_s: float) -> tuple[int, int] | None:
+        """The site's budget per day and what it may spend now, in bytes; None without a budget."""
+        budget = self._site_budget(self._site)
+        return None if budget is None else (budget, self._bucket(_SITE, budget).left_bytes(now_s))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _budgets(self, src: str, dst: str) -> dict[str, int]:
+        """The accounts here that a test of the link is charged to, and what each may spend in a day."""
+        of_link = self._mesh.throughput.link_budget_bytes_per_day if self._mesh else None
+        budgets = {_SITE: self._site_budget(self._site), f"{src} {dst}": of_link}
+        return {account: budget for account, budget in budgets.items() if budget is not None}
+
+    def _site_budget(self, site: str) -> int | None:
+        return self._mesh.budget_bytes_per_day(site) if self._mesh and site in self._mesh.sites else None
+
+    def _bucket(self, account: str, budget_bytes: int) -> Allowance:
+        row = self._db.execute("SELECT full_at_s FROM bucket WHERE account = ?", (account,)).fetchone()
+        return Allowance(budget_bytes, row[0] if row else 0.0)
+
+    def _write(self, buckets: Mapping[str, Allowance]) -> None:
+        if not buckets:
+            return
+        self._db.execute("BEGIN")
+        rows = [(account, bucket.full_at_s) for account, bucket in buckets.items()]
+        self._db.executemany("INSERT OR REPLACE INTO bucket VALUES (?, ?)", rows)
+        self._db.execute("COMMIT")

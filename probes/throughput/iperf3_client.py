@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from linkweather.errors import MeasurementError
 from probes.throughput import iperf3_process as programs
-from probes.throughput.convergence import Rule, StoppedBy
 from probes.throughput.credentials import Credential, private_file
 from probes.throughput.iperf3_output import Fault, Interval, Transcript
 from probes.throughput.result import Result, conclude
-from probes.throughput.sampler import CpuDemand, Witness
+from probes.throughput.sampler import CpuDemand, SenderSampler
+from probes.throughput.stop_rule import StoppedBy, StopRule
 
 CONNECT_LIMIT_S = 1.0
 SILENCE_LIMIT_S = 2.0
@@ -51,7 +51,7 @@ async def run_client(
     A failure is a Result. Cancelling stops the program. Raises OperatorError when there is no iperf3.
     """
     # A sender's intervals vary several times as much as its receiver's.
-    rule = Rule(duration_s, until_converged=until_converged and reverse, max_bytes=max_bytes)
+    rule = StopRule(duration_s, until_converged=until_converged and reverse, max_bytes=max_bytes)
     command = [programs.find(), "-c", host, "-p", str(port), *_limit(rule), *_options(streams, reverse=reverse)]
     command += ["-C", congestion] if congestion else []
     command += ["-B", bind] if bind else []
@@ -60,7 +60,7 @@ async def run_client(
     with _shown(credential) as (options, environment):
         async with programs.child([*command, *options], environment) as process:
             cpu = CpuDemand(process.pid)
-            witness = Witness(process.pid, port, remote=True)
+            witness = SenderSampler(process.pid, port, remote=True)
 
             def hear(interval: Interval) -> None:
                 cpu.look()
@@ -86,7 +86,7 @@ def _options(streams: int, *, reverse: bool) -> Sequence[str]:
     return (*how, "-R", "--rcv-timeout", _ms(SILENCE_LIMIT_S)) if reverse else how
 
 
-def _limit(rule: Rule) -> Sequence[str]:
+def _limit(rule: StopRule) -> Sequence[str]:
     if rule.blocks_bytes is not None:
         return "-n", str(rule.blocks_bytes)
     return "-t", str(math.ceil(rule.max_duration_s))
@@ -110,7 +110,7 @@ async def follow(
     process: asyncio.subprocess.Process,
     said: AsyncIterator[str],
     transcript: Transcript,
-    rule: Rule,
+    rule: StopRule,
     on_interval: Callable[[Interval], None],
 ) -> Fault | StoppedBy:
     """Read a test's client or server to its end, or its error; what ended it, a Fault when it was the watchdog."""

@@ -12,19 +12,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from linkweather.wire import Answer
-from probes.throughput.convergence import Rule
 from probes.throughput.credentials import Credential, Guard, KeyPair, key_pair, padding
 from probes.throughput.iperf3_client import MARGIN_S, run_client
 from probes.throughput.iperf3_output import Build, parse_version
-from probes.throughput.iperf3_server import DEFAULT_PORTS, Server, serve_once
+from probes.throughput.iperf3_server import DEFAULT_PORTS, OneOffServer, serve_once
 from probes.throughput.result import Result
 from probes.throughput.signalling import ANSWER_LIMIT_S
+from probes.throughput.stop_rule import StopRule
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class ServingSettings:
     """How this site serves: its own address, the ports to pick from, where its keys are kept."""
 
     keys_folder: Path
@@ -33,7 +33,7 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class PeerIperf3:
     """The other end's iperf3: its version, and whether it can show a secret when it calls."""
 
     site: str
@@ -41,10 +41,10 @@ class Peer:
     authentication: bool
 
 
-class Engine:
+class SiteIperf3:
     """The installed iperf3, `build`, with its keys and a `token` for each test's secret."""
 
-    def __init__(self, settings: Serving, build: Build, token: Callable[[], str]) -> None:
+    def __init__(self, settings: ServingSettings, build: Build, token: Callable[[], str]) -> None:
         self.build = build
         self._settings = settings
         self._token = token
@@ -58,7 +58,9 @@ class Engine:
                 self._keys = await key_pair(self._settings.keys_folder)
 
     @contextlib.asynccontextmanager
-    async def serve(self, test_id: str, peer: Peer, duration_s: float) -> AsyncIterator[tuple[Server, Answer]]:
+    async def serve(
+        self, test_id: str, peer: PeerIperf3, duration_s: float
+    ) -> AsyncIterator[tuple[OneOffServer, Answer]]:
         """A server for one test with the peer, and the answer that says where it is and what opens it.
 
         Raises MeasurementError or OperatorError when there is none.
@@ -80,7 +82,7 @@ class Engine:
                 ),
             )
 
-    async def fetch(self, host: str, offer: Answer, rule: Rule) -> Result:
+    async def fetch(self, host: str, offer: Answer, rule: StopRule) -> Result:
         """Call the server that the answer offers, and receive. Raises OperatorError: iperf3 has vanished."""
         return await run_client(
             host,
@@ -106,7 +108,7 @@ class Engine:
             reverse=False,
         )
 
-    def _guard(self, peer: Peer) -> Guard | None:
+    def _guard(self, peer: PeerIperf3) -> Guard | None:
         if self._keys is None or not peer.authentication:
             log.warning("serving a throughput test to %s without a secret: an iperf3 lacks authentication", peer.site)
             return None

@@ -71,7 +71,7 @@ class Datagrams:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class EndSummary:
     """One end's view of the whole test. `retransmits` is None where it is not printed, as after an interrupt.
 
     `datagrams` is a UDP test's.
@@ -110,7 +110,7 @@ class Transcript:
 
     streams: int = 1
     intervals: list[Interval] = field(default_factory=list)
-    summaries: dict[End, Summary] = field(default_factory=dict)
+    summaries: dict[End, EndSummary] = field(default_factory=dict)
     fault: Fault | None = None
 
     def feed(self, line: str) -> Interval | None:
@@ -130,7 +130,7 @@ class Transcript:
             return None if words[-1] == "(omitted)" else self._append(interval)
         count = int(words[0]) if _COUNT.fullmatch(words[0]) else None
         duration_s = interval.end_s - interval.start_s
-        self.summaries[end] = Summary(end, duration_s, interval.rate_bps, count, _datagrams(rate["tail"]))
+        self.summaries[end] = EndSummary(end, duration_s, interval.rate_bps, count, _datagrams(rate["tail"]))
         return None
 
     def _append(self, interval: Interval) -> Interval | None:

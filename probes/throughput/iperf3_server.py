@@ -12,13 +12,13 @@ from pathlib import Path
 
 from linkweather.errors import MeasurementError
 from probes.throughput import iperf3_process as programs
-from probes.throughput.convergence import Rule, StoppedBy
 from probes.throughput.credentials import CLOCK_SKEW_S, Guard, private_file, users_line
 from probes.throughput.iperf3_client import follow
 from probes.throughput.iperf3_output import Fault, Transcript
-from probes.throughput.limiting import Sent
+from probes.throughput.limiting import SenderEvidence
 from probes.throughput.result import Result, conclude
-from probes.throughput.sampler import CpuDemand, Witness
+from probes.throughput.sampler import CpuDemand, SenderSampler
+from probes.throughput.stop_rule import StoppedBy, StopRule
 
 DEFAULT_PORTS = range(5201, 5211)
 START_LIMIT_S = 2.0
@@ -26,16 +26,16 @@ ACCEPT_LIMIT_S = 2.5
 
 
 @dataclass(slots=True)
-class Server:
+class OneOffServer:
     """A one-off server that listens."""
 
     port: int
     _process: asyncio.subprocess.Process
     _lines: AsyncIterator[str]
-    _witness: Witness
+    _witness: SenderSampler
 
     @property
-    def sent(self) -> Sent:
+    def sent(self) -> SenderEvidence:
         """What our kernel saw of the test so far, or of all of it when it is over."""
         return self._witness.sent
 
@@ -47,7 +47,7 @@ class Server:
         async with self._witness.watching():
             return await self._over(accept_s)
 
-    async def received(self, rule: Rule, accept_s: float = ACCEPT_LIMIT_S) -> Result:
+    async def received(self, rule: StopRule, accept_s: float = ACCEPT_LIMIT_S) -> Result:
         """What arrives from a client that sends: its intervals are the receiver's, and the rule stops the test."""
         transcript, cpu = Transcript(), CpuDemand(self._process.pid)
         ended = await self._hear(transcript, cpu, rule, accept_s)
@@ -61,7 +61,7 @@ class Server:
             limit_bytes=rule.blocks_bytes,
         )
 
-    async def _hear(self, transcript: Transcript, cpu: CpuDemand, rule: Rule, accept_s: float) -> Fault | StoppedBy:
+    async def _hear(self, transcript: Transcript, cpu: CpuDemand, rule: StopRule, accept_s: float) -> Fault | StoppedBy:
         try:
             async with asyncio.timeout(accept_s):
                 said = await self._next("Accepted connection", "iperf3: error")
@@ -94,7 +94,7 @@ class Server:
 @contextlib.asynccontextmanager
 async def serve_once(
     bind: str | None, ports: Sequence[int], *, guard: Guard | None, seconds: float
-) -> AsyncIterator[Server]:
+) -> AsyncIterator[OneOffServer]:
     """Serve one test on the first free port, for `seconds` at the most: then the watchdog kills the server.
 
     Raises MeasurementError: `ports_taken` when every port is in use, or why the server does not start;
@@ -123,7 +123,7 @@ async def serve_once(
                 if fault is None:
                     watchdog = asyncio.get_running_loop().call_later(seconds, programs.send, process, signal.SIGKILL)
                     try:
-                        yield Server(port, process, said, Witness(process.pid, port))
+                        yield OneOffServer(port, process, said, SenderSampler(process.pid, port))
                     finally:
                         watchdog.cancel()
                     return

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from probes.throughput.convergence import StoppedBy
 from probes.throughput.iperf3_output import End
-from probes.throughput.tcpinfo import Connection
+from probes.throughput.stop_rule import StoppedBy
+from probes.throughput.tcpinfo import TcpConnection
 
 LimitedBy = Literal["network", "sender host", "receiver host", "application"]
 
@@ -28,10 +28,10 @@ MOST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SenderEvidence:
     """What the sending end saw: its connections at the last look, and its CPU demand (1 is one core's worth)."""
 
-    connections: Sequence[Connection]
+    connections: Sequence[TcpConnection]
     cpu_demand: float | None
 
     @property
@@ -60,7 +60,7 @@ class Sent:
         return "network" if _is_free(self.cpu_demand) and held_s > MOST * busiest.busy_s else None
 
     @property
-    def _busiest(self) -> Connection | None:
+    def _busiest(self) -> TcpConnection | None:
         return max(self.connections, key=lambda each: each.acked_bytes, default=None)
 
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from probes.throughput import tcpinfo
-from probes.throughput.limiting import Sent
-from probes.throughput.tcpinfo import Connection
+from probes.throughput.limiting import SenderEvidence
+from probes.throughput.tcpinfo import TcpConnection
 
 LOOK_EVERY_S = 0.1
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)  # a socket of IPv6 may carry IPv4
@@ -38,7 +38,7 @@ class CpuDemand:
         self.value = max(each - before.get(thread, 0.0) for thread, each in wanted.items()) / (now - began)
 
 
-class Witness:
+class SenderSampler:
     """Watches one iperf3 that sends; `sent` is what was seen at the last look.
 
     `port` is the server's: ours, or the `remote` one where our iperf3 is the client.
@@ -49,12 +49,12 @@ class Witness:
         self._remote = remote
         self._cpu = CpuDemand(pid)
         # By cookie: the data's connection ends before the one that controls the test.
-        self._connections: dict[bytes, Connection] = {}
+        self._connections: dict[bytes, TcpConnection] = {}
 
     @property
-    def sent(self) -> Sent:
+    def sent(self) -> SenderEvidence:
         """What was seen so far."""
-        return Sent(tuple(self._connections.values()), self._cpu.value)
+        return SenderEvidence(tuple(self._connections.values()), self._cpu.value)
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -89,7 +89,7 @@ def _wanted_s(pid: int) -> dict[str, float]:
     return found
 
 
-def _connections(port: int, *, remote: bool) -> list[Connection]:
+def _connections(port: int, *, remote: bool) -> list[TcpConnection]:
     """The connections from a local port, or to a remote one; none where the kernel does not tell."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, tcpinfo.NETLINK_SOCK_DIAG) as asking:
@@ -99,9 +99,9 @@ def _connections(port: int, *, remote: bool) -> list[Connection]:
         return []
 
 
-def _ask(asking: socket.socket, request: bytes) -> list[Connection]:
+def _ask(asking: socket.socket, request: bytes) -> list[TcpConnection]:
     asking.send(request)
-    found: list[Connection] = []
+    found: list[TcpConnection] = []
     while True:
         more, last = tcpinfo.connections(asking.recv(1 << 16))
         found += more

@@ -12,26 +12,24 @@ from datetime import UTC, datetime
 from linkweather.mesh import Mesh
 from linkweather.wire import LatencyRow, PathRow, ThroughputRow
 from probes.throughput import invitation
-from probes.throughput.agenda import Agenda, Planned
-from probes.throughput.attention import Attention
-from probes.throughput.budget import charged_bytes
-from probes.throughput.budget_store import Ledger
-from probes.throughput.exchange import Exchange
+from probes.throughput.agenda import Agenda, Attention, Planned
+from probes.throughput.budget import BudgetStore, charged_bytes
 from probes.throughput.invitation import Declined
+from probes.throughput.negotiation import Negotiator
 
 log = logging.getLogger(__name__)
 
 
-class Turns:
+class ThroughputScheduler:
     """Takes the turns of `site`; every row, also a failed test's, goes to `on_row`."""
 
     def __init__(
         self,
         site: str,
-        exchange: Exchange,
+        exchange: Negotiator,
         on_row: Callable[[datetime, ThroughputRow], None],
         *,
-        ledger: Ledger,
+        ledger: BudgetStore,
         attention: Attention,
     ) -> None:
         self._site = site

@@ -14,7 +14,7 @@ SERVED_LIMIT_S = 1.0  # a peer that does not tell what it saw keeps nobody waiti
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PendingTest:
     """A test that is under way: with whom, the answer that we wait for, and what the peer tells after the test."""
 
     id: str
@@ -30,13 +30,13 @@ class Asked:
         return None
 
 
-class Correspondence:
+class Signalling:
     """The messages of `site`. What cannot be sent in time is as good as lost: a test does not wait for it."""
 
     def __init__(self, site: str, publish: Callable[[str, bytes], Awaitable[bool]]) -> None:
         self._site = site
         self._publish = publish
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, PendingTest] = {}
 
     def handle_answer(self, from_site: str, answer: Answer) -> None:
         """Take an answer in; one that we do not wait for, or no longer, is ignored."""
@@ -48,23 +48,23 @@ class Correspondence:
             waiting.set_result(answer)
 
     @contextlib.contextmanager
-    def asking(self, peer: str, test_id: str) -> Iterator[Asked]:
+    def asking(self, peer: str, test_id: str) -> Iterator[PendingTest]:
         """Wait for the peer's answers about a test, for as long as the block runs."""
         loop = asyncio.get_running_loop()
-        asked = self._asked[test_id] = Asked(test_id, peer, loop.create_future(), loop.create_future())
+        asked = self._asked[test_id] = PendingTest(test_id, peer, loop.create_future(), loop.create_future())
         try:
             yield asked
         finally:
             del self._asked[test_id]
 
-    async def invite(self, asked: Asked, invite: Invite) -> Answer | None:
+    async def invite(self, asked: PendingTest, invite: Invite) -> Answer | None:
         """Invite the peer; its answer, None where the broker is away. Raises TimeoutError when it gives none."""
         async with asyncio.timeout(ANSWER_LIMIT_S):
             if not await self._publish(topics.invite(asked.peer, self._site), encode(invite)):
                 return None
             return await asked.answer
 
-    async def accept(self, asked: Asked, accepted: Answer) -> Answer | None:
+    async def accept(self, asked: PendingTest, accepted: Answer) -> Answer | None:
         """Accept to call the peer; its answer, which says where, None when it gives none."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_LIMIT_S):

@@ -32,7 +32,7 @@ _BUSY = struct.Struct("=QQQ"), 168
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class TcpConnection:
     """A connection as its sender's kernel sees it: what limited it, for how long since it began.
 
     `cookie` is what the kernel tells it from others by.
@@ -57,9 +57,9 @@ def request(family: socket.AddressFamily, port: int, *, remote: bool = False) ->
     return _HEADER.pack(length, _BY_FAMILY, _REQUEST | _DUMP, 1, 0) + wanted + bytes(_REST_BYTES)
 
 
-def connections(datagram: bytes) -> tuple[list[Connection], bool]:
+def connections(datagram: bytes) -> tuple[list[TcpConnection], bool]:
     """The connections in one answer, and whether it was the last; what is cut short or too old is passed over."""
-    found: list[Connection] = []
+    found: list[TcpConnection] = []
     offset = 0
     while offset + _HEADER.size <= len(datagram):
         length, kind, *_ = _HEADER.unpack_from(datagram, offset)
@@ -71,13 +71,13 @@ def connections(datagram: bytes) -> tuple[list[Connection], bool]:
     return found, not datagram
 
 
-def _connection(message: bytes) -> Connection | None:
+def _connection(message: bytes) -> TcpConnection | None:
     attributes = dict(_attributes(message[_MESSAGE_BYTES:]))
     info, busy = attributes.get(_INFO, b""), _BUSY[1]
     if len(info) < busy + _BUSY[0].size:
         return None
     busy_us, window_us, buffer_us = _BUSY[0].unpack_from(info, busy)
-    return Connection(
+    return TcpConnection(
         cookie=message[_COOKIE],
         acked_bytes=_BYTES_ACKED[0].unpack_from(info, _BYTES_ACKED[1])[0],
         retransmits=_TOTAL_RETRANS[0].unpack_from(info, _TOTAL_RETRANS[1])[0],

@@ -19,8 +19,7 @@ from itertools import pairwise
 
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.wire import LatencyRow, PathRow, ThroughputRow
-from probes.throughput.agenda import Agenda, Planned
-from probes.throughput.attention import Attention
+from probes.throughput.agenda import Agenda, Attention, Planned
 
 DAY_S = 86_400.0
 WINDOW_S = 5.0

@@ -24,10 +24,8 @@ from typing import Any, Protocol
 
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile, LabLink, LabSite
-from probes.throughput.convergence import Rule, over_10_s
-from probes.throughput.estimate import estimate
-from probes.throughput.history import History
-from probes.throughput.result import Result
+from probes.throughput.result import History, Result
+from probes.throughput.stop_rule import StopRule, estimate, over_10_s
 from tests.probes.throughput import ends
 
 RATES_MBPS = (50.0, 300.0, 1000.0)
@@ -73,7 +71,7 @@ class Pair:
 
     @property
     def error_in_run(self) -> float:
-        rule = Rule(CAP_S, until_converged=True)
+        rule = StopRule(CAP_S, until_converged=True)
         seen = list(self.long.intervals)
         stops = (count for count in range(1, len(seen)) if rule.verdict(seen[:count]) or seen[count].end_s > CAP_S)
         part = seen[: next(stops)]

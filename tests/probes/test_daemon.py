@@ -17,7 +17,7 @@ import pytest
 from linkweather.broker import parse_broker
 from linkweather.mqtt import Connection
 from linkweather.wire import AnyReport, Committed, Row, Status, decode, decode_report, encode, topics
-from probes.daemon import Daemon
+from probes.daemon import ProbeDaemon
 from probes.settings import ProbeSettings
 from tests import servers
 
@@ -95,11 +95,11 @@ async def collecting(port: int) -> AsyncIterator[Collector]:
 @asynccontextmanager
 async def probing(
     site: str, address: str, port: int, folder: Path, allow: tuple[str, ...] | None = None
-) -> AsyncIterator[Daemon]:
+) -> AsyncIterator[ProbeDaemon]:
     broker = f"mqtt://127.0.0.1:{port}"
     settings = ProbeSettings(site=site, broker=broker, data_dir=folder / site, bind=(address,), allow=allow)
     stop = asyncio.Event()
-    daemon = Daemon(settings, iperf3=None)
+    daemon = ProbeDaemon(settings, iperf3=None)
     async with asyncio.TaskGroup() as group:
         group.create_task(daemon.run(stop), name=f"daemon[{site}]")
         try:

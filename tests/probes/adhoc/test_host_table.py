@@ -7,9 +7,18 @@ from datetime import UTC, datetime
 import pytest
 
 from linkweather.wire import LatencyRow, ThroughputRow
-from probes.adhoc import comparing
+from probes.adhoc import comparison
 from probes.adhoc import host_table as table
-from probes.adhoc.findings import HERE, THERE, UDP, Findings, Latency, Outcome, Target, Throughput
+from probes.adhoc.findings import (
+    HERE,
+    THERE,
+    UDP,
+    Findings,
+    HostOutcome,
+    LatencyFindings,
+    MeasuredHost,
+    ThroughputFindings,
+)
 from probes.adhoc.method_choice import Attempt
 from probes.adhoc.saved import SavedTest
 from probes.throughput.iperf3_output import Datagrams
@@ -17,7 +26,7 @@ from probes.throughput.iperf3_output import Datagrams
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
-def latency(p50_s: float, lost: int) -> Latency:
+def latency(p50_s: float, lost: int) -> LatencyFindings:
     row = LatencyRow(
         src=HERE,
         dst=THERE,
@@ -28,27 +37,27 @@ def latency(p50_s: float, lost: int) -> Latency:
         rtt_p99_s=p50_s + 0.002,
         jitter_p95_p50_s=0.0012,
     )
-    return Latency(row, [p50_s] * (50 - lost), [Attempt("stamp", 8620, answered=True)])
+    return LatencyFindings(row, [p50_s] * (50 - lost), [Attempt("stamp", 8620, answered=True)])
 
 
-def throughput(goodput_bps: float, *, reverse: bool, datagrams: Datagrams | None = None) -> Throughput:
+def throughput(goodput_bps: float, *, reverse: bool, datagrams: Datagrams | None = None) -> ThroughputFindings:
     src, dst = (THERE, HERE) if reverse else (HERE, THERE)
     row = ThroughputRow(src=src, dst=dst, method=UDP if datagrams else "iperf3", goodput_bps=goodput_bps)
-    return Throughput(row, (), 0.1, reverse=reverse, port=5201, wanted=True, datagrams=datagrams)
+    return ThroughputFindings(row, (), 0.1, reverse=reverse, port=5201, wanted=True, datagrams=datagrams)
 
 
-def outcome(host: str, *parts: Latency | Throughput) -> Outcome:
-    half = next((part for part in parts if isinstance(part, Latency)), None)
-    first, second, *_ = [*(part for part in parts if isinstance(part, Throughput)), None, None]
-    return Outcome(host, Findings(Target(host, "192.0.2.7"), AT, half, first, second))
+def outcome(host: str, *parts: LatencyFindings | ThroughputFindings) -> HostOutcome:
+    half = next((part for part in parts if isinstance(part, LatencyFindings)), None)
+    first, second, *_ = [*(part for part in parts if isinstance(part, ThroughputFindings)), None, None]
+    return HostOutcome(host, Findings(MeasuredHost(host, "192.0.2.7"), AT, half, first, second))
 
 
-def failure(*, reverse: bool) -> Throughput:
+def failure(*, reverse: bool) -> ThroughputFindings:
     row = ThroughputRow(src=HERE, dst=THERE, method="iperf3", failure="refused", detail="no iperf3 server there")
-    return Throughput(row, (), 0.1, reverse=reverse, port=5201, wanted=True)
+    return ThroughputFindings(row, (), 0.1, reverse=reverse, port=5201, wanted=True)
 
 
-SILENT = Latency(LatencyRow(src=HERE, dst=THERE, method="tcp", failure="no_reply"), (), ())
+SILENT = LatencyFindings(LatencyRow(src=HERE, dst=THERE, method="tcp", failure="no_reply"), (), ())
 
 
 def test_hosts_stand_side_by_side_and_failures_below() -> None:
@@ -56,7 +65,7 @@ def test_hosts_stand_side_by_side_and_failures_below() -> None:
         outcome("gw.example.org", latency(0.0234, 1), throughput(94.1e6, reverse=True)),
         outcome("b", latency(0.1, 0), failure(reverse=True)),
         outcome("c", SILENT),
-        Outcome("d.invalid", failure="unresolved", detail="d.invalid has no address: Name or service not known"),
+        HostOutcome("d.invalid", failure="unresolved", detail="d.invalid has no address: Name or service not known"),
     ]
     assert table.text(hosts).splitlines() == [
         "host            method  RTT p50      p99   jitter  loss    from host",
@@ -94,4 +103,4 @@ def test_a_table_fits_80_columns_by_cutting_names() -> None:
 def test_changes_stand_under_their_host(before: SavedTest | None) -> None:
     since = " since 2026-11-22 12:00 UTC" if before else ""
     what = "nothing that was measured both times" if before else "no earlier test of this host"
-    assert comparing.text(before, SavedTest(host="a")) == f"Changes at a{since}\n  {what}"
+    assert comparison.text(before, SavedTest(host="a")) == f"Changes at a{since}\n  {what}"

@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from probes.adhoc.hops import lines
-from probes.adhoc.path_test import Found, document, text
-from probes.path.traced_route import Responder, Step, fingerprint, route
-from probes.path.tracer_lines import Request
+from probes.adhoc.path_test import TracedPath, document, lines, text
+from probes.path.traced_route import HopResponder, Step, fingerprint, route
+from probes.path.tracer_lines import TraceRequest
 from tests.lab.labs import run
 from tests.probes.path.samples import END, sample, samples
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
-REQUEST = Request(host="example.net", method="udp", port=33434, flows=2)
+REQUEST = TraceRequest(host="example.net", method="udp", port=33434, flows=2)
 PATH = [
     sample(0, 1, "192.0.2.1", 0.0005, (16005, 24001)),
     sample(1, 1, "192.0.2.1", 0.0004),
@@ -31,7 +30,7 @@ COMMAND = [sys.executable, "-m", "linkweather", "test", "--path"]
 
 
 def test_path_as_people_read_it() -> None:
-    found = Found(REQUEST, AT, tuple(PATH), END, 1500)
+    found = TracedPath(REQUEST, AT, tuple(PATH), END, 1500)
     assert text(found).splitlines() == [
         "Path to example.net (192.0.2.99) by UDP to port 33434, 2 flows",
         "  hop    loss  address          RTT",
@@ -47,7 +46,7 @@ def test_path_as_people_read_it() -> None:
 
 def test_parallel_routers_that_do_not_fit_stand_below_each_other() -> None:
     addresses = [f"2001:db8:1234:5678::{number}" for number in (1, 2)]
-    step = Step(3, 2, 0, tuple(Responder(address, 0.01, (flow,), ()) for flow, address in enumerate(addresses)))
+    step = Step(3, 2, 0, tuple(HopResponder(address, 0.01, (flow,), ()) for flow, address in enumerate(addresses)))
     assert lines([step])[1:] == [
         "    3     0 %  2001:db8:1234:5678::1   10.0 ms  1 flow",
         "               2001:db8:1234:5678::2   10.0 ms  1 flow",
@@ -55,7 +54,9 @@ def test_parallel_routers_that_do_not_fit_stand_below_each_other() -> None:
 
 
 def test_host_that_does_not_answer_is_said_to() -> None:
-    found = Found(REQUEST.model_copy(update={"flows": 1}), AT, tuple(samples("a . .")), "example.net", interrupted=True)
+    found = TracedPath(
+        REQUEST.model_copy(update={"flows": 1}), AT, tuple(samples("a . .")), "example.net", interrupted=True
+    )
     assert text(found).splitlines()[0] == "Path to example.net by UDP to port 33434, 1 flow"
     assert text(found).splitlines()[-3:] == [
         "  The host does not answer; nobody does beyond hop 1.",
@@ -65,7 +66,7 @@ def test_host_that_does_not_answer_is_said_to() -> None:
 
 
 def test_nobody_at_all_is_one_sentence_and_a_failure() -> None:
-    found = Found(REQUEST, AT, tuple(samples(". .")), END)
+    found = TracedPath(REQUEST, AT, tuple(samples(". .")), END)
     assert text(found) == (
         "Path to example.net (192.0.2.99) by UDP to port 33434, 2 flows: "
         "nobody answers, neither the host nor any router on the way"
@@ -75,7 +76,7 @@ def test_nobody_at_all_is_one_sentence_and_a_failure() -> None:
 
 
 def test_json_document_has_every_router_with_its_flows() -> None:
-    values = document(Found(REQUEST, AT, tuple(PATH), END, 1500))
+    values = document(TracedPath(REQUEST, AT, tuple(PATH), END, 1500))
     assert json.loads(json.dumps(values))["hops"][2] == {
         "ttl": 3,
         "sent": 3,

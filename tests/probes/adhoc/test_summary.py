@@ -9,12 +9,21 @@ import pytest
 
 from linkweather.wire import LatencyRow, Outage, ThroughputRow
 from probes.adhoc import summary
-from probes.adhoc.findings import HERE, THERE, UDP, Findings, Latency, Target, Throughput, document
+from probes.adhoc.findings import (
+    HERE,
+    THERE,
+    UDP,
+    Findings,
+    LatencyFindings,
+    MeasuredHost,
+    ThroughputFindings,
+    document,
+)
 from probes.adhoc.method_choice import Attempt, choice, port
 from probes.throughput.iperf3_output import Datagrams
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-TARGET = Target("gw.example.org", "192.0.2.7")
+TARGET = MeasuredHost("gw.example.org", "192.0.2.7")
 STAMP = Attempt("stamp", 8620, answered=True)
 NO_STAMP = Attempt("stamp", 8620, answered=False)
 ICMP = Attempt("icmp", 0, answered=True)
@@ -46,7 +55,7 @@ ROW = LatencyRow(
     owd_error_s=0.0005,
     timestamp="kernel",
 )
-LATENCY = Latency(ROW, (0.0231, 0.0233, None, 0.0235, 0.0254), (STAMP,))
+LATENCY = LatencyFindings(ROW, (0.0231, 0.0233, None, 0.0235, 0.0254), (STAMP,))
 GOODPUT = ThroughputRow(
     src=THERE,
     dst=HERE,
@@ -65,7 +74,7 @@ GOODPUT = ThroughputRow(
 SENT_BACK = GOODPUT.model_copy(
     update={"src": HERE, "dst": THERE, "method": UDP, "congestion": None, "retransmits": None, "rtt_loaded_s": None}
 )
-DATAGRAMS = Throughput(
+DATAGRAMS = ThroughputFindings(
     SENT_BACK,
     (9e6, 10e6),
     0.1,
@@ -75,7 +84,7 @@ DATAGRAMS = Throughput(
     udp_rate_bps=1e7,
     datagrams=Datagrams(400, 3, 7e-5),
 )
-THROUGHPUT = Throughput(GOODPUT, (50e6, 94e6, 95e6, 94e6), 0.1, reverse=True, port=5201, wanted=True)
+THROUGHPUT = ThroughputFindings(GOODPUT, (50e6, 94e6, 95e6, 94e6), 0.1, reverse=True, port=5201, wanted=True)
 
 
 def lost(method: str, forward: int | None, back: int | None) -> LatencyRow:
@@ -135,7 +144,9 @@ def test_a_direction_is_told_only_where_it_is_known() -> None:
 
 
 def test_no_reply_says_what_was_tried() -> None:
-    nothing = Latency(LatencyRow(src=HERE, dst=THERE, method="tcp", failure="no_reply"), (), (NO_STAMP, NO_ICMP))
+    nothing = LatencyFindings(
+        LatencyRow(src=HERE, dst=THERE, method="tcp", failure="no_reply"), (), (NO_STAMP, NO_ICMP)
+    )
     found = Findings(TARGET, AT, nothing)
     assert summary.text(found).splitlines() == [
         "Latency to gw.example.org (192.0.2.7): no reply at all",
@@ -165,7 +176,7 @@ def test_a_port_is_that_of_the_method_used() -> None:
 def test_a_missing_server_fails_only_when_throughput_was_asked_for() -> None:
     row = ThroughputRow(src=HERE, dst=THERE, method="iperf3", failure="refused", detail="no iperf3 server at h:5201")
     for wanted in (True, False):
-        found = Findings(TARGET, AT, LATENCY, Throughput(row, (), 0.1, reverse=False, port=5201, wanted=wanted))
+        found = Findings(TARGET, AT, LATENCY, ThroughputFindings(row, (), 0.1, reverse=False, port=5201, wanted=wanted))
         assert found.failed == wanted
         assert summary.text(found).endswith(
             "Goodput from here to gw.example.org (192.0.2.7): not measured\n  reason   no iperf3 server at h:5201"
@@ -174,8 +185,8 @@ def test_a_missing_server_fails_only_when_throughput_was_asked_for() -> None:
 
 def test_what_a_row_does_not_know_is_left_out() -> None:
     bare = ThroughputRow(src=HERE, dst=THERE, method="iperf3", goodput_bps=5e6, bytes=10, duration_s=1, streams=2)
-    test = Throughput(bare, (5e6,), 0.1, reverse=False, port=5201, wanted=True)
-    assert summary.text(Findings(Target("h", "h"), AT, None, test)).splitlines()[:4] == [
+    test = ThroughputFindings(bare, (5e6,), 0.1, reverse=False, port=5201, wanted=True)
+    assert summary.text(Findings(MeasuredHost("h", "h"), AT, None, test)).splitlines()[:4] == [
         "Goodput from here to h",
         "  method   iperf3 at TCP port 5201",
         "  goodput  5.00 Mbit/s",
@@ -185,7 +196,7 @@ def test_what_a_row_does_not_know_is_left_out() -> None:
 
 def test_a_note_and_an_interruption_are_said() -> None:
     noted = ROW.model_copy(update={"detail": "samples set aside: 1 clock_stepped", "owd_forward_p50_s": None})
-    text = summary.text(Findings(TARGET, AT, Latency(noted, (0.02,), (STAMP,)), interrupted=True))
+    text = summary.text(Findings(TARGET, AT, LatencyFindings(noted, (0.02,), (STAMP,)), interrupted=True))
     assert "\n  note     samples set aside: 1 clock_stepped\n" in text
     assert "one way" not in text
     assert text.endswith("\n\nInterrupted: this is what was measured until then.")
@@ -225,7 +236,7 @@ def test_the_summary_fits_80_columns(rtts_s: tuple[float, ...]) -> None:
     wide = ROW.model_copy(
         update={name: 0.000123456 for name in LatencyRow.model_fields if name.startswith(("rtt_", "jitter_", "owd_"))}
     )
-    text = summary.text(Findings(TARGET, AT, Latency(wide, rtts_s, (NO_STAMP, NO_ICMP, ICMP)), THROUGHPUT))
+    text = summary.text(Findings(TARGET, AT, LatencyFindings(wide, rtts_s, (NO_STAMP, NO_ICMP, ICMP)), THROUGHPUT))
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
@@ -233,7 +244,7 @@ def test_outages_are_told_with_their_start_and_how_long_they_were() -> None:
     ended = Outage(start=AT, end=AT + timedelta(seconds=2.5), lost=25)
     lasts = Outage(start=AT + timedelta(seconds=5), lost=7)
     row = ROW.model_copy(update={"outages": (ended, lasts)})
-    shown = summary.text(Findings(TARGET, AT, Latency(row, LATENCY.rtts_s, (STAMP,)))).splitlines()
+    shown = summary.text(Findings(TARGET, AT, LatencyFindings(row, LATENCY.rtts_s, (STAMP,)))).splitlines()
     assert [line for line in shown if "probes in a row" in line] == [
         "  outage   from 12:00:00 UTC, 2.50 s: 25 probes in a row without a reply",
         "  outage   from 12:00:05 UTC, to the end: 7 probes in a row without a reply",

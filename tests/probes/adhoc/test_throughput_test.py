@@ -10,16 +10,15 @@ import pytest
 
 from linkweather.errors import OperatorError
 from probes.adhoc import throughput_test as throughput
-from probes.adhoc.adhoc_options import Load, Options
-from probes.adhoc.findings import Target, Throughput
-from probes.adhoc.progress import Job, Stop, Unwatched
+from probes.adhoc.adhoc_job import AdhocJob, AdhocOptions, LoadOptions, Stop, Unwatched
+from probes.adhoc.findings import MeasuredHost, ThroughputFindings
 from probes.throughput.iperf3_output import Interval
 from probes.throughput.result import Result
 from tests import servers
 
 
-def options(*, wanted: bool | None, port: int = 5201) -> Options:
-    return Options("h", False, wanted, None, 1, 0.1, 1.0, None, None, Load(port), None, 0)  # noqa: FBT003
+def options(*, wanted: bool | None, port: int = 5201) -> AdhocOptions:
+    return AdhocOptions("h", False, wanted, None, 1, 0.1, 1.0, None, None, LoadOptions(port), None, 0)  # noqa: FBT003
 
 
 def test_an_interrupted_test_says_what_its_intervals_say() -> None:
@@ -41,34 +40,34 @@ async def test_the_user_ends_a_test_that_hangs() -> None:
         silent.settimeout(0.0)
         port: int = silent.getsockname()[1]
         stop = Stop()
-        job = Job(options(wanted=True, port=port), Target("h", "127.0.0.1"), Unwatched(), stop)
+        job = AdhocJob(options(wanted=True, port=port), MeasuredHost("h", "127.0.0.1"), Unwatched(), stop)
         async with asyncio.timeout(servers.START_LIMIT_S), asyncio.TaskGroup() as group:
             running = group.create_task(throughput.measure(job, reverse=True), name="throughput")
             accepted, _ = await asyncio.get_running_loop().sock_accept(silent)
             stop.ask()
         accepted.close()
-    found: Throughput = running.result()
+    found: ThroughputFindings = running.result()
     assert stop.asked
     assert found.row.failure == "interrupted"
 
 
 async def test_without_the_program_only_an_asked_for_test_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    casual = Job(options(wanted=None), Target("h", "127.0.0.1"), Unwatched(), Stop())
+    casual = AdhocJob(options(wanted=None), MeasuredHost("h", "127.0.0.1"), Unwatched(), Stop())
     found = await throughput.measure(casual, reverse=True)
     assert (found.row.failure, found.failed) == ("no_program", False)
     assert "iperf3" in (found.row.detail or "")
-    asked = Job(options(wanted=True), Target("h", "127.0.0.1"), Unwatched(), Stop())
+    asked = AdhocJob(options(wanted=True), MeasuredHost("h", "127.0.0.1"), Unwatched(), Stop())
     with pytest.raises(OperatorError, match="iperf3"):
         await throughput.measure(asked, reverse=True)
 
 
 def test_only_a_receiver_of_tcp_sees_when_it_knows_enough() -> None:
-    assert (Load().converges(reverse=True), Load().limit_s(reverse=True)) == (True, 10.0)
-    assert (Load().converges(reverse=False), Load().limit_s(reverse=False)) == (False, 3.0)
-    assert Load(udp_rate_bps=1e6).limit_s(reverse=True) == 3.0
-    assert Load(until_converged=False).limit_s(reverse=True) == 3.0
-    assert Load(duration_s=7.0).limit_s(reverse=False) == 7.0
+    assert (LoadOptions().converges(reverse=True), LoadOptions().limit_s(reverse=True)) == (True, 10.0)
+    assert (LoadOptions().converges(reverse=False), LoadOptions().limit_s(reverse=False)) == (False, 3.0)
+    assert LoadOptions(udp_rate_bps=1e6).limit_s(reverse=True) == 3.0
+    assert LoadOptions(until_converged=False).limit_s(reverse=True) == 3.0
+    assert LoadOptions(duration_s=7.0).limit_s(reverse=False) == 7.0
 
 
 def test_a_server_that_says_nothing_is_not_said_to_be_absent() -> None:

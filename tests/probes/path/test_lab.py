@@ -17,9 +17,9 @@ from linkweather.lab.labfile import LabFile, mesh_of
 from linkweather.lab.shipped import shipped
 from linkweather.mesh import PathMethod
 from linkweather.wire import PathRow
-from probes.path.route_store import Memory
+from probes.path.route_store import RouteStore
 from probes.path.traced_route import hops, reached, steps
-from probes.path.tracer_lines import Request
+from probes.path.tracer_lines import TraceRequest
 from probes.path.tracer_process import TRACER, Traced, run
 from probes.path.tracing import Tracing
 from tests.lab.labs import as_root
@@ -42,7 +42,7 @@ def tracer(lab: Lab) -> tuple[str, ...]:
 
 async def trace(lab: Lab, method: PathMethod = "icmp", *, flows: int = 4, version: int = 4) -> Traced:
     host = lab.addresses["b"] if version == 4 else lab.addresses6["b"]
-    return await run(Request(host=host, method=method, port=PORT, flows=flows), command=tracer(lab))
+    return await run(TraceRequest(host=host, method=method, port=PORT, flows=flows), command=tracer(lab))
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -110,13 +110,13 @@ async def test_shared_load_and_a_tired_destination_are_no_change(lab: Lab) -> No
         rows.append(row)
         heard.set()
 
-    async def inside(request: Request) -> Traced:
+    async def inside(request: TraceRequest) -> Traced:
         return await run(request, command=tracer(lab))
 
     mesh = mesh_of(settings.load(shipped("labs/routers.toml"), LabFile), lab.addresses)
     mesh = mesh.model_copy(update={"path": mesh.path.model_copy(update={"every_s": 0.1, "flows": 2})})
     for _ in range(2):  # as often as the probe is started
-        tracing = Tracing("a", report, memory=Memory(), bind=(), rng=random.Random(1), trace=inside)
+        tracing = Tracing("a", report, memory=RouteStore(), bind=(), rng=random.Random(1), trace=inside)
         tracing.follow(mesh)
         running, seen = asyncio.create_task(tracing.run()), len(rows)
         await until(lambda seen=seen: len(rows) >= seen + 4, heard)  # type: ignore[misc]
@@ -149,14 +149,14 @@ async def test_changed_way_is_one_event_with_before_and_after(lab: Lab) -> None:
     # The way changes between two traces: one that it changes under sees some of either.
     between = asyncio.Lock()
 
-    async def inside(request: Request) -> Traced:
+    async def inside(request: TraceRequest) -> Traced:
         async with between:
             return await run(request, command=tracer(lab))
 
     file = settings.load(shipped("labs/routers.toml"), LabFile)
     mesh = mesh_of(file, lab.addresses)
     mesh = mesh.model_copy(update={"path": mesh.path.model_copy(update={"every_s": 0.5})})
-    tracing = Tracing("a", report, memory=Memory(), bind=(), rng=random.Random(1), trace=inside)
+    tracing = Tracing("a", report, memory=RouteStore(), bind=(), rng=random.Random(1), trace=inside)
     # One branch: of two, the event would name both.
     await lab.change("a", "b", via=["r1", "r2", "r4"])
     tracing.follow(mesh)

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from linkweather.checksum import checksum
 from linkweather.lab.routers import Router, Stopped, through
 from linkweather.mesh import PathMethod
-from probes.path.identity import Identity
 from probes.path.packets import number_of_size, probe, sized
-from probes.path.replies import Quote, icmp, icmp6
+from probes.path.replies import Identity, Quote, icmp, icmp6
 
 METHODS: tuple[PathMethod, ...] = ("udp", "icmp", "tcp")
 ENDS = {4: ("10.77.0.1", "10.77.0.2"), 6: ("fd77::1", "fd77::2")}

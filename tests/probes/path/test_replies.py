@@ -19,7 +19,7 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrDestOpt,
 )
 
-from probes.path.replies import Quote, Reply, icmp, icmp6, labels, tcp, tcp6
+from probes.path.replies import Quote, TraceReply, icmp, icmp6, labels, tcp, tcp6
 
 US, THEM, ROUTER = "10.77.0.1", "10.77.0.2", "10.78.0.1"
 US6, THEM6, ROUTER6 = "fd77::1", "fd77::2", "fd78::1"
@@ -45,48 +45,48 @@ def extension(*entries: int) -> bytes:
 
 
 def test_time_exceeded_in_frozen_bytes() -> None:
-    assert icmp(GOLDEN) == Reply("exceeded", ROUTER, QUOTE)
+    assert icmp(GOLDEN) == TraceReply("exceeded", ROUTER, QUOTE)
 
 
 def test_eight_quoted_octets_of_transport_are_enough() -> None:
-    assert icmp(error(11, 0, PROBE[:28])) == Reply("exceeded", ROUTER, QUOTE)
+    assert icmp(error(11, 0, PROBE[:28])) == TraceReply("exceeded", ROUTER, QUOTE)
     assert icmp(error(11, 0, PROBE[:27])) is None
 
 
 def test_quoted_header_may_have_options() -> None:
     quoted = bytes([0x46]) + PROBE[1:20] + b"\x94\x04\0\0" + PROBE[20:]
-    assert icmp(error(11, 0, quoted)) == Reply("exceeded", ROUTER, QUOTE)
+    assert icmp(error(11, 0, quoted)) == TraceReply("exceeded", ROUTER, QUOTE)
 
 
 def test_port_unreachable_is_the_destination_whoever_says_so() -> None:
     # A host with several addresses may answer with another.
-    assert icmp(error(3, 3, PROBE)) == Reply("reached", ROUTER, QUOTE)
+    assert icmp(error(3, 3, PROBE)) == TraceReply("reached", ROUTER, QUOTE)
 
 
 def test_whatever_the_destination_refuses_it_was_reached() -> None:
-    assert icmp(error(3, 13, PROBE, source=THEM)) == Reply("reached", THEM, QUOTE)
+    assert icmp(error(3, 13, PROBE, source=THEM)) == TraceReply("reached", THEM, QUOTE)
 
 
 def test_router_that_forbids_ends_the_path() -> None:
-    assert icmp(error(3, 13, PROBE)) == Reply("refused", ROUTER, QUOTE)
+    assert icmp(error(3, 13, PROBE)) == TraceReply("refused", ROUTER, QUOTE)
 
 
 def test_too_big_says_what_would_fit() -> None:
-    assert icmp(error(3, 4, PROBE, mtu=1480)) == Reply("too_big", ROUTER, QUOTE, 1480)
+    assert icmp(error(3, 4, PROBE, mtu=1480)) == TraceReply("too_big", ROUTER, QUOTE, 1480)
     # RFC 1191 §5: routers before that standard leave 0 there.
-    assert icmp(error(3, 4, PROBE)) == Reply("too_big", ROUTER, QUOTE, 0)
+    assert icmp(error(3, 4, PROBE)) == TraceReply("too_big", ROUTER, QUOTE, 0)
 
 
 def test_echo_reply_shows_identifier_and_sequence() -> None:
     reply = bytes(IP(src=THEM, dst=US) / ICMP(type=0, id=77, seq=5) / b"xy")
-    assert icmp(reply) == Reply("reached", THEM, Quote("icmp", THEM, 77, 0, 5))
+    assert icmp(reply) == TraceReply("reached", THEM, Quote("icmp", THEM, 77, 0, 5))
 
 
 def test_quoted_echo_request_and_syn_are_read() -> None:
     echo = bytes(IP(src=US, dst=THEM, ttl=1) / ICMP(id=77, seq=5))
-    assert icmp(error(11, 0, echo)) == Reply("exceeded", ROUTER, Quote("icmp", THEM, 77, 0, 5))
+    assert icmp(error(11, 0, echo)) == TraceReply("exceeded", ROUTER, Quote("icmp", THEM, 77, 0, 5))
     syn = bytes(IP(src=US, dst=THEM, ttl=1) / TCP(sport=4000, dport=443, seq=0xFEDCBA98))
-    assert icmp(error(11, 0, syn[:28])) == Reply("exceeded", ROUTER, Quote("tcp", THEM, 4000, 443, 0xFEDCBA98))
+    assert icmp(error(11, 0, syn[:28])) == TraceReply("exceeded", ROUTER, Quote("tcp", THEM, 4000, 443, 0xFEDCBA98))
 
 
 @pytest.mark.parametrize(
@@ -108,17 +108,19 @@ def test_what_is_no_answer_to_a_probe_is_nothing(packet: bytes) -> None:
 
 def test_ipv6_errors_are_read() -> None:
     exceeded = bytes(ICMPv6TimeExceeded() / PROBE6)
-    assert icmp6(exceeded, ROUTER6) == Reply("exceeded", ROUTER6, QUOTE6)
-    assert icmp6(bytes(ICMPv6DestUnreach(code=4) / PROBE6), THEM6) == Reply("reached", THEM6, QUOTE6)
-    assert icmp6(bytes(ICMPv6DestUnreach(code=1) / PROBE6), ROUTER6) == Reply("refused", ROUTER6, QUOTE6)
-    assert icmp6(bytes(ICMPv6PacketTooBig(mtu=1400) / PROBE6), ROUTER6) == Reply("too_big", ROUTER6, QUOTE6, 1400)
-    assert icmp6(bytes(ICMPv6EchoReply(id=77, seq=5)), THEM6) == Reply("reached", THEM6, Quote("icmp", THEM6, 77, 0, 5))
+    assert icmp6(exceeded, ROUTER6) == TraceReply("exceeded", ROUTER6, QUOTE6)
+    assert icmp6(bytes(ICMPv6DestUnreach(code=4) / PROBE6), THEM6) == TraceReply("reached", THEM6, QUOTE6)
+    assert icmp6(bytes(ICMPv6DestUnreach(code=1) / PROBE6), ROUTER6) == TraceReply("refused", ROUTER6, QUOTE6)
+    assert icmp6(bytes(ICMPv6PacketTooBig(mtu=1400) / PROBE6), ROUTER6) == TraceReply("too_big", ROUTER6, QUOTE6, 1400)
+    assert icmp6(bytes(ICMPv6EchoReply(id=77, seq=5)), THEM6) == TraceReply(
+        "reached", THEM6, Quote("icmp", THEM6, 77, 0, 5)
+    )
 
 
 def test_quoted_ipv6_extension_headers_are_skipped() -> None:
     probe = bytes(IPv6(src=US6, dst=THEM6) / IPv6ExtHdrDestOpt() / ICMPv6EchoRequest(id=77, seq=5))
     reply = icmp6(bytes(ICMPv6TimeExceeded() / probe), ROUTER6)
-    assert reply == Reply("exceeded", ROUTER6, Quote("icmp", THEM6, 77, 0, 5))
+    assert reply == TraceReply("exceeded", ROUTER6, Quote("icmp", THEM6, 77, 0, 5))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_what_is_no_answer_over_ipv6_is_nothing(body: bytes) -> None:
 @pytest.mark.parametrize("flags", ["SA", "R", "RA"])
 def test_answer_to_a_syn_acknowledges_its_sequence(flags: str) -> None:
     packet = IP(src=THEM, dst=US) / TCP(sport=443, dport=4000, ack=0x4C570006, flags=flags)
-    expected = Reply("reached", THEM, Quote("tcp", THEM, 4000, 443, 0x4C570005)) if "A" in flags else None
+    expected = TraceReply("reached", THEM, Quote("tcp", THEM, 4000, 443, 0x4C570005)) if "A" in flags else None
     assert tcp(bytes(packet)) == expected
     assert tcp6(bytes(packet[TCP]), THEM) == expected
 
@@ -144,22 +146,22 @@ def test_segment_of_another_connection_is_nothing(flags: str) -> None:
 
 def test_sequence_zero_is_acknowledged_by_one_and_the_last_by_zero() -> None:
     packet = IP(src=THEM, dst=US) / TCP(sport=443, dport=4000, ack=0, flags="RA")
-    assert tcp(bytes(packet)) == Reply("reached", THEM, Quote("tcp", THEM, 4000, 443, 2**32 - 1))
+    assert tcp(bytes(packet)) == TraceReply("reached", THEM, Quote("tcp", THEM, 4000, 443, 2**32 - 1))
     assert tcp(bytes(packet)[:39]) is None
     assert tcp(b"") is None
 
 
 def test_labels_of_a_standard_and_of_an_old_router_are_read() -> None:
     quoted = PROBE.ljust(128, b"\0") + extension(16005, 24001)
-    assert icmp(error(11, 0, quoted, length=32)) == Reply("exceeded", ROUTER, QUOTE, 0, (16005, 24001))
-    assert icmp(error(11, 0, quoted)) == Reply("exceeded", ROUTER, QUOTE, 0, (16005, 24001))
+    assert icmp(error(11, 0, quoted, length=32)) == TraceReply("exceeded", ROUTER, QUOTE, 0, (16005, 24001))
+    assert icmp(error(11, 0, quoted)) == TraceReply("exceeded", ROUTER, QUOTE, 0, (16005, 24001))
 
 
 def test_labels_after_a_longer_quote_are_found_by_its_length() -> None:
     quoted = PROBE.ljust(160, b"\1") + extension(99)
-    assert icmp(error(11, 0, quoted, length=40)) == Reply("exceeded", ROUTER, QUOTE, 0, (99,))
+    assert icmp(error(11, 0, quoted, length=40)) == TraceReply("exceeded", ROUTER, QUOTE, 0, (99,))
     body = struct.pack("!BBHBBH", 3, 0, 0, 20, 0, 0) + PROBE6.ljust(160, b"\1") + extension(99)
-    assert icmp6(body, ROUTER6) == Reply("exceeded", ROUTER6, QUOTE6, 0, (99,))
+    assert icmp6(body, ROUTER6) == TraceReply("exceeded", ROUTER6, QUOTE6, 0, (99,))
 
 
 def test_long_quote_without_extensions_has_no_labels() -> None:

@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from probes.path.route_store import Memory
-from probes.path.traced_route import Known, fingerprint, hops, recognise, route, steps
+from probes.path.route_store import RouteStore
+from probes.path.traced_route import KnownRoute, fingerprint, hops, recognise, route, steps
 from tests.probes.path.samples import samples
 
 
-def known(*flows: str) -> tuple[Known, ...]:
+def known(*flows: str) -> tuple[KnownRoute, ...]:
     return recognise((), route(samples(*flows)), hops(steps(samples(*flows))))
 
 
 def test_routes_are_known_again_after_a_restart(tmp_path: Path) -> None:
     routes = recognise(known("a b+c . E", "a d E"), route(samples("x E")), ())
-    first = Memory(tmp_path / "routes.sqlite")
+    first = RouteStore(tmp_path / "routes.sqlite")
     first.keep("b", "192.0.2.1", "udp", known("z E"))
     first.keep("b", "192.0.2.1", "udp", routes)
     first.close()
-    second = Memory(tmp_path / "routes.sqlite")
+    second = RouteStore(tmp_path / "routes.sqlite")
     assert second.recall("b", "192.0.2.1", "udp") == routes
     assert routes[1].fingerprint == fingerprint(route(samples("a b+c . E", "a d E")))
     second.close()
@@ -32,7 +32,7 @@ def test_routes_are_known_again_after_a_restart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", [("c", "192.0.2.1", "udp"), ("b", "192.0.2.2", "udp"), ("b", "192.0.2.1", "tcp")])
 def test_another_address_or_method_is_another_link(other: tuple[str, str, str]) -> None:
-    memory = Memory()
+    memory = RouteStore()
     memory.keep("b", "192.0.2.1", "udp", known("a E"))
     assert memory.recall(*other) == ()
     memory.close()
@@ -41,8 +41,8 @@ def test_another_address_or_method_is_another_link(other: tuple[str, str, str]) 
 def test_process_that_dies_while_it_writes_leaves_a_route_whole(tmp_path: Path) -> None:
     file = tmp_path / "routes.sqlite"
     writing = (
-        "import sys; from pathlib import Path; from tests.probes.path.test_route_store import Memory, known\n"
-        "memory, routes = Memory(Path(sys.argv[1])), [known('a E'), known('b c E')]\n"
+        "import sys; from pathlib import Path; from tests.probes.path.test_route_store import RouteStore, known\n"
+        "memory, routes = RouteStore(Path(sys.argv[1])), [known('a E'), known('b c E')]\n"
         "while True:\n"
         "    for each in routes: memory.keep('b', '192.0.2.1', 'udp', each); print('kept', flush=True)\n"
     )
@@ -52,7 +52,7 @@ def test_process_that_dies_while_it_writes_leaves_a_route_whole(tmp_path: Path) 
             for _ in range(20):
                 assert process.stdout.readline() == b"kept\n"
             process.kill()
-        memory = Memory(file)
+        memory = RouteStore(file)
         assert memory.recall("b", "192.0.2.1", "udp") in {known("a E"), known("b c E")}
         memory.close()
 
@@ -60,7 +60,7 @@ def test_process_that_dies_while_it_writes_leaves_a_route_whole(tmp_path: Path) 
 def test_file_that_cannot_be_used_forgets_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "routes.sqlite"
     file.write_bytes(b"no database at all, and long enough to be taken for one" * 100)
-    memory = Memory(file)
+    memory = RouteStore(file)
     memory.keep("b", "192.0.2.1", "udp", known("a E"))
     assert memory.recall("b", "192.0.2.1", "udp") == known("a E")
     memory.close()
@@ -70,7 +70,7 @@ def test_file_that_cannot_be_used_forgets_and_says_so(tmp_path: Path, caplog: py
 
 def test_garbage_in_the_file_is_nothing_known(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "routes.sqlite"
-    memory = Memory(file)
+    memory = RouteStore(file)
     memory.keep("b", "192.0.2.1", "udp", known("a E"))
     with sqlite3.connect(file) as garbling:
         garbling.execute("UPDATE route SET known = '[1]'")
@@ -82,7 +82,7 @@ def test_garbage_in_the_file_is_nothing_known(tmp_path: Path, caplog: pytest.Log
 
 def test_disk_that_takes_nothing_is_said_and_survived(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "locked.sqlite"
-    locked = Memory(file)
+    locked = RouteStore(file)
     with sqlite3.connect(file, isolation_level=None) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         locked.keep("b", "192.0.2.1", "udp", known("a E"))

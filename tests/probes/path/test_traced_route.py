@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from linkweather.wire import Hop
 from probes.path.traced_route import (
-    Known,
-    Responder,
+    HopResponder,
+    KnownRoute,
     Step,
     fingerprint,
     hops,
@@ -20,7 +20,7 @@ from probes.path.traced_route import (
     same,
     steps,
 )
-from probes.path.tracer_lines import Sample
+from probes.path.tracer_lines import HopSample
 from tests.probes.path.samples import END, sample, samples
 
 SAME = {
@@ -119,7 +119,7 @@ def test_step_has_the_lowest_rtt_the_loss_and_who_met_whom() -> None:
             sample(2, 1, "a", 0.004),
         ]
     )
-    assert found == (Step(1, 5, 1, (Responder("a", 0.001, (0, 2), (16,)), Responder("b", 0.002, (1,), ()))),)
+    assert found == (Step(1, 5, 1, (HopResponder("a", 0.001, (0, 2), (16,)), HopResponder("b", 0.002, (1,), ()))),)
     assert hops(found) == (Hop(ttl=1, address="a", rtt_s=0.001, loss_ratio=0.2, also=("b",), labels=(16,)),)
 
 
@@ -141,7 +141,7 @@ def test_probes_beyond_the_destination_do_not_count() -> None:
 
 
 def test_refusal_ends_the_path_without_reaching_the_destination() -> None:
-    refused = [*samples("a"), Sample(flow=0, ttl=2, outcome="refused", address="b", rtt_s=0.1), sample(0, 3, ".")]
+    refused = [*samples("a"), HopSample(flow=0, ttl=2, outcome="refused", address="b", rtt_s=0.1), sample(0, 3, ".")]
     assert not reached(refused)
     assert reached(samples("a E"))
     assert [step.ttl for step in steps(refused)] == [1, 2]
@@ -175,7 +175,7 @@ def test_returning_route_has_its_old_name_also_with_a_silent_router() -> None:
 
 
 def test_only_so_many_routes_are_remembered() -> None:
-    known: tuple[Known, ...] = ()
+    known: tuple[KnownRoute, ...] = ()
     for number in range(20):
         known = recognise(known, route(samples(f"r{number} E")), ())
     assert len(known) == 8

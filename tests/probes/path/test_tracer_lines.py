@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from linkweather.errors import MessageError
 from linkweather.wire import encode
-from probes.path.tracer_lines import Begun, Done, Failed, Line, Sample, parse
+from probes.path.tracer_lines import Begun, Done, Failed, HopSample, Line, parse
 
 BAD = {
     b"WARNING: No route found": "malformed: is not JSON",
@@ -30,8 +30,8 @@ def test_line_that_is_none_of_the_tracers_is_refused(text: bytes) -> None:
     "line",
     [
         Begun(address="192.0.2.1"),
-        Sample(flow=1, ttl=3, outcome="exceeded", address="192.0.2.7", rtt_s=0.25, labels=(16, 17)),
-        Sample(flow=0, ttl=30, outcome="lost"),
+        HopSample(flow=1, ttl=3, outcome="exceeded", address="192.0.2.7", rtt_s=0.25, labels=(16, 17)),
+        HopSample(flow=0, ttl=30, outcome="lost"),
         Done(path_mtu_bytes=1500),
         Done(),
         Failed(failure="missing", detail="the library"),

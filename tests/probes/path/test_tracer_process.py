@@ -13,7 +13,7 @@ import pytest
 from linkweather.errors import MeasurementError
 from linkweather.mesh import PathMethod
 from probes.path.traced_route import reached, steps
-from probes.path.tracer_lines import Request, Sample
+from probes.path.tracer_lines import HopSample, TraceRequest
 from probes.path.tracer_process import TRACER, Traced, run
 from tests import servers
 
@@ -25,7 +25,7 @@ def program(code: str) -> tuple[str, ...]:
     return (sys.executable, "-c", code)
 
 
-async def failure(request: Request, command: tuple[str, ...] = TRACER, limit_s: float = 30.0) -> MeasurementError:
+async def failure(request: TraceRequest, command: tuple[str, ...] = TRACER, limit_s: float = 30.0) -> MeasurementError:
     with pytest.raises(MeasurementError) as caught:
         await run(request, command=command, limit_s=limit_s)
     return caught.value
@@ -51,8 +51,8 @@ def test_whether_paths_can_be_traced_is_known_before(through: tuple[str, ...], s
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("method", ["udp", "icmp", "tcp"])
 async def test_own_machine_is_one_hop_away(method: PathMethod, host: str) -> None:
-    heard: list[Sample] = []
-    traced = await run(Request(host=host, method=method, port=PORT, flows=2), heard.append)
+    heard: list[HopSample] = []
+    traced = await run(TraceRequest(host=host, method=method, port=PORT, flows=2), heard.append)
     assert traced.address == host
     assert traced.samples == tuple(heard)
     assert [(step.ttl, step.sent, step.lost) for step in steps(traced.samples)] == [(1, 4, 0)]
@@ -63,7 +63,7 @@ async def test_own_machine_is_one_hop_away(method: PathMethod, host: str) -> Non
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for raw sockets")
 async def test_packets_have_the_address_that_is_bound_to() -> None:
-    traced = await run(Request(host="127.0.0.9", port=PORT, flows=1, bind=("127.0.0.8", "::1")))
+    traced = await run(TraceRequest(host="127.0.0.9", port=PORT, flows=1, bind=("127.0.0.8", "::1")))
     assert reached(traced.samples)
 
 
@@ -71,26 +71,26 @@ async def test_packets_have_the_address_that_is_bound_to() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 async def test_without_privileges_the_failure_says_so() -> None:
     other = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *TRACER)
-    error = await failure(Request(host="127.0.0.1", port=PORT), other)
+    error = await failure(TraceRequest(host="127.0.0.1", port=PORT), other)
     assert error.reason == "no_privileges"
     assert error.detail == "tracing a path needs root, or the capability CAP_NET_RAW"
 
 
 async def test_missing_scapy_is_a_named_result() -> None:
     code = "import sys; sys.modules['scapy'] = None\nfrom probes.path.tracer import main; sys.exit(main())"
-    error = await failure(Request(host="127.0.0.1", port=PORT), program(code))
+    error = await failure(TraceRequest(host="127.0.0.1", port=PORT), program(code))
     assert error.reason == "missing"
     assert error.detail.startswith("the library scapy cannot be used: ")
 
 
 async def test_name_without_an_address_is_unresolved() -> None:
-    error = await failure(Request(host="no-such-host.invalid", port=PORT))
+    error = await failure(TraceRequest(host="no-such-host.invalid", port=PORT))
     assert error.reason == "unresolved"
     assert error.detail.startswith("no-such-host.invalid has no address: ")
 
 
 async def test_address_that_is_not_ours_cannot_be_bound_to() -> None:
-    error = await failure(Request(host="127.0.0.1", port=PORT, bind=("192.0.2.1",)))
+    error = await failure(TraceRequest(host="127.0.0.1", port=PORT, bind=("192.0.2.1",)))
     assert (error.reason, error.detail) == ("unreachable", "127.0.0.1: Cannot assign requested address")
 
 
@@ -103,7 +103,7 @@ async def test_tracer_that_hangs_is_killed_with_all_that_it_started(tmp_path: Pa
         f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n"
         "time.sleep(300)"
     )
-    error = await failure(Request(host="127.0.0.1", port=PORT), program(hang), limit_s=2.0)
+    error = await failure(TraceRequest(host="127.0.0.1", port=PORT), program(hang), limit_s=2.0)
     assert (error.reason, error.detail) == ("timeout", "the trace was not over after 2 s")
     parent, child = map(int, pids.read_text().split())
     assert gone(parent)
@@ -125,20 +125,20 @@ MISBEHAVED = {
 
 @pytest.mark.parametrize("code", MISBEHAVED)
 async def test_tracer_that_misbehaves_is_a_named_result(code: str) -> None:
-    error = await failure(Request(host="127.0.0.1", port=PORT), program(code))
+    error = await failure(TraceRequest(host="127.0.0.1", port=PORT), program(code))
     assert (error.reason, error.detail) == MISBEHAVED[code]
 
 
 async def test_warnings_between_the_lines_are_passed_over() -> None:
     code = 'print(\'WARNING: odd\\n{"line":"begun","address":"192.0.2.1"}\\n\\n{"line":"done","path_mtu_bytes":1500}\')'
-    traced = await run(Request(host="192.0.2.1", port=PORT), command=program(code))
+    traced = await run(TraceRequest(host="192.0.2.1", port=PORT), command=program(code))
     assert traced == Traced("192.0.2.1", (), 1500)
 
 
 async def test_cancelled_trace_leaves_no_process(tmp_path: Path) -> None:
     mark = tmp_path / "pid"
     code = f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(300)"
-    task = asyncio.create_task(run(Request(host="127.0.0.1", port=PORT), command=program(code)))
+    task = asyncio.create_task(run(TraceRequest(host="127.0.0.1", port=PORT), command=program(code)))
     await asyncio.to_thread(servers.wait_until, lambda: mark.exists() and mark.read_text() != "", "it runs")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

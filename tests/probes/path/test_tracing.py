@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh, PathTests, Site
 from linkweather.wire import PathRow
-from probes.path.identity import first_key
-from probes.path.route_store import Memory
-from probes.path.tracer_lines import Request
+from probes.path.replies import first_key
+from probes.path.route_store import RouteStore
+from probes.path.tracer_lines import TraceRequest
 from probes.path.tracer_process import Traced
-from probes.path.tracing import Tracing, conclude
+from probes.path.tracing import TraceTurn, Tracing, conclude, next_turn
 from tests.probes.path.samples import END, samples
 
 
@@ -29,15 +32,15 @@ def mesh(address: str = END, *, enabled: bool = True) -> Mesh:
 
 
 async def rows(
-    count: int, answers: Iterator[Traced | MeasurementError], *meshes: Mesh, memory: Memory | None = None
-) -> tuple[list[PathRow], list[Request]]:
+    count: int, answers: Iterator[Traced | MeasurementError], *meshes: Mesh, memory: RouteStore | None = None
+) -> tuple[list[PathRow], list[TraceRequest]]:
     """The first rows of a site that follows these meshes, the next after each row."""
     found: list[PathRow] = []
-    asked: list[Request] = []
+    asked: list[TraceRequest] = []
     following = iter(meshes)
     enough = asyncio.Event()
 
-    async def answer(request: Request) -> Traced:
+    async def answer(request: TraceRequest) -> Traced:
         asked.append(request)
         one = next(answers)
         if isinstance(one, MeasurementError):
@@ -52,7 +55,7 @@ async def rows(
             tracing.follow(after)
             break
 
-    kept = memory or Memory()
+    kept = memory or RouteStore()
     tracing = Tracing("a", report, memory=kept, bind=("192.0.2.1",), rng=random.Random(1), trace=answer)
     tracing.follow(next(following))
     running = asyncio.create_task(tracing.run())
@@ -67,7 +70,9 @@ async def rows(
 
 async def test_request_says_what_the_mesh_says() -> None:
     _, asked = await rows(1, iter([traced("r E")]), mesh())
-    expected = Request(host=END, method="tcp", port=8443, flows=2, bind=("192.0.2.1",), first_key=first_key("a", "b"))
+    expected = TraceRequest(
+        host=END, method="tcp", port=8443, flows=2, bind=("192.0.2.1",), first_key=first_key("a", "b")
+    )
     assert asked == [expected]
 
 
@@ -95,7 +100,7 @@ async def test_other_address_is_another_link_whose_path_has_not_changed() -> Non
 async def test_restart_invents_no_change_and_misses_none(tmp_path: Path) -> None:
     file = tmp_path / "routes.sqlite"
     for flows, changed in (("r E", False), ("r E", False), ("s E", True), ("s E", False)):
-        (row,), _ = await rows(1, iter([traced(flows)]), mesh(), memory=Memory(file))
+        (row,), _ = await rows(1, iter([traced(flows)]), mesh(), memory=RouteStore(file))
         assert row.changed == changed
 
 
@@ -109,3 +114,40 @@ def test_path_that_nobody_answers_on_is_a_failure_and_forgets_nothing() -> None:
     row, after = conclude("a", "b", "udp", traced(". ."), known)
     assert (row.failure, row.detail) == ("no_reply", f"neither {END} nor any router on the way answers")
     assert after == known
+
+
+def turn(peers: list[str], traced: dict[str, float], every_s: float = 300.0) -> TraceTurn | None:
+    return next_turn(peers, traced, every_s, began=1000.0, share=0.5)
+
+
+def test_first_turn_is_within_half_a_minute() -> None:
+    assert turn(["b"], {}) == TraceTurn(1015.0, "b")
+    # Ten seconds are all that one of six peers has of a minute.
+    assert turn(list("bcdefg"), {}, 60.0) == TraceTurn(1005.0, "b")
+
+
+def test_new_peers_come_first_half_a_minute_apart() -> None:
+    assert turn(["b", "c"], {"b": 2000.0}) == TraceTurn(2030.0, "c")
+
+
+def test_known_peers_share_the_period_evenly() -> None:
+    assert turn(["b", "c", "d"], {"b": 2000.0, "c": 2030.0, "d": 2060.0}) == TraceTurn(2160.0, "b")
+
+
+def test_nobody_to_trace_is_no_turn() -> None:
+    assert turn([], {}) is None
+
+
+def test_every_peer_has_its_turn_once_in_a_period() -> None:
+    peers, traced, now = list("bcdef"), dict[str, float](), 1000.0
+    starts: dict[str, list[float]] = {peer: [] for peer in peers}
+    while now < 5000.0:
+        due = turn(peers, traced)
+        assert due is not None
+        now = max(now, due.at)
+        traced[due.peer] = now
+        starts[due.peer].append(now)
+    for times in starts.values():
+        gaps = [late - early for early, late in itertools.pairwise(times[1:])]
+        assert gaps == [pytest.approx(300.0)] * len(gaps)
+        assert len(gaps) >= 10

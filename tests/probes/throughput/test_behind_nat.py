@@ -13,15 +13,15 @@ import pytest
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.wire import Answer, ThroughputRow
 from probes.throughput import iperf3_server as server
-from probes.throughput.attention import Attention
-from probes.throughput.budget_store import Ledger
-from probes.throughput.exchange import Exchange
+from probes.throughput.agenda import Attention
+from probes.throughput.budget import BudgetStore
 from probes.throughput.invitation import Declined
 from probes.throughput.iperf3_output import Build
-from probes.throughput.scheduler import Turns
+from probes.throughput.negotiation import Negotiator
+from probes.throughput.scheduler import ThroughputScheduler
 from tests import servers
 from tests.probes.throughput import programs
-from tests.probes.throughput.test_exchange import (
+from tests.probes.throughput.test_negotiation import (
     ADDRESS,
     BUILD,
     DEFAULT_CONGESTION,
@@ -48,7 +48,7 @@ def _nothing_is_left() -> Iterator[None]:
     assert programs.children() == []
 
 
-def ends(wire: Wire, folder: Path, *, nat: str = "a", build: Build = BUILD) -> Exchange:
+def ends(wire: Wire, folder: Path, *, nat: str = "a", build: Build = BUILD) -> Negotiator:
     """a, which cannot be called, or whoever is in `nat`; and b, which is returned."""
     both = site(wire, "a", folder, build), site(wire, "b", folder)
     for each in both:
@@ -136,7 +136,7 @@ async def test_a_caller_with_a_wrong_secret_is_an_auth_failure(tmp_path: Path, m
 async def test_a_caller_that_accepts_and_does_not_come_is_a_named_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server.Server.received, "__defaults__", (0.2,))
+    monkeypatch.setattr(server.OneOffServer.received, "__defaults__", (0.2,))
     wire = Wire()
     b = ends(wire, tmp_path)
     async with asyncio.TaskGroup() as group:
@@ -190,9 +190,11 @@ async def test_between_two_sites_behind_nat_each_turn_is_a_failure_and_nobody_is
     mesh = behind_nat("a", "b")
     tests = ThroughputTests(every_s=0.0, slot_s=0.5 + 0.5, max_duration_s=0.5, budget_bytes_per_day=10**9)
     mesh = mesh.model_copy(update={"throughput": tests, "sites": {name: mesh.sites[name] for name in "ab"}})
-    ledger = Ledger(tmp_path / "ledger.sqlite", "b")
+    ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
     rows: asyncio.Queue[ThroughputRow] = asyncio.Queue()
-    turns = Turns("b", b, lambda _, row: rows.put_nowait(row), ledger=ledger, attention=Attention(random.Random(1)))
+    turns = ThroughputScheduler(
+        "b", b, lambda _, row: rows.put_nowait(row), ledger=ledger, attention=Attention(random.Random(1))
+    )
     turns.follow(mesh)
     began_s = time.monotonic()
     async with asyncio.TaskGroup() as group:

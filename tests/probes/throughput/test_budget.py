@@ -1,11 +1,25 @@
+"""None"""
+
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
+from linkweather.errors import OperatorError
+from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.wire import ThroughputRow
-from probes.throughput.budget import BLOCK_BYTES, DAY_S, MIN_TEST_BYTES, Bucket, Last, charged_bytes, wanted_bytes
+from probes.throughput.budget import (
+    BLOCK_BYTES,
+    DAY_S,
+    MIN_TEST_BYTES,
+    Allowance,
+    BudgetStore,
+    LastTest,
+    charged_bytes,
+    wanted_bytes,
+)
 
 NOW_S = 1.7e9
 MB = 10**6
@@ -13,23 +27,23 @@ BUDGET = 800 * MB  # at once 100 MB, and 700 MB in a day
 
 
 def test_a_new_bucket_is_full_and_holds_an_eighth_of_the_day() -> None:
-    assert Bucket(BUDGET).left_bytes(NOW_S) == 100 * MB
+    assert Allowance(BUDGET).left_bytes(NOW_S) == 100 * MB
 
 
 def test_what_is_spent_comes_back_evenly_over_the_day() -> None:
-    bucket = Bucket(BUDGET).spent(NOW_S, 100 * MB)
+    bucket = Allowance(BUDGET).spent(NOW_S, 100 * MB)
     assert bucket.left_bytes(NOW_S) == 0
     assert bucket.left_bytes(NOW_S + DAY_S / 14) == pytest.approx(50 * MB, abs=2)
     assert bucket.left_bytes(NOW_S + DAY_S) == 100 * MB
 
 
 def test_spending_adds_up() -> None:
-    bucket = Bucket(BUDGET).spent(NOW_S, 30 * MB).spent(NOW_S, 20 * MB)
+    bucket = Allowance(BUDGET).spent(NOW_S, 30 * MB).spent(NOW_S, 20 * MB)
     assert bucket.left_bytes(NOW_S) == pytest.approx(50 * MB, abs=200)
 
 
 def test_in_no_24_hours_goes_more_than_the_budget() -> None:
-    rng, bucket, now_s = random.Random(1), Bucket(BUDGET), NOW_S
+    rng, bucket, now_s = random.Random(1), Allowance(BUDGET), NOW_S
     spent: list[tuple[float, int]] = []
     while now_s < NOW_S + 3 * DAY_S:
         # Idle for hours, then as greedy as can be: the worst that the allowance can be put to.
@@ -42,7 +56,7 @@ def test_in_no_24_hours_goes_more_than_the_budget() -> None:
 
 
 def test_a_clock_that_was_set_back_finds_an_empty_bucket_that_fills_again() -> None:
-    bucket = Bucket(BUDGET).spent(NOW_S, 50 * MB)
+    bucket = Allowance(BUDGET).spent(NOW_S, 50 * MB)
     long_ago_s = NOW_S - 365 * DAY_S
     assert bucket.left_bytes(long_ago_s) == 0
     bucket = bucket.spent(long_ago_s, 0)
@@ -53,13 +67,13 @@ def test_a_clock_that_was_set_back_finds_an_empty_bucket_that_fills_again() -> N
     ("last", "bytes_wanted"),
     [
         (None, 25 * MB),  # a quarter of what there is at once
-        (Last(20 * MB, limited=False), 30 * MB),
-        (Last(20 * MB, limited=True), 40 * MB),
-        (Last(90 * MB, limited=False), 75 * MB),  # a quarter stays for what is brought forward
-        (Last(1000, limited=False), MIN_TEST_BYTES),
+        (LastTest(20 * MB, limited=False), 30 * MB),
+        (LastTest(20 * MB, limited=True), 40 * MB),
+        (LastTest(90 * MB, limited=False), 75 * MB),  # a quarter stays for what is brought forward
+        (LastTest(1000, limited=False), MIN_TEST_BYTES),
     ],
 )
-def test_a_test_asks_for_what_the_last_one_took_and_some_more(last: Last | None, bytes_wanted: int) -> None:
+def test_a_test_asks_for_what_the_last_one_took_and_some_more(last: LastTest | None, bytes_wanted: int) -> None:
     assert wanted_bytes(last, 100 * MB) == bytes_wanted
 
 
@@ -80,3 +94,130 @@ def row(**fields: object) -> ThroughputRow:
 )
 def test_a_test_is_charged_for_what_it_may_have_moved(found: ThroughputRow, limit: int | None, charged: int) -> None:
     assert charged_bytes(found, limit) == charged
+
+
+NOW_S = 1.7e9
+MB = 10**6
+
+
+def mesh_of(site: int | None = None, link: int | None = None, peer: int | None = None) -> Mesh:
+    return Mesh(
+        sites={
+            "a": Site(address="10.0.0.1", budget_bytes_per_day=site),
+            "b": Site(address="10.0.0.2", budget_bytes_per_day=peer),
+            "c": Site(address="10.0.0.3"),
+        },
+        throughput=ThroughputTests(link_budget_bytes_per_day=link),
+    )
+
+
+def ledger_of(path: Path, mesh: Mesh) -> BudgetStore:
+    made = BudgetStore(path / "ledger.sqlite", "a")
+    made.follow(mesh)
+    return made
+
+
+def left_bytes(ledger: BudgetStore) -> int:
+    state = ledger.state(NOW_S)
+    assert state is not None
+    assert state[0] == 800 * MB
+    return state[1]
+
+
+def test_without_a_budget_everything_is_allowed(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of())
+    assert ledger.ask("b", "a") is None
+    assert ledger.state(NOW_S) is None
+    reservation = ledger.reserve(NOW_S, "b", "a", None)
+    assert reservation is not None
+    ledger.settle(reservation, "b", "a", 5 * MB)
+    ledger.close()
+
+
+def test_before_there_is_a_mesh_there_is_no_budget(tmp_path: Path) -> None:
+    ledger = BudgetStore(tmp_path / "ledger.sqlite", "a")
+    assert ledger.ask("b", "a") is None
+    assert ledger.state(NOW_S) is None
+    ledger.close()
+
+
+def test_what_a_test_did_not_move_is_given_back(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    reservation = ledger.reserve(NOW_S, "b", "a", 60 * MB)
+    assert reservation is not None
+    assert left_bytes(ledger) == pytest.approx(40 * MB, abs=200)
+    ledger.settle(reservation, "b", "a", 10 * MB)
+    assert left_bytes(ledger) == pytest.approx(90 * MB, abs=200)
+    ledger.close()
+
+
+def test_a_reservation_counts_whole_when_the_site_dies_in_the_middle_of_its_test(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert ledger.reserve(NOW_S, "b", "a", 60 * MB)
+    ledger.close()  # and nothing was settled
+    again = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert left_bytes(again) == pytest.approx(40 * MB, abs=200)
+    assert again.reserve(NOW_S, "b", "a", 60 * MB) is None
+    again.close()
+
+
+def test_all_tests_of_a_site_are_charged_to_it_sent_and_received(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert ledger.reserve(NOW_S, "b", "a", 50 * MB)
+    assert ledger.reserve(NOW_S, "a", "c", 40 * MB)
+    assert ledger.reserve(NOW_S, "a", "b", 20 * MB) is None
+    ledger.close()
+
+
+def test_a_link_has_a_budget_of_its_own(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(link=160 * MB))
+    assert ledger.state(NOW_S) is None
+    assert ledger.reserve(NOW_S, "b", "a", 15 * MB)
+    assert ledger.reserve(NOW_S, "b", "a", 15 * MB) is None
+    assert ledger.reserve(NOW_S, "a", "b", 15 * MB)  # the way back is another link
+    ledger.close()
+
+
+def test_scheduled_tests_leave_a_part_to_those_that_are_brought_forward(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert ledger.reserve(NOW_S, "b", "a", 80 * MB, keep=True) is None
+    assert ledger.reserve(NOW_S, "b", "a", 80 * MB)
+    ledger.close()
+
+
+def test_a_test_without_a_limit_is_refused_where_there_is_a_budget(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert ledger.reserve(NOW_S, "a", "b", None) is None
+    ledger.close()
+
+
+def test_the_smallest_budget_concerned_limits_what_is_asked_for(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB, peer=80 * MB))
+    assert ledger.ask("b", "a") == 2_500_000  # a quarter of the 10 MB that b can spend at once
+    assert ledger.ask("c", "a") == 25 * MB
+    ledger.close()
+
+
+def test_the_next_test_asks_for_more_where_a_limit_ended_the_last(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    reservation = ledger.reserve(NOW_S, "b", "a", 25 * MB)
+    assert reservation is not None
+    ledger.settle(reservation, "b", "a", 25 * MB, limited=True)
+    assert ledger.ask("b", "a") == 50 * MB
+    ledger.close()
+
+
+def test_nothing_is_given_back_where_another_test_has_spent_since(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    first = ledger.reserve(NOW_S, "b", "a", 20 * MB)
+    assert first is not None
+    assert ledger.reserve(NOW_S, "a", "c", 20 * MB)
+    ledger.settle(first, "b", "a", 0)
+    assert left_bytes(ledger) == pytest.approx(60 * MB, abs=200)
+    ledger.close()
+
+
+def test_a_file_that_is_no_ledger_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_text("no ledger" * 100)
+    with pytest.raises(OperatorError, match=r"the ledger of throughput tests .* cannot be used"):
+        BudgetStore(tmp_path / "ledger.sqlite", "a")

@@ -11,11 +11,11 @@ import pytest
 from linkweather.errors import MeasurementError
 from probes.throughput import iperf3_client as runner
 from probes.throughput import iperf3_server as server
-from probes.throughput.convergence import Rule
 from probes.throughput.credentials import Credential, Guard, key_pair
 from probes.throughput.iperf3_client import run_client
 from probes.throughput.iperf3_output import Interval
 from probes.throughput.iperf3_server import serve_once
+from probes.throughput.stop_rule import StopRule
 from tests import servers
 from tests.probes.throughput import programs
 
@@ -99,7 +99,7 @@ async def test_forward_against_a_plain_server_the_receivers_summary_counts() -> 
 async def test_a_server_that_receives_tells_by_its_own_intervals_and_ends_the_test() -> None:
     async with serve_once(HERE, ports(), guard=None, seconds=10) as server, asyncio.TaskGroup() as group:
         calling = group.create_task(run_client(HERE, server.port, duration_s=5, reverse=False), name="call")
-        result = await server.received(Rule(0.5))
+        result = await server.received(StopRule(0.5))
     assert (result.failure, result.intervals_of, result.stopped_by) == (None, "receiver", "time")
     assert result.duration_s == pytest.approx(0.5, abs=0.15)
     assert result.goodput_low_bps is not None
@@ -112,7 +112,7 @@ async def test_a_client_that_dies_while_a_server_receives_is_named() -> None:
         started = asyncio.Event()
         test = run_client(HERE, server.port, duration_s=5, reverse=False, on_interval=lambda _: started.set())
         calling = group.create_task(test, name="call")
-        receiving = group.create_task(server.received(Rule(5.0)), name="receive")
+        receiving = group.create_task(server.received(StopRule(5.0)), name="receive")
         await started.wait()
         calling.cancel()
         result = await receiving
@@ -121,20 +121,20 @@ async def test_a_client_that_dies_while_a_server_receives_is_named() -> None:
 
 async def test_a_server_to_which_nobody_comes_received_nothing() -> None:
     async with serve_once(HERE, ports(), guard=None, seconds=10) as server:
-        assert (await server.received(Rule(1.0), accept_s=0.1)).failure == "no_connection"
+        assert (await server.received(StopRule(1.0), accept_s=0.1)).failure == "no_connection"
 
 
 async def test_a_connection_that_says_nothing_is_none_to_a_server_that_receives() -> None:
     async with serve_once(HERE, ports(), guard=None, seconds=10) as server:
         with socket.create_connection((HERE, server.port)):
-            assert (await server.received(Rule(0.5), accept_s=0.3)).failure == "no_connection"
+            assert (await server.received(StopRule(0.5), accept_s=0.3)).failure == "no_connection"
 
 
 async def test_a_client_that_stalls_while_a_server_receives_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "MARGIN_S", 0.2)
     command = [servers.require("iperf3"), "-c", HERE, "-t", "5", "-i", "0.1", "--forceflush", "-p"]
     async with serve_once(HERE, ports(), guard=None, seconds=10) as server, asyncio.TaskGroup() as group:
-        receiving = group.create_task(server.received(Rule(1.0)), name="receive")
+        receiving = group.create_task(server.received(StopRule(1.0)), name="receive")
         stalling = await asyncio.create_subprocess_exec(*command, str(server.port), stdout=asyncio.subprocess.PIPE)
         try:
             assert stalling.stdout

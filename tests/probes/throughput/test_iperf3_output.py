@@ -7,9 +7,9 @@ import pytest
 from probes.throughput.iperf3_output import (
     Build,
     Datagrams,
+    EndSummary,
     Fault,
     Interval,
-    Summary,
     Transcript,
     parse_build,
     parse_version,
@@ -31,8 +31,8 @@ def test_a_reversed_test_gives_the_receivers_intervals_and_both_summaries() -> N
     assert transcript.intervals[0] == Interval(0.0, 0.1, 17_983_163_000.0)
     assert transcript.intervals[9] == Interval(0.9, 1.0, 19_795_242_000.0)
     assert transcript.summaries == {
-        "sender": Summary("sender", 1.0, 19_917_706_000.0, 10),
-        "receiver": Summary("receiver", 1.0, 19_919_645_000.0),
+        "sender": EndSummary("sender", 1.0, 19_917_706_000.0, 10),
+        "receiver": EndSummary("receiver", 1.0, 19_919_645_000.0),
     }
     assert transcript.fault is None
 
@@ -55,7 +55,7 @@ def test_a_senders_intervals_carry_retransmits_and_window_and_are_read_alike() -
 def test_a_udp_test_counts_datagrams_and_their_jitter() -> None:
     transcript = read("udp-reverse")
     assert transcript.intervals == [Interval(0.0, 0.5, 10_484_000.0), Interval(0.5, 1.0, 9_960_000.0)]
-    assert transcript.summaries["receiver"] == Summary(
+    assert transcript.summaries["receiver"] == EndSummary(
         "receiver", 1.0, 10_222_000.0, datagrams=Datagrams(39, 0, 0.071 / 1e3)
     )
 
@@ -69,7 +69,7 @@ def test_datagrams_that_overtook_others_are_not_lost(printed: str, lost: int) ->
 
 def test_an_interrupted_sender_has_no_retransmits_and_its_receiver_has_a_summary() -> None:
     transcript = read("interrupted")
-    assert transcript.summaries["receiver"] == Summary("receiver", 0.61, 18_082_934_000.0)
+    assert transcript.summaries["receiver"] == EndSummary("receiver", 0.61, 18_082_934_000.0)
     assert transcript.summaries["sender"].retransmits is None
     assert transcript.fault is None
 

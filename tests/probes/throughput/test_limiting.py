@@ -3,12 +3,14 @@ from __future__ import annotations
 import pytest
 
 from probes.throughput.iperf3_output import End
-from probes.throughput.limiting import LimitedBy, Sent, agreed, own_limit
-from probes.throughput.tcpinfo import Connection
+from probes.throughput.limiting import LimitedBy, SenderEvidence, agreed, own_limit
+from probes.throughput.tcpinfo import TcpConnection
 
 
-def connection(window_s: float = 0.0, buffer_s: float = 0.0, *, busy_s: float = 1.0, acked: int = 1000) -> Connection:
-    return Connection(b"cookie", acked, 3, busy_s, window_s, buffer_s, "cubic")
+def connection(
+    window_s: float = 0.0, buffer_s: float = 0.0, *, busy_s: float = 1.0, acked: int = 1000
+) -> TcpConnection:
+    return TcpConnection(b"cookie", acked, 3, busy_s, window_s, buffer_s, "cubic")
 
 
 @pytest.mark.parametrize(
@@ -31,18 +33,18 @@ def connection(window_s: float = 0.0, buffer_s: float = 0.0, *, busy_s: float = 
     ],
 )
 def test_the_sending_end_tells_only_what_took_most_of_the_time(
-    seen: Connection, cpu_demand: float | None, limit: LimitedBy | None
+    seen: TcpConnection, cpu_demand: float | None, limit: LimitedBy | None
 ) -> None:
-    assert Sent([seen], cpu_demand).limited_by == limit
+    assert SenderEvidence([seen], cpu_demand).limited_by == limit
 
 
 def test_the_busiest_stream_speaks_for_all_and_retransmits_add_up() -> None:
-    sent = Sent([connection(window_s=1.0, acked=10), connection(acked=1000)], 0.1)
+    sent = SenderEvidence([connection(window_s=1.0, acked=10), connection(acked=1000)], 0.1)
     assert (sent.limited_by, sent.retransmits, sent.congestion) == ("network", 6, "cubic")
 
 
 def test_a_sender_that_saw_no_connection_knows_nothing() -> None:
-    sent = Sent([], None)
+    sent = SenderEvidence([], None)
     assert (sent.limited_by, sent.retransmits, sent.congestion) == (None, None, None)
 
 

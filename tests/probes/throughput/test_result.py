@@ -1,18 +1,21 @@
+"""None"""
+
 from __future__ import annotations
 
 import pytest
 
 from probes.throughput import result as results
-from probes.throughput.convergence import StoppedBy
-from probes.throughput.iperf3_output import Fault, Interval, Summary, Transcript
+from probes.throughput.iperf3_output import EndSummary, Fault, Interval, Transcript
+from probes.throughput.result import REMEMBERED, History, Result
+from probes.throughput.stop_rule import StoppedBy
 
 
 def transcript(received_bps: float = 90.0, *, sender: bool = True) -> Transcript:
     rates = (10, 20, 40, 80, 90, 95, 85)
     read = Transcript(intervals=[Interval(number / 10, (number + 1) / 10, rate) for number, rate in enumerate(rates)])
-    read.summaries["receiver"] = Summary("receiver", 0.8, received_bps)
+    read.summaries["receiver"] = EndSummary("receiver", 0.8, received_bps)
     if sender:
-        read.summaries["sender"] = Summary("sender", 0.8, 95.0, 4)
+        read.summaries["sender"] = EndSummary("sender", 0.8, 95.0, 4)
     return read
 
 
@@ -92,12 +95,12 @@ def test_an_end_without_a_result_is_garbage_or_a_death(status: int, reason: str,
 
 
 def test_a_summary_without_intervals_is_no_measurement_of_the_receiver() -> None:
-    read = Transcript(summaries={"receiver": Summary("receiver", 0.0, 0.0)})
+    read = Transcript(summaries={"receiver": EndSummary("receiver", 0.0, 0.0)})
     assert conclude(read).failure == "garbage"
 
 
 def test_a_connection_on_which_nothing_arrives_is_stalled_not_zero() -> None:
-    read = Transcript(intervals=[Interval(0.0, 0.1, 0.0)], summaries={"receiver": Summary("receiver", 3.0, 0.0)})
+    read = Transcript(intervals=[Interval(0.0, 0.1, 0.0)], summaries={"receiver": EndSummary("receiver", 3.0, 0.0)})
     result = conclude(read)
     assert (result.failure, result.goodput_bps) == ("stalled", None)
 
@@ -110,7 +113,7 @@ def test_a_test_that_ended_at_its_limit_in_bytes_moved_exactly_these() -> None:
 
 
 def test_a_limit_in_bytes_that_is_over_at_once_is_too_short_to_measure() -> None:
-    read = Transcript(intervals=[Interval(0.0, 0.0, 9e9)], summaries={"receiver": Summary("receiver", 0.0, 9e9)})
+    read = Transcript(intervals=[Interval(0.0, 0.0, 9e9)], summaries={"receiver": EndSummary("receiver", 0.0, 9e9)})
     assert conclude(read, ended="bytes", limit_bytes=131072).failure == "too_short"
 
 
@@ -132,3 +135,58 @@ def test_a_test_that_ended_before_its_pipe_was_full_was_limited_by_us() -> None:
 def test_a_client_that_wanted_all_of_a_core_was_limited_by_its_host() -> None:
     assert conclude(transcript(), cpu_demand=0.97).limited_by == "receiver host"
     assert conclude(transcript(), cpu_demand=0.97, reverse=False).limited_by == "sender host"
+
+
+def result(low: float, mean: float, high: float, over_10_s: float | None = None) -> Result:
+    return Result(
+        (), "receiver", 1, goodput_bps=mean, goodput_low_bps=low, goodput_high_bps=high, goodput_10s_bps=over_10_s
+    )
+
+
+def interval(stated: Result) -> tuple[float | None, float | None]:
+    return stated.goodput_low_bps, stated.goodput_high_bps
+
+
+def test_the_first_test_of_a_link_states_its_own_interval() -> None:
+    assert interval(History().widened("a", result(95, 100, 105, 98))) == (95, 105)
+
+
+def test_the_interval_holds_the_ten_second_equivalent_which_slow_start_lowers() -> None:
+    assert interval(History().widened("a", result(99, 100, 101, 93))) == (93, 101)
+
+
+def test_the_interval_holds_what_earlier_tests_of_the_link_found_and_the_estimate_is_its_own() -> None:
+    history = History()
+    history.widened("a", result(48, 50, 52))
+    history.widened("a", result(118, 120, 122))
+    stated = history.widened("a", result(99, 100, 101))
+    assert interval(stated) == (48, 122)
+    assert stated.goodput_bps == 100
+
+
+def test_links_do_not_learn_from_each_other() -> None:
+    history = History()
+    history.widened("a", result(48, 50, 52))
+    assert interval(history.widened("b", result(99, 100, 101))) == (99, 101)
+
+
+def test_what_lies_long_back_is_forgotten_and_the_interval_narrows_again() -> None:
+    history = History()
+    history.widened("a", result(48, 50, 52))
+    for _ in range(REMEMBERED - 1):
+        assert interval(history.widened("a", result(99, 100, 101))) == (48, 101)
+    assert interval(history.widened("a", result(99, 100, 101))) == (99, 101)
+
+
+def test_an_estimate_of_one_sample_has_an_interval_once_others_were_there() -> None:
+    history = History()
+    history.widened("a", result(95, 100, 105))
+    alone = Result((), "receiver", 1, goodput_bps=90.0)
+    assert interval(history.widened("a", alone)) == (90, 105)
+
+
+def test_a_failed_test_states_nothing_and_teaches_nothing() -> None:
+    history = History()
+    failed = Result((), "receiver", 1, failure="refused")
+    assert history.widened("a", failed) == failed
+    assert interval(history.widened("a", result(99, 100, 101))) == (99, 101)

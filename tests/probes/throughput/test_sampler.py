@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.throughput.sampler import CpuDemand, Witness
+from probes.throughput.sampler import CpuDemand, SenderSampler
 
 DEFAULT_CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
 SPIN = "while True: pass"
@@ -70,7 +70,7 @@ def fill(sending: socket.socket) -> None:
 async def test_the_kernel_tells_of_our_connection_while_it_sends() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         sending, _ = server.accept()
-        witness = Witness(os.getpid(), server.getsockname()[1])
+        witness = SenderSampler(os.getpid(), server.getsockname()[1])
         with sending:
             sending.settimeout(0)
             with pytest.raises(BlockingIOError):
@@ -102,7 +102,7 @@ async def test_a_sender_that_computes_all_the_time_is_limited_by_its_host() -> N
     assert sender.stdout is not None
     port = int(await sender.stdout.readline())
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    witness = Witness(sender.pid, port)
+    witness = SenderSampler(sender.pid, port)
     watching = asyncio.create_task(witness.watch(), name="watch")
     try:
         async with asyncio.timeout(30):
@@ -121,7 +121,7 @@ async def test_where_the_kernel_does_not_tell_nothing_is_known(monkeypatch: pyte
         raise OSError(93, "Protocol not supported")
 
     monkeypatch.setattr(socket, "socket", refuse)
-    witness = Witness(os.getpid(), 5201)
+    witness = SenderSampler(os.getpid(), 5201)
     watching = asyncio.create_task(witness.watch(), name="watch")
     await asyncio.sleep(0)
     watching.cancel()

@@ -10,12 +10,12 @@ import pytest
 
 from linkweather.mesh import Link, Mesh, Site, ThroughputTests
 from linkweather.wire import LatencyRow, PathRow, ThroughputRow
-from probes.throughput.attention import Attention
-from probes.throughput.budget_store import Ledger
+from probes.throughput.agenda import Attention
+from probes.throughput.budget import BudgetStore
 from probes.throughput.invitation import Declined
-from probes.throughput.scheduler import Turns
+from probes.throughput.scheduler import ThroughputScheduler
 from tests import servers
-from tests.probes.throughput.test_exchange import ADDRESS, TESTS, Wire, holder, serving, site, until
+from tests.probes.throughput.test_negotiation import ADDRESS, TESTS, Wire, holder, serving, site, until
 
 GB = 10**9
 BUDGET = 100 * GB  # loopback is fast
@@ -29,7 +29,7 @@ def mesh_of(budget_bytes: int | None, *, every_s: float = 0.0) -> Mesh:
     return Mesh(sites=sites, throughput=tests, links=(Link(src="a", dst="b"),))
 
 
-def left_bytes(ledger: Ledger) -> int:
+def left_bytes(ledger: BudgetStore) -> int:
     state = ledger.state(time.time())
     assert state is not None
     return state[1]
@@ -39,13 +39,13 @@ async def test_tests_say_why_they_ran_and_are_charged_to_both_ends(tmp_path: Pat
     servers.require("iperf3")
     wire = Wire()
     a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
-    ledgers = {name: Ledger(tmp_path / name / "ledger.sqlite", name) for name in "ab"}
+    ledgers = {name: BudgetStore(tmp_path / name / "ledger.sqlite", name) for name in "ab"}
     a._afford = lambda dst, count: ledgers["a"].reserve(time.time(), "a", dst, count) is not None
     rows: asyncio.Queue[ThroughputRow] = asyncio.Queue()
     mesh = mesh_of(BUDGET)
     ledgers["a"].follow(mesh)
     a.follow(mesh)
-    turns = Turns(
+    turns = ThroughputScheduler(
         "b", b, lambda _, row: rows.put_nowait(row), ledger=ledgers["b"], attention=Attention(random.Random(1))
     )
     async with serving(a), asyncio.TaskGroup() as group:
@@ -82,11 +82,11 @@ async def test_a_destination_whose_budget_is_spent_asks_nobody_and_goes_on(
     caplog.set_level(logging.INFO)
     wire = Wire()
     b = site(wire, "b", tmp_path)
-    ledger = Ledger(tmp_path / "ledger.sqlite", "b")
+    ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
     mesh = mesh_of(BUDGET)
     ledger.follow(mesh)
     assert ledger.reserve(time.time(), "a", "b", BUDGET // 8)
-    turns = Turns("b", b, lambda *_: None, ledger=ledger, attention=Attention(random.Random(1)))
+    turns = ThroughputScheduler("b", b, lambda *_: None, ledger=ledger, attention=Attention(random.Random(1)))
     turns.follow(mesh)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(turns.run(), name="turns")
@@ -99,9 +99,9 @@ async def test_a_destination_whose_budget_is_spent_asks_nobody_and_goes_on(
 
 async def test_what_is_noticed_is_asked_of_attention(tmp_path: Path) -> None:
     wire = Wire()
-    ledger = Ledger(tmp_path / "ledger.sqlite", "b")
+    ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
     attention = Attention(random.Random(1))
-    turns = Turns("b", site(wire, "b", tmp_path), lambda *_: None, ledger=ledger, attention=attention)
+    turns = ThroughputScheduler("b", site(wire, "b", tmp_path), lambda *_: None, ledger=ledger, attention=attention)
     turns.follow(mesh_of(None, every_s=600.0))
     attention.tested(time.time(), ThroughputRow(src="a", dst="b", method="iperf3", goodput_bps=1e8))
     turns.notice_path(PathRow(src="b", dst="a", method="udp", fingerprint="f"))

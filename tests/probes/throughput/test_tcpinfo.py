@@ -6,7 +6,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.throughput.tcpinfo import Connection, connections, request
+from probes.throughput.tcpinfo import TcpConnection, connections, request
 
 DONE = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
 COOKIE = b"12345678"
@@ -32,7 +32,7 @@ def answer(*attributes: bytes) -> bytes:
     return struct.pack("=IHHII", 16 + len(body), 20, 2, 1, 0) + body
 
 
-SEEN = Connection(COOKIE, 5_000_000, 7, 1.5, 0.25, 0.125, "cubic")
+SEEN = TcpConnection(COOKIE, 5_000_000, 7, 1.5, 0.25, 0.125, "cubic")
 
 
 def test_the_request_asks_for_connections_from_a_port_that_can_send() -> None:

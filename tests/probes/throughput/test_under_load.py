@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from linkweather.wire import LatencyRow, ThroughputRow
-from probes.daemon import Daemon
+from probes.daemon import ProbeDaemon
 from probes.settings import ProbeSettings
 from probes.throughput.iperf3_process import installed
 from tests import servers
@@ -27,7 +27,7 @@ async def probing(site: str, address: str, port: int, folder: Path) -> AsyncIter
         throughput_ports=(servers.free_port(),) * 2,
     )
     stop = asyncio.Event()
-    daemon = Daemon(settings, iperf3=await installed())
+    daemon = ProbeDaemon(settings, iperf3=await installed())
     async with asyncio.TaskGroup() as group:
         group.create_task(daemon.run(stop), name=f"daemon[{site}]")
         try:

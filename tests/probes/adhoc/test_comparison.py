@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from probes.adhoc.comparing import changes
+from probes.adhoc.comparison import changes
 from probes.adhoc.saved import SavedTest
 
 # p50 20.2 ms of twenty RTTs; the other is 4.7 ms above it, no value in common.

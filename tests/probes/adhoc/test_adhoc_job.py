@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probes.adhoc.progress import Stop
+from probes.adhoc.adhoc_job import Stop
 
 
 def test_all_that_runs_is_ended_and_what_begins_later_at_once() -> None:

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from linkweather.mesh import Mesh
 from linkweather.wire import Claim, encode, topics
 from probes.throughput import invitation
-from probes.throughput.claims import Claims
 from probes.throughput.invitation import Declined
+from probes.throughput.leases import Claims
 
 log = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ from linkweather.mqtt import Connection
 from linkweather.wire import Answer, Claim, Invite, ThroughputRow, decode, topics
 from probes.throughput import iperf3_process as process
 from probes.throughput import signalling as correspondence
-from probes.throughput.exchange import Exchange
 from probes.throughput.invitation import Declined
-from probes.throughput.iperf3_ends import Serving
+from probes.throughput.iperf3_ends import ServingSettings
 from probes.throughput.iperf3_output import Build
 from probes.throughput.iperf3_server import serve_once
-from probes.throughput.lease import Lease
+from probes.throughput.leases import Lease
+from probes.throughput.negotiation import Negotiator
 from tests import servers
 from tests.probes.throughput import programs
 
@@ -43,7 +43,7 @@ def _nothing_is_left() -> Iterator[None]:
 class Wire:
     """The exchanges of all sites, and what passed between them. `lost` topics are swallowed."""
 
-    sites: dict[str, Exchange] = field(default_factory=dict)
+    sites: dict[str, Negotiator] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     tests: list[tuple[str, str, str]] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Wire:
         return [decode(Answer, payload) for topic, payload in self.sent if "/answer/" in topic]
 
 
-def deliver(to: Exchange, topic: str, payload: bytes) -> None:
+def deliver(to: Negotiator, topic: str, payload: bytes) -> None:
     parsed = topics.parse(topic)
     assert parsed
     if parsed.name == "claim":
@@ -78,7 +78,7 @@ def deliver(to: Exchange, topic: str, payload: bytes) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(*sites: Exchange) -> AsyncIterator[None]:
+async def serving(*sites: Negotiator) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(site.run(), name="serve") for site in sites]
         try:
@@ -90,18 +90,18 @@ async def serving(*sites: Exchange) -> AsyncIterator[None]:
                 task.cancel()
 
 
-def has_keys(site: Exchange) -> bool:
+def has_keys(site: Negotiator) -> bool:
     engine = site._engine
     return engine is None or not engine.build.authentication or engine._keys is not None
 
 
-def site(wire: Wire, name: str, folder: Path, build: Build | None = BUILD) -> Exchange:
+def site(wire: Wire, name: str, folder: Path, build: Build | None = BUILD) -> Negotiator:
     wire.leases[name] = Lease()
-    made = Exchange(
+    made = Negotiator(
         name,
         publish=wire.publish,
         lease=wire.leases[name],
-        settings=Serving(folder / name, ADDRESS[name], [servers.free_port()]),
+        settings=ServingSettings(folder / name, ADDRESS[name], [servers.free_port()]),
         build=build,
         on_start=lambda peer: wire.tests.append((name, "start", peer)),
         on_end=lambda peer: wire.tests.append((name, "end", peer)),

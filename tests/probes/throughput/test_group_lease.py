@@ -15,17 +15,17 @@ from linkweather.broker import parse_broker
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.mqtt import Connection
 from linkweather.wire import Claim, Invite, decode, topics
-from probes.throughput import grouplease
-from probes.throughput.grouplease import GroupLease
+from probes.throughput import group_lease
+from probes.throughput.group_lease import GroupLease
 from probes.throughput.invitation import Declined
 from tests import servers
 from tests.linkweather.test_config import CONFIG
 from tests.probes.throughput import programs
-from tests.probes.throughput.test_exchange import ADDRESS, TESTS, Wire, failure, serving, site, until
+from tests.probes.throughput.test_negotiation import ADDRESS, TESTS, Wire, failure, serving, site, until
 
 MESH_TESTS = ThroughputTests(max_duration_s=0.5)
 HOLD_S = 0.1
-QUIET_S = 0.5 + HOLD_S + grouplease.HEARD_LIMIT_S
+QUIET_S = 0.5 + HOLD_S + group_lease.HEARD_LIMIT_S
 
 
 def mesh_of(group_of: dict[str, str | None], tests: ThroughputTests = MESH_TESTS) -> Mesh:
@@ -133,7 +133,7 @@ async def test_a_test_that_may_last_longer_under_the_old_mesh_is_waited_for() ->
 async def test_a_claim_that_is_not_heard_back_is_as_good_as_none(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(grouplease, "HEARD_LIMIT_S", 0.05)
+    monkeypatch.setattr(group_lease, "HEARD_LIMIT_S", 0.05)
     air = Air(silent=True)
     async with air.lease("a").held("c", "1", 0.5) as declined:
         assert declined == Declined("no_broker", 5.0)

@@ -9,14 +9,14 @@ from textwrap import wrap
 
 from linkweather.units import RATES, TIMES, fitting
 from probes.adhoc.saved import SavedLatency, SavedTest, SavedThroughput
-from probes.adhoc.significance import Verdict, apart, fisher, mann_whitney
+from probes.adhoc.significance import NoiseVerdict, apart, fisher, mann_whitney
 from probes.adhoc.summary import WIDTH
 
 NEVER = "no earlier test of this host"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ComparedValue:
     """One quantity then and now, in one sentence. `more_than_noise` is None where that cannot be told."""
 
     text: str
@@ -31,21 +31,21 @@ def text(before: SavedTest | None, now: SavedTest) -> str:
     return "\n".join([f"Changes at {now.host}{since}", *(f"  {line}" for line in lines)])
 
 
-def changes(before: SavedTest | None, now: SavedTest) -> list[Change]:
+def changes(before: SavedTest | None, now: SavedTest) -> list[ComparedValue]:
     """What was measured both times, compared; what was not, said."""
     if before is None:
-        return [Change(NEVER)]
+        return [ComparedValue(NEVER)]
     found = [*_latency(before.latency, now.latency)] if before.latency and now.latency else []
     ways = {each.direction: each for each in (before.throughput, before.throughput_opposite) if each}
     for each in (now.throughput, now.throughput_opposite):
         if each and each.direction in ways:
             found += _throughput(ways[each.direction], each)
-    return found or [Change("nothing that was measured both times")]
+    return found or [ComparedValue("nothing that was measured both times")]
 
 
-def _latency(before: SavedLatency, now: SavedLatency) -> Iterator[Change]:
+def _latency(before: SavedLatency, now: SavedLatency) -> Iterator[ComparedValue]:
     if before.method != now.method:
-        yield Change(f"latency: not compared, for it was measured by {before.method} then, {now.method} now")
+        yield ComparedValue(f"latency: not compared, for it was measured by {before.method} then, {now.method} now")
         return
     replies = [[rtt_s for rtt_s in each.rtts_s if rtt_s is not None] for each in (before, now)]
     if all(replies) and before.rtt_p50_s is not None and now.rtt_p50_s is not None:
@@ -56,26 +56,26 @@ def _latency(before: SavedLatency, now: SavedLatency) -> Iterator[Change]:
     yield from _losses("loss", *lost)
 
 
-def _losses(what: str, lost_before: int, sent_before: int, lost_now: int, sent_now: int) -> Iterator[Change]:
+def _losses(what: str, lost_before: int, sent_before: int, lost_now: int, sent_now: int) -> Iterator[ComparedValue]:
     if min(sent_before, sent_now) > 0:
         numbers = f"{what} {lost_before} of {sent_before} → {lost_now} of {sent_now}"
         yield _judged(numbers, fisher(lost_before, sent_before, lost_now, sent_now))
 
 
-def _throughput(before: SavedThroughput, now: SavedThroughput) -> Iterator[Change]:
+def _throughput(before: SavedThroughput, now: SavedThroughput) -> Iterator[ComparedValue]:
     way = "goodput from the host" if now.direction == "reverse" else "goodput to the host"
     if _kind(before) != _kind(now):
-        yield Change(f"{way}: not compared, for it was {_kind(before)} then, {_kind(now)} now")
+        yield ComparedValue(f"{way}: not compared, for it was {_kind(before)} then, {_kind(now)} now")
         return
     if before.goodput_bps is None or now.goodput_bps is None:
         when = "then" if before.goodput_bps is None else "now"
-        yield Change(f"{way}: not measured {when}")
+        yield ComparedValue(f"{way}: not measured {when}")
         return
     unit = fitting(max(before.goodput_bps, now.goodput_bps), RATES)
     numbers = f"{way} {unit.number(before.goodput_bps)} → {unit.text(now.goodput_bps)}"
     spans = _span(before), _span(now)
     if spans[0] is None or spans[1] is None:
-        yield Change(f"{numbers}: within noise or not, a test without intervals cannot tell")
+        yield ComparedValue(f"{numbers}: within noise or not, a test without intervals cannot tell")
     else:
         yield _judged(numbers, apart(spans[0], spans[1]))
     if before.datagrams and now.datagrams:
@@ -96,12 +96,12 @@ def _span(test: SavedThroughput) -> tuple[float, float] | None:
     return test.goodput_low_bps, test.goodput_high_bps
 
 
-def _judged(numbers: str, verdict: Verdict) -> Change:
+def _judged(numbers: str, verdict: NoiseVerdict) -> ComparedValue:
     chance = "" if verdict.p is None else f" (p {_p(verdict.p)})"
     if not verdict.more_than_noise:
-        return Change(f"{numbers}: within noise{chance}", more_than_noise=False, p=verdict.p)
+        return ComparedValue(f"{numbers}: within noise{chance}", more_than_noise=False, p=verdict.p)
     way = "higher" if verdict.rise > 0 else "lower"
-    return Change(f"{numbers}: {way}, more than noise{chance}", more_than_noise=True, p=verdict.p)
+    return ComparedValue(f"{numbers}: {way}, more than noise{chance}", more_than_noise=True, p=verdict.p)
 
 
 def _p(p: float) -> str:

@@ -20,18 +20,17 @@ from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import Mesh, ThroughputTests
 from linkweather.wire import Answer, Claim, Invite, Served, ThroughputRow
 from probes.throughput import invitation
-from probes.throughput.convergence import Rule
-from probes.throughput.grouplease import HEARD_LIMIT_S, GroupLease
-from probes.throughput.history import History
+from probes.throughput.group_lease import HEARD_LIMIT_S, GroupLease
 from probes.throughput.invitation import Declined
 from probes.throughput.iperf3_client import MARGIN_S
-from probes.throughput.iperf3_ends import Engine, Peer, Serving
+from probes.throughput.iperf3_ends import PeerIperf3, ServingSettings, SiteIperf3
 from probes.throughput.iperf3_output import Build
 from probes.throughput.iperf3_server import ACCEPT_LIMIT_S, START_LIMIT_S
-from probes.throughput.lease import Lease
-from probes.throughput.limiting import Sent
-from probes.throughput.result import Result
-from probes.throughput.signalling import ANSWER_LIMIT_S, SERVED_LIMIT_S, Asked, Correspondence
+from probes.throughput.leases import Lease
+from probes.throughput.limiting import SenderEvidence
+from probes.throughput.result import History, Result
+from probes.throughput.signalling import ANSWER_LIMIT_S, SERVED_LIMIT_S, PendingTest, Signalling
+from probes.throughput.stop_rule import StopRule
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ def _unknown(_peer: str, _last_s: float) -> None:
     pass
 
 
-class Exchange:
+class Negotiator:
     """One site's throughput tests, both as the one that invites and as the one that serves.
 
     The mesh that it follows says who may invite. `build` is the installed iperf3, None where there is none.
@@ -69,7 +68,7 @@ class Exchange:
         *,
         publish: Callable[[str, bytes], Awaitable[bool]],
         lease: Lease,
-        settings: Serving,
+        settings: ServingSettings,
         build: Build | None,
         on_start: Callable[[str], None] = _nobody,
         on_end: Callable[[str], None] = _nobody,
@@ -80,10 +79,10 @@ class Exchange:
         self._mesh: Mesh | None = None
         self.ignored_invites = 0
         self._site = site
-        self._said = Correspondence(site, publish)
+        self._said = Signalling(site, publish)
         self._lease = lease
         self._groups = GroupLease(site, publish, hold_s=LEASE_MARGIN_S)
-        self._engine = Engine(settings, build, token) if build else None
+        self._engine = SiteIperf3(settings, build, token) if build else None
         self._on_start = on_start
         self._on_end = on_end
         self._afford = afford
@@ -165,7 +164,7 @@ class Exchange:
             authentication=engine.build.authentication,
             max_bytes=max_bytes,
         )
-        rule = Rule(tests.max_duration_s, until_converged=tests.until_converged, max_bytes=max_bytes)
+        rule = StopRule(tests.max_duration_s, until_converged=tests.until_converged, max_bytes=max_bytes)
         with self._held(src), self._said.asking(src, invite.id) as asked:
             async with self._groups.held(src, invite.id, tests.max_duration_s) as declined:
                 return declined or await self._invite(asked, invite, host, rule, engine)
@@ -185,7 +184,7 @@ class Exchange:
             self._on_end(peer)
 
     async def _invite(
-        self, asked: Asked, invite: Invite, host: str, rule: Rule, engine: Engine
+        self, asked: PendingTest, invite: Invite, host: str, rule: StopRule, engine: SiteIperf3
     ) -> ThroughputRow | Declined:
         answer = await self._ask(asked, invite)
         if not isinstance(answer, Answer):
@@ -200,23 +199,25 @@ class Exchange:
             return invitation.not_served(asked.peer, self._site, error)
         return await self._row(asked, result)
 
-    async def _ask(self, asked: Asked, invite: Invite) -> Answer | ThroughputRow | Declined:
+    async def _ask(self, asked: PendingTest, invite: Invite) -> Answer | ThroughputRow | Declined:
         try:
             answer = await self._said.invite(asked, invite)
         except TimeoutError:
             return invitation.failed(asked.peer, self._site, "no_answer", f"{asked.peer} did not answer the invitation")
         return answer or Declined("no_broker", invitation.RETRY_AFTER_S)
 
-    async def _receive(self, asked: Asked, host: str, rule: Rule, answer: Answer, engine: Engine) -> Result:
+    async def _receive(
+        self, asked: PendingTest, host: str, rule: StopRule, answer: Answer, engine: SiteIperf3
+    ) -> Result:
         if answer.port is not None:
             return await engine.fetch(host, answer, rule)
-        peer = Peer(asked.peer, answer.iperf3, answer.authentication is True)
+        peer = PeerIperf3(asked.peer, answer.iperf3, answer.authentication is True)
         async with engine.serve(asked.id, peer, rule.max_duration_s) as (server, offer):
             if not await self._said.answer(asked.peer, offer):
                 raise MeasurementError("no_broker", "the broker went away before the peer could be told where to call")
             return await server.received(rule)
 
-    async def _row(self, asked: Asked, result: Result) -> ThroughputRow:
+    async def _row(self, asked: PendingTest, result: Result) -> ThroughputRow:
         if result.failure is not None:
             return invitation.row(asked.peer, self._site, result)
         loaded_s = self._working_latency(asked.peer, result.steady_s or 0.0)
@@ -241,14 +242,14 @@ class Exchange:
             if sent is not None:
                 await self._said.answer(by, Answer(id=invite.id, accepted=True, served=_served(sent)))
 
-    async def _send(self, by: str, invite: Invite) -> Sent | None:
+    async def _send(self, by: str, invite: Invite) -> SenderEvidence | None:
         """Send as the one who can be called, or as the one who calls; None when the peer was not there for it."""
         mesh, engine = self._mesh, self._engine
         if mesh is None or engine is None:  # not after an invitation was taken
             return None
         if invitation.caller(mesh, self._site, by) == self._site:
             return await self._call(by, mesh.sites[by].address, invite, engine)
-        peer = Peer(by, invite.iperf3, invite.authentication)
+        peer = PeerIperf3(by, invite.iperf3, invite.authentication)
         async with engine.serve(invite.id, peer, invite.duration_s) as (server, offer):
             if not await self._said.answer(by, offer):
                 return None
@@ -257,7 +258,7 @@ class Exchange:
                 log.info("the throughput test for %s: %s", by, said)
             return server.sent
 
-    async def _call(self, by: str, host: str, invite: Invite, engine: Engine) -> Sent | None:
+    async def _call(self, by: str, host: str, invite: Invite, engine: SiteIperf3) -> SenderEvidence | None:
         build = engine.build
         accepted = Answer(id=invite.id, accepted=True, iperf3=str(build), authentication=build.authentication)
         with self._said.asking(by, invite.id) as asked:
@@ -269,7 +270,7 @@ class Exchange:
         return result.sent
 
 
-def _served(sent: Sent) -> Served:
+def _served(sent: SenderEvidence) -> Served:
     return Served(retransmits=sent.retransmits, congestion=sent.congestion, limited_by=sent.limited_by)
 
 

@@ -1,0 +1,164 @@
+"""None"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import pytest
+
+from probes.throughput.iperf3_output import Interval
+from probes.throughput.stop_rule import SteadyGoodput, StopRule, converged, estimate, over_10_s, pipe_full, t_95
+
+
+def tenths(*rates: float) -> list[Interval]:
+    return [Interval(number / 10, (number + 1) / 10, rate) for number, rate in enumerate(rates)]
+
+
+def test_the_pipe_is_full_at_the_first_of_three_intervals_without_growth() -> None:
+    #              start  ×2  ×2  ×2  <25 % <25 % <25 %
+    assert pipe_full([10, 20, 40, 80, 90, 95, 85]) == 4
+    # Growth is counted against the highest so far: a dip and its recovery are none.
+    assert pipe_full([100, 50, 100, 90]) == 1
+
+
+def test_growth_in_between_starts_the_count_again() -> None:
+    assert pipe_full([10, 11, 12, 20, 21, 22, 20, 21]) == 4
+
+
+def test_a_pipe_that_keeps_growing_is_never_full() -> None:
+    assert pipe_full([10, 20, 40, 80]) is None
+    assert pipe_full([]) is None
+
+
+def test_silence_before_the_first_byte_is_no_full_pipe() -> None:
+    assert pipe_full([0, 0, 0, 0, 10]) is None
+    assert pipe_full([0, 0, 0, 0, 10, 10, 10, 10]) == 5
+
+
+def test_goodput_is_the_mean_after_slow_start_with_its_t_interval() -> None:
+    found = estimate(tenths(10, 20, 40, 80, 90, 95, 85))
+    # Steady: 90, 95, 85. Mean 90, standard deviation 5, t(2) = 4.303.
+    half_width = 4.303 * 5 / sqrt(3)
+    assert found is not None
+    assert found.goodput_bps == 90
+    assert found.low_bps == pytest.approx(90 - half_width)
+    assert found.high_bps == pytest.approx(90 + half_width)
+    assert found.steady == (90, 95, 85)
+    assert found.filled
+
+
+def test_a_pipe_that_never_filled_is_judged_by_its_second_half() -> None:
+    found = estimate(tenths(10, 20, 40, 80))
+    assert found is not None
+    assert (found.goodput_bps, found.steady, found.filled) == (60, (40, 80), False)
+
+
+def test_the_interval_never_goes_below_zero() -> None:
+    found = estimate(tenths(100, 1, 100, 1))
+    assert found is not None
+    assert found.low_bps == 0
+
+
+def test_one_interval_is_an_estimate_without_bounds() -> None:
+    assert estimate(tenths(7.0)) == SteadyGoodput(7.0, None, None, (7.0,), filled=False)
+
+
+def test_the_fragment_that_an_interrupt_leaves_is_not_counted() -> None:
+    found = estimate([*tenths(100, 100, 100, 100), Interval(0.4, 0.41, 1.0)])
+    assert found is not None
+    assert (found.goodput_bps, found.steady) == (100, (100, 100, 100))
+
+
+def test_an_interval_that_a_busy_host_drew_out_does_not_make_fragments_of_the_others() -> None:
+    drawn_out = [Interval(0.0, 0.3, 90), *(Interval(n / 10, (n + 1) / 10, rate) for n, rate in ((3, 95), (4, 85)))]
+    found = estimate(drawn_out)
+    assert found is not None
+    assert found.steady == (95, 85)
+
+
+@pytest.mark.parametrize("intervals", [[], [Interval(3.0, 3.0, 5.0)]], ids=["none", "one of no length"])
+def test_nothing_is_estimated_from_nothing(intervals: list[Interval]) -> None:
+    assert estimate(intervals) is None
+
+
+@pytest.mark.parametrize(("degrees", "value"), [(1, 12.706), (10, 2.228), (30, 2.042), (40, 2.021), (120, 1.980)])
+def test_student_t_is_the_one_of_the_books(degrees: int, value: float) -> None:
+    assert t_95(degrees) == pytest.approx(value, rel=2e-3)
+
+
+RAMP = (10.0, 20.0, 40.0)
+# Three samples of at least 8 fill the pipe; the steady part begins with the first of them.
+RULE = StopRule(3.0, until_converged=True)
+
+
+def stops(*rates: float) -> bool:
+    found = estimate(tenths(*rates))
+    assert found is not None
+    return converged(found)
+
+
+def test_eight_equal_samples_of_a_full_pipe_are_enough_and_seven_are_not() -> None:
+    # 80 still grows by a quarter and more: it is the last of slow start.
+    assert not stops(*RAMP, 80, *[80] * 7)
+    assert stops(*RAMP, 80, *[80] * 8)
+
+
+def test_a_pipe_that_never_filled_has_not_converged_however_long_it_took() -> None:
+    assert not stops(*[1.3**number for number in range(30)])
+
+
+def test_samples_that_lie_too_far_apart_go_on() -> None:
+    # Mean 100, standard deviation 8·√(8/7) = 8.55; t(7) = 2.365: half-width 2.365 · 8.55 / √8 = 7.15, above 5.
+    assert not stops(100, *[108, 92] * 4)
+    # A quarter of that is 1.79.
+    assert stops(100, *[102, 98] * 4)
+
+
+def test_the_half_width_must_be_below_five_per_cent_not_at_most() -> None:
+    # Both halves have the mean 100. ±5.58 makes 2.365 · 5.58 · √(8/7) / √8 = 4.99, ±5.60 makes 5.01.
+    assert stops(100, *[105.58, 94.42] * 4)
+    assert not stops(100, *[105.60, 94.40] * 4)
+
+
+def test_a_drift_between_the_halves_goes_on_although_the_interval_is_narrow() -> None:
+    # Halves of 12: means 97.4 and 102.6 differ by 5.2 % of 100; the half-width is 2.069 · 2.66 / √24 = 1.12.
+    assert not stops(97.4, *[97.4] * 12, *[102.6] * 12)
+    # 97.6 and 102.4 differ by 4.8 %.
+    assert stops(97.6, *[97.6] * 12, *[102.4] * 12)
+
+
+def test_nothing_was_seen_is_no_reason_to_stop() -> None:
+    assert StopRule(0.5, until_converged=True, max_bytes=1).verdict([]) is None
+
+
+def test_a_test_that_has_converged_stops_before_its_time() -> None:
+    assert RULE.verdict(tenths(*RAMP, 80, *[80] * 7)) is None
+    assert RULE.verdict(tenths(*RAMP, 80, *[80] * 8)) == "converged"
+    assert StopRule(3.0).verdict(tenths(*RAMP, 80, *[80] * 8)) is None
+
+
+def test_whole_seconds_are_left_to_iperf3_and_a_fraction_is_ours_to_end() -> None:
+    assert StopRule(1.0).verdict(tenths(*range(1, 11))) is None
+    assert StopRule(0.5).verdict(tenths(1, 2, 3, 4)) is None
+    assert StopRule(0.5).verdict(tenths(1, 2, 3, 4, 5)) == "time"
+
+
+def test_with_a_limit_in_bytes_iperf3_does_not_end_by_time() -> None:
+    rule = StopRule(1.0, max_bytes=10**9)
+    assert rule.verdict(tenths(*range(1, 10))) is None
+    assert rule.verdict(tenths(*range(1, 11))) == "time"
+    assert (rule.ends_itself, StopRule(1.0).ends_itself) == ("bytes", "time")
+
+
+@pytest.mark.parametrize(
+    ("limit", "blocks"), [(None, None), (1_000_000, 7 * 131_072), (131_072, 131_072), (5, 131_072)]
+)
+def test_a_limit_in_bytes_is_whole_blocks_never_above_it_but_for_the_first(limit: int | None, blocks: int) -> None:
+    assert StopRule(1.0, max_bytes=limit).blocks_bytes == blocks
+
+
+def test_a_test_of_ten_seconds_is_foretold_from_its_beginning() -> None:
+    # 50 Mbit in the first second, slow start and all, and nine more at 100 Mbit/s: 950 Mbit in 10 s.
+    assert over_10_s(100e6, 6_250_000, 1.0) == 95e6
+    # A longer test needs no foretelling: 2 400 Mbit in 20 s.
+    assert over_10_s(100e6, 300_000_000, 20.0) == 120e6
