@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from linkweather import settings
+from linkweather import atomicfile, settings
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 
@@ -50,7 +49,10 @@ class MeshFile:
         Raises OperatorError, with the sentence of the file's own check, when it is invalid.
         """
         settings.parse(text, Mesh, str(self._path))
-        _write(self._path, text)
+        try:
+            atomicfile.replace(self._path, text)
+        except OSError as error:
+            raise OperatorError(f"{self._path}: cannot be written: {error.strerror}") from None
         self.reread()
         return self.mesh
 
@@ -78,18 +80,3 @@ def _stamp(path: Path) -> Stamp | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file so that a reader, or a crash, meets the old text or the new, and nothing between."""
-    copy = path.with_name(f".{path.name}.new")
-    try:
-        with copy.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        copy.chmod(path.stat().st_mode & 0o777)
-        copy.replace(path)
-    except OSError as error:
-        copy.unlink(missing_ok=True)
-        raise OperatorError(f"{path}: cannot be written: {error.strerror}") from None

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import aiomqtt
 
+from linkweather.backoff import Backoff
 from linkweather.broker import Broker
 
 log = logging.getLogger(__name__)
 
-RETRY_FIRST_S = 0.5
-RETRY_MAX_S = 15.0
 MAX_INFLIGHT = 100
 
 
@@ -31,6 +31,7 @@ class Connection:
     """A connection that `run` keeps up. `handle(topic, payload)` gets every message, and must be quick.
 
     `on_connect`, when given, is called after each (re)connection, once subscribed.
+    `rng` spreads the reconnections of many clients over time.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Connection:
         handle: Callable[[str, bytes], None],
         on_connect: Callable[[], None] = lambda: None,
         will: Will | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         self._broker = broker
         self._client_id = client_id
@@ -49,6 +51,7 @@ class Connection:
         self._handle = handle
         self._on_connect = on_connect
         self._will = will
+        self._backoff = Backoff(rng=rng)
         self._client: aiomqtt.Client | None = None
         self.last_error = ""
 
@@ -59,22 +62,20 @@ class Connection:
 
     async def run(self) -> None:
         """Stay connected until cancelled; a broker that is away is tried again, ever more slowly."""
-        wait_s = RETRY_FIRST_S
         while True:
             try:
                 await self._session()
             except aiomqtt.MqttError as error:
                 _heed_cancellation()
                 if self._client is not None:
-                    wait_s = RETRY_FIRST_S
+                    self._backoff.reset()
                     self._report(self._lost())
                 else:
                     self._report(_sentence(self._broker, error))
                 self._client = None
             finally:
                 self._client = None
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, RETRY_MAX_S)
+            await asyncio.sleep(self._backoff.next_s())
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Publish with QoS 1; true once the broker has it, false when there is no broker now."""

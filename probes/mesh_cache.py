@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from linkweather import atomicfile
 from linkweather.mesh import Mesh
 
 log = logging.getLogger(__name__)
@@ -50,18 +50,8 @@ class Membership:
         if self._site not in mesh.sites:
             log.warning("the mesh %s has no site %s: nothing to measure until it has", mesh.name, self._site)
         self.mesh = mesh
-        _write(self._path, payload)
+        try:
+            atomicfile.replace(self._path, payload)
+        except OSError as error:
+            log.warning("the mesh cannot be kept in %s: %s", self._path, error.strerror)
         return True
-
-
-def _write(path: Path, payload: bytes) -> None:
-    """Replace the file in one step, so that a crash leaves the old one or the new one."""
-    fresh = path.with_suffix(".new")
-    try:
-        with fresh.open("wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError as error:
-        log.warning("the mesh cannot be kept in %s: %s", path, error.strerror)

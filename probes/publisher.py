@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
+from linkweather.backoff import Backoff
 from linkweather.wire import Committed, topics
 from probes.outbox import DiskError, Outbox, Stored
 
@@ -25,14 +26,14 @@ class Flight:
 
     def __init__(self) -> None:
         self._sent_at: dict[int, float] = {}
-        self._resend_s = RESEND_FIRST_S
+        self._patience = Backoff(RESEND_FIRST_S, RESEND_MAX_S)
 
     def due(self, seqs: Iterable[int], now: float) -> list[int]:
         """Those of `seqs`, all that wait, never sent or sent so long ago that they must be sent again."""
         waiting = list(seqs)
         # What an overflow dropped while it was in flight is not waited for.
         self._sent_at = {seq: self._sent_at[seq] for seq in waiting if seq in self._sent_at}
-        return [seq for seq in waiting if now - self._sent_at.get(seq, float("-inf")) >= self._resend_s]
+        return [seq for seq in waiting if now - self._sent_at.get(seq, float("-inf")) >= self._patience.wait_s]
 
     def sent(self, seqs: Iterable[int], now: float) -> None:
         """Note what was just sent; a second time doubles the patience with the collector."""
@@ -41,24 +42,24 @@ class Flight:
             again = again or seq in self._sent_at
             self._sent_at[seq] = now
         if again:
-            self._resend_s = min(2 * self._resend_s, RESEND_MAX_S)
+            self._patience.fail()
 
     def settled(self, seqs: Iterable[int]) -> None:
         """The collector spoke: these are done, and it is alive."""
         for seq in seqs:
             self._sent_at.pop(seq, None)
-        self._resend_s = RESEND_FIRST_S
+        self._patience.reset()
 
     def forget(self) -> None:
         """A new connection, or a collector that came back: what was in flight may be lost."""
         self._sent_at.clear()
-        self._resend_s = RESEND_FIRST_S
+        self._patience.reset()
 
     def wait_s(self, now: float) -> float | None:
         """How long until something is due again; None when nothing is in flight."""
         if not self._sent_at:
             return None
-        return max(0.0, min(self._sent_at.values()) + self._resend_s - now)
+        return max(0.0, min(self._sent_at.values()) + self._patience.wait_s - now)
 
 
 class Publisher:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collector.settings import BROKER_PORT
+from linkweather import atomicfile
+from linkweather.backoff import Backoff
 from linkweather.errors import OperatorError
 from linkweather.orphan import die_with_parent
 
@@ -25,7 +27,6 @@ SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(
 START_LIMIT_S = 10.0
 STOP_LIMIT_S = 3.0
 RETRY_FIRST_S = 0.5
-RETRY_MAX_S = 15.0
 _POLL_S = 0.02
 
 
@@ -75,7 +76,7 @@ class EmbeddedBroker:
             _clear_socket(self._listen.path)
         try:
             self._settings.parent.mkdir(parents=True, exist_ok=True)
-            self._settings.write_text(configuration(self._listen))
+            atomicfile.replace(self._settings, configuration(self._listen))
         except OSError as error:
             raise OperatorError(f"the broker's {self._settings}: cannot be written: {error.strerror}") from None
         self._process = await asyncio.create_subprocess_exec(
@@ -94,14 +95,13 @@ class EmbeddedBroker:
 
     async def run(self) -> None:
         """Start it again whenever it ends, ever more slowly; stop it when cancelled."""
-        wait_s = RETRY_FIRST_S
+        backoff = Backoff(RETRY_FIRST_S)
         try:
             while True:
                 if self._process is not None:
                     status = await self._process.wait()
                     log.warning("the embedded broker ended with status %d; starting it again", status)
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, RETRY_MAX_S)
+                await asyncio.sleep(backoff.next_s())
                 self.restarts += 1
                 try:
                     await self.start()

@@ -19,6 +19,7 @@ from collector.ingest.admission import IncomingMessage, RefusedMessage, admit, r
 from collector.store.columns import Entry
 from collector.store.journal import Journal
 from collector.store.quarantine import Quarantine, Rejected
+from linkweather.backoff import Backoff
 from linkweather.wire import AnyReport, encode, rows_of, topics
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,6 @@ GATHER_S = 0.1
 Result = TypeVar("Result")
 MAX_WAITING_BYTES = 128_000_000
 RETRY_FIRST_S = 0.5
-RETRY_MAX_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Ingest:
 
     async def _until_written(self, write: Callable[[], Result]) -> Result:
         """Do a blocking write in a worker thread, again and again while the disk fails."""
-        wait_s = RETRY_FIRST_S
+        backoff = Backoff(RETRY_FIRST_S)
         while True:
             try:
                 result = await asyncio.to_thread(write)
@@ -129,8 +129,7 @@ class Ingest:
             else:
                 self._report("")
                 return result
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, RETRY_MAX_S)
+            await asyncio.sleep(backoff.next_s())
 
     def _commit(self, batch: Sequence[IncomingMessage], sites: Collection[str] | None) -> _CommitResult:
         started = time.perf_counter()

@@ -17,6 +17,7 @@ from collector.sinks.backlog import Backlog, Batch, SetAside
 from collector.sinks.influx_server import Server, WriteError
 from collector.store.columns import TABLES
 from collector.store.journal import Journal
+from linkweather.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +45,10 @@ class Wait:
     sentence: str
 
 
-def wait_after(error: WriteError, url: str, failures: int) -> Wait:
-    """How long to wait after the `failures`-th failure in a row, counted from 1, and what to say."""
+def wait_after(error: WriteError, url: str, backoff_s: float) -> Wait:
+    """How long to wait after a failure, `backoff_s` where nothing else says so, and what to say."""
     if error.status in _OPERATOR:
         return Wait(OPERATOR_RETRY_S, f"{url} {_OPERATOR[error.status]} ({error.reason})")
-    backoff_s = min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(failures - 1, 10))
     return Wait(
         backoff_s if error.retry_after_s is None else max(error.retry_after_s, RETRY_FIRST_S),
         f"{url} takes no data now ({error.reason}); it is tried again, and nothing is lost",
@@ -82,17 +82,16 @@ class Exporter:
 
     async def run(self) -> None:
         """Export until cancelled, whatever the server does."""
-        failures = 0
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
         while True:
             try:
                 wrote = await asyncio.to_thread(self.step)
             except (WriteError, duckdb.Error) as error:
-                failures += 1
-                wait = self._wait_after(error, failures)
+                wait = self._wait_after(error, backoff.next_s())
                 self._report(wait.sentence)
                 await asyncio.sleep(wait.seconds)
             else:
-                failures = 0
+                backoff.reset()
                 self._report("")
                 if not wrote:
                     await asyncio.sleep(POLL_S)
@@ -144,9 +143,9 @@ class Exporter:
             return self._write(points[:half]) + self._write(points[half:])
         return []
 
-    def _wait_after(self, error: WriteError | duckdb.Error, failures: int) -> Wait:
+    def _wait_after(self, error: WriteError | duckdb.Error, backoff_s: float) -> Wait:
         if isinstance(error, WriteError):
-            return wait_after(error, self._url, failures)
+            return wait_after(error, self._url, backoff_s)
         return Wait(RETRY_MAX_S, f"the exporter cannot use the journal ({str(error).splitlines()[0]}); trying again")
 
     def _report(self, sentence: str) -> None:

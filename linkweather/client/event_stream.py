@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from linkweather.backoff import Backoff
 from linkweather.errors import MessageError
 from linkweather.models.events import EVENTS, Event
 from linkweather.wire import decode
@@ -11,8 +12,6 @@ from linkweather.wire import decode
 # The collector writes at least a comment this often; a stream that is silent for longer is dead.
 KEEP_ALIVE_S = 15.0
 SILENCE_LIMIT_S = 3 * KEEP_ALIVE_S
-RETRY_FIRST_S = 0.5
-RETRY_MAX_S = 15.0
 
 
 @dataclass(slots=True)
@@ -20,7 +19,7 @@ class Reader:
     """Follows one watch over its connections: `last_id` is where the next one goes on."""
 
     last_id: str | None = None
-    retry_s: float = RETRY_FIRST_S
+    backoff: Backoff = field(default_factory=Backoff)
     _id: str | None = None
     _kind: str = ""
     _data: list[str] = field(default_factory=list)
@@ -45,8 +44,7 @@ class Reader:
 
     def wait_s(self) -> float:
         """How long to wait before the next connection: longer each time, until an event arrives."""
-        wait_s, self.retry_s = self.retry_s, min(2 * self.retry_s, RETRY_MAX_S)
-        return wait_s
+        return self.backoff.next_s()
 
     def _event(self) -> Event | None:
         kind, data, number = self._kind, "\n".join(self._data), self._id
@@ -56,7 +54,7 @@ class Reader:
         form = EVENTS.get(kind)
         if form is None or not data:
             return None
-        self.retry_s = RETRY_FIRST_S
+        self.backoff.reset()
         try:
             return decode(form, data)
         except MessageError:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from linkweather import atomicfile
 from linkweather.client import Client, CollectorAway
 from linkweather.demo import plan
 from linkweather.demo.children import Child, run_once
@@ -62,8 +63,8 @@ async def run(order: Order, display: Display) -> Outcome:
         loop.add_signal_handler(number, stop.set)
     async with Lab(order.lab, data_dir=order.data_dir, seed=order.seed, engine=order.engine) as lab:
         with _places(order) as places, Client(places.api) as client:
-            places.settings.write_text(plan.collector_toml(), encoding="utf-8")
-            places.mesh.write_text(plan.mesh_toml(order.lab, lab.addresses), encoding="utf-8")
+            atomicfile.replace(places.settings, plan.collector_toml())
+            atomicfile.replace(places.mesh, plan.mesh_toml(order.lab, lab.addresses))
             scene = _scene(order, lab, places)
             display.begin(scene)
             try:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from linkweather import atomicfile
 from linkweather.errors import OperatorError
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -108,14 +109,7 @@ def check_place(path: Path) -> None:
 
 def write(path: Path, document: Mapping[str, Any]) -> None:
     """Replace the file in one step: a crash leaves the old one or the new one. Raises OperatorError."""
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump(document, file, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        atomicfile.replace(path, json.dumps(document, allow_nan=False) + "\n")
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise OperatorError(f"{path}: cannot be written: {error.strerror}") from None

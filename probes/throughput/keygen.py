@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from linkweather import atomicfile
 
 
 def main(private: Path, public: Path) -> None:
@@ -20,9 +21,7 @@ def main(private: Path, public: Path) -> None:
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     for path, pem in ((private, private_pem), (public, public_pem)):
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(pem)
+        atomicfile.replace(path, pem, mode=0o600)
 
 
 if __name__ == "__main__":

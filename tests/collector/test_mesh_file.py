@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from pathlib import Path
 
@@ -92,9 +93,14 @@ def test_an_invalid_replacement_leaves_the_file_alone(path: Path, file: MeshFile
     assert path.read_text() == TWO
 
 
-def test_a_file_that_cannot_be_written_is_one_sentence(path: Path, file: MeshFile) -> None:
-    path.with_name(".mesh.toml.new").symlink_to("/nowhere/at/all")
-    with pytest.raises(OperatorError, match=r"mesh.toml: cannot be written: No such file or directory"):
+def test_a_file_that_cannot_be_written_is_one_sentence(
+    path: Path, file: MeshFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OperatorError, match=r"mesh.toml: cannot be written: No space left on device"):
         file.replace(THREE)
     assert path.read_text() == TWO
 

@@ -17,6 +17,7 @@ from collector.sinks import influx
 from collector.sinks.influx import Exporter, wait_after
 from collector.sinks.influx_server import WriteError
 from collector.store.journal import Journal
+from linkweather.backoff import Backoff
 from linkweather.errors import OperatorError
 from linkweather.settings import validate
 from tests import servers
@@ -324,7 +325,9 @@ def test_how_long_to_wait(
 ) -> None:
     monkeypatch.setattr(influx, "RETRY_FIRST_S", 1.0)
     monkeypatch.setattr(influx, "OPERATOR_RETRY_S", 30.0)
-    assert wait_after(WriteError(status, "why", retry_after_s), "http://x", failures).seconds == seconds
+    backoff = Backoff(influx.RETRY_FIRST_S, influx.RETRY_MAX_S)
+    backoff_s = [backoff.next_s() for _ in range(failures)][-1]
+    assert wait_after(WriteError(status, "why", retry_after_s), "http://x", backoff_s).seconds == seconds
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""Writes a whole file in one step: after a crash, and for every reader, it is the old one or the new one.
+
+A room of its own because a correct replacement has four steps, and meshes, keys, settings and saved tests need it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+
+def replace(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
+    """Write a copy beside the file, sync it to disk, rename it over the file and sync the folder. Raises OSError.
+
+    A symbolic link stays, and what it points at is replaced. The new file has `mode`; without it the old one's
+    permissions, or what the umask leaves of 0o666.
+    """
+    target = Path(os.path.realpath(path))
+    old = target.stat().st_mode & 0o777 if target.exists() else None
+    if old is not None and not (target.is_file() or target.is_dir()):  # a folder refuses the rename itself
+        raise OSError(errno.EINVAL, "is no regular file")
+    copy = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
+    try:
+        number = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
+        with os.fdopen(number, "wb") as file:
+            if mode is None and old is not None:
+                os.fchmod(number, old)
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(number)
+        copy.replace(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            copy.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it the rename itself may be lost with the power. Not every file system offers it.
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from linkweather import atomicfile
+
+
+def test_a_file_is_written_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.toml"
+    atomicfile.replace(path, "größer")
+    atomicfile.replace(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_old_file_keeps_its_inode_for_whoever_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.toml"
+    path.write_text("old")
+    with path.open() as reader:
+        atomicfile.replace(path, "new")
+        assert reader.read() == "old"
+
+
+def test_permissions_stay_or_are_as_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("old")
+    path.chmod(0o640)
+    atomicfile.replace(path, "new")
+    assert path.stat().st_mode & 0o777 == 0o640
+    atomicfile.replace(path, "new", mode=0o600)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_symbolic_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    path, link = tmp_path / "folder" / "mesh.toml", tmp_path / "link"
+    link.symlink_to(path)
+    atomicfile.replace(link, "new")
+    assert link.is_symlink()
+    assert path.read_text() == "new"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mesh.toml"
+    path.write_text("old")
+
+    def fail(_number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        atomicfile.replace(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="is no regular file"):
+        atomicfile.replace(path, "new")
+    assert path.is_fifo()
+
+
+def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        atomicfile.replace(tmp_path / "nowhere" / "mesh.toml", "new")
