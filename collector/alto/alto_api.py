@@ -16,12 +16,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from collector.alto import directory, endpoints, media, reading
-from collector.alto.alto_errors import AltoError, TooMuchError
-from collector.alto.pathvector import PathVector
-from collector.alto.reading import Fields
+from collector.alto import alto_protocol as alto
+from collector.alto import endpoints, request_fields, resources
+from collector.alto.alto_protocol import AltoError, TooMuchError
+from collector.alto.path_vector import PathVector
+from collector.alto.request_fields import Fields
 from collector.alto.resources import RESOURCES, ROOT, Resource, ResourceRequest
-from collector.alto.updates import UpdateEvent, UpdateStream
+from collector.alto.update_streams import UpdateEvent, UpdateStream
 from collector.alto.view import View
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, RouteAnswer
@@ -62,7 +63,7 @@ def add_alto(app: FastAPI, sources: AltoSources, *, poll_s: float = POLL_S, keep
         app.router.add_route(path, _answering(server.directory), methods=["GET"])
     for resource in RESOURCES.values():
         app.router.add_route(ROOT + resource.path, _answering(server.resource(resource)), methods=[resource.method])
-    updates = ROOT + directory.UPDATES_PATH
+    updates = ROOT + resources.UPDATES_PATH
     app.router.add_route(updates, _answering(server.open_stream), methods=["POST"])
     app.router.add_route(f"{updates}/{{stream}}", _answering(server.control_stream), methods=["POST"])
 
@@ -72,7 +73,7 @@ def _answering(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except AltoError as error:
-            return _json(error.document, media.ERROR, 400)
+            return _json(error.document, alto.ERROR, 400)
         except TooMuchError as error:
             raise HTTPException(413, str(error)) from None
 
@@ -112,8 +113,8 @@ class _AltoService:
         return self._seen
 
     async def directory(self, request: Request) -> Response:
-        _check_accept(request, media.DIRECTORY)
-        return _json(directory.document(self._sources.mesh(), _base(request)), media.DIRECTORY)
+        _check_accept(request, alto.DIRECTORY)
+        return _json(resources.directory(self._sources.mesh(), _base(request)), alto.DIRECTORY)
 
     def resource(self, resource: Resource) -> Endpoint:
         async def endpoint(request: Request) -> Response:
@@ -127,26 +128,26 @@ class _AltoService:
         return endpoint
 
     async def open_stream(self, request: Request) -> Response:
-        _check_accept(request, media.UPDATE_STREAM)
-        asked = await _parameters(request, media.UPDATE_PARAMS)
+        _check_accept(request, alto.UPDATE_STREAM)
+        asked = await _parameters(request, alto.UPDATE_PARAMS)
         if len(self._streams) >= STREAMS_MAX:
             return _busy(f"{STREAMS_MAX} update streams are open already: try again later")
         live = _OpenStream(UpdateStream(asked, _requester(request), self._view()))
         name = secrets.token_urlsafe(16)
         self._streams[name] = live
-        control = {"control-uri": f"{_base(request)}{ROOT}{directory.UPDATES_PATH}/{name}"}
+        control = {"control-uri": f"{_base(request)}{ROOT}{resources.UPDATES_PATH}/{name}"}
         return _EventStream(self._events(live, control), closed=lambda: self._streams.pop(name))
 
     async def control_stream(self, request: Request) -> Response:
         live = self._streams.get(request.path_params["stream"])
         if live is None:
             raise HTTPException(404, "this update stream is closed")
-        live.stream.control(await _parameters(request, media.UPDATE_PARAMS), self._view())
+        live.stream.control(await _parameters(request, alto.UPDATE_PARAMS), self._view())
         live.news.set()
         return Response(status_code=204)
 
     async def _events(self, live: _OpenStream, control: Mapping[str, str]) -> AsyncIterator[bytes]:
-        yield UpdateEvent(media.UPDATE_CONTROL, control).encode()
+        yield UpdateEvent(alto.UPDATE_CONTROL, control).encode()
         silent_s = 0.0
         while True:
             found = [event.encode() for event in live.stream.events(self._shared_view())]
@@ -179,7 +180,7 @@ class _EventStream(Response):
         self._chunks = chunks
         self._closed = closed
         # Set here, since a text type would get a charset appended, and clients compare the type exactly.
-        self.init_headers({"content-type": media.UPDATE_STREAM, "cache-control": "no-store"})
+        self.init_headers({"content-type": alto.UPDATE_STREAM, "cache-control": "no-store"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 – ASGI's form
         try:
@@ -206,19 +207,19 @@ async def _until_left(receive: Receive) -> None:
 
 
 def _check_accept(request: Request, kind: str) -> None:
-    if not media.accepts(request.headers.get("accept"), kind):
+    if not alto.accepts(request.headers.get("accept"), kind):
         raise HTTPException(406, f"answers are of the type {kind}, which the Accept header excludes")
 
 
 async def _parameters(request: Request, kind: str) -> Fields:
-    if media.essence(request.headers.get("content-type", "")) != kind:
+    if alto.essence(request.headers.get("content-type", "")) != kind:
         raise HTTPException(415, f"the body must be of the type {kind}")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
             raise TooMuchError(f"a request may have at most {BODY_BYTES_MAX} bytes")
-    return reading.parse(bytes(body))
+    return request_fields.parse(bytes(body))
 
 
 def _requester(request: Request) -> str:

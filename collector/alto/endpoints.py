@@ -7,19 +7,18 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from collector.alto import alto_errors as errors
-from collector.alto import costquery, networkmap, siteproperties
-from collector.alto.alto_errors import TooMuchError
-from collector.alto.costmap import nested
-from collector.alto.networkmap import Address
-from collector.alto.reading import Fields
-from collector.alto.tags import tag_of, vtag
+from collector.alto import alto_protocol as alto
+from collector.alto import cost_maps, network_map, property_maps
+from collector.alto.alto_protocol import TooMuchError, tag_of, vtag
+from collector.alto.cost_maps import nested
+from collector.alto.network_map import Address
+from collector.alto.request_fields import Fields
 from collector.alto.view import Pair, View
 
 PAIRS_MAX = 250_000
-PID_PROPERTY = f"{networkmap.RESOURCE}.pid"
+PID_PROPERTY = f"{network_map.RESOURCE}.pid"
 # RFC 7285 §11.4.1.6: clients of this service expect strings.
-PROPERTY_TYPES: tuple[str, ...] = (PID_PROPERTY, *siteproperties.TEXTS)
+PROPERTY_TYPES: tuple[str, ...] = (PID_PROPERTY, *property_maps.TEXTS)
 
 _KINDS: Mapping[str, type[Address]] = {"ipv4": ipaddress.IPv4Address, "ipv6": ipaddress.IPv6Address}
 
@@ -30,7 +29,7 @@ def read(text: str, field: str) -> Address:
     try:
         return _KINDS[kind](address)
     except (KeyError, ValueError):
-        raise errors.invalid(field, text) from None
+        raise alto.invalid(field, text) from None
 
 
 def write(address: str) -> str:
@@ -38,12 +37,12 @@ def write(address: str) -> str:
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped
-    return f"{networkmap.FAMILIES[found.version]}:{found}"
+    return f"{network_map.FAMILIES[found.version]}:{found}"
 
 
 def cost(view: View, resource: str, asked: Fields, requester: str) -> dict[str, Any]:
     """The costs that a ReqEndpointCostMap asks for: those between the PIDs. Raises AltoError, TooMuchError."""
-    query = costquery.read(asked)
+    query = cost_maps.read_query(asked)
     pids = pids_of(view, endpoint_pairs(asked, requester))
     costs = query.costs(view, dict.fromkeys(pids.values()))
     rows = nested({ends: costs[pair] for ends, pair in pids.items() if pair in costs})
@@ -61,7 +60,7 @@ def endpoint_pairs(asked: Fields, requester: str) -> list[Pair]:
     ends = [(_texts(one, "srcs"), _texts(one, "dsts")) for one in filters]
     for one, (sources, destinations) in zip(filters, ends, strict=True):
         if not sources and not destinations:
-            raise errors.invalid(one.path)  # RFC 7285 §11.5.1.3: not both empty
+            raise alto.invalid(one.path)  # RFC 7285 §11.5.1.3: not both empty
     if sum(max(1, len(sources)) * max(1, len(destinations)) for sources, destinations in ends) > PAIRS_MAX:
         raise TooMuchError(f"at most {PAIRS_MAX} pairs of endpoints may be asked for at once")
     return list(dict.fromkeys(_products(ends, requester)))
@@ -90,7 +89,7 @@ def properties(view: View, resource: str, asked: Fields) -> dict[str, Any]:
     names, texts = _nonempty(asked, "properties"), _nonempty(asked, "endpoints")
     for name in names:
         if name not in PROPERTY_TYPES:
-            raise errors.invalid(asked.name("properties"), name)
+            raise alto.invalid(asked.name("properties"), name)
     found = {text: _properties(view, read(text, asked.name("endpoints")), names) for text in texts}
     # RFC 7285 §11.4.1.6: the maps whose pid is queried; the site's properties follow from the same map.
     return {
@@ -103,11 +102,11 @@ def _nonempty(asked: Fields, key: str) -> list[str]:
     asked.require(key)
     texts = asked.texts(key)
     if not texts:
-        raise errors.invalid(asked.name(key), texts)
+        raise alto.invalid(asked.name(key), texts)
     return texts
 
 
 def _properties(view: View, address: Address, names: Sequence[str]) -> dict[str, Any]:
     pid = view.network.pid_of(address)
-    values = {PID_PROPERTY: pid, **siteproperties.of(view, pid)}
+    values = {PID_PROPERTY: pid, **property_maps.site_properties(view, pid)}
     return {name: values[name] for name in names if name in values}

@@ -1,4 +1,4 @@
-"""The information resources: where each is, what it takes, what it can do, and who answers it."""
+"""The information resources, each a row of a table, and the directory that lists them (RFC 7285 §9.2)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from collector.alto import costmap, endpoints, media, networkmap, pathvector, properties
-from collector.alto.cost_metrics import COST_TYPES, NUMERICAL, CostType
-from collector.alto.costquery import MAX_COST_TYPES
-from collector.alto.pathvector import PathVector
-from collector.alto.reading import Fields
+from collector.alto import alto_protocol as alto
+from collector.alto import cost_maps, endpoints, network_map, path_vector, property_maps
+from collector.alto.cost_maps import MAX_COST_TYPES
+from collector.alto.cost_metrics import COST_TYPES, NUMERICAL, CostType, described
+from collector.alto.path_vector import PathVector
+from collector.alto.request_fields import Fields
 from collector.alto.view import View
+from linkweather.mesh import Mesh
 
 ROOT = "/alto"
 PROPERTY_MAP = "property-map"
@@ -54,11 +56,11 @@ _COST_CAPABILITIES: Mapping[str, Any] = {
 }
 # RFC 9275 §7.2.4: of path vectors there are no constraints.
 _PATH_CAPABILITIES: Mapping[str, Any] = {
-    "cost-type-names": [pathvector.COST_TYPE_NAME],
-    "ane-property-names": list(pathvector.ANE_PROPERTIES),
+    "cost-type-names": [path_vector.COST_TYPE_NAME],
+    "ane-property-names": list(path_vector.ANE_PROPERTIES),
 }
-_MAPPINGS: Mapping[str, Any] = {"mappings": {domain: list(names) for domain, names in properties.MAPPINGS.items()}}
-_NETWORK = (networkmap.RESOURCE,)
+_MAPPINGS: Mapping[str, Any] = {"mappings": {domain: list(names) for domain, names in property_maps.MAPPINGS.items()}}
+_NETWORK = (network_map.RESOURCE,)
 
 
 def _cost_map(kind: CostType) -> Resource:
@@ -66,8 +68,8 @@ def _cost_map(kind: CostType) -> Resource:
     return Resource(
         id=name,
         path=f"/costmap/{kind.mode}/{kind.metric}",
-        media=media.COST_MAP,
-        answer=lambda view, _: costmap.whole(view, name, kind),
+        media=alto.COST_MAP,
+        answer=lambda view, _: cost_maps.whole(view, name, kind),
         capabilities={"cost-type-names": [kind.name]},
         uses=_NETWORK,
     )
@@ -75,16 +77,16 @@ def _cost_map(kind: CostType) -> Resource:
 
 def _maps() -> Iterator[Resource]:
     yield Resource(
-        id=networkmap.RESOURCE,
+        id=network_map.RESOURCE,
         path="/networkmap",
-        media=media.NETWORK_MAP,
+        media=alto.NETWORK_MAP,
         answer=lambda view, _: view.network.document(),
     )
     yield Resource(
         id="filtered-network-map",
         path="/networkmap/filtered",
-        media=media.NETWORK_MAP,
-        accepts=media.NETWORK_MAP_FILTER,
+        media=alto.NETWORK_MAP,
+        accepts=alto.NETWORK_MAP_FILTER,
         answer=lambda view, question: view.network.filtered(question.asked),
         uses=_NETWORK,
     )
@@ -93,9 +95,9 @@ def _maps() -> Iterator[Resource]:
     yield Resource(
         id="filtered-cost-map",
         path="/costmap/filtered",
-        media=media.COST_MAP,
-        accepts=media.COST_MAP_FILTER,
-        answer=lambda view, question: costmap.filtered(view, "filtered-cost-map", question.asked),
+        media=alto.COST_MAP,
+        accepts=alto.COST_MAP_FILTER,
+        answer=lambda view, question: cost_maps.filtered(view, "filtered-cost-map", question.asked),
         capabilities=_COST_CAPABILITIES,
         uses=_NETWORK,
     )
@@ -105,16 +107,16 @@ def _endpoint_services() -> Iterator[Resource]:
     yield Resource(
         id="endpoint-cost",  # RFC 7285 §11.5.1.5: it must not say that it uses a map
         path="/endpointcost",
-        media=media.ENDPOINT_COST,
-        accepts=media.ENDPOINT_COST_PARAMS,
+        media=alto.ENDPOINT_COST,
+        accepts=alto.ENDPOINT_COST_PARAMS,
         answer=lambda view, question: endpoints.cost(view, "endpoint-cost", question.asked, question.requester),
         capabilities=_COST_CAPABILITIES,
     )
     yield Resource(
         id="endpoint-property",
         path="/endpointprop",
-        media=media.ENDPOINT_PROP,
-        accepts=media.ENDPOINT_PROP_PARAMS,
+        media=alto.ENDPOINT_PROP,
+        accepts=alto.ENDPOINT_PROP_PARAMS,
         answer=lambda view, question: endpoints.properties(view, "endpoint-property", question.asked),
         capabilities={"prop-types": list(endpoints.PROPERTY_TYPES)},
     )
@@ -124,17 +126,17 @@ def _property_maps() -> Iterator[Resource]:
     yield Resource(
         id=PROPERTY_MAP,
         path="/propmap",
-        media=media.PROPERTY_MAP,
-        answer=lambda view, _: properties.whole(view, PROPERTY_MAP),
+        media=alto.PROPERTY_MAP,
+        answer=lambda view, _: property_maps.whole(view, PROPERTY_MAP),
         capabilities=_MAPPINGS,
         uses=_NETWORK,
     )
     yield Resource(
         id="filtered-property-map",
         path="/propmap/filtered",
-        media=media.PROPERTY_MAP,
-        accepts=media.PROPERTY_MAP_PARAMS,
-        answer=lambda view, question: properties.filtered(view, "filtered-property-map", question.asked),
+        media=alto.PROPERTY_MAP,
+        accepts=alto.PROPERTY_MAP_PARAMS,
+        answer=lambda view, question: property_maps.filtered(view, "filtered-property-map", question.asked),
         capabilities=_MAPPINGS,
         uses=_NETWORK,
     )
@@ -144,18 +146,18 @@ def _path_vectors() -> Iterator[Resource]:
     yield Resource(
         id="path-vector",
         path="/costmap/pathvector",
-        media=media.PATH_VECTOR_COST_MAP,
-        accepts=media.COST_MAP_FILTER,
-        answer=lambda view, question: pathvector.between_pids(view, "path-vector", question.asked),
+        media=alto.PATH_VECTOR_COST_MAP,
+        accepts=alto.COST_MAP_FILTER,
+        answer=lambda view, question: path_vector.between_pids(view, "path-vector", question.asked),
         capabilities=_PATH_CAPABILITIES,
         uses=_NETWORK,
     )
     yield Resource(
         id="endpoint-path-vector",
         path="/endpointcost/pathvector",
-        media=media.PATH_VECTOR_ENDPOINT_COST,
-        accepts=media.ENDPOINT_COST_PARAMS,
-        answer=lambda view, question: pathvector.between_endpoints(
+        media=alto.PATH_VECTOR_ENDPOINT_COST,
+        accepts=alto.ENDPOINT_COST_PARAMS,
+        answer=lambda view, question: path_vector.between_endpoints(
             view, "endpoint-path-vector", question.asked, question.requester
         ),
         capabilities=_PATH_CAPABILITIES,
@@ -170,3 +172,44 @@ RESOURCES: Mapping[str, Resource] = {
 FOLLOWED: Mapping[str, Resource] = {
     name: resource for name, resource in RESOURCES.items() if not resource.media.startswith("multipart/")
 }
+
+
+UPDATES_PATH = "/updates"
+
+
+def directory(mesh: Mesh, base: str) -> dict[str, Any]:
+    """The directory; `base` is the server's URI as the client calls it, without a slash at its end."""
+    cost_types = {kind.name: described(kind, mesh) for kind in COST_TYPES.values()}
+    cost_types[path_vector.COST_TYPE_NAME] = path_vector.COST_TYPE.document
+    return {
+        "meta": {"cost-types": cost_types, "default-alto-network-map": network_map.RESOURCE},
+        "resources": {
+            **{name: _entry(resource, base) for name, resource in RESOURCES.items()},
+            "update-stream": _updates(base),
+        },
+    }
+
+
+def _entry(resource: Resource, base: str) -> dict[str, Any]:
+    optional = {
+        "accepts": resource.accepts,
+        "capabilities": dict(resource.capabilities),
+        "uses": list(resource.uses),
+    }
+    present = {key: value for key, value in optional.items() if value}
+    return {"uri": f"{base}{ROOT}{resource.path}", "media-type": resource.media, **present}
+
+
+def _updates(base: str) -> dict[str, Any]:
+    return {
+        "uri": f"{base}{ROOT}{UPDATES_PATH}",
+        "media-type": alto.UPDATE_STREAM,
+        "accepts": alto.UPDATE_PARAMS,
+        "capabilities": {
+            "incremental-change-media-types": dict.fromkeys(FOLLOWED, alto.MERGE_PATCH),
+            "support-stream-control": True,
+            # A published schema of RFC 8895 spells it so, and requires it.
+            "supported-stream-control": True,
+        },
+        "uses": list(FOLLOWED),
+    }

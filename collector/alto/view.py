@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from collector.alto.cost_metrics import METRICS, ORDINAL, CostType
-from collector.alto.networkmap import NetworkMap
+from collector.alto.network_map import NetworkMap
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, RouteAnswer
 from linkweather.models.state import CapacityAnswer, LinkAnswer

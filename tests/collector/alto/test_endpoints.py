@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from collector.alto import endpoints
-from collector.alto.alto_errors import TooMuchError
-from tests.collector.alto.test_reading import refusal
+from collector.alto.alto_protocol import TooMuchError
+from tests.collector.alto.test_request_fields import refusal
 from tests.collector.alto.worlds import NUM_RTT, NUM_TPUT, asked, view
 
 BJ, BJ6, GZ, CC, NOBODY = (

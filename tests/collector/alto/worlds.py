@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from collector.alto.alto_api import AltoSources
-from collector.alto.reading import Fields
+from collector.alto.request_fields import Fields
 from collector.alto.view import View
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, PathExpectation, RouteAnswer

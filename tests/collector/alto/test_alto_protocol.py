@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.alto import media
+from collector.alto import alto_protocol as alto
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,9 @@ from collector.alto import media
     ],
 )
 def test_accept_header_allows_the_type_by_its_most_specific_range(header: str | None, *, accepted: bool) -> None:
-    assert media.accepts(header, media.COST_MAP) is accepted
+    assert alto.accepts(header, alto.COST_MAP) is accepted
 
 
 def test_a_path_vector_is_accepted_by_its_type_without_parameters() -> None:
-    assert media.accepts("multipart/related;type=application/alto-costmap+json", media.PATH_VECTOR_COST_MAP)
-    assert media.accepts("multipart/related", media.PATH_VECTOR_COST_MAP)
+    assert alto.accepts("multipart/related;type=application/alto-costmap+json", alto.PATH_VECTOR_COST_MAP)
+    assert alto.accepts("multipart/related", alto.PATH_VECTOR_COST_MAP)

@@ -7,26 +7,26 @@ from typing import Any
 
 import pytest
 
-from collector.alto import pathvector
-from collector.alto.alto_errors import TooMuchError
-from collector.alto.pathvector import PathVector
+from collector.alto import path_vector
+from collector.alto.alto_protocol import TooMuchError
+from collector.alto.path_vector import PathVector
 from collector.alto.view import View
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, PathExpectation, RouteAnswer
 from tests.collector.alto import schemas
-from tests.collector.alto.test_reading import refusal
+from tests.collector.alto.test_request_fields import refusal
 from tests.collector.alto.worlds import AT, NOW, NUM_RTT, PATH_VECTOR, asked, view
 
 BANDWIDTH = "max-reservable-bandwidth"
 
 
 def pids(**fields: Any) -> PathVector:
-    return pathvector.between_pids(view(), "path-vector", asked(**{"cost_type": PATH_VECTOR, **fields}))
+    return path_vector.between_pids(view(), "path-vector", asked(**{"cost_type": PATH_VECTOR, **fields}))
 
 
 def ends(**fields: Any) -> PathVector:
     question = asked(**{"cost_type": PATH_VECTOR, **fields})
-    return pathvector.between_endpoints(view(), "endpoint-path-vector", question, "ipv4:192.0.2.7")
+    return path_vector.between_endpoints(view(), "endpoint-path-vector", question, "ipv4:192.0.2.7")
 
 
 def test_a_relayed_path_is_the_links_that_it_takes() -> None:
@@ -50,7 +50,9 @@ def test_a_property_that_is_not_known_is_absent() -> None:
     assert found.properties["property-map"] == {
         ".ane:gz_cc": {"priv:linkweather-delay-rt": 10_000, BANDWIDTH: 4e9},
     }
-    without = pathvector.between_pids(view(links=()), "p", asked(cost_type=PATH_VECTOR, ane_property_names=[BANDWIDTH]))
+    without = path_vector.between_pids(
+        view(links=()), "p", asked(cost_type=PATH_VECTOR, ane_property_names=[BANDWIDTH])
+    )
     assert without.properties["property-map"] == {}
 
 
@@ -97,7 +99,7 @@ def test_a_name_too_long_for_alto_is_shortened_to_its_own_hash() -> None:
         path = PathExpectation(sites=(src, dst))
         return RouteAnswer(src=src, dst=dst, objective="latency", at=AT, path=path, why="so")
 
-    found = pathvector.between_pids(View(now=NOW, mesh=mesh, links=(), route=route), "p", asked(cost_type=PATH_VECTOR))
+    found = path_vector.between_pids(View(now=NOW, mesh=mesh, links=(), route=route), "p", asked(cost_type=PATH_VECTOR))
     names = [row[dst][0] for row in found.costs["cost-map"].values() for dst in row]
     assert len(set(names)) == 2
     assert all(len(name) == 40 for name in names)
@@ -106,7 +108,7 @@ def test_a_name_too_long_for_alto_is_shortened_to_its_own_hash() -> None:
 def test_more_paths_than_can_be_answered_at_once_are_refused() -> None:
     mesh = Mesh.model_validate({"sites": {f"s{n}": {"address": f"s{n}.example"} for n in range(102)}, "links": []})
     with pytest.raises(TooMuchError, match="at most 10000 paths"):
-        pathvector.between_pids(view(mesh=mesh), "p", asked(cost_type=PATH_VECTOR))
+        path_vector.between_pids(view(mesh=mesh), "p", asked(cost_type=PATH_VECTOR))
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,50 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from collector.alto import alto_errors as errors
-from collector.alto import networkmap, siteproperties
-from collector.alto.networkmap import Network
-from collector.alto.reading import Fields
-from collector.alto.tags import tag_of, vtag
+from collector.alto import alto_protocol as alto
+from collector.alto import network_map
+from collector.alto.alto_protocol import tag_of, vtag
+from collector.alto.network_map import Network
+from collector.alto.request_fields import Fields
 from collector.alto.view import View
+from linkweather.models.state import CapacityAnswer
 
-PID_DOMAIN = f"{networkmap.RESOURCE}.pid"
-_OWN: tuple[str, ...] = tuple(f".{name}" for name in siteproperties.NAMES)
+_PREFIX = "priv:linkweather-"
+# name → the field of the mesh's site.
+TEXTS: Mapping[str, str] = {
+    f"{_PREFIX}compute-id": "compute_id",
+    f"{_PREFIX}operator": "operator",
+    f"{_PREFIX}region": "region",
+}
+NUMBERS: Mapping[str, str] = {
+    f"{_PREFIX}latitude": "latitude",
+    f"{_PREFIX}longitude": "longitude",
+    f"{_PREFIX}egress-usd-gb": "egress_usd_per_gb",
+}
+CAPACITY = f"{_PREFIX}capacity"
+NAMES: tuple[str, ...] = (*TEXTS, *NUMBERS, CAPACITY)
+
+
+# What of a report of capacity is told; not its age, with which the version tag would change every moment.
+_DEVICE_FIELDS = {"type", "total", "free", "queue_s", "queued_device_hours", "usd_per_device_hour", "at"}
+
+
+def site_properties(view: View, pid: str) -> dict[str, Any]:
+    """What is known of a PID; nothing of the default one, which is no site."""
+    site = view.mesh.sites.get(pid)
+    if site is None:
+        return {}
+    fields = {name: getattr(site, field) for name, field in {**TEXTS, **NUMBERS}.items()}
+    fields[CAPACITY] = [_devices(told) for told in view.capacities if (told.site, told.state) == (pid, "fresh")] or None
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _devices(told: CapacityAnswer) -> dict[str, Any]:
+    return told.model_dump(mode="json", include=_DEVICE_FIELDS, exclude_none=True)
+
+
+PID_DOMAIN = f"{network_map.RESOURCE}.pid"
+_OWN: tuple[str, ...] = tuple(f".{name}" for name in NAMES)
 _KINDS: Mapping[str, Any] = {"ipv4": ipaddress.IPv4Network, "ipv6": ipaddress.IPv6Network}
 # RFC 9240 §7.4: domain → the properties of its entities.
 MAPPINGS: Mapping[str, tuple[str, ...]] = {
@@ -43,7 +78,7 @@ def filtered(view: View, resource: str, asked: Fields) -> dict[str, Any]:
     asked.require("entities")
     names, properties = asked.texts("entities"), _asked_properties(asked)
     if len(names) > ENTITIES_MAX:
-        raise errors.TooMuchError(f"at most {ENTITIES_MAX} entities may be asked for at once")
+        raise alto.TooMuchError(f"at most {ENTITIES_MAX} entities may be asked for at once")
     entities: Entities = whole(view, resource)["property-map"] if not names else {}
     for name in names:
         entities |= _entity(view, name, asked.name("entities"))
@@ -58,7 +93,7 @@ def _asked_properties(asked: Fields) -> Sequence[str]:
     names = asked.texts("properties")
     for name in names:
         if name not in PROPERTIES:
-            raise errors.invalid(asked.name("properties"), name)
+            raise alto.invalid(asked.name("properties"), name)
     return names or PROPERTIES
 
 
@@ -69,7 +104,7 @@ def _entity(view: View, name: str, field: str) -> Entities:
     try:
         network: Network = _KINDS[domain](identifier)
     except (KeyError, ValueError):
-        raise errors.invalid(field, name) from None
+        raise alto.invalid(field, name) from None
     return dict(_inherited(view, name, network))
 
 
@@ -81,7 +116,7 @@ def _inherited(view: View, name: str, network: Network) -> Iterator[tuple[str, d
 
 
 def _of_pid(view: View, pid: str) -> dict[str, Any]:
-    return {f".{name}": value for name, value in siteproperties.of(view, pid).items()}
+    return {f".{name}": value for name, value in site_properties(view, pid).items()}
 
 
 def _of_prefix(view: View, network: Network) -> dict[str, Any]:
@@ -90,7 +125,7 @@ def _of_prefix(view: View, network: Network) -> dict[str, Any]:
 
 
 def _name(network: Network) -> str:
-    return f"{networkmap.FAMILIES[network.version]}:{network}"
+    return f"{network_map.FAMILIES[network.version]}:{network}"
 
 
 def _document(view: View, resource: str, entities: Entities) -> dict[str, Any]:

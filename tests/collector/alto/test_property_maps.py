@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from collector.alto import properties
-from collector.alto.alto_errors import TooMuchError
-from tests.collector.alto.test_reading import refusal
+from collector.alto import property_maps
+from collector.alto.alto_protocol import TooMuchError
+from tests.collector.alto.test_request_fields import refusal
 from tests.collector.alto.worlds import asked, view
 
 PID = "default-network-map.pid"
@@ -23,14 +23,14 @@ GZ = {".priv:linkweather-operator": "Example"}
 
 
 def filtered(entities: list[Any], *names: Any) -> dict[str, Any]:
-    found = properties.filtered(view(), "m", asked(entities=entities, properties=list(names)))
+    found = property_maps.filtered(view(), "m", asked(entities=entities, properties=list(names)))
     assert found["meta"]["dependent-vtags"] == [view().network.vtag]
     known: dict[str, Any] = found["property-map"]
     return known
 
 
 def test_the_whole_map_has_pids_and_prefixes_and_nothing_without_properties() -> None:
-    assert properties.whole(view(), "property-map")["property-map"] == {
+    assert property_maps.whole(view(), "property-map")["property-map"] == {
         f"{PID}:bj": BJ,
         f"{PID}:gz": GZ,
         "ipv4:0.0.0.0/0": {PID: "_default"},
@@ -69,7 +69,7 @@ def test_a_prefix_wider_than_any_sites_is_of_the_default_pid() -> None:
 
 
 def test_empty_lists_ask_for_everything() -> None:
-    assert filtered([]) == properties.whole(view(), "m")["property-map"]
+    assert filtered([]) == property_maps.whole(view(), "m")["property-map"]
     assert filtered([], ".priv:linkweather-operator") == {
         f"{PID}:gz": GZ,
         "ipv4:10.1.200.0/24": GZ,
@@ -77,7 +77,7 @@ def test_empty_lists_ask_for_everything() -> None:
 
 
 def test_without_properties_all_are_asked_for() -> None:
-    found = properties.filtered(view(), "m", asked(entities=[f"{PID}:bj"]))
+    found = property_maps.filtered(view(), "m", asked(entities=[f"{PID}:bj"]))
     assert found["property-map"] == {f"{PID}:bj": BJ}
 
 
@@ -106,7 +106,7 @@ def test_an_entity_that_is_not_there_is_left_out() -> None:
     ],
 )
 def test_every_mistake_is_named_with_its_field(fields: dict[str, Any], error: dict[str, Any]) -> None:
-    assert refusal(lambda: properties.filtered(view(), "m", asked(**fields))) == error
+    assert refusal(lambda: property_maps.filtered(view(), "m", asked(**fields))) == error
 
 
 def test_too_many_entities_are_refused() -> None:
@@ -115,6 +115,6 @@ def test_too_many_entities_are_refused() -> None:
 
 
 def test_names_are_those_that_rfc_9240_allows() -> None:
-    for domain, names in properties.MAPPINGS.items():
+    for domain, names in property_maps.MAPPINGS.items():
         assert re.fullmatch(r"([0-9A-Za-z:@_-]{1,64}\.)?[0-9A-Za-z_-]{1,64}", domain)
         assert all(re.fullmatch(r"[0-9A-Za-z:@_-]{0,64}\.[0-9A-Za-z:_-]{1,32}", name) for name in names)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from collector.alto import costmap
+from collector.alto import cost_maps
 from collector.alto.cost_metrics import COST_TYPES
-from tests.collector.alto.test_reading import refusal
+from tests.collector.alto.test_request_fields import refusal
 from tests.collector.alto.worlds import LINKS, NUM_RTT, NUM_TPUT, ORD_RTT, PATH_VECTOR, asked, view
 
 RTT = COST_TYPES["numerical", "delay-rt"]
@@ -16,7 +16,7 @@ WHOLE = {"bj": {"gz": 40_000, "cc": 90_000}, "gz": {"cc": 10_000}, "cc": {"bj": 
 
 
 def filtered(**fields: Any) -> dict[str, Any]:
-    found: dict[str, Any] = costmap.filtered(view(), "filtered-cost-map", asked(**fields))["cost-map"]
+    found: dict[str, Any] = cost_maps.filtered(view(), "filtered-cost-map", asked(**fields))["cost-map"]
     return found
 
 
@@ -29,7 +29,7 @@ def invalid(field: str, **value: str) -> dict[str, Any]:
 
 
 def test_a_whole_map_has_every_known_pair_and_no_other() -> None:
-    found = costmap.whole(view(), "cost-map-num-delay-rt", RTT)
+    found = cost_maps.whole(view(), "cost-map-num-delay-rt", RTT)
     assert found["cost-map"] == WHOLE
     assert found["meta"]["dependent-vtags"] == [view().network.vtag]
     assert found["meta"]["cost-type"]["cost-metric"] == "delay-rt"
@@ -39,7 +39,7 @@ def test_a_whole_map_has_every_known_pair_and_no_other() -> None:
 def test_the_tag_of_a_map_changes_with_its_costs_and_not_with_their_age() -> None:
     def tag(**update: Any) -> str:
         links = (LINKS[0].model_copy(update=update), *LINKS[1:])
-        found: str = costmap.whole(view(links), "m", RTT)["meta"]["vtag"]["tag"]
+        found: str = cost_maps.whole(view(links), "m", RTT)["meta"]["vtag"]["tag"]
         return found
 
     assert tag(rtt_age_s=4.0) == tag()
@@ -82,7 +82,7 @@ def test_ranks_are_those_of_the_whole_map_whatever_is_filtered() -> None:
 
 def test_several_costs_stand_in_the_order_of_the_question_with_null_for_the_unknown() -> None:
     query = asked(multi_cost_types=[NUM_TPUT, NUM_RTT])
-    found = costmap.filtered(view(), "filtered-cost-map", query)
+    found = cost_maps.filtered(view(), "filtered-cost-map", query)
     assert found["cost-map"] == {
         "bj": {"gz": [1e8, 40_000], "cc": [None, 90_000]},
         "gz": {"cc": [5e8, 10_000]},

@@ -1,6 +1,10 @@
-"""ALTO's media types, exact, and whether a request takes or brings one of them."""
+"""ALTO's media types, version tags and errors (RFC 7285 §8 and §10)."""
 
 from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
 
 DIRECTORY = "application/alto-directory+json"
 NETWORK_MAP = "application/alto-networkmap+json"
@@ -51,3 +55,52 @@ def _weight(media_range: str) -> float:
             except ValueError:
                 return 1.0
     return 1.0
+
+
+TAG_LENGTH = 40
+
+
+def tag_of(content: Any) -> str:
+    """The tag of JSON content, the same in every process and for every order of keys."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:TAG_LENGTH]
+
+
+def vtag(resource: str, tag: str) -> dict[str, str]:
+    """A VersionTag."""
+    return {"resource-id": resource, "tag": tag}
+
+
+class AltoError(Exception):
+    """The client's mistake; it becomes HTTP 400 with `document`."""
+
+    def __init__(self, code: str, **details: str) -> None:
+        super().__init__(code)
+        self.document = {"meta": {"code": code, **details}}
+
+
+class TooMuchError(Exception):
+    """What is asked for at once is more than the server answers; it becomes HTTP 413."""
+
+
+def syntax(text: str) -> AltoError:
+    """The body is no JSON object; `text` says where and why, for developers."""
+    return AltoError("E_SYNTAX", **{"syntax-error": text})
+
+
+def missing(field: str) -> AltoError:
+    """A required field is missing; `field` is its full path."""
+    return AltoError("E_MISSING_FIELD", field=field)
+
+
+def wrong_type(field: str) -> AltoError:
+    """A field has a value of the wrong type."""
+    return AltoError("E_INVALID_FIELD_TYPE", field=field)
+
+
+def invalid(field: str, *value: Any) -> AltoError:
+    """A field has a wrong value; `value`, where one is given, is told as a string, which RFC 7285 demands."""
+    error = AltoError("E_INVALID_FIELD_VALUE", field=field)
+    for one in value:
+        error.document["meta"]["value"] = one if isinstance(one, str) else json.dumps(one)
+    return error

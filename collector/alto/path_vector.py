@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from collector.alto import alto_errors as errors
-from collector.alto import costmap, endpoints, media
+from collector.alto import alto_protocol as alto
+from collector.alto import cost_maps, endpoints
+from collector.alto.alto_protocol import tag_of, vtag
 from collector.alto.cost_metrics import ANE_PATH, ARRAY, COST_TYPES, NUMERICAL, CostType
-from collector.alto.reading import Fields
-from collector.alto.tags import tag_of, vtag
+from collector.alto.request_fields import Fields
 from collector.alto.view import Pair, View
 from linkweather.models.routes import RouteAnswer
 
@@ -64,7 +64,7 @@ class PathVector:
 
     def body(self, domain: str) -> bytes:
         """The multipart body; `domain` is the server's, for Content-IDs."""
-        parts = ((self.part, self.media, self.costs), ("propmap", media.PROPERTY_MAP, self.properties))
+        parts = ((self.part, self.media, self.costs), ("propmap", alto.PROPERTY_MAP, self.properties))
         text = "".join(
             # Earlier drafts, and clients of theirs, name the part by Resource-Id.
             f"--{self.boundary}\r\nContent-ID: <{name}@{domain}>\r\nResource-Id: {name}\r\n"
@@ -95,19 +95,19 @@ def _read(asked: Fields) -> list[str]:
     kind = asked.object("cost-type")
     for key, value in COST_TYPE.document.items():
         if kind.text(key) != value:
-            raise errors.invalid(kind.name(key), kind.text(key))
+            raise alto.invalid(kind.name(key), kind.text(key))
     for key in ("constraints", "or-constraints", "multi-cost-types"):
         if asked.values.get(key):
-            raise errors.invalid(asked.name(key))
+            raise alto.invalid(asked.name(key))
     names = asked.texts("ane-property-names")
     for name in names:
         if name not in ANE_PROPERTIES:
-            raise errors.invalid(asked.name("ane-property-names"), name)
+            raise alto.invalid(asked.name("ane-property-names"), name)
     return names
 
 
 def _site_pairs(view: View, asked: Fields) -> list[Pair]:
-    sources, destinations = costmap.ends(asked)
+    sources, destinations = cost_maps.ends(asked)
     sites = list(view.mesh.sites)
     return [
         (src, dst)
@@ -120,7 +120,7 @@ def _site_pairs(view: View, asked: Fields) -> list[Pair]:
 
 def _paths(view: View, pairs: Sequence[Pair]) -> dict[Pair, list[Pair]]:
     if len(pairs) > PAIRS_MAX:
-        raise errors.TooMuchError(f"at most {PAIRS_MAX} paths may be asked for at once")
+        raise alto.TooMuchError(f"at most {PAIRS_MAX} paths may be asked for at once")
     answers = {pair: view.route(*pair) for pair in pairs if pair[0] != pair[1]}
     return {
         pair: list(pairwise(answer.path.sites)) for pair, answer in answers.items() if isinstance(answer, RouteAnswer)
@@ -134,7 +134,7 @@ def _name(link: Pair) -> str:
 
 def _vector(view: View, resource: str, part: str, paths: Mapping[Pair, list[Pair]], names: Sequence[str]) -> PathVector:
     kind, key = _PARTS[part]
-    costs = costmap.nested({pair: [_name(link) for link in path] for pair, path in paths.items()})
+    costs = cost_maps.nested({pair: [_name(link) for link in path] for pair, path in paths.items()})
     dependent = [view.network.vtag] if part == "costmap" else []
     tag = vtag(f"{resource}.{part}", tag_of([dependent, costs]))
     links = dict.fromkeys(link for path in paths.values() for link in path)
@@ -150,8 +150,8 @@ def _vector(view: View, resource: str, part: str, paths: Mapping[Pair, list[Pair
 
 # part → its media type and the name of its data.
 _PARTS: Mapping[str, tuple[str, str]] = {
-    "costmap": (media.COST_MAP, "cost-map"),
-    "endpointcost": (media.ENDPOINT_COST, "endpoint-cost-map"),
+    "costmap": (alto.COST_MAP, "cost-map"),
+    "endpointcost": (alto.ENDPOINT_COST, "endpoint-cost-map"),
 }
 
 

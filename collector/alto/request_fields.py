@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from collector.alto import alto_errors as errors
+from collector.alto import alto_protocol as alto
 
 
 def parse(body: bytes) -> Fields:
@@ -15,13 +15,13 @@ def parse(body: bytes) -> Fields:
     try:
         found = json.loads(body, parse_constant=_refuse)
     except UnicodeDecodeError as error:
-        raise errors.syntax(f"not UTF-8 at byte {error.start}") from None
+        raise alto.syntax(f"not UTF-8 at byte {error.start}") from None
     except ValueError as error:
-        raise errors.syntax(str(error)) from None
+        raise alto.syntax(str(error)) from None
     except RecursionError:
-        raise errors.syntax("nested too deeply") from None
+        raise alto.syntax("nested too deeply") from None
     if not isinstance(found, dict):
-        raise errors.syntax("line 1 column 1: an object was expected")
+        raise alto.syntax("line 1 column 1: an object was expected")
     return Fields(found)
 
 
@@ -46,35 +46,35 @@ class Fields:
     def require(self, key: str) -> Any:
         """The value of a field that must be there."""
         if key not in self.values:
-            raise errors.missing(self.name(key))
+            raise alto.missing(self.name(key))
         return self.values[key]
 
     def text(self, key: str) -> str:
         """A required string."""
         value = self.require(key)
         if not isinstance(value, str):
-            raise errors.wrong_type(self.name(key))
+            raise alto.wrong_type(self.name(key))
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
         """An optional boolean."""
         value = self.values.get(key, default)
         if not isinstance(value, bool):
-            raise errors.wrong_type(self.name(key))
+            raise alto.wrong_type(self.name(key))
         return value
 
     def object(self, key: str) -> Fields:
         """A required object."""
         value = self.require(key)
         if not isinstance(value, dict):
-            raise errors.wrong_type(self.name(key))
+            raise alto.wrong_type(self.name(key))
         return Fields(value, self.name(key))
 
     def array(self, key: str) -> list[Any]:
         """A required array."""
         value = self.require(key)
         if not isinstance(value, list):
-            raise errors.wrong_type(self.name(key))
+            raise alto.wrong_type(self.name(key))
         return value
 
     def texts(self, key: str) -> list[str]:
@@ -92,5 +92,5 @@ class Fields:
         values = self.array(key)
         for value in values:
             if not isinstance(value, kind):
-                raise errors.invalid(self.name(key), value)
+                raise alto.invalid(self.name(key), value)
         return values

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from collector.alto.alto_errors import AltoError
-from collector.alto.networkmap import DEFAULT_PID, NetworkMap
+from collector.alto.alto_protocol import AltoError
+from collector.alto.network_map import DEFAULT_PID, NetworkMap
 from linkweather.mesh import Mesh
 from tests.collector.alto.worlds import MESH, asked
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from collector.alto import alto_errors as errors
-from collector.alto import media, mergepatch
-from collector.alto.reading import Fields
+from collector.alto import alto_protocol as alto
+from collector.alto.request_fields import Fields
 from collector.alto.resources import FOLLOWED, Resource, ResourceRequest
 from collector.alto.view import View
 
@@ -53,7 +52,7 @@ class UpdateStream:
         asked.object("add")
         self._followed = self._read(asked, view)
         if not self._followed:
-            raise errors.invalid("add", {})
+            raise alto.invalid("add", {})
 
     @property
     def over(self) -> bool:
@@ -63,7 +62,7 @@ class UpdateStream:
     def control(self, asked: Fields, view: View) -> None:
         """Take in a request to the control URI (RFC 8895 §7); all of it or nothing. Raises AltoError."""
         if "add" not in asked and "remove" not in asked:
-            raise errors.missing("add")
+            raise alto.missing("add")
         removed = self._removed(asked) if "remove" in asked else []
         added = self._read(asked, view) if "add" in asked else {}
         for name in removed:
@@ -76,7 +75,7 @@ class UpdateStream:
     def events(self, view: View) -> Iterator[UpdateEvent]:
         """What is new: confirmations of control, then changed documents, each after those that it depends on."""
         for told in self._control:
-            yield UpdateEvent(media.UPDATE_CONTROL, told)
+            yield UpdateEvent(alto.UPDATE_CONTROL, told)
         self._control.clear()
         for name, followed in sorted(self._followed.items(), key=lambda item: _ORDER[item[1].resource.id]):
             yield from _change(name, followed, view)
@@ -85,7 +84,7 @@ class UpdateStream:
         names = asked.texts("remove")
         for name in names:
             if name not in self._followed:
-                raise errors.invalid("remove", name)
+                raise alto.invalid("remove", name)
         return names or list(self._followed)  # RFC 8895 §7.2: an empty list ends the stream
 
     def _read(self, asked: Fields, view: View) -> dict[str, _Followed]:
@@ -96,15 +95,15 @@ class UpdateStream:
     def _check_names(self, names: Iterable[str]) -> None:
         for count, name in enumerate(names, len(self._followed) + 1):
             if not _SUBSTREAM.fullmatch(name) or name in self._followed:
-                raise errors.invalid("add", name)
+                raise alto.invalid("add", name)
             if count > SUBSTREAMS_MAX:
-                raise errors.TooMuchError(f"a stream may have at most {SUBSTREAMS_MAX} substreams")
+                raise alto.TooMuchError(f"a stream may have at most {SUBSTREAMS_MAX} substreams")
 
 
 def _read(asked: Fields, requester: str, view: View) -> _Followed:
     name = asked.text("resource-id")
     if name not in FOLLOWED:
-        raise errors.invalid(asked.name("resource-id"), name)
+        raise alto.invalid(asked.name("resource-id"), name)
     resource = FOLLOWED[name]
     parameters = Fields({}) if resource.accepts is None else asked.object("input")
     followed = _Followed(
@@ -132,6 +131,20 @@ def _change(name: str, followed: _Followed, view: View) -> Iterator[UpdateEvent]
     if not changed:
         return  # also where the client already has what there is (RFC 8895 §6.5: tag)
     if before is not None and followed.incremental:
-        yield UpdateEvent(media.MERGE_PATCH, mergepatch.between(before, document), name)
+        yield UpdateEvent(alto.MERGE_PATCH, merge_patch(before, document), name)
     else:
         yield UpdateEvent(followed.resource.media, document, name)
+
+
+def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The patch that makes `new` of `old`; no object of ours has a null, which patches cannot say."""
+    patch: dict[str, Any] = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            inner = merge_patch(before, value)
+            if inner:
+                patch[key] = inner
+        elif key not in old or before != value:
+            patch[key] = value
+    return patch

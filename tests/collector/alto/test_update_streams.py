@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.alto import mergepatch
-from collector.alto.alto_errors import TooMuchError
-from collector.alto.reading import Fields
-from collector.alto.updates import UpdateEvent, UpdateStream
+from collector.alto.alto_protocol import TooMuchError
+from collector.alto.request_fields import Fields
+from collector.alto.update_streams import UpdateEvent, UpdateStream, merge_patch
 from collector.alto.view import View
-from tests.collector.alto.test_reading import refusal
+from tests.collector.alto.test_request_fields import refusal
 from tests.collector.alto.worlds import LINKS, NUM_RTT, view
 
 NETWORK = {"resource-id": "default-network-map"}
@@ -54,14 +53,14 @@ def applied(target: Any, patch: Any) -> Any:
 
 @given(DOCUMENTS, DOCUMENTS)
 def test_a_patch_makes_the_new_document_of_the_old(old: dict[str, Any], new: dict[str, Any]) -> None:
-    assert applied(old, mergepatch.between(old, new)) == new
-    assert mergepatch.between(old, old) == {}
+    assert applied(old, merge_patch(old, new)) == new
+    assert merge_patch(old, old) == {}
 
 
 def test_a_patch_says_only_what_changed() -> None:
     old = {"meta": {"tag": "1", "same": 1}, "map": {"a": {"b": 1, "c": 2}, "gone": {}}}
     new = {"meta": {"tag": "2", "same": 1}, "map": {"a": {"b": 1, "c": 3}, "come": {"x": 1}}}
-    assert mergepatch.between(old, new) == {
+    assert merge_patch(old, new) == {
         "meta": {"tag": "2"},
         "map": {"a": {"c": 3}, "gone": None, "come": {"x": 1}},
     }

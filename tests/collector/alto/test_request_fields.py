@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from collector.alto import alto_errors as errors
-from collector.alto import reading
-from collector.alto.alto_errors import AltoError
-from collector.alto.reading import Fields
+from collector.alto import alto_protocol as alto
+from collector.alto import request_fields
+from collector.alto.alto_protocol import AltoError
+from collector.alto.request_fields import Fields
 
 
 def refusal(action: Callable[[], object]) -> dict[str, Any]:
@@ -32,14 +32,14 @@ def refusal(action: Callable[[], object]) -> dict[str, Any]:
     ],
 )
 def test_what_is_no_json_object_is_a_syntax_error_that_says_where(body: bytes, says: str) -> None:
-    found = refusal(lambda: reading.parse(body))
+    found = refusal(lambda: request_fields.parse(body))
     assert set(found) == {"code", "syntax-error"}
     assert found["code"] == "E_SYNTAX"
     assert says in found["syntax-error"]
 
 
 def test_fields_are_read_by_name_and_type() -> None:
-    fields = reading.parse(b'{"t": "x", "o": {"l": ["b", "a", "b"]}, "f": true, "os": [{"n": 1}], "extra": 1}')
+    fields = request_fields.parse(b'{"t": "x", "o": {"l": ["b", "a", "b"]}, "f": true, "os": [{"n": 1}], "extra": 1}')
     assert fields.text("t") == "x"
     assert fields.object("o").texts("l") == ["b", "a"]
     assert fields.texts("absent") == []
@@ -74,5 +74,5 @@ def test_an_element_of_the_wrong_type_is_an_invalid_value_told_as_a_string(eleme
 
 
 def test_a_value_may_be_left_out_but_never_stands_without_its_field() -> None:
-    assert errors.invalid("f").document == {"meta": {"code": "E_INVALID_FIELD_VALUE", "field": "f"}}
-    assert errors.invalid("f", "v").document["meta"]["value"] == "v"
+    assert alto.invalid("f").document == {"meta": {"code": "E_INVALID_FIELD_VALUE", "field": "f"}}
+    assert alto.invalid("f", "v").document["meta"]["value"] == "v"

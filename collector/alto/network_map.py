@@ -7,8 +7,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from collector.alto.reading import Fields
-from collector.alto.tags import tag_of, vtag
+from collector.alto.alto_protocol import tag_of, vtag
+from collector.alto.request_fields import Fields
 from linkweather.mesh import Mesh, Site
 
 RESOURCE = "default-network-map"

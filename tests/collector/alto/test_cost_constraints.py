@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.alto.alto_errors import AltoError
-from collector.alto.constraints import Comparison, Condition, parse
+from collector.alto.alto_protocol import AltoError
+from collector.alto.cost_maps import Comparison, Condition, parse_constraint
 
 OPERATORS = {"gt": operator.gt, "lt": operator.lt, "ge": operator.ge, "le": operator.le, "eq": operator.eq}
 COSTS = st.one_of(st.none(), st.floats(-1e9, 1e9))
@@ -25,7 +25,7 @@ TESTS = st.builds(Comparison, st.integers(0, 2), st.sampled_from(sorted(OPERATOR
     ],
 )
 def test_a_constraint_is_an_operator_and_a_number_and_perhaps_an_index(text: str, expected: Comparison) -> None:
-    assert parse(text, "constraints", 2) == expected
+    assert parse_constraint(text, "constraints", 2) == expected
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_constraint_is_an_operator_and_a_number_and_perhaps_an_index(text: str
 )
 def test_anything_else_is_an_invalid_value(text: str) -> None:
     with pytest.raises(AltoError) as caught:
-        parse(text, "constraints", 2)
+        parse_constraint(text, "constraints", 2)
     assert caught.value.document == {
         "meta": {"code": "E_INVALID_FIELD_VALUE", "field": "constraints", "value": text},
     }
@@ -76,4 +76,4 @@ def test_a_condition_is_an_or_of_ands(lists: list[list[Comparison]], costs: list
 
 @given(st.integers(0, 9), st.sampled_from(sorted(OPERATORS)), st.floats(-1e15, 1e15))
 def test_a_constraint_that_is_written_is_read_back(index: int, name: str, target: float) -> None:
-    assert parse(f"[{index}] {name} {target!r}", "constraints", 10) == Comparison(index, name, target)
+    assert parse_constraint(f"[{index}] {name} {target!r}", "constraints", 10) == Comparison(index, name, target)
