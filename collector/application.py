@@ -18,9 +18,8 @@ from collector.api.event_feed import EventFeed, add_events
 from collector.api.placement_api import add_capacity, add_placements
 from collector.api.route_api import RouteSources, add_routes
 from collector.ingest.ingest import Ingest
-from collector.linkstate.capacities import Capacities
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.sites import SiteStates
+from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
 from collector.opening import read_token
 from collector.placement.placement import PlacementInputs, PlannedTransfer, transfer_of

@@ -21,9 +21,8 @@ from collector.api.http_server import HttpServer
 from collector.application import Answers
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen
 from collector.ingest.ingest import Ingest
-from collector.linkstate.capacities import Capacities
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.sites import SiteStates
+from collector.linkstate.site_states import Capacities, SiteStates
 from collector.opening import broker_of, open_journal, open_mesh
 from collector.route_updater import RouteUpdater, Surroundings
 from collector.settings import EMBEDDED, CollectorSettings

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 import duckdb
 
 from collector.api.event_feed import EventFeed
-from collector.linkstate.conditions import ConditionChanges
 from collector.linkstate.link_states import LinkStates
+from collector.linkstate.snapshot import ConditionChanges
 from collector.routing.costs import STANDING, GoodputEstimate
 from collector.routing.evaluation import evaluate
 from collector.routing.goodput_estimate import shrunk

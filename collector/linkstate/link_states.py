@@ -9,8 +9,7 @@ from typing import Any
 from collector.linkstate.forecast_bank import Forecast
 from collector.linkstate.link_forecasts import LinkForecasts, Pace
 from collector.linkstate.link_window import AnyRow, LinkWindow, TimedRow, good, observe
-from collector.linkstate.matrices import AgeLimits, LinkFacts, LinkMatrices
-from collector.linkstate.snapshot import Snapshot
+from collector.linkstate.snapshot import AgeLimits, LinkFacts, LinkMatrices, Snapshot
 from collector.settings import StateSettings
 from linkweather.mesh import Mesh
 from linkweather.models.state import GoodputCondition, LinkAnswer, LinkCondition

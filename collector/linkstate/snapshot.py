@@ -1,4 +1,4 @@
-"""What the decisions stand on: every link of a mesh at one moment, as matrices [src, dst] over its sites."""
+"""The snapshot: what is known of all links of a mesh at one moment, as matrices [src, dst] over its sites. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+
+from collector.linkstate.forecast_bank import Forecast
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
@@ -99,3 +101,112 @@ def _exact(metric: str, unit: str, values: Floats) -> dict[str, npt.NDArray[np.g
         f"{metric}_age_s": np.where(known, 0.0, np.nan),
         f"{metric}_samples": known.astype(np.int64),
     }
+
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class AgeLimits:
+    """When contact and goodput are stale, and when expired, by age."""
+
+    stale_s: float
+    expired_s: float
+    goodput_stale_s: float
+    goodput_expired_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFacts:
+    """What the record of one link says. Times are seconds since the epoch, -inf for never; NaN is not known."""
+
+    contact_at: float = -np.inf
+    up: bool = False
+    loss_ratio: float = np.nan
+    jitter_s: float = np.nan
+    owd_p50_s: float = np.nan
+    goodput_at: float = -np.inf
+    rerouted_at: float = -np.inf
+
+
+class LinkMatrices:
+    """The facts of all links between `sites`."""
+
+    def __init__(self, sites: Sequence[str]) -> None:
+        self._sites = tuple(sites)
+        self._position = {site: place for place, site in enumerate(sites)}
+        shape = (len(sites), len(sites))
+        self._contact_at, self._goodput_at, self._rerouted_at = (np.full(shape, -np.inf) for _ in range(3))
+        self._loss_ratio, self._jitter_s, self._owd_p50_s = (np.full(shape, np.nan) for _ in range(3))
+        self._up = np.zeros(shape, bool)
+
+    def put(self, src: str, dst: str, facts: LinkFacts) -> None:
+        """Replace what is known of a link."""
+        place = self._position[src], self._position[dst]
+        self._contact_at[place], self._up[place] = facts.contact_at, facts.up
+        self._loss_ratio[place], self._jitter_s[place] = facts.loss_ratio, facts.jitter_s
+        self._owd_p50_s[place] = facts.owd_p50_s
+        self._goodput_at[place], self._rerouted_at[place] = facts.goodput_at, facts.rerouted_at
+
+    def snapshot(self, now: float, limits: AgeLimits, rtt: Forecast, goodput: Forecast) -> Snapshot:
+        """All links at `now`; the forecasts are of the pairs of sites, row by row."""
+        age_s, goodput_age_s = now - self._contact_at, now - self._goodput_at
+        usable = self._up & (age_s <= limits.expired_s)
+        goodput_usable = goodput_age_s <= limits.goodput_expired_s
+        rerouted = self._rerouted_at > self._goodput_at
+        return Snapshot(
+            sites=self._sites,
+            at=now,
+            usable=usable,
+            fresh=usable & (age_s <= limits.stale_s),
+            rtt_p10_s=_where(usable, rtt.p10),
+            rtt_p50_s=_where(usable, rtt.p50),
+            rtt_p90_s=_where(usable, rtt.p90),
+            rtt_age_s=_where(usable, rtt.age_s),
+            rtt_samples=np.where(usable, rtt.samples.reshape(usable.shape), 0),
+            rtt_follows=usable & rtt.follows.reshape(usable.shape),
+            jitter_s=_where(usable, self._jitter_s),
+            owd_p50_s=_where(usable, self._owd_p50_s),
+            loss_ratio=_where(usable, self._loss_ratio),
+            goodput_usable=goodput_usable,
+            goodput_fresh=goodput_usable & (goodput_age_s <= limits.goodput_stale_s) & ~rerouted,
+            goodput_p10_bps=_where(goodput_usable, goodput.p10),
+            goodput_p50_bps=_where(goodput_usable, goodput.p50),
+            goodput_p90_bps=_where(goodput_usable, goodput.p90),
+            goodput_age_s=_where(goodput_usable, goodput.age_s),
+            goodput_samples=np.where(goodput_usable, goodput.samples.reshape(usable.shape), 0),
+        )
+
+
+def _where(usable: npt.NDArray[np.bool_], values: npt.NDArray[np.floating]) -> Matrix:
+    return np.where(usable, values.reshape(usable.shape), np.nan)
+
+
+Pair = tuple[str, str]
+
+
+class ConditionChanges:
+    """Remembers the conditions of the snapshot before."""
+
+    def __init__(self) -> None:
+        self._sites: tuple[str, ...] = ()
+        self._codes: npt.NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
+
+    def changed(self, snapshot: Snapshot) -> list[Pair]:
+        """The links, as (src, dst), whose contact or goodput became fresh, stale or unusable since the last call.
+
+        Of the first call, and of one with other sites than before, none: nobody can tell what changed.
+        """
+        codes = _codes(snapshot)
+        before, sites = self._codes, self._sites
+        self._codes, self._sites = codes, snapshot.sites
+        if sites != snapshot.sites:
+            return []
+        return [(sites[src], sites[dst]) for src, dst in np.argwhere(codes != before)]
+
+
+def _codes(snapshot: Snapshot) -> npt.NDArray[np.uint8]:
+    """The four conditions of each link as the bits of one number."""
+    parts = (snapshot.usable, snapshot.fresh, snapshot.goodput_usable, snapshot.goodput_fresh)
+    codes: npt.NDArray[np.uint8] = np.packbits(np.stack(parts), axis=0)[0]
+    return codes

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collector.linkstate.capacities import Capacities
+from collector.linkstate.site_states import Capacities
 from collector.settings import CapacitySettings
 from linkweather.mesh import Mesh
 from linkweather.wire import DeviceRow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from collector.linkstate.sites import SiteStates
+from collector.linkstate.site_states import SiteStates
 from linkweather.mesh import Mesh
 from linkweather.models.state import SiteAnswer
 from linkweather.wire import Status

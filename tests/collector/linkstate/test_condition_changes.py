@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from collector.linkstate.conditions import ConditionChanges
-from collector.linkstate.snapshot import Snapshot
+from collector.linkstate.snapshot import ConditionChanges, Snapshot
 
 SITES = ("a", "b")
 
