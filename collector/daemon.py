@@ -18,16 +18,17 @@ from typing import Any
 
 from collector.api.event_feed import EventFeed
 from collector.api.http_server import HttpServer
-from collector.application import Answers
+from collector.api_wiring import ApiWiring
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen
 from collector.ingest.ingest import Ingest
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
-from collector.opening import broker_of, open_journal, open_mesh
+from collector.mesh_file import MeshFile
 from collector.route_updater import RouteUpdater, Surroundings
 from collector.settings import EMBEDDED, CollectorSettings
 from collector.sinks.influx import Exporter
 from collector.store.decision_log import DecisionLog
+from collector.store.journal import open_journal
 from linkweather.errors import MessageError, operator_error
 from linkweather.mesh import Mesh
 from linkweather.mqtt import Connection
@@ -49,12 +50,12 @@ class CollectorDaemon:
     def __init__(self, settings: CollectorSettings) -> None:
         self._settings = settings
         self._mesh_news = asyncio.Event()
-        self._mesh = open_mesh(settings.mesh, self._apply_mesh)
+        self._mesh = MeshFile(settings.mesh, self._apply_mesh)
         self._links = LinkStates(self._mesh.mesh, settings.state)
         self._sites = SiteStates(self._mesh.mesh)
         self._capacities = Capacities(self._mesh.mesh, settings.capacity)
         self._bad_statuses: Counter[str] = Counter()
-        self._journal = open_journal(settings)
+        self._journal = open_journal(settings.data_dir, settings.journal)
         try:
             self._ingest = Ingest(
                 self._journal,
@@ -64,7 +65,7 @@ class CollectorDaemon:
             )
             self._exporter = Exporter(self._journal, settings.influx) if settings.influx else None
             self._connection = Connection(
-                broker_of(settings),
+                settings.broker_address,
                 f"linkweather-collector-{socket.gethostname()}-{os.getpid()}",
                 subscriptions=[topics.ALL_REPORTS, topics.ALL_STATUSES],
                 handle=self._handle,
@@ -75,13 +76,13 @@ class CollectorDaemon:
             self._route_updater = RouteUpdater(
                 self._mesh.mesh, settings.routing, settings.evaluation, self._surroundings()
             )
-            self._server = HttpServer(self._answers().application(), settings.api.host, settings.api.port)
+            self._server = HttpServer(self._api_wiring().application(), settings.api.host, settings.api.port)
         except BaseException:
             self._journal.close()
             raise
 
-    def _answers(self) -> Answers:
-        return Answers(
+    def _api_wiring(self) -> ApiWiring:
+        return ApiWiring(
             settings=self._settings,
             mesh=self._mesh,
             links=self._links,

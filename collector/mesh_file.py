@@ -22,6 +22,8 @@ class MeshFile:
 
     def __init__(self, path: Path, on_change: Callable[[Mesh], None]) -> None:
         """Raise OperatorError when the file is missing or invalid: there is no old mesh to keep yet."""
+        if not path.is_file():
+            raise OperatorError(f"mesh = '{path}': there is no such file: write one, or name another with --mesh")
         self._path = path
         self._on_change = on_change
         self._stamp = _stamp(path)

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from linkweather.broker import parse_broker
+from linkweather.broker import Broker, parse_broker
 from linkweather.errors import OperatorError
 from linkweather.mesh import NotNegative, Port, Positive, Settings
 
 EMBEDDED = "embedded"
+LOOPBACK = "127.0.0.1"
 BROKER_PORT = 1883
 
 
@@ -41,7 +42,7 @@ Few = Annotated[int, Field(ge=1, le=100)]
 class ApiSettings(Settings):
     """Where the HTTP API listens. With the token in `token_file`, the mesh may be pushed from other machines."""
 
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK
     port: Port = 8484
     token_file: FilePath | None = None
 
@@ -155,6 +156,11 @@ class CollectorSettings(Settings):
     routing: RoutingSettings = RoutingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     influx: InfluxSettings | None = None
+
+    @property
+    def broker_address(self) -> Broker:
+        """Where the broker is, the embedded one or another."""
+        return Broker("mqtt", LOOPBACK, self.broker_port) if self.broker == EMBEDDED else parse_broker(self.broker)
 
     def below(self, folder: Path) -> CollectorSettings:
         """The same with paths that are relative to `folder` made so."""

@@ -13,25 +13,26 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from collector.alto import alto_protocol as alto
 from collector.alto import endpoints, request_fields, resources
-from collector.alto.alto_protocol import AltoError, TooMuchError
+from collector.alto.alto_protocol import AltoError
 from collector.alto.path_vector import PathVector
 from collector.alto.request_fields import Fields
 from collector.alto.resources import RESOURCES, ROOT, Resource, ResourceRequest
 from collector.alto.update_streams import UpdateEvent, UpdateStream
 from collector.alto.view import View
+from collector.api.api_requests import ApiError, read_body
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, RouteAnswer
-from linkweather.models.state import CapacityAnswer, ErrorAnswer, LinkAnswer
+from linkweather.models.state import CapacityAnswer, LinkAnswer
+from linkweather.wire.server_sent_events import KEEP_ALIVE, KEEP_ALIVE_S, MEDIA_TYPE
 
 BODY_BYTES_MAX = 1_000_000
 STREAMS_MAX = 32
 POLL_S = 1.0
-KEEP_ALIVE_S = 15.0
 RETRY_AFTER_S = 60
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
@@ -74,8 +75,6 @@ def _answering(endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         except AltoError as error:
             return _json(error.document, alto.ERROR, 400)
-        except TooMuchError as error:
-            raise HTTPException(413, str(error)) from None
 
     return answer
 
@@ -128,10 +127,12 @@ class _AltoService:
         return endpoint
 
     async def open_stream(self, request: Request) -> Response:
-        _check_accept(request, alto.UPDATE_STREAM)
+        _check_accept(request, MEDIA_TYPE)
         asked = await _parameters(request, alto.UPDATE_PARAMS)
         if len(self._streams) >= STREAMS_MAX:
-            return _busy(f"{STREAMS_MAX} update streams are open already: try again later")
+            # RFC 7285 §8.5.3: overload is no ALTO error, and says when to come back.
+            sentence = f"{STREAMS_MAX} update streams are open already: try again later"
+            raise ApiError(503, sentence, headers={"retry-after": str(RETRY_AFTER_S)})
         live = _OpenStream(UpdateStream(asked, _requester(request), self._view()))
         name = secrets.token_urlsafe(16)
         self._streams[name] = live
@@ -153,7 +154,7 @@ class _AltoService:
             found = [event.encode() for event in live.stream.events(self._shared_view())]
             silent_s = 0.0 if found else silent_s + self._poll_s
             if silent_s >= self._keep_alive_s:
-                found.append(b":\n\n")
+                found.append(KEEP_ALIVE)
                 silent_s = 0.0
             for chunk in found:
                 yield chunk
@@ -180,7 +181,7 @@ class _EventStream(Response):
         self._chunks = chunks
         self._closed = closed
         # Set here, since a text type would get a charset appended, and clients compare the type exactly.
-        self.init_headers({"content-type": alto.UPDATE_STREAM, "cache-control": "no-store"})
+        self.init_headers({"content-type": MEDIA_TYPE, "cache-control": "no-store"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 – ASGI's form
         try:
@@ -214,12 +215,7 @@ def _check_accept(request: Request, kind: str) -> None:
 async def _parameters(request: Request, kind: str) -> Fields:
     if alto.essence(request.headers.get("content-type", "")) != kind:
         raise HTTPException(415, f"the body must be of the type {kind}")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise TooMuchError(f"a request may have at most {BODY_BYTES_MAX} bytes")
-    return request_fields.parse(bytes(body))
+    return request_fields.parse(await read_body(request, BODY_BYTES_MAX, "a request"))
 
 
 def _requester(request: Request) -> str:
@@ -234,12 +230,6 @@ def _base(request: Request) -> str:
 def _domain(request: Request) -> str:
     name = request.url.hostname or ""
     return name if _DOMAIN.fullmatch(name) else "localhost"
-
-
-def _busy(sentence: str) -> Response:
-    """RFC 7285 §8.5.3: overload is no ALTO error, and says when to come back."""
-    answer = ErrorAnswer(error=sentence)
-    return JSONResponse(answer.model_dump(mode="json"), 503, headers={"retry-after": str(RETRY_AFTER_S)})
 
 
 def _json(document: Mapping[str, Any], kind: str, status: int = 200) -> Response:

@@ -19,7 +19,6 @@ PROPERTY_MAP = "application/alto-propmap+json"
 PROPERTY_MAP_PARAMS = "application/alto-propmapparams+json"
 UPDATE_PARAMS = "application/alto-updatestreamparams+json"
 UPDATE_CONTROL = "application/alto-updatestreamcontrol+json"
-UPDATE_STREAM = "text/event-stream"
 MERGE_PATCH = "application/merge-patch+json"
 ERROR = "application/alto-error+json"
 # RFC 9275 writes the type without quotes, and a known client compares it so.
@@ -77,10 +76,6 @@ class AltoError(Exception):
     def __init__(self, code: str, **details: str) -> None:
         super().__init__(code)
         self.document = {"meta": {"code": code, **details}}
-
-
-class TooMuchError(Exception):
-    """What is asked for at once is more than the server answers; it becomes HTTP 413."""
 
 
 def syntax(text: str) -> AltoError:

@@ -9,11 +9,12 @@ from typing import Any
 
 from collector.alto import alto_protocol as alto
 from collector.alto import cost_maps, network_map, property_maps
-from collector.alto.alto_protocol import TooMuchError, tag_of, vtag
+from collector.alto.alto_protocol import tag_of, vtag
 from collector.alto.cost_maps import nested
 from collector.alto.network_map import Address
 from collector.alto.request_fields import Fields
 from collector.alto.view import Pair, View
+from collector.api.api_requests import ApiError
 
 PAIRS_MAX = 250_000
 PID_PROPERTY = f"{network_map.RESOURCE}.pid"
@@ -41,7 +42,7 @@ def write(address: str) -> str:
 
 
 def cost(view: View, resource: str, asked: Fields, requester: str) -> dict[str, Any]:
-    """The costs that a ReqEndpointCostMap asks for: those between the PIDs. Raises AltoError, TooMuchError."""
+    """The costs that a ReqEndpointCostMap asks for: those between the PIDs. Raises AltoError, ApiError."""
     query = cost_maps.read_query(asked)
     pids = pids_of(view, endpoint_pairs(asked, requester))
     costs = query.costs(view, dict.fromkeys(pids.values()))
@@ -62,7 +63,7 @@ def endpoint_pairs(asked: Fields, requester: str) -> list[Pair]:
         if not sources and not destinations:
             raise alto.invalid(one.path)  # RFC 7285 §11.5.1.3: not both empty
     if sum(max(1, len(sources)) * max(1, len(destinations)) for sources, destinations in ends) > PAIRS_MAX:
-        raise TooMuchError(f"at most {PAIRS_MAX} pairs of endpoints may be asked for at once")
+        raise ApiError(413, f"at most {PAIRS_MAX} pairs of endpoints may be asked for at once")
     return list(dict.fromkeys(_products(ends, requester)))
 
 

@@ -17,6 +17,7 @@ from collector.alto.alto_protocol import tag_of, vtag
 from collector.alto.cost_metrics import ANE_PATH, ARRAY, COST_TYPES, NUMERICAL, CostType
 from collector.alto.request_fields import Fields
 from collector.alto.view import Pair, View
+from collector.api.api_requests import ApiError
 from linkweather.models.routes import RouteAnswer
 
 COST_TYPE = CostType(ARRAY, ANE_PATH)
@@ -75,7 +76,7 @@ class PathVector:
 
 
 def between_pids(view: View, resource: str, asked: Fields) -> PathVector:
-    """The paths that a PVReqFilteredCostMap asks for. Raises AltoError, TooMuchError."""
+    """The paths that a PVReqFilteredCostMap asks for. Raises AltoError, ApiError."""
     names = _read(asked)
     # A path through relays needs no link between its ends.
     paths = _paths(view, _site_pairs(view, asked))
@@ -83,7 +84,7 @@ def between_pids(view: View, resource: str, asked: Fields) -> PathVector:
 
 
 def between_endpoints(view: View, resource: str, asked: Fields, requester: str) -> PathVector:
-    """The paths that a PVReqEndpointCost asks for. Raises AltoError, TooMuchError."""
+    """The paths that a PVReqEndpointCost asks for. Raises AltoError, ApiError."""
     names = _read(asked)
     pids = endpoints.pids_of(view, endpoints.endpoint_pairs(asked, requester))
     found = _paths(view, [pair for pair in dict.fromkeys(pids.values()) if set(pair) <= set(view.mesh.sites)])
@@ -120,7 +121,7 @@ def _site_pairs(view: View, asked: Fields) -> list[Pair]:
 
 def _paths(view: View, pairs: Sequence[Pair]) -> dict[Pair, list[Pair]]:
     if len(pairs) > PAIRS_MAX:
-        raise alto.TooMuchError(f"at most {PAIRS_MAX} paths may be asked for at once")
+        raise ApiError(413, f"at most {PAIRS_MAX} paths may be asked for at once")
     answers = {pair: view.route(*pair) for pair in pairs if pair[0] != pair[1]}
     return {
         pair: list(pairwise(answer.path.sites)) for pair, answer in answers.items() if isinstance(answer, RouteAnswer)

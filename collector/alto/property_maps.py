@@ -16,6 +16,7 @@ from collector.alto.alto_protocol import tag_of, vtag
 from collector.alto.network_map import Network
 from collector.alto.request_fields import Fields
 from collector.alto.view import View
+from collector.api.api_requests import ApiError
 from linkweather.models.state import CapacityAnswer
 
 _PREFIX = "priv:linkweather-"
@@ -74,11 +75,11 @@ def whole(view: View, resource: str) -> dict[str, Any]:
 
 
 def filtered(view: View, resource: str, asked: Fields) -> dict[str, Any]:
-    """What a ReqFilteredPropertyMap asks for; empty lists ask for everything. Raises AltoError, TooMuchError."""
+    """What a ReqFilteredPropertyMap asks for; empty lists ask for everything. Raises AltoError, ApiError."""
     asked.require("entities")
     names, properties = asked.texts("entities"), _asked_properties(asked)
     if len(names) > ENTITIES_MAX:
-        raise alto.TooMuchError(f"at most {ENTITIES_MAX} entities may be asked for at once")
+        raise ApiError(413, f"at most {ENTITIES_MAX} entities may be asked for at once")
     entities: Entities = whole(view, resource)["property-map"] if not names else {}
     for name in names:
         entities |= _entity(view, name, asked.name("entities"))

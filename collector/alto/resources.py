@@ -14,6 +14,7 @@ from collector.alto.path_vector import PathVector
 from collector.alto.request_fields import Fields
 from collector.alto.view import View
 from linkweather.mesh import Mesh
+from linkweather.wire.server_sent_events import MEDIA_TYPE
 
 ROOT = "/alto"
 PROPERTY_MAP = "property-map"
@@ -203,7 +204,7 @@ def _entry(resource: Resource, base: str) -> dict[str, Any]:
 def _updates(base: str) -> dict[str, Any]:
     return {
         "uri": f"{base}{ROOT}{UPDATES_PATH}",
-        "media-type": alto.UPDATE_STREAM,
+        "media-type": MEDIA_TYPE,
         "accepts": alto.UPDATE_PARAMS,
         "capabilities": {
             "incremental-change-media-types": dict.fromkeys(FOLLOWED, alto.MERGE_PATCH),

@@ -12,6 +12,8 @@ from collector.alto import alto_protocol as alto
 from collector.alto.request_fields import Fields
 from collector.alto.resources import FOLLOWED, Resource, ResourceRequest
 from collector.alto.view import View
+from collector.api.api_requests import ApiError
+from linkweather.wire.server_sent_events import event_bytes
 
 # RFC 8895 §6.5: a substream's id has the format of a resource's.
 _SUBSTREAM = re.compile(r"[0-9A-Za-z:@_.-]{1,64}")
@@ -30,7 +32,7 @@ class UpdateEvent:
     def encode(self) -> bytes:
         """As it goes over the wire (RFC 8895 §5.2)."""
         name = self.media if self.substream is None else f"{self.media},{self.substream}"
-        return f"event: {name}\ndata: {json.dumps(self.document)}\n\n".encode()
+        return event_bytes(name, json.dumps(self.document).encode())
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ class UpdateStream:
             if not _SUBSTREAM.fullmatch(name) or name in self._followed:
                 raise alto.invalid("add", name)
             if count > SUBSTREAMS_MAX:
-                raise alto.TooMuchError(f"a stream may have at most {SUBSTREAMS_MAX} substreams")
+                raise ApiError(413, f"a stream may have at most {SUBSTREAMS_MAX} substreams")
 
 
 def _read(asked: Fields, requester: str, view: View) -> _Followed:

@@ -8,17 +8,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
 
-from collector.api import docs
-from collector.api.refusing import ApiError, read_field, site_id
+from collector.api import docs_page
+from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id
 from collector.store.journal import METRICS
 from linkweather.errors import OperatorError
 from linkweather.models.state import (
@@ -51,7 +50,7 @@ class HistoryQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class AppSources:
     """What the API asks. `now` is in seconds since the epoch; `push_mesh` raises OperatorError."""
 
     now: Callable[[], float]
@@ -66,7 +65,7 @@ class Sources:
     token: str | None = None
 
 
-def create_app(sources: Sources) -> FastAPI:
+def create_app(sources: AppSources) -> FastAPI:
     """The application over these sources."""
     app = FastAPI(
         title="linkweather",
@@ -85,14 +84,6 @@ def create_app(sources: Sources) -> FastAPI:
     return app
 
 
-def answer_errors(app: FastAPI) -> None:
-    """Give every error of the application the one form that ours have."""
-    app.exception_handler(ApiError)(_answer_refused)
-    app.exception_handler(RequestValidationError)(_answer_invalid)
-    app.exception_handler(HTTPException)(_answer_http)
-    app.exception_handler(Exception)(_answer_crash)
-
-
 NOT_FOUND: Mapping[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "The mesh has no such link"}
 }
@@ -100,7 +91,7 @@ FORBIDDEN: Mapping[int | str, dict[str, Any]] = {403: {"model": ErrorAnswer, "de
 NOT_READY: Mapping[int | str, dict[str, Any]] = {503: {"model": ReadyAnswer, "description": "Not ready"}}
 
 
-def _add_answers(app: FastAPI, sources: Sources) -> None:
+def _add_answers(app: FastAPI, sources: AppSources) -> None:
     @app.get("/api/v1/sites")
     async def sites() -> list[SiteAnswer]:
         """Every site of the mesh, also those never heard."""
@@ -117,7 +108,7 @@ def _add_answers(app: FastAPI, sources: Sources) -> None:
         return _known_link(sources, src, dst)
 
 
-def _add_history(app: FastAPI, sources: Sources) -> None:
+def _add_history(app: FastAPI, sources: AppSources) -> None:
     @app.get("/api/v1/links/{src}/{dst}/history", responses={**NOT_FOUND})
     async def history(
         *,
@@ -134,8 +125,11 @@ def _add_history(app: FastAPI, sources: Sources) -> None:
         if metric not in METRICS:
             raise ApiError(422, f"metric = {metric!r}: must be one of {METRIC_NAMES}", "metric")
         now = datetime.fromtimestamp(sources.now(), UTC)
-        start, end = read_field("since", parse_moment, since, now), read_field("until", parse_moment, until, now)
-        step_s = read_field("step", parse_period, step)
+        start, end = (
+            read_parameter("since", parse_moment, since, now),
+            read_parameter("until", parse_moment, until, now),
+        )
+        step_s = read_parameter("step", parse_period, step)
         _check_span(start, end, step_s)
         buckets = await sources.history(HistoryQuery(src, dst, metric, start, end, step_s))
         return HistoryAnswer(
@@ -143,7 +137,7 @@ def _add_history(app: FastAPI, sources: Sources) -> None:
         )
 
 
-def _add_mesh(app: FastAPI, sources: Sources) -> None:
+def _add_mesh(app: FastAPI, sources: AppSources) -> None:
     @app.get("/api/v1/mesh")
     async def mesh() -> MeshAnswer:
         """The mesh in force."""
@@ -169,7 +163,7 @@ def _add_mesh(app: FastAPI, sources: Sources) -> None:
         return sources.mesh()
 
 
-def _add_health(app: FastAPI, sources: Sources) -> None:
+def _add_health(app: FastAPI, sources: AppSources) -> None:
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         """Answers while the process lives."""
@@ -191,14 +185,14 @@ def _add_health(app: FastAPI, sources: Sources) -> None:
 def _add_pages(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
-        return HTMLResponse(docs.page(app.openapi()))
+        return HTMLResponse(docs_page.page(app.openapi()))
 
     @app.get("/", include_in_schema=False)
     async def home() -> RedirectResponse:
         return RedirectResponse("/docs")
 
 
-def _known_link(sources: Sources, src: str, dst: str) -> LinkAnswer:
+def _known_link(sources: AppSources, src: str, dst: str) -> LinkAnswer:
     mesh = sources.mesh().mesh
     src, dst = site_id(mesh, "src", src), site_id(mesh, "dst", dst)
     answer = sources.link(src, dst, sources.now())
@@ -217,13 +211,8 @@ def _check_span(since: datetime, until: datetime, step_s: float) -> None:
 
 
 async def _text(request: Request) -> str:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MESH_BYTES_MAX:
-            raise ApiError(413, f"a mesh may have at most {MESH_BYTES_MAX} bytes", "mesh")
     try:
-        return body.decode()
+        return (await read_body(request, MESH_BYTES_MAX, "a mesh", "mesh")).decode()
     except UnicodeDecodeError:
         raise ApiError(422, "the mesh is not UTF-8 text", "mesh") from None
 
@@ -247,28 +236,12 @@ def _has_token(request: Request, token: str | None) -> bool:
     return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
 
 
-def _error(status: int, answer: ErrorAnswer) -> JSONResponse:
-    return JSONResponse(answer.model_dump(mode="json"), status_code=status)
-
-
-async def _answer_refused(_: Request, error: ApiError) -> Response:
-    return _error(error.status, error.answer)
-
-
-async def _answer_invalid(_: Request, error: RequestValidationError) -> Response:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"] if part not in {"query", "path", "body"} and part != 0)
-    what = f"{field} = {first['input']!r}" if field and first["type"] != "missing" else field or "the request"
-    return _error(422, ErrorAnswer(error=f"{what}: {first['msg'][:1].lower()}{first['msg'][1:]}", field=field or None))
-
-
-async def _answer_http(request: Request, error: HTTPException) -> Response:
-    sentence = f"{request.method} {request.url.path}: {error.detail.lower()}; see /docs"
-    answer = _error(error.status_code, ErrorAnswer(error=sentence))
-    answer.headers.update(error.headers or {})
-    return answer
-
-
-async def _answer_crash(_: Request, error: Exception) -> Response:
-    # The error goes on to the server, which logs it with its traceback.
-    return _error(500, ErrorAnswer(error=f"the collector failed ({type(error).__name__}); its log says where"))
+def read_token(path: Path) -> str:
+    """The token that admits meshes from other machines. Raises OperatorError for a file without one."""
+    try:
+        token = path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError as error:
+        raise OperatorError(f"api.token_file = '{path}': cannot be read: {error.strerror}") from None
+    if not token:
+        raise OperatorError(f"api.token_file = '{path}': is empty; a token was expected")
+    return token

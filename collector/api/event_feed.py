@@ -11,15 +11,15 @@ from typing import Annotated
 from fastapi import FastAPI, Header, Query
 from fastapi.responses import StreamingResponse
 
-from collector.api.refusing import ApiError, site_id
+from collector.api.api_requests import ApiError, site_id
 from linkweather.mesh import Mesh
 from linkweather.models.events import EVENTS, Event, EventKind, Gap, LinkEvent, RouteEvent
 from linkweather.wire import encode
+from linkweather.wire.server_sent_events import KEEP_ALIVE, KEEP_ALIVE_S, MEDIA_TYPE, event_bytes
 
 KEPT_EVENTS = 2000
 WAITING_EVENTS = 1000  # of one listener; a slower one is cut off, and comes back with its last id
 MAX_LISTENERS = 200
-KEEP_ALIVE_S = 15.0
 
 _KINDS = {form: kind for kind, form in EVENTS.items()}
 
@@ -119,12 +119,7 @@ class EventFeed:
             listener.waiting.get_nowait()
 
     def _text(self, event: Event, number: int) -> bytes:
-        return b"id: %s.%d\nevent: %s\ndata: %s\n\n" % (
-            self._boot.encode(),
-            number,
-            _KINDS[type(event)].encode(),
-            encode(event),
-        )
+        return event_bytes(_KINDS[type(event)], encode(event), f"{self._boot}.{number}")
 
 
 async def _stream(listener: _Listener) -> AsyncIterator[bytes]:
@@ -133,7 +128,7 @@ async def _stream(listener: _Listener) -> AsyncIterator[bytes]:
             async with asyncio.timeout(KEEP_ALIVE_S):
                 event = await listener.waiting.get()
         except TimeoutError:
-            yield b": still here\n\n"
+            yield KEEP_ALIVE
             continue
         if event is None:
             return
@@ -151,7 +146,7 @@ def add_events(app: FastAPI, feed: EventFeed, mesh: Callable[[], Mesh]) -> None:
     @app.get(
         "/api/v1/events",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {}}}, 503: {"description": "Too many listen already"}},
+        responses={200: {"content": {MEDIA_TYPE: {}}}, 503: {"description": "Too many listen already"}},
     )
     async def events(
         *,
@@ -164,4 +159,4 @@ def add_events(app: FastAPI, feed: EventFeed, mesh: Callable[[], Mesh]) -> None:
             raise ApiError(503, f"{MAX_LISTENERS} programs listen already; try again later")
         named = None if site is None else site_id(mesh(), "site", site, 422)
         stream = feed.listen(kind or (), named, last_event_id)
-        return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})

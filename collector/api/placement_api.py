@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from pydantic_core import from_json
 
-from collector.api.refusing import ApiError
+from collector.api.api_requests import ApiError, read_body
 from collector.placement import joint
 from collector.placement.placement import PlacementInputs, place
 from linkweather import settings
@@ -72,13 +72,9 @@ async def _together(jobs: Sequence[Job], grounds: PlacementInputs) -> Placements
 
 
 async def _values(request: Request) -> Mapping[str, Any]:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > JOBS_BYTES_MAX:
-            raise ApiError(413, f"jobs may have at most {JOBS_BYTES_MAX} bytes")
+    body = await read_body(request, JOBS_BYTES_MAX, "jobs")
     try:
-        values = from_json(bytes(body))
+        values = from_json(body)
     except ValueError as error:
         raise ApiError(422, f"is not JSON: {error}") from None
     if not isinstance(values, dict):

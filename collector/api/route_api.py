@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
 
-from collector.api.refusing import ApiError, read_field, site_id
+from collector.api.api_requests import ApiError, read_parameter, site_id
 from collector.routing.questions import RouteQuestion, RouteQuestionError
 from linkweather.mesh import Mesh
 from linkweather.models.evaluation import EvaluationAnswer
@@ -48,7 +48,7 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
     ) -> EvaluationAnswer:
         """How the decisions since then did, against what was measured afterwards."""
         now = datetime.fromtimestamp(sources.now(), UTC)
-        start = read_field("since", parse_moment, since, now)
+        start = read_parameter("since", parse_moment, since, now)
         if start >= now:
             raise ApiError(422, f"since = {since!r}: must be in the past", "since")
         return await sources.evaluation(start, now)

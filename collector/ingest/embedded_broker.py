@@ -14,7 +14,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from collector.settings import BROKER_PORT
+from collector.settings import BROKER_PORT, LOOPBACK
 from linkweather import atomicfile
 from linkweather.backoff import Backoff
 from linkweather.errors import OperatorError
@@ -22,7 +22,6 @@ from linkweather.orphan import die_with_parent
 
 log = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
 SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(7))
 START_LIMIT_S = 10.0
 STOP_LIMIT_S = 3.0
@@ -42,7 +41,7 @@ def configuration(listen: Listen) -> str:
     """The text of mosquitto's configuration. Anonymous, since only this machine reaches it."""
     lines = [
         "# Written by linkweather at each start: changes are lost.",
-        f"listener {listen.port} {HOST}",
+        f"listener {listen.port} {LOOPBACK}",
         *([f"listener 0 {listen.path}"] if listen.path else []),
         "allow_anonymous true",
         # Started by root it would become the user mosquitto, who may not create the socket here;
@@ -126,14 +125,14 @@ class EmbeddedBroker:
 
     async def _listening(self, process: asyncio.subprocess.Process) -> None:
         deadline = asyncio.get_running_loop().time() + START_LIMIT_S
-        while not await asyncio.to_thread(_answers, HOST, self._listen.port):
+        while not await asyncio.to_thread(_answers, LOOPBACK, self._listen.port):
             if process.returncode is not None:
                 raise OperatorError(
                     f"the embedded broker ended at once with status {process.returncode}: "
                     f"run `mosquitto -c {self._settings}` to see why"
                 )
             if asyncio.get_running_loop().time() > deadline:
-                raise OperatorError(f"the embedded broker does not listen at {HOST}:{self._listen.port}")
+                raise OperatorError(f"the embedded broker does not listen at {LOOPBACK}:{self._listen.port}")
             await asyncio.sleep(_POLL_S)
 
 
@@ -153,7 +152,7 @@ def _check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((LOOPBACK, port))
         except OSError as error:
             raise OperatorError(_port_sentence(port, error)) from None
 
@@ -162,7 +161,7 @@ def _port_sentence(port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"broker_port = {port}: the port is taken, perhaps by another broker: "
-            f"choose another with --broker-port, or use that broker with --broker mqtt://{HOST}:{port}"
+            f"choose another with --broker-port, or use that broker with --broker mqtt://{LOOPBACK}:{port}"
         )
     return f"broker_port = {port}: cannot be used: {error.strerror}"
 

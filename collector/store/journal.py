@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from collector.settings import JournalSettings
 from collector.store.columns import (
     CAPACITY,
     LINK_TABLES,
@@ -30,8 +31,11 @@ from collector.store.columns import (
 )
 from collector.store.database import Database
 from collector.store.report_keys import Key, Range, ReportKeys
+from linkweather.errors import OperatorError
 from linkweather.models.state import Bucket
 from linkweather.wire import DeviceRow, PathRow, Row, ThroughputRow, rows_of
+
+JOURNAL_FILE = "journal.duckdb"
 
 Pair = tuple[str, str]  # src, dst
 
@@ -45,6 +49,16 @@ METRICS: Mapping[str, str] = {
 _QUOTED = '"{}"'.format
 # Rewritten at a start when it has become this much longer than it needs to be.
 _LEDGER_SLACK_ROWS = 1000
+
+
+def open_journal(data_dir: Path, settings: JournalSettings) -> Journal:
+    """The journal in the data folder, which is made. Raises OperatorError for a folder or file that cannot be used."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(f"data_dir = '{data_dir}': cannot be made: {error.strerror}") from None
+    path = data_dir / JOURNAL_FILE
+    return Journal(path, memory_limit_mb=settings.memory_limit_mb, keep_days=settings.keep_days)
 
 
 class Journal:

@@ -42,7 +42,7 @@ def file(path: Path, told: list[Mesh]) -> MeshFile:
 
 
 def test_a_first_mesh_must_be_valid(tmp_path: Path) -> None:
-    with pytest.raises(OperatorError, match=r"missing.toml: cannot be read: No such file or directory"):
+    with pytest.raises(OperatorError, match=r"missing.toml': there is no such file: write one"):
         MeshFile(tmp_path / "missing.toml", lambda _: None)
 
 

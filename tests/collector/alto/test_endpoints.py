@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from collector.alto import endpoints
-from collector.alto.alto_protocol import TooMuchError
+from collector.api.api_requests import ApiError
 from tests.collector.alto.test_request_fields import refusal
 from tests.collector.alto.worlds import NUM_RTT, NUM_TPUT, asked, view
 
@@ -88,7 +88,7 @@ def test_every_mistake_is_named_with_its_field(fields: dict[str, Any], error: di
 
 def test_too_many_pairs_are_refused_before_they_are_made() -> None:
     many = [f"ipv4:10.1.{number // 256}.{number % 256}" for number in range(501)]
-    with pytest.raises(TooMuchError, match="at most 250000 pairs"):
+    with pytest.raises(ApiError, match="at most 250000 pairs"):
         cost(cost_type=NUM_RTT, endpoints={"srcs": many, "dsts": many})
 
 

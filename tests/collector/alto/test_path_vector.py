@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from collector.alto import path_vector
-from collector.alto.alto_protocol import TooMuchError
 from collector.alto.path_vector import PathVector
 from collector.alto.view import View
+from collector.api.api_requests import ApiError
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, PathExpectation, RouteAnswer
 from tests.collector.alto import schemas
@@ -107,7 +107,7 @@ def test_a_name_too_long_for_alto_is_shortened_to_its_own_hash() -> None:
 
 def test_more_paths_than_can_be_answered_at_once_are_refused() -> None:
     mesh = Mesh.model_validate({"sites": {f"s{n}": {"address": f"s{n}.example"} for n in range(102)}, "links": []})
-    with pytest.raises(TooMuchError, match="at most 10000 paths"):
+    with pytest.raises(ApiError, match="at most 10000 paths"):
         path_vector.between_pids(view(mesh=mesh), "p", asked(cost_type=PATH_VECTOR))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from collector.alto import property_maps
-from collector.alto.alto_protocol import TooMuchError
+from collector.api.api_requests import ApiError
 from tests.collector.alto.test_request_fields import refusal
 from tests.collector.alto.worlds import asked, view
 
@@ -110,7 +110,7 @@ def test_every_mistake_is_named_with_its_field(fields: dict[str, Any], error: di
 
 
 def test_too_many_entities_are_refused() -> None:
-    with pytest.raises(TooMuchError, match="at most 10000 entities"):
+    with pytest.raises(ApiError, match="at most 10000 entities"):
         filtered([f"{PID}:s{number}" for number in range(10_001)])
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.alto.alto_protocol import TooMuchError
 from collector.alto.request_fields import Fields
 from collector.alto.update_streams import UpdateEvent, UpdateStream, merge_patch
 from collector.alto.view import View
+from collector.api.api_requests import ApiError
 from tests.collector.alto.test_request_fields import refusal
 from tests.collector.alto.worlds import LINKS, NUM_RTT, view
 
@@ -195,7 +195,7 @@ def test_a_wrong_control_request_changes_nothing(fields: dict[str, Any], error: 
 
 
 def test_substreams_are_bounded() -> None:
-    with pytest.raises(TooMuchError, match="at most 64 substreams"):
+    with pytest.raises(ApiError, match="at most 64 substreams"):
         stream(**{f"s{number}": NETWORK for number in range(65)})
 
 

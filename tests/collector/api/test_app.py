@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from collector.api.app import HistoryQuery, Sources, create_app
+from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.http_server import HttpServer
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
@@ -39,8 +39,8 @@ class World:
     asked: list[HistoryQuery] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
-    def sources(self) -> Sources:
-        return Sources(
+    def sources(self) -> AppSources:
+        return AppSources(
             now=NOW.timestamp,
             links=lambda _now: [LINK, LinkAnswer(src="b", dst="a")],
             link=lambda src, dst, _now: LINK if (src, dst) == ("a", "b") else None,

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from collector.api import event_feed as events
-from collector.api.app import answer_errors
+from collector.api.api_requests import answer_errors
 from collector.api.event_feed import EventFeed, add_events
 from collector.api.http_server import HttpServer
 from linkweather import AsyncClient, Client

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from collector.api import placement_api as placements
-from collector.api.app import answer_errors
+from collector.api.api_requests import answer_errors
 from collector.api.placement_api import add_capacity, add_placements
 from collector.placement.placement import PlacementInputs, PlannedTransfer
 from linkweather.mesh import Mesh

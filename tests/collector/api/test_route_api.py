@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from collector.api.app import answer_errors
+from collector.api.api_requests import answer_errors
 from collector.api.http_server import HttpServer
 from collector.api.route_api import RouteSources, add_routes
 from collector.linkstate.snapshot import Snapshot

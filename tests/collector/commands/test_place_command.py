@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fastapi import FastAPI
 
-from collector.api.app import answer_errors
+from collector.api.api_requests import answer_errors
 from collector.api.http_server import HttpServer
 from collector.api.placement_api import add_placements
 from collector.placement.placement import PlacementInputs, PlannedTransfer

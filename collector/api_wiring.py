@@ -1,4 +1,4 @@
-"""The HTTP API over the collector's parts: what each question is answered from."""
+"""Connects the HTTP API with the parts of the collector that its answers come from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from collector import self_metrics as metrics
 from collector.alto.alto_api import AltoSources, add_alto
-from collector.api.app import HistoryQuery, Sources, create_app
+from collector.api.app import AppSources, HistoryQuery, create_app, read_token
 from collector.api.event_feed import EventFeed, add_events
 from collector.api.placement_api import add_capacity, add_placements
 from collector.api.route_api import RouteSources, add_routes
@@ -21,7 +21,6 @@ from collector.ingest.ingest import Ingest
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
-from collector.opening import read_token
 from collector.placement.placement import PlacementInputs, PlannedTransfer, transfer_of
 from collector.route_updater import RouteUpdater
 from collector.routing.questions import RouteQuestion
@@ -33,8 +32,8 @@ from linkweather.mqtt import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
-    """The parts that answer."""
+class ApiWiring:
+    """The parts that the API asks. `application` is built once."""
 
     settings: CollectorSettings
     mesh: MeshFile
@@ -92,9 +91,9 @@ class Answers:
         question = RouteQuestion(src=src, dst=dst, objective="completion", bytes=bytes_)
         return transfer_of(self.route_updater.answer(question), bytes_)
 
-    def _sources(self) -> Sources:
+    def _sources(self) -> AppSources:
         token_file = self.settings.api.token_file
-        return Sources(
+        return AppSources(
             now=time.time,
             links=self.links.links,
             link=self.links.link,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collector.api.docs import page
+from collector.api.docs_page import page
 
 SCHEMA: dict[str, Any] = {
     "info": {"title": "t<", "version": "1"},

@@ -1,0 +1,89 @@
+"""Reads requests and answers errors: parameters, bodies with a bound, and one form for every error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from linkweather.errors import UnitError
+from linkweather.mesh import Mesh, NoSuchSite
+from linkweather.models.state import ErrorAnswer
+
+Value = TypeVar("Value")
+
+
+class ApiError(Exception):
+    """Ends a request with a status and one sentence; `field` is the parameter or key that the sentence is about."""
+
+    def __init__(
+        self, status: int, sentence: str, field: str | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.answer = ErrorAnswer(error=sentence, field=field)
+        self.headers = headers
+
+
+def read_parameter(name: str, parse: Callable[..., Value], text: str, *more: Any) -> Value:
+    """Parse a parameter. Raises ApiError with the parser's sentence."""
+    try:
+        return parse(text, *more)
+    except UnitError as error:
+        raise ApiError(422, f"{name} = {error}", name) from None
+
+
+def site_id(mesh: Mesh, field: str, name: str, status: int = 404) -> str:
+    """The id of the site that `name` names, by id or compute_id. Raises ApiError."""
+    try:
+        return mesh.site_id(name)
+    except NoSuchSite as error:
+        raise ApiError(status, f"{field} = {name!r}: {error}", field) from None
+
+
+async def read_body(request: Request, limit_bytes: int, what: str, field: str | None = None) -> bytes:
+    """The body, as long as it has at most `limit_bytes`. Raises ApiError: `{what} may have at most …`."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise ApiError(413, f"{what} may have at most {limit_bytes} bytes", field)
+    return bytes(body)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Give every error of the application the form of ErrorAnswer."""
+    app.exception_handler(ApiError)(_answer_api_error)
+    app.exception_handler(RequestValidationError)(_answer_invalid)
+    app.exception_handler(HTTPException)(_answer_http)
+    app.exception_handler(Exception)(_answer_crash)
+
+
+async def _answer_api_error(_: Request, error: ApiError) -> Response:
+    return _error(error.status, error.answer, error.headers)
+
+
+async def _answer_invalid(_: Request, error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"] if part not in {"query", "path", "body"} and part != 0)
+    what = f"{field} = {first['input']!r}" if field and first["type"] != "missing" else field or "the request"
+    return _error(422, ErrorAnswer(error=f"{what}: {first['msg'][:1].lower()}{first['msg'][1:]}", field=field or None))
+
+
+async def _answer_http(request: Request, error: HTTPException) -> Response:
+    sentence = f"{request.method} {request.url.path}: {error.detail.lower()}; see /docs"
+    return _error(error.status_code, ErrorAnswer(error=sentence), error.headers)
+
+
+async def _answer_crash(_: Request, error: Exception) -> Response:
+    # The error goes on to the server, which logs it with its traceback.
+    return _error(500, ErrorAnswer(error=f"the collector failed ({type(error).__name__}); its log says where"))
+
+
+def _error(status: int, answer: ErrorAnswer, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(answer.model_dump(mode="json"), status_code=status, headers=headers)
