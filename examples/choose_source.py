@@ -16,9 +16,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from linkweather import Client, units
-from linkweather.client import DEFAULT_API, CollectorAway, NoPath, NotFound
-from linkweather.errors import OperatorError
+from linkweather import Client, CollectorUnavailableError, NoPathError, NotFoundError, OperatorError, units
+from linkweather.client import DEFAULT_API
 from linkweather.models.routes import RouteAnswer
 from linkweather.units import duration, parse_duration, parse_size
 
@@ -43,9 +42,9 @@ def main() -> int:
         deadline_s = None if options.deadline is None else parse_duration(options.deadline)
         with Client(options.api) as client:
             offers = ask(client, dict.fromkeys(options.mirrors), options.to, size)
-    except CollectorAway as away:
+    except CollectorUnavailableError as away:
         return fail(1, away)
-    except (NotFound, OperatorError) as mistake:
+    except (NotFoundError, OperatorError) as mistake:
         return fail(2, mistake)
     show(offers)
     picked = next(iter(offers), None) if deadline_s is None else cheapest(offers, deadline_s)
@@ -73,7 +72,7 @@ def ask(client: Client, mirrors: Iterable[str], destination: str, size: int) -> 
     for mirror in mirrors:
         try:
             answer = client.route(mirror, destination, objective="completion", bytes=size)
-        except NoPath as reason:
+        except NoPathError as reason:
             print(f"not {mirror}: {reason}")
             continue
         offers.append(offer(mirror, answer, size))

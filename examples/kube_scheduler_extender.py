@@ -36,9 +36,8 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError, model_validator
 
-from linkweather import Client, settings
-from linkweather.client import DEFAULT_API, CollectorAway
-from linkweather.errors import OperatorError
+from linkweather import Client, CollectorUnavailableError, OperatorError, settings
+from linkweather.client import DEFAULT_API
 from linkweather.models.placements import ExcludedSite, Job, PlacementAnswer, SitePlacement
 
 LABEL = "topology.linkweather/site"
@@ -190,7 +189,7 @@ class Extender:
                 log.warning("pod %s: no node with a known site; names alone need --nodes", pod)
                 return None
             return self._client.place(job)
-        except (CollectorAway, OperatorError) as error:
+        except (CollectorUnavailableError, OperatorError) as error:
             log.warning("pod %s is scheduled without linkweather: %s", pod, error)
             return None
 

@@ -1,14 +1,29 @@
-"""Errors, by whose mistake they are; everything else that is raised is ours, and crashes loudly."""
+"""Errors, by whose mistake they are. Whatever else is raised is ours, and crashes loudly.
+
+* LinkweatherError
+  × OperatorError                 the operator's: a command prints it and exits with status 2
+    · BadValueError               one value, by its key
+    · UnitError                   a text that is no such quantity (also a ValueError)
+  × NoSuchSiteError               a name that no site of the mesh has (also a ValueError)
+  × MeasurementError              the network's or a peer's: a result, published with its reason
+  × MessageError                  a peer's: the message is counted and dropped
+  × CollectorUnavailableError     no collector answers the client
+  × NotFoundError                 the collector knows no such site or link
+  × NoPathError                   no path between two sites is usable now
+
+Each text is one sentence that says what is wrong, and what is allowed or what to do. The errors of single parts, which
+no user of the package meets, derive from these.
+"""
 
 from __future__ import annotations
 
 
-class OperatorError(Exception):
-    """The operator's mistake: wrong settings, a missing program, a taken port.
+class LinkweatherError(Exception):
+    """The base of every error that linkweather raises on purpose."""
 
-    Its text is one sentence that names what is wrong and what is allowed or what to do.
-    Commands print it and exit with status 2.
-    """
+
+class OperatorError(LinkweatherError):
+    """The operator's mistake: wrong settings, a missing program, a taken port."""
 
 
 class BadValueError(OperatorError):
@@ -29,12 +44,12 @@ class UnitError(OperatorError, ValueError):
         self.allowed = allowed
 
 
-class MeasurementError(Exception):
-    """The network's or the peer's failure to be measured: a result, published with its reason.
+class NoSuchSiteError(LinkweatherError, ValueError):
+    """A name that no site of the mesh has, or several; its text is a sentence to follow the name."""
 
-    `reason` is a short code that a program can group by (`timeout`, `refused`, `unresolved`, …),
-    `detail` one line for people.
-    """
+
+class _ReasonedError(LinkweatherError):
+    """An error with a short `reason` that a program can group by, and a `detail` of one line for people."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -42,13 +57,24 @@ class MeasurementError(Exception):
         self.detail = detail
 
 
-class MessageError(Exception):
+class MeasurementError(_ReasonedError):
+    """The network's or the peer's failure to be measured: `timeout`, `refused`, `unresolved`, …."""
+
+
+class MessageError(_ReasonedError):
     """The peer's mistake: a message that cannot be accepted. It is counted by `reason`; we carry on."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
+
+class CollectorUnavailableError(LinkweatherError):
+    """No collector answers, or what answers is none."""
+
+
+class NotFoundError(LinkweatherError):
+    """The mesh has no such site or link; the text is the collector's sentence."""
+
+
+class NoPathError(LinkweatherError):
+    """There is no usable path now; the text is the collector's sentence."""
 
 
 def operator_error(group: BaseExceptionGroup[BaseException]) -> OperatorError | None:

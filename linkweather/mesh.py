@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from linkweather.errors import NoSuchSiteError
+
 SITE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 ARRANGE_S = 0.5  # of a slot, for invitation and answer
 MAX_FLOWS = 8  # of a path test
@@ -49,10 +51,6 @@ Address = Annotated[str, AfterValidator(_address)]
 Prefix = Annotated[str, AfterValidator(_network)]
 # TOML has arrays, our settings are frozen.
 Tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-
-
-class NoSuchSite(ValueError):  # noqa: N818 – an answer
-    """A name that no site of the mesh has, or several; its text is a sentence to follow the name."""
 
 
 class Settings(BaseModel):
@@ -192,15 +190,15 @@ class Mesh(Settings):
         return self.throughput.budget_bytes_per_day if own is None else own
 
     def site_id(self, name: str) -> str:
-        """The id of the site that `name` names: an id, else a compute_id. Raises NoSuchSite."""
+        """The id of the site that `name` names: an id, else a compute_id. Raises NoSuchSiteError."""
         if name in self.sites:
             return name
         found = [site_id for site_id, site in self.sites.items() if site.compute_id == name]
         if len(found) == 1:
             return found[0]
         if found:
-            raise NoSuchSite(f"the compute_id of the sites {', '.join(found)}: name one of them by its id")
-        raise NoSuchSite(f"no such site; the mesh has {', '.join(self.sites)}")
+            raise NoSuchSiteError(f"the compute_id of the sites {', '.join(found)}: name one of them by its id")
+        raise NoSuchSiteError(f"no such site; the mesh has {', '.join(self.sites)}")
 
     def peers(self, site: str) -> list[str]:
         """The sites to which `site` has a link."""

@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+from linkweather.errors import LinkweatherError
+
 DIRECTORY = "application/alto-directory+json"
 NETWORK_MAP = "application/alto-networkmap+json"
 NETWORK_MAP_FILTER = "application/alto-networkmapfilter+json"
@@ -70,7 +72,7 @@ def vtag(resource: str, tag: str) -> dict[str, str]:
     return {"resource-id": resource, "tag": tag}
 
 
-class AltoError(Exception):
+class AltoError(LinkweatherError):
     """The client's mistake; it becomes HTTP 400 with `document`."""
 
     def __init__(self, code: str, **details: str) -> None:

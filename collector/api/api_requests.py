@@ -11,14 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from linkweather.errors import UnitError
-from linkweather.mesh import Mesh, NoSuchSite
+from linkweather.errors import LinkweatherError, NoSuchSiteError, UnitError
+from linkweather.mesh import Mesh
 from linkweather.models.state import ErrorAnswer
 
 Value = TypeVar("Value")
 
 
-class ApiError(Exception):
+class ApiError(LinkweatherError):
     """Ends a request with a status and one sentence; `field` is the parameter or key that the sentence is about."""
 
     def __init__(
@@ -42,7 +42,7 @@ def site_id(mesh: Mesh, field: str, name: str, status: int = 404) -> str:
     """The id of the site that `name` names, by id or compute_id. Raises ApiError."""
     try:
         return mesh.site_id(name)
-    except NoSuchSite as error:
+    except NoSuchSiteError as error:
         raise ApiError(status, f"{field} = {name!r}: {error}", field) from None
 
 

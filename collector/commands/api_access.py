@@ -11,7 +11,8 @@ from rich.console import Console
 
 from linkweather.cli.root import EXIT_FAILED, EXIT_USAGE
 from linkweather.cli.tables.link_table import WIDTH
-from linkweather.client import DEFAULT_API, Client, CollectorAway, NoPath, NotFound
+from linkweather.client import DEFAULT_API, Client
+from linkweather.errors import CollectorUnavailableError, NoPathError, NotFoundError
 
 api_option = click.option(
     "--api", envvar="LINKWEATHER_API", default=DEFAULT_API, show_default=True, help="Where the collector's API is."
@@ -25,12 +26,12 @@ def asking(api: str, **options: Any) -> Iterator[Client]:
     with Client(api, **options) as client:
         try:
             yield client
-        except CollectorAway as away:
+        except CollectorUnavailableError as away:
             click.echo(f"Error: {away}: start it with `linkweather collector`, or name another with --api", err=True)
             raise SystemExit(EXIT_FAILED) from None
-        except (NoPath, NotFound) as refusal:
+        except (NoPathError, NotFoundError) as refusal:
             click.echo(f"Error: {refusal}", err=True)
-            raise SystemExit(EXIT_FAILED if isinstance(refusal, NoPath) else EXIT_USAGE) from None
+            raise SystemExit(EXIT_FAILED if isinstance(refusal, NoPathError) else EXIT_USAGE) from None
         except KeyboardInterrupt:
             raise SystemExit(0) from None
 

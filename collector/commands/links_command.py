@@ -13,8 +13,9 @@ from rich.text import Text
 
 from collector.commands.api_access import api_option, asking, json_option, terminal
 from linkweather.cli.tables.link_table import links_table
-from linkweather.client import Client, CollectorAway, as_json
+from linkweather.client import Client, as_json
 from linkweather.demo.display import PAGE_S, page
+from linkweather.errors import CollectorUnavailableError
 from linkweather.models.state import LinkAnswer
 
 # The table's head and rule, the lines below it, and the prompt.
@@ -72,7 +73,7 @@ def _watch(client: Client, every_s: float) -> None:
         while True:
             try:
                 answers, note = client.links(), ""
-            except CollectorAway as away:
+            except CollectorUnavailableError as away:
                 note = str(away)
             live.update(_screen(answers, note, console), refresh=True)
             time.sleep(every_s)

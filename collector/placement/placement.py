@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from collector.placement.staging import Spread, together
+from linkweather.errors import LinkweatherError
 from linkweather.mesh import Mesh
 from linkweather.models.placements import (
     ExcludedSite,
@@ -60,7 +61,7 @@ class PlacementInputs:
         object.__setattr__(self, "told", told)
 
 
-class _Unfit(Exception):  # noqa: N818 – a result: the site is excluded
+class _UnfitError(LinkweatherError):
     def __init__(self, reason: Exclusion, why: str) -> None:
         super().__init__(why)
         self.reason = reason
@@ -109,21 +110,21 @@ def _judge(job: Job, site: str, grounds: PlacementInputs) -> SitePlacement | Exc
         staged_out = list(_staged_out(job, site, grounds))
         found = _placement(job, site, queue_s, (staged_in, staged_out), capacity)
         _check_limits(job, found)
-    except _Unfit as unfit:
+    except _UnfitError as unfit:
         return ExcludedSite(site=site, compute_id=compute_id, reason=unfit.reason, why=unfit.why)
     return found.model_copy(update={"compute_id": compute_id})
 
 
 def _devices(need: Need, told: Mapping[str, CapacityAnswer]) -> CapacityAnswer:
     if not told:
-        raise _Unfit("no_capacity", "has not said what devices it has")
+        raise _UnfitError("no_capacity", "has not said what devices it has")
     found = told.get(need.type)
     if found is None:
-        raise _Unfit("no_such_devices", f"has no {need.type}, but {', '.join(told)}")
+        raise _UnfitError("no_such_devices", f"has no {need.type}, but {', '.join(told)}")
     if found.state == "expired":
-        raise _Unfit("capacity_expired", f"last spoke of its {need.type} {age(found.age_s)} ago: too long")
+        raise _UnfitError("capacity_expired", f"last spoke of its {need.type} {age(found.age_s)} ago: too long")
     if found.total < need.count:
-        raise _Unfit("too_few_devices", f"has {found.total} {need.type}, and the job needs {need.count}")
+        raise _UnfitError("too_few_devices", f"has {found.total} {need.type}, and the job needs {need.count}")
     return found
 
 
@@ -134,7 +135,7 @@ def _queue_s(need: Need, told: CapacityAnswer) -> float:
         return told.queued_device_hours / told.total * 3600
     if told.free is None or told.free < need.count:
         free = "nor how many are free" if told.free is None else f"and {told.free} of {told.total} are free"
-        raise _Unfit("unknown_queue", f"does not say how long its queue for {need.type} is, {free}")
+        raise _UnfitError("unknown_queue", f"does not say how long its queue for {need.type} is, {free}")
     return 0.0
 
 
@@ -157,7 +158,7 @@ def _staged_out(job: Job, site: str, grounds: PlacementInputs) -> Iterator[Stage
 def _staged(src: str, dst: str, size: int, grounds: PlacementInputs, without: str) -> StagedTransfer:
     found = grounds.transfer(src, dst, size)
     if isinstance(found, str):
-        raise _Unfit("no_path", f"{without}: {found}")
+        raise _UnfitError("no_path", f"{without}: {found}")
     return StagedTransfer(
         src=src,
         dst=dst,
@@ -212,13 +213,13 @@ def _price_usd(job: Job, transfers: Sequence[StagedTransfer], capacity: Sequence
 def _check_limits(job: Job, found: SitePlacement) -> None:
     if job.deadline_s is not None and found.total_p90_s > job.deadline_s:
         over, limit = duration(found.total_p90_s - job.deadline_s), duration(job.deadline_s)
-        raise _Unfit("deadline", f"misses the deadline of {limit} by {over} (p90 {duration(found.total_p90_s)})")
+        raise _UnfitError("deadline", f"misses the deadline of {limit} by {over} (p90 {duration(found.total_p90_s)})")
     if job.max_price_usd is None:
         return
     if found.price_usd is None:
-        raise _Unfit("price", f"has no known price, and at most {job.max_price_usd:.10g} USD are allowed")
+        raise _UnfitError("price", f"has no known price, and at most {job.max_price_usd:.10g} USD are allowed")
     if found.price_usd > job.max_price_usd:
-        raise _Unfit("price", f"costs {found.price_usd:.2f} USD of at most {job.max_price_usd:.10g}")
+        raise _UnfitError("price", f"costs {found.price_usd:.2f} USD of at most {job.max_price_usd:.10g}")
 
 
 def _why(ranking: Sequence[SitePlacement], excluded: Sequence[ExcludedSite]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import get_args
 
+from linkweather.errors import LinkweatherError
 from linkweather.models.routes import Objective
 
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
@@ -14,7 +15,7 @@ MAX_BYTES = 1e18
 MAX_RELAYS = 2
 
 
-class RouteQuestionError(ValueError):
+class RouteQuestionError(LinkweatherError, ValueError):
     """A question that has no answer: one sentence, and the `field` that it is about."""
 
     def __init__(self, field: str, sentence: str) -> None:

@@ -13,14 +13,14 @@ from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
 from collector.settings import InfluxSettings
-from linkweather.errors import OperatorError
+from linkweather.errors import LinkweatherError, OperatorError
 
 TOKEN_VARIABLE = "LINKWEATHER_INFLUX_TOKEN"  # noqa: S105 - the name of a variable
 PASSWORD_VARIABLE = "LINKWEATHER_INFLUX_PASSWORD"  # noqa: S105 - the name of a variable
 _SHOWN_CHARACTERS = 300
 
 
-class WriteError(Exception):
+class WriteError(LinkweatherError):
     """The server did not take a write. `status` is HTTP's, 0 when there was no answer."""
 
     def __init__(self, status: int, reason: str, retry_after_s: float | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from linkweather.client.asynchronous import AsyncClient
 from linkweather.client.requests import DEFAULT_API
-from linkweather.client.responses import CollectorAway, NoPath, NotFound, as_json
+from linkweather.client.responses import as_json
 from linkweather.client.synchronous import Client
 
-__all__ = ["DEFAULT_API", "AsyncClient", "Client", "CollectorAway", "NoPath", "NotFound", "as_json"]
+__all__ = ["DEFAULT_API", "AsyncClient", "Client", "as_json"]

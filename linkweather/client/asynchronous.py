@@ -12,7 +12,8 @@ import httpx
 from linkweather.client import requests as questions
 from linkweather.client.event_stream import SILENCE_LIMIT_S, Reader
 from linkweather.client.requests import DEFAULT_API, Answer, Question
-from linkweather.client.responses import CollectorAway, away, check, read
+from linkweather.client.responses import away, check, read
+from linkweather.errors import CollectorUnavailableError
 from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.events import Event, EventKind
 from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer
@@ -25,8 +26,7 @@ TIMEOUT_S = 10.0
 class AsyncClient:
     """A client of one collector; an asynchronous context manager, or await `close()`.
 
-    Every method is that of Client, awaited: raises CollectorAway when no collector answers, and OperatorError, with the
-    collector's own sentence, when it refuses what was asked.
+    Every method is that of Client, awaited, with the same answers and errors.
     """
 
     def __init__(self, api: str = DEFAULT_API, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
@@ -53,11 +53,11 @@ class AsyncClient:
         return await self._ask(questions.links())
 
     async def link(self, src: str, dst: str) -> LinkAnswer:
-        """One link. Raises NotFound."""
+        """One link. Raises NotFoundError."""
         return await self._ask(questions.link(src, dst))
 
     async def history(self, src: str, dst: str, metric: str, *, since: str = "1h", step: str = "10s") -> HistoryAnswer:
-        """One metric of one link over time; `since` is RFC 3339 or how long ago (`15m`). Raises NotFound."""
+        """One metric of one link over time; `since` is RFC 3339 or how long ago (`15m`). Raises NotFoundError."""
         return await self._ask(questions.history(src, dst, metric, since, step))
 
     async def sites(self) -> list[SiteAnswer]:
@@ -83,9 +83,9 @@ class AsyncClient:
         avoid: Iterable[str] = (),
         max_price_usd_per_gb: float | None = None,
     ) -> RouteAnswer:
-        """Which path data should take now; sites by id or compute_id. Raises NotFound, and NoPath when none is usable.
+        """Which path data should take now; sites by id or compute_id. `completion` needs the `bytes` to be sent.
 
-        `completion` needs the `bytes` to be sent. Prices are USD per 10^9 bytes.
+        Prices are USD per 10^9 bytes. Raises NotFoundError, and NoPathError when no path is usable.
         """
         return await self._ask(
             questions.route(
@@ -123,8 +123,8 @@ class AsyncClient:
         """What happens from now on, as it happens: events of these kinds, or all; for ever.
 
         Whoever leaves the loop early closes it: `async with contextlib.aclosing(client.watch()) as events: …`.
-        A lost connection is made again and goes on where it ended; a `Gap` says that events were missed
-        meanwhile. Without `reconnect` the loss raises CollectorAway. A collector that refuses raises at once.
+        A lost connection is made again and goes on where it ended; a `Gap` says that events were missed meanwhile.
+        Without `reconnect` the loss raises CollectorUnavailableError. A collector that refuses raises at once.
         """
         reader, kinds = Reader(), tuple(kinds)
         while True:
@@ -132,7 +132,7 @@ class AsyncClient:
                 async with aclosing(self._stream(reader, kinds)) as events:
                     async for event in events:
                         yield event
-            except CollectorAway:
+            except CollectorUnavailableError:
                 if not reconnect:
                     raise
             await asyncio.sleep(reader.wait_s())
@@ -152,7 +152,7 @@ class AsyncClient:
                             yield event
         except httpx.HTTPError as error:
             raise away(self._api, error) from None
-        raise CollectorAway(f"the collector at {self._api} has ended the stream")
+        raise CollectorUnavailableError(f"the collector at {self._api} has ended the stream")
 
     async def _ask(self, question: Question[Answer]) -> Answer:
         try:

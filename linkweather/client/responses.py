@@ -9,45 +9,32 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from linkweather.client.requests import Answer, Question
-from linkweather.errors import OperatorError
+from linkweather.errors import CollectorUnavailableError, LinkweatherError, NoPathError, NotFoundError, OperatorError
 from linkweather.models.state import ErrorAnswer
 
-
-class CollectorAway(Exception):  # noqa: N818 – a state of the world and nobody's error
-    """The collector does not answer, or not as a collector does; its text is one sentence."""
+_REFUSALS: Mapping[int, type[LinkweatherError]] = {404: NotFoundError, 409: NoPathError}
 
 
-class NotFound(Exception):  # noqa: N818 – an answer
-    """The mesh has no such site or link; its text is the collector's sentence."""
-
-
-class NoPath(Exception):  # noqa: N818 – an answer
-    """There is no usable path now; its text is the collector's sentence."""
-
-
-_REFUSALS: Mapping[int, type[Exception]] = {404: NotFound, 409: NoPath}
-
-
-def away(api: str, error: httpx.HTTPError) -> CollectorAway:
+def away(api: str, error: httpx.HTTPError) -> CollectorUnavailableError:
     """Nobody answered."""
-    return CollectorAway(f"the collector at {api} does not answer ({str(error) or type(error).__name__})")
+    return CollectorUnavailableError(f"the collector at {api} does not answer ({str(error) or type(error).__name__})")
 
 
-def stranger(api: str) -> CollectorAway:
+def stranger(api: str) -> CollectorUnavailableError:
     """Somebody else answered."""
-    return CollectorAway(f"what answers at {api} is no linkweather collector")
+    return CollectorUnavailableError(f"what answers at {api} is no linkweather collector")
 
 
 def check(api: str, response: httpx.Response) -> None:
-    """Raise what a response that is no answer stands for: NotFound, NoPath, OperatorError or CollectorAway."""
+    """Raise the error that a response stands for, below LinkweatherError; return where it is an answer."""
     if response.is_client_error:
         raise _refusal(api, response)
     if not response.is_success:
-        raise CollectorAway(f"the collector at {api} failed with HTTP status {response.status_code}")
+        raise CollectorUnavailableError(f"the collector at {api} failed with HTTP status {response.status_code}")
 
 
 def read(api: str, question: Question[Answer], response: httpx.Response) -> Answer:
-    """The answer. Raises as `check`, and CollectorAway for a document that no collector gives."""
+    """The answer. Raises as `check`, and CollectorUnavailableError for a document that no collector gives."""
     check(api, response)
     try:
         return question.form.validate_json(response.content)
@@ -55,7 +42,7 @@ def read(api: str, question: Question[Answer], response: httpx.Response) -> Answ
         raise stranger(api) from None
 
 
-def _refusal(api: str, response: httpx.Response) -> Exception:
+def _refusal(api: str, response: httpx.Response) -> LinkweatherError:
     try:
         sentence = ErrorAnswer.model_validate_json(response.content).error
     except ValidationError:

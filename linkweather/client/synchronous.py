@@ -11,7 +11,8 @@ import httpx
 from linkweather.client import requests as questions
 from linkweather.client.event_stream import SILENCE_LIMIT_S, Reader
 from linkweather.client.requests import DEFAULT_API, Answer, Question
-from linkweather.client.responses import CollectorAway, away, check, read
+from linkweather.client.responses import away, check, read
+from linkweather.errors import CollectorUnavailableError
 from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.events import Event, EventKind
 from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer
@@ -24,7 +25,7 @@ TIMEOUT_S = 10.0
 class Client:
     """A client of one collector; a context manager, or `close()` it.
 
-    Every method raises CollectorAway when no collector answers, and OperatorError, with the
+    Every method raises CollectorUnavailableError when no collector answers, and OperatorError, with the
     collector's own sentence, when it refuses what was asked.
     """
 
@@ -50,11 +51,11 @@ class Client:
         return self._ask(questions.links())
 
     def link(self, src: str, dst: str) -> LinkAnswer:
-        """One link. Raises NotFound."""
+        """One link. Raises NotFoundError."""
         return self._ask(questions.link(src, dst))
 
     def history(self, src: str, dst: str, metric: str, *, since: str = "1h", step: str = "10s") -> HistoryAnswer:
-        """One metric of one link over time; `since` is RFC 3339 or how long ago (`15m`). Raises NotFound."""
+        """One metric of one link over time; `since` is RFC 3339 or how long ago (`15m`). Raises NotFoundError."""
         return self._ask(questions.history(src, dst, metric, since, step))
 
     def sites(self) -> list[SiteAnswer]:
@@ -80,9 +81,9 @@ class Client:
         avoid: Iterable[str] = (),
         max_price_usd_per_gb: float | None = None,
     ) -> RouteAnswer:
-        """Which path data should take now; sites by id or compute_id. Raises NotFound, and NoPath when none is usable.
+        """Which path data should take now; sites by id or compute_id. `completion` needs the `bytes` to be sent.
 
-        `completion` needs the `bytes` to be sent. Prices are USD per 10^9 bytes.
+        Prices are USD per 10^9 bytes. Raises NotFoundError, and NoPathError when no path is usable.
         """
         return self._ask(
             questions.route(
@@ -119,14 +120,14 @@ class Client:
     def watch(self, kinds: Iterable[EventKind] = (), *, reconnect: bool = True) -> Iterator[Event]:
         """What happens from now on, as it happens: events of these kinds, or all; for ever.
 
-        A lost connection is made again and goes on where it ended; a `Gap` says that events were missed
-        meanwhile. Without `reconnect` the loss raises CollectorAway. A collector that refuses raises at once.
+        A lost connection is made again and goes on where it ended; a `Gap` says that events were missed meanwhile.
+        Without `reconnect` the loss raises CollectorUnavailableError. A collector that refuses raises at once.
         """
         reader, kinds = Reader(), tuple(kinds)
         while True:
             try:
                 yield from self._stream(reader, kinds)
-            except CollectorAway:
+            except CollectorUnavailableError:
                 if not reconnect:
                     raise
             time.sleep(reader.wait_s())
@@ -145,7 +146,7 @@ class Client:
                         yield event
         except httpx.HTTPError as error:
             raise away(self._api, error) from None
-        raise CollectorAway(f"the collector at {self._api} has ended the stream")
+        raise CollectorUnavailableError(f"the collector at {self._api} has ended the stream")
 
     def _ask(self, question: Question[Answer]) -> Answer:
         try:

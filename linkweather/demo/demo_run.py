@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linkweather import atomicfile
-from linkweather.client import Client, CollectorAway
+from linkweather.client import Client
 from linkweather.demo import plan
 from linkweather.demo.children import Child, run_once
 from linkweather.demo.display import Display, Scene
-from linkweather.errors import OperatorError
+from linkweather.errors import CollectorUnavailableError, OperatorError
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile
 from linkweather.lab.protocol import EngineName
@@ -138,7 +138,7 @@ async def _watch(scene: Scene, client: Client, display: Display, stop: asyncio.E
     try:
         links, sites = await asyncio.to_thread(client.links), await asyncio.to_thread(client.sites)
         return Outcome(scene, links, sites, await asyncio.to_thread(_relayed, client))
-    except CollectorAway as away:
+    except CollectorUnavailableError as away:
         raise OperatorError(str(away)) from None
 
 
@@ -148,7 +148,7 @@ async def _ready(client: Client, stop: asyncio.Event) -> bool:
     while not stop.is_set():
         try:
             await asyncio.to_thread(client.mesh)
-        except (CollectorAway, OperatorError):
+        except (CollectorUnavailableError, OperatorError):
             if asyncio.get_running_loop().time() > deadline:
                 raise OperatorError(f"the collector does not answer within {READY_LIMIT_S:g} s") from None
             await asyncio.sleep(0.1)
@@ -160,7 +160,7 @@ async def _ready(client: Client, stop: asyncio.Event) -> bool:
 async def _refresh(client: Client, display: Display) -> None:
     try:
         display.show(await asyncio.to_thread(client.links), await asyncio.to_thread(_relayed, client))
-    except CollectorAway as away:
+    except CollectorUnavailableError as away:
         display.note(str(away))
 
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
-from linkweather.errors import BadValueError, UnitError
-from linkweather.mesh import Mesh, NoSuchSite, Settings, SiteId, Tuple
+from linkweather.errors import BadValueError, NoSuchSiteError, UnitError
+from linkweather.mesh import Mesh, Settings, SiteId, Tuple
 from linkweather.models.routes import LinkInput
 from linkweather.models.state import CapacityAnswer
 from linkweather.units import parse_duration, parse_price, parse_size
@@ -50,7 +50,7 @@ class Located(Settings):
         """The same with the site's id. Raises BadValueError about `key`."""
         try:
             return self.model_copy(update={"site": mesh.site_id(self.site)})
-        except NoSuchSite as error:
+        except NoSuchSiteError as error:
             raise BadValueError(f"{key}.site", f"{key}.site = {self.site!r}: {error}") from None
 
 

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from linkweather.client import Client, CollectorAway, NoPath
-from linkweather.errors import OperatorError
+from linkweather.client import Client
+from linkweather.errors import CollectorUnavailableError, NoPathError, OperatorError
 from linkweather.models.routes import Objective
 from tests import servers
 
@@ -52,7 +52,7 @@ def path(client: Client, src: str, dst: str, objective: Objective = "latency") -
     """The path in force; empty while there is none, or nobody answers yet."""
     try:
         return client.route(src, dst, objective=objective).path.sites
-    except (CollectorAway, NoPath, OperatorError):
+    except (CollectorUnavailableError, NoPathError, OperatorError):
         return ()
 
 

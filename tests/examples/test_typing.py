@@ -14,17 +14,16 @@ from tests.installing import install
 PROGRAM = """
 from typing import assert_type
 
-from linkweather import AsyncClient, Client
-from linkweather.client import NoPath
+from linkweather import AsyncClient, Client, Job, NoPathError
 from linkweather.models.routes import RouteAnswer
-from linkweather.models.placements import Job, PlacementAnswer
+from linkweather.models.placements import PlacementAnswer
 
 
 def ask(client: Client, job: Job) -> str:
     assert_type(client.place(job), PlacementAnswer)
     try:
         return client.route("gz", "bj", objective="completion", bytes=10).why
-    except NoPath as reason:
+    except NoPathError as reason:
         return str(reason)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from linkweather.mesh import Mesh, NoSuchSite, ThroughputTests
+from linkweather.errors import NoSuchSiteError
+from linkweather.mesh import Mesh, ThroughputTests
 from linkweather.wire import encode
 
 SITES: dict[str, Any] = {name: {"address": f"192.0.2.{number}"} for number, name in enumerate("abc", start=1)}
@@ -123,6 +124,6 @@ def test_a_site_is_named_by_its_id_or_its_compute_id() -> None:
     ],
 )
 def test_a_name_of_no_site_or_of_several_is_one_sentence(name: str, sentence: str) -> None:
-    with pytest.raises(NoSuchSite) as refused:
+    with pytest.raises(NoSuchSiteError) as refused:
         named(a="CN-1", c="CN-1").site_id(name)
     assert str(refused.value) == sentence

@@ -17,7 +17,7 @@ from collector.api.api_requests import answer_errors
 from collector.api.event_feed import EventFeed, add_events
 from collector.api.http_server import HttpServer
 from linkweather import AsyncClient, Client
-from linkweather.client import CollectorAway
+from linkweather.errors import CollectorUnavailableError
 from linkweather.mesh import Mesh
 from linkweather.models.events import Event, Gap, LinkEvent, RouteEvent
 from linkweather.models.routes import NoRoute
@@ -167,7 +167,7 @@ async def test_without_reconnect_the_end_of_the_stream_is_said(world: World) -> 
         watching = asyncio.create_task(take(client.watch(reconnect=False), 1, []), name="watch")
         await world.heard_by(1)
         world.feed.close()
-        with pytest.raises(CollectorAway, match="has ended the stream"):
+        with pytest.raises(CollectorUnavailableError, match="has ended the stream"):
             await watching
 
 

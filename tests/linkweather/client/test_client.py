@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import linkweather
-from linkweather.client import AsyncClient, Client, CollectorAway, NoPath, NotFound, as_json
-from linkweather.errors import OperatorError
+from linkweather.client import AsyncClient, Client, as_json
+from linkweather.errors import CollectorUnavailableError, NoPathError, NotFoundError, OperatorError
 from linkweather.models.placements import Job
 from linkweather.models.state import LinkAnswer
 from tests import servers
@@ -96,7 +96,7 @@ def test_a_mesh_is_pushed_as_text_with_the_token(peer: Peer) -> None:
     assert peer.authorization == "Bearer secret"
 
 
-@pytest.mark.parametrize(("status", "kind"), [(404, NotFound), (422, OperatorError), (403, OperatorError)])
+@pytest.mark.parametrize(("status", "kind"), [(404, NotFoundError), (422, OperatorError), (403, OperatorError)])
 def test_a_refusal_is_the_collector_s_own_sentence(
     peer: Peer, client: Client, status: int, kind: type[Exception]
 ) -> None:
@@ -108,20 +108,24 @@ def test_a_refusal_is_the_collector_s_own_sentence(
 @pytest.mark.parametrize(("status", "body"), [(200, "<html>"), (200, '[{"src": 1}]'), (404, "<html>")])
 def test_something_else_at_the_address_is_said(peer: Peer, client: Client, status: int, body: str) -> None:
     peer.status, peer.body = status, body
-    with pytest.raises(CollectorAway, match=r"^what answers at http://127.0.0.1:\d+ is no linkweather collector$"):
+    with pytest.raises(
+        CollectorUnavailableError, match=r"^what answers at http://127.0.0.1:\d+ is no linkweather collector$"
+    ):
         client.links()
 
 
 def test_a_collector_that_fails_is_said(peer: Peer, client: Client) -> None:
     peer.status = 500
-    with pytest.raises(CollectorAway, match=r"^the collector at http://\S+ failed with HTTP status 500$"):
+    with pytest.raises(CollectorUnavailableError, match=r"^the collector at http://\S+ failed with HTTP status 500$"):
         client.links()
 
 
 def test_a_collector_that_is_away_is_one_sentence() -> None:
     with (
         Client(f"http://127.0.0.1:{servers.free_port()}") as client,
-        pytest.raises(CollectorAway, match=r"^the collector at http://127.0.0.1:\d+ does not answer \(.*refused\)$"),
+        pytest.raises(
+            CollectorUnavailableError, match=r"^the collector at http://127.0.0.1:\d+ does not answer \(.*refused\)$"
+        ),
     ):
         client.links()
 
@@ -141,7 +145,7 @@ def test_answers_are_plain_json_again() -> None:
 
 def test_a_pair_without_a_usable_path_raises_no_path(client: Client, peer: Peer) -> None:
     peer.status, peer.body = 409, '{"error":"a → b: no path can be used now"}'
-    with pytest.raises(NoPath, match="no path can be used now"):
+    with pytest.raises(NoPathError, match="no path can be used now"):
         client.route("a", "b")
 
 
@@ -157,7 +161,7 @@ def test_a_route_is_asked_with_what_was_given_and_nothing_else(client: Client, p
 
 def test_a_name_with_a_slash_stays_one_name(client: Client, peer: Peer) -> None:
     peer.body = "{}"
-    with pytest.raises(CollectorAway):
+    with pytest.raises(CollectorUnavailableError):
         client.link("a/b?c", "d")
     assert peer.asked[-1][1] == "/api/v1/links/a%2Fb%3Fc/d"
 
@@ -176,7 +180,7 @@ async def test_the_asynchronous_client_asks_the_same_questions(peer: Peer) -> No
             client.mesh(),
             client.push_mesh("text"),
         ):
-            with pytest.raises(NotFound, match="no such site"):
+            with pytest.raises(NotFoundError, match="no such site"):
                 await call
     with Client(f"http://127.0.0.1:{peer.server_port}") as client_:
         before, peer.asked[:] = list(peer.asked), []
@@ -192,14 +196,14 @@ async def test_the_asynchronous_client_asks_the_same_questions(peer: Peer) -> No
             client_.mesh,
             lambda: client_.push_mesh("text"),
         ):
-            with pytest.raises(NotFound):
+            with pytest.raises(NotFoundError):
                 ask()
     assert peer.asked == before
 
 
 async def test_the_asynchronous_client_says_when_nobody_answers() -> None:
     async with AsyncClient(f"http://127.0.0.1:{servers.free_port()}") as client:
-        with pytest.raises(CollectorAway, match="does not answer"):
+        with pytest.raises(CollectorUnavailableError, match="does not answer"):
             await client.links()
 
 
