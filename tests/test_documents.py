@@ -21,7 +21,8 @@ from collector.settings import CollectorSettings
 from collector.store.columns import TABLES
 from linkweather import settings
 from linkweather.cli.root import main
-from linkweather.client import Client, CollectorAway
+from linkweather.client import Client
+from linkweather.errors import CollectorUnavailableError
 from linkweather.lab.labfile import LabFile
 from linkweather.mesh import Mesh
 from linkweather.models.placements import Job
@@ -143,7 +144,7 @@ def _decided(api: str) -> bool:
     try:
         with Client(api) as client:
             return any(route.src == "gz" for route in client.routes("latency").routes)
-    except CollectorAway:
+    except CollectorUnavailableError:
         return False
 
 

@@ -77,7 +77,7 @@ def test_the_client_alone_imports_with_what_it_requires_and_brings_one_package(c
         tops = {name.partition("/")[0] for name in content.namelist()}
     assert tops == {"linkweather", f"{client.name.removesuffix('-py3-none-any.whl')}.dist-info"}
     python = install(client, tmp_path / "venv")
-    program = "from linkweather import AsyncClient, Client; import linkweather.models.placements; Client().close()"
+    program = "from linkweather import AsyncClient, Client, Job, LinkweatherError; Client().close()"
     done = run(python, "-c", program, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
