@@ -1,8 +1,14 @@
-"""A bank of forecasts: the rows that are remembered of each series, and what they say about the next one.
+"""A bank of forecasts: it keeps the newest rows of many series and forecasts each one's next row.
 
-A bank's state is a function of the set of rows that it was shown, in whatever order they came: per series it keeps
-the newest rows, sorted by time, and replays them when it is asked. So a bank that is rebuilt from the record
-answers as the one before it.
+Theory. A bank's state is a function of the set of rows that it was given, not of their order: per series it keeps the
+newest rows, sorted by time, and replays them when it is asked. So a bank that is rebuilt from the journal answers as
+the one before it did. `forecaster_selection` says which of the `forecasters` is selected from a replay, and how wide
+its interval for the next row is; what all series together show (the pool) is taken at multiples of a step, so that
+answers do not depend on how often one asks.
+
+An interval that was right for the next row is too narrow for a later one. After an age of n mean steps its width
+grows by n ** growth, on either side of p50: 0.5 would be a random walk, 0 noise about a level; 0.25 is between what
+was measured of RTTs between Internet hosts (0.0 to 0.1) and of values that hold and jump (above 0.5).
 """
 
 from __future__ import annotations
@@ -19,19 +25,19 @@ from collector.linkstate.forecasters import FORECASTERS, forecasts
 Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.floating]
 
-# Beyond the rows that a replay sees: those that may have come since the moment of the pool.
+# Kept beyond the rows that a replay uses: rows that may have come since the moment of the pool.
 _SPARE_ROWS: Final = 2
 _POOL_SERIES: Final = 512
-_CHUNK_SERIES: Final = 512  # what is worked on stays in the cache
+_CHUNK_SERIES: Final = 512  # the working set stays in the cache
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesKind:
-    """What is forecast: rows come about every `step_s`, and none older than `memory_s` before the newest counts.
+    """What a bank forecasts: rows come about every `step_s`; rows `memory_s` older than the newest no longer count.
 
-    `window` rows are replayed. With `log` all arithmetic is on logarithms. `usual_error` is what is expected of a
-    forecast, as a share of its level, before any error is known. The error grows with the `growth`-th power of the
-    age in steps: 0.5 is a random walk, 0 is noise about a level.
+    `window` rows are replayed. With `log` all arithmetic is on logarithms. `usual_error` is the expected error of a
+    forecast, as a share of its level, before the first error. The error grows with the `growth`-th power of the age
+    in steps.
     """
 
     step_s: float
@@ -39,15 +45,14 @@ class SeriesKind:
     window: int = 32
     log: bool = False
     usual_error: float = 0.03
-    # Measured from one step to four: 0.0 to 0.1 for RTTs between hosts of the Internet, above 0.5 for held values.
     growth: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What is expected at a moment, per series; NaN and 0 samples where nothing is known.
+    """The forecast of each series at one moment; NaN and 0 samples where a series has no rows.
 
-    `follows` is where p50 is the newest row itself: nothing smoother forecasts better.
+    `follows` is where p50 is the newest row itself: no smoother forecaster does better.
     """
 
     p10: Floats
@@ -64,11 +69,11 @@ class ForecastBank:
     def __init__(self, count: int, kind: SeriesKind) -> None:
         self._kind = kind
         kept = kind.window + _SPARE_ROWS
-        # Zeros cost no memory until they are written to: most of a big mesh's series may never be.
+        # Zeros cost no memory until they are written, and most series of a big mesh may never be.
         self._values = np.zeros((count, kept), np.float32)
         self._times = np.zeros((count, kept))
         self._kept = np.zeros(count, np.int16)
-        self._said = np.full((4, count), np.nan, np.float32)  # p10, p50, p90, and the mean step between rows
+        self._expected = np.full((4, count), np.nan, np.float32)  # p10, p50, p90, and the mean step between rows
         self._samples = np.zeros(count, np.int16)
         self._follows = np.zeros(count, bool)
         self._stale = np.zeros(count, bool)
@@ -82,7 +87,7 @@ class ForecastBank:
         return 2 * self._kind.memory_s + self._kind.step_s
 
     def observe(self, series: Indices, at: float, values: npt.ArrayLike) -> None:
-        """Take in one row for each of `series`, measured `at`; NaN and what is not above 0 are no measurements."""
+        """Take in one row for each of `series`, measured `at`; values that are NaN or not above 0 are skipped."""
         measured = np.asarray(values, np.float32)
         good = np.isfinite(measured) & (measured > 0)
         series, measured = series[good], measured[good]
@@ -96,7 +101,7 @@ class ForecastBank:
         self._pool_stale |= bool(at <= self._pool_at and len(series))
 
     def forecast(self, now: float) -> Forecast:
-        """What all series are expected to be, an interval wider by their age."""
+        """Every series' forecast at `now`, its interval widened by its age."""
         self._refresh(now)
         return self._aged(slice(None), now)
 
@@ -106,14 +111,14 @@ class ForecastBank:
         return self._aged(slice(series, series + 1), now)
 
     def every(self) -> Floats:
-        """What each forecaster alone says, [forecasters, series]: to compare with."""
-        said = np.full((len(FORECASTERS), len(self._kept)), np.nan)
+        """What each forecaster alone expects, [forecasters, series]: to compare with."""
+        expected = np.full((len(FORECASTERS), len(self._kept)), np.nan)
         known = np.flatnonzero(self._kept)
         for start in range(0, len(known), _CHUNK_SERIES):
             series = known[start : start + _CHUNK_SERIES]
             rows, _ = self._rows(series)
-            said[:, series] = forecasts(rows.values, rows.gaps)[:, -1]
-        return np.exp(said) if self._kind.log else said
+            expected[:, series] = forecasts(rows.values, rows.gaps)[:, -1]
+        return np.exp(expected) if self._kind.log else expected
 
     def newest(self) -> Floats:
         """When each series had its newest row; -inf before the first."""
@@ -124,7 +129,7 @@ class ForecastBank:
         return float(self._times[series, -1]) if self._kept[series] else -np.inf
 
     def moved(self, before: Indices, after: Indices, count: int, kind: SeriesKind) -> ForecastBank:
-        """A bank of `count` series, of which those at `after` remember what those at `before` do here."""
+        """A bank of `count` series, of which those at `after` keep the rows that those at `before` have here."""
         bank = ForecastBank(count, kind)
         kept = min(self._values.shape[1], bank._values.shape[1])
         bank._values[after, -kept:] = self._values[before, -kept:]
@@ -144,7 +149,7 @@ class ForecastBank:
         self._kept[series] = np.minimum(self._kept[series] + 1, self._values.shape[1])
 
     def _insert(self, series: int, at: float, value: float) -> None:
-        """Put a row in its place by time; one that is older than all of a full memory has none."""
+        """Insert a row by its time; a full memory drops one that is older than all it has."""
         times, values, size = self._times[series], self._values[series], self._values.shape[1]
         first = size - int(self._kept[series])
         place = first + int(np.searchsorted(times[first:], at, side="right"))
@@ -160,7 +165,7 @@ class ForecastBank:
         step_s = self._kind.step_s
         boundary = now // step_s * step_s
         if boundary != self._pool_at or self._pool_stale:
-            # As of a round moment, not of the last call: the answer is the same however often one asks.
+            # As of a multiple of the step, not of the last call: the answer does not depend on how often one asks.
             self._pool, self._pool_at, self._pool_stale = self._pooled(boundary), boundary, False
             self._stale = self._kept > 0
         stale = np.flatnonzero(self._stale)
@@ -170,11 +175,11 @@ class ForecastBank:
 
     def _replay(self, series: Indices) -> None:
         rows, samples = self._rows(series)
-        said = select_forecasters(rows, self._pool)
-        self._said[:3, series] = said.p10, said.p50, said.p90
-        self._said[3, series] = np.nansum(rows.gaps, axis=0) / np.maximum(samples - 1, 1)
+        expected = select_forecasters(rows, self._pool)
+        self._expected[:3, series] = expected.p10, expected.p50, expected.p90
+        self._expected[3, series] = np.nansum(rows.gaps, axis=0) / np.maximum(samples - 1, 1)
         self._samples[series] = samples
-        self._follows[series] = rows.values[-1] == said.p50
+        self._follows[series] = rows.values[-1] == expected.p50
 
     def _pooled(self, at: float) -> ErrorPool:
         oldest = at - self._kind.memory_s
@@ -201,12 +206,12 @@ class ForecastBank:
         gaps[1:] = np.where(counts[1:] & counts[:-1], np.diff(times, axis=0), 0.0) / self._kind.step_s
         kind = self._kind
         most = int(samples.max(initial=1))
-        shown = slice(kept - most, None)  # what no series has need not be replayed
+        shown = slice(kept - most, None)  # rows that no series has are not replayed
         logarithm = np.log(values[shown]) if kind.log else values[shown]
         return SeriesRows(logarithm, gaps[shown].astype(np.float32), kind.log), samples
 
     def _aged(self, series: slice, now: float) -> Forecast:
-        p10, p50, p90, step = self._said[:, series].astype(float)
+        p10, p50, p90, step = self._expected[:, series].astype(float)
         samples = self._samples[series]
         age_s = np.where(samples > 0, np.maximum(0.0, now - self._times[series, -1]), np.nan)
         wider = np.maximum(1.0, age_s / self._kind.step_s / np.maximum(step, 1.0)) ** self._kind.growth

@@ -1,8 +1,26 @@
-"""Which forecaster speaks for a series, and how far from it the next row will be. Pure numpy, many series at once.
+"""Selects each series' forecaster, and says how far from its forecast the next row will be. Pure numpy, many at once.
 
-Every forecaster is judged by its recent one-step-ahead errors on the series itself, shrunk to those on all series
-of the bank: by as much as the series turn out to be alike (empirical Bayes). The interval is from quantiles of the
-selected's normalised errors, on the series and on others.
+Theory. No forecaster is the best of every link: RTTs that wander want smoothing, RTTs that hold and then jump want the
+last value, spikes want a median. So all of FORECASTERS forecast every row before it comes, and each is judged by its
+one-step-ahead errors (as the Network Weather Service does: Wolski, Spring and Hayes, 1999).
+
+*Loss.* At each row, forecaster f with error e_f loses e_f / (e_f + mean of all forecasters' errors): between 0 and 1,
+so that one spike weighs no more than any other row. A row where all were right judges none.
+
+*Selection.* A series' mean loss, with weights that fade by _CHOICE_KEPT a row, is shrunk towards the mean of all
+series (empirical Bayes): (own sum + k · mean of all) / (own weight + k). The forecaster with the least is selected. k,
+`shrinkage_rows`, is how many rows a series needs before its own history counts as much as all others'. It
+follows from how much the series differ lastingly: if the mean losses in the older half of their rows predict those in
+the newer half (their covariance is a large share s of the variance), k = rows · (1 − s) / s is small; where the halves
+agree by chance only, k is large, and all series get the forecaster that is best of all together.
+
+*Scale.* The typical error of a forecaster on a series is its mean absolute error, fading by _SCALE_KEPT a row, with a
+prior of one row's weight: the bank's typical relative error times the series' level. So a series with one row has an
+interval as wide as other series' errors suggest.
+
+*Interval.* Errors divided by the scale of their time are comparable among series. The interval is forecast + scale ·
+the 10 % and 90 % quantiles of the selected forecaster's normalised errors: the series' own rows, and with a weight of
+_POOL_ROWS rows the distribution over all series. It always holds the forecast. `forecast_bank` widens it with age.
 """
 
 from __future__ import annotations
@@ -16,19 +34,19 @@ import numpy.typing as npt
 from collector.linkstate.forecasters import FORECASTERS, Floats, forecasts
 
 QUANTILES: Final = (0.1, 0.9)
-# What an error of the past weighs after each further row, for the choice and for the scale.
+# What an error keeps of its weight at each further row, for the selection and for the scale.
 _CHOICE_KEPT: Final = 0.95
 _SCALE_KEPT: Final = 0.85
 # The others' errors count as much as this many of the series' own.
 _POOL_ROWS: Final = 7.0
 _POOL_POINTS: Final = 40
 _MIN_POOL_ERRORS: Final = 512
-# Evenly spread over this, their 10 % and 90 % points are at ±1.28, as normal errors'.
+# Errors spread evenly over ± this have their 10 % and 90 % points at ±1.28, as normal errors have.
 _USUAL_SPREAD: Final = 1.6
 _USUAL_ERRORS: Final = 10
-_ALIKE_ROWS_MIN: Final = 2.0
-_ALIKE_ROWS_MAX: Final = 300.0
-_ALIKE_ROWS_UNKNOWN: Final = 10.0
+_SHRINKAGE_ROWS_MIN: Final = 2.0
+_SHRINKAGE_ROWS_MAX: Final = 300.0
+_SHRINKAGE_ROWS_UNKNOWN: Final = 10.0
 _MIN_COMPARED: Final = 8
 
 
@@ -43,16 +61,16 @@ class SeriesRows:
 
 @dataclass(frozen=True, slots=True)
 class ErrorPool:
-    """What all series together say of the forecasters.
+    """What all series together show of the forecasters.
 
-    `relative_error` is the typical error by level, `loss` each forecaster's mean relative loss, which counts as
-    `alike_rows` rows of a series' own; `errors` are points of their normalised errors' distribution, [points,
+    `relative_error` is the typical error as a share of the level, `loss` each forecaster's mean loss, which counts as
+    much as `shrinkage_rows` rows of a series; `errors` are points of the distribution of normalised errors, [points,
     forecasters].
     """
 
     relative_error: float
     loss: Floats
-    alike_rows: float
+    shrinkage_rows: float
     errors: Floats
 
 
@@ -60,7 +78,7 @@ class ErrorPool:
 class SelectedForecasts:
     """The forecaster selected for each series, an index of FORECASTERS, and its forecast of the next row."""
 
-    selected: npt.NDArray[np.intp]
+    forecaster: npt.NDArray[np.intp]
     p10: Floats
     p50: Floats
     p90: Floats
@@ -68,9 +86,9 @@ class SelectedForecasts:
 
 @dataclass(frozen=True, slots=True)
 class _Errors:
-    """Errors of all forecasters, replayed over the rows: [forecasters, series], but the weights, [series].
+    """Errors of all forecasters over the replayed rows: [forecasters, series], weights [series].
 
-    `scale` is the typical error now; a prior of one row's weight says it before the first error.
+    `scale` is the typical error now; before the first error it is the prior alone.
     """
 
     next: Floats
@@ -85,18 +103,18 @@ class _Errors:
 
 
 def unknown_pool(relative_error: float) -> ErrorPool:
-    """Before any error is known: normal errors of the usual size."""
+    """The pool before the first error: normal errors of the usual size."""
     spread = np.linspace(-_USUAL_SPREAD, _USUAL_SPREAD, _POOL_POINTS)
     return ErrorPool(
         relative_error,
         np.zeros(len(FORECASTERS)),
-        _ALIKE_ROWS_UNKNOWN,
+        _SHRINKAGE_ROWS_UNKNOWN,
         np.repeat(spread[:, None], len(FORECASTERS), axis=1),
     )
 
 
 def pool(rows: SeriesRows, usual_error: float) -> ErrorPool:
-    """What the given series say together; `usual_error` by level is assumed while they say nothing."""
+    """The pool of the given series; `usual_error`, a share of the level, stands in while they have no errors."""
     first = _replay(rows, usual_error)
     if not first.error_weight.any():
         return unknown_pool(usual_error)
@@ -105,14 +123,14 @@ def pool(rows: SeriesRows, usual_error: float) -> ErrorPool:
     seen = first.error_weight > 0
     relative = float(np.median(first.error_sum[best, seen] / first.error_weight[seen] / first.level[best, seen]))
     relative = relative if relative > 0 else usual_error
-    return ErrorPool(relative, loss, _alike_rows(first.losses), _points(_replay(rows, relative).normalised))
+    return ErrorPool(relative, loss, _shrinkage_rows(first.losses), _points(_replay(rows, relative).normalised))
 
 
 def select_forecasters(rows: SeriesRows, pooled: ErrorPool) -> SelectedForecasts:
     """Select each series' forecaster; its forecast and interval of the next row."""
     errors = _replay(rows, pooled.relative_error)
-    shrunk = errors.loss_sum + pooled.alike_rows * pooled.loss[:, None]
-    selected = (shrunk / (errors.loss_weight + pooled.alike_rows)).argmin(axis=0)
+    shrunk = errors.loss_sum + pooled.shrinkage_rows * pooled.loss[:, None]
+    selected = (shrunk / (errors.loss_weight + pooled.shrinkage_rows)).argmin(axis=0)
     p50 = _of(selected, errors.next)
     scale = _of(selected, errors.scale)
     own = np.take_along_axis(errors.normalised, selected[None, None], axis=0)[0]
@@ -126,16 +144,16 @@ def _of(selected: npt.NDArray[np.intp], values: Floats) -> Floats:
 
 
 def _replay(rows: SeriesRows, relative_error: float) -> _Errors:
-    said = forecasts(rows.values, rows.gaps)
-    errors = rows.values[1:] - said[:, :-1]
+    forecast = forecasts(rows.values, rows.gaps)
+    errors = rows.values[1:] - forecast[:, :-1]
     sizes = np.abs(errors)
-    levels = np.ones_like(said) if rows.log else np.abs(said)
+    levels = np.ones_like(forecast) if rows.log else np.abs(forecast)
     losses = _losses(sizes)
     loss_sum, loss_weight = _faded(losses, _CHOICE_KEPT)
     error_sum, error_weight = _faded(sizes, _SCALE_KEPT)
     scales = (error_sum + relative_error * levels) / (error_weight + 1.0)
     return _Errors(
-        next=said[:, -1],
+        next=forecast[:, -1],
         loss_sum=loss_sum[:, -1],
         loss_weight=loss_weight[-1],
         losses=losses,
@@ -150,7 +168,7 @@ def _replay(rows: SeriesRows, relative_error: float) -> _Errors:
 def _losses(sizes: Floats) -> Floats:
     """Each error beside the mean error of all forecasters at that row, in 0 to 1: no spike outweighs the other rows.
 
-    NaN where all were right: that tells nothing.
+    NaN where all were right: that judges none.
     """
     mean = sizes.mean(axis=0)
     with np.errstate(invalid="ignore"):
@@ -172,25 +190,25 @@ def _faded(values: Floats, kept: float) -> tuple[Floats, Floats]:
     return found, weight
 
 
-def _alike_rows(losses: Floats) -> float:
+def _shrinkage_rows(losses: Floats) -> float:
     """How many rows of its own a series needs before it counts as much as all of them together.
 
-    From how far the series differ for good: the covariance of their mean losses in the older and the newer half of
-    their rows, beside the variance of their mean losses over all rows.
+    Estimated from how much the series differ lastingly: the covariance of their mean losses in the older and the newer
+    half of their rows, as a share of the variance of their mean losses over all rows.
     """
-    told = np.isfinite(losses[0])
-    count = told.sum(axis=0)
+    judged = np.isfinite(losses[0])
+    count = judged.sum(axis=0)
     compared = count >= 2
     if compared.sum() < _MIN_COMPARED:
-        return _ALIKE_ROWS_UNKNOWN
-    losses, told, count = losses[..., compared], told[:, compared], count[compared]
-    older = told & (np.cumsum(told, axis=0) <= count / 2)
-    halves = [_centred_means(losses, half) for half in (older, told & ~older)]
+        return _SHRINKAGE_ROWS_UNKNOWN
+    losses, judged, count = losses[..., compared], judged[:, compared], count[compared]
+    older = judged & (np.cumsum(judged, axis=0) <= count / 2)
+    halves = [_centred_means(losses, half) for half in (older, judged & ~older)]
     lasting = float((halves[0] * halves[1]).mean())
-    whole = float((_centred_means(losses, told) ** 2).mean())
+    whole = float((_centred_means(losses, judged) ** 2).mean())
     # Of the variance that mean losses over `count` rows have, this share is the series' own.
     share = min(max(lasting / whole, 1e-3), 1.0) if whole > 0 else 1e-3
-    return float(np.clip(count.mean() * (1 - share) / share, _ALIKE_ROWS_MIN, _ALIKE_ROWS_MAX))
+    return float(np.clip(count.mean() * (1 - share) / share, _SHRINKAGE_ROWS_MIN, _SHRINKAGE_ROWS_MAX))
 
 
 def _centred_means(losses: Floats, counts: npt.NDArray[np.bool_]) -> Floats:
@@ -202,7 +220,7 @@ def _centred_means(losses: Floats, counts: npt.NDArray[np.bool_]) -> Floats:
 def _points(normalised: Floats) -> Floats:
     """Points of the distribution of the newest errors, of as few rows as give enough of them, and of a few normal ones.
 
-    Those keep a bank of one or two links, which may have erred by nothing so far, from certainty.
+    The normal ones keep a bank of one or two links, whose errors may all have been 0 so far, from certainty.
     """
     rows = max(1, -(-_MIN_POOL_ERRORS // normalised.shape[2]))
     newest = normalised[:, -rows:].reshape(len(normalised), -1)

@@ -1,4 +1,4 @@
-"""The forecasters: each says after every row of a series what the next will be. Pure numpy, many series at once."""
+"""The forecasters: after every row of a series, each forecasts the next one. Pure numpy, many series at once."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def _median(rows: int) -> Forecaster:
 
 
 def _smoothed(steps: float) -> Forecaster:
-    """Exponential smoothing over a time constant of `steps`, whatever the rows' distance.
+    """Exponential smoothing over a time constant of `steps`, whatever the distance between rows.
 
-    The weights are normalised, so that the first rows count no more than they should.
+    The weights are normalised, so that the first rows do not weigh too much.
     """
 
     def forecast(values: Floats, gaps: Floats) -> Floats:
@@ -68,7 +68,7 @@ def _smoothed(steps: float) -> Forecaster:
     return forecast
 
 
-# The first speaks while nothing tells them apart: one that a single spike does not move.
+# Equal losses select the first: one that a single spike does not move.
 FORECASTERS: Final[Mapping[str, Forecaster]] = {
     "median of 3": _median(3),
     "median of 5": _median(5),
@@ -83,6 +83,6 @@ FORECASTERS: Final[Mapping[str, Forecaster]] = {
 
 
 def forecasts(values: Floats, gaps: Floats) -> Floats:
-    """What each forecaster says after each row, of shape [forecasters, rows, series]."""
-    with np.errstate(invalid="ignore", divide="ignore"):  # 0/0 before the first row is NaN, as it should be
+    """What each forecaster expects after each row, of shape [forecasters, rows, series]."""
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0/0 before the first row is NaN, as intended
         return np.stack([forecaster(values, gaps) for forecaster in FORECASTERS.values()])

@@ -1,4 +1,4 @@
-"""The forecasts of a mesh's links: banks of RTT and goodput, of a series for every pair of its sites."""
+"""The RTT and goodput forecasts of a mesh's links: a bank each, with a series for every pair of sites. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from collector.linkstate.forecast_bank import Forecast, ForecastBank, SeriesKind
 from linkweather.wire import LatencyRow, Row, ThroughputRow
 
-# While only rows that our own tests loaded come, their last few say more than old ones that they did not.
+# While a link has only rows that our own tests loaded, the last few of them say more than old unloaded ones.
 _LOADED_WINDOW = 4
-# Goodput is measured seldom, and on quiet links more seldom still: what is remembered, in times of its expiry.
+# Goodput is measured rarely, on quiet links more rarely still: the memory, in multiples of its expiry.
 _GOODPUT_MEMORIES = 5
 
 
@@ -43,7 +43,7 @@ class LinkForecasts:
         self._banks = {name: ForecastBank(len(sites) ** 2, kind) for name, kind in pace.kinds().items()}
 
     def apply_mesh(self, sites: Sequence[str], pace: Pace) -> None:
-        """Follow a changed mesh; pairs of sites that stay keep their rows."""
+        """Adopt a changed mesh; pairs of sites that stay keep their rows."""
         known = self._position
         self._place(sites, pace)
         stay = [site for site in sites if site in known]
@@ -57,7 +57,7 @@ class LinkForecasts:
 
     @property
     def horizons_s(self) -> Mapping[str, float]:
-        """Rows of a kind that are older than this change no forecast that has not expired."""
+        """For each kind of row, the age beyond which a row changes no forecast that has not expired."""
         return {"latency": self._banks["rtt"].horizon_s, "throughput": self._banks["goodput"].horizon_s}
 
     def series(self, src: str, dst: str) -> int:
@@ -65,7 +65,7 @@ class LinkForecasts:
         return self._position[src] * len(self._position) + self._position[dst]
 
     def observe(self, at: float, rows: Sequence[Row]) -> None:
-        """Take in rows of links of the mesh; those without a figure, as failures, are no measurements."""
+        """Take in rows of links of the mesh; rows without a figure, such as failures, are skipped."""
         found: dict[str, list[tuple[int, float]]] = {}
         for row in rows:
             name, value = _figure(row)
@@ -76,7 +76,7 @@ class LinkForecasts:
             self._banks[name].observe(np.array(series, dtype=np.intp), at, values)
 
     def rtt(self, now: float) -> Forecast:
-        """Every pair's RTT: of rows that our own tests did not load, where there are recent ones."""
+        """Every pair's RTT, from rows that our own tests did not load where there are recent ones."""
         idle, loaded = self._banks["rtt"].newest(), self._banks["loaded"].newest()
         use_loaded = loaded > idle + self._pace.stale_s
         return _either(use_loaded, self._banks["loaded"].forecast(now), self._banks["rtt"].forecast(now))

@@ -1,4 +1,4 @@
-"""What each link is like now: rows go in, in any order; `now` goes in, answers come out."""
+"""The state of each link now: rows go in, in any order; `now` goes in, answers come out. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Pair = tuple[str, str]
 
 def _pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
     report_s = mesh.latency.report_interval_s
-    # However small `every_s` is: a site is in one test at a time, and has two with each of its peers.
+    # However small `every_s` is, a round takes a slot for each test: a site is in one at a time, and has two per peer.
     round_s = max(mesh.throughput.every_s, mesh.throughput.slot_s * 2 * len(mesh.sites))
     limits = AgeLimits(
         stale_s=settings.stale_after_reports * report_s,
@@ -35,7 +35,7 @@ def _pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
 
 
 class LinkStates:
-    """The state of every link of the mesh. Rows about other links are not kept."""
+    """The state of every link of the mesh. Rows about other links are dropped."""
 
     def __init__(self, mesh: Mesh, settings: StateSettings) -> None:
         self._settings = settings
@@ -44,7 +44,7 @@ class LinkStates:
         self.apply_mesh(mesh)
 
     def apply_mesh(self, mesh: Mesh) -> None:
-        """Follow a changed mesh; links that stay keep what is known of them."""
+        """Adopt a changed mesh; links that stay keep their rows."""
         self._limits, pace = _pace(mesh, self._settings)
         self._windows = {pair: self._windows.get(pair) or LinkWindow() for pair in mesh.pairs()}
         self._forecasts.apply_mesh(tuple(mesh.sites), pace)
@@ -53,23 +53,23 @@ class LinkStates:
 
     @property
     def horizons_s(self) -> dict[str, float]:
-        """For each kind of row, the age beyond which one says nothing about now: a start reads no further back."""
+        """For each kind of row, the age beyond which a row says nothing about now: a start reads no further back."""
         limits = {"latency": self._limits.expired_s, "throughput": self._limits.goodput_expired_s}
         forecast = self._forecasts.horizons_s
         horizons = {kind: max(limit_s, forecast[kind]) for kind, limit_s in limits.items()}
         return horizons | {"path": max(limits.values())}
 
     def observe(self, at: float, rows: Iterable[Row]) -> None:
-        """Take in the rows of a report whose measurement ended `at`, also when newer ones came before it."""
-        ours = [row for row in rows if (row.src, row.dst) in self._windows]
-        for row in ours:
+        """Add the rows of a report whose measurement ended `at`; reports may come in any order."""
+        known = [row for row in rows if (row.src, row.dst) in self._windows]
+        for row in known:
             pair = (row.src, row.dst)
             observe(self._windows[pair], at, row, self._settings)
             self._touched.add(pair)
-        self._forecasts.observe(at, ours)
+        self._forecasts.observe(at, known)
 
     def links(self, now: float) -> list[LinkAnswer]:
-        """Every link of the mesh, also those never measured, in the mesh's order."""
+        """Every link of the mesh in the mesh's order, also links never measured."""
         rtt, goodput = self._forecasts.rtt(now), self._forecasts.goodput(now)
         series = [self._forecasts.series(*pair) for pair in self._windows]
         expected = zip(
@@ -83,7 +83,7 @@ class LinkStates:
         ]
 
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
-        """One link; None when the mesh has none such."""
+        """One link; None where the mesh has no such link."""
         window = self._windows.get((src, dst))
         if window is None:
             return None
@@ -93,7 +93,7 @@ class LinkStates:
         return self._answer((src, dst), window, now, rtt_quantiles | goodput_quantiles)
 
     def snapshot(self, now: float) -> Snapshot:
-        """Every pair of sites at `now`, as matrices: what decisions stand on."""
+        """The snapshot at `now`: what decisions are made from."""
         for pair in self._touched:
             self._matrices.put(*pair, _facts(self._windows[pair], self._limits, self._settings))
         self._touched = set()
@@ -105,7 +105,7 @@ class LinkStates:
             dst=pair[1],
             state=_condition(window, now, self._limits, self._settings),
             **_contact(window, now, self._limits),
-            **_loss(_judged(window, self._limits)),
+            **_loss(_loss_rows(window, self._limits)),
             **_outage(window.latency, now),
             **_goodput(window, now, self._limits),
             **_path(window, now),
@@ -117,12 +117,12 @@ class LinkStates:
 def _quantiles(
     metric: str, unit: str, forecast: Forecast, series: Sequence[int], expired_s: float
 ) -> Iterator[dict[str, Any]]:
-    """The forecast fields of each of the series; none of one whose newest row has expired."""
+    """The forecast fields of each series; no fields for one whose newest row has expired."""
     names = [f"{metric}_forecast_{name}_{unit}" for name in ("p10", "p50", "p90")]
     columns = (forecast.p10, forecast.p50, forecast.p90, forecast.samples, forecast.age_s)
     for *values, samples, age_s in zip(*(column[series].tolist() for column in columns), strict=True):
         if age_s <= expired_s:
-            # A bank reckons in single precision: more digits would be noise.
+            # A bank computes in single precision: more digits would be noise.
             rounded = {name: float(f"{value:.6g}") for name, value in zip(names, values, strict=True)}
             yield rounded | {f"{metric}_forecast_samples": samples}
         else:
@@ -134,7 +134,7 @@ def _facts(window: LinkWindow, limits: AgeLimits, settings: StateSettings) -> Li
     return LinkFacts(
         contact_at=window.latency[-1].at if window.latency else -math.inf,
         up=bool(window.latency) and _up(window, settings),
-        loss_ratio=_known(_loss(_judged(window, limits)).get("loss_ratio")),
+        loss_ratio=_known(_loss(_loss_rows(window, limits)).get("loss_ratio")),
         jitter_s=_known(_jitter(shown.row) if shown else None),
         owd_p50_s=_known(shown.row.owd_forward_p50_s if shown else None),
         goodput_at=_time(window.goodput),
@@ -155,7 +155,7 @@ def _up(window: LinkWindow, settings: StateSettings) -> bool:
 
 
 def _age(sample: TimedRow[AnyRow], now: float) -> float:
-    return max(0.0, now - sample.at)  # a site's clock may be a little ahead of ours
+    return max(0.0, now - sample.at)  # a site's clock may be slightly ahead of ours
 
 
 def _condition(window: LinkWindow, now: float, limits: AgeLimits, settings: StateSettings) -> LinkCondition:
@@ -185,15 +185,15 @@ def _contact(window: LinkWindow, now: float, limits: AgeLimits) -> dict[str, Any
 
 
 def _shown(window: LinkWindow, limits: AgeLimits) -> TimedRow[LatencyRow] | None:
-    """The row whose RTT is shown: one that our own tests did not load, unless it is much older than one they did."""
+    """The row whose RTT is shown: the newest unloaded one, unless it is much older than the newest loaded one."""
     idle, loaded = window.idle, window.loaded
     if idle is None or loaded is None:
         return idle or loaded
     return idle if loaded.at - idle.at <= limits.stale_s else loaded
 
 
-def _judged(window: LinkWindow, limits: AgeLimits) -> list[TimedRow[LatencyRow]]:
-    """The rows whose loss is shown: a full queue of our own making drops probes; the same rule as for the RTT."""
+def _loss_rows(window: LinkWindow, limits: AgeLimits) -> list[TimedRow[LatencyRow]]:
+    """The rows whose loss is shown, by the same rule as the RTT: our own tests fill queues, which drop probes."""
     if not window.unloaded or window.latency[-1].at - window.unloaded[-1].at > limits.stale_s:
         return window.latency
     return window.unloaded
@@ -212,18 +212,18 @@ def _loss(samples: list[TimedRow[LatencyRow]]) -> dict[str, Any]:
     sent = sum(row.sent for row in rows)
     if sent == 0:
         return {}
-    told = [
+    directed = [
         (row.sent, row.lost_forward, row.lost_back)
         for row in rows
         if row.lost_forward is not None and row.lost_back is not None
     ]
-    tried = sum(sent for sent, _, _ in told)
-    forward = sum(forward for _, forward, _ in told)
+    one_way_sent = sum(sent for sent, _, _ in directed)
+    forward = sum(forward for _, forward, _ in directed)
     return {
         "loss_probes": sent,
         "loss_ratio": (sent - sum(row.received for row in rows)) / sent,
-        "loss_forward_ratio": _share(forward, tried),
-        "loss_back_ratio": _share(sum(back for _, _, back in told), tried - forward),
+        "loss_forward_ratio": _share(forward, one_way_sent),
+        "loss_back_ratio": _share(sum(back for _, _, back in directed), one_way_sent - forward),
     }
 
 

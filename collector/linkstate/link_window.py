@@ -1,4 +1,4 @@
-"""What is kept of one link: the rows that say how it is now, in whatever order they came."""
+"""The link window: the recent rows kept of one link, which say how it is now. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ class TimedRow(Generic[AnyRow]):
 
 @dataclass(slots=True)
 class LinkWindow:
-    """What is kept of one link. Each part is a function of the set of rows, not of their order."""
+    """The recent rows of one link: latency rows, oldest first, and the newest of each other kind.
+
+    Each part is a function of the set of rows, not of their order. `unloaded` are the latency rows that no throughput
+    test of ours loaded; `idle` and `loaded` the newest good row without and with such a load; `rerouted` the newest
+    path row that shows a changed path.
+    """
 
     latency: list[TimedRow[LatencyRow]] = field(default_factory=list)
     unloaded: list[TimedRow[LatencyRow]] = field(default_factory=list)
@@ -38,7 +43,7 @@ class LinkWindow:
 
 
 def observe(window: LinkWindow, at: float, row: Row, settings: StateSettings) -> None:
-    """Take in a row whose measurement ended `at`."""
+    """Add a row whose measurement ended `at`."""
     if isinstance(row, LatencyRow):
         _observe_latency(window, TimedRow(at, row), settings)
     elif isinstance(row, ThroughputRow):
@@ -55,7 +60,7 @@ def observe(window: LinkWindow, at: float, row: Row, settings: StateSettings) ->
 
 def _observe_latency(window: LinkWindow, sample: TimedRow[LatencyRow], settings: StateSettings) -> None:
     if sample.row.failure == BEHIND_NAT:
-        return  # nobody probed: that says nothing of contact, neither good nor bad
+        return  # the site cannot be probed from here: the row says nothing about contact
     if good(sample.row):
         if sample.row.during_throughput:
             window.loaded = _newer(window.loaded, sample)
@@ -68,7 +73,7 @@ def _observe_latency(window: LinkWindow, sample: TimedRow[LatencyRow], settings:
 
 def _keep(window: list[TimedRow[LatencyRow]], sample: TimedRow[LatencyRow], settings: StateSettings) -> None:
     window.append(sample)
-    window.sort(key=lambda kept: kept.at)  # stable, and nearly always sorted already
+    window.sort(key=lambda row: row.at)  # stable, and nearly always sorted already
     del window[: -_needed(window, settings)]
 
 
@@ -77,19 +82,19 @@ def _kind(row: Row) -> RowKind:
 
 
 def good(row: Row) -> bool:
-    """Whether the row is a result, and not a failed measurement."""
-    # A latency row without a failure that counts no probe has an RTT: else it would not have been accepted.
+    """Whether the row is a result and not a failed measurement."""
+    # A latency row that counts no probe and has no failure has an RTT: admission refuses others.
     answered = not isinstance(row, LatencyRow) or row.received > 0 or row.sent == 0
     return row.failure is None and answered
 
 
-def _newer(kept: TimedRow[AnyRow] | None, sample: TimedRow[AnyRow]) -> TimedRow[AnyRow]:
-    # After an outage rows come late: an old one does not move time backwards.
-    return sample if kept is None or sample.at >= kept.at else kept
+def _newer(newest: TimedRow[AnyRow] | None, sample: TimedRow[AnyRow]) -> TimedRow[AnyRow]:
+    # After an outage old rows come late; they do not replace newer ones.
+    return sample if newest is None or sample.at >= newest.at else newest
 
 
 def _needed(window: list[TimedRow[LatencyRow]], settings: StateSettings) -> int:
-    """How many of the newest rows decide about loss and contact."""
+    """How many of the newest rows decide loss and contact."""
     probes = 0
     for count, sample in enumerate(reversed(window), start=1):
         probes += sample.row.sent

@@ -14,7 +14,7 @@ from linkweather.wire import DeviceRow, Status
 
 
 class SiteStates:
-    """The state of every site of the mesh. What other sites say is not kept."""
+    """The state of every site of the mesh. Statuses of other sites are dropped."""
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
@@ -22,17 +22,17 @@ class SiteStates:
         self._reported_at: dict[str, float] = {}
 
     def apply_mesh(self, mesh: Mesh) -> None:
-        """Follow a changed mesh."""
+        """Adopt a changed mesh."""
         self._mesh = mesh
         self._statuses = {site: status for site, status in self._statuses.items() if site in mesh.sites}
         self._reported_at = {site: at for site, at in self._reported_at.items() if site in mesh.sites}
 
     def forget_statuses(self) -> None:
-        """Start from nothing before a broker tells every retained status again."""
+        """Forget all statuses; a broker sends every retained one at each connection."""
         self._statuses.clear()
 
     def status(self, site: str, status: Status) -> None:
-        """Take in a site's retained status, or its will."""
+        """Set a site's status: its retained one, or its will."""
         if site in self._mesh.sites:
             self._statuses[site] = status
 
@@ -43,11 +43,11 @@ class SiteStates:
 
     @property
     def offline(self) -> list[str]:
-        """The sites that say, or whose will says, that they are not there."""
+        """The sites whose status, or will, is offline."""
         return [site for site, status in self._statuses.items() if status.state == "offline"]
 
     def sites(self, now: float) -> list[SiteAnswer]:
-        """Every site of the mesh, also those never heard, in the mesh's order."""
+        """Every site of the mesh in the mesh's order, also sites never heard."""
         return [self._answer(name, site, now) for name, site in self._mesh.sites.items()]
 
     def _answer(self, name: str, site: Site, now: float) -> SiteAnswer:
@@ -61,14 +61,14 @@ class SiteStates:
             report_age_s=None if reported_at is None else max(0.0, now - reported_at),
             version=status.version if status else None,
             capabilities=status.capabilities if status else (),
-            # A will knows no numbers: null, not the zeroes of its defaults.
-            outbox_reports=_told(status, "outbox_reports"),
-            dropped_reports=_told(status, "dropped_reports"),
-            refused_reports=_told(status, "refused_reports"),
-            dropped_datagrams=_told(status, "dropped_datagrams"),
-            throughput_tests=_told(status, "throughput_tests"),
-            budget_bytes_per_day=_told(status, "budget_bytes_per_day"),
-            budget_left_bytes=_told(status, "budget_left_bytes"),
+            # A will carries no numbers: null, not the zeroes of its defaults.
+            outbox_reports=_stated(status, "outbox_reports"),
+            dropped_reports=_stated(status, "dropped_reports"),
+            refused_reports=_stated(status, "refused_reports"),
+            dropped_datagrams=_stated(status, "dropped_datagrams"),
+            throughput_tests=_stated(status, "throughput_tests"),
+            budget_bytes_per_day=_stated(status, "budget_bytes_per_day"),
+            budget_left_bytes=_stated(status, "budget_left_bytes"),
             compute_id=site.compute_id,
             operator=site.operator,
             region=site.region,
@@ -77,7 +77,7 @@ class SiteStates:
         )
 
 
-def _told(status: Status | None, name: str) -> Any:
+def _stated(status: Status | None, name: str) -> Any:
     if status is None or (status.state == "offline" and name not in status.model_fields_set):
         return None
     return getattr(status, name)
@@ -85,50 +85,50 @@ def _told(status: Status | None, name: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _TimedDevice:
-    """One type of devices, and when the site said so, in seconds since the epoch."""
+    """One type of devices as last reported, and when, in seconds since the epoch."""
 
     at: float
     row: DeviceRow
 
 
 class Capacities:
-    """What the sites of the mesh have, by site and type. What other sites say is not kept."""
+    """The devices of the sites of the mesh, by site and type. Reports of other sites are dropped."""
 
     def __init__(self, mesh: Mesh, settings: CapacitySettings) -> None:
         self._mesh = mesh
         self._expires_after_s = settings.expires_after_s
-        self._told: dict[str, dict[str, _TimedDevice]] = {}
+        self._devices: dict[str, dict[str, _TimedDevice]] = {}
 
     def apply_mesh(self, mesh: Mesh) -> None:
-        """Follow a changed mesh."""
+        """Adopt a changed mesh."""
         self._mesh = mesh
-        self._told = {site: told for site, told in self._told.items() if site in mesh.sites}
+        self._devices = {site: devices for site, devices in self._devices.items() if site in mesh.sites}
 
     def observe(self, site: str, at: float, rows: Iterable[DeviceRow]) -> None:
-        """Take in what `site` said `at`, in seconds since the epoch, also when something newer came before it."""
+        """Add what `site` reported `at`, in seconds since the epoch; reports may come in any order."""
         if site not in self._mesh.sites:
             return
-        told = self._told.setdefault(site, {})
+        devices = self._devices.setdefault(site, {})
         for row in rows:
-            if row.type not in told or at >= told[row.type].at:
-                told[row.type] = _TimedDevice(at, row)
+            if row.type not in devices or at >= devices[row.type].at:
+                devices[row.type] = _TimedDevice(at, row)
 
     def capacities(self, now: float) -> list[CapacityAnswer]:
-        """Every type of devices of every site of the mesh, in the mesh's order; also what has expired."""
+        """Every type of devices of every site, in the mesh's order, also expired ones."""
         return [
-            self._answer(site, told, now) for site in self._mesh.sites for _, told in sorted(self._of(site).items())
+            self._answer(site, device, now) for site in self._mesh.sites for _, device in sorted(self._of(site).items())
         ]
 
     def _of(self, site: str) -> dict[str, _TimedDevice]:
-        return self._told.get(site, {})
+        return self._devices.get(site, {})
 
-    def _answer(self, site: str, told: _TimedDevice, now: float) -> CapacityAnswer:
-        age_s = max(0.0, now - told.at)
+    def _answer(self, site: str, device: _TimedDevice, now: float) -> CapacityAnswer:
+        age_s = max(0.0, now - device.at)
         return CapacityAnswer(
             site=site,
             compute_id=self._mesh.sites[site].compute_id,
             state="expired" if age_s > self._expires_after_s else "fresh",
-            at=datetime.fromtimestamp(told.at, UTC),
+            at=datetime.fromtimestamp(device.at, UTC),
             age_s=age_s,
-            **told.row.model_dump(),
+            **device.row.model_dump(),
         )

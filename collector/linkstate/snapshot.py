@@ -27,7 +27,7 @@ class Snapshot:
     where it is not goodput_usable, and each also where it was never measured; so is the diagonal. p10 to p90
     is where the next measurement is expected in four cases of five; a forecast widens with its age. Samples
     are the measurements behind the forecast, 0 where there is none. `rtt_follows` is where the forecast is the
-    newest measurement itself. Nobody writes into the matrices.
+    newest measurement itself. The matrices are read only.
     """
 
     sites: tuple[str, ...]
@@ -61,10 +61,10 @@ class Snapshot:
         goodput_p50_bps: npt.ArrayLike | None = None,
         **others: npt.ArrayLike,
     ) -> Self:
-        """What these figures alone say: usable and fresh where a figure is finite, exact, just measured, of one sample.
+        """A snapshot of these figures alone: usable and fresh where finite, exact, just measured, of one sample.
 
-        `others` are any further fields; what is in none of them is NaN. Without an RTT, a link is usable where its
-        goodput is.
+        `others` are any further fields; figures not given are NaN. Without an RTT, a link is usable where its goodput
+        is.
         """
         shape = (len(sites), len(sites))
         goodput = _matrix(goodput_p50_bps, shape)
@@ -108,7 +108,7 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class AgeLimits:
-    """When contact and goodput are stale, and when expired, by age."""
+    """The ages in seconds from which contact and goodput are stale, and expired."""
 
     stale_s: float
     expired_s: float
@@ -118,7 +118,7 @@ class AgeLimits:
 
 @dataclass(frozen=True, slots=True)
 class LinkFacts:
-    """What the record of one link says. Times are seconds since the epoch, -inf for never; NaN is not known."""
+    """What the window of one link shows. Times are seconds since the epoch, -inf for never; NaN is unknown."""
 
     contact_at: float = -np.inf
     up: bool = False
@@ -130,7 +130,7 @@ class LinkFacts:
 
 
 class LinkMatrices:
-    """The facts of all links between `sites`."""
+    """The facts of all links between `sites`, as matrices; `snapshot` combines them with the forecasts."""
 
     def __init__(self, sites: Sequence[str]) -> None:
         self._sites = tuple(sites)
@@ -141,7 +141,7 @@ class LinkMatrices:
         self._up = np.zeros(shape, bool)
 
     def put(self, src: str, dst: str, facts: LinkFacts) -> None:
-        """Replace what is known of a link."""
+        """Replace the facts of a link."""
         place = self._position[src], self._position[dst]
         self._contact_at[place], self._up[place] = facts.contact_at, facts.up
         self._loss_ratio[place], self._jitter_s[place] = facts.loss_ratio, facts.jitter_s
@@ -186,7 +186,7 @@ Pair = tuple[str, str]
 
 
 class ConditionChanges:
-    """Remembers the conditions of the snapshot before."""
+    """Finds the links whose condition changed from one snapshot to the next."""
 
     def __init__(self) -> None:
         self._sites: tuple[str, ...] = ()
@@ -195,7 +195,7 @@ class ConditionChanges:
     def changed(self, snapshot: Snapshot) -> list[Pair]:
         """The links, as (src, dst), whose contact or goodput became fresh, stale or unusable since the last call.
 
-        Of the first call, and of one with other sites than before, none: nobody can tell what changed.
+        The first call and a call with other sites than the last return none: there is nothing to compare with.
         """
         codes = _codes(snapshot)
         before, sites = self._codes, self._sites
