@@ -27,7 +27,7 @@ from collector.routing.questions import RouteQuestion
 from collector.settings import CollectorSettings
 from collector.sinks.influx import Exporter
 from collector.store.journal import Journal
-from linkweather.models.state import Bucket, MeshAnswer
+from linkweather.models.state import HistoryBucket, MeshAnswer
 from linkweather.mqtt import Connection
 
 
@@ -113,7 +113,7 @@ class ApiWiring:
     async def _push_mesh(self, text: str) -> None:
         self.mesh.replace(text)
 
-    async def _history(self, asked: HistoryQuery) -> list[Bucket]:
+    async def _history(self, asked: HistoryQuery) -> list[HistoryBucket]:
         return await asyncio.to_thread(self.journal.history, **asdict(asked))
 
     def _not_ready(self) -> list[str]:

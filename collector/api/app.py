@@ -21,9 +21,9 @@ from collector.api.api_requests import ApiError, answer_errors, read_body, read_
 from collector.store.journal import METRICS
 from linkweather.errors import OperatorError
 from linkweather.models.state import (
-    Bucket,
     ErrorAnswer,
     HistoryAnswer,
+    HistoryBucket,
     LinkAnswer,
     MeshAnswer,
     ReadyAnswer,
@@ -57,7 +57,7 @@ class AppSources:
     links: Callable[[float], list[LinkAnswer]]
     link: Callable[[str, str, float], LinkAnswer | None]
     sites: Callable[[float], list[SiteAnswer]]
-    history: Callable[[HistoryQuery], Awaitable[Sequence[Bucket]]]
+    history: Callable[[HistoryQuery], Awaitable[Sequence[HistoryBucket]]]
     mesh: Callable[[], MeshAnswer]
     push_mesh: Callable[[str], Awaitable[None]]
     not_ready: Callable[[], Sequence[str]]

@@ -32,7 +32,7 @@ from collector.store.columns import (
 from collector.store.database import Database
 from collector.store.report_keys import Key, Range, ReportKeys
 from linkweather.errors import OperatorError
-from linkweather.models.state import Bucket
+from linkweather.models.state import HistoryBucket
 from linkweather.wire import DeviceRow, PathRow, Row, ThroughputRow, rows_of
 
 JOURNAL_FILE = "journal.duckdb"
@@ -119,7 +119,7 @@ class Journal:
 
     def history(
         self, src: str, dst: str, metric: str, *, since: datetime, until: datetime, step_s: float
-    ) -> list[Bucket]:
+    ) -> list[HistoryBucket]:
         """One metric (a key of METRICS) of one link in `[since, until)`, by buckets of `step_s`, oldest first.
 
         Buckets lie on multiples of the step since 1970; one without a value is left out.
@@ -135,7 +135,9 @@ class Journal:
         )
         fields = ("count", "min", "p50", "p95", "max")
         return [
-            Bucket(at=datetime.fromtimestamp(bucket * step_us / 1e6, UTC), **dict(zip(fields, values, strict=True)))
+            HistoryBucket(
+                at=datetime.fromtimestamp(bucket * step_us / 1e6, UTC), **dict(zip(fields, values, strict=True))
+            )
             for bucket, *values in rows
         ]
 

@@ -21,7 +21,7 @@ STOP_LIMIT_S = 8.0
 
 
 @dataclass(slots=True)
-class Child:
+class DemoProcess:
     """One process, its command and its log file; `restarts` counts how often it had to be started again."""
 
     name: str

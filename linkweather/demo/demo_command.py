@@ -10,10 +10,10 @@ from rich.console import Console
 
 from linkweather import settings, units
 from linkweather.demo import display
-from linkweather.demo.demo_run import Order, run
+from linkweather.demo.demo_run import DemoOrder, run
 from linkweather.errors import OperatorError
 from linkweather.lab.labfile import LabFile, first_sites
-from linkweather.lab.protocol import EngineName
+from linkweather.lab.protocol import LabEngineName
 from linkweather.lab.shipped import shipped
 
 DEFAULT_LAB = "labs/hubs.toml"
@@ -46,7 +46,7 @@ def demo(
     sites: int | None,
     lab_path: Path | None,
     data_dir: Path,
-    engine: EngineName | None,
+    engine: LabEngineName | None,
     as_json: bool,
 ) -> None:
     """Run the whole system on this machine: sites in a lab, a broker, a collector, a live table.
@@ -65,8 +65,8 @@ def demo(
     # With --json, standard output has the document and nothing else.
     console = Console(stderr=as_json)
     live = console.is_terminal and not as_json
-    shown = display.LiveDisplay(console) if live else display.PlainDisplay(console)
-    outcome = asyncio.run(run(Order(lab, data_dir.absolute(), port, for_s, engine), shown))
+    shown = display.LiveDemo(console) if live else display.PlainDemo(console)
+    outcome = asyncio.run(run(DemoOrder(lab, data_dir.absolute(), port, for_s, engine), shown))
     if as_json:
         click.echo(display.final_json(outcome.scene, outcome.links, outcome.sites, outcome.relayed))
     else:

@@ -16,12 +16,12 @@ from pathlib import Path
 from linkweather import atomicfile
 from linkweather.client import Client
 from linkweather.demo import plan
-from linkweather.demo.children import Child, run_once
-from linkweather.demo.display import Display, Scene
+from linkweather.demo.children import DemoProcess, run_once
+from linkweather.demo.display import DemoDisplay, DemoScene
 from linkweather.errors import CollectorUnavailableError, OperatorError
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile
-from linkweather.lab.protocol import EngineName
+from linkweather.lab.protocol import LabEngineName
 from linkweather.models.routes import Objective, RouteAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
@@ -34,28 +34,28 @@ _PROGRAM = (sys.executable, "-P", "-m", "linkweather")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class DemoOrder:
     """What to show: `for_s` None means until Ctrl-C."""
 
     lab: LabFile
     data_dir: Path
     api_port: int
     for_s: float | None
-    engine: EngineName | None = None
+    engine: LabEngineName | None = None
     seed: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DemoOutcome:
     """What the collector said at the end."""
 
-    scene: Scene
+    scene: DemoScene
     links: Sequence[LinkAnswer]
     sites: Sequence[SiteAnswer]
     relayed: Sequence[RouteAnswer]
 
 
-async def run(order: Order, display: Display) -> Outcome:
+async def run(order: DemoOrder, display: DemoDisplay) -> DemoOutcome:
     """Run the demo until its time is over or a signal ends it. Raises OperatorError when it cannot start."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -75,29 +75,29 @@ async def run(order: Order, display: Display) -> Outcome:
 
 
 @contextlib.contextmanager
-def _places(order: Order) -> Iterator[plan.Places]:
+def _places(order: DemoOrder) -> Iterator[plan.DemoPlaces]:
     """Free places to listen at. A data folder too long for a socket's path has its socket in a temporary one."""
     _check_free(order.api_port)
     with contextlib.ExitStack() as stack:
         socket_ = order.data_dir / "mqtt"
         if len(os.fsencode(socket_)) > SOCKET_PATH_MAX_BYTES:
             socket_ = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="linkweather-"))) / "mqtt"
-        yield plan.Places(order.data_dir, socket_, _free_port(), order.api_port)
+        yield plan.DemoPlaces(order.data_dir, socket_, _free_port(), order.api_port)
 
 
-def _scene(order: Order, lab: Lab, places: plan.Places) -> Scene:
+def _scene(order: DemoOrder, lab: Lab, places: plan.DemoPlaces) -> DemoScene:
     links = sum(1 for _ in order.lab.behaviours())
-    return Scene(order.lab.name, len(order.lab.sites), links, lab.engine, lab.note, places.api, str(order.data_dir))
+    return DemoScene(order.lab.name, len(order.lab.sites), links, lab.engine, lab.note, places.api, str(order.data_dir))
 
 
 @contextlib.asynccontextmanager
-async def _processes(lab: Lab, places: plan.Places, file: LabFile) -> AsyncIterator[None]:
+async def _processes(lab: Lab, places: plan.DemoPlaces, file: LabFile) -> AsyncIterator[None]:
     """The collector and the probes while the block runs; the probes end first, so that they can say goodbye."""
     logs = places.data_dir / "logs"
     logs.mkdir(exist_ok=True)
-    collector = Child("collector", plan.collector_command(_PROGRAM, places), logs / "collector.log")
+    collector = DemoProcess("collector", plan.collector_command(_PROGRAM, places), logs / "collector.log")
     probes = [
-        Child(
+        DemoProcess(
             f"probe {site}",
             lab.command(site, plan.probe_command(_PROGRAM, places, site, address)),
             logs / f"probe-{site}.log",
@@ -124,10 +124,12 @@ async def _say(commands: Sequence[Sequence[str]], log: Path) -> None:
         await asyncio.sleep(CAPACITIES_S)
 
 
-async def _watch(scene: Scene, client: Client, display: Display, stop: asyncio.Event, for_s: float | None) -> Outcome:
+async def _watch(
+    scene: DemoScene, client: Client, display: DemoDisplay, stop: asyncio.Event, for_s: float | None
+) -> DemoOutcome:
     """Show the mesh until told to stop; the time counts from when the collector answers."""
     if not await _ready(client, stop):
-        return Outcome(scene, (), (), ())
+        return DemoOutcome(scene, (), (), ())
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(for_s):
             while not stop.is_set():
@@ -137,7 +139,7 @@ async def _watch(scene: Scene, client: Client, display: Display, stop: asyncio.E
                         await stop.wait()
     try:
         links, sites = await asyncio.to_thread(client.links), await asyncio.to_thread(client.sites)
-        return Outcome(scene, links, sites, await asyncio.to_thread(_relayed, client))
+        return DemoOutcome(scene, links, sites, await asyncio.to_thread(_relayed, client))
     except CollectorUnavailableError as away:
         raise OperatorError(str(away)) from None
 
@@ -157,7 +159,7 @@ async def _ready(client: Client, stop: asyncio.Event) -> bool:
     return False
 
 
-async def _refresh(client: Client, display: Display) -> None:
+async def _refresh(client: Client, display: DemoDisplay) -> None:
     try:
         display.show(await asyncio.to_thread(client.links), await asyncio.to_thread(_relayed, client))
     except CollectorUnavailableError as away:

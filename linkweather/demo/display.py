@@ -24,7 +24,7 @@ _ROUTES_SHOWN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class DemoScene:
     """What is shown, in a line or two."""
 
     lab: str
@@ -49,10 +49,10 @@ class Scene:
         ]
 
 
-class Display(Protocol):
+class DemoDisplay(Protocol):
     """Where a running demo shows itself."""
 
-    def begin(self, scene: Scene) -> None:
+    def begin(self, scene: DemoScene) -> None:
         """The demo starts."""
 
     def show(self, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer]) -> None:
@@ -76,7 +76,7 @@ def page(links: Sequence[LinkAnswer], rows: int, turn: int) -> tuple[Sequence[Li
     return shown, f"links {start + 1}–{start + len(shown)} of {len(ordered)}; a longer terminal shows more at once"
 
 
-class LiveDisplay:
+class LiveDemo:
     """A table that follows the mesh; one that does not fit the terminal turns its pages by itself."""
 
     def __init__(self, console: Console) -> None:
@@ -86,7 +86,7 @@ class LiveDisplay:
         self._links: Sequence[LinkAnswer] = ()
         self._relayed: Sequence[RouteAnswer] = ()
 
-    def begin(self, scene: Scene) -> None:
+    def begin(self, scene: DemoScene) -> None:
         """Show the head."""
         self._head = Text("\n".join(scene.lines()))
         self._live.start()
@@ -123,14 +123,14 @@ class LiveDisplay:
         self._live.update(Group(*parts), refresh=True)
 
 
-class PlainDisplay:
+class PlainDemo:
     """Lines for a pipe or a log: the head once, and what is amiss."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._taken: dict[tuple[str, str, str], tuple[str, ...]] = {}
 
-    def begin(self, scene: Scene) -> None:
+    def begin(self, scene: DemoScene) -> None:
         """Print the head."""
         self._console.print("\n".join(scene.lines()), soft_wrap=True)
 
@@ -162,7 +162,7 @@ def final_table(console: Console, links: Sequence[LinkAnswer], relayed: Sequence
 
 
 def final_json(
-    scene: Scene, links: Sequence[LinkAnswer], sites: Sequence[SiteAnswer], relayed: Sequence[RouteAnswer]
+    scene: DemoScene, links: Sequence[LinkAnswer], sites: Sequence[SiteAnswer], relayed: Sequence[RouteAnswer]
 ) -> str:
     """The outcome as one JSON document."""
     parts = {"mesh": as_json([*links]), "sites_seen": as_json([*sites]), "relayed": as_json([*relayed])}

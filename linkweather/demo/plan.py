@@ -14,7 +14,7 @@ from linkweather.mesh import Mesh
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class DemoPlaces:
     """Where a demo keeps its files and listens; `socket` leads sites to the broker past the emulated network."""
 
     data_dir: Path
@@ -50,7 +50,7 @@ def collector_toml() -> str:
     return tomli_w.dumps({"evaluation": {"note_every_s": 10.0}})
 
 
-def capacity_commands(program: Sequence[str], places: Places, lab: LabFile) -> Iterator[list[str]]:
+def capacity_commands(program: Sequence[str], places: DemoPlaces, lab: LabFile) -> Iterator[list[str]]:
     """What each site says of its devices, a command for each type."""
     for site, its in lab.sites.items():
         for name, devices in its.devices.items():
@@ -61,7 +61,7 @@ def capacity_commands(program: Sequence[str], places: Places, lab: LabFile) -> I
             yield [*command, *options, f"{name}={devices.total}:{free}"]
 
 
-def collector_command(program: Sequence[str], places: Places) -> list[str]:
+def collector_command(program: Sequence[str], places: DemoPlaces) -> list[str]:
     """The collector with its embedded broker."""
     return [
         *program,
@@ -76,7 +76,7 @@ def collector_command(program: Sequence[str], places: Places) -> list[str]:
     ]
 
 
-def probe_command(program: Sequence[str], places: Places, site: str, address: str) -> list[str]:
+def probe_command(program: Sequence[str], places: DemoPlaces, site: str, address: str) -> list[str]:
     """A site's probe."""
     return [
         *program,

@@ -12,7 +12,7 @@ SITES, ROUTERS = 77, 78  # 10.77.0.0, fd77:: and 127.77.0.0 for sites, 10.78.0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
+class LabAddresses:
     """A site's or router's place in the lab: its number, from 1, and the addresses that follow from it."""
 
     number: int
@@ -34,11 +34,11 @@ class Addresses:
         return ipaddress.IPv4Address(f"127.{self.block}.0.0") + self.number
 
 
-def number_sites(names: Iterable[str]) -> dict[str, Addresses]:
+def number_sites(names: Iterable[str]) -> dict[str, LabAddresses]:
     """Addresses for each site, in the order of the lab file."""
-    return {name: Addresses(number) for number, name in enumerate(names, start=1)}
+    return {name: LabAddresses(number) for number, name in enumerate(names, start=1)}
 
 
-def number_routers(names: Iterable[str]) -> dict[str, Addresses]:
+def number_routers(names: Iterable[str]) -> dict[str, LabAddresses]:
     """Addresses for each router, in the order of the lab file."""
-    return {name: Addresses(number, ROUTERS) for number, name in enumerate(names, start=1)}
+    return {name: LabAddresses(number, ROUTERS) for number, name in enumerate(names, start=1)}

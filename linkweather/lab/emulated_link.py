@@ -7,13 +7,13 @@ from random import Random
 from typing import Literal
 
 from linkweather.lab.labfile import Behaviour
-from linkweather.lab.routers import Router
+from linkweather.lab.routers import EmulatedRouter
 
 Drop = Literal["cut", "loss", "queue", "router"]
 
 
 @dataclass(slots=True)
-class Counters:
+class LinkCounters:
     """What a link did so far. `router` counts what a router on the way has stopped, once any has."""
 
     forwarded_packets: int = 0
@@ -23,7 +23,7 @@ class Counters:
     dropped: dict[Drop, int] = field(default_factory=lambda: {"cut": 0, "loss": 0, "queue": 0})
 
 
-class Link:
+class EmulatedLink:
     """Serialises packets at the rate, then delays them: first in, first out, but for those that are to overtake.
 
     The queue is a virtual finish time: the transmitter is busy until `_free_at`, so that time
@@ -41,8 +41,8 @@ class Link:
         self._last_arrival = 0.0
         self.cut = False
         # Those on the way; one of each choice, by flow.
-        self.routers: tuple[tuple[Router, ...], ...] = ()
-        self.counters = Counters()
+        self.routers: tuple[tuple[EmulatedRouter, ...], ...] = ()
+        self.counters = LinkCounters()
         self.behaviour = behaviour
 
     @property

@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from linkweather.errors import OperatorError
-from linkweather.lab.control import ask, state_of
+from linkweather.lab.control_socket import ask, state_of
 from linkweather.lab.labfile import LabFile
-from linkweather.lab.protocol import Change, EngineName, LabState, Reply, Show, Start
+from linkweather.lab.protocol import ChangeLink, LabEngineName, LabReply, LabStart, LabState, ShowLab
 from linkweather.settings import validate
 
 _END_LIMIT_S = 5.0
@@ -29,11 +29,11 @@ class Lab:
     Entering raises OperatorError when the folder is taken, or the forced engine does not work here.
     """
 
-    def __init__(self, lab: LabFile, *, data_dir: Path, seed: int, engine: EngineName | None = None) -> None:
-        self._start = Start(lab=lab, data_dir=str(data_dir), seed=seed, engine=engine)
+    def __init__(self, lab: LabFile, *, data_dir: Path, seed: int, engine: LabEngineName | None = None) -> None:
+        self._start = LabStart(lab=lab, data_dir=str(data_dir), seed=seed, engine=engine)
         self._data_dir = data_dir
         self._process: asyncio.subprocess.Process | None = None
-        self.engine: EngineName = "loopback"
+        self.engine: LabEngineName = "loopback"
         self.note: str | None = None
         self.addresses: Mapping[str, str] = {}
         self.addresses6: Mapping[str, str] = {}
@@ -111,12 +111,12 @@ class Lab:
             "cut": cut,
             "via": via if via is None else list(via),
         }
-        change = validate(values, Change, f"link {src} → {dst}")
+        change = validate(values, ChangeLink, f"link {src} → {dst}")
         return await asyncio.to_thread(ask, self._data_dir, change)
 
     async def state(self) -> LabState:
         """The lab as it is now, with its counters."""
-        return await asyncio.to_thread(ask, self._data_dir, Show())
+        return await asyncio.to_thread(ask, self._data_dir, ShowLab())
 
     async def _first_reply(self, process: asyncio.subprocess.Process) -> LabState:
         assert process.stdin is not None  # noqa: S101  # we asked for the pipes
@@ -124,7 +124,7 @@ class Lab:
         # Not closed: the lab ends when this pipe does, and so when we die of whatever.
         process.stdin.write(self._start.model_dump_json().encode() + b"\n")
         line = await process.stdout.readline()
-        return state_of(Reply.model_validate_json(line or b"{}"))
+        return state_of(LabReply.model_validate_json(line or b"{}"))
 
     def _adopt(self, state: LabState) -> None:
         self.engine, self.note = state.engine, state.note

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from linkweather import units
 from linkweather.errors import OperatorError
-from linkweather.lab.control import ask
+from linkweather.lab.control_socket import ask
 from linkweather.lab.enter import become
-from linkweather.lab.protocol import Change, LabState, Show
+from linkweather.lab.protocol import ChangeLink, LabState, ShowLab
 from linkweather.settings import validate
 
 DEFAULT_DATA_DIR = Path("demo-data")
@@ -79,7 +79,7 @@ def link(
         "cut": cut,
         "via": None if via is None else [name for name in via.split(",") if name],
     }
-    change = validate(values, Change, f"link {src} → {dst}")
+    change = validate(values, ChangeLink, f"link {src} → {dst}")
     state = ask(data_dir, change)
     _print_links(state, set(change.pairs()))
 
@@ -89,7 +89,7 @@ def link(
 @click.pass_obj
 def show(data_dir: Path, *, as_json: bool) -> None:
     """Print the lab's links as they are now, and what they forwarded and dropped."""
-    state = ask(data_dir, Show())
+    state = ask(data_dir, ShowLab())
     if as_json:
         click.echo(state.model_dump_json(indent=2))
         return
@@ -111,7 +111,7 @@ def execute(data_dir: Path, site: str, command: tuple[str, ...]) -> None:
     argv = command[1:] if command[0] == "--" else command
     if not argv:
         raise click.UsageError("Missing argument 'COMMAND...'.")
-    state = ask(data_dir, Show())
+    state = ask(data_dir, ShowLab())
     if site not in state.sites:
         raise OperatorError(f"{site!r}: no such site; the lab has {', '.join(state.sites)}")
     become(state.sites[site].namespace or "/proc/self/ns/net", argv)

@@ -1,6 +1,6 @@
 """The lab process: holds the namespaces, runs the engine, answers the control socket.
 
-It reads one `Start` line from its standard input, prints one `Reply` line when the network is up,
+It reads one `LabStart` line from its standard input, prints one `LabReply` line when the network is up,
 and ends, leaving nothing, when its input is closed: by its parent, or by its parent's death of
 whatever kind.
 """
@@ -15,38 +15,38 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from linkweather.errors import OperatorError
-from linkweather.lab.control import Server
-from linkweather.lab.emulator import Engine, Loopback
+from linkweather.lab.control_socket import ControlServer
+from linkweather.lab.emulator import LabEngine, LoopbackEngine
 from linkweather.lab.namespaces import UnavailableError
-from linkweather.lab.netem import Netem
-from linkweather.lab.protocol import Change, EngineName, LabState, Reply, Start, parse_request
-from linkweather.lab.relay import Relay
+from linkweather.lab.netem import NetemEngine
+from linkweather.lab.protocol import ChangeLink, LabEngineName, LabReply, LabStart, LabState, parse_request
+from linkweather.lab.relay import RelayEngine
 
 _STDIN = 0
 # The best first.
-ENGINES: Mapping[EngineName, Callable[[Start, contextlib.ExitStack], Engine]] = {
-    "netem": lambda start, stack: Netem(start.lab, stack),
-    "relay": lambda start, stack: Relay(start.lab, start.seed, stack),
-    "loopback": lambda start, _stack: Loopback(start.lab),
+ENGINES: Mapping[LabEngineName, Callable[[LabStart, contextlib.ExitStack], LabEngine]] = {
+    "netem": lambda start, stack: NetemEngine(start.lab, stack),
+    "relay": lambda start, stack: RelayEngine(start.lab, start.seed, stack),
+    "loopback": lambda start, _stack: LoopbackEngine(start.lab),
 }
 
 
-class Running:
+class RunningLab:
     """An engine, and the answers that it gives to control requests."""
 
-    def __init__(self, engine: Engine, note: str | None) -> None:
+    def __init__(self, engine: LabEngine, note: str | None) -> None:
         self._engine = engine
         self._note = note
 
-    def answer(self, line: bytes) -> Reply:
+    def answer(self, line: bytes) -> LabReply:
         """Answer one request line; a refusal is an answer too."""
         try:
             request = parse_request(line)
-            if isinstance(request, Change):
+            if isinstance(request, ChangeLink):
                 self._change(request)
         except OperatorError as error:
-            return Reply(error=str(error))
-        return Reply(state=self.state())
+            return LabReply(error=str(error))
+        return LabReply(state=self.state())
 
     def state(self) -> LabState:
         """The lab as it is now."""
@@ -61,7 +61,7 @@ class Running:
             strays=engine.strays(),
         )
 
-    def _change(self, request: Change) -> None:
+    def _change(self, request: ChangeLink) -> None:
         for site in (request.src, request.dst):
             if site not in self._engine.sites:
                 raise OperatorError(f"{site!r}: no such site; the lab has {', '.join(self._engine.sites)}")
@@ -73,7 +73,7 @@ class Running:
             self._engine.change(pair, request)
 
 
-def choose(start: Start, stack: contextlib.ExitStack) -> tuple[Engine, str | None]:
+def choose(start: LabStart, stack: contextlib.ExitStack) -> tuple[LabEngine, str | None]:
     """Set up the wanted engine, or the best that works, and a sentence on why no better one.
 
     Raises OperatorError when the wanted engine does not work here.
@@ -95,26 +95,26 @@ def _why(failed: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{' and '.join(names)} cannot be used: {reason}" for reason, names in failed.items())
 
 
-def _read_start() -> Start:
+def _read_start() -> LabStart:
     line = b""
     while not line.endswith(b"\n"):
         chunk = os.read(_STDIN, 65536)
         if not chunk:
             raise SystemExit(0)  # the parent is gone before it said anything
         line += chunk
-    return Start.model_validate_json(line)
+    return LabStart.model_validate_json(line)
 
 
-def _run(start: Start, stack: contextlib.ExitStack) -> None:
+def _run(start: LabStart, stack: contextlib.ExitStack) -> None:
     wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(waker)
     # Only wakes the loop, which then ends; Ctrl-C is the parent's to handle.
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     engine, note = choose(start, stack)
-    running = Running(engine, note)
-    server = Server(Path(start.data_dir), running.answer)
+    running = RunningLab(engine, note)
+    server = ControlServer(Path(start.data_dir), running.answer)
     stack.callback(server.close)
-    _say(Reply(state=running.state()))
+    _say(LabReply(state=running.state()))
     while True:
         for file in engine.wait([_STDIN, wake, *server.files()]):
             if file in {_STDIN, wake}:
@@ -122,7 +122,7 @@ def _run(start: Start, stack: contextlib.ExitStack) -> None:
             server.serve(file)
 
 
-def _say(reply: Reply) -> None:
+def _say(reply: LabReply) -> None:
     sys.stdout.write(reply.model_dump_json(exclude_none=True) + "\n")
     sys.stdout.flush()
 
@@ -135,7 +135,7 @@ def main() -> int:
         try:
             _run(start, stack)
         except OperatorError as error:
-            _say(Reply(error=str(error)))
+            _say(LabReply(error=str(error)))
             return 2
     return 0
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from linkweather.errors import OperatorError
-from linkweather.lab.addresses import Addresses, number_sites
+from linkweather.lab.addresses import LabAddresses, number_sites
 from linkweather.lab.labfile import Behaviour, LabFile, Pair
 from linkweather.lab.namespaces import MTU_BYTES, UnavailableError, created, run_in
-from linkweather.lab.protocol import Change, EngineName, LinkState, SiteState
+from linkweather.lab.protocol import ChangeLink, LabEngineName, LabLinkState, LabSiteState
 
 _NO_ROUTERS = "routers need the relay engine"
 _PROBE = "qdisc add dev lo root netem delay 1ms 100us loss 1% rate 1000000bit limit 100"
@@ -33,17 +33,17 @@ def netem_arguments(behaviour: Behaviour, *, cut: bool) -> str:
     )
 
 
-def device_of(peer: Addresses) -> str:
+def device_of(peer: LabAddresses) -> str:
     """The name of a site's device towards a peer."""
     return f"wan{peer.number}"
 
 
-def mac_of(owner: Addresses, peer: Addresses) -> str:
+def mac_of(owner: LabAddresses, peer: LabAddresses) -> str:
     """The address of `owner`'s device towards `peer`; locally administered."""
     return f"02:77:00:00:{owner.number:02x}:{peer.number:02x}"
 
 
-def veth_line(own: Addresses, peer: Addresses, peer_namespace: str) -> str:
+def veth_line(own: LabAddresses, peer: LabAddresses, peer_namespace: str) -> str:
     """`ip link` for both ends at once. Segments stay as they leave TCP: netem would take 64 KiB for one packet."""
     common = f"mtu {MTU_BYTES} gso_max_segs 1"
     return (
@@ -52,12 +52,12 @@ def veth_line(own: Addresses, peer: Addresses, peer_namespace: str) -> str:
     )
 
 
-def site_lines(own: Addresses) -> list[str]:
+def site_lines(own: LabAddresses) -> list[str]:
     """`ip` for a site's own addresses, which stand on lo as it has many devices."""
     return [f"address add {own.v4}/32 dev lo", f"address add {own.v6}/128 dev lo nodad"]
 
 
-def route_lines(own: Addresses, peer: Addresses) -> list[str]:
+def route_lines(own: LabAddresses, peer: LabAddresses) -> list[str]:
     """`ip` for a site's way to a peer. Neighbours are fixed: ARP would be delayed and lost like a probe."""
     device = device_of(peer)
     neighbour = f"lladdr {mac_of(peer, own)} dev {device} nud permanent"
@@ -71,10 +71,10 @@ def route_lines(own: Addresses, peer: Addresses) -> list[str]:
     ]
 
 
-class Netem:
+class NetemEngine:
     """The running network. `stack` closes its namespaces, and with them the devices."""
 
-    name: EngineName = "netem"
+    name: LabEngineName = "netem"
 
     def __init__(self, lab: LabFile, stack: contextlib.ExitStack) -> None:
         if lab.routers:
@@ -84,8 +84,8 @@ class Netem:
         self._namespaces = {name: stack.enter_context(created()) for name in lab.sites}
         self._behaviours = dict(lab.behaviours())
         self._cut = dict.fromkeys(self._behaviours, False)
-        self.sites: Mapping[str, SiteState] = {
-            name: SiteState(address=str(its.v4), address6=str(its.v6), namespace=self._namespaces[name].path)
+        self.sites: Mapping[str, LabSiteState] = {
+            name: LabSiteState(address=str(its.v4), address6=str(its.v6), namespace=self._namespaces[name].path)
             for name, its in self._numbered.items()
         }
         self.routers: Mapping[str, str] = {}
@@ -99,7 +99,7 @@ class Netem:
         """Wait for the files; the kernel does the work."""
         return select.select(files, (), ())[0]
 
-    def change(self, pair: Pair, change: Change) -> None:
+    def change(self, pair: Pair, change: ChangeLink) -> None:
         """Replace one link's qdisc parameters, in place: packets under way stay."""
         if change.via:
             raise OperatorError(_NO_ROUTERS)
@@ -108,11 +108,11 @@ class Netem:
         self._shape(pair, "change", behaviour, cut=cut)
         self._behaviours[pair], self._cut[pair] = behaviour, cut
 
-    def links(self) -> tuple[LinkState, ...]:
+    def links(self) -> tuple[LabLinkState, ...]:
         """Every link as it is now; netem counts its drops without their reason."""
         statistics = {name: self._statistics(name) for name in self._namespaces}
         return tuple(
-            LinkState(src=src, dst=dst, cut=self._cut[src, dst], **behaviour.model_dump(), **counted)
+            LabLinkState(src=src, dst=dst, cut=self._cut[src, dst], **behaviour.model_dump(), **counted)
             for (src, dst), behaviour in self._behaviours.items()
             for counted in [counters(statistics[src], device_of(self._numbered[dst]))]
         )

@@ -13,25 +13,25 @@ from linkweather.lab.labfile import Behaviour, LabFile, Pair, Share, Via
 from linkweather.mesh import NotNegative, Positive, Settings, SiteId, Tuple
 from linkweather.settings import validate
 
-EngineName = Literal["netem", "relay", "loopback"]
+LabEngineName = Literal["netem", "relay", "loopback"]
 
 
-class Start(Settings):
+class LabStart(Settings):
     """Parent to lab process, on its standard input: what to set up. `engine` None: the best that works."""
 
     lab: LabFile
     data_dir: str
     seed: int
-    engine: EngineName | None = None
+    engine: LabEngineName | None = None
 
 
-class Show(Settings):
+class ShowLab(Settings):
     """Asks how the lab is now."""
 
     do: Literal["show"] = "show"
 
 
-class Change(Settings):
+class ChangeLink(Settings):
     """Changes a link while it runs; None leaves a setting as it is."""
 
     do: Literal["change"] = "change"
@@ -60,10 +60,10 @@ class Change(Settings):
         return validate(behaviour.model_dump() | changed, Behaviour, f"link {self.src} → {self.dst}")
 
 
-REQUESTS: Mapping[str, type[Show | Change]] = {"show": Show, "change": Change}
+REQUESTS: Mapping[str, type[ShowLab | ChangeLink]] = {"show": ShowLab, "change": ChangeLink}
 
 
-def parse_request(line: bytes) -> Show | Change:
+def parse_request(line: bytes) -> ShowLab | ChangeLink:
     """Parse a request line. Raises OperatorError with what is wrong in it."""
     try:
         values = json.loads(line)
@@ -76,7 +76,7 @@ def parse_request(line: bytes) -> Show | Change:
     return validate(values, model, "request")
 
 
-class SiteState(Settings):
+class LabSiteState(Settings):
     """A site as it runs: its addresses, and the path of its network namespace (None: the machine's own)."""
 
     address: str
@@ -84,7 +84,7 @@ class SiteState(Settings):
     namespace: str | None = None
 
 
-class LinkState(Behaviour):
+class LabLinkState(Behaviour):
     """A directed link as it is now, and what it did so far."""
 
     src: str
@@ -103,16 +103,16 @@ class LabState(Settings):
     `routers` has the IPv4 address of each router.
     """
 
-    engine: EngineName
+    engine: LabEngineName
     pid: int
     note: str | None = None
-    sites: dict[str, SiteState]
+    sites: dict[str, LabSiteState]
     routers: dict[str, str] = Field(default_factory=dict)
-    links: Annotated[tuple[LinkState, ...], Tuple] = ()
+    links: Annotated[tuple[LabLinkState, ...], Tuple] = ()
     strays: dict[str, int] = Field(default_factory=dict)
 
 
-class Reply(Settings):
+class LabReply(Settings):
     """The lab's answer: its state, or the sentence that says why not."""
 
     error: str | None = None

@@ -18,11 +18,11 @@ from time import monotonic
 
 from linkweather.errors import OperatorError
 from linkweather.lab import routers
-from linkweather.lab.addresses import PREFIX6_BITS, PREFIX_BITS, ROUTERS, Addresses, number_routers, number_sites
-from linkweather.lab.emulated_link import Link
+from linkweather.lab.addresses import PREFIX6_BITS, PREFIX_BITS, ROUTERS, LabAddresses, number_routers, number_sites
+from linkweather.lab.emulated_link import EmulatedLink
 from linkweather.lab.labfile import LabFile, LabRouter, Pair, no_router
 from linkweather.lab.namespaces import MTU_BYTES, Namespace, created, open_tun, run_in
-from linkweather.lab.protocol import Change, EngineName, LinkState, SiteState
+from linkweather.lab.protocol import ChangeLink, LabEngineName, LabLinkState, LabSiteState
 
 _DEVICE = "wan"
 # A processor wakes the later the longer it slept: measured on an idle virtual machine, 0.05 ms late
@@ -36,10 +36,10 @@ _PRIORITY = 10
 _DUE = tuple[float, int, int, bytes]
 
 
-class Relay:
+class RelayEngine:
     """The running relay. `stack` closes its devices and namespaces."""
 
-    name: EngineName = "relay"
+    name: LabEngineName = "relay"
 
     def __init__(self, lab: LabFile, seed: int, stack: contextlib.ExitStack) -> None:
         numbered = number_sites(lab.sites)
@@ -47,12 +47,12 @@ class Relay:
         devices = {name: _device(namespaces[name], its, stack) for name, its in numbered.items()}
         self.routers: Mapping[str, str] = {name: str(its.v4) for name, its in number_routers(lab.routers).items()}
         self._routers = _routers(lab.routers)
-        self.sites: Mapping[str, SiteState] = {
-            name: SiteState(address=str(its.v4), address6=str(its.v6), namespace=namespaces[name].path)
+        self.sites: Mapping[str, LabSiteState] = {
+            name: LabSiteState(address=str(its.v4), address6=str(its.v6), namespace=namespaces[name].path)
             for name, its in numbered.items()
         }
         self._links = {
-            pair: Link(behaviour, Random(f"{seed} {pair[0]} {pair[1]}"))  # noqa: S311  # emulation, not secrecy
+            pair: EmulatedLink(behaviour, Random(f"{seed} {pair[0]} {pair[1]}"))  # noqa: S311  # emulation, not secrecy
             for pair, behaviour in lab.behaviours()
         }
         for link in self._links.values():
@@ -79,7 +79,7 @@ class Relay:
             if others:
                 return others
 
-    def change(self, pair: Pair, change: Change) -> None:
+    def change(self, pair: Pair, change: ChangeLink) -> None:
         """Change one link from the next packet on. Raises OperatorError, also for a router that is not there."""
         link = self._links[pair]
         behaviour = change.applied(link.behaviour, back=pair[0] != change.src)
@@ -88,10 +88,10 @@ class Relay:
         if change.cut is not None:
             link.cut = change.cut
 
-    def links(self) -> tuple[LinkState, ...]:
+    def links(self) -> tuple[LabLinkState, ...]:
         """Every link as it is now."""
         return tuple(
-            LinkState(
+            LabLinkState(
                 src=src,
                 dst=dst,
                 cut=link.cut,
@@ -144,7 +144,7 @@ class Relay:
             else:
                 self._arrive(link, arrival, out, packet)
 
-    def _arrive(self, link: Link, at: float, file: int, packet: bytes) -> None:
+    def _arrive(self, link: EmulatedLink, at: float, file: int, packet: bytes) -> None:
         for _ in range(link.copies()):
             self._push(at, file, packet)
 
@@ -166,7 +166,7 @@ class Relay:
         at = arrival - link.behaviour.delay_s * (1 - share) + back.behaviour.delay_s * share
         self._push(at, file, passed.answer)
 
-    def _on_the_way(self, via: Sequence[str]) -> tuple[tuple[routers.Router, ...], ...]:
+    def _on_the_way(self, via: Sequence[str]) -> tuple[tuple[routers.EmulatedRouter, ...], ...]:
         for name in (name for choice in via for name in choice.split("/")):
             if name not in self._routers:
                 raise OperatorError(no_router(name, self.routers))
@@ -174,11 +174,11 @@ class Relay:
 
 
 # The link that takes a packet, the device where it comes out, and the link that takes an answer back.
-_Route = tuple[Callable[[int, float], float | str], int, Link, Link | None]
+_Route = tuple[Callable[[int, float], float | str], int, EmulatedLink, EmulatedLink | None]
 
 
 def _routes(
-    src: str, numbered: Mapping[str, Addresses], devices: Mapping[str, int], links: Mapping[Pair, Link]
+    src: str, numbered: Mapping[str, LabAddresses], devices: Mapping[str, int], links: Mapping[Pair, EmulatedLink]
 ) -> dict[bytes, _Route]:
     """Packed destination address → the link that takes a packet from `src`, and the device where it comes out."""
     return {
@@ -189,16 +189,16 @@ def _routes(
     }
 
 
-def _routers(described: Mapping[str, LabRouter]) -> dict[str, routers.Router]:
+def _routers(described: Mapping[str, LabRouter]) -> dict[str, routers.EmulatedRouter]:
     return {
-        name: routers.Router(
+        name: routers.EmulatedRouter(
             its.v4.packed, its.v6.packed, described[name].mtu_bytes, described[name].silent, described[name].labels
         )
         for name, its in number_routers(described).items()
     }
 
 
-def _device(namespace: Namespace, its: Addresses, stack: contextlib.ExitStack) -> int:
+def _device(namespace: Namespace, its: LabAddresses, stack: contextlib.ExitStack) -> int:
     file = open_tun(namespace, _DEVICE)
     stack.callback(os.close, file)
     run_in(

@@ -23,7 +23,7 @@ _ECHOES = {0, 8}
 
 
 @dataclass(frozen=True, slots=True)
-class Router:
+class EmulatedRouter:
     """A router: its packed addresses, the largest packet it forwards, and how talkative it is."""
 
     v4: bytes
@@ -33,21 +33,21 @@ class Router:
     labels: tuple[int, ...] = ()
 
 
-class Stopped(NamedTuple):
+class StoppedPacket(NamedTuple):
     """A packet that went no further than the router at `place`, from 1, and what that answers, if anything."""
 
     place: int
     answer: bytes | None
 
 
-def choose(packet: bytes, via: Sequence[Sequence[Router]]) -> list[Router]:
+def choose(packet: bytes, via: Sequence[Sequence[EmulatedRouter]]) -> list[EmulatedRouter]:
     """The routers that a packet meets: where several share the load, its flow decides, always alike."""
     return [
         choice[_hash(packet, place) % len(choice)] if len(choice) > 1 else choice[0] for place, choice in enumerate(via)
     ]
 
 
-def through(packet: bytes, routers: Sequence[Router]) -> bytes | Stopped:
+def through(packet: bytes, routers: Sequence[EmulatedRouter]) -> bytes | StoppedPacket:
     """The packet as it leaves the last router, or where it was stopped.
 
     What is too big and may be fragmented is passed on whole: the lab does not fragment.
@@ -83,12 +83,12 @@ def _with_ttl(packet: bytes, ttl: int) -> bytes:
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + packet[length:]
 
 
-def _stopped(packet: bytes, place: int, router: Router, why: Why) -> Stopped:
+def _stopped(packet: bytes, place: int, router: EmulatedRouter, why: Why) -> StoppedPacket:
     version4 = packet[0] >> 4 == 4
     if router.silent or _is_error(packet):
-        return Stopped(place, None)
+        return StoppedPacket(place, None)
     as_it_came = _with_ttl(packet, (packet[8] if version4 else packet[7]) - place + 1)
-    return Stopped(place, (_answer4 if version4 else _answer6)(as_it_came, router, why))
+    return StoppedPacket(place, (_answer4 if version4 else _answer6)(as_it_came, router, why))
 
 
 def _is_error(packet: bytes) -> bool:
@@ -102,7 +102,7 @@ _TYPES4: Mapping[Why, tuple[int, int]] = {"exceeded": (11, 0), "too_big": (3, 4)
 _TYPES6: Mapping[Why, tuple[int, int]] = {"exceeded": (3, 0), "too_big": (2, 0)}
 
 
-def _answer4(packet: bytes, router: Router, why: Why) -> bytes:
+def _answer4(packet: bytes, router: EmulatedRouter, why: Why) -> bytes:
     kind, code = _TYPES4[why]
     quote, words = _quote(packet, router, _QUOTE_BYTES, 4)
     mtu = router.mtu_bytes if why == "too_big" else 0
@@ -111,7 +111,7 @@ def _answer4(packet: bytes, router: Router, why: Why) -> bytes:
     return _with_ttl(head + router.v4 + packet[12:16], _ERROR_TTL) + icmp
 
 
-def _answer6(packet: bytes, router: Router, why: Why) -> bytes:
+def _answer6(packet: bytes, router: EmulatedRouter, why: Why) -> bytes:
     kind, code = _TYPES6[why]
     if why == "too_big":
         quote, rest = packet[:_QUOTE6_BYTES], struct.pack("!I", router.mtu_bytes)
@@ -128,7 +128,7 @@ def _summed(build: Callable[[int], bytes], pseudo: bytes) -> bytes:
     return build(checksum(pseudo + build(0)))
 
 
-def _quote(packet: bytes, router: Router, most_bytes: int, word_bytes: int) -> tuple[bytes, int]:
+def _quote(packet: bytes, router: EmulatedRouter, most_bytes: int, word_bytes: int) -> tuple[bytes, int]:
     """The quoted packet, with the router's labels after it (RFC 4950), and its length in words (0: no labels)."""
     if not router.labels:
         return packet[:most_bytes], 0

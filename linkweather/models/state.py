@@ -131,7 +131,7 @@ class CapacityAnswer(DeviceRow):
     age_s: float
 
 
-class Bucket(Message):
+class HistoryBucket(Message):
     """One step of a history: what `count` rows measured in `[at, at + step)`."""
 
     at: AwareDatetime
@@ -151,7 +151,7 @@ class HistoryAnswer(Message):
     since: AwareDatetime
     until: AwareDatetime
     step_s: float
-    buckets: tuple[Bucket, ...]
+    buckets: tuple[HistoryBucket, ...]
 
 
 class MeshAnswer(Message):

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from linkweather.demo.display import LiveDisplay, PlainDisplay, Scene, final_json, final_table, page
+from linkweather.demo.display import DemoScene, LiveDemo, PlainDemo, final_json, final_table, page
 from linkweather.models.routes import PathExpectation, RouteAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
-SCENE = Scene("hubs", 3, 6, "loopback", "not root", "http://127.0.0.1:8484", "demo-data")
+SCENE = DemoScene("hubs", 3, 6, "loopback", "not root", "http://127.0.0.1:8484", "demo-data")
 RELAYED = RouteAnswer(
     src="a",
     dst="b",
@@ -46,7 +46,7 @@ def test_the_head_says_when_nothing_is_emulated_and_why() -> None:
 
 def test_a_terminal_sees_the_table_and_what_is_amiss() -> None:
     output = io.StringIO()
-    display = LiveDisplay(Console(file=output, force_terminal=True, width=80, height=30))
+    display = LiveDemo(Console(file=output, force_terminal=True, width=80, height=30))
     display.begin(SCENE)
     display.show([LINKS[0].model_copy(update={"goodput_bps": 95.2e6, "state": "fresh"}), *LINKS[1:]], [RELAYED])
     display.note("the collector is away")
@@ -62,7 +62,7 @@ def test_a_terminal_sees_the_table_and_what_is_amiss() -> None:
 def test_a_pipe_gets_the_head_what_is_amiss_and_the_table_without_escape_codes() -> None:
     output = io.StringIO()
     console = Console(file=output)
-    display = PlainDisplay(console)
+    display = PlainDemo(console)
     display.begin(SCENE)
     display.show(LINKS, [RELAYED])
     display.note("the collector is away")
@@ -86,7 +86,7 @@ def test_the_document_has_the_scene_the_mesh_and_the_sites() -> None:
 
 def test_a_log_says_each_decision_once_and_when_it_ends() -> None:
     output = io.StringIO()
-    display = PlainDisplay(Console(file=output))
+    display = PlainDemo(Console(file=output))
     for relayed in ([RELAYED], [RELAYED], [], [RELAYED]):
         display.show(LINKS, relayed)
     assert output.getvalue().splitlines() == [
@@ -98,7 +98,7 @@ def test_a_log_says_each_decision_once_and_when_it_ends() -> None:
 
 def test_more_decisions_than_fit_take_turns() -> None:
     output = io.StringIO()
-    display = LiveDisplay(Console(file=output, force_terminal=True, width=80, height=40))
+    display = LiveDemo(Console(file=output, force_terminal=True, width=80, height=40))
     display.begin(SCENE)
     display.show(LINKS, [RELAYED] * 5)
     display.end()

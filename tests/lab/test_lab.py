@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from linkweather.errors import OperatorError
-from linkweather.lab.control import ask
+from linkweather.lab.control_socket import ask
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile, LabSite
-from linkweather.lab.protocol import EngineName, Show
+from linkweather.lab.protocol import LabEngineName, ShowLab
 from tests import servers
 from tests.lab.labs import as_root, run, triangle
 
@@ -60,7 +60,7 @@ def network_namespaces() -> set[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_nothing_stays_when_the_holder_is_killed(tmp_path: Path, engine: EngineName, number: signal.Signals) -> None:
+def test_nothing_stays_when_the_holder_is_killed(tmp_path: Path, engine: LabEngineName, number: signal.Signals) -> None:
     data_dir = tmp_path / "data"
     output = tmp_path / "output"
     with servers.running(sys.executable, "-c", HOLD, str(data_dir), engine, log=output) as holder:
@@ -75,7 +75,7 @@ def test_nothing_stays_when_the_holder_is_killed(tmp_path: Path, engine: EngineN
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-async def test_nothing_stays_after_an_exception(tmp_path: Path, engine: EngineName) -> None:
+async def test_nothing_stays_after_an_exception(tmp_path: Path, engine: LabEngineName) -> None:
     before = interfaces()
     pids = []
 
@@ -139,7 +139,7 @@ async def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_folder_without_a_lab_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(OperatorError) as caught:
-        ask(tmp_path, Show())
+        ask(tmp_path, ShowLab())
     assert str(caught.value) == f"no lab runs in {tmp_path}: start one with `linkweather demo`, or give its --data-dir"
 
 

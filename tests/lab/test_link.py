@@ -4,15 +4,15 @@ from random import Random
 
 import pytest
 
-from linkweather.lab.emulated_link import Link
+from linkweather.lab.emulated_link import EmulatedLink
 from linkweather.lab.labfile import Behaviour
 
 # 1000 octets at 8 Mbit/s take 1 ms.
 SLOW = Behaviour(delay_s=0.010, rate_bps=8e6, queue_s=0.0025)
 
 
-def link(behaviour: Behaviour) -> Link:
-    return Link(behaviour, Random(1))
+def link(behaviour: Behaviour) -> EmulatedLink:
+    return EmulatedLink(behaviour, Random(1))
 
 
 def test_packet_arrives_after_its_transmission_and_the_delay() -> None:
@@ -59,7 +59,7 @@ def test_cut_link_drops_everything_until_it_is_restored() -> None:
 def test_loss_follows_its_ratio_and_the_seed() -> None:
     # Binomial, n = 10,000, p = 0.1: 1000 ± 30, and five times that for a margin.
     behaviour = Behaviour(delay_s=0, loss_ratio=0.1)
-    outcomes = [[Link(behaviour, Random(7)).admit(100, 0.0)] for _ in range(2)]
+    outcomes = [[EmulatedLink(behaviour, Random(7)).admit(100, 0.0)] for _ in range(2)]
     assert outcomes[0] == outcomes[1]
     lossy = link(behaviour)
     for number in range(10_000):

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from linkweather.lab.addresses import Addresses
+from linkweather.lab.addresses import LabAddresses
 from linkweather.lab.labfile import Behaviour
 from linkweather.lab.netem import counters, netem_arguments, route_lines, site_lines, veth_line
 
-A, B = Addresses(1), Addresses(12)
+A, B = LabAddresses(1), LabAddresses(12)
 
 
 def test_qdisc_has_every_setting_of_the_link() -> None:

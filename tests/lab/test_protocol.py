@@ -4,7 +4,7 @@ import pytest
 
 from linkweather.errors import OperatorError
 from linkweather.lab.labfile import Behaviour
-from linkweather.lab.protocol import Change, Show, parse_request
+from linkweather.lab.protocol import ChangeLink, ShowLab, parse_request
 
 BAD = {
     b"hello": "request: is not JSON",
@@ -24,22 +24,24 @@ def test_bad_request_is_answered_with_a_sentence(line: bytes) -> None:
 
 
 def test_requests_are_told_apart() -> None:
-    assert parse_request(b'{"do": "show"}') == Show()
-    assert parse_request(b'{"do": "change", "src": "a", "dst": "b", "cut": true}') == Change(src="a", dst="b", cut=True)
+    assert parse_request(b'{"do": "show"}') == ShowLab()
+    assert parse_request(b'{"do": "change", "src": "a", "dst": "b", "cut": true}') == ChangeLink(
+        src="a", dst="b", cut=True
+    )
 
 
 def test_change_touches_only_what_it_names() -> None:
     before = Behaviour(delay_s=0.01, rate_bps=1e8, loss_ratio=0.5)
-    after = Change(src="a", dst="b", delay_s=0.02, loss_ratio=0.0).applied(before)
+    after = ChangeLink(src="a", dst="b", delay_s=0.02, loss_ratio=0.0).applied(before)
     assert after == Behaviour(delay_s=0.02, rate_bps=1e8, loss_ratio=0.0)
 
 
 def test_change_that_makes_an_impossible_link_is_refused() -> None:
     with pytest.raises(OperatorError) as caught:
-        Change(src="a", dst="b", jitter_s=0.02).applied(Behaviour(delay_s=0.01))
+        ChangeLink(src="a", dst="b", jitter_s=0.02).applied(Behaviour(delay_s=0.01))
     assert str(caught.value) == "link a → b: jitter_s = 0.02: must be at most delay_s, which is 0.01"
 
 
 def test_both_names_the_way_back() -> None:
-    assert Change(src="a", dst="b", both=True).pairs() == [("a", "b"), ("b", "a")]
-    assert Change(src="a", dst="b").pairs() == [("a", "b")]
+    assert ChangeLink(src="a", dst="b", both=True).pairs() == [("a", "b"), ("b", "a")]
+    assert ChangeLink(src="a", dst="b").pairs() == [("a", "b")]

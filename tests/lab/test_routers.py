@@ -10,12 +10,12 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, UDPerror
 from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPerror6, IPv6
 
 from linkweather.checksum import checksum
-from linkweather.lab.routers import Router, Stopped, choose, through
+from linkweather.lab.routers import EmulatedRouter, StoppedPacket, choose, through
 
 
-def router(number: int, mtu_bytes: int = 9000, *, silent: bool = False, labels: tuple[int, ...] = ()) -> Router:
+def router(number: int, mtu_bytes: int = 9000, *, silent: bool = False, labels: tuple[int, ...] = ()) -> EmulatedRouter:
     v4, v6 = inet_pton(AF_INET, f"10.78.0.{number}"), inet_pton(AF_INET6, f"fd78::{number}")
-    return Router(v4, v6, mtu_bytes, silent, labels)
+    return EmulatedRouter(v4, v6, mtu_bytes, silent, labels)
 
 
 TWO = [router(1), router(2)]
@@ -30,9 +30,9 @@ def udp6(hop_limit: int, payload_bytes: int = 20) -> bytes:
     return bytes(IPv6(src="fd77::1", dst="fd77::2", hlim=hop_limit) / UDP(sport=4000, dport=1) / bytes(payload_bytes))
 
 
-def stopped(packet: bytes, routers: list[Router]) -> tuple[int, bytes]:
+def stopped(packet: bytes, routers: list[EmulatedRouter]) -> tuple[int, bytes]:
     found = through(packet, routers)
-    assert isinstance(found, Stopped)
+    assert isinstance(found, StoppedPacket)
     assert found.answer is not None
     return found.place, found.answer
 
@@ -77,14 +77,14 @@ def test_too_big_packet_that_may_be_fragmented_passes() -> None:
 
 
 def test_silent_router_stops_without_a_word() -> None:
-    assert through(udp(1), [router(1, silent=True)]) == Stopped(1, None)
+    assert through(udp(1), [router(1, silent=True)]) == StoppedPacket(1, None)
 
 
 def test_error_about_an_error_is_not_sent() -> None:
     error = IP(src="10.77.0.1", dst="10.77.0.2", ttl=1) / ICMP(type=3, code=3) / udp(1)
-    assert through(bytes(error), TWO) == Stopped(1, None)
+    assert through(bytes(error), TWO) == StoppedPacket(1, None)
     error6 = IPv6(src="fd77::1", dst="fd77::2", hlim=1) / ICMPv6TimeExceeded() / udp6(1)
-    assert through(bytes(error6), TWO) == Stopped(1, None)
+    assert through(bytes(error6), TWO) == StoppedPacket(1, None)
 
 
 def test_echo_request_is_answered() -> None:

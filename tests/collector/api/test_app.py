@@ -17,7 +17,7 @@ from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.http_server import HttpServer
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
-from linkweather.models.state import Bucket, LinkAnswer, MeshAnswer, SiteAnswer
+from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer, SiteAnswer
 from tests import servers
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -52,11 +52,11 @@ class World:
             registry=self._registry,
         )
 
-    async def _history(self, asked: HistoryQuery) -> list[Bucket]:
+    async def _history(self, asked: HistoryQuery) -> list[HistoryBucket]:
         self.asked.append(asked)
         if asked.metric == "rtt_max_s":
             raise RuntimeError("the disk is gone")
-        return [Bucket(at=asked.since, count=2, min=0.01, p50=0.02, p95=0.03, max=0.03)]
+        return [HistoryBucket(at=asked.since, count=2, min=0.01, p50=0.02, p95=0.03, max=0.03)]
 
     async def _push(self, text: str) -> None:
         if "bad" in text:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from linkweather.lab.lab import Lab
-from linkweather.lab.protocol import LinkState
+from linkweather.lab.protocol import LabLinkState
 from tests.lab.labs import as_root, run, triangle
 
 pytestmark = as_root
@@ -47,7 +47,7 @@ async def measured(lab: Lab, count: int = 400) -> dict[str, Any]:
     return latency
 
 
-async def links(lab: Lab) -> tuple[LinkState, LinkState]:
+async def links(lab: Lab) -> tuple[LabLinkState, LabLinkState]:
     """The link there and the link back, with what they did."""
     found = {(link.src, link.dst): link for link in (await lab.state()).links}
     return found["a", "b"], found["b", "a"]

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkweather.checksum import checksum
-from linkweather.lab.routers import Router, Stopped, through
+from linkweather.lab.routers import EmulatedRouter, StoppedPacket, through
 from linkweather.mesh import PathMethod
 from probes.path.packets import number_of_size, probe, sized
 from probes.path.replies import Identity, Quote, icmp, icmp6
 
 METHODS: tuple[PathMethod, ...] = ("udp", "icmp", "tcp")
 ENDS = {4: ("10.77.0.1", "10.77.0.2"), 6: ("fd77::1", "fd77::2")}
-ROUTER = Router(bytes([10, 78, 0, 1]), bytes([0xFD, 0x78] + [0] * 13 + [1]), 9000)
+ROUTER = EmulatedRouter(bytes([10, 78, 0, 1]), bytes([0xFD, 0x78] + [0] * 13 + [1]), 9000)
 
 
 def identity(method: PathMethod, version: int) -> Identity:
@@ -45,7 +45,7 @@ def test_flow_stays_the_same_whatever_the_ttl_and_number(method: PathMethod, ver
 def test_quoted_probe_is_known_again(method: PathMethod, version: int, flow: int, number: int) -> None:
     ours = identity(method, version)
     stopped = through(probe(ours, flow, 1, number), [ROUTER])
-    assert isinstance(stopped, Stopped)
+    assert isinstance(stopped, StoppedPacket)
     assert stopped.answer is not None
     reply = icmp(stopped.answer) if version == 4 else icmp6(stopped.answer[40:], "fd78::1")
     assert reply is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from linkweather.errors import OperatorError
-from linkweather.lab.protocol import LabState, Reply
+from linkweather.lab.protocol import LabReply, LabState
 
 SOCKET_NAME = "lab.sock"
 _ANSWER_LIMIT_S = 10.0
@@ -46,23 +46,23 @@ def ask(data_dir: Path, request: BaseModel) -> LabState:
             answer = b""
     if not answer:
         raise OperatorError(f"no lab runs in {data_dir}: start one with `linkweather demo`, or give its --data-dir")
-    return state_of(Reply.model_validate_json(answer))
+    return state_of(LabReply.model_validate_json(answer))
 
 
-def state_of(reply: Reply) -> LabState:
+def state_of(reply: LabReply) -> LabState:
     """The state out of a reply. Raises OperatorError with the lab's sentence."""
     if reply.state is None:
         raise OperatorError(reply.error or "the lab ended without a word")
     return reply.state
 
 
-class Server:
+class ControlServer:
     """Answers requests, one JSON line each. Its caller watches `files()` and hands over the readable ones.
 
     Raises OperatorError at construction when another lab runs in the folder.
     """
 
-    def __init__(self, data_dir: Path, answer: Callable[[bytes], Reply]) -> None:
+    def __init__(self, data_dir: Path, answer: Callable[[bytes], LabReply]) -> None:
         self._data_dir = data_dir
         self._answer = answer
         self._connections: dict[int, tuple[socket.socket, bytearray]] = {}
