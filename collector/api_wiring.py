@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -25,7 +25,8 @@ from collector.placement.placement import PlacementInputs, PlannedTransfer, tran
 from collector.route_updater import RouteUpdater
 from collector.routing.questions import RouteQuestion
 from collector.settings import CollectorSettings
-from collector.sinks.influx import Exporter
+from collector.sinks.exporter import SinkReadings
+from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
 from linkweather.models.state import HistoryBucket, MeshAnswer
 from linkweather.mqtt import Connection
@@ -44,7 +45,7 @@ class ApiWiring:
     feed: EventFeed
     journal: Journal
     ingest: Ingest
-    exporter: Exporter | None
+    exporters: Exporters
     connection: Connection
     bad_statuses: Mapping[str, int]
 
@@ -125,11 +126,11 @@ class ApiWiring:
         return reasons
 
     async def _registry(self) -> CollectorRegistry:
-        lag_rows = await asyncio.to_thread(self.exporter.lag_rows) if self.exporter else 0
-        return metrics.registry(self._readings(lag_rows))
+        sinks = await asyncio.to_thread(self.exporters.readings)
+        return metrics.registry(self._readings(sinks))
 
-    def _readings(self, lag_rows: int) -> metrics.Readings:
-        now, ingest, exporter = time.time(), self.ingest, self.exporter
+    def _readings(self, sinks: Sequence[SinkReadings]) -> metrics.Readings:
+        now, ingest = time.time(), self.ingest
         return metrics.Readings(
             links=self.links.links(now),
             sites=self.sites.sites(now),
@@ -141,12 +142,5 @@ class ApiWiring:
             refused={**ingest.refused, **self.bad_statuses},
             waiting_bytes=ingest.waiting_bytes,
             last_commit_s=ingest.last_commit_s,
-            exporter={
-                "exported_rows": exporter.exported,
-                "set_aside_rows": exporter.set_aside,
-                "lag_rows": lag_rows,
-                "failing": float(bool(exporter.last_error)),
-            }
-            if exporter
-            else {},
+            sinks=sinks,
         )

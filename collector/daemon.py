@@ -26,7 +26,7 @@ from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
 from collector.route_updater import RouteUpdater, Surroundings
 from collector.settings import EMBEDDED, CollectorSettings
-from collector.sinks.influx import Exporter
+from collector.sinks.exporters import Exporters
 from collector.store.decision_log import DecisionLog
 from collector.store.journal import open_journal
 from linkweather.errors import MessageError, operator_error
@@ -63,7 +63,7 @@ class CollectorDaemon:
                 on_committed=self._take_committed,
                 sites=lambda: self._mesh.mesh.sites,
             )
-            self._exporter = Exporter(self._journal, settings.influx) if settings.influx else None
+            self._exporters = Exporters(self._journal.database, settings.sinks, settings.broker_address)
             self._connection = Connection(
                 settings.broker_address,
                 f"linkweather-collector-{socket.gethostname()}-{os.getpid()}",
@@ -92,7 +92,7 @@ class CollectorDaemon:
             feed=self._feed,
             journal=self._journal,
             ingest=self._ingest,
-            exporter=self._exporter,
+            exporters=self._exporters,
             connection=self._connection,
             bad_statuses=self._bad_statuses,
         )
@@ -119,8 +119,7 @@ class CollectorDaemon:
         await self._route_updater.finish()
         await asyncio.get_running_loop().shutdown_default_executor()
         self._server.close()
-        if self._exporter is not None:
-            self._exporter.close()
+        self._exporters.close()
         self._journal.close()
 
     def reread_mesh(self) -> None:
@@ -135,8 +134,7 @@ class CollectorDaemon:
         yield "mesh publisher", self._publish_mesh()
         yield "retention", self._prune()
         yield "route updater", self._route_updater.run()
-        if self._exporter is not None:
-            yield "exporter", self._exporter.run()
+        yield "sinks", self._exporters.run()
 
     async def _start_broker(self, tasks: asyncio.TaskGroup) -> asyncio.Task[None] | None:
         settings = self._settings

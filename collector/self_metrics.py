@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from collector.sinks.exporter import TROUBLES, SinkReadings
 from linkweather.models.state import LinkAnswer, LinkCondition, SiteAnswer, SiteCondition
 
 LINK_STATES: tuple[str, ...] = get_args(LinkCondition)
@@ -19,7 +20,7 @@ SITE_STATES: tuple[str, ...] = get_args(SiteCondition)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
-    """Everything at one moment. `exporter` has figures by name; it is empty where no exporter is configured."""
+    """Everything at one moment."""
 
     links: Iterable[LinkAnswer]
     sites: Iterable[SiteAnswer]
@@ -31,7 +32,7 @@ class Readings:
     refused: Mapping[str, int]
     waiting_bytes: int
     last_commit_s: float
-    exporter: Mapping[str, float] = field(default_factory=dict)
+    sinks: Sequence[SinkReadings] = ()
 
 
 class _Own(Collector):
@@ -41,6 +42,7 @@ class _Own(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from _counters(self._readings)
         yield from _gauges(self._readings)
+        yield from _sinks(self._readings.sinks)
 
 
 def registry(readings: Readings) -> CollectorRegistry:
@@ -68,11 +70,33 @@ def _gauges(readings: Readings) -> Iterable[Metric]:
     yield _gauge("ingest_waiting_bytes", "Bytes of messages that wait for the next commit.", readings.waiting_bytes)
     yield _gauge("ingest_commit_seconds", "How long the latest commit took.", readings.last_commit_s)
     yield _gauge("broker_connected", "Whether the broker is there.", float(readings.broker_connected))
-    for name, value in readings.exporter.items():
-        yield _gauge(f"exporter_{name}", "Of the InfluxDB exporter.", value)
     links, sites = [link.state for link in readings.links], [site.state for site in readings.sites]
     yield _by_state("links", "Links of the mesh by state.", LINK_STATES, links)
     yield _by_state("sites", "Sites of the mesh by state.", SITE_STATES, sites)
+
+
+def _sinks(sinks: Sequence[SinkReadings]) -> Iterable[Metric]:
+    for form, name, text in (
+        (CounterMetricFamily, "exported_rows", "Rows written since the start."),
+        (CounterMetricFamily, "dropped_rows", "Rows set aside once, and let go of since."),
+        (GaugeMetricFamily, "lag_rows", "Rows of the journal that wait to be written."),
+        (GaugeMetricFamily, "set_aside_rows", "Rows refused for good, until sent again or dropped."),
+    ):
+        family = form(f"linkweather_sink_{name}", text, labels=["sink"])
+        for sink in sinks:
+            family.add_metric([sink.name], getattr(sink, name))
+        yield family
+    yield _failing(sinks)
+
+
+def _failing(sinks: Sequence[SinkReadings]) -> Metric:
+    text = "Whether rows cannot be written, by reason; the sentence is in /readyz and in the log."
+    family = GaugeMetricFamily("linkweather_sink_failing", text, labels=["sink", "reason"])
+    for sink in sinks:
+        found = sink.trouble.code if sink.trouble else ""
+        for code in sorted({*TROUBLES, found} - {""}):
+            family.add_metric([sink.name, code], float(code == found))
+    return family
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

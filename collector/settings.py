@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
+from collector.sink_tables import SinkTables
 from linkweather.broker import Broker, parse_broker
 from linkweather.errors import OperatorError
-from linkweather.mesh import NotNegative, Port, Positive, Settings
+from linkweather.mesh import FilePath, NotNegative, Port, Positive, Settings
 
 EMBEDDED = "embedded"
 LOOPBACK = "127.0.0.1"
 BROKER_PORT = 1883
-
-
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("http://host:port or https://host:port")
-    return value.rstrip("/")
 
 
 def _broker(value: str) -> str:
@@ -33,7 +26,6 @@ def _broker(value: str) -> str:
     return value
 
 
-FilePath = Annotated[Path, Field(strict=False)]  # TOML has no paths, only strings
 BrokerUrl = Annotated[str, AfterValidator(_broker)]
 Factor = Annotated[float, Field(ge=1, le=100)]
 Few = Annotated[int, Field(ge=1, le=100)]
@@ -113,34 +105,6 @@ class EvaluationSettings(Settings):
     goodput_within_s: Positive = 7200.0
 
 
-class InfluxSettings(Settings):
-    """Where the archive is. `database` means InfluxDB 1.x, `bucket` InfluxDB 1.8, 2.x, 3.x or VictoriaMetrics.
-
-    VictoriaMetrics keeps a point that is written again twice, unless it runs with -dedup.minScrapeInterval=1ms.
-    A token or password may stand here, a token also in a file of its own, or either in the environment
-    (LINKWEATHER_INFLUX_TOKEN, LINKWEATHER_INFLUX_PASSWORD).
-    """
-
-    url: Annotated[str, AfterValidator(_http_url)]
-    database: str | None = None
-    username: str | None = None
-    password: Annotated[str | None, Field(repr=False)] = None
-    bucket: str | None = None
-    org: str = ""
-    token: Annotated[str | None, Field(repr=False)] = None
-    token_file: str | None = None
-    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 10000
-    timeout_s: Positive = 10.0
-
-    @model_validator(mode="after")
-    def _one_target(self) -> Self:
-        if bool(self.database) == bool(self.bucket):
-            raise ValueError(
-                "either database (InfluxDB 1.x) or bucket (InfluxDB 2.x, 3.x, VictoriaMetrics) is required"
-            )
-        return self
-
-
 class CollectorSettings(Settings):
     """Everything. Paths are relative to the settings file; the broker's port and socket are of the embedded one."""
 
@@ -155,7 +119,7 @@ class CollectorSettings(Settings):
     capacity: CapacitySettings = CapacitySettings()
     routing: RoutingSettings = RoutingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
-    influx: InfluxSettings | None = None
+    sinks: SinkTables = Field(default_factory=dict)
 
     @property
     def broker_address(self) -> Broker:
@@ -164,17 +128,15 @@ class CollectorSettings(Settings):
 
     def below(self, folder: Path) -> CollectorSettings:
         """The same with paths that are relative to `folder` made so."""
-        api, influx = self.api, self.influx
+        api = self.api
         if api.token_file:
             api = api.model_copy(update={"token_file": folder / api.token_file})
-        if influx and influx.token_file:
-            influx = influx.model_copy(update={"token_file": str(folder / influx.token_file)})
         return self.model_copy(
             update={
                 "mesh": folder / self.mesh,
                 "data_dir": folder / self.data_dir,
                 "broker_socket": self.broker_socket and folder / self.broker_socket,
                 "api": api,
-                "influx": influx,
+                "sinks": {name: sink.below(folder) for name, sink in self.sinks.items()},
             }
         )

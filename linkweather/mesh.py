@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -23,6 +24,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Budget = Annotated[int, Field(ge=MIN_BUDGET_BYTES, le=10**18)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+FilePath = Annotated[Path, Field(strict=False)]  # TOML has no paths, only strings
 PathMethod = Literal["udp", "icmp", "tcp"]
 
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")

@@ -67,11 +67,20 @@ SENTENCES: Mapping[str, str] = {
     "collector/bad_broker_port": f"broker = 'mqtt://127.0.0.1:99999': {BROKER}",
     "collector/bad_broker_url": f"broker = 'http://127.0.0.1:1883': {BROKER}",
     "collector/bad_port": "api.port = 70000: must be at most 65535",
-    "collector/influx_bad_url": "influx.url = '127.0.0.1:8086': must be http://host:port or https://host:port",
+    "collector/influx_bad_url": "sinks.influx.url = '127.0.0.1:8086': must be http://host:port or https://host:port",
     "collector/influx_without_target": (
-        "influx: either database (InfluxDB 1.x) or bucket (InfluxDB 2.x, 3.x, VictoriaMetrics) is required"
+        "sinks.influx: either database (InfluxDB 1.x) or bucket (InfluxDB 2.x, 3.x, VictoriaMetrics) is required"
     ),
-    "collector/influx_without_url": "influx.url: required, but missing",
+    "collector/influx_without_url": "sinks.influx.url: required, but missing",
+    "collector/influx_old_table": "influx = a table: no such key",
+    "collector/sink_unknown_kind": "sinks.cellar.kind = 'parket': must be 'influx', 'mqtt' or 'parquet'",
+    "collector/sink_without_kind": "sinks.cellar.kind = 'cellar': must be 'influx', 'mqtt' or 'parquet'",
+    "collector/sink_unknown_key": "sinks.influx.organisation = 'lab': no such key",
+    "collector/sink_wrong_value": "sinks.main.batch_rows = 0: must be at least 1",
+    "collector/sink_bad_name": (
+        "sinks.my influx: must be 1 to 32 of a–z, 0–9, - and _, and start with a letter or digit"
+    ),
+    "collector/sink_no_table": "sinks.influx = 'http://127.0.0.1:8086': must be a table",
     "collector/keep_nothing": "journal.keep_days = 0.0: must be greater than 0",
     "collector/missing_mesh": (
         "mesh = '{folder}/nowhere.toml': there is no such file: write one, or name another with --mesh"

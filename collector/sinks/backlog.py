@@ -1,62 +1,123 @@
-"""What an exporter has still to write: the journal's rows after its cursor, and the rows that were refused for good."""
+"""What a sink has still to write: the journal's rows after its cursor, as batches."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
 
-from collector.sinks.line_protocol import line
-from collector.store.columns import TABLES, naive
+import duckdb
+
+from collector.sinks.set_aside import SetAside
+from collector.store.columns import TABLES, recorded
 from collector.store.database import Database
+from linkweather.sink import ExportedRow, Refusal
+
+Numbers = tuple[int, int]  # the first row and the last
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Lines for an exporter, and the cursor after their rows."""
+@dataclass(frozen=True)
+class JournalBatch:
+    """A RowBatch of the journal: one kind's rows in `ranges`, of which not every number need exist."""
 
+    database: Database
     kind: str
-    lines: list[str]
-    cursor: int
+    stream: str
+    ranges: tuple[Numbers, ...]
 
+    @property
+    def first(self) -> int:
+        """The first row's number."""
+        return self.ranges[0][0]
 
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """One point that the server refused for good, with its reason."""
+    @property
+    def last(self) -> int:
+        """The last row's number."""
+        return self.ranges[-1][1]
 
-    line: str
-    reason: str
-    at: datetime
+    @property
+    def span(self) -> int:
+        """How many numbers these are; at least as many as rows."""
+        return sum(last - first + 1 for first, last in self.ranges)
+
+    @cached_property
+    def _length(self) -> int:
+        length: int = self.sql(f"SELECT count(*) FROM {self.source}")[0][0]  # noqa: S608 - names of our own
+        return length
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def source(self) -> str:
+        """The rows as a table for `sql`."""
+        # A bound on both sides reads these rows alone, however long the table is.
+        among = " OR ".join(f"number BETWEEN {first} AND {last}" for first, last in self.ranges)
+        return f"(SELECT * FROM {self.kind} WHERE {among})"  # noqa: S608 - names of our own
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """What DuckDB answers. Raises duckdb.Error."""
+        return self.database.rows(statement)
+
+    def rows(self) -> list[ExportedRow]:
+        """The rows, typed."""
+        table = TABLES[self.kind]
+        columns = ", ".join(f'"{name}"' for name in table.columns)
+        found = self.sql(f"SELECT {columns} FROM {self.source} ORDER BY number")  # noqa: S608 - names of our own
+        return [self._row(values) for values in found]
+
+    def part(self, start: int, stop: int) -> JournalBatch:
+        """The numbers from place `start` to before place `stop`, of `span` places."""
+        ranges, place = [], 0
+        for first, last in self.ranges:
+            inside = max(first, first + start - place), min(last, first + stop - place - 1)
+            if inside[0] <= inside[1]:
+                ranges.append(inside)
+            place += last - first + 1
+        return JournalBatch(self.database, self.kind, self.stream, tuple(ranges))
+
+    def _row(self, values: Sequence[Any]) -> ExportedRow:
+        table = TABLES[self.kind]
+        number, site, boot, seq, at, received_at, *fields = values
+        row = recorded(table, (site, at, *fields[: len(table.fields)])).row
+        extra = dict(zip(table.extra, fields[len(table.fields) :], strict=True))
+        return ExportedRow(
+            number, site, boot, seq, at.replace(tzinfo=UTC), received_at.replace(tzinfo=UTC), row, **extra
+        )
 
 
 class Backlog:
-    """One exporter's place in the journal. Any thread may call; raises duckdb.Error when the disk fails."""
+    """One sink's place in the journal. Any thread may call; raises duckdb.Error when the disk fails."""
 
-    def __init__(self, database: Database, exporter: str) -> None:
+    def __init__(self, database: Database, sink: str) -> None:
         self._database = database
-        self._exporter = exporter
+        self._sink = sink
         with database.transaction() as connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS set_aside "
-                "(exporter VARCHAR, kind VARCHAR, line VARCHAR, reason VARCHAR, set_aside_at TIMESTAMP)"
-            )
+            connection.execute("CREATE TABLE IF NOT EXISTS sink_streams (sink VARCHAR, stream VARCHAR)")
+            self._stream = _stream(connection, sink)
             for kind in TABLES:
-                # From now on retention keeps what this exporter has still to write.
+                # From now on retention keeps what this sink has still to write.
                 connection.execute(
-                    "INSERT INTO cursors SELECT $exporter, $kind, 0 WHERE NOT EXISTS "
-                    "(FROM cursors WHERE exporter = $exporter AND kind = $kind)",
-                    {"exporter": exporter, "kind": kind},
+                    "INSERT INTO cursors SELECT $sink, $kind, 0 WHERE NOT EXISTS "
+                    "(FROM cursors WHERE exporter = $sink AND kind = $kind)",
+                    {"sink": sink, "kind": kind},
                 )
+        self.set_aside = SetAside(database, sink)
 
-    def after(self, kind: str, cursor: int, limit: int) -> Batch | None:
-        """The next rows after `cursor`, at most `limit`, in the order of commit; None when there are none."""
-        sql = f"SELECT number, {line(kind)} FROM {kind} WHERE number BETWEEN ? AND ? ORDER BY number"  # noqa: S608 - names of our own
+    def next(self, kind: str, limit: int) -> JournalBatch | None:
+        """The next rows of this kind after the cursor, at most `limit`; None when there are none."""
+        cursor = self.cursor(kind)
         first = cursor + 1
         while True:
-            # A bound on both sides reads these rows alone, however long the table is.
-            rows = self._database.rows(sql, [first, first + limit - 1])
-            if rows:
-                return Batch(kind, [text for _, text in rows if text is not None], rows[-1][0])
+            found = self._database.rows(
+                f"SELECT min(number), max(number) FROM {kind} WHERE number BETWEEN ? AND ?",  # noqa: S608
+                [first, first + limit - 1],
+            )[0]
+            if found[0] is not None:
+                return JournalBatch(self._database, kind, self._stream, (found,))
             # Numbers are dense but where retention has deleted.
             first = self._database.rows(f"SELECT min(number) FROM {kind} WHERE number > ?", [cursor])[0][0]  # noqa: S608
             if first is None:
@@ -64,21 +125,25 @@ class Backlog:
 
     def cursor(self, kind: str) -> int:
         """The number of the last row of this kind that is written, or set aside; 0 at first."""
-        rows = self._database.rows("SELECT number FROM cursors WHERE exporter = ? AND kind = ?", [self._exporter, kind])
+        rows = self._database.rows("SELECT number FROM cursors WHERE exporter = ? AND kind = ?", [self._sink, kind])
         number: int = rows[0][0]
         return number
 
-    def advance(self, kind: str, cursor: int, refused: Sequence[SetAside] = ()) -> None:
-        """Remember that everything up to `cursor` is written, but for these, which are kept aside."""
+    def advance(self, kind: str, cursor: int, refusals: Sequence[Refusal], at: datetime) -> None:
+        """Remember that everything up to `cursor` is written, but for these rows, which are set aside."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE cursors SET number = ? WHERE exporter = ? AND kind = ?", [cursor, self._exporter, kind]
+                "UPDATE cursors SET number = ? WHERE exporter = ? AND kind = ?", [cursor, self._sink, kind]
             )
-            if refused:
-                connection.executemany(
-                    "INSERT INTO set_aside VALUES (?, ?, ?, ?, ?)",
-                    [(self._exporter, kind, point.line, point.reason, naive(point.at)) for point in refused],
-                )
+            self.set_aside.add(connection, kind, refusals, at)
+
+    def again(self, limit: int) -> tuple[JournalBatch, list[int]] | None:
+        """Rows that were set aside and are to be sent again, about `limit`, and the entries that named them."""
+        found = self.set_aside.wanted(limit)
+        if found is None:
+            return None
+        kind, ranges, entries = found
+        return JournalBatch(self._database, kind, self._stream, ranges), entries
 
     def lag_rows(self) -> int:
         """How many rows wait to be written, of all kinds."""
@@ -87,8 +152,11 @@ class Backlog:
             for kind in TABLES
         )
 
-    def set_aside(self) -> int:
-        """How many points this exporter's server has refused for good."""
-        rows = self._database.rows("SELECT count(*) FROM set_aside WHERE exporter = ?", [self._exporter])
-        number: int = rows[0][0]
-        return number
+
+def _stream(connection: duckdb.DuckDBPyConnection, sink: str) -> str:
+    found = connection.execute("SELECT stream FROM sink_streams WHERE sink = ?", [sink]).fetchone()
+    if found:
+        return str(found[0])
+    stream = secrets.token_hex(4)
+    connection.execute("INSERT INTO sink_streams VALUES (?, ?)", [sink, stream])
+    return stream

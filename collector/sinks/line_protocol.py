@@ -8,7 +8,7 @@ floats slowly, took 7.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from collector.store.columns import LINK_TABLES, TABLES
 
@@ -22,28 +22,32 @@ _VALUES: Mapping[str, str] = {
     "BOOLEAN": "{0}::VARCHAR",
     "VARCHAR": r"""'"' || replace(replace(translate({0}, e'\n\r', '  '), '\', '\\'), '"', '\"') || '"'""",
 }
-_LENGTH = "json_array_length({0}) || 'i'"
+# As floats, for a bucket that has counts so: a server keeps a field's first type for good.
+_REALS: Mapping[str, str] = {**_VALUES, "BIGINT": "{0}::DOUBLE::VARCHAR"}
 # A tag has no escape for a line's end, nor for a backslash before a separator: both are replaced.
 _TAG = r"replace(replace(replace(translate({0}, e'\n\r\\', '  /'), ',', '\,'), '=', '\='), ' ', '\ ')"
 
 
-def line(kind: str) -> str:
+def line(kind: str, *, integers: bool = True) -> str:
     """The SQL expression that makes a line of a row of this kind's table, with its time in nanoseconds.
 
-    It is NULL for a row without any field, which is no point.
+    It is NULL for a row without any field, which is no point. Without `integers`, counts are written as floats.
     """
+    values = _VALUES if integers else _REALS
     tags = " || ".join(f"',{name}=' || {_TAG.format(_quoted(name))}" for name in _TAGS[kind])
-    fields = ", ".join(
-        f"'{name}=' || " + (_LENGTH if name in TABLES[kind].nested else _VALUES[sql]).format(_quoted(name))
-        for name, sql in _fields(kind).items()
-    )
+    fields = ", ".join(f"'{name}=' || {values[sql].format(text)}" for name, text, sql in _fields(kind))
     return f"""'{kind}' || {tags} || ' ' || nullif(concat_ws(',', {fields}), '') || ' ' || epoch_us("at") * 1000"""
 
 
-def _fields(kind: str) -> dict[str, str]:
+def _fields(kind: str) -> Iterator[tuple[str, str, str]]:
+    """Each field's name, the SQL of its value, and that value's type."""
     table = TABLES[kind]
-    named = {name: field.sql for name, field in table.fields.items() if name not in _TAGS[kind]}
-    return {**named, **table.extra}
+    types = {**{name: field.sql for name, field in table.fields.items()}, **table.extra}
+    for name, sql in types.items():
+        if name in table.nested:
+            yield name, f'json_array_length("{name}")::BIGINT', "BIGINT"
+        elif name not in _TAGS[kind]:
+            yield name, f'"{name}"', sql
 
 
 def _quoted(name: str) -> str:

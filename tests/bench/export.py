@@ -20,11 +20,11 @@ import httpx
 import psutil
 from influxdb_client import InfluxDBClient, Point, WriteOptions
 
-from collector.settings import InfluxSettings
-from collector.sinks.backlog import Backlog
-from collector.sinks.influx import Exporter
-from collector.sinks.influx_server import Server
-from collector.sinks.line_protocol import TAGS
+from collector.sinks.backlog import Backlog, JournalBatch
+from collector.sinks.builtin import InfluxSettings
+from collector.sinks.exporter import Exporter
+from collector.sinks.influx_sink import InfluxServer, InfluxSink
+from collector.sinks.line_protocol import TAGS, line
 from collector.store.columns import TABLES, Entry, Recorded
 from collector.store.journal import Journal
 from linkweather.wire import Row, decode_report
@@ -70,15 +70,15 @@ def _fill(journal: Journal, rows: int) -> None:
 
 def _warm(journal: Journal, port: int) -> None:
     """A first row of every link: to know a new series costs the server more than a day of its points."""
-    first = Backlog(journal.database, "warm").after("latency", 0, SITES * ROWS)
-    server = Server(InfluxSettings(url=f"http://127.0.0.1:{port}", bucket="bench", timeout_s=60.0))
-    server.write(first.lines if first else [])
+    first = Backlog(journal.database, "warm").next("latency", SITES * ROWS)
+    server = InfluxServer(InfluxSettings(url=f"http://127.0.0.1:{port}", bucket="bench", timeout_s=60.0), "warm")
+    server.write(_lines(first) if first else [])
     server.close()
 
 
 def _ours(journal: Journal, port: int, name: str) -> float:
     settings = InfluxSettings(url=f"http://127.0.0.1:{port}", bucket="bench")
-    exporter = Exporter(journal, settings, name=name)
+    exporter = Exporter(journal.database, name, settings, InfluxSink(settings, name))
     started = time.perf_counter()
     while exporter.step():
         pass
@@ -113,11 +113,9 @@ def _point(one: Recorded[Row]) -> Point:
 
 
 def _formatting(journal: Journal, rows: int) -> None:
-    backlog = Backlog(journal.database, "formatting")
     started = time.perf_counter()
-    cursor = 0
-    while (batch := backlog.after("latency", cursor, 5000)) is not None:
-        cursor = batch.cursor
+    for batch in _batches(journal, "formatting"):
+        _lines(batch)
     print(f"reading and formatting alone: {(time.perf_counter() - started) / rows * 1e6:.2f} µs a row, n = {rows}")
 
 
@@ -137,10 +135,19 @@ def _ceiling(journal: Journal, port: int, rows: int) -> None:
 
 
 def _bodies(journal: Journal) -> Iterator[bytes]:
-    backlog, cursor = Backlog(journal.database, "ceiling"), 0
-    while (batch := backlog.after("latency", cursor, 5000)) is not None:
-        cursor = batch.cursor
-        yield "\n".join(batch.lines).encode()
+    for batch in _batches(journal, "ceiling"):
+        yield "\n".join(_lines(batch)).encode()
+
+
+def _batches(journal: Journal, name: str) -> Iterator[JournalBatch]:
+    backlog = Backlog(journal.database, name)
+    while (batch := backlog.next("latency", 5000)) is not None:
+        yield batch
+        backlog.advance("latency", batch.last, (), START)
+
+
+def _lines(batch: JournalBatch) -> list[str]:
+    return [text for (text,) in batch.sql(f"SELECT {line('latency')} FROM {batch.source}")]  # noqa: S608
 
 
 def _stored(port: int) -> int:

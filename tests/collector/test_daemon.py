@@ -228,13 +228,13 @@ async def test_not_ready_while_the_broker_is_away(settings: CollectorSettings) -
 
 async def test_the_exporter_is_wired_when_it_is_configured(settings: CollectorSettings, site: aiomqtt.Client) -> None:
     values = settings.model_dump() | {
-        "influx": {"url": f"http://127.0.0.1:{servers.free_port()}", "bucket": "b", "token": "t"}
+        "sinks": {"influx": {"url": f"http://127.0.0.1:{servers.free_port()}", "bucket": "b", "token": "t"}}
     }
     async with running(CollectorSettings.model_validate(values)) as collector:
         await site.publish(topics.report("a", "latency"), latency_report(1), qos=1)
         await collector.until_link("state", "fresh")
         text = (await collector.http.get("/metrics")).text
-    assert "linkweather_exporter_lag_rows 1.0" in text
+    assert 'linkweather_sink_lag_rows{sink="influx"} 1.0' in text
 
 
 def decode_mesh(payload: bytes) -> Mesh:

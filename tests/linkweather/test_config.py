@@ -10,6 +10,7 @@ import aiomqtt
 import pytest
 
 from collector.settings import CollectorSettings
+from collector.sinks.builtin import InfluxSettings
 from linkweather import settings
 from linkweather.mesh import Mesh
 from linkweather.wire import topics
@@ -31,8 +32,9 @@ def test_what_is_commented_out_of_the_collector_settings_works_when_it_is_not() 
     lines = (CONFIG / "collector.toml").read_text().splitlines()
     text = "\n".join(line.removeprefix("# ") if " = " in line or line.startswith("# [") else line for line in lines)
     found = settings.validate(tomllib.loads(text), CollectorSettings, "collector.toml")
-    assert found.influx is not None
-    assert (found.influx.bucket, found.journal.keep_days, found.api.token_file) == (
+    influx = found.sinks["influx"]
+    assert isinstance(influx, InfluxSettings)
+    assert (influx.bucket, found.journal.keep_days, found.api.token_file) == (
         "linkweather",
         90,
         Path("api.token"),

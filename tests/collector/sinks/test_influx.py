@@ -12,14 +12,15 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from collector.settings import InfluxSettings
-from collector.sinks import influx
-from collector.sinks.influx import Exporter, wait_after
-from collector.sinks.influx_server import WriteError
+from collector.sinks import exporter as exporter_module
+from collector.sinks.builtin import InfluxSettings
+from collector.sinks.exporter import Exporter, trouble_of
 from collector.store.journal import Journal
 from linkweather.backoff import Backoff
+from linkweather.broker import Broker
 from linkweather.errors import OperatorError
 from linkweather.settings import validate
+from linkweather.sink import SinkAwayError, SinkContext, SinkError, SinkSetupError
 from tests import servers
 from tests.collector.samples import NOON, entry, latency, path, throughput
 from tests.collector.waiting import until
@@ -35,7 +36,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("POLL_S", "RETRY_FIRST_S", "OPERATOR_RETRY_S"):
-        monkeypatch.setattr(influx, name, 0.02)
+        monkeypatch.setattr(exporter_module, name, 0.02)
 
 
 def fill(journal: Journal, seqs: Sequence[int]) -> None:
@@ -56,6 +57,16 @@ def ask(port: int, query: str, auth: tuple[str, str] | None = None) -> list[dict
     answer = httpx.get(f"http://127.0.0.1:{port}/query", params=parameters, auth=auth)
     series: list[dict[str, Any]] = answer.json()["results"][0].get("series", [])
     return series
+
+
+def opened(journal: Journal, settings: InfluxSettings, name: str = "influx") -> Exporter:
+    return Exporter(
+        journal.database, name, settings, settings.open(SinkContext(name, Broker("mqtt", "127.0.0.1", 1883)))
+    )
+
+
+def said(exporter: Exporter) -> str:
+    return exporter.trouble.sentence if exporter.trouble else ""
 
 
 def create_user(url: str) -> None:
@@ -80,7 +91,7 @@ async def running(exporter: Exporter) -> Any:
 def test_every_kind_arrives_in_influxdb_with_tags_fields_and_times(journal: Journal, influxd_port: int) -> None:
     failed = throughput(3, goodput_bps=None, bytes=None, failure="refused")
     journal.commit([entry(latency(1)), entry(throughput(2)), entry(failed), entry(path(4, "f"))])
-    exporter = Exporter(journal, v1(influxd_port))
+    exporter = opened(journal, v1(influxd_port))
     assert exporter.step()
     assert not exporter.step()
     exporter.close()
@@ -92,39 +103,39 @@ def test_every_kind_arrives_in_influxdb_with_tags_fields_and_times(journal: Jour
     assert tests["values"] == [[noon_ns + 2 * 10**9, 3_750_000, None], [noon_ns + 3 * 10**9, None, "refused"]]
     (traces,) = ask(influxd_port, "SELECT hops, fingerprint FROM path")
     assert traces["values"] == [[noon_ns + 4 * 10**9, 2, "f"]]
-    assert (exporter.exported, exporter.set_aside, exporter.lag_rows()) == (4, 0, 0)
+    assert (exporter.exported, exporter.backlog.set_aside.rows(), exporter.backlog.lag_rows()) == (4, 0, 0)
 
 
 async def test_a_server_that_dies_in_the_middle_delays_the_export_and_loses_nothing(
     journal: Journal, tmp_path: Path
 ) -> None:
     port = servers.free_port()
-    exporter = Exporter(journal, v1(port, batch_rows=7))
+    exporter = opened(journal, v1(port, batch_rows=7))
     async with running(exporter):
         fill(journal, range(50))
-        await until(lambda: "takes no data now" in exporter.last_error)
+        await until(lambda: "takes no data now" in said(exporter))
         with servers.influxd(tmp_path, port):
             await until(lambda: stored(port) >= 50)
         fill(journal, range(50, 100))
-        await until(lambda: "takes no data now" in exporter.last_error)
+        await until(lambda: "takes no data now" in said(exporter))
         with servers.influxd(tmp_path, port):
-            await until(lambda: exporter.lag_rows() == 0)
+            await until(lambda: exporter.backlog.lag_rows() == 0)
             assert stored(port) == 200
-    assert exporter.last_error == ""
+    assert said(exporter) == ""
 
 
 async def test_an_exporter_that_is_killed_between_write_and_cursor_doubles_nothing(
     journal: Journal, influxd_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(journal, range(20))
-    first = Exporter(journal, v1(influxd_port, batch_rows=10))
+    first = opened(journal, v1(influxd_port, batch_rows=10))
     first.step()
     # Written, but the cursor was not moved: as if the power had failed here.
-    monkeypatch.setattr(first._backlog, "advance", lambda *_: None)
+    monkeypatch.setattr(first.backlog, "advance", lambda *_: None)
     first.step()
     first.close()
-    second = Exporter(journal, v1(influxd_port, batch_rows=10))
-    assert second.lag_rows() == 30
+    second = opened(journal, v1(influxd_port, batch_rows=10))
+    assert second.backlog.lag_rows() == 30
     while second.step():
         pass
     second.close()
@@ -135,7 +146,7 @@ def test_a_point_of_the_wrong_type_is_set_aside_with_the_servers_reason_and_the_
     journal: Journal, influxd_port: int
 ) -> None:
     fill(journal, [1])
-    exporter = Exporter(journal, v1(influxd_port))
+    exporter = opened(journal, v1(influxd_port))
     exporter.step()
     # The link a → c already has texts where the contract has numbers.
     httpx.post(
@@ -146,21 +157,22 @@ def test_a_point_of_the_wrong_type_is_set_aside_with_the_servers_reason_and_the_
     exporter.step()
     exporter.close()
     assert stored(influxd_port) == 4
-    assert (exporter.exported, exporter.set_aside, exporter.lag_rows()) == (4, 2, 0)
-    aside = journal.database.rows("SELECT line, reason FROM set_aside ORDER BY line")
-    assert [line.split()[-1] for line, _ in aside] == ["1793534403000000000", "1793534405000000000"]
-    assert all("field type conflict" in reason for _, reason in aside)
-    assert Exporter(journal, v1(influxd_port)).set_aside == 2
+    assert (exporter.exported, exporter.backlog.set_aside.rows(), exporter.backlog.lag_rows()) == (4, 2, 0)
+    (aside,) = exporter.backlog.set_aside.latest(9)
+    # The server says how many, not which.
+    assert (aside.kind, aside.first, aside.last, aside.rows) == ("latency", 3, 6, 2)
+    assert "field type conflict" in aside.reason
+    assert opened(journal, v1(influxd_port)).backlog.set_aside.rows() == 2
 
 
 def test_a_body_too_large_is_halved_until_it_passes(journal: Journal, tmp_path: Path) -> None:
     fill(journal, range(100))
     with servers.influxd(tmp_path, http="max-body-size = 2000\n") as port:
-        exporter = Exporter(journal, v1(port))
+        exporter = opened(journal, v1(port))
         exporter.step()
         exporter.close()
         assert stored(port) == 200
-    assert exporter.set_aside == 0
+    assert exporter.backlog.set_aside.rows() == 0
 
 
 async def test_wrong_credentials_are_said_in_one_sentence_and_nothing_is_lost(
@@ -170,16 +182,16 @@ async def test_wrong_credentials_are_said_in_one_sentence_and_nothing_is_lost(
     with servers.influxd(tmp_path, http="auth-enabled = true\n") as port:
         url = f"http://127.0.0.1:{port}"
         create_user(url)
-        wrong = Exporter(journal, v1(port, username="root", password="wrong"))
+        wrong = opened(journal, v1(port, username="root", password="wrong"))
         async with running(wrong):
-            await until(lambda: bool(wrong.last_error))
-        assert wrong.last_error == (
+            await until(lambda: bool(said(wrong)))
+        assert said(wrong) == (
             f"{url} refuses our credentials: check token, token_file, username and password "
             "(401 Unauthorized: authorization failed)"
         )
-        assert wrong.lag_rows() == 6
+        assert wrong.backlog.lag_rows() == 6
         monkeypatch.setenv("LINKWEATHER_INFLUX_PASSWORD", "right")
-        right = Exporter(journal, v1(port, username="root"))
+        right = opened(journal, v1(port, username="root"))
         async with running(right):
             await until(lambda: right.exported == 6)
         assert ask(port, "SELECT count(sent) FROM latency", ("root", "right"))[0]["values"][0][1] == 6
@@ -196,13 +208,13 @@ async def test_victoriametrics_that_is_killed_in_the_middle_has_every_row_once(
 ) -> None:
     port = servers.free_port()
     fill(journal, range(100))
-    exporter = Exporter(journal, v2(port, batch_rows=20))
+    exporter = opened(journal, v2(port, batch_rows=20))
     async with running(exporter):
         with servers.victoria_metrics(tmp_path, port):
             await until(lambda: exporter.exported >= 20)
         fill(journal, range(100, 150))
         with servers.victoria_metrics(tmp_path, port):
-            await until(lambda: exporter.lag_rows() == 0)
+            await until(lambda: exporter.backlog.lag_rows() == 0)
             assert victoria_count(port) == 300
 
 
@@ -246,7 +258,7 @@ def test_a_bucket_is_written_with_org_and_token(journal: Journal, tmp_path: Path
     secret = tmp_path / "token"
     secret.write_text("s3cret\n")
     with Scripted(lambda _: (204, {}, b"")) as server:
-        exporter = Exporter(journal, v2(server.port, org="lab", token_file=str(secret)))
+        exporter = opened(journal, v2(server.port, org="lab", token_file=str(secret)))
         exporter.step()
         exporter.close()
     assert server.requests == [("/api/v2/write?bucket=linkweather&org=lab&precision=ns", "Token s3cret")]
@@ -255,23 +267,23 @@ def test_a_bucket_is_written_with_org_and_token(journal: Journal, tmp_path: Path
 def test_a_busy_servers_retry_after_is_passed_on(journal: Journal) -> None:
     fill(journal, [1])
     with Scripted(lambda _: (429, {"Retry-After": "17"}, b'{"message":"quota"}')) as server:
-        exporter = Exporter(journal, v2(server.port))
-        with pytest.raises(WriteError) as refused:
+        exporter = opened(journal, v2(server.port))
+        with pytest.raises(SinkError) as refused:
             exporter.step()
         exporter.close()
-    assert (refused.value.status, refused.value.reason) == (429, "429 Too Many Requests: quota")
-    assert refused.value.retry_after_s == 17
-    assert exporter.lag_rows() == 2
+    assert str(refused.value).endswith("takes no data now (429 Too Many Requests: quota)")
+    assert trouble_of(refused.value, 1).wait_s == 17
+    assert exporter.backlog.lag_rows() == 2
 
 
 def test_a_single_point_that_is_too_large_is_set_aside(journal: Journal) -> None:
     fill(journal, [1])
     with Scripted(lambda body: (413 if "dst=c" in body else 204, {}, b"too large")) as server:
-        exporter = Exporter(journal, v2(server.port))
+        exporter = opened(journal, v2(server.port))
         exporter.step()
         exporter.close()
-    assert (exporter.exported, exporter.set_aside) == (1, 1)
-    assert journal.database.rows("SELECT reason FROM set_aside") == [("413 Request Entity Too Large: too large",)]
+    assert (exporter.exported, exporter.backlog.set_aside.rows()) == (1, 1)
+    assert [one.reason for one in exporter.backlog.set_aside.latest(9)] == ["413 Request Entity Too Large: too large"]
 
 
 def test_a_failure_while_halving_moves_no_cursor_and_sets_nothing_aside(journal: Journal) -> None:
@@ -283,12 +295,12 @@ def test_a_failure_while_halving_moves_no_cursor_and_sets_nothing_aside(journal:
         return status, {}, text
 
     with Scripted(answer) as server:
-        exporter = Exporter(journal, v2(server.port))
-        with pytest.raises(WriteError):
+        exporter = opened(journal, v2(server.port))
+        with pytest.raises(SinkError):
             exporter.step()
         exporter.close()
-    assert exporter.lag_rows() == 2
-    assert journal.database.rows("SELECT count(*) FROM set_aside") == [(0,)]
+    assert exporter.backlog.lag_rows() == 2
+    assert exporter.backlog.set_aside.rows() == 0
 
 
 def test_a_long_batch_goes_by_several_posts_and_moves_no_cursor_unless_all_arrive(journal: Journal) -> None:
@@ -296,38 +308,35 @@ def test_a_long_batch_goes_by_several_posts_and_moves_no_cursor_unless_all_arriv
     fill(journal, range(600))
     answers = iter([204, 503, 204, 204])
     with Scripted(lambda _: (next(answers), {}, b"")) as server:
-        exporter = Exporter(journal, v2(server.port))
-        with pytest.raises(WriteError):
+        exporter = opened(journal, v2(server.port))
+        with pytest.raises(SinkError):
             exporter.step()
-        assert exporter.lag_rows() == 1200
+        assert exporter.backlog.lag_rows() == 1200
         assert exporter.step()
         exporter.close()
-    assert (exporter.lag_rows(), exporter.exported) == (0, 1200)
+    assert (exporter.backlog.lag_rows(), exporter.exported) == (0, 1200)
     assert [body.count("\n") + 1 for body in server.bodies] == [600] * 4
     assert sorted(server.bodies[:2]) == sorted(server.bodies[2:])
 
 
 @pytest.mark.parametrize(
-    ("status", "retry_after_s", "failures", "seconds"),
+    ("error", "failures", "seconds"),
     [
-        (0, None, 1, 1.0),
-        (500, None, 3, 4.0),
-        (503, None, 99, 60.0),
-        (503, 120.0, 1, 120.0),
-        (429, 0.0, 5, 1.0),
-        (401, None, 1, 30.0),
-        (403, None, 7, 30.0),
-        (404, None, 1, 30.0),
+        (SinkAwayError("why"), 1, 1.0),
+        (SinkAwayError("why"), 3, 4.0),
+        (SinkAwayError("why"), 99, 60.0),
+        (SinkAwayError("why", 120.0), 1, 120.0),
+        (SinkAwayError("why", 0.0), 5, 1.0),
+        (SinkSetupError("why"), 1, 30.0),
+        (SinkSetupError("why"), 7, 30.0),
+        (ZeroDivisionError("why"), 1, 60.0),
     ],
 )
-def test_how_long_to_wait(
-    monkeypatch: pytest.MonkeyPatch, status: int, retry_after_s: float | None, failures: int, seconds: float
-) -> None:
-    monkeypatch.setattr(influx, "RETRY_FIRST_S", 1.0)
-    monkeypatch.setattr(influx, "OPERATOR_RETRY_S", 30.0)
-    backoff = Backoff(influx.RETRY_FIRST_S, influx.RETRY_MAX_S)
+def test_how_long_to_wait(monkeypatch: pytest.MonkeyPatch, error: Exception, failures: int, seconds: float) -> None:
+    monkeypatch.setattr(exporter_module, "OPERATOR_RETRY_S", 30.0)
+    backoff = Backoff(1.0, exporter_module.RETRY_MAX_S)
     backoff_s = [backoff.next_s() for _ in range(failures)][-1]
-    assert wait_after(WriteError(status, "why", retry_after_s), "http://x", backoff_s).seconds == seconds
+    assert trouble_of(error, backoff_s).wait_s == seconds
 
 
 @pytest.mark.parametrize(
@@ -346,5 +355,5 @@ def test_wrong_settings_are_named(values: dict[str, Any], sentence: str) -> None
 
 
 def test_a_token_file_that_cannot_be_read_is_named(journal: Journal) -> None:
-    with pytest.raises(OperatorError, match=r"^influx\.token_file = '/absent': cannot be read$"):
-        Exporter(journal, v2(1, token_file="/absent"))
+    with pytest.raises(OperatorError, match=r"^sinks\.influx\.token_file = '/absent': cannot be read$"):
+        opened(journal, v2(1, token_file="/absent"))
