@@ -1,8 +1,7 @@
-"""Which reports enter the record, and why the others do not. Pure logic.
+"""Admission: which reports enter the journal, and why others are refused. Pure.
 
-A report enters whole or not at all. Its site must be in the mesh, where one is known; the far ends of its
-links need not be: a site speaks for its own links, and what it measured to a peer that has left the mesh since
-stays a measurement.
+A report enters whole or not at all. Its site must be in the mesh, where one is known; the far ends of its links need
+not be: a measurement to a peer that has since left the mesh is still a measurement.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from linkweather.errors import MessageError
 from linkweather.wire import Committed, Count, Message, Name, Refusal, decode, decode_report, topics
 
 MAX_PAYLOAD_BYTES = 4_000_000
-# Clocks of sites may be wrong; one that is further ahead would put its rows where no question looks.
+# Clocks of sites may be wrong; rows from further in the future would lie where no query looks.
 MAX_AHEAD = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingMessage:
-    """A message as it came, before anyone looked inside."""
+    """A message as it arrived, not yet decoded."""
 
     topic: str
     payload: bytes
@@ -32,9 +31,9 @@ class IncomingMessage:
 
 @dataclass(frozen=True, slots=True)
 class RefusedMessage:
-    """An arrival that never enters the record; `site` and `key` (boot, seq) as far as they could be read."""
+    """A message that never enters the journal; `site` and `key` (boot, seq) as far as they could be read."""
 
-    arrival: IncomingMessage
+    message: IncomingMessage
     reason: str
     detail: str
     site: str | None
@@ -46,36 +45,38 @@ class _ReportKey(Message):
     seq: Count
 
 
-def admit(arrival: IncomingMessage, sites: Collection[str] | None) -> Entry | RefusedMessage:
-    """Decode and check one arrival; `sites` are those of the mesh, None while no mesh is known."""
-    topic = topics.parse(arrival.topic)
+def admit(message: IncomingMessage, sites: Collection[str] | None) -> Entry | RefusedMessage:
+    """Decode and check one message; `sites` are those of the mesh, None while no mesh is known."""
+    topic = topics.parse(message.topic)
     if topic is None or topic.name != "report":
-        return RefusedMessage(arrival, "unknown_topic", "", None, None)
+        return RefusedMessage(message, "unknown_topic", "", None, None)
     try:
-        _check_sender(topic.site, arrival.payload, sites)
-        report = decode_report(topic.site, topic.detail, arrival.payload)
-        _check_time(report.at, arrival.received_at)
+        _check_sender(topic.site, message.payload, sites)
+        report = decode_report(topic.site, topic.detail, message.payload)
+        _check_time(report.at, message.received_at)
     except MessageError as error:
-        return RefusedMessage(arrival, error.reason, error.detail, topic.site, _key(arrival.payload))
-    return Entry(topic.site, report, arrival.received_at)
+        return RefusedMessage(message, error.reason, error.detail, topic.site, _key(message.payload))
+    return Entry(topic.site, report, message.received_at)
 
 
 def receipts(entries: Iterable[Entry], refused: Iterable[RefusedMessage]) -> list[tuple[str, Committed]]:
-    """What each site is told, one message per site and outbox."""
-    taken: dict[tuple[str, str], list[int]] = {}
-    never: dict[tuple[str, str], list[Refusal]] = {}
+    """The `committed` messages, one per site and outbox."""
+    committed: dict[tuple[str, str], list[int]] = {}
+    refusals: dict[tuple[str, str], list[Refusal]] = {}
     for entry in entries:
-        taken.setdefault((entry.site, entry.report.boot), []).append(entry.report.seq)
+        committed.setdefault((entry.site, entry.report.boot), []).append(entry.report.seq)
     for refusal in refused:
         if refusal.site is not None and refusal.key is not None:
             boot, seq = refusal.key
-            never.setdefault((refusal.site, boot), []).append(Refusal(seq=seq, reason=refusal.reason))
+            refusals.setdefault((refusal.site, boot), []).append(Refusal(seq=seq, reason=refusal.reason))
     return [
         (
             site,
-            Committed(boot=boot, seqs=_unique(taken.get((site, boot), ())), refused=tuple(never.get((site, boot), ()))),
+            Committed(
+                boot=boot, seqs=_unique(committed.get((site, boot), ())), refused=tuple(refusals.get((site, boot), ()))
+            ),
         )
-        for site, boot in dict.fromkeys((*taken, *never))
+        for site, boot in dict.fromkeys((*committed, *refusals))
     ]
 
 

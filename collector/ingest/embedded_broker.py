@@ -1,4 +1,4 @@
-"""The embedded broker: mosquitto as a child process on loopback, with a configuration of our own."""
+"""The embedded broker: mosquitto as a child process on loopback, with a configuration written here."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where the embedded broker listens: a port of loopback and, for whoever shares only the file system, a socket."""
+    """Where the embedded broker listens: a port of loopback and, for programs in other network namespaces, a socket."""
 
     port: int = BROKER_PORT
     path: Path | None = None
 
 
 def configuration(listen: Listen) -> str:
-    """The text of mosquitto's configuration. Anonymous, since only this machine reaches it."""
+    """The text of mosquitto's configuration. Anonymous, since only this machine can reach it."""
     lines = [
         "# Written by linkweather at each start: changes are lost.",
         f"listener {listen.port} {LOOPBACK}",
         *([f"listener 0 {listen.path}"] if listen.path else []),
         "allow_anonymous true",
-        # Started by root it would become the user mosquitto, who may not create the socket here;
-        # started by anyone else it stays who it is, whatever stands here.
+        # Started by root, mosquitto would switch to the user mosquitto, who may not create the socket here;
+        # started by another user, it ignores this line.
         "user root",
-        # Sites keep what is not committed, so the broker need not.
+        # Sites keep what is not committed: the broker need not.
         "persistence false",
         "max_queued_messages 100000",
         "max_inflight_messages 1000",
@@ -59,7 +59,7 @@ def configuration(listen: Listen) -> str:
 
 
 class EmbeddedBroker:
-    """mosquitto, kept running. `start` once, then `run` until cancelled, which ends it; it never outlives us."""
+    """mosquitto, kept running. Call `start`, then `run`; cancelling `run` stops it. It never outlives this process."""
 
     def __init__(self, listen: Listen, folder: Path) -> None:
         self._listen = listen
@@ -83,8 +83,8 @@ class EmbeddedBroker:
             "-c",
             str(self._settings),
             stdin=asyncio.subprocess.DEVNULL,
-            preexec_fn=die_with_parent,  # between fork and exec is the only place for the call; it takes no lock
-            start_new_session=True,  # Ctrl-C is ours: it ends last, after what we hold is committed
+            preexec_fn=die_with_parent,  # must run between fork and exec; it takes no lock
+            start_new_session=True,  # Ctrl-C must not reach it: it ends last, after the final commit
         )
         try:
             await self._listening(self._process)
@@ -93,7 +93,7 @@ class EmbeddedBroker:
             raise
 
     async def run(self) -> None:
-        """Start it again whenever it ends, ever more slowly; stop it when cancelled."""
+        """Restart it whenever it ends, with growing delays; stop it when cancelled."""
         backoff = Backoff(RETRY_FIRST_S)
         try:
             while True:
@@ -110,7 +110,7 @@ class EmbeddedBroker:
             await self.stop()
 
     async def stop(self) -> None:
-        """Stop it, by force when it does not listen."""
+        """Stop it; kill it where it does not end in time."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -138,7 +138,7 @@ class EmbeddedBroker:
 
 def find_program() -> str:
     """The path of mosquitto. Raises OperatorError that says how to get it."""
-    # Debian keeps daemons where an ordinary user's PATH does not look.
+    # Debian installs daemons in folders that are not on an ordinary user's PATH.
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
     if program is None:
         raise OperatorError(
@@ -167,7 +167,7 @@ def _port_sentence(port: int, error: OSError) -> str:
 
 
 def _clear_socket(path: Path) -> None:
-    """Make way for our socket: only a dead one of an earlier run is removed."""
+    """Remove a dead socket of an earlier run. Raises OperatorError for anything else in its place."""
     if len(os.fsencode(path)) > SOCKET_PATH_MAX_BYTES:
         raise OperatorError(
             f"broker_socket = '{path}': longer than {SOCKET_PATH_MAX_BYTES} bytes: choose a shorter path"

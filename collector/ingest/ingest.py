@@ -1,4 +1,4 @@
-"""MQTT → journal → committed: takes reports as they come, commits them in batches, tells the sites."""
+"""Ingest, MQTT → journal → committed: takes reports as they arrive, commits them in batches, acknowledges them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import duckdb
 from collector.ingest.admission import IncomingMessage, RefusedMessage, admit, receipts
 from collector.store.columns import Entry
 from collector.store.journal import Journal
-from collector.store.quarantine import Quarantine, Rejected
+from collector.store.quarantine import Quarantine, QuarantinedMessage
 from linkweather.backoff import Backoff
 from linkweather.wire import AnyReport, encode, rows_of, topics
 
 log = logging.getLogger(__name__)
 
 BATCH_REPORTS = 200
-# Under load a commit waits this long after the one before, for more reports to share its sync.
+# Under load a commit starts this long after the last one, so that more reports share its sync.
 GATHER_S = 0.1
 Result = TypeVar("Result")
 MAX_WAITING_BYTES = 128_000_000
@@ -41,11 +41,11 @@ class _CommitResult:
 
 
 class Ingest:
-    """The way of a report into the record. `handle` takes a message, `run` does the work.
+    """Takes reports into the journal. `handle` queues a message, `run` commits.
 
-    `publish(topic, payload)` sends `committed`; where it cannot, the site re-sends the report, which is then
-    acknowledged as the duplicate that it is. `on_committed` gets the (site, report) pairs that were new, on the
-    event loop. `sites` gives the mesh's site ids, None while there is no mesh. Counters are plain attributes.
+    `publish(topic, payload)` sends `committed`; if it cannot, the site sends the report again, which is then
+    acknowledged as a duplicate. `on_committed` gets the new (site, report) pairs, on the event loop. `sites` returns
+    the mesh's site ids, None while there is no mesh. Counters are plain attributes.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Ingest:
         self.last_error = ""
 
     def handle(self, topic: str, payload: bytes) -> None:
-        """Take a message that arrived. Beyond MAX_WAITING_BYTES it is let go and counted: its site re-sends it."""
+        """Queue a message. Beyond MAX_WAITING_BYTES it is dropped and counted: its site sends it again."""
         if self.waiting_bytes + len(payload) > MAX_WAITING_BYTES:
             self.overflowed += 1
             return
@@ -87,27 +87,27 @@ class Ingest:
             self._enough.set()
 
     async def run(self) -> None:
-        """Commit what arrives, until cancelled: at once when idle, in batches under load."""
+        """Commit messages until cancelled: at once when idle, in batches under load."""
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
             started = loop.time()
-            await self._settle(self._take())
+            await self._commit_and_acknowledge(self._take())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(started + GATHER_S):
                     await self._enough.wait()
 
     def _take(self) -> list[IncomingMessage]:
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_REPORTS))]
-        self.waiting_bytes -= sum(len(arrival.payload) for arrival in batch)
+        self.waiting_bytes -= sum(len(message.payload) for message in batch)
         if not self._waiting:
             self._arrived.clear()
         if len(self._waiting) < BATCH_REPORTS:
             self._enough.clear()
         return batch
 
-    async def _settle(self, batch: Sequence[IncomingMessage]) -> None:
-        """Nothing is acknowledged, and nothing given up, before the disk has it."""
+    async def _commit_and_acknowledge(self, batch: Sequence[IncomingMessage]) -> None:
+        """No message is acknowledged, as committed or as refused, before the disk has it."""
         sites = self._sites()
         outcome = await self._until_written(lambda: self._commit(batch, sites))
         if outcome.refused:
@@ -116,10 +116,12 @@ class Ingest:
         self._count(outcome)
         self._on_committed([(entry.site, entry.report) for entry in outcome.new])
         messages = receipts(outcome.accepted, outcome.refused)
-        await asyncio.gather(*(self._publish(topics.committed(site), encode(told)) for site, told in messages))
+        await asyncio.gather(
+            *(self._publish(topics.committed(site), encode(committed)) for site, committed in messages)
+        )
 
     async def _until_written(self, write: Callable[[], Result]) -> Result:
-        """Do a blocking write in a worker thread, again and again while the disk fails."""
+        """Run a blocking write in a worker thread, and repeat it while the disk fails."""
         backoff = Backoff(RETRY_FIRST_S)
         while True:
             try:
@@ -134,7 +136,7 @@ class Ingest:
     def _commit(self, batch: Sequence[IncomingMessage], sites: Collection[str] | None) -> _CommitResult:
         started = time.perf_counter()
         with garbage_collection_paused():
-            admitted = [admit(arrival, sites) for arrival in batch]
+            admitted = [admit(message, sites) for message in batch]
             accepted = [entry for entry in admitted if isinstance(entry, Entry)]
             refused = [refusal for refusal in admitted if isinstance(refusal, RefusedMessage)]
             new = self._journal.commit(accepted)
@@ -153,14 +155,14 @@ class Ingest:
         self.last_error = sentence
 
 
-def _rejected(refusal: RefusedMessage) -> Rejected:
-    arrival = refusal.arrival
-    return Rejected(arrival.topic, arrival.payload, refusal.reason, refusal.detail, arrival.received_at)
+def _rejected(refusal: RefusedMessage) -> QuarantinedMessage:
+    message = refusal.message
+    return QuarantinedMessage(message.topic, message.payload, refusal.reason, refusal.detail, message.received_at)
 
 
 @contextlib.contextmanager
 def garbage_collection_paused() -> Iterator[None]:
-    """A batch makes thousands of objects and no cycles: looking for some costs a third of its time."""
+    """A batch makes thousands of objects and no cycles: searching for cycles would take a third of its time."""
     gc.disable()
     try:
         yield

@@ -1,7 +1,7 @@
-"""The journal's tables as columns: what each holds, and message rows turned into numpy columns. Pure logic.
+"""The journal's tables: their columns, and message rows as numpy columns. Pure.
 
-The tables follow the messages: after the columns that every row has comes one per field, under the field's
-own name and unit. A nested field (a path's hops, outages) is kept as JSON text. NULL is a field that was not set.
+A table follows its message: after the columns that every row has comes one per field, with the field's name and unit.
+A nested field (a path's hops, outages) is kept as JSON text. NULL is a field that was not set.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One report as it arrived from `site`."""
+    """One report of `site`, and when it arrived."""
 
     site: str
     report: AnyReport
@@ -46,7 +46,7 @@ AnyRow = TypeVar("AnyRow", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Recorded(Generic[AnyRow]):
-    """One row as the journal gives it back."""
+    """One row, read from the journal."""
 
     site: str
     at: datetime
@@ -72,7 +72,7 @@ def _integers(values: Sequence[int | None]) -> Column:
 
 def _reals(values: Sequence[float | None]) -> Column:
     column = np.array(values, dtype=np.float64)
-    missing = np.isnan(column)  # numpy's reading of None; a message never holds NaN itself
+    missing = np.isnan(column)  # numpy turns None into NaN; messages hold no NaN
     return np.ma.masked_array(column, mask=missing) if missing.any() else column
 
 
@@ -104,7 +104,7 @@ _TYPES: Mapping[Any, FieldType] = {
 
 
 def _field_type(annotation: Any) -> FieldType:
-    """The type below `… | None` and `Annotated[…]`; one that has no column is ours to add, and fails at import."""
+    """The type below `… | None` and `Annotated[…]`; a type without a column fails at import."""
     if get_origin(annotation) is tuple:
         return _nested(annotation)
     found = _TYPES.get(annotation) or _TYPES.get(get_origin(annotation))
@@ -127,7 +127,7 @@ class JournalTable(Generic[AnyRow]):
         return {**_COMMON, **{name: kind.sql for name, kind in self.fields.items()}, **self.extra}
 
 
-# `number` counts the rows of a table from 1, in the order of commit: what a cursor points at.
+# `number` counts the rows of a table from 1, in the order of commit: cursors point at it.
 _COMMON: Mapping[str, str] = {
     "number": "BIGINT",
     "site": "VARCHAR",
@@ -146,7 +146,7 @@ def _table(kind: str, row: type[AnyRow], **extra: str) -> JournalTable[AnyRow]:
 
 LINK_TABLES: Mapping[str, JournalTable[Any]] = {
     "latency": _table("latency", LatencyRow),
-    # The fingerprint of the path that the bytes took, as far as it was known when the row came.
+    # The fingerprint of the path at the time, if it was known when the row was committed.
     "throughput": _table("throughput", ThroughputRow, path_fingerprint="VARCHAR"),
     "path": _table("path", PathRow),
 }
@@ -155,7 +155,7 @@ TABLES: Mapping[str, JournalTable[Any]] = {**LINK_TABLES, "capacity": CAPACITY}
 
 
 def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
-    """What all rows of a report share, a report per element; `report` is the place in `entries`."""
+    """The columns that all rows of a report share, one report per element; `report` is the place in `entries`."""
     return {
         "report": np.arange(len(entries)),
         "site": _texts([entry.site for entry in entries]),
@@ -167,7 +167,7 @@ def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
 
 
 def row_columns(table: JournalTable[Any], entries: Sequence[Entry], first_number: int) -> dict[str, Column]:
-    """The rows of reports of one kind, in order, with `report` as in `report_columns`; fields never set are absent."""
+    """The rows of reports of one kind; `report` as in `report_columns`. Fields that no row sets are left out."""
     # A model's own dictionary holds every field, and is read in half the time that attributes take.
     fields = [row.__dict__ for entry in entries for row in rows_of(entry.report)]
     values = zip(*map(itemgetter(*table.fields), fields), strict=True)
@@ -183,12 +183,12 @@ def row_columns(table: JournalTable[Any], entries: Sequence[Entry], first_number
 
 
 def recorded(table: JournalTable[AnyRow], values: Sequence[Any]) -> Recorded[AnyRow]:
-    """A row read as (site, at, fields in order), as the message that it was."""
+    """The message that a row (site, at, fields in order) was made from."""
     site, at, *fields = values
     given = {name: value for name, value in zip(table.fields, fields, strict=True) if value is not None}
     for name in table.nested.keys() & given.keys():
         given[name] = table.nested[name](given[name])
-    # Validated when it came: validating again would take ten times as long.
+    # The row was validated on arrival: validating it again would take ten times as long.
     row: Any = table.row.model_construct(**given)
     return Recorded(site, at.replace(tzinfo=UTC), row)
 

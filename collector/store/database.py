@@ -1,4 +1,4 @@
-"""The DuckDB file under the journal: opened carefully, written by one transaction at a time."""
+"""The DuckDB file under the journal: checked when it is opened, written by one transaction at a time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PID = re.compile(r"PID (\d+)")
 
 
 class Database:
-    """One open file. Any thread may call any method; writers wait for each other, readers for nobody.
+    """One open file. Any thread may call any method; writers wait for each other, readers never wait.
 
     A failed write leaves the file as it was. One that DuckDB cannot undo (the disk is full) closes the
-    file; the next transaction opens it again, and replays its log.
+    file; the next transaction opens it again and replays its log.
     """
 
     def __init__(self, path: Path, *, memory_limit_mb: int) -> None:
@@ -32,7 +32,7 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """All or nothing. Raises duckdb.Error when the disk or the file fails; then nothing was written."""
+        """A transaction. Raises duckdb.Error when the disk or the file fails; then nothing was written."""
         with self._writing:
             connection = self._usable()
             try:
@@ -44,12 +44,12 @@ class Database:
                 raise
 
     def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """What a question answers, from a snapshot; it waits for no writer. Raises duckdb.Error when the disk fails."""
+        """The rows of a query, as last committed; waits for no writer. Raises duckdb.Error when the disk fails."""
         with self._connection.cursor() as cursor:
             return cursor.execute(sql, parameters).fetchall()
 
     def close(self) -> None:
-        """Write everything into the file proper, and let go of it."""
+        """Checkpoint the file and close it."""
         with self._writing:
             self._connection.close()
 
@@ -63,7 +63,7 @@ class Database:
 
     @staticmethod
     def _undo(connection: duckdb.DuckDBPyConnection) -> None:
-        # A fatal error has ended the transaction already, and says so.
+        # A fatal error has already ended the transaction, and rolling back says so.
         with contextlib.suppress(duckdb.Error):
             connection.rollback()
 
@@ -79,13 +79,13 @@ class Database:
         connection = duckdb.connect(str(self._path))
         connection.execute("SET threads = 1")
         connection.execute(f"SET memory_limit = '{self._memory_limit_mb}MB'")
-        # A checkpoint rewrites the last, partial row group: rarer ones cost less, and a start replays this in a second.
+        # A checkpoint rewrites the last, partial row group: rare ones cost less; a start replays this much in a second.
         connection.execute("SET checkpoint_threshold = '64MB'")
         return connection
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Mark a new file as ours; refuse one that is somebody else's or newer than this program."""
+    """Mark a new file as a journal; refuse another program's file, or one newer than this program."""
     names = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if not names:
         connection.execute(f"CREATE TABLE journal_format AS SELECT {SCHEMA_VERSION} AS version")

@@ -1,6 +1,22 @@
-"""The journal: the collector's record. A report is in it once, whole, and for good when `commit` returns.
+"""The journal: the collector's record, one DuckDB file. When `commit` returns, a report is in it, whole and once.
 
-One DuckDB file: a table per kind of row (see `columns`), and the keys of all reports that ever came.
+The commit protocol. A probe writes a report to its outbox before it publishes it, and deletes it only when the
+collector says `committed`. An outbox numbers its reports: (site, boot, seq) is a report's key, where `boot` is the id
+that the outbox got when it was made. So every report arrives at least once, and again after any loss of a broker, a
+connection, a collector or a `committed`. The journal makes that exactly once:
+
+1. A batch is sorted into new reports and duplicates by their keys, within the batch and against all keys ever seen.
+2. One transaction appends the rows of the new reports (a table per kind, see `columns`) and their keys (`received`).
+   DuckDB syncs its log before the commit returns: rows and keys are on the disk together, or not at all.
+3. Only then does the memory of keys, row numbers and path fingerprints move on. A commit that fails changes nothing and
+   may be repeated.
+4. Duplicates are acknowledged like new reports: their rows are on the disk already.
+
+Keys are kept for ever, also when retention has deleted the rows: a site that returns after a year sends nothing twice.
+That is cheap, as an outbox counts one by one: `report_keys` keeps ranges.
+
+Rows are numbered per table in the order of commit. A sink's cursor is such a number: the sink has written every row up
+to it, and rows that are committed later have higher numbers.
 """
 
 from __future__ import annotations
@@ -47,8 +63,8 @@ METRICS: Mapping[str, str] = {
     if field.sql in {"BIGINT", "DOUBLE"}
 }
 _QUOTED = '"{}"'.format
-# Rewritten at a start when it has become this much longer than it needs to be.
-_LEDGER_SLACK_ROWS = 1000
+# A start rewrites the table of keys when it has this many rows more than it needs.
+_KEYS_SLACK_ROWS = 1000
 
 
 def open_journal(data_dir: Path, settings: JournalSettings) -> Journal:
@@ -64,8 +80,8 @@ def open_journal(data_dir: Path, settings: JournalSettings) -> Journal:
 class Journal:
     """The record in one file. Any thread may call; every call blocks, commits wait for each other.
 
-    Raises OperatorError at construction for a file that is not ours to write. Every other method raises
-    duckdb.Error when the disk fails: then nothing changed, and the call may be repeated.
+    Construction raises OperatorError for a file that cannot be used. Every other method raises duckdb.Error when the
+    disk fails: then nothing changed, and the call may be repeated.
     """
 
     def __init__(self, path: Path, *, memory_limit_mb: int = 512, keep_days: float | None = None) -> None:
@@ -78,9 +94,9 @@ class Journal:
         self._fingerprints = self._load_fingerprints()
 
     def commit(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Write a batch in one transaction; returns those that were new, in order.
+        """Write a batch in one transaction; returns the new entries, in order.
 
-        Every entry is on the disk when this returns, whether new or a duplicate of an earlier one.
+        Every entry is on the disk when this returns, new or a duplicate.
         """
         new = self._new(entries)
         if not new:
@@ -102,14 +118,14 @@ class Journal:
     def last_rows(self, since: datetime | Mapping[str, datetime]) -> Iterator[Recorded[Row]]:
         """Every link's row measured at or after `since`, oldest first: what rebuilds the links' state at a start.
 
-        With a moment for each kind, the other kinds are left out.
+        `since` may differ by kind; kinds without a moment are left out.
         """
         moments = dict.fromkeys(LINK_TABLES, since) if isinstance(since, datetime) else since
         rows = (self._rows_since(LINK_TABLES[kind], moment) for kind, moment in moments.items())
         return heapq.merge(*rows, key=attrgetter("at"))
 
     def capacities(self) -> list[Recorded[DeviceRow]]:
-        """What each site last reported of each type of its devices, however long ago."""
+        """The last report of each type of devices of each site, however old."""
         rows = self.database.rows(
             f"""SELECT site, "at", {_names(CAPACITY)} FROM capacity
                 QUALIFY row_number() OVER (PARTITION BY site, "type" ORDER BY "at" DESC, number DESC) = 1
@@ -122,7 +138,7 @@ class Journal:
     ) -> list[HistoryBucket]:
         """One metric (a key of METRICS) of one link in `[since, until)`, by buckets of `step_s`, oldest first.
 
-        Buckets lie on multiples of the step since 1970; one without a value is left out.
+        Buckets lie on multiples of the step since 1970; buckets without a value are left out.
         """
         step_us = max(1, round(step_s * 1e6))
         rows = self.database.rows(
@@ -142,10 +158,10 @@ class Journal:
         ]
 
     def prune(self, now: datetime) -> int:
-        """Delete rows that came more than `keep_days` ago; returns how many.
+        """Delete rows that arrived more than `keep_days` ago; returns how many.
 
-        Rows that an exporter has still to write stay, and so do the keys of all reports: a report that comes
-        again after years is still a duplicate.
+        Rows that a sink has yet to write stay, and so do the keys of all reports: a report that arrives again after
+        years is still a duplicate.
         """
         if self._keep_days is None:
             return 0
@@ -162,7 +178,7 @@ class Journal:
         return deleted
 
     def close(self) -> None:
-        """Write everything into the file proper, and let go of it."""
+        """Checkpoint the file and close it."""
         self.database.close()
 
     def _remember(self, new: Mapping[Key, Entry], learnt: Mapping[Pair, str]) -> None:
@@ -187,7 +203,7 @@ class Journal:
         return [recorded(table, row) for row in rows]
 
     def _load_numbers(self) -> dict[str, int]:
-        # A cursor may stand beyond the rows that retention has left: numbers are never given twice.
+        # A cursor may point beyond the rows that retention left: numbers are never given twice.
         return {
             kind: self.database.rows(
                 f"""SELECT greatest(coalesce((SELECT max(number) FROM {kind}), 0),
@@ -207,7 +223,7 @@ class Journal:
         stored = self.database.rows("SELECT site, boot, first, last FROM received")
         seen = ReportKeys((site, boot, first, last) for site, boot, first, last in stored)
         ranges = list(seen.ranges())
-        if len(stored) > len(ranges) + _LEDGER_SLACK_ROWS:
+        if len(stored) > len(ranges) + _KEYS_SLACK_ROWS:
             with self.database.transaction() as connection:
                 connection.execute("DELETE FROM received")
                 _append_keys(connection, ranges)
@@ -219,7 +235,7 @@ def _names(table: JournalTable[Any]) -> str:
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create what is missing; a field that the messages have gained since becomes a column, NULL so far."""
+    """Create what is missing; a field that a message gained since becomes a column, NULL in older rows."""
     for kind, table in TABLES.items():
         definitions = ", ".join(f"{_QUOTED(name)} {sql}" for name, sql in table.columns.items())
         connection.execute(f"CREATE TABLE IF NOT EXISTS {kind} ({definitions})")
@@ -248,7 +264,7 @@ def _append_keys(connection: duckdb.DuckDBPyConnection, ranges: Sequence[Range])
 
 
 def _paths_joined(entries: Sequence[Entry], known: Mapping[Pair, str], learnt: dict[Pair, str]) -> list[str | None]:
-    """The fingerprint for each throughput row, in order; `learnt` gains what path rows say on the way."""
+    """The path fingerprint of each throughput row, in order; `learnt` gains those of the path rows."""
     joined: list[str | None] = []
     for entry in entries:
         for row in entry.report.links:

@@ -1,4 +1,4 @@
-"""Messages that can never be accepted: counted by reason, the latest kept so that somebody can look."""
+"""Quarantine: messages that can never be accepted, counted by reason; the latest are kept for inspection."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _KEPT_DETAIL_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """One message and why it was not accepted; of the payload, the first KEPT_BYTES are kept."""
+class QuarantinedMessage:
+    """One message and why it was refused; the first KEPT_BYTES of its payload are kept."""
 
     topic: str
     payload: bytes
@@ -26,7 +26,7 @@ class Rejected:
 
 
 class Quarantine:
-    """The latest rejected messages, and how many there ever were for each reason. Any thread may call."""
+    """The latest refused messages, and the number of all for each reason. Any thread may call."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -44,8 +44,8 @@ class Quarantine:
         """Reason → messages, since the journal began."""
         return self._counts
 
-    def add(self, rejected: Sequence[Rejected]) -> None:
-        """Keep these, and let go of the oldest beyond KEPT_MESSAGES. Raises duckdb.Error when the disk fails."""
+    def add(self, rejected: Sequence[QuarantinedMessage]) -> None:
+        """Keep these, and drop the oldest beyond KEPT_MESSAGES. Raises duckdb.Error when the disk fails."""
         counts = dict(self._counts)
         for message in rejected:
             counts[message.reason] = counts.get(message.reason, 0) + 1
@@ -63,17 +63,17 @@ class Quarantine:
         self._counts = counts
         self._last_number = last
 
-    def latest(self, limit: int = 100) -> list[Rejected]:
-        """The latest rejected messages, the newest first."""
+    def latest(self, limit: int = 100) -> list[QuarantinedMessage]:
+        """The latest refused messages, newest first."""
         rows = self._database.rows(
             "SELECT topic, payload, reason, detail, received_at FROM quarantine ORDER BY number DESC LIMIT ?", [limit]
         )
         return [
-            Rejected(topic, payload, reason, detail, at.replace(tzinfo=UTC))
+            QuarantinedMessage(topic, payload, reason, detail, at.replace(tzinfo=UTC))
             for topic, payload, reason, detail, at in rows
         ]
 
 
-def _row(message: Rejected) -> tuple[datetime, str, str, str, bytes]:
+def _row(message: QuarantinedMessage) -> tuple[datetime, str, str, str, bytes]:
     detail = message.detail[:_KEPT_DETAIL_CHARACTERS]
     return naive(message.received_at), message.topic[:KEPT_BYTES], message.reason, detail, message.payload[:KEPT_BYTES]

@@ -1,7 +1,7 @@
-"""Which reports the journal has: per outbox, ranges of sequence numbers. Pure logic.
+"""The keys of all reports that the journal ever had: per outbox, ranges of sequence numbers. Pure.
 
-An outbox numbers its reports one by one, so that everything that ever came from it is nearly always one
-range. Keys are therefore kept for ever, at the price of a range per gap that a site's overflow left.
+An outbox numbers its reports one by one, so its keys are nearly always one range; each gap that an overflow of the
+outbox left adds one. So keys can be kept for ever.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ReportKeys:
         return place >= 0 and seq <= lasts[place]
 
     def add(self, key: Key) -> None:
-        """Add one key; a key that is there already changes nothing."""
+        """Add one key; a key that is in the set already changes nothing."""
         if key in self:
             return
         site, boot, seq = key
@@ -49,7 +49,7 @@ class ReportKeys:
             lasts.insert(place, seq)
 
     def ranges(self) -> Iterator[Range]:
-        """Every range, as few as possible."""
+        """All ranges, as few as possible."""
         for (site, boot), (firsts, lasts) in self._ranges.items():
             for first, last in zip(firsts, lasts, strict=True):
                 yield site, boot, first, last

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from collector.store.database import Database
-from collector.store.quarantine import KEPT_BYTES, KEPT_MESSAGES, Quarantine, Rejected
+from collector.store.quarantine import KEPT_BYTES, KEPT_MESSAGES, Quarantine, QuarantinedMessage
 from tests.collector.samples import NOON
 
 
@@ -17,8 +17,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-def rejected(number: int, reason: str = "malformed") -> Rejected:
-    return Rejected(f"topic/{number}", b"payload", reason, "line 1", NOON)
+def rejected(number: int, reason: str = "malformed") -> QuarantinedMessage:
+    return QuarantinedMessage(f"topic/{number}", b"payload", reason, "line 1", NOON)
 
 
 def test_a_rejected_message_is_kept_with_its_reason(database: Database) -> None:
@@ -39,7 +39,7 @@ def test_only_the_latest_messages_are_kept_but_all_are_counted(database: Databas
 
 def test_a_long_payload_is_cut(database: Database) -> None:
     quarantine = Quarantine(database)
-    quarantine.add([Rejected("t", b"x" * 100_000, "oversized", "d" * 9999, NOON)])
+    quarantine.add([QuarantinedMessage("t", b"x" * 100_000, "oversized", "d" * 9999, NOON)])
     (kept,) = quarantine.latest()
     assert kept.payload == b"x" * KEPT_BYTES
     assert len(kept.detail) == 500
