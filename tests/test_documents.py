@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -293,3 +294,20 @@ def test_prose_has_no_sentence_twice() -> None:
             if seen.setdefault(sentence, document(path)) != document(path):
                 twice.append((sentence, seen[sentence], document(path)))
     assert twice == []
+
+
+def test_every_room_has_its_line_in_the_architecture() -> None:
+    there = {
+        f"{path.parent.relative_to(ROOT)}/"
+        for top in ("linkweather", "probes", "collector")
+        for path in (ROOT / top).rglob("*.py")
+    }
+    described = {row[0].strip("`") for row in rows(read("docs/architecture.md")) if row[0].endswith("/`")}
+    assert there <= described
+
+
+def test_every_dependency_is_explained_in_the_architecture() -> None:
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["collector"]]
+    text = read("docs/architecture.md")
+    assert [name for line in needed if (name := re.split(r"[>=]", line)[0]).lower() not in text.lower()] == []
