@@ -172,7 +172,8 @@ class CollectorDaemon:
             at = report.at.timestamp()
             if isinstance(report, CapacityReport):
                 self._capacities.observe(site, at, report.devices)
-            self._links.observe(at, report.links)
+            else:
+                self._links.observe(at, report.links)
             self._sites.reported(site, at)
         self._route_updater.on_reports([report for _, report in reports])
 

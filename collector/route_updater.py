@@ -95,7 +95,7 @@ class RouteUpdater:
         """New reports are in the link states: decide again soon, and tell of measured goodputs and changed routes."""
         now = self._around.now()
         for report in reports:
-            for row in report.links if report.kind != "capacity" else ():
+            for row in report.rows:
                 if isinstance(row, ThroughputRow) or (isinstance(row, PathRow) and row.changed):
                     self._goodputs_until = 0.0
                     self._tell_link(row.src, row.dst, now)

@@ -20,7 +20,7 @@ from collector.store.columns import Entry
 from collector.store.journal import Journal
 from collector.store.quarantine import Quarantine, QuarantinedMessage
 from linkweather.backoff import Backoff
-from linkweather.wire import AnyReport, encode, rows_of, topics
+from linkweather.wire import AnyReport, encode, topics
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class Ingest:
 
     def _count(self, outcome: _CommitResult) -> None:
         self.reports += len(outcome.new)
-        self.rows += sum(len(rows_of(entry.report)) for entry in outcome.new)
+        self.rows += sum(len(entry.report.rows) for entry in outcome.new)
         self.duplicates += len(outcome.accepted) - len(outcome.new)
         self.refused.update(refusal.reason for refusal in outcome.refused)
         self.last_commit_s = outcome.seconds

@@ -23,7 +23,6 @@ from linkweather.wire import (
     Message,
     PathRow,
     ThroughputRow,
-    rows_of,
 )
 
 Column = NDArray[Any]
@@ -169,11 +168,11 @@ def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
 def row_columns(table: JournalTable[Any], entries: Sequence[Entry], first_number: int) -> dict[str, Column]:
     """The rows of reports of one kind; `report` as in `report_columns`. Fields that no row sets are left out."""
     # A model's own dictionary holds every field, and is read in half the time that attributes take.
-    fields = [row.__dict__ for entry in entries for row in rows_of(entry.report)]
+    fields = [row.__dict__ for entry in entries for row in entry.report.rows]
     values = zip(*map(itemgetter(*table.fields), fields), strict=True)
     return {
         "number": np.arange(first_number, first_number + len(fields)),
-        "report": np.repeat(np.arange(len(entries)), [len(rows_of(entry.report)) for entry in entries]),
+        "report": np.repeat(np.arange(len(entries)), [len(entry.report.rows) for entry in entries]),
         **{
             name: kind.column(column)
             for (name, kind), column in zip(table.fields.items(), values, strict=True)

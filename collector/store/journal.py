@@ -49,7 +49,7 @@ from collector.store.database import Database
 from collector.store.report_keys import Key, Range, ReportKeys
 from linkweather.errors import OperatorError
 from linkweather.models.state import HistoryBucket
-from linkweather.wire import DeviceRow, PathRow, Row, ThroughputRow, rows_of
+from linkweather.wire import DeviceRow, PathRow, Row, ThroughputRow
 
 JOURNAL_FILE = "journal.duckdb"
 
@@ -106,7 +106,7 @@ class Journal:
         joined = _paths_joined(by_kind["path"] + by_kind["throughput"], self._fingerprints, learnt)
         with self.database.transaction() as connection:
             for kind, reports in by_kind.items():
-                if any(rows_of(entry.report) for entry in reports):
+                if any(entry.report.rows for entry in reports):
                     batch = row_columns(TABLES[kind], reports, self._last_number[kind] + 1)
                     if kind == "throughput":
                         batch["path_fingerprint"] = np.array(joined, dtype=object)
@@ -184,7 +184,7 @@ class Journal:
     def _remember(self, new: Mapping[Key, Entry], learnt: Mapping[Pair, str]) -> None:
         for key, entry in new.items():
             self._seen.add(key)
-            self._last_number[entry.report.kind] += len(rows_of(entry.report))
+            self._last_number[entry.report.kind] += len(entry.report.rows)
         self._fingerprints.update(learnt)
 
     def _new(self, entries: Sequence[Entry]) -> dict[Key, Entry]:
@@ -267,7 +267,7 @@ def _paths_joined(entries: Sequence[Entry], known: Mapping[Pair, str], learnt: d
     """The path fingerprint of each throughput row, in order; `learnt` gains those of the path rows."""
     joined: list[str | None] = []
     for entry in entries:
-        for row in entry.report.links:
+        for row in entry.report.rows:
             if isinstance(row, PathRow) and row.fingerprint is not None:
                 learnt[row.src, row.dst] = row.fingerprint
             elif isinstance(row, ThroughputRow):

@@ -1,70 +1,43 @@
-"""Reports and the other MQTT messages: fields, units, encoding.
+"""Reports and the other MQTT messages: fields, units, encoding; a module for each family.
 
-Base SI units stand in the names; times are UTC, RFC 3339 on the wire. A reader ignores fields that
-it does not know and refuses values that cannot be: a message from a broken or hostile peer raises
-`MessageError` with a reason to count it by.
+Base SI units stand in the names; times are UTC, RFC 3339 on the wire. A reader ignores fields that it does not know and
+refuses values that cannot be: a message from a broken or hostile peer raises MessageError with a reason to count it by.
 """
 
-from linkweather.wire.coding import (
-    AnyMessage,
-    decode,
-    encode,
-)
-from linkweather.wire.control import (
-    Answer,
-    Claim,
-    Committed,
-    Invite,
-    Refusal,
-    Served,
-    Status,
-)
+from linkweather.wire.capacity import CapacityReport, DeviceRow
 from linkweather.wire.fields import (
+    BitsPerSecond,
+    Bytes,
     Count,
-    Message,
+    DeviceCount,
+    DeviceHours,
     Name,
+    PortNumber,
     Ratio,
     Seconds,
     SignedSeconds,
     Text,
+    UsdPerDeviceHour,
 )
-from linkweather.wire.reports import (
-    LINK_REPORTS,
-    PUBLISHER,
-    REPORTS,
-    AnyReport,
-    CapacityReport,
-    LatencyReport,
-    LinkReport,
-    PathReport,
-    Report,
-    ThroughputReport,
-    decode_report,
-    rows_of,
-)
-from linkweather.wire.rows import (
-    DeviceCount,
-    DeviceRow,
-    Hop,
-    LatencyRow,
-    Outage,
-    PathRow,
-    Row,
-    ThroughputRow,
-)
+from linkweather.wire.latency import LatencyReport, LatencyRow, Outage
+from linkweather.wire.messages import AnyMessage, LinkReport, Message, Report, Row, decode, encode
+from linkweather.wire.path import Hop, PathReport, PathRow
+from linkweather.wire.reports import REPORTS, AnyReport, Committed, Refusal, Status, decode_report
+from linkweather.wire.throughput import Answer, Claim, Invite, Served, ThroughputReport, ThroughputRow
 
 __all__ = [
-    "LINK_REPORTS",
-    "PUBLISHER",
     "REPORTS",
     "Answer",
     "AnyMessage",
     "AnyReport",
+    "BitsPerSecond",
+    "Bytes",
     "CapacityReport",
     "Claim",
     "Committed",
     "Count",
     "DeviceCount",
+    "DeviceHours",
     "DeviceRow",
     "Hop",
     "Invite",
@@ -76,6 +49,7 @@ __all__ = [
     "Outage",
     "PathReport",
     "PathRow",
+    "PortNumber",
     "Ratio",
     "Refusal",
     "Report",
@@ -87,8 +61,8 @@ __all__ = [
     "Text",
     "ThroughputReport",
     "ThroughputRow",
+    "UsdPerDeviceHour",
     "decode",
     "decode_report",
     "encode",
-    "rows_of",
 ]

@@ -1,85 +1,33 @@
-"""Reports: what a probe publishes, one message with many rows, and how one is decoded."""
+"""The kinds of reports, how one is decoded, and what collector and site say about them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Annotated, Literal, Self
+from typing import Literal
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field
 
 from linkweather.errors import MessageError
-from linkweather.wire.coding import decode
-from linkweather.wire.fields import Count, Message, Name
-from linkweather.wire.rows import DeviceRow, LatencyRow, PathRow, Row, ThroughputRow
+from linkweather.wire.capacity import CapacityReport
+from linkweather.wire.fields import Bytes, Count, Name, Text
+from linkweather.wire.latency import LatencyReport
+from linkweather.wire.messages import LinkReport, Message, Row, decode
+from linkweather.wire.path import PathReport
+from linkweather.wire.throughput import ThroughputReport
 
+AnyReport = LatencyReport | ThroughputReport | PathReport | CapacityReport
 
-class Report(Message):
-    """What a probe publishes: one message, many links. Its key is (site, boot, seq); the topic names the site.
-
-    `boot` is the id of the outbox that numbered it; `at` is when the measurement ended.
-    """
-
-    v: Literal[1] = 1
-    boot: Name
-    seq: Count
-    at: AwareDatetime
-
-
-class LatencyReport(Report):
-    """Latency rows of one window."""
-
-    kind: Literal["latency"] = "latency"
-    links: tuple[LatencyRow, ...]
-
-
-class ThroughputReport(Report):
-    """Throughput rows of one test."""
-
-    kind: Literal["throughput"] = "throughput"
-    links: tuple[ThroughputRow, ...]
-
-
-class PathReport(Report):
-    """Path rows of one trace."""
-
-    kind: Literal["path"] = "path"
-    links: tuple[PathRow, ...]
-
-
-class CapacityReport(Report):
-    """What the publishing site has for jobs. A type that it does not name stays as it was reported before."""
-
-    kind: Literal["capacity"] = "capacity"
-    devices: Annotated[tuple[DeviceRow, ...], Field(min_length=1)]
-
-    @property
-    def links(self) -> tuple[Row, ...]:
-        """What it says of links: nothing."""
-        return ()
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        types = [row.type for row in self.devices]
-        if len(set(types)) < len(types):
-            raise ValueError("a type stands twice")
-        return self
-
-
-LinkReport = LatencyReport | ThroughputReport | PathReport
-AnyReport = LinkReport | CapacityReport
-
-LINK_REPORTS: Mapping[str, type[LinkReport]] = {
+REPORTS: Mapping[str, type[AnyReport]] = {
     "latency": LatencyReport,
     "throughput": ThroughputReport,
     "path": PathReport,
+    "capacity": CapacityReport,
 }
-REPORTS: Mapping[str, type[AnyReport]] = {**LINK_REPORTS, "capacity": CapacityReport}
-# kind → the end of the link that publishes its rows.
-PUBLISHER: Mapping[str, Literal["src", "dst"]] = {"latency": "src", "throughput": "dst", "path": "src"}
-# kind → the publishing end of a row, and the other.
+# The end of the link that publishes a row → that end of a row, and the other one.
 _ENDS: Mapping[str, tuple[Callable[[Row], str], Callable[[Row], str]]] = {
-    kind: (attrgetter(near), attrgetter("dst" if near == "src" else "src")) for kind, near in PUBLISHER.items()
+    "src": (attrgetter("src"), attrgetter("dst")),
+    "dst": (attrgetter("dst"), attrgetter("src")),
 }
 
 
@@ -92,17 +40,52 @@ def decode_report(site: str, kind: str, payload: bytes) -> AnyReport:
     if kind not in REPORTS:
         raise MessageError("unknown_kind", kind[:64])
     report = decode(REPORTS[kind], payload)
-    if isinstance(report, CapacityReport):
-        return report  # of the site that the topic names, and of no other
-    near, far = _ENDS[kind]
+    if isinstance(report, LinkReport):
+        _check_ends(site, report)
+    return report
+
+
+def _check_ends(site: str, report: LinkReport) -> None:
+    near, far = _ENDS[report.publisher]
     ends = {near(row) for row in report.links}
     if ends - {site}:
         raise MessageError("foreign", f"{site} may not report links of {min(ends - {site})}")
     if site in {far(row) for row in report.links}:
         raise MessageError("impossible", f"{site} → {site} is no link")
-    return report
 
 
-def rows_of(report: AnyReport) -> tuple[Row, ...] | tuple[DeviceRow, ...]:
-    """The rows of any report: of links, or of the site's own devices."""
-    return report.devices if isinstance(report, CapacityReport) else report.links
+class Refusal(Message):
+    """A report that will never be in the journal, and why; the site drops and counts it."""
+
+    seq: Count
+    reason: Name
+
+
+class Committed(Message):
+    """Collector to site: these reports of outbox `boot` are in the journal, or refused for good."""
+
+    v: Literal[1] = 1
+    boot: Name
+    seqs: tuple[Count, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+
+class Status(Message):
+    """A site's retained state; its will says offline. `dropped_datagrams` is what its reflector did not answer.
+
+    `throughput_tests` counts the tests of its incoming links by the reason why each ran. `budget_left_bytes` is what
+    its tests may move now of the `budget_bytes_per_day`, which accrues evenly; both are absent without a budget.
+    """
+
+    v: Literal[1] = 1
+    state: Literal["online", "offline"]
+    at: AwareDatetime | None = None
+    version: Text | None = None
+    capabilities: tuple[Name, ...] = ()
+    outbox_reports: Count = 0
+    dropped_reports: Count = 0
+    refused_reports: Count = 0
+    dropped_datagrams: Count = 0
+    throughput_tests: dict[Name, Count] = Field(default_factory=dict)
+    budget_bytes_per_day: Bytes | None = None
+    budget_left_bytes: Bytes | None = None

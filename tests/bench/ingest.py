@@ -140,7 +140,7 @@ def _insert(connection: sqlite3.Connection, insert: str, entries: Sequence[Entry
         (
             (entry.site, entry.report.boot, entry.report.seq, entry.report.at.timestamp(), *vars(row).values())
             for entry in entries
-            for row in entry.report.links
+            for row in entry.report.rows
         ),
     )
     connection.commit()

@@ -16,7 +16,7 @@ import pytest
 
 from linkweather.broker import parse_broker
 from linkweather.mqtt import Connection
-from linkweather.wire import AnyReport, Committed, Row, Status, decode, decode_report, encode, topics
+from linkweather.wire import Committed, LinkReport, Row, Status, decode, decode_report, encode, topics
 from probes.daemon import ProbeDaemon
 from probes.settings import ProbeSettings
 from tests import servers
@@ -32,7 +32,7 @@ class Collector:
 
     port: int
     commits: bool = True
-    reports: dict[str, list[AnyReport]] = field(default_factory=lambda: defaultdict(list))
+    reports: dict[str, list[LinkReport]] = field(default_factory=lambda: defaultdict(list))
     statuses: dict[str, Status] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -53,6 +53,7 @@ class Collector:
             self.statuses[parsed.site] = decode(Status, payload)
         else:
             report = decode_report(parsed.site, parsed.detail, payload)
+            assert isinstance(report, LinkReport)
             self.reports[parsed.site].append(report)
             self.to_commit.put_nowait((parsed.site, report.boot, report.seq))
         self.changed.set()

@@ -40,7 +40,7 @@ def test_a_report_is_recorded_with_every_field_as_it_came(file: Path) -> None:
     journal.commit([entry(report) for report in reports])
     journal.close()
     rows = list(Journal(file).last_rows(NOON))
-    assert [row.row for row in rows] == [report.links[0] for report in reports]
+    assert [row.row for row in rows] == [report.rows[0] for report in reports]
     assert [row.at for row in rows] == [report.at for report in reports]
     assert [row.site for row in rows] == ["a", "a", "a"]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,16 +15,17 @@ from linkweather.wire import (
     Hop,
     LatencyReport,
     LatencyRow,
+    LinkReport,
     PathReport,
     PathRow,
     Refusal,
+    Row,
     Status,
     ThroughputReport,
     ThroughputRow,
     decode,
     decode_report,
     encode,
-    rows_of,
 )
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -33,6 +35,12 @@ ROW: dict[str, Any] = {"src": "a", "dst": "b", "method": "stamp", "sent": 50, "r
 def payload(*rows: dict[str, Any], **fields: Any) -> bytes:
     report = {"v": 1, "boot": "x", "seq": 1, "at": "2026-11-01T12:00:00Z", "kind": "latency", "links": rows}
     return json.dumps({**report, **fields}).encode()
+
+
+def rows(kind: str, text: bytes) -> Sequence[Row]:
+    report = decode_report("a", kind, text)
+    assert isinstance(report, LinkReport)
+    return report.rows
 
 
 def refused(text: bytes, kind: str = "latency") -> MessageError:
@@ -54,12 +62,12 @@ def test_a_row_with_neither_a_result_nor_a_failure_is_impossible(kind: str, row:
     error = refused(payload(row, kind=kind), kind)
     assert (error.reason, error.detail) == ("impossible", "links.0: Value error, neither a result nor a failure")
     explained = payload(row | {"failure": "unresolved"}, kind=kind)
-    assert decode_report("a", kind, explained).links[0].failure == "unresolved"
+    assert rows(kind, explained)[0].failure == "unresolved"
 
 
 def test_a_prober_that_counts_no_probes_may_report_an_rtt_alone() -> None:
-    report = decode_report("a", "latency", payload({"src": "a", "dst": "b", "method": "ping", "rtt_p50_s": 0.01}))
-    assert report.links[0].failure is None
+    (row,) = rows("latency", payload({"src": "a", "dst": "b", "method": "ping", "rtt_p50_s": 0.01}))
+    assert row.failure is None
 
 
 def test_a_latency_report_in_its_frozen_form() -> None:
@@ -107,7 +115,7 @@ def test_what_is_encoded_is_decoded(message: Any) -> None:
 
 def test_fields_that_a_reader_does_not_know_are_ignored() -> None:
     report = decode_report("a", "latency", payload({**ROW, "colour": "blue"}, weather="fine"))
-    assert report.links == (LatencyRow(**ROW),)
+    assert report.rows == (LatencyRow(**ROW),)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +164,8 @@ def test_a_report_around_good_rows_must_be_possible_too(change: dict[str, Any], 
 
 def test_a_negative_one_way_delay_is_a_measurement() -> None:
     report = decode_report("a", "latency", payload({**ROW, "owd_forward_p50_s": -0.001}))
-    assert isinstance(report.links[0], LatencyRow)
-    assert report.links[0].owd_forward_p50_s == -0.001
+    assert isinstance(report.rows[0], LatencyRow)
+    assert report.rows[0].owd_forward_p50_s == -0.001
 
 
 @pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"{", b'{"v":1,}', b"[" * 10_000])
@@ -184,7 +192,7 @@ def test_a_site_may_not_speak_about_another_sites_link() -> None:
 
 def test_throughput_belongs_to_the_receiving_end() -> None:
     row = {"src": "b", "dst": "a", "method": "iperf3", "goodput_bps": 1.0}
-    assert decode_report("a", "throughput", payload(row, kind="throughput")).links[0].dst == "a"
+    assert rows("throughput", payload(row, kind="throughput"))[0].dst == "a"
     assert refused(payload({**row, "src": "a", "dst": "b"}, kind="throughput"), "throughput").reason == "foreign"
 
 
@@ -195,8 +203,8 @@ def capacity(*devices: dict[str, Any]) -> bytes:
 
 def test_a_capacity_report_speaks_for_the_site_of_its_topic_and_of_no_link() -> None:
     report = decode_report("a", "capacity", capacity({"type": "a100", "total": 8, "free": 2, "later": 1}))
-    assert rows_of(report) == (DeviceRow(type="a100", total=8, free=2),)
-    assert report.links == ()
+    assert report.rows == (DeviceRow(type="a100", total=8, free=2),)
+    assert not isinstance(report, LinkReport)
 
 
 @pytest.mark.parametrize(

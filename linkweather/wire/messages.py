@@ -1,0 +1,87 @@
+"""What every message is, as an object and as bytes; and what every row and every report has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from linkweather.errors import MessageError
+from linkweather.mesh import SiteId
+from linkweather.wire.fields import Count, Name, Text
+
+AnyMessage = TypeVar("AnyMessage", bound="Message")
+
+
+class Message(BaseModel):
+    """A frozen message; strict, so that "5" is not a number and NaN is no measurement."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+
+def encode(message: BaseModel) -> bytes:
+    """Compact UTF-8 JSON without the fields that are not set."""
+    return message.model_dump_json(exclude_none=True).encode()
+
+
+def decode(model: type[AnyMessage], payload: bytes | str) -> AnyMessage:
+    """Decode one message. Raises MessageError: `malformed` for no JSON, `impossible` for a bad value."""
+    try:
+        return model.model_validate_json(payload)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: ValidationError) -> MessageError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    reason = "malformed" if first["type"] == "json_invalid" else "impossible"
+    return MessageError(reason, f"{where}: {first['msg']}" if where else first["msg"])
+
+
+class Row(Message):
+    """One link's result, or its failure with the reason: never a zero, never silence."""
+
+    src: SiteId
+    dst: SiteId
+    method: Name
+    failure: Name | None = None
+    detail: Text | None = None
+
+
+def check_says_something(row: Row, results: Iterable[str]) -> None:
+    """Raise ValueError for a row that has neither a failure nor any of the `results`."""
+    if row.failure is None and all(getattr(row, name) is None for name in results):
+        raise ValueError("neither a result nor a failure")
+
+
+class Report(Message):
+    """What a probe publishes: one message, many rows. Its key is (site, boot, seq); the topic names the site.
+
+    `boot` is the id of the outbox that numbered it; `at` is when the measurement ended.
+    """
+
+    v: Literal[1] = 1
+    boot: Name
+    seq: Count
+    at: AwareDatetime
+    kind: str
+
+    @property
+    def rows(self) -> Sequence[Message]:
+        """What it reports, whatever its kind calls it."""
+        raise NotImplementedError
+
+
+class LinkReport(Report):
+    """A report about links of the publishing site: `publisher` is the end of each link that publishes its rows."""
+
+    publisher: ClassVar[Literal["src", "dst"]]
+
+    links: tuple[Row, ...]
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """A row for each link."""
+        return self.links

@@ -1,0 +1,105 @@
+"""Throughput of links: the rows, and what two sites say to each other to arrange a test."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import AwareDatetime, model_validator
+
+from linkweather.wire.fields import BitsPerSecond, Bytes, Count, Name, PortNumber, Seconds, Text
+from linkweather.wire.messages import LinkReport, Message, Row, check_says_something
+
+
+class ThroughputRow(Row):
+    """Goodput of one link as its receiver saw it. Published by `dst`, where the bytes arrive.
+
+    `goodput_bps` is the mean after slow start, `goodput_10s_bps` what a test of 10 s finds, slow start
+    included; low and high hold both, and what the last tests of the link found. `retransmits` is what
+    the sender's kernel counted, where an interrupted iperf3 does not say. `rtt_loaded_s` is the median
+    RTT of our own probes while the pipe was full. What nobody could observe is absent. `reason` is why the test
+    ran: first, scheduled, or brought forward by latency_shift, loss or new_path.
+    """
+
+    goodput_bps: BitsPerSecond | None = None
+    goodput_low_bps: BitsPerSecond | None = None
+    goodput_high_bps: BitsPerSecond | None = None
+    goodput_10s_bps: BitsPerSecond | None = None
+    bytes: Bytes | None = None
+    duration_s: Seconds | None = None
+    streams: Count | None = None
+    retransmits: Count | None = None
+    rtt_loaded_s: Seconds | None = None
+    congestion: Name | None = None
+    stopped_by: Name | None = None
+    limited_by: Name | None = None
+    reason: Name | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check_says_something(self, ("goodput_bps", "goodput_10s_bps"))
+        return self
+
+
+class ThroughputReport(LinkReport):
+    """The throughput rows of one test."""
+
+    publisher: ClassVar[Literal["dst"]] = "dst"
+
+    kind: Literal["throughput"] = "throughput"
+    links: tuple[ThroughputRow, ...]
+
+
+class Invite(Message):
+    """Asks the addressed site to serve one throughput test to the writer of the topic.
+
+    `authentication` says whether its iperf3 can show a secret; `max_bytes` is the most payload that the test moves.
+    """
+
+    v: Literal[1] = 1
+    id: Name
+    duration_s: Seconds
+    iperf3: Name
+    authentication: bool = False
+    max_bytes: Bytes | None = None
+
+
+class Served(Message):
+    """What the sending end of a throughput test saw: counted by its kernel until 0.1 s before the end."""
+
+    retransmits: Count | None = None
+    congestion: Name | None = None
+    limited_by: Name | None = None
+
+
+class Answer(Message):
+    """Accepts an invitation (port, secret, public_key_pem, until) or declines it (reason, retry_after_s).
+
+    A site behind NAT accepts without a port: it is the one to call, and `authentication` says whether its iperf3 can
+    show a secret. The inviting site answers it with the same id and the port at which it serves.
+    After the test, a further answer with the same id carries `served`, what the source saw.
+    """
+
+    v: Literal[1] = 1
+    id: Name
+    accepted: bool
+    port: PortNumber | None = None
+    secret: Name | None = None
+    public_key_pem: Text | None = None
+    iperf3: Name | None = None
+    authentication: bool | None = None
+    until: AwareDatetime | None = None
+    reason: Name | None = None
+    retry_after_s: Seconds | None = None
+    served: Served | None = None
+
+
+class Claim(Message):
+    """Claims the groups of sites that share a bottleneck for the test with this id, for so long; 0 gives them back.
+
+    The claim stands from when the broker passes it on; of two on the same group the first one counts.
+    """
+
+    v: Literal[1] = 1
+    id: Name
+    groups: tuple[Name, ...] = ()
+    for_s: Seconds
