@@ -119,6 +119,8 @@ class InfluxServer:
                 path, "POST", query_params=list(query.items()), header_params=headers, body=body.encode()
             )
         except ApiException as error:
+            if not error.status:  # influxdb-client has put TLS's failure into words
+                raise no_answer(self._url, error.__context__ or error) from None
             body_ = error.body if isinstance(error.body, bytes) else str(error.body or "").encode()
             return InfluxAnswer(self._url, error.status, str(error.reason), words_of(body_), _retry_after_s(error))
         except (HTTPError, OSError) as error:

@@ -1,54 +1,20 @@
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import pytest
 
-from collector.sinks import exporter as exporter_module
 from collector.sinks.builtin import InfluxSettings
-from collector.sinks.exporter import Exporter, trouble_of
 from collector.store.journal import Journal
-from linkweather.backoff import Backoff
-from linkweather.broker import Broker
 from linkweather.errors import OperatorError
 from linkweather.settings import validate
-from linkweather.sink import SinkAwayError, SinkContext, SinkError, SinkSetupError
 from tests import servers
 from tests.collector.samples import NOON, entry, latency, path, throughput
+from tests.collector.sinks.exporting import fill, opened, running, said, v1, v2
 from tests.collector.waiting import until
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(tmp_path / "journal.duckdb")
-    yield journal
-    journal.close()
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("POLL_S", "RETRY_FIRST_S", "OPERATOR_RETRY_S"):
-        monkeypatch.setattr(exporter_module, name, 0.02)
-
-
-def fill(journal: Journal, seqs: Sequence[int]) -> None:
-    journal.commit([entry(latency(seq, peers=("b", "c"))) for seq in seqs])
-
-
-def v1(port: int, **fields: Any) -> InfluxSettings:
-    return InfluxSettings(url=f"http://127.0.0.1:{port}", database="linkweather", **fields)
-
-
-def v2(port: int, **fields: Any) -> InfluxSettings:
-    return InfluxSettings(url=f"http://127.0.0.1:{port}", bucket="linkweather", **fields)
 
 
 def ask(port: int, query: str, auth: tuple[str, str] | None = None) -> list[dict[str, Any]]:
@@ -59,16 +25,6 @@ def ask(port: int, query: str, auth: tuple[str, str] | None = None) -> list[dict
     return series
 
 
-def opened(journal: Journal, settings: InfluxSettings, name: str = "influx") -> Exporter:
-    return Exporter(
-        journal.database, name, settings, settings.open(SinkContext(name, Broker("mqtt", "127.0.0.1", 1883)))
-    )
-
-
-def said(exporter: Exporter) -> str:
-    return exporter.trouble.sentence if exporter.trouble else ""
-
-
 def create_user(url: str) -> None:
     httpx.post(f"{url}/query", params={"q": "CREATE USER root WITH PASSWORD 'right' WITH ALL PRIVILEGES"})
 
@@ -76,16 +32,6 @@ def create_user(url: str) -> None:
 def stored(port: int) -> int:
     series = ask(port, "SELECT count(sent) FROM latency")
     return int(series[0]["values"][0][1]) if series else 0
-
-
-@contextlib.asynccontextmanager
-async def running(exporter: Exporter) -> Any:
-    task = asyncio.create_task(exporter.run(), name="exporter")
-    yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    exporter.close()
 
 
 def test_every_kind_arrives_in_influxdb_with_tags_fields_and_times(journal: Journal, influxd_port: int) -> None:
@@ -218,127 +164,6 @@ async def test_victoriametrics_that_is_killed_in_the_middle_has_every_row_once(
             assert victoria_count(port) == 300
 
 
-class Scripted:
-    """A server that answers as it is told: faults that no real one makes on demand."""
-
-    def __init__(self, answer: Callable[[str], tuple[int, dict[str, str], bytes]]) -> None:
-        self.bodies: list[str] = []
-        self.requests: list[tuple[str, str | None]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                outer.requests.append((self.path, self.headers["Authorization"]))
-                outer.bodies.append(body)
-                status, headers, text = answer(body)
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(text)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-
-    def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, name="scripted", daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def test_a_bucket_is_written_with_org_and_token(journal: Journal, tmp_path: Path) -> None:
-    fill(journal, [1])
-    secret = tmp_path / "token"
-    secret.write_text("s3cret\n")
-    with Scripted(lambda _: (204, {}, b"")) as server:
-        exporter = opened(journal, v2(server.port, org="lab", token_file=str(secret)))
-        exporter.step()
-        exporter.close()
-    assert server.requests == [("/api/v2/write?bucket=linkweather&org=lab&precision=ns", "Token s3cret")]
-
-
-def test_a_busy_servers_retry_after_is_passed_on(journal: Journal) -> None:
-    fill(journal, [1])
-    with Scripted(lambda _: (429, {"Retry-After": "17"}, b'{"message":"quota"}')) as server:
-        exporter = opened(journal, v2(server.port))
-        with pytest.raises(SinkError) as refused:
-            exporter.step()
-        exporter.close()
-    assert str(refused.value).endswith("takes no data now (429 Too Many Requests: quota)")
-    assert trouble_of(refused.value, 1).wait_s == 17
-    assert exporter.backlog.lag_rows() == 2
-
-
-def test_a_single_point_that_is_too_large_is_set_aside(journal: Journal) -> None:
-    fill(journal, [1])
-    with Scripted(lambda body: (413 if "dst=c" in body else 204, {}, b"too large")) as server:
-        exporter = opened(journal, v2(server.port))
-        exporter.step()
-        exporter.close()
-    assert (exporter.exported, exporter.backlog.set_aside.rows()) == (1, 1)
-    assert [one.reason for one in exporter.backlog.set_aside.latest(9)] == ["413 Request Entity Too Large: too large"]
-
-
-def test_a_failure_while_halving_moves_no_cursor_and_sets_nothing_aside(journal: Journal) -> None:
-    fill(journal, [1])
-    answers = iter([(400, b"bad"), (400, b"bad"), (503, b"[1]")])
-
-    def answer(_: str) -> tuple[int, dict[str, str], bytes]:
-        status, text = next(answers)
-        return status, {}, text
-
-    with Scripted(answer) as server:
-        exporter = opened(journal, v2(server.port))
-        with pytest.raises(SinkError):
-            exporter.step()
-        exporter.close()
-    assert exporter.backlog.lag_rows() == 2
-    assert exporter.backlog.set_aside.rows() == 0
-
-
-def test_a_long_batch_goes_by_several_posts_and_moves_no_cursor_unless_all_arrive(journal: Journal) -> None:
-    """600 reports of two rows: two posts of 600 lines. One of the first two is turned away."""
-    fill(journal, range(600))
-    answers = iter([204, 503, 204, 204])
-    with Scripted(lambda _: (next(answers), {}, b"")) as server:
-        exporter = opened(journal, v2(server.port))
-        with pytest.raises(SinkError):
-            exporter.step()
-        assert exporter.backlog.lag_rows() == 1200
-        assert exporter.step()
-        exporter.close()
-    assert (exporter.backlog.lag_rows(), exporter.exported) == (0, 1200)
-    assert [body.count("\n") + 1 for body in server.bodies] == [600] * 4
-    assert sorted(server.bodies[:2]) == sorted(server.bodies[2:])
-
-
-@pytest.mark.parametrize(
-    ("error", "failures", "seconds"),
-    [
-        (SinkAwayError("why"), 1, 1.0),
-        (SinkAwayError("why"), 3, 4.0),
-        (SinkAwayError("why"), 99, 60.0),
-        (SinkAwayError("why", 120.0), 1, 120.0),
-        (SinkAwayError("why", 0.0), 5, 1.0),
-        (SinkSetupError("why"), 1, 30.0),
-        (SinkSetupError("why"), 7, 30.0),
-        (ZeroDivisionError("why"), 1, 60.0),
-    ],
-)
-def test_how_long_to_wait(monkeypatch: pytest.MonkeyPatch, error: Exception, failures: int, seconds: float) -> None:
-    monkeypatch.setattr(exporter_module, "OPERATOR_RETRY_S", 30.0)
-    backoff = Backoff(1.0, exporter_module.RETRY_MAX_S)
-    backoff_s = [backoff.next_s() for _ in range(failures)][-1]
-    assert trouble_of(error, backoff_s).wait_s == seconds
-
-
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
@@ -356,4 +181,4 @@ def test_wrong_settings_are_named(values: dict[str, Any], sentence: str) -> None
 
 def test_a_token_file_that_cannot_be_read_is_named(journal: Journal) -> None:
     with pytest.raises(OperatorError, match=r"^sinks\.influx\.token_file = '/absent': cannot be read$"):
-        opened(journal, v2(1, token_file="/absent"))
+        opened(journal, v2(1, token_file=Path("/absent")))
