@@ -1,4 +1,4 @@
-"""Connects the HTTP API with the parts of the collector that its answers come from."""
+"""Wires the HTTP API to the parts of the collector: which part answers each question, and what /metrics reads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from linkweather.mqtt import Connection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiWiring:
-    """The parts that the API asks. `application` is built once."""
+    """The parts that the API asks."""
 
     settings: CollectorSettings
     mesh: MeshFile
@@ -50,7 +50,7 @@ class ApiWiring:
     bad_statuses: Mapping[str, int]
 
     def application(self) -> FastAPI:
-        """The whole API. Raises OperatorError for a token file that cannot be read."""
+        """Build the API. Raises OperatorError for a token file that cannot be read."""
         app = create_app(self._sources())
         updater, mesh = self.route_updater, self.mesh
         add_routes(
@@ -65,7 +65,7 @@ class ApiWiring:
         )
         add_events(app, self.feed, lambda: mesh.mesh)
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
-        add_placements(app, self._grounds, updater.log_placement)
+        add_placements(app, self._placement_inputs, updater.log_placement)
         add_alto(
             app,
             AltoSources(
@@ -79,7 +79,7 @@ class ApiWiring:
         )
         return app
 
-    def _grounds(self) -> PlacementInputs:
+    def _placement_inputs(self) -> PlacementInputs:
         now = time.time()
         return PlacementInputs(
             at=datetime.fromtimestamp(now, UTC),
@@ -114,8 +114,8 @@ class ApiWiring:
     async def _push_mesh(self, text: str) -> None:
         self.mesh.replace(text)
 
-    async def _history(self, asked: HistoryQuery) -> list[HistoryBucket]:
-        return await asyncio.to_thread(self.journal.history, **asdict(asked))
+    async def _history(self, query: HistoryQuery) -> list[HistoryBucket]:
+        return await asyncio.to_thread(self.journal.history, **asdict(query))
 
     def _not_ready(self) -> list[str]:
         reasons = []

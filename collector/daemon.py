@@ -1,4 +1,4 @@
-"""The collector as one process: its parts, how they hang together, and in which order they start and end."""
+"""The collector as one process: it makes the parts, connects them, and starts and stops them in order."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _POLL_S = 0.02
 
 
 class CollectorDaemon:
-    """The parts. Construction opens the journal and the API's port; `run` once, then `close`.
+    """The parts of a collector. Construction opens the journal and the API's port; call `run` once, then `close`.
 
-    Both raise OperatorError: an invalid mesh, a journal in use, a taken port, a missing program.
+    Construction and `run` raise OperatorError: an invalid mesh, a journal in use, a taken port, a missing program.
     """
 
     def __init__(self, settings: CollectorSettings) -> None:
         self._settings = settings
-        self._mesh_news = asyncio.Event()
+        self._mesh_changed = asyncio.Event()
         self._mesh = MeshFile(settings.mesh, self._apply_mesh)
         self._links = LinkStates(self._mesh.mesh, settings.state)
         self._sites = SiteStates(self._mesh.mesh)
@@ -60,7 +60,7 @@ class CollectorDaemon:
             self._ingest = Ingest(
                 self._journal,
                 publish=self._publish,
-                on_committed=self._take_committed,
+                on_committed=self._on_committed,
                 sites=lambda: self._mesh.mesh.sites,
             )
             self._exporters = Exporters(self._journal.database, settings.sinks, settings.broker_address)
@@ -98,10 +98,10 @@ class CollectorDaemon:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Do everything until `stop` is set; then commit what has come, and end."""
+        """Run all parts until `stop` is set; then commit what has arrived, and end."""
         await asyncio.to_thread(self._rebuild)
         async with asyncio.TaskGroup() as outer:
-            # The broker starts first and ends last: what is committed on the way out is still acknowledged.
+            # The broker starts first and ends last, so that the final commit is still acknowledged.
             broker = await self._start_broker(outer)
             async with asyncio.TaskGroup() as inner:
                 tasks = [inner.create_task(part, name=name) for name, part in self._parts()]
@@ -115,7 +115,7 @@ class CollectorDaemon:
                 broker.cancel()
 
     async def close(self) -> None:
-        """Let go of everything; nothing that is being written is cut off."""
+        """Close everything; writes under way end first."""
         await self._route_updater.finish()
         await asyncio.get_running_loop().shutdown_default_executor()
         self._server.close()
@@ -123,7 +123,7 @@ class CollectorDaemon:
         self._journal.close()
 
     def reread_mesh(self) -> None:
-        """Look at the mesh file now (SIGHUP)."""
+        """Read the mesh file again now (SIGHUP)."""
         self._mesh.reread()
 
     def _parts(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
@@ -145,16 +145,16 @@ class CollectorDaemon:
         return tasks.create_task(broker.run(), name="broker")
 
     def _rebuild(self) -> None:
-        """What the journal says about now; the same rows, live, would have given the same state."""
+        """Rebuild the state from the journal: the same as if its rows had just arrived."""
         now = datetime.now(UTC)
         since = {kind: now - timedelta(seconds=age_s) for kind, age_s in self._links.horizons_s.items()}
         for moment, group in itertools.groupby(self._journal.last_rows(since), key=attrgetter("at")):
             recorded, at = list(group), moment.timestamp()
-            self._links.observe(at, [one.row for one in recorded])
-            for site in {one.site for one in recorded}:
+            self._links.observe(at, [entry.row for entry in recorded])
+            for site in {entry.site for entry in recorded}:
                 self._sites.reported(site, at)
-        for told in self._journal.capacities():
-            self._capacities.observe(told.site, told.at.timestamp(), [told.row])
+        for devices in self._journal.capacities():
+            self._capacities.observe(devices.site, devices.at.timestamp(), [devices.row])
         self._route_updater.restore()
 
     def _handle(self, topic: str, payload: bytes) -> None:
@@ -167,7 +167,7 @@ class CollectorDaemon:
         except MessageError as error:
             self._bad_statuses[f"status_{error.reason}"] += 1
 
-    def _take_committed(self, reports: list[tuple[str, AnyReport]]) -> None:
+    def _on_committed(self, reports: list[tuple[str, AnyReport]]) -> None:
         for site, report in reports:
             at = report.at.timestamp()
             if isinstance(report, CapacityReport):
@@ -178,9 +178,9 @@ class CollectorDaemon:
         self._route_updater.on_reports([report for _, report in reports])
 
     def _on_connect(self) -> None:
-        # The broker tells every retained status again; one that it has forgotten is no longer known.
+        # The broker now sends every retained status again; a status that it no longer has is unknown.
         self._sites.forget_statuses()
-        self._mesh_news.set()
+        self._mesh_changed.set()
         self._route_updater.on_connect()
 
     def _apply_mesh(self, mesh: Mesh) -> None:
@@ -188,16 +188,16 @@ class CollectorDaemon:
         self._sites.apply_mesh(mesh)
         self._route_updater.apply_mesh(mesh)
         self._capacities.apply_mesh(mesh)
-        self._mesh_news.set()
+        self._mesh_changed.set()
 
     async def _publish(self, topic: str, payload: bytes) -> bool:
         return await self._connection.publish(topic, payload)
 
     async def _publish_mesh(self) -> None:
         while True:
-            await self._mesh_news.wait()
-            self._mesh_news.clear()
-            # Without a broker nothing is lost: connecting makes it news again.
+            await self._mesh_changed.wait()
+            self._mesh_changed.clear()
+            # While the broker is away this does nothing: the next connection publishes the mesh again.
             await self._connection.publish(topics.MESH, encode(self._mesh.mesh), retain=True)
 
     async def _prune(self) -> None:
@@ -210,7 +210,7 @@ class CollectorDaemon:
 
     async def _drain(self) -> None:
         deadline = time.monotonic() + DRAIN_LIMIT_S
-        while self._ingest.waiting_bytes and time.monotonic() < deadline:  # noqa: ASYNC110 – emptied in a busy loop
+        while self._ingest.waiting_bytes and time.monotonic() < deadline:  # noqa: ASYNC110 – emptied by the ingest loop
             await asyncio.sleep(_POLL_S)
 
     def _surroundings(self) -> Surroundings:

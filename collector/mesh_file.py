@@ -1,4 +1,4 @@
-"""The mesh file: the mesh's only source. A change that is invalid is refused, and the old mesh stays in force."""
+"""The mesh file: the mesh's only source. An invalid change is refused, and the collector keeps the current mesh."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from linkweather import atomicfile, settings
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
+from linkweather.units import count
 
 log = logging.getLogger(__name__)
 
@@ -18,10 +19,10 @@ Stamp = tuple[int, int, int]  # inode, size, mtime in ns
 
 
 class MeshFile:
-    """The mesh in force, and the file that it is from. `on_change(mesh)` is told of every new one."""
+    """The current mesh and its file. Each new mesh is passed to `on_change(mesh)`."""
 
     def __init__(self, path: Path, on_change: Callable[[Mesh], None]) -> None:
-        """Raise OperatorError when the file is missing or invalid: there is no old mesh to keep yet."""
+        """Raises OperatorError for a missing or invalid file: there is no mesh to keep yet."""
         if not path.is_file():
             raise OperatorError(f"mesh = '{path}': there is no such file: write one, or name another with --mesh")
         self._path = path
@@ -31,24 +32,24 @@ class MeshFile:
         self.refused: str | None = None
 
     def reread(self) -> None:
-        """Put the file's mesh into force, or remember why not."""
+        """Read the file and apply its mesh; where it is invalid, `refused` says why."""
         self._stamp = _stamp(self._path)
         try:
             mesh = settings.load(self._path, Mesh)
         except OperatorError as error:
             self.refused = str(error)
-            log.warning("%s; the mesh of before stays in force", error)
+            log.warning("%s; the current mesh stays", error)
             return
         self.refused = None
         if mesh != self.mesh:
             self.mesh = mesh
-            log.info("the mesh in force: %s", summary(mesh, str(self._path)))
+            log.info("the mesh is now %s", summary(mesh, str(self._path)))
             self._on_change(mesh)
 
     def replace(self, text: str) -> Mesh:
-        """Write a mesh given as TOML text to the file, all or nothing, and put it into force.
+        """Check a mesh given as TOML text, write it to the file in one step, and apply it.
 
-        Raises OperatorError, with the sentence of the file's own check, when it is invalid.
+        Raises OperatorError with the same sentence as for an invalid file.
         """
         settings.parse(text, Mesh, str(self._path))
         try:
@@ -59,7 +60,7 @@ class MeshFile:
         return self.mesh
 
     async def watch(self) -> None:
-        """Reread the file whenever it changes, until cancelled."""
+        """Read the file again whenever it changes, until cancelled."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
             if _stamp(self._path) != self._stamp:
@@ -69,11 +70,7 @@ class MeshFile:
 def summary(mesh: Mesh, name: str) -> str:
     """One line for people: `mesh.toml: 8 sites, 56 links`."""
     links = sum(1 for _ in mesh.pairs())
-    return f"{name}: {_counted(len(mesh.sites), 'site')}, {_counted(links, 'link')}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{name}: {count(len(mesh.sites), 'site')}, {count(links, 'link')}"
 
 
 def _stamp(path: Path) -> Stamp | None:

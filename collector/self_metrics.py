@@ -1,4 +1,4 @@
-"""The collector's metrics of itself, in the names and forms of Prometheus. Pure."""
+"""The collector's own metrics, with Prometheus names and types. Pure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Own(Collector):
 
 
 def registry(readings: Readings) -> CollectorRegistry:
-    """These readings, and nothing of the process's default registry."""
+    """A registry of these readings alone; the process's default registry is not used."""
     found = CollectorRegistry()
     found.register(_Own(readings))
     return found
@@ -57,7 +57,7 @@ def _counters(readings: Readings) -> Iterable[Metric]:
         ("reports", "Reports committed.", readings.reports),
         ("rows", "Link rows committed.", readings.rows),
         ("duplicates", "Reports that were in the journal already.", readings.duplicates),
-        ("overflowed", "Messages let go because too many waited; their sites send them again.", readings.overflowed),
+        ("overflowed", "Messages dropped because too many waited; their sites send them again.", readings.overflowed),
     ):
         yield CounterMetricFamily(f"linkweather_ingest_{name}", text, value)
     refused = CounterMetricFamily("linkweather_ingest_refused", "Messages refused for good.", labels=["reason"])
@@ -68,8 +68,8 @@ def _counters(readings: Readings) -> Iterable[Metric]:
 
 def _gauges(readings: Readings) -> Iterable[Metric]:
     yield _gauge("ingest_waiting_bytes", "Bytes of messages that wait for the next commit.", readings.waiting_bytes)
-    yield _gauge("ingest_commit_seconds", "How long the latest commit took.", readings.last_commit_s)
-    yield _gauge("broker_connected", "Whether the broker is there.", float(readings.broker_connected))
+    yield _gauge("ingest_commit_seconds", "Duration of the latest commit.", readings.last_commit_s)
+    yield _gauge("broker_connected", "Whether the broker is connected.", float(readings.broker_connected))
     links, sites = [link.state for link in readings.links], [site.state for site in readings.sites]
     yield _by_state("links", "Links of the mesh by state.", LINK_STATES, links)
     yield _by_state("sites", "Sites of the mesh by state.", SITE_STATES, sites)

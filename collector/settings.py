@@ -1,4 +1,4 @@
-"""The settings of every part of the collector: typed defaults, one place. Imports no engine."""
+"""The settings of every part of the collector: typed defaults, in one place. Imports no engine."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class ApiSettings(Settings):
 
 
 class JournalSettings(Settings):
-    """How long rows are kept (for ever, unless told), and how much memory DuckDB may take."""
+    """For how many days rows are kept (without it, for ever), and how much memory DuckDB may use."""
 
     keep_days: Positive | None = None
     memory_limit_mb: Annotated[int, Field(ge=64)] = 512
 
 
 class StateSettings(Settings):
-    """When a link counts as what: `*_reports` in the mesh's report intervals, `*_rounds` in its throughput rounds."""
+    """When a link is stale, expired or up again: `*_reports` in report intervals, `*_rounds` in throughput rounds."""
 
     stale_after_reports: Positive = 4.0
     expired_after_reports: Positive = 60.0
@@ -58,7 +58,7 @@ class StateSettings(Settings):
 
 
 class CapacitySettings(Settings):
-    """What a site has said of its devices counts for `expires_after_s`; no job is placed on an older word."""
+    """A site's report of its devices counts for `expires_after_s`; no job is placed on an older report."""
 
     expires_after_s: Positive = 3600.0
 
@@ -106,7 +106,7 @@ class EvaluationSettings(Settings):
 
 
 class CollectorSettings(Settings):
-    """Everything. Paths are relative to the settings file; the broker's port and socket are of the embedded one."""
+    """All settings. Paths are relative to the file; `broker_port` and `broker_socket` are the embedded broker's."""
 
     broker: BrokerUrl = EMBEDDED
     broker_port: Port = BROKER_PORT
@@ -127,7 +127,7 @@ class CollectorSettings(Settings):
         return Broker("mqtt", LOOPBACK, self.broker_port) if self.broker == EMBEDDED else parse_broker(self.broker)
 
     def below(self, folder: Path) -> CollectorSettings:
-        """The same with paths that are relative to `folder` made so."""
+        """The same settings with paths resolved against `folder`."""
         api = self.api
         if api.token_file:
             api = api.model_copy(update={"token_file": folder / api.token_file})

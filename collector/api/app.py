@@ -1,4 +1,4 @@
-"""The HTTP API: answers questions from what the collector holds, and takes in a new mesh."""
+"""The HTTP API: sites, links, history, mesh, health, metrics and its own documentation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class HistoryQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppSources:
-    """What the API asks. `now` is in seconds since the epoch; `push_mesh` raises OperatorError."""
+    """What the API's answers come from. `now` is in seconds since the epoch; `push_mesh` raises OperatorError."""
 
     now: Callable[[], float]
     links: Callable[[float], list[LinkAnswer]]
@@ -66,12 +66,12 @@ class AppSources:
 
 
 def create_app(sources: AppSources) -> FastAPI:
-    """The application over these sources."""
+    """The application that answers from these sources."""
     app = FastAPI(
         title="linkweather",
         version=version("linkweather"),
         description="How the links between the sites are now, and were. Base SI units; null is never measured.",
-        docs_url=None,  # its page loads scripts from elsewhere; ours works offline
+        docs_url=None,  # FastAPI's page loads scripts from elsewhere; docs_page works offline
         redoc_url=None,
         responses={422: {"model": ErrorAnswer, "description": "One sentence says what is wrong with the question"}},
     )
@@ -87,19 +87,21 @@ def create_app(sources: AppSources) -> FastAPI:
 NOT_FOUND: Mapping[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "The mesh has no such link"}
 }
-FORBIDDEN: Mapping[int | str, dict[str, Any]] = {403: {"model": ErrorAnswer, "description": "Not from here"}}
+FORBIDDEN: Mapping[int | str, dict[str, Any]] = {
+    403: {"model": ErrorAnswer, "description": "Not allowed from this machine"}
+}
 NOT_READY: Mapping[int | str, dict[str, Any]] = {503: {"model": ReadyAnswer, "description": "Not ready"}}
 
 
 def _add_answers(app: FastAPI, sources: AppSources) -> None:
     @app.get("/api/v1/sites")
     async def sites() -> list[SiteAnswer]:
-        """Every site of the mesh, also those never heard."""
+        """Every site of the mesh, also sites never heard."""
         return sources.sites(sources.now())
 
     @app.get("/api/v1/links")
     async def links() -> list[LinkAnswer]:
-        """Every link of the mesh as it is now, also those never measured."""
+        """Every link of the mesh as it is now, also links never measured."""
         return sources.links(sources.now())
 
     @app.get("/api/v1/links/{src}/{dst}", responses={**NOT_FOUND})
@@ -119,9 +121,9 @@ def _add_history(app: FastAPI, sources: AppSources) -> None:
         until: Annotated[str, Query(description="RFC 3339, or how long ago, or now")] = "now",
         step: Annotated[str, Query(description="One bucket's length, such as 10s")] = "10s",
     ) -> HistoryAnswer:
-        """One metric of one link over time, in buckets; a bucket without a row is left out."""
+        """One metric of one link over time, in buckets; buckets without a row are left out."""
         link = _known_link(sources, src, dst)
-        src, dst = link.src, link.dst  # asked for by compute_id, too
+        src, dst = link.src, link.dst  # the request may name sites by compute_id
         if metric not in METRICS:
             raise ApiError(422, f"metric = {metric!r}: must be one of {METRIC_NAMES}", "metric")
         now = datetime.fromtimestamp(sources.now(), UTC)
@@ -140,7 +142,7 @@ def _add_history(app: FastAPI, sources: AppSources) -> None:
 def _add_mesh(app: FastAPI, sources: AppSources) -> None:
     @app.get("/api/v1/mesh")
     async def mesh() -> MeshAnswer:
-        """The mesh in force."""
+        """The current mesh."""
         return sources.mesh()
 
     def allowed(request: Request) -> None:
@@ -154,7 +156,7 @@ def _add_mesh(app: FastAPI, sources: AppSources) -> None:
         openapi_extra={"requestBody": {"required": True, "content": {"application/toml": {}}}},
     )
     async def push_mesh(request: Request) -> MeshAnswer:
-        """Put a mesh, as TOML text, into force: it is checked, written to the mesh file and sent to the sites."""
+        """Replace the mesh, given as TOML text: it is checked, written to the mesh file and sent to the sites."""
         text = await _text(request)
         try:
             await sources.push_mesh(text)
@@ -166,12 +168,12 @@ def _add_mesh(app: FastAPI, sources: AppSources) -> None:
 def _add_health(app: FastAPI, sources: AppSources) -> None:
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
-        """Answers while the process lives."""
+        """Answers as long as the process runs."""
         return {"status": "alive"}
 
     @app.get("/readyz", responses={**NOT_READY})
     async def readyz(response: Response) -> ReadyAnswer:
-        """Whether the collector can do its work now; 503 with the reasons when it cannot."""
+        """Whether the collector can do its work now; 503 with the reasons where it cannot."""
         reasons = tuple(sources.not_ready())
         response.status_code = 503 if reasons else 200
         return ReadyAnswer(ready=not reasons, reasons=reasons)
@@ -218,9 +220,9 @@ async def _text(request: Request) -> str:
 
 
 def _is_local(request: Request) -> bool:
-    """Whether a program on this machine asks, itself: not through a proxy, nor by a name that somebody's DNS gave us.
+    """Whether a program on this machine asks: directly, not through a proxy, and by a loopback name.
 
-    A web page can have the browser on this machine ask under its own host name (DNS rebinding).
+    A web page can make a browser on this machine ask under the page's own host name (DNS rebinding).
     """
     if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
         return False

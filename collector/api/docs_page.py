@@ -1,4 +1,4 @@
-"""The API's documentation as one HTML page without anything from elsewhere, made from its OpenAPI schema. Pure."""
+"""The API's documentation as one self-contained HTML page, made from its OpenAPI schema. Pure."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from linkweather.wire import encode
 from linkweather.wire.server_sent_events import KEEP_ALIVE, KEEP_ALIVE_S, MEDIA_TYPE, event_bytes
 
 KEPT_EVENTS = 2000
-WAITING_EVENTS = 1000  # of one listener; a slower one is cut off, and comes back with its last id
+WAITING_EVENTS = 1000  # of one listener; a slower one is disconnected, and reconnects with its last id
 MAX_LISTENERS = 200
 
 _KINDS = {form: kind for kind, form in EVENTS.items()}
@@ -42,7 +42,7 @@ class _Listener:
         return (not self.kinds or event.kind in self.kinds) and (self.site is None or self.site in event.sites)
 
     def offer(self, event: _NumberedEvent | None) -> bool:
-        """False when it does not read as fast as things happen."""
+        """Queue an event; False where the listener reads too slowly."""
         try:
             self.waiting.put_nowait(event)
         except asyncio.QueueFull:
@@ -62,7 +62,7 @@ class EventFeed:
 
     @property
     def listeners(self) -> int:
-        """How many listen now."""
+        """The number of listeners."""
         return len(self._listeners)
 
     @property
@@ -77,16 +77,16 @@ class EventFeed:
         self._kept.append(numbered)
         for listener in [listener for listener in self._listeners if listener.wants(numbered)]:
             if not listener.offer(numbered):
-                self._cut_off(listener)
+                self._disconnect(listener)
 
     def close(self) -> None:
         """End every stream, so that a server which waits for its answers can stop."""
         self._closed = True
         for listener in list(self._listeners):
-            self._cut_off(listener)
+            self._disconnect(listener)
 
     async def listen(self, kinds: Collection[str], site: str | None, after: str | None) -> AsyncIterator[bytes]:
-        """A stream, from the event after that id on, or from now; ends when the listener is too slow, or at `close`."""
+        """A stream of the events after that id, or from now on; ends at `close`, or when the listener is too slow."""
         listener = _Listener(kinds, site)
         if self._closed:
             return
@@ -95,7 +95,7 @@ class EventFeed:
             yield b": linkweather events\n\n"
             missed = self._missed(listener, after)
             if missed:
-                yield b"".join(missed)  # at once: who has left meanwhile is noticed once, not two thousand times
+                yield b"".join(missed)  # in one piece: a client that has left is noticed once, not two thousand times
             async for text in _stream(listener):
                 yield text
         finally:
@@ -113,7 +113,7 @@ class EventFeed:
         gap = [self._text(Gap(missed=missed), first_kept - 1)] if missed > 0 else []
         return gap + [event.text for event in self._kept if event.number > int(number) and listener.wants(event)]
 
-    def _cut_off(self, listener: _Listener) -> None:
+    def _disconnect(self, listener: _Listener) -> None:
         self._listeners.discard(listener)
         while not listener.offer(None):
             listener.waiting.get_nowait()
@@ -141,20 +141,20 @@ def _sites(event: LinkEvent | RouteEvent) -> tuple[str, ...]:
 
 
 def add_events(app: FastAPI, feed: EventFeed, mesh: Callable[[], Mesh]) -> None:
-    """The stream at /api/v1/events; `site` is looked up in the mesh in force."""
+    """Add the stream at /api/v1/events; `site` is looked up in the current mesh."""
 
     @app.get(
         "/api/v1/events",
         response_class=StreamingResponse,
-        responses={200: {"content": {MEDIA_TYPE: {}}}, 503: {"description": "Too many listen already"}},
+        responses={200: {"content": {MEDIA_TYPE: {}}}, 503: {"description": "Too many listeners"}},
     )
     async def events(
         *,
         kind: Annotated[list[EventKind] | None, Query(description="Only these kinds")] = None,
         site: Annotated[str | None, Query(description="Only events about this site's links and paths")] = None,
-        last_event_id: Annotated[str | None, Header(description="Go on after this event")] = None,
+        last_event_id: Annotated[str | None, Header(description="Resume after this event")] = None,
     ) -> StreamingResponse:
-        """Changed links and changed decisions as they happen, as server-sent events."""
+        """Changed links and routes as they happen, as server-sent events."""
         if feed.listeners >= MAX_LISTENERS:
             raise ApiError(503, f"{MAX_LISTENERS} programs listen already; try again later")
         named = None if site is None else site_id(mesh(), "site", site, 422)

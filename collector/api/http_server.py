@@ -1,4 +1,4 @@
-"""The HTTP server as one task of ours: uvicorn on a socket that is bound first, so that a taken port is a sentence."""
+"""The HTTP server as one task: uvicorn on a socket bound beforehand, so that a taken port is an OperatorError."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ GRACE_S = 2
 class _UvicornServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # signals are the daemon's
+        yield  # the daemon handles signals
 
 
 class HttpServer:
-    """Listens from construction on, answers while `run` runs. Raises OperatorError for a taken port or a bad host."""
+    """Listens from construction on, answers during `run`. Raises OperatorError for a taken port or a bad host."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
         self._socket = _listen(host, port)
@@ -34,14 +34,14 @@ class HttpServer:
             access_log=False,
             log_config=None,
             log_level="warning",
-            # Who asks decides what is allowed, so nobody may say so for somebody else.
+            # The client's address decides what it may do: a header must not change it.
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_S,
         )
         self._server = _UvicornServer(config)
 
     async def run(self) -> None:
-        """Serve until cancelled; what is being answered then gets GRACE_S to end."""
+        """Serve until cancelled; requests under way then get GRACE_S to end."""
         serving = asyncio.create_task(self._server.serve([self._socket]), name="uvicorn")
         try:
             await asyncio.shield(serving)
@@ -50,7 +50,7 @@ class HttpServer:
             await serving
 
     def close(self) -> None:
-        """Let go of the port."""
+        """Close the port."""
         self._socket.close()
 
 

@@ -22,7 +22,7 @@ json_option = click.option("--json", "as_json_", is_flag=True, help="Print JSON.
 
 @contextlib.contextmanager
 def asking(api: str, **options: Any) -> Iterator[Client]:
-    """A client; a collector that is away, and Ctrl-C, end the command without a traceback."""
+    """A client. A collector that does not answer, and Ctrl-C, end the command without a traceback."""
     with Client(api, **options) as client:
         try:
             yield client
@@ -37,6 +37,6 @@ def asking(api: str, **options: Any) -> Iterator[Client]:
 
 
 def terminal() -> Console:
-    """The terminal; a pipe gets the full width of the table and no colours."""
+    """The terminal; a pipe gets tables at full width, without colours."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH)

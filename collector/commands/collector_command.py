@@ -1,4 +1,4 @@
-"""The command `collector`. In a module of its own, since it imports what only a collector needs."""
+"""`linkweather collector`. A module of its own because it alone loads the collector's engines."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from collector.settings import CollectorSettings
 from linkweather import settings as files
 
 LEVELS = ("debug", "info", "warning", "error")
-# What options say stands in these tables of the settings; the others are at the top.
+# The settings tables of options; options without a table are top-level settings.
 _TABLES = {"host": "api", "port": "api"}
 _FILE = click.Path(path_type=Path)
 
 
 @click.command(short_help="Run the collector.")
-@click.option("--config", type=_FILE, help="A settings file; options go before what it says.")
+@click.option("--config", type=_FILE, help="A settings file; options override it.")
 @click.option("--broker", help="embedded, or a broker's URL: mqtt://host[:port], mqtts://…, unix:///path.")
 @click.option("--broker-port", type=click.IntRange(1, 65535), help="The embedded broker's port on loopback.")
-@click.option("--broker-socket", type=_FILE, help="A Unix socket where the embedded broker listens, too.")
+@click.option("--broker-socket", type=_FILE, help="A Unix socket where the embedded broker listens as well.")
 @click.option("--mesh", type=_FILE, help="The mesh file.")
 @click.option("--data-dir", type=_FILE, help="The folder for the journal.")
 @click.option("--host", help="The API's address.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The API's port.")
 @click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True)
 def collector(*, config: Path | None, log_level: str, **options: Any) -> None:
-    """Run the collector: take reports in, keep the record, answer questions, publish the mesh.
+    """Run the collector: it commits reports, answers questions and publishes the mesh.
 
-    Without --config, settings have their defaults: an embedded broker, and mesh.toml and collector-data in this folder.
+    Without --config the defaults hold: an embedded broker, and mesh.toml and collector-data in the current folder.
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = files.load(config, CollectorSettings).below(config.parent) if config else CollectorSettings()

@@ -18,12 +18,12 @@ from linkweather.demo.display import PAGE_S, page
 from linkweather.errors import CollectorUnavailableError
 from linkweather.models.state import LinkAnswer
 
-# The table's head and rule, the lines below it, and the prompt.
+# The rows of the terminal that hold no link: head, rules, the lines below the table, the prompt.
 _OTHER_ROWS = 7
 
 
 def _a_number(context: click.Context, option: click.Parameter, value: float) -> float:
-    if math.isnan(value):  # click lets it through every bound
+    if math.isnan(value):  # click's bounds let NaN through
         raise click.BadParameter("nan is not a number of seconds", context, option)
     return value
 
@@ -66,7 +66,7 @@ def _print_links(answers: list[LinkAnswer], *, as_json_: bool) -> None:
 
 
 def _watch(client: Client, every_s: float) -> None:
-    """Keep the table on the screen; a collector that goes away is said below it, and asked again."""
+    """Keep the table on the screen; if the collector stops answering, a line below says so, and it is asked again."""
     console = terminal()
     answers, note = client.links(), ""
     with Live(_screen(answers, note, console), console=console, auto_refresh=False) as live:
@@ -80,7 +80,7 @@ def _watch(client: Client, every_s: float) -> None:
 
 
 def _screen(answers: list[LinkAnswer], note: str, console: Console) -> Group:
-    """What fits the terminal now; a longer table turns its pages by itself, so that no link stays unseen."""
+    """The rows that fit the terminal; a longer table turns its pages by itself, so that every link is seen."""
     shown, which = page(answers, max(1, console.height - _OTHER_ROWS), int(time.monotonic() / PAGE_S))
     lines = [Text(line, style) for line, style in ((which, "dim"), (note, "red")) if line]
     return Group(links_table(shown, console.width), *lines)

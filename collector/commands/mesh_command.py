@@ -30,7 +30,7 @@ def check(file: Path) -> None:
 @json_option
 @api_option
 def show(*, as_json_: bool, api: str) -> None:
-    """Show the mesh that is in force."""
+    """Show the current mesh."""
     with asking(api) as client:
         answer = client.mesh()
     if as_json_:
@@ -45,10 +45,14 @@ def show(*, as_json_: bool, api: str) -> None:
 
 @mesh.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--token-file", type=click.Path(path_type=Path), help="The collector's token, from another machine.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="The file with the collector's token; needed from another machine.",
+)
 @api_option
 def push(file: Path, token_file: Path | None, api: str) -> None:
-    """Put a mesh file into force: the collector checks it, writes its own file and tells the sites."""
+    """Replace the mesh: the collector checks it, writes it to its mesh file and sends it to the sites."""
     text = settings.read(file)
     settings.parse(text, Mesh, str(file))
     with asking(api, token=settings.read(token_file).strip() if token_file else None) as client:

@@ -1,4 +1,4 @@
-"""The mesh file: what is invalid is refused, and the old mesh stays in force."""
+"""The mesh file: what is invalid is refused, and the current mesh stays."""
 
 from __future__ import annotations
 
