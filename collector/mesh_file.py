@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from linkweather import atomicfile, settings
+from linkweather import atomicfile
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
+from linkweather.mesh_methods import load_mesh, parse_mesh
 from linkweather.units import count
 
 log = logging.getLogger(__name__)
@@ -28,14 +29,14 @@ class MeshFile:
         self._path = path
         self._on_change = on_change
         self._stamp = _stamp(path)
-        self.mesh = settings.load(path, Mesh)
+        self.mesh = load_mesh(path)
         self.refused: str | None = None
 
     def reread(self) -> None:
         """Read the file and apply its mesh; where it is invalid, `refused` says why."""
         self._stamp = _stamp(self._path)
         try:
-            mesh = settings.load(self._path, Mesh)
+            mesh = load_mesh(self._path)
         except OperatorError as error:
             self.refused = str(error)
             log.warning("%s; the current mesh stays", error)
@@ -51,7 +52,7 @@ class MeshFile:
 
         Raises OperatorError with the same sentence as for an invalid file.
         """
-        settings.parse(text, Mesh, str(self._path))
+        parse_mesh(text, str(self._path))
         try:
             atomicfile.replace(self._path, text)
         except OSError as error:

@@ -27,6 +27,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, Field(strict=False)]  # TOML has no paths, only strings
 PathMethod = Literal["udp", "icmp", "tcp"]
 
+_METHOD_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
 _DOTTED = re.compile(r"[0-9.]+")
 
@@ -49,7 +50,17 @@ def _network(value: str) -> str:
         raise ValueError("a prefix such as 192.0.2.0/24 or 2001:db8::/32") from None
 
 
+def _method(value: str) -> str:
+    if not _METHOD_NAME.fullmatch(value):
+        raise ValueError("the name of a prober: 1 to 32 of a–z, 0–9 and -, starting with a letter")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
+# The registered name of a prober. Which names are installed is for `mesh_methods` to say, not for the model.
+MethodName = Annotated[str, AfterValidator(_method)]
+# A prober's own options of a site, which its own model validates.
+MethodOptions = Annotated[dict[str, str | int | float | bool], Field(max_length=32)]
 Prefix = Annotated[str, AfterValidator(_network)]
 # TOML has arrays, our settings are frozen.
 Tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
@@ -76,6 +87,7 @@ class Place(Settings):
 class Site(Place):
     """A place in the mesh. `address` is what its peers probe.
 
+    `method` is the prober that measures the latency towards the site, `options` that prober's own settings.
     Sites with the same `shares` have a bottleneck in common: never two of their throughput tests at once.
     `budget_bytes_per_day` goes before the mesh's.
     `nat`: the site can call out, and cannot be called; `address` is then where its NAT is. Its throughput is tested
@@ -86,7 +98,8 @@ class Site(Place):
 
     address: Address
     port: Port = STAMP_PORT
-    method: Literal["stamp", "icmp", "tcp"] = "stamp"
+    method: MethodName = "stamp"
+    options: MethodOptions = {}
     tcp_port: Port = 443
     throughput: bool = True
     nat: bool = False
@@ -159,7 +172,10 @@ class PathTests(Settings):
 
 
 class Mesh(Settings):
-    """The sites and the links between them. Without `links`, every pair is measured both ways."""
+    """The sites and the links between them. Without `links`, every pair is measured both ways.
+
+    `packages` says which package offers a method that is not linkweather's own: a probe without it names it.
+    """
 
     name: str = "mesh"
     latency: LatencyTests = LatencyTests()
@@ -167,6 +183,7 @@ class Mesh(Settings):
     path: PathTests = PathTests()
     sites: Annotated[dict[SiteId, Site], Field(min_length=1)]
     links: Annotated[tuple[Link, ...], Tuple] | None = None
+    packages: dict[MethodName, Annotated[str, Field(max_length=128)]] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -33,7 +33,7 @@ from linkweather.wire import (
     encode,
     topics,
 )
-from probes.latency.keys import read_key
+from probes.latency.stamp import read_key
 from probes.latency.station import Station
 from probes.mesh_cache import Membership
 from probes.outbox import Depth, Outbox
@@ -196,7 +196,7 @@ class ProbeDaemon:
         mesh = self._membership.mesh
         if mesh is None:
             return
-        self._latency.follow(mesh)
+        self._latency.apply_mesh(mesh)
         self._throughput.follow(mesh)
         self._path.follow(mesh)
 

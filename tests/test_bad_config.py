@@ -47,7 +47,9 @@ SENTENCES: Mapping[str, str] = {
         "throughput: slot_s = 3.0: must be at least 3.5, max_duration_s and 0.5 s to arrange a test"
     ),
     "mesh/unknown_key": "sites.a.colour = 'red': no such key",
-    "mesh/unknown_method": "sites.a.method = 'smoke': must be 'stamp', 'icmp' or 'tcp'",
+    "mesh/unknown_method": (
+        "sites.a.method = 'smoke': no prober is called 'smoke'; installed are http, icmp, stamp, tcp"
+    ),
     "mesh/unknown_site": "links[0].dst = 'c': no such site; the mesh has a, b",
     "mesh/unknown_table": "speed = a table: no such key",
     "mesh/unparsable_address": f"sites.a.address = '192.0.2.300': {ADDRESS}",

@@ -11,7 +11,7 @@ from collector.commands.api_access import api_option, asking, json_option
 from collector.mesh_file import summary
 from linkweather import settings
 from linkweather.client import as_json
-from linkweather.mesh import Mesh
+from linkweather.mesh_methods import load_mesh, parse_mesh
 
 
 @click.group()
@@ -23,7 +23,7 @@ def mesh() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
     """Check a mesh file, without a collector."""
-    click.echo(summary(settings.load(file, Mesh), str(file)))
+    click.echo(summary(load_mesh(file), str(file)))
 
 
 @mesh.command()
@@ -54,6 +54,6 @@ def show(*, as_json_: bool, api: str) -> None:
 def push(file: Path, token_file: Path | None, api: str) -> None:
     """Replace the mesh: the collector checks it, writes it to its mesh file and sends it to the sites."""
     text = settings.read(file)
-    settings.parse(text, Mesh, str(file))
+    parse_mesh(text, str(file))
     with asking(api, token=settings.read(token_file).strip() if token_file else None) as client:
         click.echo(f"in force: {summary(client.push_mesh(text).mesh, str(file))}")

@@ -7,12 +7,12 @@ from typing import Generic, Literal, TypeVar
 
 from collector.settings import StateSettings
 from linkweather.wire import LatencyRow, PathRow, Row, ThroughputRow
+from linkweather.wire.latency import NOT_PROBED
 
 RowKind = Literal["latency", "throughput", "path"]
 AnyRow = TypeVar("AnyRow", bound=Row)
 
 LOSS_ROWS_MAX = 100
-BEHIND_NAT = "behind_nat"  # the failure of a row about a site that cannot be probed
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ def observe(window: LinkWindow, at: float, row: Row, settings: StateSettings) ->
 
 
 def _observe_latency(window: LinkWindow, sample: TimedRow[LatencyRow], settings: StateSettings) -> None:
-    if sample.row.failure == BEHIND_NAT:
-        return  # the site cannot be probed from here: the row says nothing about contact
+    if sample.row.failure in NOT_PROBED:
+        return
     if good(sample.row):
         if sample.row.during_throughput:
             window.loaded = _newer(window.loaded, sample)

@@ -23,3 +23,10 @@ Name = Annotated[str, Field(min_length=1, max_length=64)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 Ttl = Annotated[int, Field(ge=1, le=255)]
 MplsLabel = Annotated[int, Field(ge=0, lt=2**20)]
+
+# A prober's own figures: finite numbers under short names, and not many, as each becomes a series of its own.
+FIGURE_NAME = r"^[a-z][a-z0-9_]{0,31}$"
+MAX_FIGURES = 16
+Figures = Annotated[
+    dict[Annotated[str, Field(pattern=FIGURE_NAME)], float], Field(min_length=1, max_length=MAX_FIGURES)
+]

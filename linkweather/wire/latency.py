@@ -6,7 +6,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, model_validator
 
-from linkweather.wire.fields import Count, Seconds, SignedSeconds
+from linkweather.mesh import MethodName
+from linkweather.wire.fields import Count, Figures, Seconds, SignedSeconds
 from linkweather.wire.messages import LinkReport, Message, Row, check_says_something
 
 
@@ -22,6 +23,9 @@ class Outage(Message):
     lost: Count
 
 
+# Failures of rows about links on which nothing was sent: they say nothing of the contact, neither good nor bad.
+NOT_PROBED = frozenset({"behind_nat", "method_missing", "bad_options", "prober_error"})
+
 # What makes a row of a prober that counts no probes a result.
 _LATENCY_RESULTS = ("rtt_p50_s", "rtt_mean_s", "rtt_min_s", "rtt_p95_s", "rtt_p99_s", "rtt_max_s")
 
@@ -35,9 +39,11 @@ class LatencyRow(Row):
     window, or last on at its end.
     `jitter_p95_p50_s` is the RTT's p95 minus its p50, `jitter_rfc3550_s` the smoothed
     interarrival jitter of RFC 3550 §6.4.1. One-way delays are given only when both clocks are
-    synchronised, and may be negative within `owd_error_s`.
+    synchronised, and may be negative within `owd_error_s`. `figures` are what the prober measures besides, under names
+    of its own: of each the window's low median, a value that occurred.
     """
 
+    method: MethodName
     window_s: Seconds | None = None
     sent: Count = 0
     received: Count = 0
@@ -62,6 +68,7 @@ class LatencyRow(Row):
     owd_error_s: Seconds | None = None
     timestamp: Literal["kernel", "user"] | None = None
     during_throughput: bool = False
+    figures: Figures | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from probes.adhoc.arguments import ANY_FAMILY, DEFAULT_UDP_BPS, FILE, PORT, test_options
+from probes.adhoc.arguments import ANY_FAMILY, AUTO, DEFAULT_UDP_BPS, FILE, PORT, test_options
 
 if TYPE_CHECKING:
     from probes.adhoc.adhoc_job import AdhocOptions, LoadOptions
@@ -39,7 +39,7 @@ def test(context: click.Context, /, hosts: tuple[str, ...], *, path: bool, **giv
 def _options(host: str, given: dict[str, Any]) -> AdhocOptions:
     """What is asked for of one host. Raises click.UsageError where options do not go together."""
     from probes.adhoc.adhoc_job import AdhocOptions  # noqa: PLC0415 - the help stays quick
-    from probes.latency.keys import read_key  # noqa: PLC0415
+    from probes.latency.stamp import read_key  # noqa: PLC0415
 
     latency, throughput = given["latency"], given["throughput"]
     asked = throughput or given["udp"] or given["bidir"] or given["congestion"] is not None
@@ -47,7 +47,8 @@ def _options(host: str, given: dict[str, Any]) -> AdhocOptions:
         host=host,
         latency=latency or not throughput,
         throughput=True if asked else False if latency else None,
-        method=None if given["method"] == "auto" else given["method"],
+        method=None if given["method"] == AUTO else given["method"],
+        method_options=_method_options(given),
         count=given["count"],
         interval_s=given["interval"],
         timeout_s=given["timeout"],
@@ -57,6 +58,15 @@ def _options(host: str, given: dict[str, Any]) -> AdhocOptions:
         key=read_key(given["key_file"]) if given["key_file"] else None,
         family=given["family"] or ANY_FAMILY,
     )
+
+
+def _method_options(given: dict[str, Any]) -> dict[str, str | int | float | bool]:
+    options: dict[str, str | int | float | bool] = given["method_options"] | (
+        {"url": given["url"]} if given["url"] is not None else {}
+    )
+    if options and given["method"] == AUTO:
+        raise click.UsageError("--url and --option are a method's own: name it with --method")
+    return options
 
 
 def _load(given: dict[str, Any]) -> LoadOptions:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from linkweather.mesh import MethodName
 from probes.adhoc.findings import MeasuredHost
-from probes.adhoc.method_choice import MethodName
 from probes.throughput.iperf3_output import Interval
 
 # How long a test may last that ends when it knows enough, and how long one lasts that cannot know.
@@ -46,8 +46,8 @@ class LoadOptions:
 class AdhocOptions:
     """One `linkweather test`. `throughput` None: only where the host has an iperf3 server.
 
-    `method` None: the first
-    that the host answers. `family` is AF_INET, AF_INET6, or 0 for what the name resolves to first.
+    `method` None: the first that the host answers. `method_options` are the method's own.
+    `family` is AF_INET, AF_INET6, or 0 for what the name resolves to first.
     """
 
     host: str
@@ -62,13 +62,14 @@ class AdhocOptions:
     load: LoadOptions
     key: bytes | None
     family: int
+    method_options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
 
 class Watch(Protocol):
     """Hears of each step of a test as it happens."""
 
-    def trying(self, method: MethodName) -> None:
-        """A method is tried."""
+    def trying(self, title: str) -> None:
+        """The method with this title is tried."""
 
     def chosen(self, choice: str, count: int) -> None:
         """The method that is used, and why, and for how many probes."""
@@ -86,7 +87,7 @@ class Watch(Protocol):
 class Unwatched:
     """Nobody looks: the output is no terminal, or is to be one JSON document."""
 
-    def trying(self, method: MethodName) -> None:
+    def trying(self, title: str) -> None:
         """Say nothing."""
 
     def chosen(self, choice: str, count: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,42 @@ SHORTEST_INTERVAL_S = 0.001
 SLOWEST_BPS, DEFAULT_UDP_BPS, FASTEST_BPS = 1e3, 10e6, 100e9
 ANY_FAMILY, _IPV4, _IPV6 = 0, 2, 10  # AF_UNSPEC, AF_INET, AF_INET6
 
+AUTO = "auto"  # the first method that the host answers
+
 PORT = click.IntRange(1, 65535)
 FILE = click.Path(path_type=Path)
 _RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([kKmMgG]?)", re.ASCII)
 _SIZES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+
+
+def _method(context: click.Context, option: click.Parameter, value: str) -> str:
+    """A registered method, or `auto`. Which are installed is looked up when one is named, so that help is quick."""
+    if value == AUTO:
+        return AUTO
+    from linkweather import plugins  # noqa: PLC0415 - the help stays quick
+
+    installed = plugins.names(plugins.PROBERS)
+    if value not in installed:
+        problem = f"{value!r} is no installed method: {', '.join([AUTO, *installed])}."
+        raise click.BadParameter(problem, context, option)
+    return value
+
+
+def _method_options(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str | int | float | bool]:
+    """A method's own options, NAME=VALUE each: the values as in the mesh file, where text needs no quotes."""
+    options: dict[str, str | int | float | bool] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE.", context, option)
+        try:
+            parsed = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = text
+        options[name] = parsed if isinstance(parsed, str | int | float | bool) else text
+    return options
 
 
 class _Seconds(click.FloatRange):
@@ -51,10 +84,21 @@ _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
     click.option("--throughput", is_flag=True, help="Measure throughput only, unless --latency is given too."),
     click.option(
         "--method",
-        type=click.Choice(["auto", "stamp", "icmp", "tcp"]),
-        default="auto",
+        callback=_method,
+        default=AUTO,
         show_default=True,
-        help="How latency is measured; auto takes the first of the three that HOST answers, STAMP within 0.5 s.",
+        metavar="NAME",
+        help="How latency is measured: stamp, icmp, tcp, http, or another installed prober; auto takes the first of"
+        " stamp, icmp and tcp that HOST answers, STAMP within 0.5 s.",
+    ),
+    click.option("--url", metavar="URL", help="What --method http asks for.  [default: https://HOST/]"),
+    click.option(
+        "--option",
+        "method_options",
+        callback=_method_options,
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="An option of the --method, as in a site's options in the mesh file; may be given again.",
     ),
     click.option(
         "--count",

@@ -1,22 +1,35 @@
-"""The latency half of a test by hand: choose a method by trying, then probe."""
+"""The latency half of an ad hoc test: choose a method by trying, then probe."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
+from linkweather import settings
 from linkweather.errors import OperatorError
-from linkweather.mesh import LatencyTests
+from linkweather.mesh import LatencyTests, MethodName
 from linkweather.wire import LatencyRow
 from probes.adhoc.adhoc_job import AdhocJob
 from probes.adhoc.findings import HERE, THERE, LatencyFindings
-from probes.adhoc.method_choice import METHODS, ORDER, Attempt, MethodName, Series, choice, port
-from probes.latency.methods import SENDERS
+from probes.adhoc.method_choice import AUTO, Attempt, Series, choice, site
+from probes.latency.engine import LatencyEngine
+from probes.latency.prober import Method, load
 from probes.latency.session import ProbeOutcome
 from probes.latency.targets import LatencyPeer
 
 _ONE_WINDOW_S = 1e9  # windows end at multiples of this: the whole test lies in one
 _PLAIN_SILENCE = {None, "no_reply", "late"}
+
+
+class _Aim(NamedTuple):
+    """A method, and the host as it probes it."""
+
+    method: Method
+    peer: LatencyPeer
+
+    def attempt(self, *, answered: bool, reason: str = "") -> Attempt:
+        return Attempt(self.method.name, self.method.prober.wording, self.peer.port, answered=answered, reason=reason)
 
 
 async def measure(job: AdhocJob) -> LatencyFindings:
@@ -30,43 +43,43 @@ async def measure(job: AdhocJob) -> LatencyFindings:
         if not attempts[-1].answered:
             return LatencyFindings(_empty(name), (), attempts)
         attempts.pop()
-    job.watch.chosen(choice(Attempt(name, _port(job, name), answered=False), attempts), options.count)
+    aim = _aim(job, name)
+    job.watch.chosen(choice(aim.attempt(answered=False), attempts), options.count)
     rtts_s: dict[int, float | None] = {}
 
-    def hear(sample: ProbeOutcome) -> bool:
+    def take(sample: ProbeOutcome) -> bool:
         if sample.rtt_s is not None or sample.sequence not in rtts_s:
             rtts_s[sample.sequence] = sample.rtt_s
             job.watch.probe(sample.rtt_s)
         return False
 
-    row = await _probe(job, name, Series(options.count, options.interval_s, options.timeout_s), hear)
-    attempts.append(_attempt(job, name, row))
+    row = await _probe(job, aim, Series(options.count, options.interval_s, options.timeout_s), take)
+    attempts.append(_attempt(aim, row))
     return LatencyFindings(row, [rtts_s[sequence] for sequence in sorted(rtts_s)], attempts)
 
 
 async def _try_in_order(job: AdhocJob) -> list[Attempt]:
     """Attempts until one is answered, or the user asks to stop."""
     attempts: list[Attempt] = []
-    for name in ORDER:
-        job.watch.trying(name)
+    for name, series in AUTO.items():
+        aim = _aim(job, name)
+        job.watch.trying(aim.method.prober.wording.title)
         try:
-            row = await _probe(job, name, METHODS[name].trial, _is_reply)
+            row = await _probe(job, aim, series, _is_reply)
         except OperatorError as error:
             # ICMP may need privileges that we have not; the next method needs none.
-            attempts.append(Attempt(name, _port(job, name), answered=False, reason=str(error)))
+            attempts.append(aim.attempt(answered=False, reason=str(error)))
             continue
-        attempts.append(_attempt(job, name, row))
+        attempts.append(_attempt(aim, row))
         if job.stop.asked or row.received > 0:
             break
     return attempts
 
 
-async def _probe(
-    job: AdhocJob, name: MethodName, series: Series, on_sample: Callable[[ProbeOutcome], bool]
-) -> LatencyRow:
+async def _probe(job: AdhocJob, aim: _Aim, series: Series, on_sample: Callable[[ProbeOutcome], bool]) -> LatencyRow:
     """One series of probes; `on_sample` says whether that was enough."""
     rows: list[LatencyRow] = []
-    key = job.options.key if name == "stamp" else None
+    key = job.options.key
     tests = LatencyTests(
         interval_s=series.interval_s,
         timeout_s=series.timeout_s,
@@ -74,27 +87,33 @@ async def _probe(
         authenticated=key is not None,
     )
 
-    def hear(sample: ProbeOutcome) -> None:
+    def take(sample: ProbeOutcome) -> None:
         if on_sample(sample):
-            sender.stop()
+            engine.stop()
 
     def keep(_: datetime, window: Sequence[LatencyRow]) -> None:
         rows.extend(window)
 
-    sender = SENDERS[name](HERE, tests, on_window=keep, on_sample=hear, key=key, count=series.probes)
-    sender.set_peers([LatencyPeer(THERE, job.target.address, _port(job, name))], tests)
-    with job.stop.by(sender.stop):
-        await sender.run()
-    return rows[0] if rows else _empty(name)
+    engine = LatencyEngine(HERE, aim.method, tests, on_window=keep, on_sample=take, key=key, count=series.probes)
+    engine.set_peers([aim.peer], tests)
+    with job.stop.by(engine.stop):
+        await engine.run()
+    return rows[0] if rows else _empty(aim.method.name)
 
 
-def _port(job: AdhocJob, name: MethodName) -> int:
-    return port(name, job.options.port, job.options.tcp_port)
+def _aim(job: AdhocJob, name: MethodName) -> _Aim:
+    """The method with the host and ports that the options name. Raises OperatorError for options it refuses."""
+    asked = job.options
+    method = load(name)
+    options = settings.validate(asked.method_options, method.prober.options, f"--method {name}")
+    host, port = method.prober.destination(site(asked.host, asked.port, asked.tcp_port), options)
+    address = job.target.address if host == asked.host else host
+    return _Aim(method, LatencyPeer(THERE, address, port, options=options, host=host))
 
 
-def _attempt(job: AdhocJob, name: MethodName, row: LatencyRow) -> Attempt:
-    reason = "" if row.failure in _PLAIN_SILENCE else str(row.failure)
-    return Attempt(name, _port(job, name), answered=row.received > 0, reason=reason)
+def _attempt(aim: _Aim, row: LatencyRow) -> Attempt:
+    reason = "" if row.failure in _PLAIN_SILENCE else ": ".join(filter(None, (row.failure, row.detail)))
+    return aim.attempt(answered=row.received > 0, reason=reason)
 
 
 def _is_reply(sample: ProbeOutcome) -> bool:

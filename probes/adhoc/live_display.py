@@ -12,7 +12,6 @@ from rich.live import Live
 from rich.text import Text
 
 from linkweather.units import duration, rate
-from probes.adhoc.method_choice import METHODS, MethodName
 from probes.adhoc.plots import LOST, over_time, sparkline
 from probes.adhoc.throughput_test import INTERVAL_S
 from probes.throughput.iperf3_output import Interval
@@ -58,9 +57,9 @@ class Pane:
         self._settled = 0
         self._rates_bps: list[float] = []
 
-    def trying(self, method: MethodName) -> None:
+    def trying(self, title: str) -> None:
         """Say which method is tried."""
-        self._latency = f"trying {METHODS[method].title} …"
+        self._latency = f"trying {title} …"
 
     def chosen(self, choice: str, count: int) -> None:
         """Say which method is used, and why."""

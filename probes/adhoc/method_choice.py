@@ -1,14 +1,13 @@
-"""The methods of a latency test by hand: in which order they are tried, and what is said about each."""
+"""Which method an ad hoc latency test uses: the one that was asked for, or the first that the host answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from linkweather.mesh import STAMP_PORT
-
-MethodName = Literal["stamp", "icmp", "tcp"]
+from linkweather.mesh import STAMP_PORT, MethodName, Site
+from probes.latency.prober import Wording
 
 HTTPS_PORT = 443
 
@@ -21,46 +20,12 @@ class Series(NamedTuple):
     timeout_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """How a method is tried before it is chosen, and what is said about it; `{port}` is the port used."""
-
-    title: str
-    default_port: int
-    trial: Series
-    used: str
-    answered: str
-    silent: str
-
-
-METHODS: Mapping[MethodName, Method] = {
-    "stamp": Method(
-        "STAMP",
-        STAMP_PORT,
-        Series(probes=3, interval_s=0.05, timeout_s=0.5),
-        "STAMP at UDP port {port}",
-        "a reflector answers there",
-        "no reflector answers at UDP port {port}",
-    ),
-    "icmp": Method(
-        "ICMP echo",
-        0,
-        Series(probes=3, interval_s=0.1, timeout_s=1.0),
-        "ICMP echo",
-        "the host answers",
-        "no echo reply comes",
-    ),
-    "tcp": Method(
-        "TCP connect time",
-        HTTPS_PORT,
-        Series(probes=2, interval_s=0.1, timeout_s=1.0),
-        "TCP connect time at port {port}",
-        "the host answers there",
-        "nothing answers at TCP port {port}",
-    ),
+# What `auto` tries, and how, until one is answered: the most telling method first.
+AUTO: Mapping[MethodName, Series] = {
+    "stamp": Series(probes=3, interval_s=0.05, timeout_s=0.5),
+    "icmp": Series(probes=3, interval_s=0.1, timeout_s=1.0),
+    "tcp": Series(probes=2, interval_s=0.1, timeout_s=1.0),
 }
-# The most telling method first.
-ORDER: tuple[MethodName, ...] = ("stamp", "icmp", "tcp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +33,7 @@ class Attempt:
     """One method that was tried at a port, and whether it was answered. `reason` says more about silence."""
 
     method: MethodName
+    wording: Wording
     port: int
     answered: bool
     reason: str = ""
@@ -75,14 +41,21 @@ class Attempt:
     @property
     def outcome(self) -> str:
         """What came of it, for people: `no reflector answers at UDP port 8620 (refused)`."""
-        method = METHODS[self.method]
-        outcome = (method.answered if self.answered else method.silent).format(port=self.port)
+        outcome = self.wording.outcome(self.port, answered=self.answered)
         return f"{outcome} ({self.reason})" if self.reason else outcome
 
     @property
     def used(self) -> str:
         """The method and its port: `STAMP at UDP port 8620`."""
-        return METHODS[self.method].used.format(port=self.port)
+        return self.wording.used(self.port)
+
+
+def site(host: str, port: int | None, tcp_port: int | None) -> Site:
+    """The host as a site of a mesh: `--port` is that of whichever method is used, `--tcp-port` is TCP's alone.
+
+    Not validated: that the host was resolved is what matters of it.
+    """
+    return Site.model_construct(address=host, port=port or STAMP_PORT, tcp_port=tcp_port or port or HTTPS_PORT)
 
 
 def choice(used: Attempt, before: Sequence[Attempt]) -> str:
@@ -90,11 +63,3 @@ def choice(used: Attempt, before: Sequence[Attempt]) -> str:
     if before:
         return f"{used.used}, as {' and '.join(each.outcome for each in before)}"
     return f"{used.used}: {used.outcome}" if used.answered else used.used
-
-
-def port(name: MethodName, given: int | None, tcp_port: int | None = None) -> int:
-    """The port of a method: `--tcp-port` is TCP's alone, `--port` is that of whichever method is used."""
-    if name == "icmp":
-        return 0
-    chosen = tcp_port if name == "tcp" and tcp_port is not None else given
-    return METHODS[name].default_port if chosen is None else chosen

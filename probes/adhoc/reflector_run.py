@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from probes.latency.keys import read_key
 from probes.latency.reflector import Reflector, reasons
+from probes.latency.stamp import read_key
 
 
 def answer(

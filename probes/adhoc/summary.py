@@ -8,7 +8,7 @@ from textwrap import wrap
 from linkweather.units import duration, rate, size
 from linkweather.wire import LatencyRow
 from probes.adhoc.findings import Findings, LatencyFindings, MeasuredHost, ThroughputFindings
-from probes.adhoc.method_choice import METHODS, choice
+from probes.adhoc.method_choice import choice
 from probes.adhoc.plots import distribution, over_time
 
 WIDTH = 78
@@ -50,9 +50,10 @@ def share(lost: int, sent: int) -> str:
 
 def _latency(target: MeasuredHost, latency: LatencyFindings) -> list[str]:
     if latency.failed:
-        tried = [f"{METHODS[each.method].title}: {each.outcome}" for each in latency.attempts]
+        tried = [f"{each.wording.title}: {each.outcome}" for each in latency.attempts]
         labels = ["tried", *[""] * (len(tried) - 1)]
-        return [f"Latency to {target}: no reply at all", *_facts(zip(labels, tried, strict=True))]
+        facts = [*zip(labels, tried, strict=True), *_figures(latency.row)]
+        return [f"Latency to {target}: {'failed' if latency.row.figures else 'no reply at all'}", *_facts(facts)]
     replies_s = [rtt_s for rtt_s in latency.rtts_s if rtt_s is not None]
     plot = distribution(replies_s, WIDTH - len(_INDENT))
     return [
@@ -88,6 +89,15 @@ def _latency_facts(row: LatencyRow) -> Facts:
         yield "one way", f"{one_way} (p50; clocks within {duration(row.owd_error_s)})"
     if row.detail:
         yield "note", row.detail
+    yield from _figures(row)
+
+
+def _figures(row: LatencyRow) -> Facts:
+    """A prober's own figures: a name that ends in `_s` is a time."""
+    if row.figures:
+        times = {name: f"{name.removesuffix('_s')} {duration(value)}" for name, value in row.figures.items()}
+        shown = (times[name] if name.endswith("_s") else f"{name} {value:g}" for name, value in row.figures.items())
+        yield "figures", ", ".join(shown)
 
 
 def _throughput(target: MeasuredHost, throughput: ThroughputFindings) -> list[str]:

@@ -1,4 +1,10 @@
-"""The session-sender's shell: one socket per address family and one timer for every peer of a site."""
+"""The engine: one timer for every peer that is probed by one method, and what a prober's probes have in common.
+
+A tick does what is due, in this order: it takes in what came, so that no reply that waits is taken for lost; it
+expires the probes whose timeout is over; it opens a window, and probes the peers whose slot has come. A window's rows
+go out together, when the last of its probes is settled. `pacing` says when, `session` what became of each probe, and
+`datagrams` or `exchanges`, after the kind of the prober, send.
+"""
 
 from __future__ import annotations
 
@@ -9,45 +15,70 @@ import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
+from typing import Protocol
 
-from linkweather.errors import MessageError, OperatorError
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
-from probes.latency import clocks, stamp_tlvs
+from probes.latency import clocks
+from probes.latency.datagrams import Datagrams
 from probes.latency.engine_timer import Ticking
-from probes.latency.kernel_timestamps import BATCH, REASONS, Sending, Stamp, families, open_socket, receive
-from probes.latency.name_resolution import Name, Names, Resolved
+from probes.latency.exchanges import Exchanges
+from probes.latency.kernel_timestamps import BATCH, REASONS
+from probes.latency.name_resolution import Name, Names
 from probes.latency.pacing import Pacer, Window, Windows
+from probes.latency.prober import ExchangeProber, Method
 from probes.latency.session import ProbeOutcome, Session
-from probes.latency.stamp_packet import (
-    AUTHENTICATED_BYTES,
-    BASE_BYTES,
-    StampReply,
-    StampRequest,
-    decode_reply,
-    encode_request,
-)
-from probes.latency.tally import SentProbe, TimedReply
-from probes.latency.targets import Address, LatencyPeer, LatencyTarget, Targets
-
-Sent = tuple[Session, SentProbe]
-
-_BUFFERED = 4096  # more than the receive buffer holds
+from probes.latency.stamp_packet import StampRequest
+from probes.latency.tally import SentProbe
+from probes.latency.targets import LatencyPeer, LatencyTarget, Route, Targets
 
 
-class Sender:
+class Transport(Protocol):
+    """How the engine sends probes. What became of them comes by the callback that the transport was given."""
+
+    @property
+    def families(self) -> AbstractSet[socket.AddressFamily]:
+        """What it can send over."""
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """What is to be drained when it is readable."""
+
+    @property
+    def stamps(self) -> bool:
+        """Whether the kernel says when a probe left."""
+
+    def apply_settings(self, tests: LatencyTests) -> None:
+        """Probe in this way from now on."""
+
+    def send(self, target: LatencyTarget, probe: SentProbe, request: StampRequest) -> None:
+        """Send a probe to a target with a route. Raises OSError."""
+
+    def drain(self, *, all_of_it: bool) -> None:
+        """Take in what has come: all of it, or a batch."""
+
+    def drain_stamps(self) -> None:
+        """Take in TX stamps."""
+
+    def close(self) -> None:
+        """Give up what is still out."""
+
+
+class LatencyEngine:
     """Probes every peer of `site`, each every `interval_s`; rows of a window come together, through `on_window`.
 
-    `on_sample` gets each probe's fate as it settles. `bind` names local addresses, at most one per family.
+    `on_sample` gets each probe's outcome as it settles. `bind` names local addresses, at most one per family.
     With `count`, every peer gets so many probes, and `run` returns when they are settled.
     `counters` counts what could not be sent, and replies that were not ours, by reason.
-    Raises OperatorError: an address that cannot be bound, authenticated tests without a key.
+    Raises OperatorError: an address that cannot be bound, settings that the prober refuses.
     """
 
     def __init__(
         self,
         site: str,
+        method: Method,
         tests: LatencyTests,
         *,
         on_window: Callable[[datetime, list[LatencyRow]], None],
@@ -58,32 +89,28 @@ class Sender:
         rng: random.Random | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
-        self._key = key
-        self._tests = self._checked(tests)
-        self._padding = _padding(tests)
+        self._tests = tests
         self._on_window = on_window
         self._on_sample = on_sample
         self._count = math.inf if count is None else count
-        self._targets: Targets[Sending[Sent]] = Targets(site, rng or random.Random())  # noqa: S311 - no secret
-        self._pacer: Pacer[LatencyTarget[Sending[Sent]]] = Pacer(tests.interval_s)
+        self._targets = Targets(site, method.name, rng or random.Random())  # noqa: S311 - no secret
+        self._pacer: Pacer[LatencyTarget] = Pacer(tests.interval_s)
         self._names = Names(self._resolved)
         self._deadlines: deque[tuple[float, Session, SentProbe]] = deque()
         self._windows = Windows()
         self._loaded: str | None = None
         self._stopping = False
-        self._sendings: dict[int, Sending[Sent]] = {}
-        for family, address in families(bind).items():
-            self._sendings[family] = self._open(family, address)
-        stamped = all(sending.stamps for sending in self._sendings.values())
-        self._ticking = Ticking(self._tick, self._readable, eager=not stamped)
+        self._exchanges: Exchanges | None = None
+        self._transport = self._make_transport(method, key, bind)
+        self._timer = Ticking(self._tick, self._readable, eager=not self._transport.stamps)
 
     def set_peers(self, peers: Iterable[LatencyPeer], tests: LatencyTests) -> None:
         """Probe these peers from now on, in this way. A peer that is already probed keeps its session.
 
-        Raises OperatorError when the tests are to be authenticated and there is no key.
+        Raises OperatorError for settings that the prober refuses.
         """
         wanted = dict.fromkeys(peers)
-        self._follow(self._checked(tests))
+        self._apply_settings(tests)
         for target in self._targets:
             if target.peer not in wanted:
                 self._targets.remove(target)
@@ -109,45 +136,44 @@ class Sender:
 
     async def run(self) -> None:
         """Probe until cancelled, or stopped and settled."""
-        over = self._ticking.begin([sending.socket for sending in self._sendings.values()])
+        over = self._timer.begin(self._transport.sockets)
         try:
             self._arm()
             async with asyncio.TaskGroup() as group:
+                if self._exchanges is not None:
+                    self._exchanges.group = group
                 names = group.create_task(self._names.run(), name="latency-names")
                 await over
                 names.cancel()
+                self.close()
         finally:
-            self._ticking.end()
+            self._timer.end()
             self.close()
 
     def close(self) -> None:
         """Close the sockets; `run` does so itself."""
-        for sending in self._sendings.values():
-            sending.socket.close()
+        self._transport.close()
 
-    # What another method does differently
-
-    def _open(self, family: socket.AddressFamily, address: str) -> Sending[Sent]:
-        return Sending(open_socket(family, address, 0))
-
-    def _encode(self, sending: Sending[Sent], request: StampRequest) -> bytes:
-        del sending
-        if self._padding:
-            request = request._replace(extra=self._padding)
-        return encode_request(request, self._key if self._tests.authenticated else None)
-
-    def _decode(self, data: bytes, source: Address) -> StampReply:
-        del source
-        return decode_reply(data, self._key if self._tests.authenticated else None)
+    def _make_transport(self, method: Method, key: bytes | None, bind: Sequence[str]) -> Transport:
+        if isinstance(method.prober, ExchangeProber):
+            self._exchanges = Exchanges(
+                method.prober, self._tests, bind=bind, counters=self.counters, on_outcome=self._exchanged
+            )
+            return self._exchanges
+        return Datagrams(
+            method.prober,
+            self._tests,
+            key,
+            bind=bind,
+            targets=self._targets,
+            counters=self.counters,
+            on_outcome=self._settled,
+        )
 
     # Peers
 
-    def _checked(self, tests: LatencyTests) -> LatencyTests:
-        if tests.authenticated and self._key is None:
-            raise OperatorError("latency.authenticated = true: needs a key, 64 hexadecimal digits in a key file")
-        return tests
-
-    def _follow(self, tests: LatencyTests) -> None:
+    def _apply_settings(self, tests: LatencyTests) -> None:
+        self._transport.apply_settings(tests)
         if tests.interval_s != self._tests.interval_s:
             self._pacer = Pacer(tests.interval_s)
             for target in self._targets:
@@ -155,7 +181,6 @@ class Sender:
         for target in self._targets:
             target.session.timeout_s = tests.timeout_s
         self._tests = tests
-        self._padding = _padding(tests)
 
     def _add(self, peer: LatencyPeer) -> None:
         target = self._targets.add(peer, self._tests.timeout_s)
@@ -163,21 +188,21 @@ class Sender:
         if self._windows.current:
             target.session.open(self._windows.current, clocks.read(), loaded=peer.site == self._loaded)
 
-    def _resolved(self, name: Name, choices: list[Resolved]) -> None:
-        choice = next((choice for choice in choices if choice.family in self._sendings), None)
+    def _resolved(self, name: Name, choices: list[Route]) -> None:
+        route = next((choice for choice in choices if choice.family in self._transport.families), None)
         for target in self._targets:
-            # Who is closed may have the address of its NAT in common with who is not.
+            # A closed peer may have the address of its NAT in common with one that is not.
             if target.peer.name != name or target.peer.closed is not None:
                 continue
-            if choice is not None:
-                self._targets.reach(target, self._sendings[choice.family], choice.address)
+            if route is not None:
+                self._targets.reach(target, route)
             elif target.route is None:  # a name that fails later keeps its last address
                 target.reason = "no_local_address" if choices else "unresolved"
 
     # One timer: probes, timeouts, ends of windows
 
     def _arm(self) -> None:
-        self._ticking.arm(self._next_s())
+        self._timer.arm(self._next_s())
 
     def _next_s(self) -> float:
         while self._deadlines and self._deadlines[0][2].settled:
@@ -188,25 +213,24 @@ class Sender:
         return min(deadline_s, self._windows.next_s, self._pacer.next_s)
 
     def _tick(self) -> None:
-        # What came in before its timeout must be seen before the timeout is: all of it.
         now = time.monotonic()
-        self._drain(_BUFFERED)
+        self._transport.drain(all_of_it=True)
         while self._deadlines and self._deadlines[0][0] <= now:
             _, session, probe = self._deadlines.popleft()
-            self._tell(session.expire(probe))
+            self._settled(session.expire(probe))
         if not self._stopping:
             self._roll(now)
             # No more at once than whose stamps and replies the buffer holds: the others' tick is the next.
             for target in self._pacer.due(now, BATCH):
                 self._probe(target)
             # Most TX stamps are there at once: taking them now saves a wake-up for each.
-            self._drain_errors()
-        self._emit()
+            self._transport.drain_stamps()
+        self._publish()
         self._arm()
 
     def _readable(self) -> None:
-        self._drain(BATCH)
-        self._emit()
+        self._transport.drain(all_of_it=False)
+        self._publish()
 
     def _roll(self, now: float) -> None:
         window = self._windows.roll(now, time.time_ns(), self._tests.report_interval_s)
@@ -216,38 +240,18 @@ class Sender:
         for target in self._targets:
             target.session.open(window, state, loaded=target.peer.site == self._loaded)
 
-    def _emit(self) -> None:
-        for window in self._windows.settled():
-            rows = [row for target in self._targets if (row := self._row(target, window)) is not None]
-            if rows:
-                self._on_window(window.at, rows)
-        if self._stopping and not self._windows.unsettled:
-            self._ticking.finish()
-
-    def _row(self, target: LatencyTarget[Sending[Sent]], window: Window) -> LatencyRow | None:
-        row = target.session.close(window, target.reason)
-        if row is not None and row.failure is not None:
-            self._names.doubt(target.peer.name)
-        return row
-
-    def _tell(self, sample: ProbeOutcome | None) -> None:
-        if sample is not None:
-            self._on_sample(sample)
-
-    # Datagrams
-
-    def _probe(self, target: LatencyTarget[Sending[Sent]]) -> None:
+    def _probe(self, target: LatencyTarget) -> None:
         if target.route is None:
             return
-        sending, address = target.route
         now, wall_ns = clocks.moment()
-        probe, request = target.session.send(now, wall_ns, awaits_stamp=sending.stamps)
+        stamps = self._transport.stamps
+        probe, request = target.session.send(now, wall_ns, awaits_stamp=stamps)
         try:
-            self._transmit(sending, self._encode(sending, request), address, (target.session, probe))
+            self._transport.send(target, probe, request)
         except OSError as error:
             reason = REASONS.get(error.errno or 0, "send_failed")
             self.counters[reason] += 1
-            self._tell(target.session.refuse(probe, reason))
+            self._settled(target.session.fail(probe, reason))
         else:
             self._deadlines.append((now + self._tests.timeout_s, target.session, probe))
         target.sent += 1
@@ -256,35 +260,27 @@ class Sender:
             if all(other.sent >= self._count for other in self._targets):
                 self.stop()
 
-    def _transmit(self, sending: Sending[Sent], data: bytes, address: Address, sent: Sent) -> None:
-        try:
-            sending.send(data, address, sent)
-        except OSError:
-            # It may be an ICMP error about another peer, which reading clears.
-            self._drain_errors()
-            sending.send(data, address, sent)
+    # What becomes of probes and windows
 
-    def _drain(self, limit: int) -> None:
-        self._drain_errors()
-        for sending in self._sendings.values():
-            for data, source, kernel_ns, *_ in receive(sending.socket, limit):
-                try:
-                    reply = self._decode(data, source)
-                    session = self._targets.owner(reply, source).session
-                    self._tell(session.receive(TimedReply(reply, *clocks.moment(), kernel_ns)))
-                except MessageError as error:
-                    self.counters[error.reason] += 1
+    def _settled(self, outcome: ProbeOutcome | None) -> None:
+        if outcome is not None:
+            self._on_sample(outcome)
 
-    def _drain_errors(self) -> None:
-        for sending in self._sendings.values():
-            for event in sending.drain_errors():
-                if isinstance(event, Stamp):
-                    session, probe = event.tag
-                    self._tell(session.stamp(probe, event.kernel_ns))
-                elif (target := self._targets.at(event.address)) is not None:
-                    target.session.note(event.reason)
+    def _exchanged(self, outcome: ProbeOutcome | None) -> None:
+        self._settled(outcome)
+        self._publish()
 
+    def _publish(self) -> None:
+        for window in self._windows.settled():
+            rows = [row for target in self._targets if (row := self._row(target, window)) is not None]
+            if rows:
+                self._on_window(window.at, rows)
+        if self._stopping and not self._windows.unsettled:
+            self._timer.finish()
 
-def _padding(tests: LatencyTests) -> bytes:
-    missing = tests.packet_bytes - (AUTHENTICATED_BYTES if tests.authenticated else BASE_BYTES)
-    return stamp_tlvs.padding(missing) if missing >= stamp_tlvs.HEADER_BYTES else b""
+    def _row(self, target: LatencyTarget, window: Window) -> LatencyRow | None:
+        closed = target.peer.closed
+        row = target.session.close(window, target.reason, closed.sentence if closed else None)
+        if row is not None and row.failure is not None:
+            self._names.doubt(target.peer.name)
+        return row

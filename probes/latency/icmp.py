@@ -1,36 +1,35 @@
-"""ICMP echo on kernel timestamps, for hosts without a reflector: a STAMP sender that speaks another protocol."""
+"""ICMP echo (RFC 792, RFC 4443) as a prober, for hosts without a reflector.
+
+A host that answers echo requests is a stateless STAMP reflector that does not say how long it took: it sends our own
+fields back. So the data carries what a STAMP request carries, and a reply is read as a STAMP reply; the sessions,
+windows and statistics are the same. What is missing is the residence time, which counts as the network's, the
+direction of losses, and one-way delays.
+"""
 
 from __future__ import annotations
 
 import secrets
 import socket
 import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Mapping
 from struct import Struct
 from typing import NamedTuple
 
 from linkweather.checksum import checksum
 from linkweather.errors import MessageError, OperatorError
-from linkweather.mesh import LatencyTests
-from linkweather.wire import LatencyRow
-from probes.latency.engine import Sender, Sent
-from probes.latency.kernel_timestamps import Sending
-from probes.latency.pacing import Window
-from probes.latency.stamp_packet import StampReply, StampRequest
-from probes.latency.targets import Address, LatencyPeer, LatencyTarget
+from linkweather.mesh import LatencyTests, Site
+from probes.latency.prober import Address, Needs, NoOptions, Wording
+from probes.latency.stamp_packet import StampReply, StampRequest, echoed
 
 DATA_BYTES = 56  # as `ping` sends, so that the two compare
 COOKIE_BYTES = 8
 
 _HEADER = Struct("!BBHHH")  # type, code, checksum, identifier, sequence
 _DATA = Struct(f"!{COOKIE_BYTES}sIQH")  # whose, sequence, timestamp, session
-_MASK = 0xFFFFFFFF
 _MESSAGE_BYTES = _HEADER.size + DATA_BYTES
 
 
-class Family(NamedTuple):
+class EchoFamily(NamedTuple):
     """What differs between the two versions of ICMP."""
 
     protocol: int
@@ -38,13 +37,13 @@ class Family(NamedTuple):
     reply: int
 
 
-FAMILIES: Mapping[int, Family] = {
-    socket.AF_INET: Family(socket.IPPROTO_ICMP, request=8, reply=0),
-    socket.AF_INET6: Family(socket.IPPROTO_ICMPV6, request=128, reply=129),
+FAMILIES: Mapping[int, EchoFamily] = {
+    socket.AF_INET: EchoFamily(socket.IPPROTO_ICMP, request=8, reply=0),
+    socket.AF_INET6: EchoFamily(socket.IPPROTO_ICMPV6, request=128, reply=129),
 }
 
 
-def encode(family: Family, identifier: int, cookie: bytes, request: StampRequest) -> bytes:
+def encode(family: EchoFamily, identifier: int, cookie: bytes, request: StampRequest) -> bytes:
     """An echo request. The cookie marks replies as ours: other programs choose identifiers too."""
     data = _DATA.pack(cookie, request.sequence, request.timestamp, request.ssid).ljust(DATA_BYTES, b"\0")
     sequence = request.sequence & 0xFFFF
@@ -54,7 +53,7 @@ def encode(family: Family, identifier: int, cookie: bytes, request: StampRequest
     return _HEADER.pack(family.request, 0, total, identifier, sequence) + data
 
 
-def decode(family: Family, message: bytes, cookie: bytes) -> StampReply:
+def decode(family: EchoFamily, message: bytes, cookie: bytes) -> StampReply:
     """The reply to a request of ours. Raises MessageError: `short`, or `foreign` for what answers somebody else."""
     if len(message) < _HEADER.size:
         raise MessageError("short")
@@ -63,15 +62,7 @@ def decode(family: Family, message: bytes, cookie: bytes) -> StampReply:
     if len(message) < _MESSAGE_BYTES:
         raise MessageError("short")
     _, sequence, timestamp, ssid = _DATA.unpack_from(message, _HEADER.size)
-    return reflected(sequence, timestamp, ssid)
-
-
-def reflected(sequence: int, timestamp: int, ssid: int) -> StampReply:
-    """A request's fields as a stateless reflector without residence time would send them back.
-
-    T2 and T3 are alike, so that nothing is subtracted; error 0 is a clock that says nothing, so no one-way delays.
-    """
-    return StampReply(sequence & _MASK, timestamp, 0, ssid, timestamp, sequence & _MASK, timestamp, 0, 0)
+    return echoed(sequence, timestamp, ssid)
 
 
 def without_ip_header(datagram: bytes) -> bytes:
@@ -96,40 +87,35 @@ _FILTERS = {
 }
 
 
-class IcmpSender(Sender):
-    """A `Sender` of ICMP echo requests; a peer's port and the key have no meaning here.
+class IcmpProber:
+    """Echo requests, by the unprivileged kind of socket where net.ipv4.ping_group_range allows it."""
 
-    Unprivileged where net.ipv4.ping_group_range allows it. Raises OperatorError where neither that nor
-    CAP_NET_RAW is given.
-    """
+    wording = Wording("ICMP echo", "", "the host answers", "no echo reply comes")
+    needs = Needs()
+    options = NoOptions
 
-    def set_peers(self, peers: Iterable[LatencyPeer], tests: LatencyTests) -> None:
-        """Probe these peers from now on, in this way."""
-        super().set_peers([replace(peer, port=0) for peer in peers], tests)
+    def __init__(self) -> None:
+        self._cookie = secrets.token_bytes(COOKIE_BYTES)
 
-    @cached_property
-    def _cookie(self) -> bytes:
-        return secrets.token_bytes(COOKIE_BYTES)
+    def destination(self, site: Site, options: NoOptions) -> Address:
+        """The site's address; ICMP has no ports."""
+        del options
+        return site.address, 0
 
-    def _checked(self, tests: LatencyTests) -> LatencyTests:
-        return tests.model_copy(update={"authenticated": False})
+    def apply_settings(self, tests: LatencyTests, key: bytes | None) -> None:
+        """Nothing in the mesh's settings is about ICMP, which cannot be authenticated."""
 
-    def _open(self, family: socket.AddressFamily, address: str) -> Sending[Sent]:
-        return Sending(_open(family, address))
+    def open(self, family: socket.AddressFamily, address: str) -> socket.socket:
+        """An ICMP socket. Raises OperatorError where neither the group nor CAP_NET_RAW allows one."""
+        return _open(family, address)
 
-    def _encode(self, sending: Sending[Sent], request: StampRequest) -> bytes:
-        # A raw socket keeps this identifier, an unprivileged one has its own from the kernel.
-        identifier = int.from_bytes(self._cookie[:2])
-        return encode(FAMILIES[sending.socket.family], identifier, self._cookie, request)
+    def encode(self, request: StampRequest, family: socket.AddressFamily) -> bytes:
+        """An echo request; a raw socket keeps its identifier, an unprivileged one has its own from the kernel."""
+        return encode(FAMILIES[family], int.from_bytes(self._cookie[:2]), self._cookie, request)
 
-    def _decode(self, data: bytes, source: Address) -> StampReply:
-        version6 = ":" in source[0]
-        family = FAMILIES[socket.AF_INET6 if version6 else socket.AF_INET]
-        return decode(family, without_ip_header(data), self._cookie)
-
-    def _row(self, target: LatencyTarget[Sending[Sent]], window: Window) -> LatencyRow | None:
-        row = super()._row(target, window)
-        return row and row.model_copy(update={"method": "icmp"})
+    def decode(self, data: bytes, family: socket.AddressFamily) -> StampReply:
+        """An echo reply. Raises MessageError: `short`, `foreign`."""
+        return decode(FAMILIES[family], without_ip_header(data), self._cookie)
 
 
 def _open(family: socket.AddressFamily, address: str) -> socket.socket:

@@ -7,17 +7,11 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+
+from probes.latency.targets import Route
 
 AGAIN_S = 60.0
 DOUBT_S = 1.0  # a name that failed, or is doubted, is not asked for more often
-
-
-class Resolved(NamedTuple):
-    """A UDP destination."""
-
-    family: socket.AddressFamily
-    address: tuple[str, int]
 
 
 Name = tuple[str, int]
@@ -29,7 +23,7 @@ class Names:
     `on_resolved(name, choices)` gets every answer in the system's order of preference; none where it failed.
     """
 
-    def __init__(self, on_resolved: Callable[[Name, list[Resolved]], None]) -> None:
+    def __init__(self, on_resolved: Callable[[Name, list[Route]], None]) -> None:
         self._on_resolved = on_resolved
         self._due: dict[Name, float] = {}
         self._asked: dict[Name, float] = {}
@@ -70,4 +64,4 @@ class Names:
         except (OSError, UnicodeError):  # UnicodeError: a label that IDNA cannot encode
             answers = []
         if name in self._due:
-            self._on_resolved(name, [Resolved(answer[0], answer[4]) for answer in answers])  # type: ignore[arg-type]
+            self._on_resolved(name, [Route(answer[0], answer[4]) for answer in answers])  # type: ignore[arg-type]

@@ -14,9 +14,10 @@ from linkweather.wire import LatencyRow
 from probes.latency.clocks import NS_PER_S, Clock, decode_error, encode_error, ntp_from_ns, to_ns
 from probes.latency.loss_direction import Edge, Probed, by_direction
 from probes.latency.pacing import Window
+from probes.latency.prober import RoundTrip, TimestampSource
 from probes.latency.stamp_packet import StampReply, StampRequest
 from probes.latency.statistics import Jitter
-from probes.latency.tally import Outages, SentProbe, Source, Tally, TimedReply, row
+from probes.latency.tally import Outages, SentProbe, Tally, TimedReply, row
 
 # On the wire a session whose probe 0 was lost. A stateful reflector, which counts its replies from 0, is so told
 # from a stateless one, which copies our sequence.
@@ -41,7 +42,7 @@ class ProbeOutcome:
     sequence: int
     outcome: Outcome
     rtt_s: float | None = None
-    source: Source | None = None
+    source: TimestampSource | None = None
     late_s: float | None = None
     reason: str | None = None
 
@@ -54,13 +55,21 @@ class Session:
     """
 
     def __init__(
-        self, src: str, dst: str, *, ssid: int, timeout_s: float, first_sequence: int = FIRST_SEQUENCE
+        self,
+        src: str,
+        dst: str,
+        method: str = "stamp",
+        *,
+        ssid: int,
+        timeout_s: float,
+        first_sequence: int = FIRST_SEQUENCE,
     ) -> None:
         self.dst = dst
         self.ssid = ssid
         self.timeout_s = timeout_s
         self.strays: Counter[str] = Counter()
         self._src = src
+        self._method = method
         self._next = first_sequence
         self._highest = first_sequence - 1
         self._probes: dict[int, SentProbe] = {}
@@ -98,10 +107,27 @@ class Session:
         self._forget(now)
         return probe, StampRequest(probe.sequence & _MASK, timestamp, self._error, self.ssid)
 
-    def refuse(self, probe: SentProbe, reason: str) -> ProbeOutcome:
-        """Our own kernel would not send this probe."""
-        probe.tally.reason = reason
+    def fail(self, probe: SentProbe, reason: str, remark: str | None = None) -> ProbeOutcome | None:
+        """The probe failed: our own kernel would not send it, or its exchange came to nothing; None when too late."""
+        if probe.settled:
+            return None
+        probe.tally.reason, probe.tally.remark = reason, remark or probe.tally.remark
         return self._lose(probe)
+
+    def finish(self, probe: SentProbe, trip: RoundTrip, now: float) -> ProbeOutcome | None:
+        """The probe's exchange is over, and measured `trip`; None when its timeout was before."""
+        if probe.settled:
+            return None
+        self._close(probe)
+        tally = probe.tally
+        # To the losses it is a reply of a reflector without a count: they have no direction.
+        probe.first = probe.last = probe.sequence & _MASK
+        tally.received += 1
+        tally.remark = trip.remark or tally.remark
+        if not 0 <= trip.rtt_s <= now - probe.sent_s:
+            return self._set_aside(probe, trip.source, "impossible_rtt")
+        tally.add_rtt(trip.rtt_s, trip.source)
+        return ProbeOutcome(self.dst, probe.sequence, "received", trip.rtt_s, trip.source)
 
     def stamp(self, probe: SentProbe, kernel_ns: int) -> ProbeOutcome | None:
         """The kernel says when the probe left."""
@@ -139,19 +165,19 @@ class Session:
         for probe in self._probes.values():
             self._close(probe)
 
-    def close(self, window: Window, reason: str | None = None) -> LatencyRow | None:
+    def close(self, window: Window, reason: str | None = None, remark: str | None = None) -> LatencyRow | None:
         """The row of the oldest window, whose probes are settled; None when this session has no part in it.
 
-        `reason` says why nothing was sent, if nothing was.
+        `reason` says why nothing was sent, if nothing was, and `remark` says more for people.
         """
         if not self._tallies or self._tallies[0].window is not window:
             return None
         tally = self._tallies.popleft()
         if not tally.probes:
-            tally.reason = tally.reason or reason
+            tally.reason, tally.remark = tally.reason or reason, remark
         losses, self._edge = by_direction((probe.probed() for probe in tally.probes), self._edge, self._right_edge())
         outages = self._outages.follow(tally.probes)
-        return row(self._src, self.dst, tally, losses, jitter=self._jitter, outages=outages)
+        return row(self._src, self.dst, self._method, tally, losses, jitter=self._jitter, outages=outages)
 
     def _right_edge(self) -> Probed | None:
         later = (probe for tally in self._tallies for probe in tally.probes)
@@ -174,12 +200,15 @@ class Session:
         elapsed_ns, source = _elapsed(probe, arrival)
         reason = _impossible(elapsed_ns, residence_ns, probe, arrival)
         if reason:
-            tally.set_aside[reason] += 1
-            return ProbeOutcome(self.dst, probe.sequence, "set_aside", source=source, reason=reason)
+            return self._set_aside(probe, source, reason)
         rtt_s = (elapsed_ns - residence_ns) / NS_PER_S
         tally.add_rtt(rtt_s, source)
         _one_way(probe, arrival)
         return ProbeOutcome(self.dst, probe.sequence, "received", rtt_s, source)
+
+    def _set_aside(self, probe: SentProbe, source: TimestampSource, reason: str) -> ProbeOutcome:
+        probe.tally.set_aside[reason] += 1
+        return ProbeOutcome(self.dst, probe.sequence, "set_aside", source=source, reason=reason)
 
     def _duplicate(self, probe: SentProbe, reply: StampReply) -> ProbeOutcome:
         if probe.last is None or (reply.sequence - probe.last) & _MASK < _HALF:
@@ -212,7 +241,7 @@ class Session:
             del self._probes[first.sequence]
 
 
-def _elapsed(probe: SentProbe, arrival: TimedReply) -> tuple[float, Source]:
+def _elapsed(probe: SentProbe, arrival: TimedReply) -> tuple[float, TimestampSource]:
     """From sending to arrival in ns: by the kernel's stamps where both are there, else by our monotonic clock."""
     if probe.stamp_ns is not None and arrival.kernel_ns is not None:
         return arrival.kernel_ns - probe.stamp_ns, "kernel"

@@ -31,6 +31,7 @@ _SIGNED_REFLECTED = Struct("!I20xH2s4xQ8x4s12x10s6xB15x16x")
 _T3, _SIGNED_T3 = 4, 16
 _TIMESTAMP = Struct("!Q")
 _NO_SSID = bytes(2)
+_MASK = 0xFFFFFFFF
 
 
 class StampRequest(NamedTuple):
@@ -77,6 +78,14 @@ def decode_reply(data: bytes, key: bytes | None = None) -> StampReply:
     base = _check(data, key)
     layout = _SIGNED_REPLY if key else _REPLY
     return StampReply._make((*layout.unpack_from(data), data[base:]))
+
+
+def echoed(sequence: int, timestamp: int, ssid: int) -> StampReply:
+    """A request's fields as a stateless reflector without residence time would send them back.
+
+    T2 and T3 are alike, so that nothing is subtracted; error 0 is a clock that says nothing, so no one-way delays.
+    """
+    return StampReply(sequence & _MASK, timestamp, 0, ssid, timestamp, sequence & _MASK, timestamp, 0, 0)
 
 
 def sequence_of(request: bytes) -> int:

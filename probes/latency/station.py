@@ -1,4 +1,4 @@
-"""A site's latency measurements: a sender for each method that its mesh asks for, and the reflector."""
+"""A site's latency measurements: an engine for each method that its mesh asks for, and the reflector."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from statistics import median
 from typing import Final
 
+from linkweather import settings
 from linkweather.errors import OperatorError
 from linkweather.mesh import STAMP_PORT, LatencyTests, Mesh
 from linkweather.wire import LatencyRow
-from probes.latency.engine import Sender
-from probes.latency.methods import SENDERS
+from probes.latency.engine import LatencyEngine
+from probes.latency.prober import AbsentProber, Method, load
 from probes.latency.reflector import Reflector, log_drops
 from probes.latency.session import ProbeOutcome
-from probes.latency.targets import LatencyPeer
+from probes.latency.targets import Closed, LatencyPeer
 
 log = logging.getLogger(__name__)
 
 SETTLE_LIMIT_S: Final = 2.0
+# By what a link is measured where this machine has no right to its method.
+_INSTEAD: Mapping[str, str] = {"icmp": "tcp"}
 
 
 class Station:
     """Follows a mesh as `site`; the rows of a window come through `on_window`, a call per method.
 
     `allow` names the prefixes that the reflector answers; without it, everybody's.
-    Making one binds the STAMP sender. Raises OperatorError: an address that cannot be bound.
+    Making one binds the STAMP engine's sockets. Raises OperatorError: an address that cannot be bound.
     """
 
     def __init__(
@@ -51,27 +54,29 @@ class Station:
         self._working = WorkingLatency()
         self._mesh: Mesh | None = None
         self._answering_changed = asyncio.Event()
-        self._senders = {"stamp": self._sender("stamp")}
-        self._new: asyncio.Queue[tuple[str, Sender]] = asyncio.Queue()
-        self._new.put_nowait(("stamp", self._senders["stamp"]))
+        self._methods: dict[str, Method] = {}
+        self._engines: dict[str, LatencyEngine] = {}
+        self._new: asyncio.Queue[tuple[str, LatencyEngine]] = asyncio.Queue()
+        self._begin(load("stamp"))
 
-    def follow(self, mesh: Mesh) -> None:
+    def apply_mesh(self, mesh: Mesh) -> None:
         """Measure and answer as this mesh says."""
         self._mesh = mesh
-        peers = _peers_by_method(mesh, self._site)
-        if "icmp" in peers and self._ready("icmp") is None:
-            peers.setdefault("tcp", []).extend(peers.pop("icmp"))
-        for method in {*self._senders, *peers}:
-            sender = self._ready(method)
-            if sender is not None:
-                sender.set_peers([_peer(mesh, name, method) for name in peers.get(method, ())], mesh.latency)
+        wanted = mesh.peers(self._site)
+        usable = {method: self._usable(method) for method in {mesh.sites[name].method for name in wanted}}
+        peers: dict[str, list[LatencyPeer]] = {}
+        for name in wanted:
+            method = usable[mesh.sites[name].method]
+            peers.setdefault(method, []).append(_peer(mesh, name, self._methods[method]))
+        for method, engine in self._engines.items():
+            engine.set_peers(peers.get(method, ()), _tests(mesh.latency, self._methods[method]))
         self._answering_changed.set()
 
     def mark_loaded(self, site: str | None) -> None:
         """Say with which peer a throughput test runs, or that it is over."""
-        self._working.follow(site)
-        for sender in self._senders.values():
-            sender.mark_loaded(site)
+        self._working.watch(site)
+        for engine in self._engines.values():
+            engine.mark_loaded(site)
 
     def working_latency(self, site: str, last_s: float) -> float | None:
         """The median RTT to the peer of the running test in its last seconds; None where it is not probed."""
@@ -81,52 +86,59 @@ class Station:
         """Measure and answer until `stop` is set and what is under way is settled."""
         async with asyncio.TaskGroup() as group:
             answering = group.create_task(self._answer(), name="reflector")
-            telling = group.create_task(log_drops(self.dropped), name="dropped datagrams")
-            starting = group.create_task(self._start_senders(stop), name="latency senders")
+            logging_drops = group.create_task(log_drops(self.dropped), name="dropped datagrams")
+            starting = group.create_task(self._run_engines(stop), name="latency engines")
             await stop.wait()
             await asyncio.wait([starting], timeout=SETTLE_LIMIT_S)
-            for task in (starting, telling, answering):
+            for task in (starting, logging_drops, answering):
                 task.cancel()
 
-    def _sender(self, method: str) -> Sender:
-        return SENDERS[method](
+    def _sampled(self, sample: ProbeOutcome) -> None:
+        if sample.site == self._working.peer:
+            self._working.take(sample.site, sample.rtt_s, time.monotonic())
+
+    def _usable(self, name: str) -> str:
+        """The method by which to measure where the mesh asks for `name`: another one where this machine cannot."""
+        if name in self._engines:
+            return name
+        try:
+            self._begin(load(name))
+        except OperatorError as error:
+            if instead := _INSTEAD.get(name):
+                log.warning("latency by %s cannot be measured, it is by %s instead: %s", name, instead, error)
+                return self._usable(instead)
+            log.error("latency by %s cannot be measured: %s", name, error)
+            self._begin(Method(name, AbsentProber(str(error))))
+        return name
+
+    def _begin(self, method: Method) -> None:
+        """Make the engine of a method. Raises OperatorError where this machine cannot have it."""
+        engine = LatencyEngine(
             self._site,
+            method,
             LatencyTests(),
             on_window=self._on_window,
             on_sample=self._sampled,
             key=self._key,
             bind=self._bind,
         )
+        self._methods[method.name] = method
+        self._engines[method.name] = engine
+        self._new.put_nowait((method.name, engine))
 
-    def _sampled(self, sample: ProbeOutcome) -> None:
-        if sample.site == self._working.peer:
-            self._working.take(sample.site, sample.rtt_s, time.monotonic())
-
-    def _ready(self, method: str) -> Sender | None:
-        """The sender of a method, made when it is first needed; None where this machine cannot have it."""
-        if method not in self._senders:
-            try:
-                sender = self._sender(method)
-            except OperatorError as error:
-                log.warning("latency by %s cannot be measured, by TCP connect time instead: %s", method, error)
-                return None
-            self._senders[method] = sender
-            self._new.put_nowait((method, sender))
-        return self._senders[method]
-
-    async def _start_senders(self, stop: asyncio.Event) -> None:
-        """Run the senders as they come, until told to stop; then let each settle its probes."""
+    async def _run_engines(self, stop: asyncio.Event) -> None:
+        """Run the engines as they come, until `stop`; then let each settle its probes."""
         async with asyncio.TaskGroup() as group:
-            coming = group.create_task(self._run_new(group), name="new senders")
+            coming = group.create_task(self._run_new(group), name="new engines")
             await stop.wait()
             coming.cancel()
-            for sender in self._senders.values():
-                sender.stop()
+            for engine in self._engines.values():
+                engine.stop()
 
     async def _run_new(self, group: asyncio.TaskGroup) -> None:
         while True:
-            method, sender = await self._new.get()
-            group.create_task(sender.run(), name=f"latency[{method}]")
+            method, engine = await self._new.get()
+            group.create_task(engine.run(), name=f"latency[{method}]")
 
     async def _answer(self) -> None:
         """Answer probes at the port, and with the key, that the mesh gives this site."""
@@ -149,18 +161,32 @@ class Station:
         return mesh.sites[self._site].port, self._key if mesh.latency.authenticated else None
 
 
-def _peers_by_method(mesh: Mesh, site: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name in mesh.peers(site):
-        found.setdefault(mesh.sites[name].method, []).append(name)
-    return found
+def _tests(tests: LatencyTests, method: Method) -> LatencyTests:
+    """The mesh's tests, as far as the method can follow them."""
+    interval_s, timeout_s = method.prober.needs
+    most = {"interval_s": max(interval_s, tests.interval_s), "timeout_s": max(timeout_s, tests.timeout_s)}
+    return tests.model_copy(update=most)
 
 
-def _peer(mesh: Mesh, name: str, method: str) -> LatencyPeer:
-    site = mesh.sites[name]
-    # What answers at its address is its NAT: a figure of that would not be one of the link.
-    closed = "behind_nat" if site.nat else None
-    return LatencyPeer(name, site.address, site.tcp_port if method == "tcp" else site.port, closed)
+def _peer(mesh: Mesh, name: str, method: Method) -> LatencyPeer:
+    """A site as the method probes it, or closed, with the reason why it is not probed."""
+    site, prober = mesh.sites[name], method.prober
+    if site.nat:
+        # What answers at its address is its NAT: a figure of that would not be one of the link.
+        return LatencyPeer(name, site.address, site.port, Closed("behind_nat"))
+    if isinstance(prober, AbsentProber):
+        package = mesh.packages.get(method.name)
+        hint = f"; install the package {package} at this site" if package else ""
+        return LatencyPeer(name, site.address, site.port, Closed("method_missing", f"{prober.sentence}{hint}"))
+    try:
+        # A method that stands in for another knows nothing of the other's options.
+        given = site.options if site.method == method.name else {}
+        options = settings.validate(given, prober.options, "")
+        return LatencyPeer(name, *prober.destination(site, options), options=options)
+    except OperatorError as error:
+        return LatencyPeer(name, site.address, site.port, Closed("bad_options", f"sites.{name}.options.{error}"))
+    except Exception as error:  # noqa: BLE001 - a prober may be anybody's: its fault costs its own peer
+        return LatencyPeer(name, site.address, site.port, Closed("prober_error", f"{type(error).__name__}: {error}"))
 
 
 # A minute at a hundred probes a second: more than the longest test.
@@ -174,7 +200,7 @@ class WorkingLatency:
         self.peer: str | None = None
         self._rtts: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
 
-    def follow(self, peer: str | None) -> None:
+    def watch(self, peer: str | None) -> None:
         """A test with this peer begins; None: it is over."""
         self.peer = peer
         self._rtts.clear()

@@ -1,21 +1,22 @@
-"""One link's probes and samples of one window, and the row that they become."""
+"""One link's probes of one window, the outages among them, and the row that they become. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from statistics import median_low
+from typing import Any, NamedTuple
 
 from linkweather.wire import LatencyRow, Outage
+from linkweather.wire.fields import MAX_FIGURES
 from probes.latency.clocks import NS_PER_S, Clock
 from probes.latency.loss_direction import Losses, Probed
 from probes.latency.pacing import Window
+from probes.latency.prober import TimestampSource
 from probes.latency.stamp_packet import StampReply
 from probes.latency.statistics import Jitter, quantile, summary
-
-Source = Literal["kernel", "user"]
 
 
 class TimedReply(NamedTuple):
@@ -40,6 +41,7 @@ class SentProbe:
     stamp_ns: int | None = None
     arrival: TimedReply | None = None
     settled: bool = False
+    figures: Mapping[str, float] | None = None
     # The reflector's own sequence in the first and the last reply.
     first: int | None = None
     last: int | None = None
@@ -51,7 +53,10 @@ class SentProbe:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of one link's probes of one window. `reason` says why nothing went or came, where we were told."""
+    """What became of one link's probes of one window.
+
+    `reason` says why nothing went or came, where that is known, and `remark` says more for people.
+    """
 
     window: Window
     clock: Clock
@@ -69,13 +74,14 @@ class Tally:
     kernel: bool = True
     set_aside: Counter[str] = field(default_factory=Counter)
     reason: str | None = None
+    remark: str | None = None
 
     def add_late(self, late_s: float) -> None:
         """Count a reply that missed the timeout by this much."""
         self.late += 1
         self.late_max_s = max(self.late_max_s or 0.0, late_s)
 
-    def add_rtt(self, rtt_s: float, source: Source) -> None:
+    def add_rtt(self, rtt_s: float, source: TimestampSource) -> None:
         """Take an RTT in."""
         self.rtts_s.append(rtt_s)
         self.kernel = self.kernel and source == "kernel"
@@ -88,7 +94,7 @@ class Tally:
 
 
 def row(
-    src: str, dst: str, tally: Tally, losses: Losses, *, jitter: Jitter, outages: tuple[Outage, ...]
+    src: str, dst: str, method: str, tally: Tally, losses: Losses, *, jitter: Jitter, outages: tuple[Outage, ...]
 ) -> LatencyRow | None:
     """The row of a window whose probes are settled; None when nothing was tried and nothing went wrong."""
     sent = len(tally.probes)
@@ -98,7 +104,7 @@ def row(
     return LatencyRow(
         src=src,
         dst=dst,
-        method="stamp",
+        method=method,
         failure=None if tally.received else _failure(tally),
         detail=_detail(tally),
         window_s=tally.window.end_s - tally.window.start_s,
@@ -112,6 +118,7 @@ def row(
         late_max_s=tally.late_max_s,
         outages=outages or None,
         during_throughput=tally.loaded,
+        figures=_figures(tally) or None,
         **_rtt_fields(tally, jitter),
         **_one_way_fields(tally),
     )
@@ -123,9 +130,18 @@ def _failure(tally: Tally) -> str:
 
 def _detail(tally: Tally) -> str | None:
     if not tally.set_aside:
-        return None
+        return tally.remark
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(tally.set_aside.items()))
     return f"samples set aside: {reasons}"
+
+
+def _figures(tally: Tally) -> dict[str, float]:
+    """Of each figure the low median: a value that occurred, as a status between two others would be none."""
+    values: dict[str, list[float]] = {}
+    for figures in [probe.figures for probe in tally.probes if probe.figures]:
+        for name, value in figures.items():
+            values.setdefault(name, []).append(value)
+    return {name: median_low(values[name]) for name in list(values)[:MAX_FIGURES]}
 
 
 def _rtt_fields(tally: Tally, jitter: Jitter) -> dict[str, Any]:

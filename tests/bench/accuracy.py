@@ -27,7 +27,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from linkweather.mesh import LatencyTests
-from probes.latency.engine import Sender
+from probes.latency.engine import LatencyEngine
+from probes.latency.prober import load
 from probes.latency.reflector import Reflector
 from probes.latency.session import ProbeOutcome
 from probes.latency.targets import LatencyPeer
@@ -183,7 +184,9 @@ async def send(port: int, count: int, *, blocked: bool) -> None:
     """Our sender in a process of its own; prints what it found."""
     samples: list[ProbeOutcome] = []
     tests = LatencyTests(interval_s=INTERVAL_S)
-    sender = Sender("near", tests, on_window=lambda *_: None, on_sample=samples.append, count=count, bind=[HERE])
+    sender = LatencyEngine(
+        "near", load("stamp"), tests, on_window=lambda *_: None, on_sample=samples.append, count=count, bind=[HERE]
+    )
     sender.set_peers([LatencyPeer("far", THERE, port)], tests)
     async with asyncio.TaskGroup() as group:
         blocking = group.create_task(block(), name="block") if blocked else None

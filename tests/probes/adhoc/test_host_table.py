@@ -21,6 +21,7 @@ from probes.adhoc.findings import (
 )
 from probes.adhoc.method_choice import Attempt
 from probes.adhoc.saved import SavedTest
+from probes.latency.stamp import StampProber
 from probes.throughput.iperf3_output import Datagrams
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -37,7 +38,7 @@ def latency(p50_s: float, lost: int) -> LatencyFindings:
         rtt_p99_s=p50_s + 0.002,
         jitter_p95_p50_s=0.0012,
     )
-    return LatencyFindings(row, [p50_s] * (50 - lost), [Attempt("stamp", 8620, answered=True)])
+    return LatencyFindings(row, [p50_s] * (50 - lost), [Attempt("stamp", StampProber.wording, 8620, answered=True)])
 
 
 def throughput(goodput_bps: float, *, reverse: bool, datagrams: Datagrams | None = None) -> ThroughputFindings:

@@ -19,15 +19,19 @@ from probes.adhoc.findings import (
     ThroughputFindings,
     document,
 )
-from probes.adhoc.method_choice import Attempt, choice, port
+from probes.adhoc.method_choice import Attempt, choice, site
+from probes.latency.icmp import IcmpProber
+from probes.latency.prober import NoOptions
+from probes.latency.stamp import StampProber
+from probes.latency.tcp import TcpProber
 from probes.throughput.iperf3_output import Datagrams
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TARGET = MeasuredHost("gw.example.org", "192.0.2.7")
-STAMP = Attempt("stamp", 8620, answered=True)
-NO_STAMP = Attempt("stamp", 8620, answered=False)
-ICMP = Attempt("icmp", 0, answered=True)
-NO_ICMP = Attempt("icmp", 0, answered=False)
+STAMP = Attempt("stamp", StampProber.wording, 8620, answered=True)
+NO_STAMP = Attempt("stamp", StampProber.wording, 8620, answered=False)
+ICMP = Attempt("icmp", IcmpProber.wording, 0, answered=True)
+NO_ICMP = Attempt("icmp", IcmpProber.wording, 0, answered=False)
 ROW = LatencyRow(
     src=HERE,
     dst=THERE,
@@ -157,20 +161,24 @@ def test_no_reply_says_what_was_tried() -> None:
 
 
 def test_the_method_line_says_why() -> None:
-    tcp = Attempt("tcp", 443, answered=True)
-    refused = Attempt("stamp", 8620, answered=False, reason="refused")
+    tcp = Attempt("tcp", TcpProber.wording, 443, answered=True)
+    refused = Attempt("stamp", StampProber.wording, 8620, answered=False, reason="refused")
     assert choice(ICMP, ()) == "ICMP echo: the host answers"
     assert choice(ICMP, [refused]) == "ICMP echo, as no reflector answers at UDP port 8620 (refused)"
     assert choice(tcp, [NO_STAMP, NO_ICMP]) == (
         "TCP connect time at port 443, as no reflector answers at UDP port 8620 and no echo reply comes"
     )
-    assert choice(Attempt("tcp", 22, answered=False), ()) == "TCP connect time at port 22"
+    assert choice(Attempt("tcp", TcpProber.wording, 22, answered=False), ()) == "TCP connect time at port 22"
 
 
 def test_a_port_is_that_of_the_method_used() -> None:
-    assert [port(name, None) for name in ("stamp", "icmp", "tcp")] == [8620, 0, 443]
-    assert [port(name, 7000) for name in ("stamp", "icmp", "tcp")] == [7000, 0, 7000]
-    assert [port(name, 7000, 22) for name in ("stamp", "icmp", "tcp")] == [7000, 0, 22]
+    def ports(port: int | None, tcp_port: int | None = None) -> list[int]:
+        host = site("gw.example.org", port, tcp_port)
+        return [prober.destination(host, NoOptions())[1] for prober in (StampProber(), IcmpProber(), TcpProber())]
+
+    assert ports(None) == [8620, 0, 443]
+    assert ports(7000) == [7000, 0, 7000]
+    assert ports(7000, 22) == [7000, 0, 22]
 
 
 def test_a_missing_server_fails_only_when_throughput_was_asked_for() -> None:

@@ -20,7 +20,8 @@ from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
 from probes.latency import kernel_timestamps
-from probes.latency.engine import Sender
+from probes.latency.engine import LatencyEngine
+from probes.latency.prober import load
 from probes.latency.reflector import Reflector
 from probes.latency.session import ProbeOutcome
 from probes.latency.stamp_packet import StampRequest, decode_reply, encode_request
@@ -32,7 +33,7 @@ FAST = LatencyTests(interval_s=0.01, timeout_s=0.3, report_interval_s=0.25)
 
 
 @contextlib.asynccontextmanager
-async def running(shell: Sender | Reflector) -> AsyncIterator[None]:
+async def running(shell: LatencyEngine | Reflector) -> AsyncIterator[None]:
     task = asyncio.create_task(shell.run(), name="shell")
     try:
         yield
@@ -72,9 +73,18 @@ class Record:
                 await self._more.wait()
 
 
-def sender(record: Record, *, tests: LatencyTests = FAST, key: bytes | None = None, count: int | None = None) -> Sender:
-    return Sender(
-        "a", tests, on_window=record.window, on_sample=record.samples.append, key=key, count=count, rng=random.Random(1)
+def sender(
+    record: Record, *, tests: LatencyTests = FAST, key: bytes | None = None, count: int | None = None
+) -> LatencyEngine:
+    return LatencyEngine(
+        "a",
+        load("stamp"),
+        tests,
+        on_window=record.window,
+        on_sample=record.samples.append,
+        key=key,
+        count=count,
+        rng=random.Random(1),
     )
 
 
@@ -243,7 +253,15 @@ async def test_a_stranger_s_replies_are_counted_and_change_nothing() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         silent.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        shell = Sender("a", FAST, on_window=record.window, on_sample=record.samples.append, count=1, bind=["127.0.0.1"])
+        shell = LatencyEngine(
+            "a",
+            load("stamp"),
+            FAST,
+            on_window=record.window,
+            on_sample=record.samples.append,
+            count=1,
+            bind=["127.0.0.1"],
+        )
         shell.set_peers([LatencyPeer("b", *silent.getsockname())], FAST)
         async with running(shell):
             request, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(silent, 2048), 30)
@@ -307,7 +325,7 @@ async def test_an_error_of_the_reader_of_rows_ends_the_sender() -> None:
     def broken(_: datetime, __: list[LatencyRow]) -> None:
         raise ZeroDivisionError(os.strerror(errno.EDOM))
 
-    shell = Sender("a", FAST, on_window=broken)
+    shell = LatencyEngine("a", load("stamp"), FAST, on_window=broken)
     shell.set_peers([LatencyPeer("b", "127.0.0.1", 9)], FAST)
     with pytest.raises(ExceptionGroup) as caught:
         await asyncio.wait_for(shell.run(), 30)

@@ -12,7 +12,8 @@ import pytest
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
-from probes.latency.icmp import IcmpSender
+from probes.latency.engine import LatencyEngine
+from probes.latency.prober import load
 from probes.latency.session import ProbeOutcome
 from probes.latency.targets import LatencyPeer
 
@@ -24,13 +25,15 @@ PROBE = """
 import asyncio, sys
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests
-from probes.latency.icmp import IcmpSender
+from probes.latency.engine import LatencyEngine
+from probes.latency.prober import load
 from probes.latency.targets import LatencyPeer
 tests = LatencyTests(interval_s=0.01, timeout_s=0.2, report_interval_s=1e9)
 async def main():
-    sender = IcmpSender("a", tests, on_window=lambda at, rows: print(rows[0].model_dump_json()), count=10)
-    sender.set_peers([LatencyPeer("b", sys.argv[1], 1)], tests)
-    await sender.run()
+    show = lambda at, rows: print(rows[0].model_dump_json())
+    engine = LatencyEngine("a", load("icmp"), tests, on_window=show, count=10)
+    engine.set_peers([LatencyPeer("b", sys.argv[1], 0)], tests)
+    await engine.run()
 try:
     asyncio.run(main())
 except OperatorError as error:
@@ -46,9 +49,9 @@ async def measure(*addresses: str) -> tuple[list[LatencyRow], list[ProbeOutcome]
         del at
         rows.extend(those)
 
-    sender = IcmpSender("a", TESTS, on_window=window, on_sample=samples.append, count=10)
-    sender.set_peers([LatencyPeer(f"b{n}", address, 8620) for n, address in enumerate(addresses)], TESTS)
-    await sender.run()
+    engine = LatencyEngine("a", load("icmp"), TESTS, on_window=window, on_sample=samples.append, count=10)
+    engine.set_peers([LatencyPeer(f"b{n}", address, 0) for n, address in enumerate(addresses)], TESTS)
+    await engine.run()
     return rows, samples
 
 
@@ -76,9 +79,9 @@ async def test_peers_do_not_take_each_others_replies() -> None:
 
 async def test_an_authenticated_mesh_needs_no_key_for_echo() -> None:
     tests = TESTS.model_copy(update={"authenticated": True})
-    sender = IcmpSender("a", tests, on_window=lambda *_: None)
-    sender.set_peers([], tests)
-    sender.close()
+    engine = LatencyEngine("a", load("icmp"), tests, on_window=lambda *_: None)
+    engine.set_peers([], tests)
+    engine.close()
 
 
 def test_unprivileged_where_the_ping_group_range_allows_it() -> None:
@@ -116,4 +119,4 @@ def test_a_routers_refusal_is_the_reason_of_the_failure(ping_group_range: str) -
 
 async def test_an_address_that_is_not_ours_cannot_be_bound() -> None:
     with pytest.raises(OperatorError, match=r"bind = '203\.0\.113\.1': is no address of this machine"):
-        IcmpSender("a", TESTS, on_window=lambda *_: None, bind=["203.0.113.1"])
+        LatencyEngine("a", load("icmp"), TESTS, on_window=lambda *_: None, bind=["203.0.113.1"])

@@ -8,7 +8,7 @@ import pytest
 
 from linkweather.errors import MessageError
 from probes.latency import icmp
-from probes.latency.stamp_packet import StampReply, StampRequest
+from probes.latency.stamp_packet import StampReply, StampRequest, echoed
 
 V4, V6 = icmp.FAMILIES[socket.AF_INET], icmp.FAMILIES[socket.AF_INET6]
 COOKIE = bytes.fromhex("0102030405060708")
@@ -29,7 +29,7 @@ def test_the_checksum_of_version_6_is_left_to_the_kernel() -> None:
 
 
 @pytest.mark.parametrize(("family", "kind"), [(V4, b"\x00"), (V6, b"\x81")])
-def test_a_reply_reads_as_that_of_a_stateless_reflector_without_residence(family: icmp.Family, kind: bytes) -> None:
+def test_a_reply_reads_as_that_of_a_stateless_reflector_without_residence(family: icmp.EchoFamily, kind: bytes) -> None:
     timestamp = REQUEST.timestamp
     expected = StampReply(0x00030002, timestamp, 0, 0x1234, timestamp, 0x00030002, timestamp, 0, 0)
     assert icmp.decode(family, kind + FROZEN[1:], COOKIE) == expected
@@ -60,4 +60,4 @@ def test_an_ip_header_is_taken_off_where_there_is_one() -> None:
 
 
 def test_a_sequence_beyond_32_bits_wraps() -> None:
-    assert icmp.reflected(2**32 + 5, 1, 2) == StampReply(5, 1, 0, 2, 1, 5, 1, 0, 0)
+    assert echoed(2**32 + 5, 1, 2) == StampReply(5, 1, 0, 2, 1, 5, 1, 0, 0)

@@ -17,7 +17,8 @@ from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
 from probes.latency import clocks, targets
 from probes.latency.clocks import Clock
-from probes.latency.engine import Sender
+from probes.latency.engine import LatencyEngine
+from probes.latency.prober import load
 from probes.latency.reflector import Reflector
 from probes.latency.session import Session
 from probes.latency.targets import LatencyPeer
@@ -32,7 +33,9 @@ LIMIT_S = 30.0
 async def measured(port: int, count: int = 30) -> LatencyRow:
     """The one row of so many probes."""
     rows: list[LatencyRow] = []
-    sender = Sender("a", FAST, on_window=lambda _, window: rows.extend(window), count=count, bind=["127.0.0.1"])
+    sender = LatencyEngine(
+        "a", load("stamp"), FAST, on_window=lambda _, window: rows.extend(window), count=count, bind=["127.0.0.1"]
+    )
     sender.set_peers([LatencyPeer("b", "127.0.0.1", port)], FAST)
     async with asyncio.timeout(LIMIT_S):
         await sender.run()
@@ -162,7 +165,15 @@ async def test_the_sequence_wraps_on_the_wire_without_a_loss(
     tests = FAST.model_copy(update={"authenticated": key is not None})
     rows: list[LatencyRow] = []
     reflector = Reflector(0, bind=["127.0.0.1"], key=key)
-    sender = Sender("a", tests, on_window=lambda _, window: rows.extend(window), count=40, key=key, bind=["127.0.0.1"])
+    sender = LatencyEngine(
+        "a",
+        load("stamp"),
+        tests,
+        on_window=lambda _, window: rows.extend(window),
+        count=40,
+        key=key,
+        bind=["127.0.0.1"],
+    )
     sender.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
     async with running(reflector), asyncio.timeout(LIMIT_S):
         await sender.run()
@@ -179,7 +190,7 @@ async def test_probes_are_padded_to_the_size_that_is_asked_for(packet_bytes: int
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         silent.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        sender = Sender("a", tests, on_window=lambda _, __: None, count=1, bind=["127.0.0.1"])
+        sender = LatencyEngine("a", load("stamp"), tests, on_window=lambda _, __: None, count=1, bind=["127.0.0.1"])
         sender.set_peers([LatencyPeer("b", *silent.getsockname())], tests)
         async with running(sender), asyncio.timeout(LIMIT_S):
             request, _ = await asyncio.get_running_loop().sock_recvfrom(silent, 2048)
@@ -193,7 +204,9 @@ async def test_padded_authenticated_probes_are_answered_as_long_and_trusted() ->
     tests = FAST.model_copy(update={"authenticated": True, "packet_bytes": 1000})
     rows: list[LatencyRow] = []
     reflector = Reflector(0, bind=["127.0.0.1"], key=key)
-    sender = Sender("a", FAST, on_window=lambda _, window: rows.extend(window), count=5, key=key, bind=["127.0.0.1"])
+    sender = LatencyEngine(
+        "a", load("stamp"), FAST, on_window=lambda _, window: rows.extend(window), count=5, key=key, bind=["127.0.0.1"]
+    )
     sender.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
     async with running(reflector), asyncio.timeout(LIMIT_S):
         await sender.run()

@@ -331,7 +331,10 @@ def test_silence_is_a_failure_with_what_we_were_told() -> None:
 def test_a_probe_that_our_kernel_refuses_is_sent_and_lost() -> None:
     link = Link()
     link.send()
-    assert link.session.refuse(link.sent[0][0], "unreachable").outcome == "lost"
+    outcome = link.session.fail(link.sent[0][0], "unreachable")
+    assert outcome is not None
+    assert outcome.outcome == "lost"
+    assert link.session.fail(link.sent[0][0], "refused") is None
     row = link.row()
     assert (row.failure, row.sent) == ("unreachable", 1)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkweather.errors import MessageError, OperatorError
-from probes.latency.keys import read_key
+from probes.latency.stamp import read_key
 from probes.latency.stamp_packet import StampReply, StampRequest, decode_reply, depart, encode_request
 from probes.latency.stamp_responder import StampResponder
 

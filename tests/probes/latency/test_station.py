@@ -14,8 +14,7 @@ import pytest
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from linkweather.wire import LatencyRow
-from probes.latency import methods
-from probes.latency.icmp import IcmpSender
+from probes.latency.icmp import IcmpProber
 from probes.latency.station import Station
 from tests import servers
 
@@ -63,7 +62,7 @@ async def measuring(site: str, bind: str) -> AsyncIterator[tuple[Station, Rows]]
 @needs_icmp
 async def test_each_peer_is_measured_by_its_own_method() -> None:
     async with measuring("a", "127.0.31.1") as (station, rows):
-        station.follow(
+        station.apply_mesh(
             mesh(
                 a={"address": "127.0.31.1", "port": servers.free_port()},
                 b={"address": "127.0.31.2", "method": "icmp"},
@@ -79,20 +78,19 @@ async def test_each_peer_is_measured_by_its_own_method() -> None:
 async def test_without_the_right_to_icmp_tcp_connect_time_is_measured_and_the_row_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Forbidden(IcmpSender):
-        def __init__(self, *_: object, **__: object) -> None:
-            raise OperatorError("ICMP echo needs CAP_NET_RAW")
+    def forbidden(*_: object) -> None:
+        raise OperatorError("ICMP echo needs CAP_NET_RAW")
 
-    monkeypatch.setitem(methods.SENDERS, "icmp", Forbidden)
+    monkeypatch.setattr(IcmpProber, "open", forbidden)
     async with measuring("a", "127.0.32.1") as (station, rows):
-        station.follow(
+        station.apply_mesh(
             mesh(
                 a={"address": "127.0.32.1", "port": servers.free_port()},
                 b={"address": "127.0.32.2", "method": "icmp", "tcp_port": servers.free_port()},
             )
         )
         await rows.until(lambda row: row.method == "tcp" and row.rtt_p50_s is not None)
-    assert "by TCP connect time instead: ICMP echo needs CAP_NET_RAW" in caplog.text
+    assert "it is by tcp instead: ICMP echo needs CAP_NET_RAW" in caplog.text
 
 
 async def test_the_reflector_takes_the_key_when_the_mesh_asks_for_it_and_the_port_stays() -> None:
@@ -102,13 +100,13 @@ async def test_the_reflector_takes_the_key_when_the_mesh_asks_for_it_and_the_por
     }
     async with measuring("a", "127.0.33.1") as (first, rows), measuring("b", "127.0.33.2") as (second, _):
         for station in (first, second):
-            station.follow(mesh(**sites))
+            station.apply_mesh(mesh(**sites))
         await rows.until(lambda row: row.failure is None)
-        second.follow(mesh(authenticated=True, **sites))
+        second.apply_mesh(mesh(authenticated=True, **sites))
         await rows.until(lambda row: row.failure == "no_reply")
         assert second.dropped.total() > 0
         rows.clear()
-        first.follow(mesh(authenticated=True, **sites))
+        first.apply_mesh(mesh(authenticated=True, **sites))
         await rows.until(lambda row: row.failure is None)
 
 
@@ -118,11 +116,11 @@ async def test_a_site_behind_nat_is_not_probed_and_its_row_says_why() -> None:
     behind = {**there, "nat": True}
     # Somebody would answer at the NAT's address and port.
     async with measuring("a", "127.0.35.1") as (station, rows), measuring("b", "127.0.35.2") as (answering, _):
-        answering.follow(mesh(b=there))
-        station.follow(mesh(a=a, b=behind))
+        answering.apply_mesh(mesh(b=there))
+        station.apply_mesh(mesh(a=a, b=behind))
         await rows.until(lambda row: row.failure is not None)
         assert {(row.failure, row.sent, row.rtt_p50_s) for row in rows} == {("behind_nat", 0, None)}
-        station.follow(mesh(a=a, b=there))
+        station.apply_mesh(mesh(a=a, b=there))
         await rows.until(lambda row: row.received > 0)
 
 
@@ -130,9 +128,9 @@ async def test_a_site_behind_nat_is_not_probed_and_its_row_says_why() -> None:
 async def test_a_peer_that_changes_its_method_moves_to_the_other_sender() -> None:
     a = {"address": "127.0.34.1", "port": servers.free_port()}
     async with measuring("a", "127.0.34.1") as (station, rows):
-        station.follow(mesh(a=a, b={"address": "127.0.34.2", "port": servers.free_port()}))
+        station.apply_mesh(mesh(a=a, b={"address": "127.0.34.2", "port": servers.free_port()}))
         await rows.until(lambda row: row.method == "stamp")
-        station.follow(mesh(a=a, b={"address": "127.0.34.2", "method": "icmp"}))
+        station.apply_mesh(mesh(a=a, b={"address": "127.0.34.2", "method": "icmp"}))
         await rows.until(lambda row: row.method == "icmp")
         rows.clear()
         await rows.until(lambda row: row.method == "icmp")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from socket import AF_INET
 
 import pytest
 
 from linkweather.errors import MessageError
 from probes.latency.stamp_packet import StampReply
-from probes.latency.targets import LatencyPeer, LatencyTarget, Targets
+from probes.latency.targets import LatencyPeer, LatencyTarget, Route, Targets
 
 HERE = ("192.0.2.1", 8620)
 THERE = ("192.0.2.2", 8620)
@@ -30,14 +31,14 @@ def reply(ssid: int) -> StampReply:
     return StampReply(0, 0, 0, ssid, 0, 0, 0, 0, 0)
 
 
-def reached(targets: Targets[str], site: str, address: tuple[str, int]) -> LatencyTarget[str]:
+def reached(targets: Targets, site: str, address: tuple[str, int]) -> LatencyTarget:
     target = targets.add(LatencyPeer(site, *address), 1.0)
-    targets.reach(target, "socket", address)
+    targets.reach(target, Route(AF_INET, address))
     return target
 
 
 def test_a_session_number_names_the_target_and_its_address_must_fit() -> None:
-    targets: Targets[str] = Targets("a", Same())
+    targets: Targets = Targets("a", "stamp", Same())
     b, c = reached(targets, "b", HERE), reached(targets, "c", THERE)
     assert (b.session.ssid, c.session.ssid) == (5, 6)
     assert targets.owner(reply(5), HERE) is b
@@ -47,16 +48,16 @@ def test_a_session_number_names_the_target_and_its_address_must_fit() -> None:
 
 
 def test_without_a_session_number_the_address_tells() -> None:
-    targets: Targets[str] = Targets("a", random.Random(1))
+    targets: Targets = Targets("a", "stamp", random.Random(1))
     b = reached(targets, "b", HERE)
     assert targets.owner(reply(0), HERE) is b
-    targets.reach(b, "socket", THERE)
+    targets.reach(b, Route(AF_INET, THERE))
     assert targets.owner(reply(0), THERE) is b
     assert targets.at(HERE) is None
 
 
 def test_a_removed_target_leaves_the_address_to_its_heir() -> None:
-    targets: Targets[str] = Targets("a", random.Random(1))
+    targets: Targets = Targets("a", "stamp", random.Random(1))
     b, c = reached(targets, "b", HERE), reached(targets, "c", HERE)
     targets.remove(b)
     assert targets.at(HERE) is c
@@ -65,7 +66,7 @@ def test_a_removed_target_leaves_the_address_to_its_heir() -> None:
 
 
 def test_a_target_without_an_address_owns_nothing() -> None:
-    targets: Targets[str] = Targets("a", random.Random(1))
+    targets: Targets = Targets("a", "stamp", random.Random(1))
     b = targets.add(LatencyPeer("b", *HERE), 1.0)
     with pytest.raises(MessageError, match="stray"):
         targets.owner(reply(b.session.ssid), HERE)

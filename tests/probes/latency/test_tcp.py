@@ -10,10 +10,11 @@ import pytest
 
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
-from probes.latency.methods import SENDERS
+from probes.latency.engine import LatencyEngine
+from probes.latency.prober import load
 from probes.latency.session import ProbeOutcome
 from probes.latency.targets import LatencyPeer
-from probes.latency.tcp import REFUSED, TcpSender
+from probes.latency.tcp import REFUSED
 from tests import servers
 
 HERE = "127.0.0.1"
@@ -32,12 +33,19 @@ class Measured:
 async def measure(*ports: int, address: str = HERE, timeout_s: float = 1.0, count: int = 10) -> Measured:
     measured = Measured()
     tests = LatencyTests(interval_s=0.01, timeout_s=timeout_s, report_interval_s=1e9)
-    sender = TcpSender(
-        "a", tests, on_window=measured.window, on_sample=measured.samples.append, count=count, key=bytes(32)
+    engine = LatencyEngine(
+        "a",
+        load("tcp"),
+        tests,
+        on_window=measured.window,
+        on_sample=measured.samples.append,
+        count=count,
+        key=bytes(32),
     )
-    sender.set_peers([LatencyPeer(f"b{number}", address, port) for number, port in enumerate(ports)], tests)
-    await sender.run()
-    assert not sender._connections
+    engine.set_peers([LatencyPeer(f"b{number}", address, port) for number, port in enumerate(ports)], tests)
+    await engine.run()
+    assert engine._exchanges is not None
+    assert not engine._exchanges._running
     return measured
 
 
@@ -90,11 +98,11 @@ async def test_a_name_that_nobody_knows_is_a_failure_with_its_reason() -> None:
     def window(at: datetime, those: list[LatencyRow]) -> None:
         del at
         rows.extend(those)
-        sender.stop()
+        engine.stop()
 
-    sender = TcpSender("a", tests, on_window=window)
-    sender.set_peers([LatencyPeer("b", "no-such-host.invalid", 443)], tests)
-    await sender.run()
+    engine = LatencyEngine("a", load("tcp"), tests, on_window=window)
+    engine.set_peers([LatencyPeer("b", "no-such-host.invalid", 443)], tests)
+    await engine.run()
     assert {(row.method, row.failure) for row in rows} == {("tcp", "unresolved")}
 
 
@@ -104,7 +112,3 @@ async def test_what_our_own_kernel_refuses_is_a_failure_at_once() -> None:
     (row,) = measured.rows
     assert (row.sent, row.received, row.failure) == (3, 0, "unreachable")
     assert [sample.outcome for sample in measured.samples] == ["lost"] * 3
-
-
-def test_every_method_of_a_mesh_has_its_sender() -> None:
-    assert list(SENDERS) == ["stamp", "icmp", "tcp"]

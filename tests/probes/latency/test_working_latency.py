@@ -5,7 +5,7 @@ from probes.latency.station import WorkingLatency
 
 def test_the_working_latency_is_the_median_of_the_last_seconds() -> None:
     working = WorkingLatency()
-    working.follow("a")
+    working.watch("a")
     for at, rtt_s in ((1.0, 0.9), (2.0, 0.020), (2.5, 0.120), (3.0, 0.080)):
         working.take("a", rtt_s, at)
     # Sent before the pipe was full: 0.9.
@@ -16,7 +16,7 @@ def test_the_working_latency_is_the_median_of_the_last_seconds() -> None:
 def test_only_the_peer_under_test_counts() -> None:
     working = WorkingLatency()
     working.take("a", 0.1, 1.0)
-    working.follow("a")
+    working.watch("a")
     working.take("b", 0.2, 2.0)
     assert working.p50("a", 9.0, 2.0) is None
     working.take("a", 0.3, 2.0)
@@ -26,15 +26,15 @@ def test_only_the_peer_under_test_counts() -> None:
 
 def test_a_lost_probe_has_no_rtt() -> None:
     working = WorkingLatency()
-    working.follow("a")
+    working.watch("a")
     working.take("a", None, 1.0)
     assert working.p50("a", 9.0, 1.0) is None
 
 
 def test_a_new_test_begins_without_the_samples_of_the_last() -> None:
     working = WorkingLatency()
-    working.follow("a")
+    working.watch("a")
     working.take("a", 0.1, 1.0)
-    working.follow(None)
-    working.follow("a")
+    working.watch(None)
+    working.watch("a")
     assert working.p50("a", 9.0, 1.0) is None

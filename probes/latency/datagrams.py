@@ -1,0 +1,104 @@
+"""Probes that are single datagrams: sent and received by the engine, stamped by the kernel, coded by a prober."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from linkweather.errors import MessageError, OperatorError
+from linkweather.mesh import LatencyTests
+from probes.latency import clocks
+from probes.latency.kernel_timestamps import BATCH, Sending, Stamp, families, receive
+from probes.latency.prober import Address, DatagramProber
+from probes.latency.session import ProbeOutcome, Session
+from probes.latency.stamp_packet import StampRequest
+from probes.latency.tally import SentProbe, TimedReply
+from probes.latency.targets import LatencyTarget, Targets
+
+Sent = tuple[Session, SentProbe]
+
+_BUFFERED = 4096  # more than the receive buffer holds
+
+
+class Datagrams:
+    """The sockets of a datagram prober, one for each address family.
+
+    `on_outcome` gets what became of a probe, as soon as it is known. Replies that are not ours are counted in
+    `counters`, by reason. Raises OperatorError: an address that cannot be bound, settings that cannot be.
+    """
+
+    def __init__(
+        self,
+        prober: DatagramProber,
+        tests: LatencyTests,
+        key: bytes | None,
+        *,
+        bind: Sequence[str],
+        targets: Targets,
+        counters: Counter[str],
+        on_outcome: Callable[[ProbeOutcome | None], None],
+    ) -> None:
+        self._prober = prober
+        self._key = key
+        self._targets = targets
+        self._counters = counters
+        self._on_outcome = on_outcome
+        self._sendings: dict[socket.AddressFamily, Sending[Sent]] = {}
+        self.apply_settings(tests)
+        try:
+            for family, address in families(bind).items():
+                self._sendings[family] = Sending(prober.open(family, address))
+        except OperatorError:
+            self.close()
+            raise
+        self.families = frozenset(self._sendings)
+        self.sockets = [sending.socket for sending in self._sendings.values()]
+        self.stamps = all(sending.stamps for sending in self._sendings.values())
+
+    def apply_settings(self, tests: LatencyTests) -> None:
+        """Probe in this way from now on."""
+        self._prober.apply_settings(tests, self._key)
+
+    def send(self, target: LatencyTarget, probe: SentProbe, request: StampRequest) -> None:
+        """Send a probe to a target with a route. Raises OSError."""
+        assert target.route is not None  # noqa: S101 - the engine's own rule
+        family, address = target.route
+        data = self._prober.encode(request, family)
+        try:
+            self._sendings[family].send(data, address, (target.session, probe))
+        except OSError:
+            # It may be an ICMP error about another peer, which reading clears.
+            self.drain_stamps()
+            self._sendings[family].send(data, address, (target.session, probe))
+
+    def drain(self, *, all_of_it: bool) -> None:
+        """Take in what has come: all that the buffers hold, or a batch."""
+        self.drain_stamps()
+        limit = _BUFFERED if all_of_it else BATCH
+        for family, sending in self._sendings.items():
+            for data, source, kernel_ns, *_ in receive(sending.socket, limit):
+                self._receive(data, family, source, kernel_ns)
+
+    def drain_stamps(self) -> None:
+        """Take in TX stamps, and ICMP errors about what was sent."""
+        for sending in self._sendings.values():
+            for event in sending.drain_errors():
+                if isinstance(event, Stamp):
+                    session, probe = event.tag
+                    self._on_outcome(session.stamp(probe, event.kernel_ns))
+                elif (target := self._targets.at(event.address)) is not None:
+                    target.session.note(event.reason)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for sending in self._sendings.values():
+            sending.socket.close()
+
+    def _receive(self, data: bytes, family: socket.AddressFamily, source: Address, kernel_ns: int | None) -> None:
+        try:
+            reply = self._prober.decode(data, family)
+            session = self._targets.owner(reply, source).session
+            self._on_outcome(session.receive(TimedReply(reply, *clocks.moment(), kernel_ns)))
+        except MessageError as error:
+            self._counters[error.reason] += 1

@@ -1,0 +1,105 @@
+"""Probes that are whole exchanges: a task for each, made by a prober, cancelled at the timeout."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from linkweather.errors import MeasurementError
+from linkweather.mesh import LatencyTests
+from probes.latency.kernel_timestamps import REASONS, families
+from probes.latency.prober import ExchangeProber, ProberCall
+from probes.latency.session import ProbeOutcome, Session
+from probes.latency.stamp_packet import StampRequest
+from probes.latency.tally import SentProbe
+from probes.latency.targets import LatencyTarget
+
+log = logging.getLogger(__name__)
+
+
+class Exchanges:
+    """The running exchanges of an exchange prober.
+
+    `on_outcome` gets what became of a probe, as soon as it is known. What a prober does wrong fails its probe as
+    `prober_error`; `counters` counts these, and the log has the first.
+    """
+
+    stamps = False
+    sockets: Sequence[socket.socket] = ()
+
+    def __init__(
+        self,
+        prober: ExchangeProber,
+        tests: LatencyTests,
+        *,
+        bind: Sequence[str],
+        counters: Counter[str],
+        on_outcome: Callable[[ProbeOutcome | None], None],
+    ) -> None:
+        self._prober = prober
+        self._timeout_s = tests.timeout_s
+        self._counters = counters
+        self._on_outcome = on_outcome
+        self._local = families(bind)
+        self.families = frozenset(self._local)
+        self._running: set[asyncio.Task[None]] = set()
+        self.group: asyncio.TaskGroup | None = None
+
+    def apply_settings(self, tests: LatencyTests) -> None:
+        """Give exchanges that begin from now on this timeout."""
+        self._timeout_s = tests.timeout_s
+
+    def send(self, target: LatencyTarget, probe: SentProbe, request: StampRequest) -> None:
+        """Begin the exchange of a probe to a target with a route, in the engine's task group."""
+        del request
+        assert target.route is not None  # noqa: S101 - the engine's own rules
+        assert self.group is not None  # noqa: S101
+        family, address = target.route
+        call = ProberCall(
+            family, target.peer.host or target.peer.address, address, self._local[family], target.peer.options
+        )
+        probe.figures = call.figures
+        task = self.group.create_task(self._exchange(target.session, probe, call), name=f"probe[{target.peer.site}]")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def drain(self, *, all_of_it: bool) -> None:
+        """Do nothing: a task says itself what it found."""
+
+    def drain_stamps(self) -> None:
+        """Do nothing: whole exchanges have no stamps."""
+
+    def close(self) -> None:
+        """Give up every exchange."""
+        for task in list(self._running):
+            task.cancel()
+
+    async def _exchange(self, session: Session, probe: SentProbe, call: ProberCall) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                trip = await self._prober.exchange(call)
+        except TimeoutError:
+            return  # the engine's own timer, or the kernel's: the probe is lost at its timeout
+        except MeasurementError as error:
+            outcome = session.fail(probe, error.reason, error.detail or None)
+        except OSError as error:
+            number = error.errno or 0
+            remark = None if number in REASONS else os.strerror(number)
+            outcome = session.fail(probe, REASONS.get(number, "unreachable"), remark)
+        except Exception as error:  # noqa: BLE001 - a prober may be anybody's: its fault costs its own probe
+            outcome = session.fail(probe, "prober_error", self._blame(error))
+        else:
+            outcome = session.finish(probe, trip, time.monotonic())
+        self._on_outcome(outcome)
+
+    def _blame(self, error: Exception) -> str:
+        sentence = f"{type(error).__name__}: {error}"[:1000]
+        if not self._counters["prober_error"]:
+            log.error("%s failed: %s", type(self._prober).__qualname__, sentence, exc_info=error)
+        self._counters["prober_error"] += 1
+        return sentence

@@ -1,0 +1,85 @@
+"""STAMP (RFC 8762) as a prober, the project's own method: its reflector counts its replies and says how long it took.
+
+See `stamp_packet` for the packets, `stamp_tlvs` for the padding, and `reflector` for the other end.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import stat
+from pathlib import Path
+
+from linkweather.errors import OperatorError
+from linkweather.mesh import LatencyTests, Site
+from probes.latency import stamp_tlvs
+from probes.latency.kernel_timestamps import open_socket
+from probes.latency.prober import Address, Needs, NoOptions, Wording
+from probes.latency.stamp_packet import (
+    AUTHENTICATED_BYTES,
+    BASE_BYTES,
+    StampReply,
+    StampRequest,
+    decode_reply,
+    encode_request,
+)
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_KEY = re.compile(r"[0-9a-fA-F]{64}")
+
+
+class StampProber:
+    """A session-sender's packets, authenticated where the mesh asks for it, padded to the mesh's `packet_bytes`."""
+
+    wording = Wording(
+        "STAMP", " at UDP port {port}", "a reflector answers there", "no reflector answers at UDP port {port}"
+    )
+    needs = Needs()
+    options = NoOptions
+
+    def __init__(self) -> None:
+        self._key: bytes | None = None
+        self._padding = b""
+
+    def destination(self, site: Site, options: NoOptions) -> Address:
+        """The site's reflector."""
+        del options
+        return site.address, site.port
+
+    def apply_settings(self, tests: LatencyTests, key: bytes | None) -> None:
+        """Probe in this way. Raises OperatorError: authenticated tests without a key."""
+        if tests.authenticated and key is None:
+            raise OperatorError("latency.authenticated = true: needs a key, 64 hexadecimal digits in a key file")
+        self._key = key if tests.authenticated else None
+        missing = tests.packet_bytes - (AUTHENTICATED_BYTES if tests.authenticated else BASE_BYTES)
+        self._padding = stamp_tlvs.padding(missing) if missing >= stamp_tlvs.HEADER_BYTES else b""
+
+    def open(self, family: socket.AddressFamily, address: str) -> socket.socket:
+        """A UDP socket at a free port."""
+        return open_socket(family, address, 0)
+
+    def encode(self, request: StampRequest, family: socket.AddressFamily) -> bytes:
+        """A session-sender's packet."""
+        del family
+        if self._padding:
+            request = request._replace(extra=self._padding)
+        return encode_request(request, self._key)
+
+    def decode(self, data: bytes, family: socket.AddressFamily) -> StampReply:
+        """A reflector's packet. Raises MessageError: `short`, `bad_hmac`."""
+        del family
+        return decode_reply(data, self._key)
+
+
+def read_key(path: Path) -> bytes:
+    """The 32 octets of a file with 64 hexadecimal digits. Raises OperatorError, also when others may read it."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError as error:
+        raise OperatorError(f"key file {path}: cannot be read: {error.strerror}") from None
+    if mode & _OTHERS:
+        raise OperatorError(f"key file {path}: must be its owner's alone: run `chmod 600 {path}`")
+    if not _KEY.fullmatch(text):
+        raise OperatorError(f"key file {path}: must hold 64 hexadecimal digits: `openssl rand -hex 32` makes them")
+    return bytes.fromhex(text)
