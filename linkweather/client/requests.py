@@ -1,4 +1,7 @@
-"""Every question to the collector's API, and the form of its answer; no I/O."""
+"""Every request to the collector's API with the type of its answer: what both clients can ask. No I/O.
+
+A function here is a method of both clients (`clients.py`), with its parameters and its documentation.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,15 @@ from linkweather.models.state import CapacityAnswer, HistoryAnswer, LinkAnswer, 
 
 DEFAULT_API = "http://127.0.0.1:8484"
 
-Answer = TypeVar("Answer")
+Answered = TypeVar("Answered")
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[Answer]):
-    """One HTTP request: `more` is what httpx calls params, content, json and headers."""
+class Request(Generic[Answered]):
+    """One HTTP request: `form` is that of its answer, `more` what httpx calls params, content and headers."""
 
     path: str
-    form: TypeAdapter[Answer]
+    form: TypeAdapter[Answered]
     method: str = "GET"
     more: Mapping[str, Any] = field(default_factory=dict)
 
@@ -42,88 +45,87 @@ def base_url(api: str) -> httpx.URL:
     return url
 
 
-def links() -> Question[list[LinkAnswer]]:
-    """Every link."""
-    return Question("/api/v1/links", TypeAdapter(list[LinkAnswer]))
+def links() -> Request[list[LinkAnswer]]:
+    """Every link of the mesh, also those never measured."""
+    return Request("/api/v1/links", TypeAdapter(list[LinkAnswer]))
 
 
-def link(src: str, dst: str) -> Question[LinkAnswer]:
-    """One link."""
-    return Question(f"/api/v1/links/{_segment(src)}/{_segment(dst)}", TypeAdapter(LinkAnswer))
+def link(src: str, dst: str) -> Request[LinkAnswer]:
+    """One link. Raises NotFoundError."""
+    return Request(f"/api/v1/links/{_segment(src)}/{_segment(dst)}", TypeAdapter(LinkAnswer))
 
 
-def history(src: str, dst: str, metric: str, since: str, step: str) -> Question[HistoryAnswer]:
-    """One metric of one link over time."""
-    asked = {"metric": metric, "since": since, "step": step}
+def history(src: str, dst: str, metric: str, *, since: str = "1h", step: str = "10s") -> Request[HistoryAnswer]:
+    """One metric of one link over time; `since` is RFC 3339 or how long ago (`15m`). Raises NotFoundError."""
+    params = {"metric": metric, "since": since, "step": step}
     path = f"/api/v1/links/{_segment(src)}/{_segment(dst)}/history"
-    return Question(path, TypeAdapter(HistoryAnswer), more={"params": asked})
+    return Request(path, TypeAdapter(HistoryAnswer), more={"params": params})
 
 
-def sites() -> Question[list[SiteAnswer]]:
-    """Every site."""
-    return Question("/api/v1/sites", TypeAdapter(list[SiteAnswer]))
+def sites() -> Request[list[SiteAnswer]]:
+    """Every site of the mesh, also those that have never reported."""
+    return Request("/api/v1/sites", TypeAdapter(list[SiteAnswer]))
 
 
-def mesh() -> Question[MeshAnswer]:
-    """The mesh in force."""
-    return Question("/api/v1/mesh", TypeAdapter(MeshAnswer))
+def mesh() -> Request[MeshAnswer]:
+    """The mesh that the collector follows."""
+    return Request("/api/v1/mesh", TypeAdapter(MeshAnswer))
 
 
-def push_mesh(text: str) -> Question[MeshAnswer]:
-    """A new mesh."""
+def push_mesh(text: str) -> Request[MeshAnswer]:
+    """Replace the mesh by this one, as TOML text."""
     more = {"content": text, "headers": {"Content-Type": "application/toml"}}
-    return Question("/api/v1/mesh", TypeAdapter(MeshAnswer), "PUT", more)
+    return Request("/api/v1/mesh", TypeAdapter(MeshAnswer), "PUT", more)
 
 
 def route(
     src: str,
     dst: str,
     *,
-    objective: Objective,
-    bytes_: int | None,
-    max_relays: int | None,
-    avoid: Iterable[str],
-    max_price_usd_per_gb: float | None,
-) -> Question[RouteAnswer]:
-    """One pair's path."""
-    asked = {
+    objective: Objective = "latency",
+    bytes: int | None = None,  # noqa: A002 – the API's own name
+    max_relays: int | None = None,
+    avoid: Iterable[str] = (),
+    max_price_usd_per_gb: float | None = None,
+) -> Request[RouteAnswer]:
+    """Which path data should take now; sites by id or compute_id. `completion` needs the `bytes` to be sent.
+
+    Prices are USD per 10^9 bytes. Raises NotFoundError, and NoPathError when no path is usable.
+    """
+    params = {
         "objective": objective,
-        "bytes": bytes_,
+        "bytes": bytes,
         "max_relays": max_relays,
         "avoid": list(avoid),
         "max_price_usd_per_gb": max_price_usd_per_gb,
     }
-    given = {name: value for name, value in asked.items() if value is not None}
-    return Question(f"/api/v1/routes/{_segment(src)}/{_segment(dst)}", TypeAdapter(RouteAnswer), more={"params": given})
+    given = {name: value for name, value in params.items() if value is not None}
+    return Request(f"/api/v1/routes/{_segment(src)}/{_segment(dst)}", TypeAdapter(RouteAnswer), more={"params": given})
 
 
-def routes(objective: Objective) -> Question[MeshRoutes]:
-    """All pairs' paths."""
-    return Question("/api/v1/routes", TypeAdapter(MeshRoutes), more={"params": {"objective": objective}})
+def routes(objective: Objective = "latency") -> Request[MeshRoutes]:
+    """The active routes of all pairs."""
+    return Request("/api/v1/routes", TypeAdapter(MeshRoutes), more={"params": {"objective": objective}})
 
 
-def capacity() -> Question[list[CapacityAnswer]]:
-    """What the sites have for jobs."""
-    return Question("/api/v1/capacity", TypeAdapter(list[CapacityAnswer]))
+def capacity() -> Request[list[CapacityAnswer]]:
+    """What each site last reported of its devices, by type; also what has expired."""
+    return Request("/api/v1/capacity", TypeAdapter(list[CapacityAnswer]))
 
 
-def place(job: Job) -> Question[PlacementAnswer]:
-    """Where a job should run."""
-    return Question("/api/v1/placements", TypeAdapter(PlacementAnswer), "POST", _json(job))
+def place(job: Job) -> Request[PlacementAnswer]:
+    """Where a job should run, and why; its `site` is None where no site can run it."""
+    return Request("/api/v1/placements", TypeAdapter(PlacementAnswer), "POST", _json(job))
 
 
-def place_together(jobs: Iterable[Job]) -> Question[PlacementsAnswer]:
-    """Where several jobs should run."""
-    return Question("/api/v1/placements", TypeAdapter(PlacementsAnswer), "POST", _json(Jobs(jobs=tuple(jobs))))
+def place_together(jobs: Iterable[Job]) -> Request[PlacementsAnswer]:
+    """Where several jobs should run so that all are done early, in their order."""
+    return Request("/api/v1/placements", TypeAdapter(PlacementsAnswer), "POST", _json(Jobs(jobs=tuple(jobs))))
 
 
-def _json(asked: BaseModel) -> Mapping[str, Any]:
-    return {"content": asked.model_dump_json(exclude_none=True), "headers": {"Content-Type": "application/json"}}
-
-
-def evaluation(since: str) -> Question[EvaluationAnswer]:
-    """How the decisions since then did."""
-    return Question("/api/v1/evaluation", TypeAdapter(EvaluationAnswer), more={"params": {"since": since}})
+def evaluation(since: str = "24h") -> Request[EvaluationAnswer]:
+    """How the decisions since then did, against what was measured afterwards; RFC 3339 or how long ago."""
+    return Request("/api/v1/evaluation", TypeAdapter(EvaluationAnswer), more={"params": {"since": since}})
 
 
 def events(kinds: Iterable[str], after: str | None) -> dict[str, Any]:
@@ -132,6 +134,10 @@ def events(kinds: Iterable[str], after: str | None) -> dict[str, Any]:
     return {"url": "/api/v1/events", "params": {"kind": list(kinds)}, "headers": headers}
 
 
+def _json(asked: BaseModel) -> Mapping[str, Any]:
+    return {"content": asked.model_dump_json(exclude_none=True), "headers": {"Content-Type": "application/json"}}
+
+
 def _segment(name: str) -> str:
-    # "" would ask another question, and a slash or a question mark, too.
+    # An empty name, a slash or a question mark would change which resource is asked for.
     return quote(name or " ", safe="")

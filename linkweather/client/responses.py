@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from linkweather.client.requests import Answer, Question
+from linkweather.client.requests import Answered, Request
 from linkweather.errors import CollectorUnavailableError, LinkweatherError, NoPathError, NotFoundError, OperatorError
 from linkweather.models.state import ErrorAnswer
 
@@ -16,12 +16,12 @@ _REFUSALS: Mapping[int, type[LinkweatherError]] = {404: NotFoundError, 409: NoPa
 
 
 def away(api: str, error: httpx.HTTPError) -> CollectorUnavailableError:
-    """Nobody answered."""
+    """The error for a collector that did not answer."""
     return CollectorUnavailableError(f"the collector at {api} does not answer ({str(error) or type(error).__name__})")
 
 
 def stranger(api: str) -> CollectorUnavailableError:
-    """Somebody else answered."""
+    """The error for a server that is no collector."""
     return CollectorUnavailableError(f"what answers at {api} is no linkweather collector")
 
 
@@ -33,11 +33,11 @@ def check(api: str, response: httpx.Response) -> None:
         raise CollectorUnavailableError(f"the collector at {api} failed with HTTP status {response.status_code}")
 
 
-def read(api: str, question: Question[Answer], response: httpx.Response) -> Answer:
-    """The answer. Raises as `check`, and CollectorUnavailableError for a document that no collector gives."""
+def read(api: str, request: Request[Answered], response: httpx.Response) -> Answered:
+    """The answer. Raises as `check` does, and CollectorUnavailableError for a document that no collector sends."""
     check(api, response)
     try:
-        return question.form.validate_json(response.content)
+        return request.form.validate_json(response.content)
     except ValidationError:
         raise stranger(api) from None
 

@@ -17,6 +17,7 @@ from typing import assert_type
 from linkweather import AsyncClient, Client, Job, NoPathError
 from linkweather.models.routes import RouteAnswer
 from linkweather.models.placements import PlacementAnswer
+from linkweather.models.state import SiteAnswer
 
 
 def ask(client: Client, job: Job) -> str:
@@ -29,12 +30,15 @@ def ask(client: Client, job: Job) -> str:
 
 async def wait(client: AsyncClient) -> None:
     assert_type(await client.route("gz", "bj"), RouteAnswer)
+    assert_type(await client.sites(), list[SiteAnswer])
 """
 WRONG = (
     PROGRAM
     + """
 Client().route("gz", "bj", objective="speed")
 Client().route("gz", "bj").pth
+async_client = AsyncClient()
+async_client.route("gz", "bj").path
 """
 )
 
@@ -58,4 +62,5 @@ def test_a_users_program_and_the_examples_are_typed_and_mistakes_are_found(pytho
     found = check(python, tmp_path, right, *sorted(EXAMPLES.glob("*.py")))
     assert (found.returncode, found.stdout) == (0, "")
     found = check(python, tmp_path, wrong)
-    assert [line.rpartition("[")[2] for line in found.stdout.splitlines()] == ["arg-type]", "attr-defined]"]
+    errors = [line.rpartition("[")[2] for line in found.stdout.splitlines() if ": error: " in line]
+    assert errors == ["arg-type]", "attr-defined]", "attr-defined]"]
