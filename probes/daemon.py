@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Final, Literal
 
@@ -44,9 +45,10 @@ from probes.publisher import Publisher
 from probes.settings import ProbeSettings
 from probes.throughput.agenda import Attention
 from probes.throughput.budget import BudgetStore
-from probes.throughput.iperf3_ends import ServingSettings
+from probes.throughput.iperf3_ends import SiteIperf3
 from probes.throughput.iperf3_output import Build
-from probes.throughput.leases import Lease
+from probes.throughput.iperf3_server import ServerPlace
+from probes.throughput.leases import SiteLease
 from probes.throughput.negotiation import Negotiator
 from probes.throughput.scheduler import ThroughputScheduler
 
@@ -56,10 +58,10 @@ STATUS_EVERY_S: Final = 10.0
 
 
 class ProbeDaemon:
-    """One site. `run` measures and publishes until cancelled; what it measured is in the outbox before it is sent.
+    """One site. `run` measures and publishes until it is stopped; each report is in the outbox before it is sent.
 
-    Making one opens the outbox, takes the mesh of the last run, and raises OperatorError for
-    settings that cannot be used.
+    The constructor opens the files in the data folder, and raises OperatorError for settings that cannot be used.
+    `iperf3` is the installed one, None where there is none that can be used.
     """
 
     def __init__(self, settings: ProbeSettings, *, iperf3: Build | None) -> None:
@@ -79,35 +81,35 @@ class ProbeDaemon:
             self._site, on_window=self._report_latency, key=self._key, bind=settings.bind, allow=settings.allow
         )
         rng = random.Random()  # noqa: S311 - it spreads load, and hides nothing
-        self._ledger = BudgetStore(settings.data_dir / "ledger.sqlite", self._site)
+        self._budgets = BudgetStore(settings.data_dir / "ledger.sqlite", self._site)
         self._attention = Attention(rng)
-        self._exchange = self._make_exchange()
+        self._negotiator = self._make_negotiator()
         self._throughput = ThroughputScheduler(
-            self._site, self._exchange, self._report_throughput, ledger=self._ledger, attention=self._attention
+            self._site, self._negotiator, self._report_throughput, budgets=self._budgets, attention=self._attention
         )
         self._routes = RouteStore(settings.data_dir / "routes.sqlite")
         self._path = Tracing(self._site, self._report_path, memory=self._routes, bind=settings.bind, rng=rng)
         self._status_due = asyncio.Event()
         self._handlers: Mapping[str, Callable[[str, bytes], None]] = {
-            "committed": self._committed,
-            "invite": lambda by, payload: self._exchange.handle_invite(by, decode(Invite, payload)),
-            "answer": lambda by, payload: self._exchange.handle_answer(by, decode(Answer, payload)),
-            "claim": lambda by, payload: self._exchange.handle_claim(by, decode(Claim, payload)),
+            "committed": self._handle_committed,
+            "invite": lambda by, payload: self._negotiator.handle_invite(by, decode(Invite, payload)),
+            "answer": lambda by, payload: self._negotiator.handle_answer(by, decode(Answer, payload)),
+            "claim": lambda by, payload: self._negotiator.handle_claim(by, decode(Claim, payload)),
         }
-        # What could not be understood, by reason.
+        # Messages that could not be decoded, by reason.
         self.ignored: Counter[str] = Counter()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Measure and publish until `stop` is set; then settle what is under way, and say goodbye."""
+        """Measure and publish until `stop` is set; then wait for probes under way, and publish `offline`."""
         if self._membership.restore():
-            self._follow()
+            self._apply_mesh()
         try:
             async with asyncio.TaskGroup() as group:
                 latency = group.create_task(self._latency.run(stop), name="latency")
                 others = [
                     group.create_task(self._throughput.run(), name="throughput"),
                     group.create_task(self._path.run(), name="path"),
-                    group.create_task(self._tell_status(), name="status"),
+                    group.create_task(self._publish_statuses(), name="status"),
                     group.create_task(self._publisher.run(), name="publisher"),
                     group.create_task(self._connection.run(), name="mqtt"),
                 ]
@@ -117,7 +119,7 @@ class ProbeDaemon:
                     task.cancel()
         finally:
             self._outbox.close()
-            self._ledger.close()
+            self._budgets.close()
             self._routes.close()
 
     def depth(self) -> Depth:
@@ -136,38 +138,39 @@ class ProbeDaemon:
                 topics.ALL_CLAIMS,
             ),
             handle=self._handle,
-            on_connect=self._connected,
+            on_connect=self._on_connect,
             will=Will(topics.status(self._site), encode(Status(state="offline"))),
             rng=random.Random(),  # noqa: S311 - it spreads load, and hides nothing
         )
 
-    def _make_exchange(self) -> Negotiator:
+    def _make_negotiator(self) -> Negotiator:
         settings = self._settings
         first, last = settings.throughput_ports
+        place = ServerPlace(next(iter(settings.bind), None), range(first, last + 1))
+        token = partial(secrets.token_urlsafe, 24)
+        build = self._iperf3
         return Negotiator(
             self._site,
             publish=self._connection.publish,
-            lease=Lease(),
-            settings=ServingSettings(
-                settings.data_dir / "keys", next(iter(settings.bind), None), range(first, last + 1)
-            ),
-            build=self._iperf3,
+            lease=SiteLease(),
+            iperf3=SiteIperf3(place, settings.data_dir / "keys", build, token) if build else None,
+            token=token,
             on_start=self._latency.mark_loaded,
-            on_end=self._test_ended,
-            afford=self._affords,
+            on_end=self._on_test_end,
+            afford=self._afford,
             working_latency=self._latency.working_latency,
         )
 
-    def _test_ended(self, _peer: str) -> None:
+    def _on_test_end(self, _peer: str) -> None:
         self._latency.mark_loaded(None)
         self._attention.mark_loaded(time.time())
 
-    def _affords(self, dst: str, max_bytes: int | None) -> bool:
-        # What it moves in the end only the destination knows: a source counts all of it.
-        return self._ledger.reserve(time.time(), self._site, dst, max_bytes) is not None
+    def _afford(self, dst: str, max_bytes: int | None) -> bool:
+        # Only the destination learns how much the test moved: a source spends the whole limit.
+        return self._budgets.reserve(time.time(), self._site, dst, max_bytes) is not None
 
-    def _connected(self) -> None:
-        self._exchange.connected()
+    def _on_connect(self) -> None:
+        self._negotiator.on_connect()
         self._publisher.start_over()
         self._status_due.set()
 
@@ -175,30 +178,30 @@ class ProbeDaemon:
         parsed = topics.parse(topic)
         try:
             if topic == topics.MESH:
-                self._mesh(payload)
+                self._handle_mesh(payload)
             elif parsed is not None and parsed.name in self._handlers:
                 self._handlers[parsed.name](parsed.detail or parsed.site, payload)
         except MessageError as error:
             self.ignored[error.reason] += 1
             log.debug("a message on %s is ignored: %s", topic, error)
 
-    def _mesh(self, payload: bytes) -> None:
-        # The collector publishes the mesh whenever it comes back: what it did not commit, it needs again.
+    def _handle_mesh(self, payload: bytes) -> None:
+        # A collector that comes back publishes the mesh: it needs again what it did not commit.
         self._publisher.start_over()
         if self._membership.accept(payload):
-            self._follow()
+            self._apply_mesh()
 
-    def _committed(self, _: str, payload: bytes) -> None:
+    def _handle_committed(self, _: str, payload: bytes) -> None:
         self._publisher.handle_committed(decode(Committed, payload))
 
-    def _follow(self) -> None:
-        """Measure as the mesh in force says."""
+    def _apply_mesh(self) -> None:
+        """Measure as the present mesh says."""
         mesh = self._membership.mesh
         if mesh is None:
             return
         self._latency.apply_mesh(mesh)
-        self._throughput.follow(mesh)
-        self._path.follow(mesh)
+        self._throughput.apply_mesh(mesh)
+        self._path.apply_mesh(mesh)
 
     def _report_latency(self, at: datetime, rows: list[LatencyRow]) -> None:
         for row in rows:
@@ -213,22 +216,22 @@ class ProbeDaemon:
         at = datetime.now(UTC)
         self._report("path", lambda boot, seq: encode(PathReport(boot=boot, seq=seq, at=at, links=(row,))))
 
-    def _report(self, kind: str, made: Callable[[str, int], bytes]) -> None:
-        self._outbox.add(kind, made)
+    def _report(self, kind: str, encoded: Callable[[str, int], bytes]) -> None:
+        self._outbox.add(kind, encoded)
         self._publisher.wake()
 
-    async def _tell_status(self) -> None:
-        """Keep the retained status true: at once after a connection, then when it changed."""
-        told: Status | None = None
+    async def _publish_statuses(self) -> None:
+        """Keep the retained status up to date: at once after a connection, then when it has changed."""
+        published: Status | None = None
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STATUS_EVERY_S):
                     await self._status_due.wait()
-                    told = None
+                    published = None
             self._status_due.clear()
             status = self._status("online")
-            if status != told and await self._publish_status("online"):
-                told = status
+            if status != published and await self._publish_status("online"):
+                published = status
 
     async def _publish_status(self, state: Literal["online", "offline"]) -> bool:
         status = self._status(state).model_copy(update={"at": datetime.now(UTC)})
@@ -236,7 +239,7 @@ class ProbeDaemon:
 
     def _status(self, state: Literal["online", "offline"]) -> Status:
         depth = self.depth()
-        budget_bytes, left_bytes = self._ledger.state(time.time()) or (None, None)
+        budget_bytes, left_bytes = self._budgets.state(time.time()) or (None, None)
         return Status(
             state=state,
             version=version("linkweather"),

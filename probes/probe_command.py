@@ -15,13 +15,13 @@ from linkweather.errors import OperatorError
 from probes.daemon import ProbeDaemon
 from probes.settings import ProbeSettings
 from probes.throughput.iperf3_output import Build
-from probes.throughput.iperf3_process import installed
+from probes.throughput.iperf3_program import installed, too_old
 
 log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="A probe.toml; the options below go before it.")
+@click.option("--config", type=click.Path(path_type=Path), help="A probe.toml; the options below override it.")
 @click.option("--site", help="This site's id in the mesh.")
 @click.option("--broker", help="mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path.")
 @click.option("--data-dir", help="Where the outbox is kept.")
@@ -45,7 +45,7 @@ def _settings(config: Path | None, options: dict[str, Any]) -> ProbeSettings:
         name: list(value) if name == "bind" else value for name, value in options.items() if value not in {None, ()}
     }
     if not config and "site" not in values:
-        raise OperatorError("--site or --config is needed: which site of the mesh is this?")
+        raise OperatorError("say which site of the mesh this is: give --site or --config")
     return files.validate(values, ProbeSettings, str(config) if config else "options")
 
 
@@ -58,9 +58,14 @@ async def _run(settings: ProbeSettings) -> None:
 
 
 async def _iperf3() -> Build | None:
-    """The installed iperf3; without it the site measures latency only, and its status says so."""
+    """The installed iperf3; without one that can be used the site measures no throughput, and its status says so."""
     try:
-        return await installed()
+        build = await installed()
     except OperatorError as error:
         log.warning("%s", error)
         return None
+    problem = too_old(build) if build else "the installed iperf3 does not name its version: install another one"
+    if problem:
+        log.warning("%s; this site measures no throughput", problem)
+        return None
+    return build

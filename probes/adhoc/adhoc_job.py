@@ -129,9 +129,10 @@ class Stop:
 
 
 class AdhocJob(NamedTuple):
-    """One test by hand: what is asked for, where, who looks, and who may end it."""
+    """One ad hoc test: what is asked for, of which host, who watches it, who may end it; the RTT once it is known."""
 
     options: AdhocOptions
     target: MeasuredHost
     watch: Watch
     stop: Stop
+    rtt_s: float | None = None

@@ -140,6 +140,8 @@ async def _finish(begun: _Begun | HostOutcome) -> HostOutcome:
     if isinstance(begun, HostOutcome):
         return begun
     job, found = begun
+    if found is not None:
+        job = job._replace(rtt_s=found.row.rtt_p95_s)
     one_way, other_way = await _throughput(job)
     at, interrupted = datetime.now(UTC), job.stop.asked
     findings = Findings(job.target, at, found, one_way, other_way, interrupted=interrupted)
@@ -152,7 +154,7 @@ async def _throughput(job: AdhocJob) -> tuple[ThroughputFindings | None, Through
     if job.options.throughput is False or job.stop.asked:
         return None, None
     first = await throughput.measure(job, reverse=load.reverse)
-    if not load.both or job.stop.asked or first.row.failure in throughput.NOBODY:
+    if not load.both or job.stop.asked or first.row.failure in throughput.NO_SERVER:
         return first, None
     return first, await throughput.measure(job, reverse=not load.reverse)
 

@@ -1,4 +1,4 @@
-"""The throughput half of a test by hand: one iperf3 client against `iperf3 -s` at the host."""
+"""The throughput half of an ad hoc test: one iperf3 client against `iperf3 -s` at the host."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from linkweather.errors import OperatorError
 from linkweather.wire import ThroughputRow
 from probes.adhoc.adhoc_job import AdhocJob
 from probes.adhoc.findings import HERE, THERE, UDP, ThroughputFindings
-from probes.throughput.iperf3_client import run_client
-from probes.throughput.iperf3_output import Datagrams, Interval
+from probes.throughput.iperf3_client import ClientTest, run_client
+from probes.throughput.iperf3_output import Build, Datagrams, Interval
+from probes.throughput.iperf3_program import installed
 from probes.throughput.result import Result
-from probes.throughput.stop_rule import estimate
+from probes.throughput.stop_rule import StopRule, estimate
 
 INTERVAL_S = 0.1
-# Then the other way would fail alike.
-NOBODY = {"no_program", "refused", "timeout", "unreachable"}
+# After these the other direction would fail as well.
+NO_SERVER = {"no_program", "refused", "timeout", "unreachable"}
+# An iperf3 that does not name its version gets the options that every version takes.
+_UNKNOWN_BUILD = Build((), authentication=False)
 # What a row and a result name alike.
 _SHARED = (
     *("goodput_bps", "goodput_low_bps", "goodput_high_bps", "bytes", "duration_s", "streams"),
@@ -60,24 +63,27 @@ async def measure(job: AdhocJob, *, reverse: bool) -> ThroughputFindings:
 async def _client(job: AdhocJob, hear: Callable[[Interval], None], *, reverse: bool) -> Result | None:
     """The result; None when the user ended the test."""
     loop = asyncio.get_running_loop()
-    load = job.options.load
     try:
         async with asyncio.timeout(None) as limit:
             with job.stop.by(lambda: limit.reschedule(loop.time())):
-                return await run_client(
-                    job.target.address,
-                    load.port,
-                    duration_s=load.limit_s(reverse=reverse),
-                    until_converged=load.converges(reverse=reverse),
-                    streams=load.streams,
-                    congestion=load.congestion,
-                    # iperf3 gives every stream the whole rate.
-                    udp_rate_bps=load.udp_rate_bps and load.udp_rate_bps / load.streams,
-                    reverse=reverse,
-                    on_interval=hear,
-                )
+                return await run_client(_test(job, reverse=reverse), await installed() or _UNKNOWN_BUILD, hear)
     except TimeoutError:
         return None
+
+
+def _test(job: AdhocJob, *, reverse: bool) -> ClientTest:
+    load = job.options.load
+    return ClientTest(
+        job.target.address,
+        load.port,
+        StopRule(load.limit_s(reverse=reverse), until_converged=load.converges(reverse=reverse)),
+        reverse,
+        load.streams,
+        load.congestion,
+        # iperf3 gives every stream the whole rate.
+        udp_rate_bps=load.udp_rate_bps and load.udp_rate_bps / load.streams,
+        rtt_s=job.rtt_s,
+    )
 
 
 def _row(result: Result, job: AdhocJob, *, reverse: bool) -> ThroughputRow:
@@ -88,10 +94,12 @@ def _row(result: Result, job: AdhocJob, *, reverse: bool) -> ThroughputRow:
 
 def _explained(result: Result, host: str, port: int) -> str | None:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if result.failure == "timeout" and result.connected:
+        return f"the iperf3 server at {where} answered, but the test was not finished: {result.detail}"
     if result.failure == "timeout":
-        # Nobody may be there, or somebody who accepts and says nothing, or a firewall may be between.
+        # No server there, another program that accepts and says nothing, or a firewall in between.
         return f"no answer from an iperf3 server at {where} ({result.detail}): is it `iperf3 -s`, and not filtered?"
-    return f"no iperf3 server at {where}: run `iperf3 -s` there" if result.failure in NOBODY else result.detail
+    return f"no iperf3 server at {where}: run `iperf3 -s` there" if result.failure in NO_SERVER else result.detail
 
 
 def cut_short(intervals: Sequence[Interval], *, reverse: bool) -> ThroughputRow:

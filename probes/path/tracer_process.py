@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from linkweather.errors import MeasurementError, MessageError
 from linkweather.wire import encode
+from probes.child_process import child
 from probes.path.tracer_lines import Begun, Done, Failed, HopSample, Line, TraceRequest, parse
-from probes.throughput.iperf3_process import child
 
 # 30 silent routers at 3 a second, for the first flow and again for the others, and a black hole's MTU.
 LIMIT_S = 60.0

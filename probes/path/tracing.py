@@ -46,7 +46,7 @@ class Tracing:
         self._changed = asyncio.Event()
         self._traced: dict[str, float] = {}
 
-    def follow(self, mesh: Mesh) -> None:
+    def apply_mesh(self, mesh: Mesh) -> None:
         """Trace as this mesh says, from the next turn on."""
         peers = set(mesh.peers(self._site))
         self._traced = {name: at for name, at in self._traced.items() if name in peers}

@@ -1,8 +1,11 @@
-"""What throughput tests may cost: an allowance in bytes that accrues evenly over the day. Pure.
+"""What throughput tests may cost: a budget in bytes a day, for a site and for a link, and the file that keeps it.
 
-A bucket that holds an eighth of the day's budget and fills at the rate of the other seven eighths: in no 24
-hours, wherever they begin, does more than the budget go out. It is kept as one number, the time at which it is
-full again (the generic cell rate algorithm's way), so that a crash between two writes cannot leave half a state.
+An allowance accrues evenly: a bucket holds an eighth of the day's budget and fills at the rate of the other seven
+eighths, so that in no 24 hours, wherever they begin, more than the budget goes out. The bucket is one number, the time
+at which it is full again (the generic cell rate algorithm): a crash between two writes cannot leave half a state.
+
+Before a test its whole limit is spent, on the disk; afterwards what it did not move is given back. So a crash in the
+middle of a test costs the budget too much, never too little, and no restart gives a byte back.
 """
 
 from __future__ import annotations
@@ -100,7 +103,7 @@ class Reservation:
 
 
 class BudgetStore:
-    """The budgets of one site and of its links. Without any in the mesh, everything is allowed.
+    """The budgets of one site and of its links, in an SQLite file. Without any in the mesh, everything is allowed.
 
     Raises OperatorError when the file cannot be used.
     """
@@ -116,9 +119,9 @@ class BudgetStore:
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute(_SCHEMA)
         except (OSError, sqlite3.DatabaseError) as error:
-            raise OperatorError(f"the ledger of throughput tests {path} cannot be used: {error}") from None
+            raise OperatorError(f"the budget file {path} cannot be used: {error}") from None
 
-    def follow(self, mesh: Mesh) -> None:
+    def apply_mesh(self, mesh: Mesh) -> None:
         """Allow what this mesh allows; what was spent stays spent."""
         self._mesh = mesh
 

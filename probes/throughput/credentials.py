@@ -13,7 +13,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,15 +22,6 @@ from linkweather.errors import OperatorError
 USER = "probe"
 CLOCK_SKEW_S = 10
 _MAKING_LIMIT_S = 60.0
-# iperf3 3.17 went from PKCS#1 v1.5 padding to OAEP (CVE-2024-26306): the newer end steps back for an older one.
-_OAEP_SINCE = (3, 17)
-# (we pad by OAEP, the peer does) → what our own program needs to be told.
-_PADDING: Mapping[tuple[bool, bool], tuple[str, ...]] = {
-    (False, False): (),
-    (False, True): (),
-    (True, False): ("--use-pkcs1-padding",),
-    (True, True): (),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +34,7 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a client shows: the secret of one test, encrypted with the server's public key."""
+    """What a client shows: the secret of one test, which it encrypts with the server's public key."""
 
     secret: str = field(repr=False)
     public_key_pem: str
@@ -61,18 +52,13 @@ class Guard:
     user: str = USER
 
 
-def padding(own: tuple[int, ...], peer: tuple[int, ...]) -> tuple[str, ...]:
-    """The options that make our iperf3 pad as the peer's does, from both versions."""
-    return _PADDING[own >= _OAEP_SINCE, peer >= _OAEP_SINCE]
-
-
 def users_line(user: str, secret: str) -> str:
     """One line of iperf3's list of users."""
     return f"{user},{hashlib.sha256(f'{{{user}}}{secret}'.encode()).hexdigest()}\n"
 
 
 async def key_pair(folder: Path) -> KeyPair:
-    """The key pair of a folder, made at the first call. Raises OperatorError when the folder does not take it."""
+    """The key pair of a folder, made at the first call. Raises OperatorError where the folder cannot keep it."""
     private, public = folder / "iperf3-private.pem", folder / "iperf3-public.pem"
     try:
         if not (private.exists() and public.exists()):
@@ -85,7 +71,7 @@ async def key_pair(folder: Path) -> KeyPair:
 
 def _keep_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)  # also when it was there, whatever the umask
+    folder.chmod(0o700)  # also where it was there before, and whatever the umask
 
 
 async def _make(private: Path, public: Path) -> None:
@@ -107,7 +93,7 @@ async def _make(private: Path, public: Path) -> None:
 
 @contextlib.contextmanager
 def private_file(text: str, folder: Path | None = None) -> Iterator[Path]:
-    """A file of this text that only we can read, gone after the block."""
+    """A file with this text that only we can read; it is deleted after the block."""
     number, name = tempfile.mkstemp(prefix="linkweather-iperf3-", dir=folder)
     path = Path(name)
     try:

@@ -1,4 +1,4 @@
-"""A site's lease of the groups that share a bottleneck: publishes its claims, hears everybody's."""
+"""Publishes this site's claims on the groups that share a bottleneck, and hears those of all sites (see `leases`)."""
 
 from __future__ import annotations
 
@@ -11,40 +11,43 @@ from linkweather.mesh import Mesh
 from linkweather.wire import Claim, encode, topics
 from probes.throughput import invitation
 from probes.throughput.invitation import Declined
-from probes.throughput.leases import Claims
+from probes.throughput.leases import MAX_CLAIM_S, Claims
+from probes.throughput.time_limits import limit_s
 
 log = logging.getLogger(__name__)
 
-HEARD_LIMIT_S = 1.5
-RELEASE_LIMIT_S = 1.5
-
 
 class GroupLease:
-    """The groups of `site` and its peers. A test may take `hold_s` beyond its duration."""
+    """The groups of `site` and its peers.
 
-    def __init__(self, site: str, publish: Callable[[str, bytes], Awaitable[bool]], *, hold_s: float) -> None:
+    `hold_s` says how long beyond its duration a test with a peer may take, None for the peer that takes longest.
+    """
+
+    def __init__(
+        self, site: str, publish: Callable[[str, bytes], Awaitable[bool]], *, hold_s: Callable[[str | None], float]
+    ) -> None:
         self._site = site
         self._publish = publish
-        # A claim stands at others before it is heard back here.
-        self._hold_s = hold_s + HEARD_LIMIT_S
+        self._hold_s = hold_s
         self._claims = Claims()
         self._waiting: dict[str, asyncio.Event] = {}
         self._group_of: Mapping[str, str] = {}
+        self._duration_s = 0.0
+        # What was claimed before `_deaf_until` may not have been heard; tests took up to `_longest_s` then.
+        self._deaf_until: float | None = None
         self._longest_s = 0.0
-        self._quiet_until = 0.0
 
-    def follow(self, mesh: Mesh) -> None:
-        """Take the groups of this mesh; other ones than before are not claimed yet."""
+    def apply_mesh(self, mesh: Mesh) -> None:
+        """Take the groups of this mesh. Where they differ from those before, none is claimed for a while."""
         group_of = {name: site.shares for name, site in mesh.sites.items() if site.shares}
-        claim_s = mesh.throughput.max_duration_s + self._hold_s
-        longest_s, self._longest_s = max(self._longest_s, claim_s), claim_s
+        before_s, self._duration_s = self._duration_s, mesh.throughput.max_duration_s
         if group_of != self._group_of:
             self._group_of = group_of
-            self._be_quiet(longest_s)
+            self._be_quiet(max(before_s, self._duration_s))
 
-    def connected(self) -> None:
-        """Note that what was said before was not heard."""
-        self._be_quiet(self._longest_s)
+    def on_connect(self) -> None:
+        """Note a new connection to the broker: what was claimed before was not heard."""
+        self._be_quiet(self._duration_s)
 
     def handle(self, by: str, claim: Claim) -> None:
         """Take in what a site claims, ourselves too."""
@@ -58,34 +61,35 @@ class GroupLease:
         return not groups or self._claims.first(_now(), by, claim_id, groups)
 
     def remaining_s(self, peer: str) -> float:
-        """Seconds until others' claims on our groups and the peer's have run out for sure."""
+        """Seconds until others' claims on our groups and the peer's have ended for sure."""
         return self._claims.remaining_s(_now(), self._groups(peer), but=self._site)
 
     @contextlib.asynccontextmanager
     async def held(self, peer: str, claim_id: str, duration_s: float) -> AsyncIterator[Declined | None]:
-        """Hold our groups and the peer's while the block runs; it is told when that is not possible now."""
+        """Hold our groups and the peer's while the block runs; yields why that is not possible now, else None."""
         groups = self._groups(peer)
         if not groups:
             yield None
             return
-        quiet_s = self._quiet_until - _now()
+        quiet_s = self._quiet_s()
         if quiet_s > 0:
             yield Declined(invitation.LEASED, quiet_s)
             return
+        for_s = min(duration_s + self._hold_s(peer), MAX_CLAIM_S)
         try:
-            yield await self._claim(peer, Claim(id=claim_id, groups=tuple(groups), for_s=duration_s + self._hold_s))
+            yield await self._claim(peer, Claim(id=claim_id, groups=tuple(groups), for_s=for_s))
         finally:
             await self._release(claim_id)
 
     async def _claim(self, peer: str, claim: Claim) -> Declined | None:
         heard = self._waiting[claim.id] = asyncio.Event()
         try:
-            async with asyncio.timeout(HEARD_LIMIT_S):
+            async with asyncio.timeout(limit_s("heard", None)):
                 if not await self._publish(topics.claim(self._site), encode(claim)):
                     return Declined("no_broker", invitation.RETRY_AFTER_S)
                 await heard.wait()
         except TimeoutError:
-            log.warning("a claim was not heard back: may every site read %s at the broker?", topics.ALL_CLAIMS)
+            log.warning("our claim did not come back from the broker: allow every site to read %s", topics.ALL_CLAIMS)
             return Declined("no_broker", invitation.RETRY_AFTER_S)
         finally:
             del self._waiting[claim.id]
@@ -96,14 +100,22 @@ class GroupLease:
     async def _release(self, claim_id: str) -> None:
         # One that gets lost costs the group the rest of the claim's time.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RELEASE_LIMIT_S):
+            async with asyncio.timeout(limit_s("heard", None)):
                 await self._publish(topics.claim(self._site), encode(Claim(id=claim_id, for_s=0.0)))
 
     def _groups(self, peer: str) -> frozenset[str]:
         return frozenset(self._group_of[name] for name in (self._site, peer) if name in self._group_of)
 
-    def _be_quiet(self, seconds: float) -> None:
-        self._quiet_until = max(self._quiet_until, _now() + seconds)
+    def _be_quiet(self, duration_s: float) -> None:
+        if self._quiet_s() > 0:
+            duration_s = max(duration_s, self._longest_s)
+        self._deaf_until, self._longest_s = _now(), duration_s
+
+    def _quiet_s(self) -> float:
+        """How much longer a claim that we have not heard may last, by the RTTs that are known now."""
+        if self._deaf_until is None:
+            return 0.0
+        return self._deaf_until + min(self._longest_s + self._hold_s(None), MAX_CLAIM_S) - _now()
 
 
 def _now() -> float:

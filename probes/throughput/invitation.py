@@ -1,4 +1,4 @@
-"""What is said about an invitation and its test: who is refused and why, which answer is a result. Pure."""
+"""The logic of an invitation: who calls, who is refused and why, which answer is a result, the row of a test. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ METHOD = "iperf3"
 LEASED = "leased"
 BUDGET = "budget"
 NO_END = "no_reachable_end"
-# Nobody is wrong, and later is better: declined for these reasons, a test is no measurement.
+# These reasons pass: a test declined for one is postponed, and is no failed measurement.
 FOR_NOW = frozenset({LEASED, BUDGET, "ports_taken", "no_broker", "no_mesh"})
 RETRY_AFTER_S = 5.0
 
@@ -28,19 +28,19 @@ class Declined:
 
 
 def caller(mesh: Mesh, src: str, dst: str) -> str | None:
-    """The end that places the call: the destination where the source can be called; None where neither can."""
+    """The end that places the call: the destination, where the source can be called; None where neither can."""
     if not mesh.sites[src].nat:
         return dst
     return None if mesh.sites[dst].nat else src
 
 
 def unreachable(src: str, dst: str) -> ThroughputRow:
-    """The row of a link that cannot be tested, for neither of its ends can be called."""
+    """The row of a link that cannot be tested because neither of its ends can be called."""
     return failed(src, dst, NO_END, f"{src} and {dst} are both behind NAT: neither can call the other")
 
 
 def refusal(by: str, site: str, invite: Invite, mesh: Mesh | None, *, installed: bool) -> str | None:
-    """Why `site` does not serve `by`, as a reason; None when it does; `installed` says whether it has iperf3."""
+    """Why `site` does not serve `by`; None when it does. `installed` says whether it has an iperf3."""
     if mesh is None:
         return "no_mesh"
     if by == site or by not in mesh.sites or site not in mesh.sites:
@@ -55,7 +55,7 @@ def refusal(by: str, site: str, invite: Invite, mesh: Mesh | None, *, installed:
 
 
 def patience_s(remaining_s: float) -> float:
-    """When to come again where a lease lasts so much longer at the most: most tests end long before."""
+    """When to try again where a lease lasts at most so much longer: most tests end long before."""
     return min(remaining_s, RETRY_AFTER_S)
 
 
@@ -67,7 +67,7 @@ def declined(invite: Invite, reason: str, retry_after_s: float | None = None) ->
 
 
 def not_tested(src: str, dst: str, answer: Answer) -> ThroughputRow | Declined:
-    """What a declined invitation means: wait, or a failure to publish because the peer cannot."""
+    """The meaning of a declined invitation: wait, or a failed measurement where the peer cannot serve."""
     reason = answer.reason or "declined"
     if reason in FOR_NOW:
         return Declined(reason, answer.retry_after_s or RETRY_AFTER_S)
@@ -75,7 +75,7 @@ def not_tested(src: str, dst: str, answer: Answer) -> ThroughputRow | Declined:
 
 
 def not_served(src: str, dst: str, error: MeasurementError) -> ThroughputRow | Declined:
-    """What it means that the destination could not serve, where it is the one to be called."""
+    """The meaning of a destination that could not serve, where the source was to call it: wait, or a failure."""
     if error.reason in FOR_NOW:
         return Declined(error.reason, RETRY_AFTER_S)
     return failed(src, dst, error.reason, error.detail)
@@ -89,8 +89,8 @@ def failed(src: str, dst: str, reason: str, detail: str) -> ThroughputRow:
 def row(
     src: str, dst: str, result: Result, *, served: Served | None = None, rtt_loaded_s: float | None = None
 ) -> ThroughputRow:
-    """The row of a test's result; what the client could not know is taken from what the source `served`."""
-    told = served or Served()
+    """The row of a test's result; what the receiver cannot know is taken from what the source `served`."""
+    theirs = served or Served()
     return ThroughputRow(
         src=src,
         dst=dst,
@@ -104,9 +104,9 @@ def row(
         bytes=result.bytes,
         duration_s=result.duration_s,
         streams=result.streams,
-        retransmits=result.retransmits if result.retransmits is not None else told.retransmits,
+        retransmits=result.retransmits if result.retransmits is not None else theirs.retransmits,
         rtt_loaded_s=rtt_loaded_s,
-        congestion=result.congestion or told.congestion,
+        congestion=result.congestion or theirs.congestion,
         stopped_by=result.stopped_by,
-        limited_by=agreed(result.limited_by, result.cpu_demand, told.limited_by),
+        limited_by=agreed(result.limited_by, result.cpu_demand, theirs.limited_by),
     )

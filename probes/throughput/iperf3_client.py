@@ -7,118 +7,133 @@ import contextlib
 import math
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from linkweather.errors import MeasurementError
-from probes.throughput import iperf3_process as programs
+from probes.child_process import child, lines, send
 from probes.throughput.credentials import Credential, private_file
-from probes.throughput.iperf3_output import Fault, Interval, Transcript
+from probes.throughput.iperf3_output import Build, Fault, Interval, Transcript
+from probes.throughput.iperf3_program import command, knows, milliseconds
 from probes.throughput.result import Result, conclude
 from probes.throughput.sampler import CpuDemand, SenderSampler
 from probes.throughput.stop_rule import StoppedBy, StopRule
+from probes.throughput.time_limits import limit_s
 
-CONNECT_LIMIT_S = 1.0
-SILENCE_LIMIT_S = 2.0
-# Connecting, exchanging parameters and results: what a test takes beyond its duration, at the most.
-MARGIN_S = 3.0
+Options = Sequence[Sequence[str]]
 
 
-def _nobody(_: Interval) -> None:
+@dataclass(frozen=True, slots=True)
+class ClientTest:
+    """One test against an iperf3 server: from it to us, or with `reverse=False` from us to it.
+
+    `rule` stops the test; `rule.until_converged` does nothing with `reverse=False`, where the receiver's intervals
+    are not seen. `udp_rate_bps`: UDP at this rate, of each stream; None: TCP. `bind` is the local address. `rtt_s` is
+    the path's RTT as far as it is known: the time limits grow with it.
+    """
+
+    host: str
+    port: int
+    rule: StopRule
+    reverse: bool = True
+    streams: int = 1
+    congestion: str | None = None
+    udp_rate_bps: float | None = None
+    bind: str | None = None
+    credential: Credential | None = None
+    rtt_s: float | None = None
+
+
+def _ignore(_: Interval) -> None:
     pass
 
 
-async def run_client(
-    host: str,
-    port: int,
-    *,
-    duration_s: float,
-    until_converged: bool = False,
-    max_bytes: int | None = None,
-    streams: int = 1,
-    congestion: str | None = None,
-    bind: str | None = None,
-    credential: Credential | None = None,
-    reverse: bool = True,
-    udp_rate_bps: float | None = None,
-    on_interval: Callable[[Interval], None] = _nobody,
-) -> Result:
-    """Test throughput against an iperf3 server: from it to us, or with `reverse=False` from us to it.
+async def run_client(test: ClientTest, build: Build, on_interval: Callable[[Interval], None] = _ignore) -> Result:
+    """Run the test with the installed iperf3, whose `build` says which options it takes.
 
-    `duration_s` and `max_bytes` are limits; `until_converged` stops when the receiver's intervals say enough,
-    and does nothing with `reverse=False`, where they are not seen.
-    `udp_rate_bps`: UDP at this rate, of each stream; TCP when None.
-    Where we send, the result has `sent`, what our kernel saw.
-    A failure is a Result. Cancelling stops the program. Raises OperatorError when there is no iperf3.
+    A failure is a Result; where we send, the result has `sent`, what our kernel saw. Cancelling stops the program.
+    Raises OperatorError when there is no iperf3.
     """
-    # A sender's intervals vary several times as much as its receiver's.
-    rule = StopRule(duration_s, until_converged=until_converged and reverse, max_bytes=max_bytes)
-    command = [programs.find(), "-c", host, "-p", str(port), *_limit(rule), *_options(streams, reverse=reverse)]
-    command += ["-C", congestion] if congestion else []
-    command += ["-B", bind] if bind else []
-    command += ["-u", "-b", str(round(udp_rate_bps))] if udp_rate_bps else []
-    transcript = Transcript(streams)
-    with _shown(credential) as (options, environment):
-        async with programs.child([*command, *options], environment) as process:
+    # A sender's intervals vary several times as much as its receiver's; late ones stop nothing.
+    timely = test.reverse and knows(build, "client", "--forceflush")
+    rule = replace(test.rule, until_converged=test.rule.until_converged and timely)
+    transcript = Transcript(test.streams)
+    with _authenticated(test.credential) as (options, environment):
+        arguments = command(build, "client", [*_options(test), *_end(rule), *options])
+        async with child(arguments, environment) as process:
             cpu = CpuDemand(process.pid)
-            witness = SenderSampler(process.pid, port, remote=True)
+            sampler = SenderSampler(process.pid, test.port, remote=True)
 
             def hear(interval: Interval) -> None:
                 cpu.look()
                 on_interval(interval)
 
-            async with contextlib.nullcontext() if reverse else witness.watching():
-                ended = await follow(process, programs.lines(process), transcript, rule, hear)
+            watchdog_s = rule.max_duration_s + limit_s("margin", test.rtt_s)
+            async with contextlib.nullcontext() if test.reverse else sampler.watching():
+                ended = await follow(process, lines(process), transcript, rule, on_interval=hear, watchdog_s=watchdog_s)
     result = conclude(
         transcript,
-        reverse=reverse,
-        congestion=congestion,
+        reverse=test.reverse,
+        congestion=test.congestion,
         ended=ended,
         status=process.returncode,
         cpu_demand=cpu.value,
         limit_bytes=rule.blocks_bytes,
     )
-    return result if reverse else replace(result, sent=witness.sent)
+    return result if test.reverse else replace(result, sent=sampler.sent)
 
 
-def _options(streams: int, *, reverse: bool) -> Sequence[str]:
-    how = ("-i", "0.1", "-f", "k", "--forceflush", "--connect-timeout", _ms(CONNECT_LIMIT_S), "-P", str(streams))
-    # iperf3 refuses a receive timeout where it does not receive.
-    return (*how, "-R", "--rcv-timeout", _ms(SILENCE_LIMIT_S)) if reverse else how
+def _options(test: ClientTest) -> Options:
+    silence = milliseconds(limit_s("silence", test.rtt_s))
+    optional = (
+        # iperf3 refuses a receive timeout where it does not receive.
+        ((("-R",), ("--rcv-timeout", silence)), test.reverse),
+        ((("-C", str(test.congestion)),), test.congestion),
+        ((("-B", str(test.bind)),), test.bind),
+        ((("-u",), ("-b", str(round(test.udp_rate_bps or 0)))), test.udp_rate_bps),
+    )
+    return [
+        ("-c", test.host),
+        ("-p", str(test.port)),
+        ("-i", "0.1"),
+        ("-f", "k"),
+        ("-P", str(test.streams)),
+        ("--forceflush",),
+        ("--connect-timeout", milliseconds(limit_s("connect", test.rtt_s))),
+        *(option for options, wanted in optional if wanted for option in options),
+    ]
 
 
-def _limit(rule: StopRule) -> Sequence[str]:
+def _end(rule: StopRule) -> Options:
     if rule.blocks_bytes is not None:
-        return "-n", str(rule.blocks_bytes)
-    return "-t", str(math.ceil(rule.max_duration_s))
-
-
-def _ms(seconds: float) -> str:
-    return str(round(1000 * seconds))
+        return [("-n", str(rule.blocks_bytes))]
+    return [("-t", str(math.ceil(rule.max_duration_s)))]
 
 
 @contextlib.contextmanager
-def _shown(credential: Credential | None) -> Iterator[tuple[Sequence[str], dict[str, str]]]:
+def _authenticated(credential: Credential | None) -> Iterator[tuple[Options, dict[str, str]]]:
+    """The options and the environment that show the secret; its public key is in a file while the block runs."""
     if credential is None:
         yield (), {}
         return
     with private_file(credential.public_key_pem) as path:
-        options = ("--username", credential.user, "--rsa-public-key-path", str(path), *credential.padding)
-        yield options, {"IPERF3_PASSWORD": credential.secret}
+        options = [("--username", credential.user), ("--rsa-public-key-path", str(path))]
+        yield [*options, *((word,) for word in credential.padding)], {"IPERF3_PASSWORD": credential.secret}
 
 
 async def follow(
     process: asyncio.subprocess.Process,
-    said: AsyncIterator[str],
+    output: AsyncIterator[str],
     transcript: Transcript,
     rule: StopRule,
+    *,
     on_interval: Callable[[Interval], None],
+    watchdog_s: float,
 ) -> Fault | StoppedBy:
     """Read a test's client or server to its end, or its error; what ended it, a Fault when it was the watchdog."""
-    limit_s = rule.max_duration_s + MARGIN_S
     stopped_by: StoppedBy | None = None
     try:
-        async with asyncio.timeout(limit_s):
-            async for line in said:
+        async with asyncio.timeout(watchdog_s):
+            async for line in output:
                 interval = transcript.feed(line)
                 if transcript.fault is not None:
                     # A refused client leaves a one-off server of 3.12 listening: its error is the end for us.
@@ -129,10 +144,10 @@ async def follow(
                 if stopped_by is None:
                     stopped_by = rule.verdict(transcript.intervals)
                     if stopped_by is not None:
-                        programs.send(process, signal.SIGINT)
+                        send(process, signal.SIGINT)
             await process.wait()
     except TimeoutError:
-        return Fault("timeout", f"the test was not over after {limit_s:g} s")
+        return Fault("timeout", f"the test was not over after {watchdog_s:g} s")
     except MeasurementError as error:
         return Fault(error.reason, error.detail)
     return stopped_by or rule.ends_itself

@@ -1,7 +1,7 @@
 """What the iperf3 program prints, line by line: rates, summaries, errors, its version.
 
 The text of `-f k` carries rates to 1 kbit/s and times to 10 ms; byte counts are derived from both.
-Lines that are none of these are passed over: a failed test is told by what is missing.
+Other lines are skipped: a failed test shows in what is missing.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 End = Literal["sender", "receiver"]
+Version = tuple[int, ...]
 
 _NUMBER = r"(\d{1,12}(?:\.\d{1,6})?)"
 _RATE = re.compile(
     rf"\[ *(?P<stream>\d+|SUM)\] +(?P<start>{_NUMBER})-(?P<end>{_NUMBER}) +sec +{_NUMBER} [KMGT]?Bytes +"
     rf"(?P<rate>{_NUMBER}) (?P<prefix>[KMGT]?)bits/sec(?P<tail>.*)"
 )
+_CONNECTED = re.compile(r"\[ *\d+\] local .* connected to ")
 _COUNT = re.compile(r"\d{1,12}")
-# Of a UDP test; iperf3 takes a datagram that overtook others back from the lost ones, also below zero.
+# Of a UDP test; iperf3 subtracts a reordered datagram from the lost ones, below zero too.
 _DATAGRAMS = re.compile(rf" *{_NUMBER} ms +(?P<lost>-?\d{{1,12}})/(?P<total>\d{{1,12}}) ")
 _ENDS: Mapping[str, End] = {"sender": "sender", "receiver": "receiver"}
 # A server does not call it an error when its client goes away.
@@ -49,6 +51,8 @@ REASONS: Mapping[str, str] = {
     "broken pipe": "died",
 }
 OTHER_ERROR = "protocol"
+# Before, iperf3 asked for the password at its terminal.
+PASSWORD_SINCE = (3, 7)
 _SHOWN_CHARACTERS = 300
 
 
@@ -94,9 +98,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """An iperf3 program: its version, and whether it can ask for a secret."""
+    """An iperf3 program: its version, and whether it can show and ask for a secret."""
 
-    version: tuple[int, ...]
+    version: Version
     authentication: bool
 
     def __str__(self) -> str:
@@ -106,12 +110,13 @@ class Build:
 
 @dataclass(slots=True)
 class Transcript:
-    """What a client's output says so far. With several streams only their `[SUM]` lines count."""
+    """What the output says so far. With several streams only their `[SUM]` lines count."""
 
     streams: int = 1
     intervals: list[Interval] = field(default_factory=list)
     summaries: dict[End, EndSummary] = field(default_factory=dict)
     fault: Fault | None = None
+    connected: bool = False
 
     def feed(self, line: str) -> Interval | None:
         """Take one line in; returns the interval when the line was a new one."""
@@ -119,6 +124,7 @@ class Transcript:
         if error:
             self.fault = self.fault or _fault(error["text"])
             return None
+        self.connected = self.connected or bool(_CONNECTED.match(line))
         rate = _RATE.match(line)
         if not rate or (rate["stream"] == "SUM") != (self.streams > 1):
             return None
@@ -147,14 +153,15 @@ def _datagrams(tail: str) -> Datagrams | None:
 
 
 def parse_build(text: str) -> Build | None:
-    """What `iperf3 --version` says; None for a program that does not name its version as iperf3 does."""
+    """What `iperf3 --version` says; None where it names no version as iperf3 does."""
     found = _VERSION.search(text)
     if found is None:
         return None
-    return Build(parse_version(found["version"]), "authentication" in text)
+    version = parse_version(found["version"])
+    return Build(version, "authentication" in text and version >= PASSWORD_SINCE)
 
 
-def parse_version(text: str) -> tuple[int, ...]:
+def parse_version(text: str) -> Version:
     """The numbers of a version such as 3.19.1; empty when there are none."""
     return tuple(int(part) for part in re.findall(r"\d{1,9}", text[:64]))
 

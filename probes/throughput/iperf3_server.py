@@ -11,78 +11,100 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linkweather.errors import MeasurementError
-from probes.throughput import iperf3_process as programs
+from probes.child_process import child, lines, send
 from probes.throughput.credentials import CLOCK_SKEW_S, Guard, private_file, users_line
-from probes.throughput.iperf3_client import follow
-from probes.throughput.iperf3_output import Fault, Transcript
+from probes.throughput.iperf3_client import Options, follow
+from probes.throughput.iperf3_output import Build, Fault, Transcript
+from probes.throughput.iperf3_program import command, milliseconds
 from probes.throughput.limiting import SenderEvidence
 from probes.throughput.result import Result, conclude
 from probes.throughput.sampler import CpuDemand, SenderSampler
 from probes.throughput.stop_rule import StoppedBy, StopRule
+from probes.throughput.time_limits import limit_s
 
 DEFAULT_PORTS = range(5201, 5211)
-START_LIMIT_S = 2.0
-ACCEPT_LIMIT_S = 2.5
+# A vanished client is given up after this, beyond what the path's RTT needs.
+_PEER_SILENCE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPlace:
+    """Where one-off servers listen: the address that they bind, and the ports to pick from."""
+
+    bind: str | None = None
+    ports: Sequence[int] = DEFAULT_PORTS
 
 
 @dataclass(slots=True)
 class OneOffServer:
-    """A one-off server that listens."""
+    """A one-off server that listens. `rtt_s` is the RTT to the peer, as far as it is known."""
 
     port: int
+    rtt_s: float | None
     _process: asyncio.subprocess.Process
     _lines: AsyncIterator[str]
-    _witness: SenderSampler
+    _sampler: SenderSampler
 
     @property
     def sent(self) -> SenderEvidence:
         """What our kernel saw of the test so far, or of all of it when it is over."""
-        return self._witness.sent
+        return self._sampler.sent
 
-    async def finished(self, accept_s: float = ACCEPT_LIMIT_S) -> str | None:
+    async def finished(self, accept_s: float | None = None) -> str | None:
         """Wait until the test is over; None when it went well, else what the server says about it.
 
-        The wait is for the client at most `accept_s`, and ends with the lease.
+        The client has `accept_s` to connect; the wait ends with the lease.
         """
-        async with self._witness.watching():
-            return await self._over(accept_s)
+        async with self._sampler.watching():
+            try:
+                first = await self._accepted(accept_s)
+            except TimeoutError:
+                return "no client connected"
+            return await self._over(first)
 
-    async def received(self, rule: StopRule, accept_s: float = ACCEPT_LIMIT_S) -> Result:
+    async def received(self, rule: StopRule, accept_s: float | None = None) -> Result:
         """What arrives from a client that sends: its intervals are the receiver's, and the rule stops the test."""
         transcript, cpu = Transcript(), CpuDemand(self._process.pid)
-        ended = await self._hear(transcript, cpu, rule, accept_s)
         return conclude(
             transcript,
             reverse=True,
             congestion=None,
-            ended=ended,
+            ended=await self._read(transcript, cpu, rule, accept_s),
             status=self._process.returncode,
             cpu_demand=cpu.value,
             limit_bytes=rule.blocks_bytes,
         )
 
-    async def _hear(self, transcript: Transcript, cpu: CpuDemand, rule: StopRule, accept_s: float) -> Fault | StoppedBy:
+    async def _read(
+        self, transcript: Transcript, cpu: CpuDemand, rule: StopRule, accept_s: float | None
+    ) -> Fault | StoppedBy:
         try:
-            async with asyncio.timeout(accept_s):
-                said = await self._next("Accepted connection", "iperf3: error")
+            first = await self._accepted(accept_s)
         except TimeoutError:
-            return Fault("no_connection", f"the peer was to connect, and did not within {accept_s:g} s")
-        transcript.feed(said or "")
+            return Fault("no_connection", f"the peer did not connect within {self._accept_s(accept_s):g} s")
+        transcript.feed(first or "")
+        watchdog_s = rule.max_duration_s + limit_s("margin", self.rtt_s)
         # SIGINT to a server that receives: it prints its summary and tells the client that the test is over.
-        return await follow(self._process, self._lines, transcript, rule, lambda _: cpu.look())
+        return await follow(
+            *(self._process, self._lines, transcript, rule), on_interval=lambda _: cpu.look(), watchdog_s=watchdog_s
+        )
 
-    async def _over(self, accept_s: float) -> str | None:
-        try:
-            async with asyncio.timeout(accept_s):
-                said = await self._next("Accepted connection", "iperf3: error")
-        except TimeoutError:
-            return "nobody came"
+    async def _over(self, first: str | None) -> str | None:
+        said = first
         if said is not None and "error" not in said:
             # A refused client leaves a one-off server of 3.12 listening: its error is the end for us.
             said = await self._next("iperf3: error")
         if said is None and await self._process.wait() != 0:
-            return "ended before the test was over"
+            return "the server ended before the test was over"
         return said
+
+    async def _accepted(self, accept_s: float | None) -> str | None:
+        """The line that says that a client has connected, or an error. Raises TimeoutError."""
+        async with asyncio.timeout(self._accept_s(accept_s)):
+            return await self._next("Accepted connection", "iperf3: error")
+
+    def _accept_s(self, accept_s: float | None) -> float:
+        return limit_s("accept", self.rtt_s) if accept_s is None else accept_s
 
     async def _next(self, *wanted: str) -> str | None:
         async for line in self._lines:
@@ -93,66 +115,72 @@ class OneOffServer:
 
 @contextlib.asynccontextmanager
 async def serve_once(
-    bind: str | None, ports: Sequence[int], *, guard: Guard | None, seconds: float
+    place: ServerPlace, build: Build, *, guard: Guard | None, seconds: float, rtt_s: float | None = None
 ) -> AsyncIterator[OneOffServer]:
     """Serve one test on the first free port, for `seconds` at the most: then the watchdog kills the server.
 
     Raises MeasurementError: `ports_taken` when every port is in use, or why the server does not start;
     OperatorError when there is no iperf3.
     """
-    program = programs.find()
-    with _asked(guard) as options:
-        for port in ports:
-            # -B comes from our settings; an idle connection hangs a 3.12 server whatever its timeouts.
-            command = [program, "-s", "-1", "-p", str(port), *(("-B", bind) if bind else ()), "--forceflush"]
-            command += [
-                "-i",
-                "0.1",
-                "-f",
-                "k",
-                "--idle-timeout",
-                str(math.ceil(seconds)),
-                "--rcv-timeout",
-                "3000",
-                "--snd-timeout",
-                "3000",
-            ]
-            async with programs.child([*command, *options], {}) as process:
-                said = programs.lines(process)
-                fault = await _listening(said)
+    with _guarded(guard) as options:
+        for port in place.ports:
+            arguments = command(build, "server", [*_options(place.bind, port, seconds, rtt_s), *options])
+            async with child(arguments, {}) as process:
+                output = lines(process)
+                fault = await _listening(output)
                 if fault is None:
-                    watchdog = asyncio.get_running_loop().call_later(seconds, programs.send, process, signal.SIGKILL)
+                    watchdog = asyncio.get_running_loop().call_later(seconds, send, process, signal.SIGKILL)
                     try:
-                        yield OneOffServer(port, process, said, SenderSampler(process.pid, port))
+                        yield OneOffServer(port, rtt_s, process, output, SenderSampler(process.pid, port))
                     finally:
                         watchdog.cancel()
                     return
             if fault.reason != "port_taken":
                 raise MeasurementError(fault.reason, fault.detail)
-    raise MeasurementError("ports_taken", f"every port of {ports[0]}–{ports[-1]} is in use")
+    raise MeasurementError("ports_taken", f"every port of {place.ports[0]}–{place.ports[-1]} is in use")
 
 
-async def _listening(said: AsyncIterator[str]) -> Fault | None:
-    transcript = Transcript()
+def _options(bind: str | None, port: int, seconds: float, rtt_s: float | None) -> Options:
+    silence = milliseconds(limit_s("silence", rtt_s) + _PEER_SILENCE_S)
+    return [
+        ("-s",),
+        ("-1",),
+        ("-p", str(port)),
+        *([("-B", bind)] if bind else []),
+        ("-i", "0.1"),
+        ("-f", "k"),
+        ("--forceflush",),
+        # An idle connection holds a 3.12 server whatever its time-outs: for that there is the watchdog.
+        ("--idle-timeout", str(math.ceil(seconds))),
+        ("--rcv-timeout", silence),
+        ("--snd-timeout", silence),
+    ]
+
+
+async def _listening(output: AsyncIterator[str]) -> Fault | None:
+    transcript, start_s = Transcript(), limit_s("start", None)
     try:
-        async with asyncio.timeout(START_LIMIT_S):
-            async for line in said:
+        async with asyncio.timeout(start_s):
+            async for line in output:
                 transcript.feed(line)
                 if line.startswith("Server listening"):
                     return None
     except TimeoutError:
-        return Fault("timeout", f"the iperf3 server did not listen within {START_LIMIT_S:g} s")
+        return Fault("timeout", f"the iperf3 server did not listen within {start_s:g} s")
     return transcript.fault or Fault("died", "the iperf3 server ended before it listened")
 
 
 @contextlib.contextmanager
-def _asked(guard: Guard | None) -> Iterator[Sequence[str]]:
+def _guarded(guard: Guard | None) -> Iterator[Options]:
+    """The options that make the server ask for the secret; its list of users is a file while the block runs."""
     if guard is None:
         yield ()
         return
     folder: Path = guard.keys.private_path.parent
     with private_file(users_line(guard.user, guard.secret), folder) as users:
-        yield (
-            *("--rsa-private-key-path", str(guard.keys.private_path), "--authorized-users-path", str(users)),
-            *("--time-skew-threshold", str(CLOCK_SKEW_S), *guard.padding),
-        )
+        yield [
+            ("--rsa-private-key-path", str(guard.keys.private_path)),
+            ("--authorized-users-path", str(users)),
+            ("--time-skew-threshold", str(CLOCK_SKEW_S)),
+            *((word,) for word in guard.padding),
+        ]

@@ -1,4 +1,7 @@
-"""The child process that makes iperf3's RSA key pair: `python -m probes.throughput.keygen PRIVATE PUBLIC`."""
+"""Makes iperf3's RSA key pair in a child process: `python -m probes.throughput.keygen PRIVATE PUBLIC`.
+
+A room of its own, so that the daemon does not load the cryptography package.
+"""
 
 from __future__ import annotations
 

@@ -1,29 +1,51 @@
-"""Who has a group of sites that share a bottleneck: the claims on it, in the order in which they were heard. Pure.
+"""Leases and claims: why no site, and no group of sites that share a bottleneck, is ever in two tests. Pure.
 
-A site's own lease cannot keep its group-mates out of a test, and there is nobody whom all of a group could ask.
-But all sites hear each other's claims through one broker, which passes them on to everybody in one order. So who
-wants a test claims the groups of both its ends (one message), waits until it hears its own claim, and has them if
-no other claim on any of them was standing then. Who was not first gives up at once and comes again later.
+Two rights protect a throughput test, both for a time that is known beforehand, so that a site that dies in the middle
+costs that time and no more. Nothing waits for either: who does not get it at once gives up and comes again later, so
+two sites cannot block each other.
 
-- A claim stands until it is given back, or for the time that it names: a site that dies costs its group no more.
-- A claim that was heard counts whether or not its site got what it claimed. So no two sites need to agree on when
-  an older claim ran out.
-- Both ends judge, each by its own mesh: the invited site declines a test whose claim does not cover the groups that
-  its mesh gives to the two ends, or was not the first. So it is enough that one end has the newest mesh.
-- Who has just connected, or heard of other groups, has not heard what was claimed before, or what is tested under
-  the old mesh: it claims nothing for as long as a claim can last.
+**The lease of a site** says with which peer the site is in a test, and until when. Only the site itself keeps it.
+
+    free ──take──▶ held with a peer ──release, after that test──▶ free
+                           └───────── its time has passed ───────▶ free
+
+The destination takes its own lease before it invites, the source its own before it accepts, and each gives it back
+when the test is over, in whatever way. A lease lasts longer than all steps of a test together (`time_limits`), and a
+watchdog ends iperf3 before it does. So a site that sends or receives holds its lease, and declines everybody else.
+
+**The claim on a group** protects what several sites share (`shares` in the mesh). No site owns a group, so there is
+none to ask. But all sites hear all claims through one broker, which passes them on in one order.
+
+    none ──publish──▶ pending ──heard, and first──▶ granted ──test over: given back──▶ none
+                         ├────── heard, not first──▶ given back at once, later again
+                         └────── not heard in time─▶ given back at once, later again
+
+- The destination of a test claims, in one message, the groups of both ends: nobody holds half of what it needs.
+- The order of hearing decides: a claim is granted if no other that is standing when it is heard names one of its
+  groups. A claim stands from when it is heard until it is given back (`for_s` = 0), or until its own time is over.
+- It stands whether or not its site got what it claimed. So sites need not agree on when an older claim ended.
+- Both ends judge, each by its own mesh: the source declines an invitation whose claim does not cover the groups that
+  its mesh gives to the two ends, or was not the first. So it is enough that one of them has the newest mesh.
+- A site that has just connected, or whose mesh has other groups than before, has not heard what was claimed until
+  then. It claims nothing for as long as any claim can last.
+
+Why that is enough: let two tests need one group. The broker passes one claim on first. The other claimer hears it
+before its own, and gives up, unless it was not yet connected; then it keeps quiet until the first claim has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Final
 
 from linkweather.wire import Claim
 
+MAX_CLAIM_S: Final = 150.0  # the longest test (60 s) over the longest path; longer claims are cut to it
 
-class Lease:
-    """Who has this site for a test, and until when; an overdue lease is as good as released."""
+
+class SiteLease:
+    """Which peer this site is in a test with, and until when. The caller brings the time, on one clock."""
 
     def __init__(self) -> None:
         self._holder: str | None = None
@@ -50,11 +72,8 @@ class Lease:
         return self._until - now if self.holder(now) is not None else 0.0
 
 
-MAX_CLAIM_S = 90.0  # no site keeps a group for longer by one claim; a test of 60 s needs less
-
-
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class _StandingClaim:
     id: str
     groups: frozenset[str]
     until: float
@@ -65,10 +84,10 @@ class Claims:
 
     def __init__(self) -> None:
         # In the order of hearing.
-        self._standing: dict[str, _Standing] = {}
+        self._standing: dict[str, _StandingClaim] = {}
 
     def hear(self, now: float, by: str, claim: Claim) -> None:
-        """Take in a claim of the site `by`, or that it gives one back; one that is repeated changes nothing."""
+        """Take in a claim of the site `by`, or that it gives one back; a repeated one changes nothing."""
         standing = self._standing.get(by)
         known = standing is not None and standing.id == claim.id
         if claim.for_s == 0:
@@ -77,7 +96,7 @@ class Claims:
         elif not known:
             self._standing.pop(by, None)
             until = now + min(claim.for_s, MAX_CLAIM_S)
-            self._standing[by] = _Standing(claim.id, frozenset(claim.groups), until)
+            self._standing[by] = _StandingClaim(claim.id, frozenset(claim.groups), until)
 
     def first(self, now: float, by: str, claim_id: str, groups: AbstractSet[str]) -> bool:
         """Whether this claim of the site `by` covers the groups, and stands before all others on any of them."""
@@ -91,6 +110,6 @@ class Claims:
         return False
 
     def remaining_s(self, now: float, groups: AbstractSet[str], *, but: str) -> float:
-        """Seconds until all claims on these groups, but those of one site, have run out, if none is given back."""
+        """Seconds until all claims on these groups, but those of one site, have ended, if none is given back."""
         others = [each for site, each in self._standing.items() if site != but and groups & each.groups]
         return max((each.until - now for each in others if each.until > now), default=0.0)

@@ -1,8 +1,8 @@
-"""What held a test's rate down, from evidence at both of its ends. Pure; where there is no evidence, None.
+"""What limited a test's rate, by the evidence of both ends; None where the evidence does not say. Pure.
 
-The sender's kernel counts the time in which it had data to send, and how much of that it had to wait for the
-receiver's window or for its own buffer; in the rest, congestion control held it, and that is the network. Each end
-knows how much processor time its iperf3 wanted: what it got, and what it waited for in the run queue.
+The sender's kernel counts for how long it had data to send, and for how much of that it waited for the receiver's
+window or for its own buffer. For the rest congestion control held it back, and that is the network. Each end also knows
+how much CPU its iperf3 wanted: the time it ran, and the time it waited in the run queue.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from probes.throughput.tcpinfo import TcpConnection
 LimitedBy = Literal["network", "sender host", "receiver host", "application"]
 
 _HOSTS: Mapping[End, LimitedBy] = {"sender": "sender host", "receiver": "receiver host"}
-# A thread that wanted a processor nearly all the time; iperf3's own timers and pauses keep it from 1.
+# A thread that wanted a core nearly all the time; iperf3's own timers and pauses keep it from 1.
 BUSY_CPU = 0.9
-# Below this a host is not to blame; between the two nobody can tell. Measured: a starved receiver may sleep a
-# quarter of the time, and its sender's kernel then calls the late acknowledgements congestion.
+# Below this the host is not the limit; between the two it is unknown. Measured: a starved receiver may sleep a
+# quarter of the time, and its sender's kernel then takes the late acknowledgements for congestion.
 FREE_CPU = 0.5
-# What took most of the time is the limit.
+# The limit is what took more than this share of the time.
 MOST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class SenderEvidence:
-    """What the sending end saw: its connections at the last look, and its CPU demand (1 is one core's worth)."""
+    """What the sending end saw: its connections in the last sample, and its CPU demand (1 is one whole core)."""
 
     connections: Sequence[TcpConnection]
     cpu_demand: float | None
 
     @property
     def retransmits(self) -> int | None:
-        """Segments sent again by then, over all streams; None when no connection was seen."""
+        """Retransmitted segments, over all streams; None when no connection was seen."""
         return sum(each.retransmits for each in self.connections) if self.connections else None
 
     @property
@@ -46,7 +46,7 @@ class SenderEvidence:
 
     @property
     def limited_by(self) -> LimitedBy | None:
-        """What the sending end can tell: its host, the receiver's window, the network."""
+        """The limit as the sending end knows it: its host, the receiver's window, or the network."""
         if _wants_a_core(self.cpu_demand):
             return "sender host"
         busiest = self._busiest
@@ -65,20 +65,20 @@ class SenderEvidence:
 
 
 def own_limit(stopped_by: StoppedBy, end: End, *, filled: bool, cpu_demand: float | None) -> LimitedBy | None:
-    """What a client can tell by itself, being this end of the test: our own limit, or its host.
+    """The limit as one end knows it by itself: our own cap, or this end's host.
 
-    A test that our limit in time or bytes ended while its rate still grew was held down by that limit.
+    A test that its cap in time or bytes ended while the rate still grew was limited by that cap.
     """
     if not filled and stopped_by != "converged":
         return "application"
     return _HOSTS[end] if _wants_a_core(cpu_demand) else None
 
 
-def agreed(own: LimitedBy | None, cpu_demand: float | None, told: str | None) -> str | None:
-    """What both ends' evidence amounts to: our own first, and the network only where our host is not to blame."""
-    if own is not None or (told == "network" and not _is_free(cpu_demand)):
+def agreed(own: LimitedBy | None, cpu_demand: float | None, theirs: str | None) -> str | None:
+    """The limit by the evidence of both ends: our own first, and the network only where our host was free."""
+    if own is not None or (theirs == "network" and not _is_free(cpu_demand)):
         return own
-    return told
+    return theirs
 
 
 def _is_free(cpu_demand: float | None) -> bool:

@@ -1,10 +1,19 @@
 """Arranges a throughput test between two sites: an invitation, its answer, the test itself.
 
-The destination invites the source, which serves one iperf3 test to it. A source behind NAT cannot
-be called: it accepts without a port, the destination says at which port it serves instead, and the
-source calls and sends. Messages go in by `handle_invite`, `handle_answer` and `handle_claim`, and
-out by `publish`. Both ends hold their lease for the whole test and no longer, and the destination
-that of the groups which share a bottleneck.
+    destination                         source
+        │ takes its lease, claims groups   │
+        │────────── invite ───────────────▶│ takes its lease, or declines
+        │◀───────── answer: port, secret ──│ serves                          (the usual way)
+        │══════════ iperf3 calls, receives ═│
+        │◀───────── answer: served ────────│ what the sender's kernel saw
+        │ releases                         │ releases
+
+The source may accept without a port. Then the destination answers with the port at which it serves, and the source
+calls and sends. That is the way where the source is behind NAT, or where the destination's iperf3 cannot show its
+secret to the source's (`iperf3_program`).
+
+Messages come in by `handle_invite`, `handle_answer` and `handle_claim`, and go out by `publish`. Both ends hold their
+lease for the whole test and no longer, and the destination holds the groups that share a bottleneck (`leases`).
 """
 
 from __future__ import annotations
@@ -20,28 +29,23 @@ from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import Mesh, ThroughputTests
 from linkweather.wire import Answer, Claim, Invite, Served, ThroughputRow
 from probes.throughput import invitation
-from probes.throughput.group_lease import HEARD_LIMIT_S, GroupLease
+from probes.throughput.group_lease import GroupLease
 from probes.throughput.invitation import Declined
-from probes.throughput.iperf3_client import MARGIN_S
-from probes.throughput.iperf3_ends import PeerIperf3, ServingSettings, SiteIperf3
-from probes.throughput.iperf3_output import Build
-from probes.throughput.iperf3_server import ACCEPT_LIMIT_S, START_LIMIT_S
-from probes.throughput.leases import Lease
+from probes.throughput.iperf3_ends import PeerIperf3, SiteIperf3
+from probes.throughput.leases import SiteLease
 from probes.throughput.limiting import SenderEvidence
 from probes.throughput.result import History, Result
-from probes.throughput.signalling import ANSWER_LIMIT_S, SERVED_LIMIT_S, PendingTest, Signalling
+from probes.throughput.signalling import PendingTest, Signalling
 from probes.throughput.stop_rule import StopRule
+from probes.throughput.time_limits import lease_margin_s, limit_s
 
 log = logging.getLogger(__name__)
 
-# What a test may take beyond its duration at either end: the groups' claim, the answer, the offer of who is called;
-# a server's start, the call, iperf3's own limit, its stopping; what the source tells.
-LEASE_MARGIN_S = HEARD_LIMIT_S + 2 * ANSWER_LIMIT_S + START_LIMIT_S + ACCEPT_LIMIT_S + MARGIN_S + 1.0 + SERVED_LIMIT_S
 _REMEMBERED_INVITES = 256
 _WAITING_INVITES = 64
 
 
-def _nobody(_peer: str) -> None:
+def _ignore(_peer: str) -> None:
     pass
 
 
@@ -56,10 +60,10 @@ def _unknown(_peer: str, _last_s: float) -> None:
 class Negotiator:
     """One site's throughput tests, both as the one that invites and as the one that serves.
 
-    The mesh that it follows says who may invite. `build` is the installed iperf3, None where there is none.
-    `on_start` and `on_end` are called with the peer around each test;
-    `afford` sets aside what an invited test may send to the peer, and is false where a budget forbids it;
-    `working_latency` is asked right after it for the RTT to the peer in the last so many seconds.
+    The mesh says who may invite. `iperf3` is the installed one, None where there is none.
+    `on_start` and `on_end` are called with the peer around each test.
+    `afford` sets aside what an invited test may send to the peer; false where a budget forbids it.
+    `working_latency` returns the RTT to the peer in the last so many seconds, right after a test.
     """
 
     def __init__(
@@ -67,11 +71,10 @@ class Negotiator:
         site: str,
         *,
         publish: Callable[[str, bytes], Awaitable[bool]],
-        lease: Lease,
-        settings: ServingSettings,
-        build: Build | None,
-        on_start: Callable[[str], None] = _nobody,
-        on_end: Callable[[str], None] = _nobody,
+        lease: SiteLease,
+        iperf3: SiteIperf3 | None,
+        on_start: Callable[[str], None] = _ignore,
+        on_end: Callable[[str], None] = _ignore,
         afford: Callable[[str, int | None], bool] = _unlimited,
         working_latency: Callable[[str, float], float | None] = _unknown,
         token: Callable[[], str] = lambda: secrets.token_urlsafe(24),
@@ -79,27 +82,33 @@ class Negotiator:
         self._mesh: Mesh | None = None
         self.ignored_invites = 0
         self._site = site
-        self._said = Signalling(site, publish)
+        self._signalling = Signalling(site, publish)
         self._lease = lease
-        self._groups = GroupLease(site, publish, hold_s=LEASE_MARGIN_S)
-        self._engine = SiteIperf3(settings, build, token) if build else None
+        self._groups = GroupLease(site, publish, hold_s=self._longest_hold_s)
+        self._iperf3 = iperf3
         self._on_start = on_start
         self._on_end = on_end
         self._afford = afford
         self._working_latency = working_latency
         self._history = History()
         self._token = token
+        self._rtts_s: dict[str, float] = {}
         self._invites: asyncio.Queue[tuple[str, Invite]] = asyncio.Queue(_WAITING_INVITES)
         self._seen: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_INVITES)
 
-    def follow(self, mesh: Mesh) -> None:
+    def apply_mesh(self, mesh: Mesh) -> None:
         """Arrange tests as this mesh says."""
         self._mesh = mesh
-        self._groups.follow(mesh)
+        self._rtts_s = {peer: rtt_s for peer, rtt_s in self._rtts_s.items() if peer in mesh.sites}
+        self._groups.apply_mesh(mesh)
 
-    def connected(self) -> None:
-        """Note that the broker is there, again: what was said before was not heard."""
-        self._groups.connected()
+    def on_connect(self) -> None:
+        """Note a new connection to the broker: earlier claims were not heard."""
+        self._groups.on_connect()
+
+    def note_rtt(self, peer: str, rtt_s: float) -> None:
+        """Note the RTT to a peer as it was measured last: the time limits of tests with it grow with it."""
+        self._rtts_s[peer] = rtt_s
 
     def handle_claim(self, by: str, claim: Claim) -> None:
         """Take in what a site claims."""
@@ -114,25 +123,25 @@ class Negotiator:
         self._invites.put_nowait((from_site, invite))
 
     def handle_answer(self, from_site: str, answer: Answer) -> None:
-        """Take an answer in; one that we do not wait for, or no longer, is ignored."""
-        self._said.handle_answer(from_site, answer)
+        """Take an answer in; one that no test awaits, or no longer, is ignored."""
+        self._signalling.handle_answer(from_site, answer)
 
     async def run(self) -> None:
         """Serve invitations until cancelled. Raises OperatorError when the keys cannot be kept."""
-        if self._engine is not None:
-            await self._engine.prepare()
+        if self._iperf3 is not None:
+            await self._iperf3.prepare()
         async with asyncio.TaskGroup() as tests:
             while True:
                 by, invite = await self._invites.get()
                 refused = self._refused(by, invite)
                 if refused is not None:
-                    await self._said.answer(by, refused)
+                    await self._signalling.answer(by, refused)
                 else:  # one at a time, for the lease is ours
                     tests.create_task(self._take_part(by, invite), name=f"invited[{by}]")
 
     def _refused(self, by: str, invite: Invite) -> Answer | None:
         """The answer that declines an invitation; None when our lease is taken for it."""
-        reason = invitation.refusal(by, self._site, invite, self._mesh, installed=self._engine is not None)
+        reason = invitation.refusal(by, self._site, invite, self._mesh, installed=self._iperf3 is not None)
         if reason is not None:
             return invitation.declined(invite, reason)
         if not self._groups.covers(by, invite.id):
@@ -152,26 +161,32 @@ class Negotiator:
 
         `max_bytes` limits the payload, in whole blocks of 128 KiB.
         """
-        engine = self._engine
-        if engine is None:
-            return invitation.failed(src, self._site, "missing", f"{self._site} has no iperf3")
+        iperf3 = self._iperf3
+        if iperf3 is None:
+            return invitation.failed(src, self._site, "missing", f"{self._site} has no iperf3 that can be used")
         if not self._take(tests.max_duration_s, src):
             return Declined(invitation.LEASED, invitation.patience_s(self._lease.remaining_s(_now())))
         invite = Invite(
             id=self._token(),
             duration_s=tests.max_duration_s,
-            iperf3=str(engine.build),
-            authentication=engine.build.authentication,
+            iperf3=str(iperf3.build),
+            authentication=iperf3.build.authentication,
             max_bytes=max_bytes,
         )
         rule = StopRule(tests.max_duration_s, until_converged=tests.until_converged, max_bytes=max_bytes)
-        with self._held(src), self._said.asking(src, invite.id) as asked:
+        with self._held(src), self._signalling.pending(src, invite.id, self._rtts_s.get(src)) as test:
             async with self._groups.held(src, invite.id, tests.max_duration_s) as declined:
-                return declined or await self._invite(asked, invite, host, rule, engine)
+                return declined or await self._invite(test, invite, host, rule, iperf3)
 
     def _take(self, duration_s: float, peer: str) -> bool:
         now = _now()
-        return self._lease.take(now, now + duration_s + LEASE_MARGIN_S, peer)
+        return self._lease.take(now, now + duration_s + lease_margin_s(self._rtts_s.get(peer)), peer)
+
+    def _longest_hold_s(self, peer: str | None) -> float:
+        # Of two other sites we know no RTT; it is hardly more than the sum of both to us.
+        rtt_s = self._rtts_s.get(peer) if peer else 2 * max(self._rtts_s.values()) if self._rtts_s else None
+        # A claim stands at others before it is heard back here.
+        return lease_margin_s(rtt_s) + limit_s("heard", rtt_s)
 
     @contextlib.contextmanager
     def _held(self, peer: str) -> Iterator[None]:
@@ -184,48 +199,48 @@ class Negotiator:
             self._on_end(peer)
 
     async def _invite(
-        self, asked: PendingTest, invite: Invite, host: str, rule: StopRule, engine: SiteIperf3
+        self, test: PendingTest, invite: Invite, host: str, rule: StopRule, iperf3: SiteIperf3
     ) -> ThroughputRow | Declined:
-        answer = await self._ask(asked, invite)
+        answer = await self._ask(test, invite)
         if not isinstance(answer, Answer):
             return answer
         if not answer.accepted:
-            return invitation.not_tested(asked.peer, self._site, answer)
+            return invitation.not_tested(test.peer, self._site, answer)
         try:
-            result = await self._receive(asked, host, rule, answer, engine)
+            result = await self._receive(test, host, rule, answer, iperf3)
         except OperatorError as error:  # it was there when the daemon started
-            return invitation.failed(asked.peer, self._site, "missing", str(error))
+            return invitation.failed(test.peer, self._site, "missing", str(error))
         except MeasurementError as error:
-            return invitation.not_served(asked.peer, self._site, error)
-        return await self._row(asked, result)
+            return invitation.not_served(test.peer, self._site, error)
+        return await self._row(test, result)
 
-    async def _ask(self, asked: PendingTest, invite: Invite) -> Answer | ThroughputRow | Declined:
+    async def _ask(self, test: PendingTest, invite: Invite) -> Answer | ThroughputRow | Declined:
         try:
-            answer = await self._said.invite(asked, invite)
+            answer = await self._signalling.invite(test, invite)
         except TimeoutError:
-            return invitation.failed(asked.peer, self._site, "no_answer", f"{asked.peer} did not answer the invitation")
+            return invitation.failed(test.peer, self._site, "no_answer", f"{test.peer} did not answer the invitation")
         return answer or Declined("no_broker", invitation.RETRY_AFTER_S)
 
     async def _receive(
-        self, asked: PendingTest, host: str, rule: StopRule, answer: Answer, engine: SiteIperf3
+        self, test: PendingTest, host: str, rule: StopRule, answer: Answer, iperf3: SiteIperf3
     ) -> Result:
         if answer.port is not None:
-            return await engine.fetch(host, answer, rule)
-        peer = PeerIperf3(asked.peer, answer.iperf3, answer.authentication is True)
-        async with engine.serve(asked.id, peer, rule.max_duration_s) as (server, offer):
-            if not await self._said.answer(asked.peer, offer):
-                raise MeasurementError("no_broker", "the broker went away before the peer could be told where to call")
+            return await iperf3.fetch(host, answer, rule, test.rtt_s)
+        peer = PeerIperf3(test.peer, answer.iperf3, answer.authentication is True, test.rtt_s)
+        async with iperf3.serve(test.id, peer, rule.max_duration_s) as (server, offer):
+            if not await self._signalling.answer(test.peer, offer):
+                raise MeasurementError("no_broker", "the broker went away before the peer learned where to call")
             return await server.received(rule)
 
-    async def _row(self, asked: PendingTest, result: Result) -> ThroughputRow:
+    async def _row(self, test: PendingTest, result: Result) -> ThroughputRow:
         if result.failure is not None:
-            return invitation.row(asked.peer, self._site, result)
-        loaded_s = self._working_latency(asked.peer, result.steady_s or 0.0)
+            return invitation.row(test.peer, self._site, result)
+        loaded_s = self._working_latency(test.peer, result.steady_s or 0.0)
         return invitation.row(
-            asked.peer,
+            test.peer,
             self._site,
-            self._history.widened(asked.peer, result),
-            served=await asked.served(),
+            self._history.widened(test.peer, result),
+            served=await test.served(),
             rtt_loaded_s=loaded_s,
         )
 
@@ -237,37 +252,44 @@ class Negotiator:
             except (MeasurementError, OperatorError) as error:
                 log.warning("cannot take part in a throughput test with %s: %s", by, error)
                 reason = error.reason if isinstance(error, MeasurementError) else "cannot_serve"
-                await self._said.answer(by, invitation.declined(invite, reason))
+                await self._signalling.answer(by, invitation.declined(invite, reason))
                 return
             if sent is not None:
-                await self._said.answer(by, Answer(id=invite.id, accepted=True, served=_served(sent)))
+                await self._signalling.answer(by, Answer(id=invite.id, accepted=True, served=_served(sent)))
 
     async def _send(self, by: str, invite: Invite) -> SenderEvidence | None:
-        """Send as the one who can be called, or as the one who calls; None when the peer was not there for it."""
-        mesh, engine = self._mesh, self._engine
-        if mesh is None or engine is None:  # not after an invitation was taken
+        """Send, called or calling; None when the peer did not come to the test."""
+        mesh, iperf3 = self._mesh, self._iperf3
+        if mesh is None or iperf3 is None:  # not after an invitation was taken
             return None
-        if invitation.caller(mesh, self._site, by) == self._site:
-            return await self._call(by, mesh.sites[by].address, invite, engine)
-        peer = PeerIperf3(by, invite.iperf3, invite.authentication)
-        async with engine.serve(invite.id, peer, invite.duration_s) as (server, offer):
-            if not await self._said.answer(by, offer):
+        if self._is_caller(by, invite, mesh, iperf3):
+            return await self._call(by, mesh.sites[by].address, invite, iperf3)
+        peer = PeerIperf3(by, invite.iperf3, invite.authentication, self._rtts_s.get(by))
+        async with iperf3.serve(invite.id, peer, invite.duration_s) as (server, offer):
+            if not await self._signalling.answer(by, offer):
                 return None
             said = await server.finished()
             if said:
                 log.info("the throughput test for %s: %s", by, said)
             return server.sent
 
-    async def _call(self, by: str, host: str, invite: Invite, engine: SiteIperf3) -> SenderEvidence | None:
-        build = engine.build
+    def _is_caller(self, by: str, invite: Invite, mesh: Mesh, iperf3: SiteIperf3) -> bool:
+        """Whether we call, who send: because the peer cannot call us, or cannot show its secret to our iperf3."""
+        if invitation.caller(mesh, self._site, by) == self._site:
+            return True
+        foreign = invite.authentication and not iperf3.can_serve(invite.iperf3)
+        return foreign and iperf3.can_call(invite.iperf3) and not mesh.sites[by].nat
+
+    async def _call(self, by: str, host: str, invite: Invite, iperf3: SiteIperf3) -> SenderEvidence | None:
+        build, rtt_s = iperf3.build, self._rtts_s.get(by)
         accepted = Answer(id=invite.id, accepted=True, iperf3=str(build), authentication=build.authentication)
-        with self._said.asking(by, invite.id) as asked:
-            offer = await self._said.accept(asked, accepted)
+        with self._signalling.pending(by, invite.id, rtt_s) as test:
+            offer = await self._signalling.accept(test, accepted)
         if offer is None or offer.port is None:
             log.info("the throughput test for %s: it did not say where to call", by)
             return None
-        result = await engine.deliver(host, offer, invite.duration_s, invite.max_bytes)
-        return result.sent
+        rule = StopRule(invite.duration_s, max_bytes=invite.max_bytes)
+        return (await iperf3.deliver(host, offer, rule, rtt_s)).sent
 
 
 def _served(sent: SenderEvidence) -> Served:

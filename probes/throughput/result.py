@@ -1,13 +1,18 @@
-"""What one test with iperf3 found, from its transcript and how the program ended. Pure."""
+"""What one test with iperf3 found, by its transcript and how the program ended, beside the tests before it. Pure.
+
+A test fails when its program says so, or ends without a result. One that ran and could not finish is a result all the
+same: over a long or lossy path the closing exchange may not come in time, and the receiver's intervals are known.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from probes.throughput.iperf3_output import Datagrams, End, EndSummary, Fault, Interval, Transcript
 from probes.throughput.limiting import LimitedBy, SenderEvidence, own_limit
-from probes.throughput.stop_rule import SteadyGoodput, StoppedBy, estimate, over_10_s
+from probes.throughput.stop_rule import MIN_SAMPLES, SteadyGoodput, StoppedBy, estimate, over_10_s
 
 CLOCKS = "the clocks of both sites must agree to 10 s for authentication"
 
@@ -16,13 +21,12 @@ CLOCKS = "the clocks of both sites must agree to 10 s for authentication"
 class Result:
     """One test's outcome: a measurement, or a failure with its reason.
 
-    `goodput_bps` is the receiver's. Where `intervals_of` is "receiver" it is the mean after slow
-    start with its 95 % interval, and `goodput_10s_bps` what a test of 10 s would have found, slow
-    start included; where it is "sender" it is the receiver's mean of the whole test, and neither is
-    given, for a sender's intervals say when it filled its buffer. `steady_s` is how long the mean's
-    samples took, until the end; `limited_by` what this end alone can tell; `cpu_demand` how much of a
-    core its iperf3 wanted. `datagrams` is a UDP test's, as its receiver counted. `sent` is what our
-    kernel saw, where this end was the sender.
+    `goodput_bps` is the receiver's. Where `intervals_of` is "receiver", it is the mean after slow start with its 95 %
+    interval, and `goodput_10s_bps` is the 10-s equivalent (`stop_rule`). Where it is "sender", it is the receiver's
+    mean of the whole test, and neither is given. `steady_s` is how long the steady rates took, until the end;
+    `limited_by` is what this end alone can tell; `cpu_demand` is how much of a core its iperf3 wanted. `datagrams` is
+    a UDP test's, as its receiver counted. `sent` is what our kernel saw, where this end was the sender. `connected`
+    says whether the other end had answered.
     """
 
     intervals: tuple[Interval, ...]
@@ -42,6 +46,7 @@ class Result:
     cpu_demand: float | None = None
     datagrams: Datagrams | None = None
     sent: SenderEvidence | None = None
+    connected: bool = False
     failure: str | None = None
     detail: str | None = None
 
@@ -56,13 +61,19 @@ def conclude(
     cpu_demand: float | None,
     limit_bytes: int | None = None,
 ) -> Result:
-    """The result of a client that has ended: `ended` says by what, a Fault when it had to be ended.
+    """The result of an iperf3 that has ended: `ended` says by what, a Fault when the watchdog ended it.
 
-    `limit_bytes` is what it was to move at the most.
+    `limit_bytes` is the most that it was to move.
     """
     ends: End = "receiver" if reverse else "sender"
-    common = Result(tuple(transcript.intervals), ends, transcript.streams, congestion, cpu_demand=cpu_demand)
+    common = Result(
+        *(tuple(transcript.intervals), ends, transcript.streams, congestion),
+        cpu_demand=cpu_demand,
+        connected=transcript.connected,
+    )
     received = transcript.summaries.get("receiver")
+    if received is None and reverse and ended_late(ended, transcript):
+        received, ended = _of_intervals(transcript.intervals), "time"
     found = estimate(transcript.intervals) if reverse else _of_summary(received)
     if transcript.fault is not None or isinstance(ended, Fault) or received is None or found is None:
         fault = _explained(transcript.fault or _without_result(ended, received, status))
@@ -89,13 +100,25 @@ def conclude(
     )
 
 
+def ended_late(ended: Fault | StoppedBy, transcript: Transcript) -> bool:
+    """Whether the watchdog ended a test that was under way: its data still came, and is enough for an estimate."""
+    if not isinstance(ended, Fault) or ended.reason != "timeout" or transcript.fault is not None:
+        return False
+    return len(transcript.intervals) >= MIN_SAMPLES and transcript.intervals[-1].rate_bps > 0
+
+
+def _of_intervals(intervals: Sequence[Interval]) -> EndSummary:
+    bits = sum(each.rate_bps * (each.end_s - each.start_s) for each in intervals)
+    return EndSummary("receiver", intervals[-1].end_s, bits / intervals[-1].end_s)
+
+
 def _without_result(ended: Fault | StoppedBy, received: EndSummary | None, status: int | None) -> Fault:
     if isinstance(ended, Fault):
         return ended
     if ended == "bytes" and received is not None:
         return Fault("too_short", "its limit in bytes was reached before anything could be measured")
     if status == 0:
-        return Fault("garbage", "iperf3 ended well but printed no result that we understand")
+        return Fault("garbage", "iperf3 ended without an error, but printed no result that we can read")
     return Fault("died", f"iperf3 ended with status {status} and without a result")
 
 
@@ -104,9 +127,9 @@ def _explained(fault: Fault) -> Fault:
 
 
 def _of_summary(received: EndSummary | None) -> SteadyGoodput | None:
-    return (
-        None if received is None else SteadyGoodput(received.rate_bps, None, None, (received.rate_bps,), filled=False)
-    )
+    if received is None:
+        return None
+    return SteadyGoodput(received.rate_bps, None, None, (received.rate_bps,), filled=False)
 
 
 # With eight tests behind it, the next value of the same kind is between their extremes in 7 of 9 cases,

@@ -1,4 +1,4 @@
-"""What the kernel says of a running iperf3: the CPU that it wants, and its connections when it sends."""
+"""Samples what the kernel knows of a running iperf3: the CPU that it wants, and its connections when it sends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NS_PER_S = 1e9
 
 
 class CpuDemand:
-    """How much of a core the busiest thread of a process wanted: time it ran, and time it waited to run."""
+    """How much of a core the busiest thread of a process wants: the time it ran, and the time it waited to run."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -27,7 +27,7 @@ class CpuDemand:
         self.value: float | None = None
 
     def look(self) -> None:
-        """Read the counters; from the second time on there is a value, unless the kernel does not count."""
+        """Read the counters; `value` is there from the second time on, if this kernel counts."""
         now, wanted = time.monotonic(), _wanted_s(self._pid)
         if not wanted:
             return
@@ -39,7 +39,7 @@ class CpuDemand:
 
 
 class SenderSampler:
-    """Watches one iperf3 that sends; `sent` is what was seen at the last look.
+    """Samples one iperf3 that sends; `sent` is the last sample.
 
     `port` is the server's: ours, or the `remote` one where our iperf3 is the client.
     """
@@ -53,22 +53,22 @@ class SenderSampler:
 
     @property
     def sent(self) -> SenderEvidence:
-        """What was seen so far."""
+        """What the samples showed so far."""
         return SenderEvidence(tuple(self._connections.values()), self._cpu.value)
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Watch for as long as the block runs."""
+        """Take samples while the block runs."""
         # No TaskGroup: it would wrap what the block raises, and the block says why a test failed.
-        task = asyncio.create_task(self.watch(), name=f"witness[{self._port}]")
+        task = asyncio.create_task(self.sample(), name=f"sampler[{self._port}]")
         try:
             yield
         finally:
             task.cancel()
             await asyncio.wait([task])
 
-    async def watch(self) -> None:
-        """Look again and again until cancelled; it begins when there is a connection."""
+    async def sample(self) -> None:
+        """Take a sample every `LOOK_EVERY_S` until cancelled; the CPU counts from the first connection on."""
         while True:
             found = [each for each in _connections(self._port, remote=self._remote) if each.busy_s > 0]
             if found:
@@ -80,7 +80,7 @@ class SenderSampler:
 def _wanted_s(pid: int) -> dict[str, float]:
     """Thread → seconds that it ran or waited to run (Documentation/scheduler/sched-stats.rst); empty when unknown."""
     found: dict[str, float] = {}
-    # The process or a thread of it may end while we look; then there is no value, or one thread less.
+    # The process or one of its threads may end meanwhile; then there is no value, or one thread fewer.
     with contextlib.suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError, ValueError):
@@ -90,7 +90,7 @@ def _wanted_s(pid: int) -> dict[str, float]:
 
 
 def _connections(port: int, *, remote: bool) -> list[TcpConnection]:
-    """The connections from a local port, or to a remote one; none where the kernel does not tell."""
+    """The connections from a local port, or to a remote one; none where this kernel has no sock_diag."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, tcpinfo.NETLINK_SOCK_DIAG) as asking:
             asking.settimeout(LOOK_EVERY_S)  # the kernel answers within the call

@@ -21,52 +21,55 @@ log = logging.getLogger(__name__)
 
 
 class ThroughputScheduler:
-    """Takes the turns of `site`; every row, also a failed test's, goes to `on_row`."""
+    """Runs the tests of the links to `site`; every row, also a failed test's, goes to `on_row`."""
 
     def __init__(
         self,
         site: str,
-        exchange: Negotiator,
+        negotiator: Negotiator,
         on_row: Callable[[datetime, ThroughputRow], None],
         *,
-        ledger: BudgetStore,
+        budgets: BudgetStore,
         attention: Attention,
     ) -> None:
         self._site = site
-        self._exchange = exchange
+        self._negotiator = negotiator
         self._on_row = on_row
-        self._ledger = ledger
+        self._budgets = budgets
         self._attention = attention
         self._agenda: Agenda | None = None
         self._changed = asyncio.Event()
         # Tests by the reason why each ran.
         self.ran: Counter[str] = Counter()
 
-    def follow(self, mesh: Mesh) -> None:
+    def apply_mesh(self, mesh: Mesh) -> None:
         """Test as this mesh says."""
         self._agenda = Agenda(mesh, self._site)
-        self._agenda.attend(self._attention)
-        self._ledger.follow(mesh)
-        self._exchange.follow(mesh)
+        self._agenda.apply_to(self._attention)
+        self._budgets.apply_mesh(mesh)
+        self._negotiator.apply_mesh(mesh)
         self._changed.set()
 
     def notice_latency(self, row: LatencyRow) -> None:
-        """Bring a test forward where a window that has just ended says that the way has changed."""
+        """Bring a test forward where a window that has just ended shows a change; the RTT sets the time limits."""
+        rtt_s = row.rtt_p95_s if row.rtt_p95_s is not None else row.rtt_p50_s
+        if rtt_s is not None and not row.during_throughput:
+            self._negotiator.note_rtt(row.dst, rtt_s)
         if self._attention.latency(time.time(), row):
             self._changed.set()
 
     def notice_path(self, row: PathRow) -> None:
-        """Bring a test forward where a trace says that the way has changed."""
+        """Bring a test forward where a trace shows another route."""
         if self._attention.path(time.time(), row):
             self._changed.set()
 
     async def run(self) -> None:
-        """Test until cancelled, and serve whoever invites us."""
+        """Test until cancelled, and serve the peers that invite us."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._exchange.run(), name="exchange")
-            group.create_task(self._take(), name="turns")
+            group.create_task(self._negotiator.run(), name="negotiator")
+            group.create_task(self._take_turns(), name="turns")
 
-    async def _take(self) -> None:
+    async def _take_turns(self) -> None:
         while True:
             self._changed.clear()
             agenda = self._agenda
@@ -98,15 +101,15 @@ class ThroughputScheduler:
     async def _afforded(self, mesh: Mesh, planned: Planned) -> ThroughputRow | Declined:
         """The test, within the budgets."""
         src = planned.src
-        max_bytes = self._ledger.ask(src, self._site)
+        max_bytes = self._budgets.ask(src, self._site)
         keep = planned.reason in {"first", "scheduled"}
-        reservation = self._ledger.reserve(time.time(), src, self._site, max_bytes, keep=keep)
+        reservation = self._budgets.reserve(time.time(), src, self._site, max_bytes, keep=keep)
         if reservation is None:
             return Declined(invitation.BUDGET, invitation.RETRY_AFTER_S)
-        found = await self._exchange.measure(src, mesh.sites[src].address, mesh.throughput, max_bytes=max_bytes)
+        found = await self._negotiator.measure(src, mesh.sites[src].address, mesh.throughput, max_bytes=max_bytes)
         if isinstance(found, Declined):
-            self._ledger.settle(reservation, src, self._site, 0)
+            self._budgets.settle(reservation, src, self._site, 0)
         else:
             limited = found.stopped_by == "bytes"
-            self._ledger.settle(reservation, src, self._site, charged_bytes(found, max_bytes), limited=limited)
+            self._budgets.settle(reservation, src, self._site, charged_bytes(found, max_bytes), limited=limited)
         return found

@@ -1,4 +1,4 @@
-"""What the two ends of a throughput test say to each other: sends it, and hands answers to who waits for them."""
+"""Sends what the two ends of a throughput test say to each other, and hands each answer to the test that awaits it."""
 
 from __future__ import annotations
 
@@ -8,73 +8,73 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from linkweather.wire import Answer, Invite, Served, encode, topics
-
-ANSWER_LIMIT_S = 1.5
-SERVED_LIMIT_S = 1.0  # a peer that does not tell what it saw keeps nobody waiting
+from probes.throughput.time_limits import limit_s
 
 
 @dataclass(frozen=True, slots=True)
 class PendingTest:
-    """A test that is under way: with whom, the answer that we wait for, and what the peer tells after the test."""
+    """A test that is under way: with which peer, the answer that we await, and the peer's report after the test."""
 
     id: str
     peer: str
+    rtt_s: float | None
     answer: asyncio.Future[Answer]
-    told: asyncio.Future[Answer]
+    report: asyncio.Future[Answer]
 
     async def served(self) -> Served | None:
-        """What the source tells of the test; None when it does not."""
+        """What the source saw of the test; None when it does not say so in time."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SERVED_LIMIT_S):
-                return (await self.told).served
+            async with asyncio.timeout(limit_s("served", self.rtt_s)):
+                return (await self.report).served
         return None
 
 
 class Signalling:
-    """The messages of `site`. What cannot be sent in time is as good as lost: a test does not wait for it."""
+    """The messages of `site`. A message that cannot be sent in time counts as lost: no test waits for it longer."""
 
     def __init__(self, site: str, publish: Callable[[str, bytes], Awaitable[bool]]) -> None:
         self._site = site
         self._publish = publish
-        self._asked: dict[str, PendingTest] = {}
+        self._pending: dict[str, PendingTest] = {}
 
     def handle_answer(self, from_site: str, answer: Answer) -> None:
-        """Take an answer in; one that we do not wait for, or no longer, is ignored."""
-        asked = self._asked.get(answer.id)
-        if asked is None or asked.peer != from_site:
+        """Take an answer in; one that no test awaits, or no longer, is ignored."""
+        pending = self._pending.get(answer.id)
+        if pending is None or pending.peer != from_site:
             return
-        waiting = asked.answer if answer.served is None else asked.told
-        if not waiting.done():
-            waiting.set_result(answer)
+        awaited = pending.answer if answer.served is None else pending.report
+        if not awaited.done():
+            awaited.set_result(answer)
 
     @contextlib.contextmanager
-    def asking(self, peer: str, test_id: str) -> Iterator[PendingTest]:
-        """Wait for the peer's answers about a test, for as long as the block runs."""
+    def pending(self, peer: str, test_id: str, rtt_s: float | None) -> Iterator[PendingTest]:
+        """Await the peer's answers about a test while the block runs; `rtt_s` is the RTT to the peer, if known."""
         loop = asyncio.get_running_loop()
-        asked = self._asked[test_id] = PendingTest(test_id, peer, loop.create_future(), loop.create_future())
+        test = PendingTest(test_id, peer, rtt_s, loop.create_future(), loop.create_future())
+        self._pending[test_id] = test
         try:
-            yield asked
+            yield test
         finally:
-            del self._asked[test_id]
+            del self._pending[test_id]
 
-    async def invite(self, asked: PendingTest, invite: Invite) -> Answer | None:
-        """Invite the peer; its answer, None where the broker is away. Raises TimeoutError when it gives none."""
-        async with asyncio.timeout(ANSWER_LIMIT_S):
-            if not await self._publish(topics.invite(asked.peer, self._site), encode(invite)):
+    async def invite(self, test: PendingTest, invite: Invite) -> Answer | None:
+        """Invite the peer; its answer, None where the broker is away. Raises TimeoutError when none comes."""
+        async with asyncio.timeout(limit_s("answer", test.rtt_s)):
+            if not await self._publish(topics.invite(test.peer, self._site), encode(invite)):
                 return None
-            return await asked.answer
+            return await test.answer
 
-    async def accept(self, asked: PendingTest, accepted: Answer) -> Answer | None:
-        """Accept to call the peer; its answer, which says where, None when it gives none."""
+    async def accept(self, test: PendingTest, accepted: Answer) -> Answer | None:
+        """Accept to call the peer; its answer, which says where, None when none comes."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_LIMIT_S):
-                if await self.answer(asked.peer, accepted):
-                    return await asked.answer
+            async with asyncio.timeout(limit_s("answer", test.rtt_s)):
+                if await self.answer(test.peer, accepted):
+                    return await test.answer
         return None
 
     async def answer(self, to: str, answer: Answer) -> bool:
         """Send an answer; whether the broker has it."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_LIMIT_S):
+            async with asyncio.timeout(limit_s("answer", None)):
                 return await self._publish(topics.answer(to, self._site), encode(answer))
         return False

@@ -35,7 +35,7 @@ _BUSY = struct.Struct("=QQQ"), 168
 class TcpConnection:
     """A connection as its sender's kernel sees it: what limited it, for how long since it began.
 
-    `cookie` is what the kernel tells it from others by.
+    `cookie` is the kernel's own identifier of it.
     """
 
     cookie: bytes
@@ -58,7 +58,7 @@ def request(family: socket.AddressFamily, port: int, *, remote: bool = False) ->
 
 
 def connections(datagram: bytes) -> tuple[list[TcpConnection], bool]:
-    """The connections in one answer, and whether it was the last; what is cut short or too old is passed over."""
+    """The connections in one answer, and whether it was the last; truncated or too old entries are skipped."""
     found: list[TcpConnection] = []
     offset = 0
     while offset + _HEADER.size <= len(datagram):

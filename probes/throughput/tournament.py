@@ -1,16 +1,24 @@
-"""Whose turn it is to test throughput: a round-robin tournament over the mesh, from UTC time alone.
+"""Whose turn it is to test throughput: a round-robin tournament over the mesh, from UTC time alone. Pure.
 
-Circle method: with N sites (a bye makes an odd number even) N−1 rounds of N/2 disjoint pairs meet
-everyone once. Each round is played twice, once per direction. A round in which a group of sites that
-`shares` a bottleneck would be in several tests is split over as many slots as it needs. Every site
-computes the same table from the same membership, so nobody needs to be asked.
+**Pairs.** The circle method: write the N sites around a circle (an odd number gets a bye), keep one of them in place
+and turn the others by one seat a round. The sites that face each other meet. N − 1 rounds of N/2 pairs let every site
+meet every other once, and in no round a site meets two. Each round is played twice, once for each direction.
 
-Membership is who stands in the mesh, not who is alive: a site that dies, or has `throughput = false`, keeps its
-seat, and what does not take place are its own tests. A mesh that gains or loses a site is another tournament: from
-the next slot on it is played in full, so that nobody else loses a slot, but in another order: each link has its
-turn within one cycle of the new table, and less than the sum of both cycles after the one before. While not all
-sites have heard of it yet, two tables are in force, and leases keep a site, and a group, in one test: who comes
-second waits for its link's next turn.
+**Slots.** A slot is the time of one test (`slot_s`). The pairs of a round are disjoint, so they all fit into one slot,
+unless several of them belong to a group that `shares` a bottleneck: then the round is split into as many slots as the
+group needs. The slots in order are the table, and after the last one the first comes again.
+
+**Time.** Slot n begins at n · step seconds since 1970 UTC, and the table repeats every (number of slots) · step. Every
+site computes the same table from the same sorted membership, and reads the same clock: so no site asks another whose
+turn it is. Clocks that differ by less than a slot cost at most a declined invitation, for leases still decide. Where
+`every_s` leaves room between two slots (`step` > `slot_s`), the room holds further, free slots: a cycle of their own
+over the same table, for tests that are brought forward.
+
+**Membership** is who stands in the mesh, not who is alive. A site that is down, or has `throughput = false`, keeps its
+seat, and its own tests do not take place. A mesh that gains or loses a site has another table, which is in force from
+the next slot on: each link has its turn within one cycle of the new table, and less than the sum of both cycles after
+its last one. While some sites still have the old mesh, two tables are in force, and leases keep a site, and a group, in
+one test: the second to come waits for its link's next turn.
 """
 
 from __future__ import annotations
@@ -23,7 +31,7 @@ from linkweather.mesh import Mesh
 
 Pair = tuple[str, str]
 
-# A quotient of durations that are not whole in binary may fall just below a whole number.
+# The quotient of two durations may fall just below a whole number by rounding.
 _ROUNDING = 1e-9
 
 
@@ -39,8 +47,7 @@ class Turn:
 class Timetable:
     """A cycle of slots, one every `step_s`, each `slot_s` long; a slot maps each destination to its source.
 
-    Where the steps leave room, `free` further slots follow each slot. They are a cycle of their own over the
-    same table: who wants a test early finds one there in which nobody else has the site or its group.
+    Where the steps leave room, `free` further slots follow each one.
     """
 
     slots: tuple[Mapping[str, str], ...]
@@ -49,7 +56,7 @@ class Timetable:
 
     @property
     def cycle_s(self) -> float:
-        """How long it takes until every link has had its turn."""
+        """The time in which every link has its turn once."""
         return len(self.slots) * self.step_s
 
     @property
@@ -79,7 +86,7 @@ class Timetable:
         return None
 
     def next_free(self, now_s: float, src: str, dst: str) -> float | None:
-        """When the link's next free slot starts, after `now_s`; None where there is no room for any."""
+        """When the link's next free slot starts, after `now_s`; None where the table has none."""
         if self.free < 1:
             return None
         first = floor(now_s / self.step_s) * self.free
@@ -116,7 +123,7 @@ def _rounds(sites: list[str]) -> Iterator[list[Pair]]:
 
 
 def _opponent(seat: int, number: int, seats: int) -> int:
-    # The last seat stays; the others stand on a circle and meet where their numbers sum to 2·round.
+    # The last seat stays in place; of the others those meet whose numbers sum to 2·round.
     fixed = seats - 1
     if seat == fixed:
         return number

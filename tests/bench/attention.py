@@ -71,7 +71,7 @@ class Day:
         for site in self.mesh.sites:
             self.agendas[site] = Agenda(self.mesh, site)
             self.attention[site] = Attention(random.Random(self.rng.random()))
-            self.agendas[site].attend(self.attention[site])
+            self.agendas[site].apply_to(self.attention[site])
 
     def run(self) -> None:
         """Windows and traces of all links, tests in between, in the order of time."""

@@ -216,7 +216,7 @@ async def test_a_mistake_that_only_the_collector_can_see_is_its_sentence(placing
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("a100=8",), "--site or --config is needed: which site of the mesh is this?"),
+        (("a100=8",), "say which site of the mesh this is: give --site or --config"),
         (("--site", "a", "a100"), "'a100': must be TYPE=TOTAL or TYPE=TOTAL:FREE, such as a100=16:4"),
         (("--site", "a", "a100=x"), "'a100=x': must be TYPE=TOTAL or TYPE=TOTAL:FREE, such as a100=16:4"),
         (("--site", "a", "a100=-1"), "'a100=-1': total = -1: must be at least 0"),

@@ -117,7 +117,7 @@ async def test_shared_load_and_a_tired_destination_are_no_change(lab: Lab) -> No
     mesh = mesh.model_copy(update={"path": mesh.path.model_copy(update={"every_s": 0.1, "flows": 2})})
     for _ in range(2):  # as often as the probe is started
         tracing = Tracing("a", report, memory=RouteStore(), bind=(), rng=random.Random(1), trace=inside)
-        tracing.follow(mesh)
+        tracing.apply_mesh(mesh)
         running, seen = asyncio.create_task(tracing.run()), len(rows)
         await until(lambda seen=seen: len(rows) >= seen + 4, heard)  # type: ignore[misc]
         running.cancel()
@@ -159,7 +159,7 @@ async def test_changed_way_is_one_event_with_before_and_after(lab: Lab) -> None:
     tracing = Tracing("a", report, memory=RouteStore(), bind=(), rng=random.Random(1), trace=inside)
     # One branch: of two, the event would name both.
     await lab.change("a", "b", via=["r1", "r2", "r4"])
-    tracing.follow(mesh)
+    tracing.apply_mesh(mesh)
     running = asyncio.create_task(tracing.run())
     await until(lambda: len(rows) >= 2, heard)
     async with between:

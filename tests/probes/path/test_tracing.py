@@ -52,12 +52,12 @@ async def rows(
         if len(found) == count:
             enough.set()
         for after in following:
-            tracing.follow(after)
+            tracing.apply_mesh(after)
             break
 
     kept = memory or RouteStore()
     tracing = Tracing("a", report, memory=kept, bind=("192.0.2.1",), rng=random.Random(1), trace=answer)
-    tracing.follow(next(following))
+    tracing.apply_mesh(next(following))
     running = asyncio.create_task(tracing.run())
     async with asyncio.timeout(10):
         await enough.wait()

@@ -15,14 +15,31 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from probes.throughput.iperf3_client import run_client
-from probes.throughput.iperf3_output import Interval
-from probes.throughput.iperf3_server import serve_once
+from probes.throughput.iperf3_client import ClientTest, run_client
+from probes.throughput.iperf3_output import Build, Interval
+from probes.throughput.iperf3_server import ServerPlace, serve_once
 from probes.throughput.result import Result
+from probes.throughput.stop_rule import StopRule
 
 LIMIT_S = 30.0
+BUILD = Build((3, 12), authentication=True)
 # How a command gets where it shall run: into a site, onto a processor.
 Placed = Callable[[Sequence[str]], list[str]]
+
+
+async def call(
+    host: str,
+    port: int,
+    *,
+    duration_s: float,
+    until_converged: bool = False,
+    max_bytes: int | None = None,
+    on_interval: Callable[[Interval], None] = lambda _: None,
+    **more: Any,
+) -> Result:
+    """`run_client` with the parts of its rule, and more of its test, by name."""
+    rule = StopRule(duration_s, until_converged=until_converged, max_bytes=max_bytes)
+    return await run_client(ClientTest(host, port, rule, **more), BUILD, on_interval)
 
 
 def argv(end: str, **options: Any) -> list[str]:
@@ -30,7 +47,7 @@ def argv(end: str, **options: Any) -> list[str]:
 
 
 async def client(place: Placed, **options: Any) -> Result:
-    """The result of `run_client` with these options."""
+    """The result of `call` with these options."""
     process = await asyncio.create_subprocess_exec(*place(argv("client", **options)), stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     found = json.loads(output)
@@ -59,11 +76,13 @@ async def seen(process: asyncio.subprocess.Process) -> dict[str, Any]:
 
 
 async def _client(options: dict[str, Any]) -> None:
-    print(json.dumps(asdict(replace(await run_client(**options), sent=None))))  # its bytes are not for JSON
+    print(json.dumps(asdict(replace(await call(**options), sent=None))))  # its bytes are not for JSON
 
 
 async def _server(options: dict[str, Any]) -> None:
-    async with serve_once(options["bind"], [options["port"]], guard=None, seconds=LIMIT_S) as serving:
+    async with serve_once(
+        ServerPlace(options["bind"], [options["port"]]), BUILD, guard=None, seconds=LIMIT_S
+    ) as serving:
         print("listens", flush=True)
         await serving.finished(accept_s=LIMIT_S)
         sent = serving.sent

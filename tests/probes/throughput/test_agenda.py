@@ -33,7 +33,7 @@ def mesh_of(count: int, *, every_s: float) -> Mesh:
 
 def watched(agenda: Agenda, tested_s: float | None = None) -> Attention:
     attention = Attention(random.Random(1))
-    agenda.attend(attention)
+    agenda.apply_to(attention)
     if tested_s is not None:
         for src in agenda.mesh.sites:
             for _ in range(5):  # they agree: a quiet link
@@ -137,7 +137,7 @@ def path(*, changed: bool, peer: str = "b") -> PathRow:
 
 def attention_of(*, factor: int = 6) -> Attention:
     made = Attention(random.Random(1))
-    made.follow(["b", "c"], cycle_s=CYCLE_S, quiet_factor=factor)
+    made.apply_links(["b", "c"], cycle_s=CYCLE_S, quiet_factor=factor)
     return made
 
 
@@ -309,7 +309,7 @@ def test_a_changed_mesh_keeps_what_is_known_of_the_links_that_stay() -> None:
     attention = attention_of()
     attention.tested(0.0, found(src="b"))
     attention.tested(0.0, found(src="c"))
-    attention.follow(["c", "d"], cycle_s=CYCLE_S, quiet_factor=6)
+    attention.apply_links(["c", "d"], cycle_s=CYCLE_S, quiet_factor=6)
     assert attention.reason(1.0, "b") is None
     assert attention.reason(1.0, "c") is None
     assert attention.reason(1.0, "d") == "first"

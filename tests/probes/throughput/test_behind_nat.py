@@ -12,13 +12,15 @@ import pytest
 
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.wire import Answer, ThroughputRow
-from probes.throughput import iperf3_server as server
+from probes.throughput import time_limits
 from probes.throughput.agenda import Attention
 from probes.throughput.budget import BudgetStore
 from probes.throughput.invitation import Declined
 from probes.throughput.iperf3_output import Build
+from probes.throughput.iperf3_server import serve_once
 from probes.throughput.negotiation import Negotiator
 from probes.throughput.scheduler import ThroughputScheduler
+from probes.throughput.time_limits import Limit
 from tests import servers
 from tests.probes.throughput import programs
 from tests.probes.throughput.test_negotiation import (
@@ -52,7 +54,7 @@ def ends(wire: Wire, folder: Path, *, nat: str = "a", build: Build = BUILD) -> N
     """a, which cannot be called, or whoever is in `nat`; and b, which is returned."""
     both = site(wire, "a", folder, build), site(wire, "b", folder)
     for each in both:
-        each.follow(behind_nat(*nat))
+        each.apply_mesh(behind_nat(*nat))
     return both[1]
 
 
@@ -85,7 +87,7 @@ async def test_the_receiving_end_stops_the_test_when_it_has_seen_enough(tmp_path
     b = ends(wire, tmp_path)
     short = TESTS.model_copy(update={"max_duration_s": 0.7})
     for each in wire.sites.values():
-        each.follow(behind_nat("a").model_copy(update={"throughput": short}))
+        each.apply_mesh(behind_nat("a").model_copy(update={"throughput": short}))
     async with serving(*wire.sites.values()):
         row = await b.measure("a", ADDRESS["a"], short)  # a calls for a whole second
         await until_free(wire, "a")
@@ -136,13 +138,13 @@ async def test_a_caller_with_a_wrong_secret_is_an_auth_failure(tmp_path: Path, m
 async def test_a_caller_that_accepts_and_does_not_come_is_a_named_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server.OneOffServer.received, "__defaults__", (0.2,))
+    monkeypatch.setitem(time_limits.LIMITS, "accept", Limit(0.2, 0))
     wire = Wire()
     b = ends(wire, tmp_path)
     async with asyncio.TaskGroup() as group:
         test = group.create_task(b.measure("a", ADDRESS["a"], TESTS), name="a→b")
         await until(lambda: wire.sent)
-        test_id = next(iter(b._said._asked))
+        test_id = next(iter(b._signalling._pending))
         b.handle_answer("a", Answer(id=test_id, accepted=True))
     assert failure(test.result()) == "no_connection"
     assert holder(wire, "b") is None
@@ -151,10 +153,10 @@ async def test_a_caller_that_accepts_and_does_not_come_is_a_named_failure(
 async def test_a_source_that_is_not_told_where_to_call_is_free_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("probes.throughput.signalling.ANSWER_LIMIT_S", 0.2)
+    monkeypatch.setitem(time_limits.LIMITS, "answer", Limit(0.2, 0))
     wire = Wire()
     b = ends(wire, tmp_path)
-    monkeypatch.setattr(b._said, "answer", _unsent)
+    monkeypatch.setattr(b._signalling, "answer", _unsent)
     async with serving(*wire.sites.values()):
         # b's broker went away in between: nobody measured anything.
         assert await b.measure("a", ADDRESS["a"], TESTS) == Declined("no_broker", 5.0)
@@ -169,10 +171,10 @@ async def _unsent(_to: str, _answer: Answer) -> bool:
 async def test_when_every_port_of_the_receiving_end_is_taken_the_test_is_postponed(tmp_path: Path) -> None:
     wire = Wire()
     b = ends(wire, tmp_path)
-    assert b._engine
+    assert b._iperf3
     async with (
         serving(*wire.sites.values()),
-        server.serve_once(ADDRESS["b"], b._engine._settings.ports, guard=None, seconds=10),
+        serve_once(b._iperf3.place, BUILD, guard=None, seconds=10),
     ):
         assert await b.measure("a", ADDRESS["a"], TESTS) == Declined("ports_taken", 5.0)
 
@@ -193,9 +195,9 @@ async def test_between_two_sites_behind_nat_each_turn_is_a_failure_and_nobody_is
     ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
     rows: asyncio.Queue[ThroughputRow] = asyncio.Queue()
     turns = ThroughputScheduler(
-        "b", b, lambda _, row: rows.put_nowait(row), ledger=ledger, attention=Attention(random.Random(1))
+        "b", b, lambda _, row: rows.put_nowait(row), budgets=ledger, attention=Attention(random.Random(1))
     )
-    turns.follow(mesh)
+    turns.apply_mesh(mesh)
     began_s = time.monotonic()
     async with asyncio.TaskGroup() as group:
         running = group.create_task(turns.run(), name="turns")

@@ -113,7 +113,7 @@ def mesh_of(site: int | None = None, link: int | None = None, peer: int | None =
 
 def ledger_of(path: Path, mesh: Mesh) -> BudgetStore:
     made = BudgetStore(path / "ledger.sqlite", "a")
-    made.follow(mesh)
+    made.apply_mesh(mesh)
     return made
 
 
@@ -219,5 +219,5 @@ def test_nothing_is_given_back_where_another_test_has_spent_since(tmp_path: Path
 
 def test_a_file_that_is_no_ledger_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_text("no ledger" * 100)
-    with pytest.raises(OperatorError, match=r"the ledger of throughput tests .* cannot be used"):
+    with pytest.raises(OperatorError, match=r"the budget file .* cannot be used"):
         BudgetStore(tmp_path / "ledger.sqlite", "a")

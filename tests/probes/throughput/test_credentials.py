@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from linkweather.errors import OperatorError
-from probes.throughput.credentials import Credential, key_pair, padding, private_file, users_line
+from probes.throughput.credentials import Credential, key_pair, private_file, users_line
 from tests.probes.throughput import programs
 
 
@@ -14,17 +14,6 @@ def test_the_list_of_users_holds_the_hash_of_user_in_braces_and_password() -> No
     # printf '{probe}s3cret' | sha256sum
     digest = "06b89704fa3b3071e9fe278a0b676bee4e78e9cccfd295860a5e6458a8fa8f64"
     assert users_line("probe", "s3cret") == f"probe,{digest}\n"
-
-
-def test_only_a_newer_end_steps_back_for_an_older_one() -> None:
-    assert padding((3, 12), (3, 12)) == ()
-    assert padding((3, 12), (3, 19, 1)) == ()
-    assert padding((3, 17), (3, 16)) == ("--use-pkcs1-padding",)
-    assert padding((3, 19, 1), (3, 17)) == ()
-
-
-def test_a_peer_of_unknown_version_is_taken_for_an_old_one() -> None:
-    assert padding((3, 19), ()) == ("--use-pkcs1-padding",)
 
 
 async def test_keys_are_made_once_and_are_for_their_owner_alone(tmp_path: Path) -> None:

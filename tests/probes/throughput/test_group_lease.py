@@ -15,17 +15,18 @@ from linkweather.broker import parse_broker
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.mqtt import Connection
 from linkweather.wire import Claim, Invite, decode, topics
-from probes.throughput import group_lease
+from probes.throughput import time_limits
 from probes.throughput.group_lease import GroupLease
 from probes.throughput.invitation import Declined
+from probes.throughput.time_limits import Limit
 from tests import servers
 from tests.linkweather.test_config import CONFIG
 from tests.probes.throughput import programs
 from tests.probes.throughput.test_negotiation import ADDRESS, TESTS, Wire, failure, serving, site, until
 
 MESH_TESTS = ThroughputTests(max_duration_s=0.5)
-HOLD_S = 0.1
-QUIET_S = 0.5 + HOLD_S + group_lease.HEARD_LIMIT_S
+HOLD_S = 1.6
+QUIET_S = 0.5 + HOLD_S
 
 
 def mesh_of(group_of: dict[str, str | None], tests: ThroughputTests = MESH_TESTS) -> Mesh:
@@ -46,9 +47,9 @@ class Air:
     away: bool = False
 
     def lease(self, name: str, mesh: Mesh = GROUPED) -> GroupLease:
-        self.sites[name] = GroupLease(name, self.publish, hold_s=HOLD_S)
-        self.sites[name].follow(mesh)
-        self.sites[name]._quiet_until = 0.0
+        self.sites[name] = GroupLease(name, self.publish, hold_s=lambda _: HOLD_S)
+        self.sites[name].apply_mesh(mesh)
+        self.sites[name]._deaf_until = None
         return self.sites[name]
 
     async def publish(self, topic: str, payload: bytes) -> bool:
@@ -110,21 +111,21 @@ async def test_a_site_that_dies_in_a_test_costs_its_group_the_time_of_its_claim(
 async def test_who_has_just_heard_of_groups_or_connected_again_claims_nothing_yet() -> None:
     air = Air()
     b = air.lease("b")
-    for begin in (b.connected, lambda: b.follow(mesh_of({"a": "uplink", "b": "uplink"}))):
+    for begin in (b.on_connect, lambda: b.apply_mesh(mesh_of({"a": "uplink", "b": "uplink"}))):
         begin()
         async with b.held("c", "1", 0.5) as declined:
             assert isinstance(declined, Declined)
             assert QUIET_S - 1 < declined.retry_after_s <= QUIET_S
         assert air.said == []
-        b._quiet_until = 0.0
-    b.follow(mesh_of({"a": "uplink", "b": "uplink"}))  # the same groups
+        b._deaf_until = None
+    b.apply_mesh(mesh_of({"a": "uplink", "b": "uplink"}))  # the same groups
     async with b.held("c", "1", 0.5) as declined:
         assert declined is None
 
 
 async def test_a_test_that_may_last_longer_under_the_old_mesh_is_waited_for() -> None:
     b = Air().lease("b", mesh_of({"b": None}, ThroughputTests(max_duration_s=4.0)))
-    b.follow(GROUPED)
+    b.apply_mesh(GROUPED)
     async with b.held("c", "1", 0.5) as declined:
         assert isinstance(declined, Declined)
         assert declined.retry_after_s > 4.0
@@ -133,11 +134,11 @@ async def test_a_test_that_may_last_longer_under_the_old_mesh_is_waited_for() ->
 async def test_a_claim_that_is_not_heard_back_is_as_good_as_none(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(group_lease, "HEARD_LIMIT_S", 0.05)
+    monkeypatch.setitem(time_limits.LIMITS, "heard", Limit(0.05, 0))
     air = Air(silent=True)
     async with air.lease("a").held("c", "1", 0.5) as declined:
         assert declined == Declined("no_broker", 5.0)
-    assert "may every site read linkweather/v1/site/+/claim at the broker?" in caplog.text
+    assert "allow every site to read linkweather/v1/site/+/claim" in caplog.text
     air.away = True
     async with air.sites["a"].held("c", "2", 0.5) as declined:
         assert declined == Declined("no_broker", 5.0)
@@ -180,8 +181,8 @@ async def connected(names: str, port: int, mesh: Mesh) -> AsyncIterator[dict[str
                 handle=functools.partial(hear, name),
                 on_connect=up.set,
             )
-            leases[name] = GroupLease(name, connection.publish, hold_s=HOLD_S)
-            leases[name].follow(mesh)
+            leases[name] = GroupLease(name, connection.publish, hold_s=lambda _: HOLD_S)
+            leases[name].apply_mesh(mesh)
             tasks.append(group.create_task(connection.run(), name=name))
             ready.append(up)
         for up in ready:
@@ -227,7 +228,7 @@ async def test_of_many_sites_that_claim_at_once_one_has_the_group_at_any_time(tm
     with servers.mosquitto(tmp_path, extra=extra) as port:
         async with connected(names, port, mesh) as leases:
             for lease in leases.values():
-                lease._quiet_until = 0.0
+                lease._deaf_until = None
             async with asyncio.timeout(60), asyncio.TaskGroup() as group:
                 for name, lease in leases.items():
                     group.create_task(contend(name, lease), name=name)
@@ -244,8 +245,8 @@ async def test_two_tests_in_one_group_do_not_overlap_and_the_second_comes_again(
     }
     mesh = Mesh(sites=shared, throughput=TESTS)
     for each in made.values():
-        each.follow(mesh)
-        each._groups._quiet_until = 0.0
+        each.apply_mesh(mesh)
+        each._groups._deaf_until = None
     async with serving(*made.values()):
         async with asyncio.TaskGroup() as group:
             test = group.create_task(made["b"].measure("a", ADDRESS["a"], TESTS), name="a→b")
@@ -263,7 +264,7 @@ async def test_a_source_with_a_newer_mesh_declines_a_test_that_did_not_claim_its
     wire = Wire()
     a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
     shared = {name: Site(address=address, shares="uplink") for name, address in ADDRESS.items()}
-    a.follow(Mesh(sites=shared, throughput=TESTS))
+    a.apply_mesh(Mesh(sites=shared, throughput=TESTS))
     async with serving(a):
         found = await b.measure("a", ADDRESS["a"], TESTS)
     assert isinstance(found, Declined)
@@ -275,7 +276,7 @@ async def test_an_invitation_that_came_without_its_claim_is_declined(tmp_path: P
     wire = Wire()
     a = site(wire, "a", tmp_path)
     shared = {name: Site(address=address, shares="uplink") for name, address in ADDRESS.items()}
-    a.follow(Mesh(sites=shared, throughput=TESTS))
+    a.apply_mesh(Mesh(sites=shared, throughput=TESTS))
     a.handle_claim("c", Claim(id="other", groups=("uplink",), for_s=3.0))
     async with serving(a):
         a.handle_invite("b", Invite(id="1", duration_s=1.0, iperf3="3.12"))

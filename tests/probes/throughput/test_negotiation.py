@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +15,15 @@ from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.mqtt import Connection
 from linkweather.wire import Answer, Claim, Invite, ThroughputRow, decode, topics
-from probes.throughput import iperf3_process as process
-from probes.throughput import signalling as correspondence
+from probes.throughput import iperf3_program as program
+from probes.throughput import time_limits
 from probes.throughput.invitation import Declined
-from probes.throughput.iperf3_ends import ServingSettings
+from probes.throughput.iperf3_ends import SiteIperf3
 from probes.throughput.iperf3_output import Build
-from probes.throughput.iperf3_server import serve_once
-from probes.throughput.leases import Lease
+from probes.throughput.iperf3_server import ServerPlace, serve_once
+from probes.throughput.leases import SiteLease
 from probes.throughput.negotiation import Negotiator
+from probes.throughput.time_limits import Limit
 from tests import servers
 from tests.probes.throughput import programs
 
@@ -41,10 +43,10 @@ def _nothing_is_left() -> Iterator[None]:
 
 @dataclass
 class Wire:
-    """The exchanges of all sites, and what passed between them. `lost` topics are swallowed."""
+    """The negotiators of all sites, and what passed between them. Messages on `lost` topics vanish."""
 
     sites: dict[str, Negotiator] = field(default_factory=dict)
-    leases: dict[str, Lease] = field(default_factory=dict)
+    leases: dict[str, SiteLease] = field(default_factory=dict)
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     tests: list[tuple[str, str, str]] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
@@ -91,22 +93,26 @@ async def serving(*sites: Negotiator) -> AsyncIterator[None]:
 
 
 def has_keys(site: Negotiator) -> bool:
-    engine = site._engine
-    return engine is None or not engine.build.authentication or engine._keys is not None
+    iperf3 = site._iperf3
+    return iperf3 is None or not iperf3.build.authentication or iperf3._keys is not None
+
+
+def iperf3_of(name: str, folder: Path, build: Build = BUILD) -> SiteIperf3:
+    place = ServerPlace(ADDRESS[name], [servers.free_port()])
+    return SiteIperf3(place, folder / name, build, lambda: secrets.token_urlsafe(24))
 
 
 def site(wire: Wire, name: str, folder: Path, build: Build | None = BUILD) -> Negotiator:
-    wire.leases[name] = Lease()
+    wire.leases[name] = SiteLease()
     made = Negotiator(
         name,
         publish=wire.publish,
         lease=wire.leases[name],
-        settings=ServingSettings(folder / name, ADDRESS[name], [servers.free_port()]),
-        build=build,
+        iperf3=iperf3_of(name, folder, build) if build else None,
         on_start=lambda peer: wire.tests.append((name, "start", peer)),
         on_end=lambda peer: wire.tests.append((name, "end", peer)),
     )
-    made.follow(MESH)
+    made.apply_mesh(MESH)
     wire.sites[name] = made
     return made
 
@@ -132,7 +138,7 @@ def failure(found: ThroughputRow | Declined) -> str | None:
 
 async def test_two_sites_test_their_link_over_a_real_broker(tmp_path: Path, broker_port: int) -> None:
     wire = Wire()
-    build = await process.installed()
+    build = await program.installed()
     broker = parse_broker(f"mqtt://127.0.0.1:{broker_port}")
     async with asyncio.TaskGroup() as group:
         ready, tasks = [], []
@@ -146,7 +152,7 @@ async def test_two_sites_test_their_link_over_a_real_broker(tmp_path: Path, brok
                 handle=functools.partial(deliver, made),
                 on_connect=connected.set,
             )
-            made._said._publish = connection.publish
+            made._signalling._publish = connection.publish
             tasks += [group.create_task(connection.run(), name="mqtt"), group.create_task(made.run(), name="serve")]
             ready.append(connected)
         for connected in ready:
@@ -201,12 +207,12 @@ async def test_without_authentication_at_either_end_a_test_has_no_secret(tmp_pat
 async def test_an_invitation_that_nobody_answers_is_a_failure_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(correspondence, "ANSWER_LIMIT_S", 0.1)
+    monkeypatch.setitem(time_limits.LIMITS, "answer", Limit(0.1, 0))
     wire = Wire()
     b = site(wire, "b", tmp_path)
     assert failure(await b.measure("a", ADDRESS["a"], TESTS)) == "no_answer"
     assert holder(wire, "b") is None
-    assert b._said._asked == {}
+    assert b._signalling._pending == {}
 
 
 async def test_what_only_the_other_end_can_see_is_told_after_the_test_and_asked_of_our_own_probes(
@@ -239,7 +245,7 @@ async def test_what_only_the_other_end_can_see_is_told_after_the_test_and_asked_
 async def test_a_source_that_does_not_tell_keeps_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(correspondence, "SERVED_LIMIT_S", 0.05)
+    monkeypatch.setitem(time_limits.LIMITS, "served", Limit(0.05, 0))
     wire = Wire()
     a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
     told = b.handle_answer
@@ -324,9 +330,9 @@ async def test_only_the_invited_site_can_answer_and_only_once(tmp_path: Path) ->
 async def test_when_every_port_is_taken_the_peer_shall_come_again(tmp_path: Path) -> None:
     wire = Wire()
     a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
-    assert a._engine
-    taken = a._engine._settings.ports
-    async with serving(a), serve_once(ADDRESS["a"], taken, guard=None, seconds=10):
+    assert a._iperf3
+    taken = a._iperf3.place.ports
+    async with serving(a), serve_once(ServerPlace(ADDRESS["a"], taken), BUILD, guard=None, seconds=10):
         assert await b.measure("a", ADDRESS["a"], TESTS) == Declined("ports_taken", 5.0)
         await until_free(wire, "a")
 

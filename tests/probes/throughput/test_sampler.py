@@ -75,7 +75,7 @@ async def test_the_kernel_tells_of_our_connection_while_it_sends() -> None:
             sending.settimeout(0)
             with pytest.raises(BlockingIOError):
                 fill(sending)
-            watching = asyncio.create_task(witness.watch(), name="watch")
+            watching = asyncio.create_task(witness.sample(), name="watch")
             async with asyncio.timeout(10):
                 # The peer reads nothing: its window is full, and we wait for it.
                 while witness.sent.limited_by != "receiver host":  # noqa: ASYNC110 - the kernel sets no Event
@@ -103,7 +103,7 @@ async def test_a_sender_that_computes_all_the_time_is_limited_by_its_host() -> N
     port = int(await sender.stdout.readline())
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     witness = SenderSampler(sender.pid, port)
-    watching = asyncio.create_task(witness.watch(), name="watch")
+    watching = asyncio.create_task(witness.sample(), name="watch")
     try:
         async with asyncio.timeout(30):
             while witness.sent.limited_by != "sender host":
@@ -122,7 +122,7 @@ async def test_where_the_kernel_does_not_tell_nothing_is_known(monkeypatch: pyte
 
     monkeypatch.setattr(socket, "socket", refuse)
     witness = SenderSampler(os.getpid(), 5201)
-    watching = asyncio.create_task(witness.watch(), name="watch")
+    watching = asyncio.create_task(witness.sample(), name="watch")
     await asyncio.sleep(0)
     watching.cancel()
     assert witness.sent.connections == ()

@@ -43,15 +43,15 @@ async def test_tests_say_why_they_ran_and_are_charged_to_both_ends(tmp_path: Pat
     a._afford = lambda dst, count: ledgers["a"].reserve(time.time(), "a", dst, count) is not None
     rows: asyncio.Queue[ThroughputRow] = asyncio.Queue()
     mesh = mesh_of(BUDGET)
-    ledgers["a"].follow(mesh)
-    a.follow(mesh)
+    ledgers["a"].apply_mesh(mesh)
+    a.apply_mesh(mesh)
     turns = ThroughputScheduler(
-        "b", b, lambda _, row: rows.put_nowait(row), ledger=ledgers["b"], attention=Attention(random.Random(1))
+        "b", b, lambda _, row: rows.put_nowait(row), budgets=ledgers["b"], attention=Attention(random.Random(1))
     )
     async with serving(a), asyncio.TaskGroup() as group:
         running = group.create_task(turns.run(), name="turns")
         await asyncio.sleep(0)  # it waits for a mesh
-        turns.follow(mesh)
+        turns.apply_mesh(mesh)
         found = [await rows.get() for _ in range(2)]
         running.cancel()
     assert [(row.failure, row.reason) for row in found] == [(None, "first"), (None, "scheduled")]
@@ -84,10 +84,10 @@ async def test_a_destination_whose_budget_is_spent_asks_nobody_and_goes_on(
     b = site(wire, "b", tmp_path)
     ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
     mesh = mesh_of(BUDGET)
-    ledger.follow(mesh)
+    ledger.apply_mesh(mesh)
     assert ledger.reserve(time.time(), "a", "b", BUDGET // 8)
-    turns = ThroughputScheduler("b", b, lambda *_: None, ledger=ledger, attention=Attention(random.Random(1)))
-    turns.follow(mesh)
+    turns = ThroughputScheduler("b", b, lambda *_: None, budgets=ledger, attention=Attention(random.Random(1)))
+    turns.apply_mesh(mesh)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(turns.run(), name="turns")
         await until(lambda: caplog.text.count("a → b is postponed: budget") == 2)
@@ -101,8 +101,8 @@ async def test_what_is_noticed_is_asked_of_attention(tmp_path: Path) -> None:
     wire = Wire()
     ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
     attention = Attention(random.Random(1))
-    turns = ThroughputScheduler("b", site(wire, "b", tmp_path), lambda *_: None, ledger=ledger, attention=attention)
-    turns.follow(mesh_of(None, every_s=600.0))
+    turns = ThroughputScheduler("b", site(wire, "b", tmp_path), lambda *_: None, budgets=ledger, attention=attention)
+    turns.apply_mesh(mesh_of(None, every_s=600.0))
     attention.tested(time.time(), ThroughputRow(src="a", dst="b", method="iperf3", goodput_bps=1e8))
     turns.notice_path(PathRow(src="b", dst="a", method="udp", fingerprint="f"))
     assert attention.raised() == []

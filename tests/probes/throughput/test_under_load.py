@@ -10,7 +10,7 @@ from pathlib import Path
 from linkweather.wire import LatencyRow, ThroughputRow
 from probes.daemon import ProbeDaemon
 from probes.settings import ProbeSettings
-from probes.throughput.iperf3_process import installed
+from probes.throughput.iperf3_program import installed
 from tests import servers
 from tests.probes.test_daemon import Collector, addresses, collecting
 
