@@ -11,7 +11,8 @@ from collector.commands.api_access import api_option, asking, json_option
 from collector.mesh_file import summary
 from linkweather import settings
 from linkweather.client import as_json
-from linkweather.mesh_methods import load_mesh, parse_mesh
+from linkweather.mesh import Mesh
+from linkweather.mesh_methods import load_mesh
 
 
 @click.group()
@@ -54,6 +55,7 @@ def show(*, as_json_: bool, api: str) -> None:
 def push(file: Path, token_file: Path | None, api: str) -> None:
     """Replace the mesh: the collector checks it, writes it to its mesh file and sends it to the sites."""
     text = settings.read(file)
-    parse_mesh(text, str(file))
+    # Which methods are installed counts where the mesh is applied, at the collector: here only the file is checked.
+    settings.parse(text, Mesh, str(file))
     with asking(api, token=settings.read(token_file).strip() if token_file else None) as client:
         click.echo(f"in force: {summary(client.push_mesh(text).mesh, str(file))}")

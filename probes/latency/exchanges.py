@@ -90,7 +90,8 @@ class Exchanges:
         except OSError as error:
             number = error.errno or 0
             remark = None if number in REASONS else os.strerror(number)
-            outcome = session.fail(probe, REASONS.get(number, "unreachable"), remark)
+            other = "closed" if isinstance(error, ConnectionError) else "unreachable"
+            outcome = session.fail(probe, REASONS.get(number, other), remark)
         except Exception as error:  # noqa: BLE001 - a prober may be anybody's: its fault costs its own probe
             outcome = session.fail(probe, "prober_error", self._blame(error))
         else:

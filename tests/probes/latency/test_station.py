@@ -17,6 +17,7 @@ from linkweather.wire import LatencyRow
 from probes.latency.icmp import IcmpProber
 from probes.latency.station import Station
 from tests import servers
+from tests.probes.latency.test_http import site
 
 LIMIT_S = 30.0
 KEY = bytes(32)
@@ -135,3 +136,46 @@ async def test_a_peer_that_changes_its_method_moves_to_the_other_sender() -> Non
         rows.clear()
         await rows.until(lambda row: row.method == "icmp")
         assert not [row for row in rows if row.method == "stamp"]
+
+
+async def test_a_method_that_is_not_installed_is_a_failure_of_its_links_that_names_the_package() -> None:
+    a = {"address": "127.0.36.1", "port": servers.free_port()}
+    asked = mesh(
+        a=a, b={"address": "127.0.36.2", "method": "quic"}, c={"address": "127.0.36.3", "port": servers.free_port()}
+    ).model_copy(update={"packages": {"quic": "linkweather-quic"}})
+    async with measuring("a", "127.0.36.1") as (station, rows), measuring("c", "127.0.36.3") as (answering, _):
+        answering.apply_mesh(asked)
+        station.apply_mesh(asked)
+        await rows.until(lambda row: row.method == "quic")
+        await rows.until(lambda row: row.dst == "c" and row.received > 0)
+    missing = [row for row in rows if row.method == "quic"]
+    assert {(row.dst, row.failure, row.sent) for row in missing} == {("b", "method_missing", 0)}
+    sentence = "no prober is called 'quic'; installed are http, icmp, stamp, tcp"
+    assert {row.detail for row in missing} == {f"{sentence}; install the package linkweather-quic at this site"}
+
+
+async def test_options_that_a_site_s_prober_refuses_are_a_failure_of_its_link() -> None:
+    a = {"address": "127.0.37.1", "port": servers.free_port()}
+    async with measuring("a", "127.0.37.1") as (station, rows):
+        station.apply_mesh(mesh(a=a, b={"address": "127.0.37.2", "method": "tcp", "options": {"speed": 9}}))
+        await rows.until(lambda row: row.failure is not None)
+    assert {(row.method, row.failure, row.detail) for row in rows} == {
+        ("tcp", "bad_options", "sites.b.options.speed = 9: no such key")
+    }
+
+
+async def test_a_site_without_a_probe_is_measured_by_http_once_a_second() -> None:
+    with site() as (port, asked):
+        async with measuring("a", "127.0.38.1") as (station, rows):
+            station.apply_mesh(
+                mesh(
+                    a={"address": "127.0.38.1", "port": servers.free_port()},
+                    b={"address": "127.0.0.1", "method": "http", "options": {"url": f"http://127.0.0.1:{port}/up"}},
+                )
+            )
+            await rows.until(lambda row: row.figures is not None)
+            await rows.until(lambda _: sum(each.sent for each in rows) >= 2)
+        windows = sum(row.window_s or 0 for row in rows)
+    assert {(row.dst, row.method, row.failure) for row in rows} == {("b", "http", None)}
+    assert {path for _, path, _ in asked} == {"/up"}
+    assert len(asked) <= windows + 2  # the mesh asks for twenty a second, and such a number is not a server's to bear
