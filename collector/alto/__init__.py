@@ -1,1 +1,1 @@
-"""RouteUpdater and link state as ALTO (RFC 7285 and its extensions)."""
+"""Link state, routes and site properties as ALTO: RFC 7285 and its extensions."""

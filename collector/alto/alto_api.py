@@ -1,4 +1,4 @@
-"""ALTO over HTTP: reads requests, hands them to the logic, sends what it answers, and keeps the update streams."""
+"""ALTO over HTTP: reads requests, sends the resources' answers, and serves the update streams."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AltoSources:
-    """What ALTO's answers come from. `now` is in seconds since the epoch; `route` is the path in force then.
+    """What ALTO's answers come from. `now` is in seconds since the epoch; `route` is the active route.
 
-    Once `stopping` is true, the update streams end, so that a server which waits for its answers can stop.
+    Once `stopping` is true, update streams end, so that a server that waits for its responses can stop.
     """
 
     now: Callable[[], float]
@@ -57,7 +57,7 @@ class AltoSources:
 def add_alto(app: FastAPI, sources: AltoSources, *, poll_s: float = POLL_S, keep_alive_s: float = KEEP_ALIVE_S) -> None:
     """Answer ALTO under /alto; its directory, at /alto, names every resource.
 
-    Update streams look for changes every `poll_s`, and say that they live after `keep_alive_s` of silence.
+    Update streams look for changes every `poll_s`, and send a comment after `keep_alive_s` without any.
     """
     server = _AltoService(sources, poll_s, keep_alive_s)
     for path in (ROOT, f"{ROOT}/directory"):
@@ -81,10 +81,10 @@ def _answering(endpoint: Endpoint) -> Endpoint:
 
 @dataclass(slots=True)
 class _OpenStream:
-    """An update stream that somebody listens to; `news` wakes it before its next look."""
+    """An update stream with a client; `changed` makes it look for changes at once."""
 
     stream: UpdateStream
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class _AltoService:
@@ -93,7 +93,7 @@ class _AltoService:
         self._poll_s = poll_s
         self._keep_alive_s = keep_alive_s
         self._streams: dict[str, _OpenStream] = {}
-        self._seen: View | None = None
+        self._last_view: View | None = None
 
     def _view(self) -> View:
         now = self._sources.now()
@@ -106,10 +106,10 @@ class _AltoService:
         )
 
     def _shared_view(self) -> View:
-        """One view for all streams that look at about the same time."""
-        if self._seen is None or not 0 <= self._sources.now() - self._seen.now < self._poll_s / 2:
-            self._seen = self._view()
-        return self._seen
+        """One view for all streams that look within half a poll interval."""
+        if self._last_view is None or not 0 <= self._sources.now() - self._last_view.now < self._poll_s / 2:
+            self._last_view = self._view()
+        return self._last_view
 
     async def directory(self, request: Request) -> Response:
         _check_accept(request, alto.DIRECTORY)
@@ -130,7 +130,7 @@ class _AltoService:
         _check_accept(request, MEDIA_TYPE)
         asked = await _parameters(request, alto.UPDATE_PARAMS)
         if len(self._streams) >= STREAMS_MAX:
-            # RFC 7285 §8.5.3: overload is no ALTO error, and says when to come back.
+            # RFC 7285 §8.5.3: overload is no ALTO error; the answer says when to try again.
             sentence = f"{STREAMS_MAX} update streams are open already: try again later"
             raise ApiError(503, sentence, headers={"retry-after": str(RETRY_AFTER_S)})
         live = _OpenStream(UpdateStream(asked, _requester(request), self._view()))
@@ -144,7 +144,7 @@ class _AltoService:
         if live is None:
             raise HTTPException(404, "this update stream is closed")
         live.stream.control(await _parameters(request, alto.UPDATE_PARAMS), self._view())
-        live.news.set()
+        live.changed.set()
         return Response(status_code=204)
 
     async def _events(self, live: _OpenStream, control: Mapping[str, str]) -> AsyncIterator[bytes]:
@@ -160,34 +160,34 @@ class _AltoService:
                 yield chunk
             if live.stream.over or self._sources.stopping():
                 return
-            await _pause(live.news, self._poll_s)
+            await _pause(live.changed, self._poll_s)
 
 
-async def _pause(news: asyncio.Event, limit_s: float) -> None:
+async def _pause(changed: asyncio.Event, limit_s: float) -> None:
     try:
         async with asyncio.timeout(limit_s):
-            await news.wait()
+            await changed.wait()
     except TimeoutError:
         return
-    news.clear()
+    changed.clear()
 
 
 class _EventStream(Response):
-    """Sends chunks until they end or the client leaves, and then says that it is closed."""
+    """Sends chunks until they end or the client leaves, then calls `closed`."""
 
     def __init__(self, chunks: AsyncIterator[bytes], closed: Callable[[], object]) -> None:
         self.status_code = 200
         self.background = None
         self._chunks = chunks
         self._closed = closed
-        # Set here, since a text type would get a charset appended, and clients compare the type exactly.
+        # Set here, as Starlette appends a charset to text types, and clients compare the type exactly.
         self.init_headers({"content-type": MEDIA_TYPE, "cache-control": "no-store"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 – ASGI's form
         try:
             async with asyncio.TaskGroup() as tasks:
                 sending = tasks.create_task(self._send(send), name="alto update stream")
-                leaving = tasks.create_task(_until_left(receive), name="alto client leaves")
+                leaving = tasks.create_task(_client_left(receive), name="alto client leaves")
                 await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
                 sending.cancel()
                 leaving.cancel()
@@ -201,7 +201,7 @@ class _EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _until_left(receive: Receive) -> None:
+async def _client_left(receive: Receive) -> None:
     kind = ""
     while kind != "http.disconnect":
         kind = (await receive())["type"]
@@ -223,7 +223,7 @@ def _requester(request: Request) -> str:
 
 
 def _base(request: Request) -> str:
-    # RFC 7285 §9.2.2 allows relative URIs, which not every client resolves.
+    # RFC 7285 §9.2.2 allows relative URIs; not every client resolves them.
     return str(request.base_url).rstrip("/")
 
 
@@ -237,5 +237,5 @@ def _json(document: Mapping[str, Any], kind: str, status: int = 200) -> Response
 
 
 def _bytes(body: bytes, kind: str, status: int = 200) -> Response:
-    # The type as a header, since a media type's text parts would get a charset appended.
+    # The type as a header, as Starlette appends a charset to text types.
     return Response(body, status, headers={"content-type": kind})

@@ -23,7 +23,7 @@ UPDATE_PARAMS = "application/alto-updatestreamparams+json"
 UPDATE_CONTROL = "application/alto-updatestreamcontrol+json"
 MERGE_PATCH = "application/merge-patch+json"
 ERROR = "application/alto-error+json"
-# RFC 9275 writes the type without quotes, and a known client compares it so.
+# RFC 9275 writes the type without quotes, and a known client compares it in this form.
 PATH_VECTOR_COST_MAP = f"multipart/related;type={COST_MAP}"
 PATH_VECTOR_ENDPOINT_COST = f"multipart/related;type={ENDPOINT_COST}"
 
@@ -34,12 +34,12 @@ def essence(media: str) -> str:
 
 
 def accepts(header: str | None, media: str) -> bool:
-    """Whether an Accept header (RFC 9110 §12.5.1) allows a type; every client that sends none takes everything."""
+    """Whether an Accept header (RFC 9110 §12.5.1) allows a type; without a header everything is allowed."""
     if header is None or not header.strip():
         return True
     wanted = essence(media)
     kind = wanted.partition("/")[0]
-    # The most specific range that matches speaks.
+    # The most specific matching range decides.
     for candidate in (wanted, f"{kind}/*", "*/*"):
         weights = [_weight(part) for part in header.split(",") if essence(part) == candidate]
         if weights:
@@ -96,7 +96,7 @@ def wrong_type(field: str) -> AltoError:
 
 
 def invalid(field: str, *value: Any) -> AltoError:
-    """A field has a wrong value; `value`, where one is given, is told as a string, which RFC 7285 demands."""
+    """A field has an invalid value; `value`, where given, is reported as a string, as RFC 7285 requires."""
     error = AltoError("E_INVALID_FIELD_VALUE", field=field)
     for one in value:
         error.document["meta"]["value"] = one if isinstance(one, str) else json.dumps(one)

@@ -34,14 +34,14 @@ class Comparison:
     target: float
 
     def holds(self, costs: Sequence[float | None]) -> bool:
-        """Whether the cost compares so; one that is not known meets no constraint."""
+        """Whether the comparison holds; an unknown cost meets no constraint."""
         cost = costs[self.index]
         return cost is not None and _OPERATORS[self.operator](cost, self.target)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Tests in disjunctive form: any of the lists whose tests all hold."""
+    """Comparisons in disjunctive normal form: all of one of the lists must hold."""
 
     any_of: tuple[tuple[Comparison, ...], ...] = ((),)
 
@@ -51,7 +51,7 @@ class Condition:
 
 
 def parse_constraint(text: str, field: str, tested: int) -> Comparison:
-    """One constraint on one of `tested` costs; without an index, on the first. Raises AltoError."""
+    """Parse a constraint on one of `tested` costs; without an index, on the first. Raises AltoError."""
     found = _FORM.fullmatch(text)
     if found is None or int(found[1] or 0) >= tested:
         raise alto.invalid(field, text)
@@ -72,7 +72,7 @@ class CostQuery:
     condition: Condition
 
     def costs(self, view: View, pairs: Iterable[Pair]) -> dict[Pair, Any]:
-        """The costs of those pairs that have any and meet the condition.
+        """The costs of the pairs that have any and meet the condition.
 
         RFC 8189 §3.5: of several costs one that is not known is null; a pair without any is left out.
         """
@@ -86,7 +86,7 @@ class CostQuery:
         return found
 
     def meta(self, view: View) -> dict[str, Any]:
-        """What the response's meta says of the cost types."""
+        """The cost types in the response's meta."""
         if not self.multi:
             return {"cost-type": view.typed(self.types[0])}
         # RFC 8189 §4.1.3: cost-type, which RFC 7285 requires, is then the empty object.
@@ -94,12 +94,12 @@ class CostQuery:
 
     @property
     def key(self) -> list[dict[str, Any]]:
-        """What the version tag of a response takes in of the query."""
+        """The part of the query that enters the response's version tag."""
         return [kind.document for kind in self.types]
 
 
 def read_query(asked: Fields) -> CostQuery:
-    """The query in a ReqFilteredCostMap or ReqEndpointCostMap. Raises AltoError."""
+    """Read the query in a ReqFilteredCostMap or ReqEndpointCostMap. Raises AltoError."""
     multi = "multi-cost-types" in asked
     if multi and "cost-type" in asked:
         raise alto.invalid("multi-cost-types")
@@ -109,12 +109,12 @@ def read_query(asked: Fields) -> CostQuery:
 
 
 def single_type(cost_type: CostType) -> CostQuery:
-    """The query for everything of one cost type."""
+    """The query for all costs of one type."""
     return CostQuery((cost_type,), multi=False, tested=(), condition=Condition())
 
 
 def read_type(asked: Fields) -> CostType:
-    """A cost type that we have. Raises AltoError."""
+    """Read a cost type of METRICS. Raises AltoError."""
     metric, mode = asked.text("cost-metric"), asked.text("cost-mode")
     if mode not in MODES:
         raise alto.invalid(asked.name("cost-mode"), mode)
@@ -129,7 +129,7 @@ def _check_source(asked: Fields) -> None:
         return
     context = asked.object("cost-context")
     source = context.text("cost-source")
-    if source != "estimation":  # RFC 9439 §3.1: nominal and sla are other costs than we have
+    if source != "estimation":  # RFC 9439 §3.1: nominal and sla costs are not measured
         raise alto.invalid(context.name("cost-source"), source)
 
 

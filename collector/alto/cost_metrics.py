@@ -1,4 +1,4 @@
-"""Cost types: what ALTO calls each metric, its unit, and how it follows from a link's state (RFC 9439)."""
+"""Cost types (RFC 9439): each metric's ALTO name, unit, and value by a link's state."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class CostType:
 
     @property
     def document(self) -> dict[str, Any]:
-        """As ALTO writes it, bare."""
+        """The cost type's bare ALTO form."""
         return {"cost-mode": self.mode, "cost-metric": self.metric}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One metric: its meaning, its value on a link or None where there is none, and how old and over what it is."""
+    """One metric: its meaning, its value on a link (None where unknown), its age and its averaging window."""
 
     description: str
     value: Value
@@ -55,7 +55,7 @@ class Metric:
 
 
 def _reached(link: LinkAnswer) -> bool:
-    # What is down, expired or never measured has no cost: absent, and not zero.
+    # A link that is down, expired or never measured has no cost: absent, not zero.
     return link.state in {"fresh", "stale"}
 
 
@@ -80,7 +80,7 @@ def _variation(field: str) -> Value:
 
 
 def _loss_percent(link: LinkAnswer) -> float | None:
-    # RFC 9439 §4.5 means the loss one way; where probes cannot tell it, that of the round trip bounds it.
+    # RFC 9439 §4.5 means one-way loss; where probes cannot tell directions, the round trip's is an upper bound.
     ratio = link.loss_ratio if link.loss_forward_ratio is None else link.loss_forward_ratio
     return round(100 * ratio, 6) if _reached(link) and ratio is not None else None
 
@@ -146,7 +146,7 @@ METRICS: Mapping[str, Metric] = {
         f"delay-ow{suffix}": _latency("One-way delay in microseconds, where clocks are synchronised", _delay(field))
         for suffix, field in _OWD_STATISTICS.items()
     },
-    # RFC 9439 §4.3: against the smallest delay. Ours is of the round trip, an upper bound of that of one way.
+    # RFC 9439 §4.3: above the smallest delay. Ours is of the round trip: an upper bound for one way.
     **{
         f"delay-variation{suffix}": _latency(
             "Round-trip time above the smallest of the window, in microseconds", _variation(field)

@@ -25,7 +25,7 @@ _KINDS: Mapping[str, type[Address]] = {"ipv4": ipaddress.IPv4Address, "ipv6": ip
 
 
 def read(text: str, field: str) -> Address:
-    """A TypedEndpointAddr, such as ipv4:192.0.2.1. Raises AltoError."""
+    """Read a TypedEndpointAddr, such as ipv4:192.0.2.1. Raises AltoError."""
     kind, _, address = text.partition(":")
     try:
         return _KINDS[kind](address)
@@ -34,7 +34,7 @@ def read(text: str, field: str) -> Address:
 
 
 def write(address: str) -> str:
-    """The TypedEndpointAddr of who asks; an IPv4 address as such also where it came through an IPv6 socket."""
+    """A client's TypedEndpointAddr; an IPv4 address is written as such also where it came through an IPv6 socket."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped
@@ -52,7 +52,7 @@ def cost(view: View, resource: str, asked: Fields, requester: str) -> dict[str, 
 
 
 def endpoint_pairs(asked: Fields, requester: str) -> list[Pair]:
-    """The pairs of endpoints that a request names, as it writes them; without one end, that is who asks.
+    """The pairs of endpoints that a request names, as it writes them; a missing end is the requester.
 
     Besides `endpoints`, `endpoint-flows` is understood: several such filters, as some clients of path vectors send.
     """
@@ -86,7 +86,7 @@ def pids_of(view: View, pairs: Sequence[Pair]) -> dict[Pair, Pair]:
 
 
 def properties(view: View, resource: str, asked: Fields) -> dict[str, Any]:
-    """The properties that a ReqEndpointProp asks for; one that has no value is left out. Raises AltoError."""
+    """The properties that a ReqEndpointProp asks for; properties without a value are left out. Raises AltoError."""
     names, texts = _nonempty(asked, "properties"), _nonempty(asked, "endpoints")
     for name in names:
         if name not in PROPERTY_TYPES:

@@ -1,4 +1,4 @@
-"""The network map (RFC 7285 §11.2.1): which addresses are whose. PIDs are the sites."""
+"""The network map (RFC 7285 §11.2.1): which addresses belong to which PID. PIDs are the sites."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collector.alto.request_fields import Fields
 from linkweather.mesh import Mesh, Site
 
 RESOURCE = "default-network-map"
-# RFC 7285 §10.1 allows the low line in a PID's name, and no site's id has one.
+# RFC 7285 §10.1 allows an underscore in a PID's name; site ids have none.
 DEFAULT_PID = "_default"
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -69,7 +69,7 @@ class NetworkMap:
         return self.networks[first:last]
 
     def document(self, pids: Iterable[str] | None = None, families: Iterable[str] | None = None) -> dict[str, Any]:
-        """The map, or the part with these PIDs and address types; what is not known is as if not asked for."""
+        """The map, or the part with these PIDs and address types; unknown ones are ignored."""
         chosen = self.pids if pids is None else {pid: self.pids[pid] for pid in pids if pid in self.pids}
         kept = set(FAMILIES.values() if families is None else families)
         groups = {

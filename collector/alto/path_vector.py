@@ -1,4 +1,4 @@
-"""Path vectors (RFC 9275): the path that is in force between sites, as the links that it takes.
+"""Path vectors (RFC 9275): the active routes between sites, as the links that they take.
 
 Each abstract network element is one link; a path through a relay has two, and paths that share a link share its name.
 """
@@ -37,7 +37,7 @@ def _cost(metric: str, factor: int = 1) -> Property:
 
 
 ANE_PROPERTIES: Mapping[str, Property] = {
-    # RFC 9275 §6.4.1, in bits per second: what a transfer gets; nothing is reserved.
+    # RFC 9275 §6.4.1, in bits per second: what a transfer can expect; nothing is reserved.
     "max-reservable-bandwidth": _cost("tput", 8),
     "priv:linkweather-delay-rt": _cost("delay-rt"),
     "priv:linkweather-lossrate": _cost("lossrate"),
@@ -55,7 +55,7 @@ class PathVector:
 
     @property
     def boundary(self) -> str:
-        """Nothing in the parts, which are one line each, can be mistaken for it."""
+        """The multipart boundary; the parts are one line each, so none can contain it."""
         return f"linkweather-{self.costs['meta']['vtag']['tag']}"
 
     @property
@@ -129,7 +129,7 @@ def _paths(view: View, pairs: Sequence[Pair]) -> dict[Pair, list[Pair]]:
 
 
 def _name(link: Pair) -> str:
-    name = "_".join(link)  # no site's id has a low line
+    name = "_".join(link)  # site ids have no underscore
     return name if len(name) <= NAME_MAX else tag_of(link)
 
 

@@ -1,4 +1,4 @@
-"""Entity property maps (RFC 9240): what is known of PIDs, addresses and prefixes.
+"""Entity property maps (RFC 9240): the properties of PIDs, addresses and prefixes.
 
 Names: the domain of PIDs belongs to the network map (`default-network-map.pid`), so does the property that gives an
 address's PID; the other properties are the property map's own (`.priv:linkweather-region`).
@@ -35,22 +35,24 @@ CAPACITY = f"{_PREFIX}capacity"
 NAMES: tuple[str, ...] = (*TEXTS, *NUMBERS, CAPACITY)
 
 
-# What of a report of capacity is told; not its age, with which the version tag would change every moment.
+# The published fields of a capacity report; not its age, which would change the version tag every moment.
 _DEVICE_FIELDS = {"type", "total", "free", "queue_s", "queued_device_hours", "usd_per_device_hour", "at"}
 
 
 def site_properties(view: View, pid: str) -> dict[str, Any]:
-    """What is known of a PID; nothing of the default one, which is no site."""
+    """The properties of a PID under the names for private use; none of the default PID, which is no site."""
     site = view.mesh.sites.get(pid)
     if site is None:
         return {}
     fields = {name: getattr(site, field) for name, field in {**TEXTS, **NUMBERS}.items()}
-    fields[CAPACITY] = [_devices(told) for told in view.capacities if (told.site, told.state) == (pid, "fresh")] or None
+    fields[CAPACITY] = [
+        _devices(answer) for answer in view.capacities if (answer.site, answer.state) == (pid, "fresh")
+    ] or None
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _devices(told: CapacityAnswer) -> dict[str, Any]:
-    return told.model_dump(mode="json", include=_DEVICE_FIELDS, exclude_none=True)
+def _devices(answer: CapacityAnswer) -> dict[str, Any]:
+    return answer.model_dump(mode="json", include=_DEVICE_FIELDS, exclude_none=True)
 
 
 PID_DOMAIN = f"{network_map.RESOURCE}.pid"
@@ -75,7 +77,7 @@ def whole(view: View, resource: str) -> dict[str, Any]:
 
 
 def filtered(view: View, resource: str, asked: Fields) -> dict[str, Any]:
-    """What a ReqFilteredPropertyMap asks for; empty lists ask for everything. Raises AltoError, ApiError."""
+    """The part that a ReqFilteredPropertyMap asks for; empty lists ask for everything. Raises AltoError, ApiError."""
     asked.require("entities")
     names, properties = asked.texts("entities"), _asked_properties(asked)
     if len(names) > ENTITIES_MAX:

@@ -1,4 +1,4 @@
-"""Reading requests: JSON objects whose fields are asked for by name and type, and else an error names them."""
+"""Request bodies: JSON objects whose fields are read by name and type; errors name the field. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collector.alto import alto_protocol as alto
 
 
 def parse(body: bytes) -> Fields:
-    """The object that a body is. Raises AltoError E_SYNTAX."""
+    """Parse a body as an object. Raises AltoError E_SYNTAX."""
     try:
         found = json.loads(body, parse_constant=_refuse)
     except UnicodeDecodeError as error:
@@ -31,7 +31,7 @@ def _refuse(constant: str) -> NoReturn:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """One object of a request. What is not asked for is ignored (RFC 7285 §8.3.7)."""
+    """One object of a request. Fields that are never read are ignored (RFC 7285 §8.3.7)."""
 
     values: Mapping[str, Any]
     path: str = ""
@@ -40,11 +40,11 @@ class Fields:
         return key in self.values
 
     def name(self, key: str) -> str:
-        """The full path of a field, as errors tell it: `cost-type/cost-metric`."""
+        """The full path of a field, as errors name it: `cost-type/cost-metric`."""
         return f"{self.path}/{key}" if self.path else key
 
     def require(self, key: str) -> Any:
-        """The value of a field that must be there."""
+        """The value of a required field."""
         if key not in self.values:
             raise alto.missing(self.name(key))
         return self.values[key]

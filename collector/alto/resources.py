@@ -22,9 +22,9 @@ PROPERTY_MAP = "property-map"
 
 @dataclass(frozen=True, slots=True)
 class ResourceRequest:
-    """What a request brings: its parameters, none for a GET, and who asks, as a TypedEndpointAddr."""
+    """A request: its parameters (none for a GET) and the requester's TypedEndpointAddr."""
 
-    asked: Fields
+    parameters: Fields
     requester: str
 
 
@@ -55,7 +55,7 @@ _COST_CAPABILITIES: Mapping[str, Any] = {
     "max-cost-types": MAX_COST_TYPES,
     "testable-cost-type-names": [kind.name for kind in COST_TYPES.values()],
 }
-# RFC 9275 §7.2.4: of path vectors there are no constraints.
+# RFC 9275 §7.2.4: path vectors take no constraints.
 _PATH_CAPABILITIES: Mapping[str, Any] = {
     "cost-type-names": [path_vector.COST_TYPE_NAME],
     "ane-property-names": list(path_vector.ANE_PROPERTIES),
@@ -88,17 +88,17 @@ def _maps() -> Iterator[Resource]:
         path="/networkmap/filtered",
         media=alto.NETWORK_MAP,
         accepts=alto.NETWORK_MAP_FILTER,
-        answer=lambda view, question: view.network.filtered(question.asked),
+        answer=lambda view, request: view.network.filtered(request.parameters),
         uses=_NETWORK,
     )
-    # One map per type; the ranks of statistics can be asked for by POST.
+    # One map per type; ranks of statistics are available by POST.
     yield from (_cost_map(kind) for kind in COST_TYPES.values() if kind.mode == NUMERICAL or ":" not in kind.metric)
     yield Resource(
         id="filtered-cost-map",
         path="/costmap/filtered",
         media=alto.COST_MAP,
         accepts=alto.COST_MAP_FILTER,
-        answer=lambda view, question: cost_maps.filtered(view, "filtered-cost-map", question.asked),
+        answer=lambda view, request: cost_maps.filtered(view, "filtered-cost-map", request.parameters),
         capabilities=_COST_CAPABILITIES,
         uses=_NETWORK,
     )
@@ -106,11 +106,11 @@ def _maps() -> Iterator[Resource]:
 
 def _endpoint_services() -> Iterator[Resource]:
     yield Resource(
-        id="endpoint-cost",  # RFC 7285 §11.5.1.5: it must not say that it uses a map
+        id="endpoint-cost",  # RFC 7285 §11.5.1.5: it must not name a map in `uses`
         path="/endpointcost",
         media=alto.ENDPOINT_COST,
         accepts=alto.ENDPOINT_COST_PARAMS,
-        answer=lambda view, question: endpoints.cost(view, "endpoint-cost", question.asked, question.requester),
+        answer=lambda view, request: endpoints.cost(view, "endpoint-cost", request.parameters, request.requester),
         capabilities=_COST_CAPABILITIES,
     )
     yield Resource(
@@ -118,7 +118,7 @@ def _endpoint_services() -> Iterator[Resource]:
         path="/endpointprop",
         media=alto.ENDPOINT_PROP,
         accepts=alto.ENDPOINT_PROP_PARAMS,
-        answer=lambda view, question: endpoints.properties(view, "endpoint-property", question.asked),
+        answer=lambda view, request: endpoints.properties(view, "endpoint-property", request.parameters),
         capabilities={"prop-types": list(endpoints.PROPERTY_TYPES)},
     )
 
@@ -137,7 +137,7 @@ def _property_maps() -> Iterator[Resource]:
         path="/propmap/filtered",
         media=alto.PROPERTY_MAP,
         accepts=alto.PROPERTY_MAP_PARAMS,
-        answer=lambda view, question: property_maps.filtered(view, "filtered-property-map", question.asked),
+        answer=lambda view, request: property_maps.filtered(view, "filtered-property-map", request.parameters),
         capabilities=_MAPPINGS,
         uses=_NETWORK,
     )
@@ -149,7 +149,7 @@ def _path_vectors() -> Iterator[Resource]:
         path="/costmap/pathvector",
         media=alto.PATH_VECTOR_COST_MAP,
         accepts=alto.COST_MAP_FILTER,
-        answer=lambda view, question: path_vector.between_pids(view, "path-vector", question.asked),
+        answer=lambda view, request: path_vector.between_pids(view, "path-vector", request.parameters),
         capabilities=_PATH_CAPABILITIES,
         uses=_NETWORK,
     )
@@ -158,18 +158,18 @@ def _path_vectors() -> Iterator[Resource]:
         path="/endpointcost/pathvector",
         media=alto.PATH_VECTOR_ENDPOINT_COST,
         accepts=alto.ENDPOINT_COST_PARAMS,
-        answer=lambda view, question: path_vector.between_endpoints(
-            view, "endpoint-path-vector", question.asked, question.requester
+        answer=lambda view, request: path_vector.between_endpoints(
+            view, "endpoint-path-vector", request.parameters, request.requester
         ),
         capabilities=_PATH_CAPABILITIES,
     )
 
 
-# In the order of their dependence: a map comes after the one that it uses.
+# In the order of dependence: a map comes after the one that it uses.
 RESOURCES: Mapping[str, Resource] = {
     resource.id: resource for part in (_maps, _endpoint_services, _property_maps, _path_vectors) for resource in part()
 }
-# Whose changes an update stream tells: every one that is a single document.
+# The resources whose changes an update stream sends: all that are a single document.
 FOLLOWED: Mapping[str, Resource] = {
     name: resource for name, resource in RESOURCES.items() if not resource.media.startswith("multipart/")
 }
@@ -179,7 +179,7 @@ UPDATES_PATH = "/updates"
 
 
 def directory(mesh: Mesh, base: str) -> dict[str, Any]:
-    """The directory; `base` is the server's URI as the client calls it, without a slash at its end."""
+    """The directory; `base` is the server's URI as the client calls it, without a trailing slash."""
     cost_types = {kind.name: described(kind, mesh) for kind in COST_TYPES.values()}
     cost_types[path_vector.COST_TYPE_NAME] = path_vector.COST_TYPE.document
     return {

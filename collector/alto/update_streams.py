@@ -1,4 +1,4 @@
-"""Update streams (RFC 8895): what one client follows, and the events that tell it of every change. Pure."""
+"""Update streams (RFC 8895): the resources that one client follows, and the events with their changes. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class UpdateEvent:
     substream: str | None = None
 
     def encode(self) -> bytes:
-        """As it goes over the wire (RFC 8895 §5.2)."""
+        """The event as it is sent (RFC 8895 §5.2)."""
         name = self.media if self.substream is None else f"{self.media},{self.substream}"
         return event_bytes(name, json.dumps(self.document).encode())
 
@@ -38,14 +38,14 @@ class UpdateEvent:
 @dataclass(slots=True)
 class _Followed:
     resource: Resource
-    question: ResourceRequest
+    request: ResourceRequest
     incremental: bool
     tag: str | None
     document: dict[str, Any] | None = None
 
 
 class UpdateStream:
-    """What a client follows. Substreams come and go; `events` tells what changed since it was last asked."""
+    """The substreams of one client. `events` returns what changed since the last call."""
 
     def __init__(self, asked: Fields, requester: str, view: View) -> None:
         self._requester = requester
@@ -58,11 +58,11 @@ class UpdateStream:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is followed any more."""
+        """Whether the last substream has been removed."""
         return not self._followed
 
     def control(self, asked: Fields, view: View) -> None:
-        """Take in a request to the control URI (RFC 8895 §7); all of it or nothing. Raises AltoError."""
+        """Apply a request to the control URI (RFC 8895 §7), all of it or nothing. Raises AltoError."""
         if "add" not in asked and "remove" not in asked:
             raise alto.missing("add")
         removed = self._removed(asked) if "remove" in asked else []
@@ -75,9 +75,9 @@ class UpdateStream:
                 self._control.append({key: names})
 
     def events(self, view: View) -> Iterator[UpdateEvent]:
-        """What is new: confirmations of control, then changed documents, each after those that it depends on."""
-        for told in self._control:
-            yield UpdateEvent(alto.UPDATE_CONTROL, told)
+        """Confirmations of control, then changed documents, each after those that it depends on."""
+        for confirmation in self._control:
+            yield UpdateEvent(alto.UPDATE_CONTROL, confirmation)
         self._control.clear()
         for name, followed in sorted(self._followed.items(), key=lambda item: _ORDER[item[1].resource.id]):
             yield from _change(name, followed, view)
@@ -114,12 +114,12 @@ def _read(asked: Fields, requester: str, view: View) -> _Followed:
         asked.flag("incremental-changes", default=True),
         asked.text("tag") if "tag" in asked else None,
     )
-    _answer(followed, view)  # what is wrong with the input is said now
+    _answer(followed, view)  # invalid input is an error now, not at the first event
     return followed
 
 
 def _answer(followed: _Followed, view: View) -> dict[str, Any]:
-    answer = followed.resource.answer(view, followed.question)
+    answer = followed.resource.answer(view, followed.request)
     assert isinstance(answer, dict), "a followed resource is one document"  # noqa: S101 – the table says so
     return answer
 
@@ -131,7 +131,7 @@ def _change(name: str, followed: _Followed, view: View) -> Iterator[UpdateEvent]
     if changed or before is None:
         followed.tag, followed.document = tag, document
     if not changed:
-        return  # also where the client already has what there is (RFC 8895 §6.5: tag)
+        return  # also where the client has this version already (RFC 8895 §6.5: tag)
     if before is not None and followed.incremental:
         yield UpdateEvent(alto.MERGE_PATCH, merge_patch(before, document), name)
     else:
@@ -139,7 +139,7 @@ def _change(name: str, followed: _Followed, view: View) -> Iterator[UpdateEvent]
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The patch that makes `new` of `old`; no object of ours has a null, which patches cannot say."""
+    """The patch that makes `new` of `old`; patches cannot express nulls, and no document here has any."""
     patch: dict[str, Any] = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key)

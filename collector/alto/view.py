@@ -1,4 +1,4 @@
-"""What ALTO's answers stand on: the mesh, its links and routes at one moment, and the costs that follow."""
+"""The view that ALTO answers from: the mesh, its links and routes at one moment, and the costs that follow. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class View:
         return {}
 
     def costs(self, cost_type: CostType) -> dict[Pair, float]:
-        """The costs of one type of every link that has one; what is not known is absent."""
+        """The costs of one type, of every link that has one; unknown costs are absent."""
         if cost_type not in self._costs:
             self._costs[cost_type] = self._compute(cost_type)
         return self._costs[cost_type]
@@ -61,7 +61,7 @@ class View:
         return {"age-seconds-min": round(min(ages), 3), "age-seconds-max": round(max(ages), 3)}
 
     def typed(self, cost_type: CostType) -> dict[str, Any]:
-        """A cost type as a response carries it: with its source, window and ages (RFC 9439 §3.1)."""
+        """A cost type as responses carry it: with its source, window and ages (RFC 9439 §3.1)."""
         metric = METRICS[cost_type.metric]
         if not metric.performance:
             return cost_type.document
@@ -71,6 +71,6 @@ class View:
 
 
 def ranks(values: Mapping[Pair, float], *, more_is_better: bool) -> dict[Pair, float]:
-    """Ordinal costs (RFC 7285 §6.1.2.2): 1 is the best, equal values rank equally, and every number is taken."""
+    """Ordinal costs (RFC 7285 §6.1.2.2): 1 is the best, equal values share a rank, and no rank is skipped."""
     places = {value: place for place, value in enumerate(sorted(set(values.values()), reverse=more_is_better), 1)}
     return {pair: places[value] for pair, value in values.items()}
