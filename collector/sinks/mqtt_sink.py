@@ -25,9 +25,10 @@ from linkweather.wire import Row
 MAX_INFLIGHT = 100
 _LOOP_S = 0.1
 _HEADER_BYTES = 16  # at most, beside topic and payload: type, lengths, packet identifier, no properties
-_NOT_AUTHORIZED = 0x87
+# Reason codes, MQTT 5 §2.4.
+_FAILURE = 0x80
+_NOT_ALLOWED = frozenset({0x86, 0x87, 0x8C})  # bad user name or password, not authorized, bad authentication method
 _ABOUT_THE_MESSAGE = frozenset({0x90, 0x95, 0x99})  # its topic, size or payload
-_CREDENTIALS = frozenset({0x86, _NOT_AUTHORIZED, 0x8C})
 # What a topic's level cannot hold.
 _LEVEL = str.maketrans(dict.fromkeys("/+#\0", "_"))
 
@@ -103,30 +104,40 @@ class _Session:
         """Connect. Raises OSError, SinkAwayError, SinkSetupError."""
         self._client.connect(self._broker.host, self._broker.port or 1883, clean_start=True)
         self._drive(lambda: int(self._connected is not None), 1)
-        if self._connected in _CREDENTIALS:
-            raise SinkSetupError(f"the broker {self._broker} refuses us: check user name and password in its URL")
-        if self._connected:
-            raise SinkAwayError(f"the broker {self._broker} refuses us (reason code {self._connected})")
+        self._check(self._connected or 0, f"refuses us (reason code {self._connected})", "refuses us")
 
     def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[tuple[int, str]]:
-        """Publish all; returns the places of those that can never be, with reasons."""
+        """Publish all; returns the places of those that can never be, with reasons.
+
+        The first goes alone: a broker that forbids it answers so and closes, and its answer is lost where more come.
+        """
+        places = range(len(messages))
+        return self._send(messages, places[:1]) + self._send(messages, places[1:])
+
+    def _send(self, messages: Sequence[tuple[str, bytes]], places: Sequence[int]) -> list[tuple[int, str]]:
         refused, sent = [], {}
-        for place, (name, body) in enumerate(messages):
+        for place in places:
+            name, body = messages[place]
             size = len(name.encode()) + len(body) + _HEADER_BYTES
             if size > self._max_bytes:
                 refused.append((place, f"{size} bytes: the broker takes packets of {self._max_bytes} at most"))
             else:
                 sent[self._client.publish(name, body, qos=1).mid] = place
+        self._answers.clear()
         self._drive(lambda: len(self._answers), len(sent))
         for identifier, (code, reason) in self._answers.items():
-            if code == _NOT_AUTHORIZED:
-                name = messages[sent[identifier]][0]
-                raise SinkSetupError(f"the broker {self._broker} does not let us publish {name}: give us the right")
+            name = messages[sent[identifier]][0]
             if code in _ABOUT_THE_MESSAGE:
                 refused.append((sent[identifier], reason))
-            elif code >= 0x80:
-                raise SinkAwayError(f"the broker {self._broker} takes no rows now ({reason})")
+            else:
+                self._check(code, f"takes no {name} now ({reason})", f"does not let us publish {name}")
         return refused
+
+    def _check(self, code: int, away: str, setup: str) -> None:
+        if code in _NOT_ALLOWED:
+            raise SinkSetupError(f"the broker {self._broker} {setup}: check user name, password and the user's rights")
+        if code >= _FAILURE:
+            raise SinkAwayError(f"the broker {self._broker} {away}")
 
     def close(self) -> None:
         """Say goodbye, if anybody is there."""
@@ -136,7 +147,8 @@ class _Session:
         """Move bytes until `done` counts up to `wanted`; raises SinkAwayError after `timeout_s` without progress."""
         progress, since = done(), time.monotonic()
         while progress < wanted:
-            if self._client.loop(_LOOP_S) != paho.MQTT_ERR_SUCCESS:
+            ended = self._client.loop(_LOOP_S) != paho.MQTT_ERR_SUCCESS
+            if ended and done() < wanted:  # a broker that refuses us says so, and closes
                 raise SinkAwayError(f"the broker {self._broker} closed the connection")
             if done() > progress:
                 progress, since = done(), time.monotonic()
