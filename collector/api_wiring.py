@@ -21,9 +21,9 @@ from collector.ingest.ingest import Ingest
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
-from collector.placement.placement import PlacementInputs, PlannedTransfer, transfer_of
+from collector.placement.placement import NoTransfer, PlacementInputs, PlannedTransfer, transfer_of
 from collector.route_updater import RouteUpdater
-from collector.routing.questions import RouteQuestion
+from collector.routing.route_question import RouteQuestion
 from collector.settings import CollectorSettings
 from collector.sinks.exporter import SinkReadings
 from collector.sinks.exporters import Exporters
@@ -88,7 +88,7 @@ class ApiWiring:
             transfer=self._transfer,
         )
 
-    def _transfer(self, src: str, dst: str, bytes_: int) -> PlannedTransfer | str:
+    def _transfer(self, src: str, dst: str, bytes_: int) -> PlannedTransfer | NoTransfer:
         question = RouteQuestion(src=src, dst=dst, objective="completion", bytes=bytes_)
         return transfer_of(self.route_updater.answer(question), bytes_)
 

@@ -24,7 +24,7 @@ from collector.ingest.ingest import Ingest
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
-from collector.route_updater import RouteUpdater, Surroundings
+from collector.route_updater import RouteUpdater
 from collector.settings import EMBEDDED, CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.store.decision_log import DecisionLog
@@ -73,9 +73,7 @@ class CollectorDaemon:
             )
             self._record = DecisionLog(self._journal.database)
             self._feed = EventFeed(uuid.uuid4().hex[:12])
-            self._route_updater = RouteUpdater(
-                self._mesh.mesh, settings.routing, settings.evaluation, self._surroundings()
-            )
+            self._route_updater = self._route_updater_of(settings)
             self._server = HttpServer(self._api_wiring().application(), settings.api.host, settings.api.port)
         except BaseException:
             self._journal.close()
@@ -213,11 +211,14 @@ class CollectorDaemon:
         while self._ingest.waiting_bytes and time.monotonic() < deadline:  # noqa: ASYNC110 – emptied by the ingest loop
             await asyncio.sleep(_POLL_S)
 
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+    def _route_updater_of(self, settings: CollectorSettings) -> RouteUpdater:
+        return RouteUpdater(
+            self._mesh.mesh,
+            settings.routing,
+            settings.evaluation,
             links=self._links,
-            record=self._record,
-            feed=self._feed,
+            log=self._record,
+            emit=self._feed.emit,
             publish=lambda topic, payload: self._connection.publish(topic, payload, retain=True),
             offline=lambda: self._sites.offline,
         )

@@ -36,9 +36,9 @@ def add_capacity(app: FastAPI, capacities: Callable[[], list[CapacityAnswer]]) -
 
 
 def add_placements(
-    app: FastAPI, grounds_now: Callable[[], PlacementInputs], remember: Callable[[PlacementAnswer], None]
+    app: FastAPI, inputs_now: Callable[[], PlacementInputs], remember: Callable[[PlacementAnswer], None]
 ) -> None:
-    """Add the answers to where jobs should run, over what `grounds_now` says at each question; each is remembered.
+    """Add the answers to where jobs should run, over what `inputs_now` says at each question; each is remembered.
 
     The application has handlers for ApiError.
     """
@@ -47,28 +47,28 @@ def add_placements(
     async def placements(request: Request) -> PlacementAnswer | PlacementsAnswer:
         """Where a job should run, or several jobs together: `{"jobs": [job, …]}`."""
         values = await _values(request)
-        grounds = grounds_now()
+        inputs = inputs_now()
         try:
             if "jobs" not in values:
-                answer = place(settings.validate(values, Job, "").at_ids(grounds.mesh), grounds)
+                answer = place(settings.validate(values, Job, "").at_ids(inputs.mesh), inputs)
                 remember(answer)
                 return answer
-            jobs = settings.validate(values, Jobs, "").at_ids(grounds.mesh)
+            jobs = settings.validate(values, Jobs, "").at_ids(inputs.mesh)
         except BadValueError as error:
             raise ApiError(422, error.sentence, error.key or None) from None
-        answers = await _together(jobs, grounds)
+        answers = await _together(jobs, inputs)
         for answer in answers.placements:
             remember(answer)
         return answers
 
 
-async def _together(jobs: Sequence[Job], grounds: PlacementInputs) -> PlacementsAnswer:
+async def _together(jobs: Sequence[Job], inputs: PlacementInputs) -> PlacementsAnswer:
     alone = []
-    for answer in joint.judge(jobs, grounds):
+    for answer in joint.alone(jobs, inputs):
         alone.append(answer)
         await asyncio.sleep(0)  # between two jobs others have their turn
     # Arithmetic for up to a few seconds; nothing else waits for it.
-    return await asyncio.to_thread(joint.settle, jobs, alone, grounds.at)
+    return await asyncio.to_thread(joint.together, jobs, alone, inputs.at)
 
 
 async def _values(request: Request) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request
 
 from collector.api.api_requests import ApiError, read_parameter, site_id
-from collector.routing.questions import RouteQuestion, RouteQuestionError
+from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from linkweather.mesh import Mesh
 from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer
@@ -27,7 +27,7 @@ class RouteSources:
     now: Callable[[], float]
     mesh: Callable[[], Mesh]
     route: Callable[[RouteQuestion], RouteAnswer | NoRoute]
-    routes: Callable[[Objective], MeshRoutes]
+    routes: Callable[[Objective], Awaitable[MeshRoutes]]
     evaluation: Callable[[datetime, datetime], Awaitable[EvaluationAnswer]]
 
 
@@ -37,10 +37,10 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
 
     @app.get("/api/v1/routes")
     async def routes(objective: Annotated[Objective, Query()] = "latency") -> MeshRoutes:
-        """The paths in force of all pairs, by RTT or by goodput; completion needs a pair and a number of bytes."""
+        """The active routes of all pairs, by RTT or by goodput; completion needs a pair and a number of bytes."""
         if objective == "completion":
             raise ApiError(422, "objective = 'completion': ask for a pair, with bytes", "objective")
-        return sources.routes(objective)
+        return await sources.routes(objective)
 
     @app.get("/api/v1/evaluation")
     async def evaluation(

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from collector.placement.batches import JobBatch, JobRun
-from collector.placement.programs import Ordered, solved
+from collector.placement.job_batch import JobBatch, JobRun, Ordered, solved
 
 Sequences = dict[str, tuple[int, ...]]
 Cost = tuple[int, float]  # jobs left out, and the sum of the others' times until done

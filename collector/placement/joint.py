@@ -1,4 +1,4 @@
-"""Several jobs placed together: each judged alone, then assigned so that all are done early. Pure."""
+"""Several jobs placed together: each placed as if alone, then assigned so that all are done early. Pure."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from collector.placement.assignment import JobPlan, assign
-from collector.placement.batches import Devices, JobBatch, JobRun, Option
+from collector.placement.job_batch import Devices, JobBatch, JobRun, Option
 from collector.placement.placement import PlacementInputs, place, run_at
 from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer, SitePlacement
 from linkweather.models.state import CapacityAnswer
 from linkweather.units import duration
 
 
-def judge(jobs: Sequence[Job], grounds: PlacementInputs) -> Iterator[PlacementAnswer]:
-    """Each job as if it were alone: all that looks at the network."""
+def alone(jobs: Sequence[Job], inputs: PlacementInputs) -> Iterator[PlacementAnswer]:
+    """Each job placed as if it were alone: all that needs the network's state."""
     for job in jobs:
-        yield place(job, grounds)
+        yield place(job, inputs)
 
 
-def settle(jobs: Sequence[Job], alone: Sequence[PlacementAnswer], at: datetime) -> PlacementsAnswer:
+def together(jobs: Sequence[Job], alone: Sequence[PlacementAnswer], at: datetime) -> PlacementsAnswer:
     """Where each of the jobs should run, in their order; takes up to a few seconds for many jobs."""
     batch = JobBatch([list(_options(job, answer)) for job, answer in zip(jobs, alone, strict=True)], _devices(alone))
     plan, first_come = assign(batch)
     return PlacementsAnswer(
         at=at,
-        placements=tuple(_settled(number, answer, plan, jobs) for number, answer in enumerate(alone)),
+        placements=tuple(_placed(number, answer, plan, jobs) for number, answer in enumerate(alone)),
         unplaced=plan.left_out,
         total_p50_s=plan.cost[1],
         first_come_unplaced=first_come.left_out,
@@ -48,20 +48,20 @@ def _options(job: Job, alone: PlacementAnswer) -> Iterator[Option]:
 
 
 def _devices(alone: Sequence[PlacementAnswer]) -> Devices:
-    """What the sites have for these jobs. Behind a site's queue all of its devices come, else those that are free."""
+    """The sites' devices for these jobs: with a queue all of them, since they come free in time; else the free ones."""
     devices: dict[str, dict[str, Sequence[tuple[float, int]]]] = {}
     for found in (found for answer in alone for found in answer.ranking):
-        for told in found.capacity:
-            devices.setdefault(found.site, {})[told.type] = [(0.0, _usable(told))]
+        for capacity in found.capacity:
+            devices.setdefault(found.site, {})[capacity.type] = [(0.0, _usable(capacity))]
     return devices
 
 
-def _usable(told: CapacityAnswer) -> int:
-    queued = told.queue_s is not None or told.queued_device_hours is not None
-    return told.total if queued or told.free is None else told.free
+def _usable(capacity: CapacityAnswer) -> int:
+    queued = capacity.queue_s is not None or capacity.queued_device_hours is not None
+    return capacity.total if queued or capacity.free is None else capacity.free
 
 
-def _settled(number: int, alone: PlacementAnswer, plan: JobPlan, jobs: Sequence[Job]) -> PlacementAnswer:
+def _placed(number: int, alone: PlacementAnswer, plan: JobPlan, jobs: Sequence[Job]) -> PlacementAnswer:
     if not alone.ranking:
         return alone
     run = plan.runs.get(number)
@@ -73,7 +73,7 @@ def _settled(number: int, alone: PlacementAnswer, plan: JobPlan, jobs: Sequence[
 
 def _crowded_out(alone: PlacementAnswer) -> str:
     sites = ", ".join(found.site for found in alone.ranking)
-    return f"the jobs that are placed with it hold the devices for too long at every site that could run it: {sites}."
+    return f"At every site that could run it, the other jobs hold the devices for too long: {sites}."
 
 
 def _chosen(alone: PlacementAnswer, chosen: SitePlacement, run: JobRun, plan: JobPlan, jobs: Sequence[Job]) -> str:
@@ -81,9 +81,13 @@ def _chosen(alone: PlacementAnswer, chosen: SitePlacement, run: JobRun, plan: Jo
     wait = f", {duration(run.wait_s)} of it behind other jobs," if run.wait_s > 0 else ""
     best = alone.ranking[0]
     if chosen is best:
-        return f"{chosen.site} is done after {done}{wait} and is the soonest alone, too." if wait else alone.why
+        return (
+            f"{chosen.site} is done after {done}{wait} and is also the soonest for this job alone."
+            if wait
+            else alone.why
+        )
     others = [jobs[number].name for number, other in sorted(plan.runs.items()) if other.site == best.site]
-    taken = f"{best.site} would be sooner alone ({duration(best.total_p50_s)}), but runs {_some(others)}"
+    taken = f"{best.site} would be sooner ({duration(best.total_p50_s)}), but runs {_some(others)}"
     return f"{chosen.site} is done after {done}{wait}: {taken}."
 
 
@@ -93,10 +97,10 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _why(plan: JobPlan, first_come: JobPlan) -> str:
-    said: Mapping[str, JobPlan] = {"these placements": plan, "first come, first served": first_come}
+    plans: Mapping[str, JobPlan] = {"these placements": plan, "first come, first served": first_come}
     texts = [
         f"{name}: {len(one.runs)} jobs placed, {one.left_out} not"
-        + (f", {duration(one.cost[1])} until done in all" if one.runs else "")
-        for name, one in said.items()
+        + (f", {duration(one.cost[1])} in total" if one.runs else "")
+        for name, one in plans.items()
     ]
     return "; ".join(texts) + "."

@@ -1,7 +1,7 @@
-"""Which site should run a job, now: every site judged, the ones that can ranked, the others with why not. Pure.
+"""Which site should run a job, now: sites that can run it are ranked, the others excluded with the reason. Pure.
 
 A job stages its inputs in, side by side (see `staging`), waits in the site's queue, runs, and stages its result out.
-Data that is at the site already takes no time. The deadline is held against the p90 of all of it.
+Data that is at the site already takes no time. The deadline is compared with the p90 of the total.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from linkweather.models.placements import (
     SitePlacement,
     StagedTransfer,
 )
-from linkweather.models.routes import LinkInput, NoRoute, RouteAnswer
+from linkweather.models.routes import LinkInput, NoRoute, NoRouteReason, RouteAnswer
 from linkweather.models.state import CapacityAnswer
 from linkweather.units import age, duration
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedTransfer:
-    """What it is to move some bytes now: `usd` is None where a price on the way is not known."""
+    """Time and price of moving some bytes now along a path; `usd` is None where a price on the way is unknown."""
 
     p50_s: float
     p90_s: float
@@ -40,25 +40,40 @@ class PlannedTransfer:
     inputs: tuple[LinkInput, ...] = ()
 
 
-# (src, dst, bytes) → the transfer along the best path, or one sentence why there is none.
-Transfers = Callable[[str, str, int], PlannedTransfer | str]
+@dataclass(frozen=True, slots=True)
+class NoTransfer:
+    """Why data cannot be moved: there is no route, or the goodput of the best path is unknown."""
+
+    reason: NoRouteReason
+
+
+# (src, dst, bytes) → the transfer along the best path.
+Transfers = Callable[[str, str, int], PlannedTransfer | NoTransfer]
+_NO_TRANSFER: Mapping[NoRouteReason, str] = {
+    "undecided": "no route is decided yet",
+    "down": "the link is down, and no relay can be used",
+    "no_contact": "the link is not in contact, and no relay can be used",
+    "unknown_goodput": "the goodput is unknown",
+    "hold_down": "the link came back a short time ago, and no relay can be used",
+    "conditions": "no path can be used",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementInputs:
-    """What placements stand on at `at`: the sites, what they have, and how data moves between them."""
+    """The inputs of placements at `at`: the sites, their devices, and the transfers between them."""
 
     at: datetime
     mesh: Mesh
     capacities: Sequence[CapacityAnswer]
     transfer: Transfers
-    told: Mapping[str, Mapping[str, CapacityAnswer]] = field(init=False)
+    devices: Mapping[str, Mapping[str, CapacityAnswer]] = field(init=False)
 
     def __post_init__(self) -> None:
-        told: dict[str, dict[str, CapacityAnswer]] = defaultdict(dict)
+        devices: dict[str, dict[str, CapacityAnswer]] = defaultdict(dict)
         for capacity in self.capacities:
-            told[capacity.site][capacity.type] = capacity
-        object.__setattr__(self, "told", told)
+            devices[capacity.site][capacity.type] = capacity
+        object.__setattr__(self, "devices", devices)
 
 
 class _UnfitError(LinkweatherError):
@@ -68,30 +83,30 @@ class _UnfitError(LinkweatherError):
         self.why = why
 
 
-def transfer_of(route: RouteAnswer | NoRoute, bytes_: int) -> PlannedTransfer | str:
-    """A routing decision, made for so many bytes, as a transfer."""
+def transfer_of(route: RouteAnswer | NoRoute, bytes_: int) -> PlannedTransfer | NoTransfer:
+    """The answer to a question about so many bytes, as a transfer."""
     if isinstance(route, NoRoute):
-        return route.why.removeprefix(f"{route.src} → {route.dst}: ").removesuffix(".")
+        return NoTransfer(route.reason)
     path = route.path
     if path.completion_p50_s is None or path.completion_p90_s is None:
-        return "its goodput was not measured"
+        return NoTransfer("unknown_goodput")
     usd = None if path.price_usd_per_gb is None else path.price_usd_per_gb * bytes_ / 1e9
     return PlannedTransfer(path.completion_p50_s, path.completion_p90_s, usd, path.sites, route.inputs)
 
 
-def place(job: Job, grounds: PlacementInputs) -> PlacementAnswer:
+def place(job: Job, inputs: PlacementInputs) -> PlacementAnswer:
     """Where one job should run, its sites named by their ids."""
-    judged = [_judge(job, site, grounds) for site in grounds.mesh.sites]
+    judged = [_judge(job, site, inputs) for site in inputs.mesh.sites]
     fit = [site for site in judged if isinstance(site, SitePlacement)]
     ranking = tuple(sorted(fit, key=lambda site: (site.total_p50_s, site.total_p90_s)))
     excluded = tuple(site for site in judged if isinstance(site, ExcludedSite))
     chosen = run_at(ranking[0]) if ranking else {}
     why = _why(ranking, excluded)
-    return PlacementAnswer(job=job.name, at=grounds.at, **chosen, ranking=ranking, excluded=excluded, why=why)
+    return PlacementAnswer(job=job.name, at=inputs.at, **chosen, ranking=ranking, excluded=excluded, why=why)
 
 
 def run_at(chosen: SitePlacement, wait_s: float = 0.0) -> dict[str, Any]:
-    """What an answer says of the site where the job runs, after `wait_s` behind jobs that are placed with it."""
+    """The fields of an answer about the chosen site, after `wait_s` behind jobs that are placed with it."""
     return {
         "site": chosen.site,
         "compute_id": chosen.compute_id,
@@ -101,13 +116,13 @@ def run_at(chosen: SitePlacement, wait_s: float = 0.0) -> dict[str, Any]:
     }
 
 
-def _judge(job: Job, site: str, grounds: PlacementInputs) -> SitePlacement | ExcludedSite:
-    compute_id = grounds.mesh.sites[site].compute_id
+def _judge(job: Job, site: str, inputs: PlacementInputs) -> SitePlacement | ExcludedSite:
+    compute_id = inputs.mesh.sites[site].compute_id
     try:
-        capacity = [_devices(need, grounds.told.get(site, {})) for need in job.devices]
+        capacity = [_devices(need, inputs.devices.get(site, {})) for need in job.devices]
         queue_s = max(map(_queue_s, job.devices, capacity))
-        staged_in = list(_staged_in(job, site, grounds))
-        staged_out = list(_staged_out(job, site, grounds))
+        staged_in = list(_staged_in(job, site, inputs))
+        staged_out = list(_staged_out(job, site, inputs))
         found = _placement(job, site, queue_s, (staged_in, staged_out), capacity)
         _check_limits(job, found)
     except _UnfitError as unfit:
@@ -115,50 +130,50 @@ def _judge(job: Job, site: str, grounds: PlacementInputs) -> SitePlacement | Exc
     return found.model_copy(update={"compute_id": compute_id})
 
 
-def _devices(need: Need, told: Mapping[str, CapacityAnswer]) -> CapacityAnswer:
-    if not told:
-        raise _UnfitError("no_capacity", "has not said what devices it has")
-    found = told.get(need.type)
+def _devices(need: Need, devices: Mapping[str, CapacityAnswer]) -> CapacityAnswer:
+    if not devices:
+        raise _UnfitError("no_capacity", "has not reported its devices")
+    found = devices.get(need.type)
     if found is None:
-        raise _UnfitError("no_such_devices", f"has no {need.type}, but {', '.join(told)}")
+        raise _UnfitError("no_such_devices", f"has no {need.type}, only {', '.join(devices)}")
     if found.state == "expired":
-        raise _UnfitError("capacity_expired", f"last spoke of its {need.type} {age(found.age_s)} ago: too long")
+        raise _UnfitError("capacity_expired", f"last reported its {need.type} {age(found.age_s)} ago, too long ago")
     if found.total < need.count:
-        raise _UnfitError("too_few_devices", f"has {found.total} {need.type}, and the job needs {need.count}")
+        raise _UnfitError("too_few_devices", f"has {found.total} {need.type}, the job needs {need.count}")
     return found
 
 
-def _queue_s(need: Need, told: CapacityAnswer) -> float:
-    if told.queue_s is not None:
-        return told.queue_s
-    if told.queued_device_hours is not None:
-        return told.queued_device_hours / told.total * 3600
-    if told.free is None or told.free < need.count:
-        free = "nor how many are free" if told.free is None else f"and {told.free} of {told.total} are free"
-        raise _UnfitError("unknown_queue", f"does not say how long its queue for {need.type} is, {free}")
+def _queue_s(need: Need, capacity: CapacityAnswer) -> float:
+    if capacity.queue_s is not None:
+        return capacity.queue_s
+    if capacity.queued_device_hours is not None:
+        return capacity.queued_device_hours / capacity.total * 3600
+    if capacity.free is None or capacity.free < need.count:
+        free = "unknown" if capacity.free is None else f"{capacity.free} of {capacity.total}"
+        raise _UnfitError("unknown_queue", f"reports no queue time for {need.type}; free devices: {free}")
     return 0.0
 
 
-def _staged_in(job: Job, site: str, grounds: PlacementInputs) -> Iterator[StagedTransfer]:
-    """One transfer per site that has inputs: what lies together moves together."""
+def _staged_in(job: Job, site: str, inputs: PlacementInputs) -> Iterator[StagedTransfer]:
+    """One transfer per site that has inputs: inputs at one site move together."""
     sizes: dict[str, int] = defaultdict(int)
     for part in job.data:
         sizes[part.site] += part.bytes
     for src, size in sizes.items():
         if src != site:
-            yield _staged(src, site, size, grounds, f"cannot get the data of {src}")
+            yield _staged(src, site, size, inputs, f"cannot get the data of {src}")
 
 
-def _staged_out(job: Job, site: str, grounds: PlacementInputs) -> Iterator[StagedTransfer]:
+def _staged_out(job: Job, site: str, inputs: PlacementInputs) -> Iterator[StagedTransfer]:
     if job.result is not None and job.result.site != site:
         dst = job.result.site
-        yield _staged(site, dst, job.result.bytes, grounds, f"cannot send the result to {dst}")
+        yield _staged(site, dst, job.result.bytes, inputs, f"cannot send the result to {dst}")
 
 
-def _staged(src: str, dst: str, size: int, grounds: PlacementInputs, without: str) -> StagedTransfer:
-    found = grounds.transfer(src, dst, size)
-    if isinstance(found, str):
-        raise _UnfitError("no_path", f"{without}: {found}")
+def _staged(src: str, dst: str, size: int, inputs: PlacementInputs, without: str) -> StagedTransfer:
+    found = inputs.transfer(src, dst, size)
+    if isinstance(found, NoTransfer):
+        raise _UnfitError("no_path", f"{without}: {_NO_TRANSFER[found.reason]}")
     return StagedTransfer(
         src=src,
         dst=dst,
@@ -202,7 +217,7 @@ def _time(staged: Sequence[StagedTransfer]) -> Spread:
 
 
 def _price_usd(job: Job, transfers: Sequence[StagedTransfer], capacity: Sequence[CapacityAnswer]) -> float | None:
-    rates = [told.usd_per_device_hour for told in capacity]
+    rates = [one.usd_per_device_hour for one in capacity]
     hours = [need.work_device_hours for need in job.devices]
     parts = [one.price_usd for one in transfers]
     parts += [None if rate is None else rate * work for rate, work in zip(rates, hours, strict=True)]
@@ -217,14 +232,14 @@ def _check_limits(job: Job, found: SitePlacement) -> None:
     if job.max_price_usd is None:
         return
     if found.price_usd is None:
-        raise _UnfitError("price", f"has no known price, and at most {job.max_price_usd:.10g} USD are allowed")
+        raise _UnfitError("price", f"has an unknown price; at most {job.max_price_usd:.10g} USD are allowed")
     if found.price_usd > job.max_price_usd:
-        raise _UnfitError("price", f"costs {found.price_usd:.2f} USD of at most {job.max_price_usd:.10g}")
+        raise _UnfitError("price", f"costs {found.price_usd:.2f} USD; at most {job.max_price_usd:.10g} USD are allowed")
 
 
 def _why(ranking: Sequence[SitePlacement], excluded: Sequence[ExcludedSite]) -> str:
     if not ranking:
-        return "no site can run the job: " + "; ".join(f"{site.site} {site.why}" for site in excluded) + "."
+        return "No site can run the job: " + "; ".join(f"{site.site} {site.why}" for site in excluded) + "."
     best, *others = ranking
     price = "at an unknown price" if best.price_usd is None else f"for {best.price_usd:.2f} USD"
     stages = (
@@ -235,5 +250,5 @@ def _why(ranking: Sequence[SitePlacement], excluded: Sequence[ExcludedSite]) -> 
     )
     parts = ", ".join(f"{name} {duration(value_s)}" for name, value_s in stages if value_s > 0)
     done = f"{duration(best.total_p50_s)} (p90 {duration(best.total_p90_s)})"
-    second = f"{others[0].site} would take {duration(others[0].total_p50_s)}" if others else "no other site can"
+    second = f"{others[0].site} would take {duration(others[0].total_p50_s)}" if others else "no other site can run it"
     return f"{best.site} is done soonest, after {done}: {parts or 'nothing to do'}, {price}; {second}."

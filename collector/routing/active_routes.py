@@ -1,74 +1,136 @@
-"""The paths in force under one objective, for all pairs, with since when and why."""
+"""What outlives a decision: the active routes under one objective, and since when each link is usable or lost."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from collector.routing.candidates import DIRECT, GONE, NONE, Floats, Vias
-from collector.routing.costs import Selection
-from collector.routing.route_rule import BETTER, FAILED, FIRST, NEVER, RETURNED, STALE, Bools
-from collector.routing.site_positions import Positions, rearranged
+from collector.routing.arrays import DIRECT, GONE, NONE, Bools, Floats, Positions, Selection, Vias, rearranged
+from collector.routing.route_rule import BETTER, FAILED, FIRST, NEVER, RETURNED, STALE, Codes
+from collector.store.decision_log import RouteDecision
+from linkweather.models.routes import Objective, SwitchReason
 
-Codes = npt.NDArray[np.int8]
+
+@dataclass(frozen=True, slots=True)
+class ActiveRoute:
+    """One pair's active route, to be kept over a restart; `relay` is None for direct."""
+
+    src: str
+    dst: str
+    objective: Objective
+    relay: str | None
+    since: datetime
+    switch_reason: SwitchReason = "first"
+
+    @classmethod
+    def of(cls, decision: RouteDecision) -> Self | None:
+        """A recorded decision as an active route; None where it found no path."""
+        if not decision.path:
+            return None
+        relay = decision.path[1] if len(decision.path) > 2 else None
+        return cls(decision.src, decision.dst, decision.objective, relay, since=decision.at)
 
 
 @dataclass(eq=False)
 class ActiveRoutes:
-    """Matrices [src, dst]. `before` is what stood before the last switch, `since` is NaN before the first."""
+    """Matrices [src, dst]: the route's relay, the one before the last switch, when that was, and why.
+
+    `since` is in seconds since the epoch, NaN before the first route; `switch_reason` is a code of `route_rule`.
+    """
 
     via: Vias
     before: Vias
     since: Floats
-    switched: Codes
+    switch_reason: Codes
 
     @classmethod
     def nothing(cls, sites: int) -> Self:
-        """No pair has had a path yet."""
+        """No pair has had a route yet."""
         shape = (sites, sites)
         return cls(
             via=np.full(shape, NONE, np.int32),
             before=np.full(shape, NONE, np.int32),
             since=np.full(shape, np.nan),
-            switched=np.full(shape, NEVER, np.int8),
+            switch_reason=np.full(shape, NEVER, np.int8),
         )
 
     def switch(self, chosen: Selection, via: Vias, holds: Bools, usable: Bools, at: float) -> Bools:
-        """Bring `via` into force for the `chosen` pairs, and say where that changes anything.
+        """Make `via` the active routes of the `chosen` pairs; true where that changes anything.
 
-        `holds` is where what stood could have stayed, `usable` where it can be used, even if it must not stay.
+        `holds` is where the route before could have stayed, `usable` where it can be used, even if it must not stay.
         """
-        stood = self.via[chosen].copy()
-        changed: Bools = via != stood
-        self.switched[chosen] = np.where(changed, self._reasons(chosen, via, holds, usable), self.switched[chosen])
-        self.before[chosen] = np.where(changed, stood, self.before[chosen])
+        previous = self.via[chosen].copy()
+        changed: Bools = via != previous
+        reasons = np.where(changed, self._reasons(chosen, via, holds, usable), self.switch_reason[chosen])
+        self.switch_reason[chosen] = reasons
+        self.before[chosen] = np.where(changed, previous, self.before[chosen])
         self.since[chosen] = np.where(changed, at, self.since[chosen])
         self.via[chosen] = via
         return changed
 
-    def put(self, pair: tuple[int, int], via: int, since: float, switched: int) -> None:
-        """What stood for a pair before a restart."""
-        self.via[pair], self.since[pair], self.switched[pair] = via, since, switched
+    def put(self, pair: tuple[int, int], via: int, since: float, switch_reason: int) -> None:
+        """Set a pair's route from before a restart."""
+        self.via[pair], self.since[pair], self.switch_reason[pair] = via, since, switch_reason
 
     def _reasons(self, chosen: Selection, via: Vias, holds: Bools, usable: Bools) -> Codes:
-        last, stood = self.switched[chosen], self.via[chosen]
+        last, previous = self.switch_reason[chosen], self.via[chosen]
         restored = holds & (via == self.before[chosen]) & ((last == FAILED) | (last == STALE))
         return np.select(
-            [last == NEVER, restored | (stood == NONE), holds, usable], [FIRST, RETURNED, BETTER, STALE], FAILED
+            [last == NEVER, restored | (previous == NONE), holds, usable], [FIRST, RETURNED, BETTER, STALE], FAILED
         )
 
-    def moved(self, came_from: Positions) -> ActiveRoutes:
-        """The same for the sites that stood at `came_from`; a relay that went leaves a path that fails."""
+    def moved(self, origins: Positions) -> ActiveRoutes:
+        """The same for the sites whose positions were `origins`; a relay that is gone leaves a path that fails."""
         sites = len(self.via)
         became = np.full(sites + 3, GONE, np.int32)  # the three codes, negative, stand at its end
         became[[NONE, DIRECT]] = NONE, DIRECT
-        became[came_from[came_from >= 0]] = np.flatnonzero(came_from >= 0)
+        became[origins[origins >= 0]] = np.flatnonzero(origins >= 0)
         return ActiveRoutes(
-            via=rearranged(became[self.via], came_from, NONE),
-            before=rearranged(became[self.before], came_from, NONE),
-            since=rearranged(self.since, came_from, np.nan),
-            switched=rearranged(self.switched, came_from, NEVER),
+            via=rearranged(became[self.via], origins, NONE),
+            before=rearranged(became[self.before], origins, NONE),
+            since=rearranged(self.since, origins, np.nan),
+            switch_reason=rearranged(self.switch_reason, origins, NEVER),
+        )
+
+
+@dataclass(eq=False)
+class Contact:
+    """Which links are usable, when each was lost and came back; matrices [src, dst], seconds since the epoch.
+
+    `lost_at` is NaN for a link that was never lost, `back_at` for one that never came back: a link's first contact is
+    no return.
+    """
+
+    usable: Bools
+    lost_at: Floats
+    back_at: Floats
+
+    @classmethod
+    def nothing(cls, sites: int) -> Self:
+        """No link has been seen yet."""
+        shape = (sites, sites)
+        return cls(usable=np.zeros(shape, bool), lost_at=np.full(shape, np.nan), back_at=np.full(shape, np.nan))
+
+    def see(self, usable: Bools, at: float, chosen: Selection) -> None:
+        """Take in which of the `chosen` links are usable `at` this moment."""
+        before = self.usable[chosen]
+        lost_at = np.where(before & ~usable, at, self.lost_at[chosen])
+        back = usable & ~before & np.isfinite(lost_at)
+        self.lost_at[chosen] = lost_at
+        self.back_at[chosen] = np.where(back, at, self.back_at[chosen])
+        self.usable[chosen] = usable
+
+    def held(self, at: float, hold_down_s: float) -> Bools:
+        """Where a link is held down: it came back less than `hold_down_s` ago."""
+        return self.usable & (at - self.back_at < hold_down_s)
+
+    def moved(self, origins: Positions) -> Contact:
+        """The same for the sites whose positions were `origins`."""
+        return Contact(
+            usable=rearranged(self.usable, origins, empty=False),
+            lost_at=rearranged(self.lost_at, origins, np.nan),
+            back_at=rearranged(self.back_at, origins, np.nan),
         )

@@ -1,177 +1,175 @@
-"""One pair's question: the choice among the paths that its conditions allow, and the answer with its reason."""
+"""The answer to a question, with its reason: a pair's active route, or the best path under the question's conditions.
+
+An active route is not decided again for its answer: the routing table has its relay, and the cheapest relays of the
+pair beside it. Only a question with conditions, or about completion, looks at every path.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 
 import numpy as np
 
-from collector.routing.active_routes import ActiveRoutes
-from collector.routing.candidates import DIRECT, NONE
-from collector.routing.causes import because_left, why_unusable
-from collector.routing.costs import rule_of
-from collector.routing.explain import RouteReason, no_route_sentence, route_sentence
-from collector.routing.moment import RoutingState
-from collector.routing.paths import RESTS_ON, CandidatePaths, Relays, paths
-from collector.routing.questions import RouteQuestion
-from collector.routing.route_rule import SWITCH_REASONS, Choices, choose
-from linkweather.models.routes import LinkInput, NoRoute, PathExpectation, RouteAnswer
+from collector.routing.arrays import DIRECT, NONE, Relays, relays_of
+from collector.routing.explain import RouteReason, because_left, direct_obstacle, no_route_sentence, route_sentence
+from collector.routing.route_question import UNDERLYING, CandidatePaths, RouteQuestion, candidate_paths
+from collector.routing.route_rule import SWITCH_REASONS, Choices, choose, rule_of
+from collector.routing.routing_state import RoutingState
+from collector.routing.routing_table import RoutingTable
+from linkweather.models.routes import LinkInput, NoRoute, RouteAnswer
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Asked:
-    """A question with its sites' positions, the paths that it allows, and what stands, where that is asked for."""
+class _Choice:
+    """The path of a pair, or None, and what its answer compares it with; costs are as in `route_rule`."""
 
-    moment: RoutingState
-    question: RouteQuestion
-    src: int
-    dst: int
-    found: CandidatePaths
-    in_force: ActiveRoutes | None
-
-    def expectation(self, relays: Relays) -> PathExpectation:
-        return self.moment.ground.expectation((self.src, *relays, self.dst), self.question.bytes)
-
-    @property
-    def unmeasured(self) -> bool:
-        """Whether direct is in contact at a cost that nobody knows, and the price allows it."""
-        ceiling, price = self.question.max_price_usd_per_gb, self.expectation(()).price_usd_per_gb
-        affordable = ceiling is None or (price is not None and price <= ceiling)
-        tables = (self.moment.tables[name] for name in RESTS_ON[self.question.objective])
-        return affordable and any(table.unmeasured[self.src, self.dst] for table in tables)
-
-    def cost(self, relays: Relays) -> float:
-        return float(self.found.expected[self.found.relays.index(relays)])
+    chosen: Relays | None
+    runner_up: Relays | None
+    gain_ratio: float | None
+    excluded: str | None = None
+    active: RoutingTable | None = None
 
 
-def answer(moment: RoutingState, question: RouteQuestion) -> RouteAnswer | NoRoute:
-    """What stands for everybody, unless the question has conditions of its own; then what is best under those."""
-    position = moment.ground.snapshot.position
-    src, dst = position[question.src], position[question.dst]
-    table = None if question.conditional else moment.tables.get(question.objective)
-    asked = _Asked(
-        moment=moment,
-        question=question,
-        src=src,
-        dst=dst,
-        found=paths(moment, question, src, dst),
-        in_force=None if table is None else table.in_force,
+def answer(state: RoutingState, question: RouteQuestion) -> RouteAnswer | NoRoute:
+    """The active route, unless the question has conditions of its own; then the best path under those."""
+    src, dst = (state.snapshot.position[site] for site in (question.src, question.dst))
+    table = None if question.conditional else state.tables.get(question.objective)
+    choice = _best(state, question, src, dst) if table is None else _active(state, table, src, dst)
+    if choice.chosen is None:
+        return _no_route(state, question, choice, (src, dst))
+    return _answer(state, question, choice, (src, *choice.chosen, dst))
+
+
+def _active(state: RoutingState, table: RoutingTable, src: int, dst: int) -> _Choice:
+    chosen = relays_of(int(table.active.via[src, dst]))
+    others = [relays for relays in table.cheapest(src, dst, state.online, 2) if relays != chosen]
+    others += [()] * (chosen != () and bool(np.isfinite(table.expected[src, dst])))
+    runner_up = min(others, key=lambda relays: table.path_cost(src, relays, dst), default=None)
+    gain = None if chosen is None else _ratio(table.path_cost(src, (), dst), table.path_cost(src, chosen, dst))
+    return _Choice(chosen=chosen, runner_up=runner_up, gain_ratio=gain, active=table)
+
+
+def _best(state: RoutingState, question: RouteQuestion, src: int, dst: int) -> _Choice:
+    found = candidate_paths(state, question)
+    index = _chosen(state, question, found, (src, dst))
+    if index is None:
+        return _Choice(chosen=None, runner_up=None, gain_ratio=None, excluded=found.excluded)
+    others = found.best(2, sound=True) or found.best(2, sound=False)
+    others += [0] * bool(np.isfinite(found.expected[0]))
+    others = [other for other in others if other != index]
+    runner_up = min(others, key=lambda other: float(found.expected[other]), default=None)
+    return _Choice(
+        chosen=found.relays[index],
+        runner_up=None if runner_up is None else found.relays[runner_up],
+        gain_ratio=_ratio(float(found.expected[0]), float(found.expected[index])),
+        excluded=found.excluded,
     )
-    chosen = _fresh(asked) if asked.in_force is None else _standing(asked.in_force, src, dst)
-    return _no_route(asked) if chosen is None else _answer(asked, chosen)
 
 
-def _standing(in_force: ActiveRoutes, src: int, dst: int) -> Relays | None:
-    via = int(in_force.via[src, dst])
-    if via < DIRECT:
-        return None
-    return () if via == DIRECT else (via,)
-
-
-def _fresh(asked: _Asked) -> Relays | None:
-    found = asked.found
+def _chosen(state: RoutingState, question: RouteQuestion, found: CandidatePaths, pair: tuple[int, int]) -> int | None:
+    """The position of the path that the rule takes when no route is active."""
     best, spare = found.best(1, sound=True), found.best(1, sound=False)
-    unmeasured = asked.unmeasured
+    unmeasured = _unmeasured(state, question, pair)
     choices = Choices(
         direct=np.zeros(1) if unmeasured else found.expected[:1],
         direct_cautious=np.zeros(1) if unmeasured else found.cautious[:1],
         direct_sound=np.ones(1, bool),
-        held=asked.moment.held[[asked.src], [asked.dst]],
+        held=state.held[[pair[0]], [pair[1]]],
         relay=np.array(best or [NONE], dtype=np.int32),
         relay_cautious=found.cautious[best] if best else np.array([np.inf]),
         relay_weighed=found.weighed[best] if best else np.array([np.inf]),
         bar=np.zeros(1) if unmeasured else found.bar,
         spare=np.array(spare or [NONE], dtype=np.int32),
     )
-    via = int(choose(choices, rule_of(asked.moment.settings, asked.question.objective))[0])
+    via = int(choose(choices, rule_of(state.settings, question.objective))[0])
     if via == NONE:
         return None
-    return () if via == DIRECT else found.relays[via]
+    return 0 if via == DIRECT else via
 
 
-def _no_route(asked: _Asked) -> NoRoute:
-    question = asked.question
-    because = why_unusable(asked.moment, question.objective, asked.src, asked.dst)
+def _unmeasured(state: RoutingState, question: RouteQuestion, pair: tuple[int, int]) -> bool:
+    """Whether direct is in contact at an unknown cost, and the price allows it."""
+    if not any(state.tables[name].unmeasured[pair] for name in UNDERLYING[question.objective]):
+        return False
+    ceiling, price = question.max_price_usd_per_gb, state.price(pair)
+    return ceiling is None or (price is not None and price <= ceiling)
+
+
+def _no_route(state: RoutingState, question: RouteQuestion, choice: _Choice, pair: tuple[int, int]) -> NoRoute:
+    obstacle = direct_obstacle(state, question.objective, *pair)
     return NoRoute(
         src=question.src,
         dst=question.dst,
         objective=question.objective,
-        why=no_route_sentence(question.src, question.dst, because, asked.found.excluded),
+        reason=obstacle.reason,
+        why=no_route_sentence(question.src, question.dst, obstacle, choice.excluded),
     )
 
 
-def _answer(asked: _Asked, chosen: Relays) -> RouteAnswer:
-    question, link = asked.question, (asked.src, asked.dst)
-    reason = _reason(asked, chosen)
-    code = -1 if asked.in_force is None else int(asked.in_force.switched[link])
+def _answer(state: RoutingState, question: RouteQuestion, choice: _Choice, path: Sequence[int]) -> RouteAnswer:
+    link = (path[0], path[-1])
+    reason, active = _reason(state, question, choice, path), None if choice.active is None else choice.active.active
+    code = -1 if active is None else int(active.switch_reason[link])
     return RouteAnswer(
         src=question.src,
         dst=question.dst,
         objective=question.objective,
         bytes=None if question.bytes is None else round(question.bytes),
-        at=_time(asked.moment.ground.snapshot.at),
+        at=state.at,
         path=reason.path,
         direct=reason.direct,
         runner_up=reason.runner_up,
         gain_ratio=reason.gain_ratio,
-        inputs=_inputs(asked, chosen),
-        since=None if asked.in_force is None else _time(float(asked.in_force.since[link])),
+        inputs=_inputs(state, path),
+        since=None if active is None else datetime.fromtimestamp(float(active.since[link]), UTC),
         switch_reason=None if code < 0 else SWITCH_REASONS[code],
         why=route_sentence(reason),
     )
 
 
-def _reason(asked: _Asked, chosen: Relays) -> RouteReason:
-    moment, question = asked.moment, asked.question
-    runner_up = _runner_up(asked, chosen)
-    usable = bool(moment.ground.snapshot.usable[asked.src, asked.dst])
+def _reason(state: RoutingState, question: RouteQuestion, choice: _Choice, path: Sequence[int]) -> RouteReason:
+    src, dst = path[0], path[-1]
+    expected = state.expectation(path, question.bytes)
+    direct = expected if len(path) == 2 else None
+    if direct is None and state.snapshot.usable[src, dst]:
+        direct = state.expectation((src, dst), question.bytes)
+    other = None if choice.runner_up is None else (src, *choice.runner_up, dst)
+    unmeasured = _unmeasured(state, question, (src, dst))
     return RouteReason(
         objective=question.objective,
-        path=asked.expectation(chosen),
-        direct=asked.expectation(()) if usable else None,
-        runner_up=None if runner_up is None else asked.expectation(runner_up),
-        gain_ratio=_gain_ratio(asked, chosen),
-        needed=rule_of(moment.settings, question.objective).margin,
-        oldest_s=_oldest_s(asked, chosen),
-        unmeasured=asked.unmeasured,
-        direct_is=why_unusable(moment, question.objective, asked.src, asked.dst),
-        because=None if asked.in_force is None else because_left(moment, asked.in_force, asked.src, asked.dst),
-        excluded=asked.found.excluded,
+        path=expected,
+        direct=direct,
+        runner_up=direct
+        if other == (src, dst)
+        else None
+        if other is None
+        else state.expectation(other, question.bytes),
+        gain_ratio=choice.gain_ratio,
+        needed=rule_of(state.settings, question.objective).margin,
+        oldest_s=_oldest_s(state, question, path),
+        unmeasured=unmeasured,
+        obstacle=None
+        if choice.gain_ratio is not None and not unmeasured
+        else direct_obstacle(state, question.objective, src, dst),
+        because=None if choice.active is None else because_left(state, choice.active.active, src, dst),
+        excluded=choice.excluded,
         alone=question.max_relays == 0,
     )
 
 
-def _runner_up(asked: _Asked, chosen: Relays) -> Relays | None:
-    """The best path that was not taken: of the sound ones, or else of any."""
-    found = asked.found
-    others = found.best(2, sound=True) or found.best(2, sound=False)
-    others += [0] * bool(np.isfinite(found.expected[0]))
-    others = [index for index in others if found.relays[index] != chosen]
-    return found.relays[min(others, key=lambda index: found.expected[index])] if others else None
+def _inputs(state: RoutingState, path: Sequence[int]) -> tuple[LinkInput, ...]:
+    links = [*pairwise(path)] + [(path[0], path[-1])] * (len(path) > 2)
+    return tuple(state.link_input(*link) for link in links)
 
 
-def _gain_ratio(asked: _Asked, chosen: Relays) -> float | None:
-    direct, cost = asked.cost(()), asked.cost(chosen)
-    return direct / cost if np.isfinite(direct) and np.isfinite(cost) else None
-
-
-def _legs(asked: _Asked, chosen: Relays) -> list[tuple[int, int]]:
-    return list(pairwise((asked.src, *chosen, asked.dst)))
-
-
-def _inputs(asked: _Asked, chosen: Relays) -> tuple[LinkInput, ...]:
-    links = _legs(asked, chosen) + [(asked.src, asked.dst)] * bool(chosen)
-    return tuple(asked.moment.ground.input(*link) for link in links)
-
-
-def _oldest_s(asked: _Asked, chosen: Relays) -> float | None:
-    snapshot = asked.moment.ground.snapshot
-    ages = snapshot.rtt_age_s if asked.question.objective == "latency" else snapshot.goodput_age_s
-    known = [float(ages[link]) for link in _legs(asked, chosen) if np.isfinite(ages[link])]
+def _oldest_s(state: RoutingState, question: RouteQuestion, path: Sequence[int]) -> float | None:
+    ages = state.snapshot.rtt_age_s if question.objective == "latency" else state.snapshot.goodput_age_s
+    known = [age_s for link in pairwise(path) if np.isfinite(age_s := ages.item(link))]
     return max(known, default=None)
 
 
-def _time(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
+def _ratio(direct: float, cost: float) -> float | None:
+    return direct / cost if np.isfinite(direct) and np.isfinite(cost) else None

@@ -1,41 +1,25 @@
-"""What a link costs under each objective: less is better, and infinity out of the question."""
+"""What a link costs under each objective: lower is better, infinite where it cannot be used. `route_rule` uses it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.candidates import Floats
-from collector.routing.route_rule import Bools, RouteRule
+from collector.routing.arrays import Bools, Floats, Selection, Singles
 from collector.settings import RoutingSettings
 from linkweather.models.routes import Objective
-
-Singles = npt.NDArray[np.float32]
-Selection = Any  # whatever indexes a matrix
-
-
-def rule_of(settings: RoutingSettings, objective: Objective) -> RouteRule:
-    """The margin and the hysteresis of an objective. Completion has no standing path to keep."""
-    hysteresis = {"latency": settings.latency_hysteresis, "goodput": settings.goodput_hysteresis}
-    margin = {
-        "latency": settings.latency_margin,
-        "goodput": settings.goodput_margin,
-        "completion": settings.completion_margin,
-    }
-    return RouteRule(margin=margin[objective], hysteresis=hysteresis.get(objective, 1.0))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GoodputEstimate:
-    """What goodput is expected of every link, and what can be counted on, bit/s [src, dst]; NaN where not known.
+    """Goodputs of all links, bit/s [src, dst], NaN where unknown: the expected, and one that can be relied on.
 
-    Where a relay is weighed against direct, its legs count for `weighed_bps`: the worst of them must beat direct's
-    `bar_bps`, and direct's expectation by the margin.
+    Against direct a relay's legs count for `weighed_bps`: the worst leg must exceed direct's `bar_bps`, and direct's
+    expected goodput by the margin.
     """
 
     expected_bps: Floats
@@ -44,8 +28,8 @@ class GoodputEstimate:
     bar_bps: Floats
 
 
-def measured(snapshot: Snapshot) -> GoodputEstimate:
-    """The forecasts as they are: what a relay surely has is weighed against what direct is expected to have."""
+def forecast_goodputs(snapshot: Snapshot) -> GoodputEstimate:
+    """Each link's own forecast, not shrunk: a relay's cautious goodput is weighed against direct's expected one."""
     expected_bps, cautious_bps = snapshot.goodput_p50_bps, snapshot.goodput_p10_bps
     return GoodputEstimate(
         expected_bps=expected_bps, cautious_bps=cautious_bps, weighed_bps=cautious_bps, bar_bps=expected_bps
@@ -54,7 +38,7 @@ def measured(snapshot: Snapshot) -> GoodputEstimate:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LinkFigures:
-    """What costs are made from, of any selection of links: all arrays have one shape."""
+    """The figures of any selection of links that costs are made from; all arrays have one shape."""
 
     usable: Bools
     fresh: Bools
@@ -86,11 +70,10 @@ class LinkFigures:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Costs:
-    """The costs of links under one objective, and where one may be a relay's leg: fresh, and losing little.
+    """The costs of links under one objective; `route_rule` says what each is for.
 
-    Where a relay is weighed against direct, its legs cost `weighed`, and must beat direct's `bar` too.
-    `unmeasured` is a link in contact of which nobody knows what it costs: as a path it is kept to, since no relay
-    can be said to be better; as a relay's leg it is out of the question.
+    `sound` links are fresh and lose little. `unmeasured` links are in contact at an unknown cost: they serve as direct
+    paths, and never as a relay's leg.
     """
 
     expected: Singles
@@ -103,7 +86,7 @@ class Costs:
 
 @dataclass(frozen=True, kw_only=True)
 class Costing:
-    """How an objective costs links, and paths: the legs' costs joined, and `per_relay` for each relay."""
+    """How an objective costs links and paths: a path costs its legs' costs joined, and `per_relay` for each relay."""
 
     of_links: Callable[[LinkFigures, RoutingSettings], Costs]
     join: np.ufunc
@@ -136,9 +119,9 @@ def goodput(legs: LinkFigures, settings: RoutingSettings) -> Costs:
     )
 
 
-# Paths stand under these; completion depends on the bytes, and is worked out when it is asked for.
+# The objectives with active routes. Completion depends on the bytes, so its path is chosen when a question is asked.
 # RTTs add up; of goodputs the worst leg decides.
-STANDING: Mapping[Objective, Costing] = {
+COSTINGS: Mapping[Objective, Costing] = {
     "latency": Costing(of_links=latency, join=np.add, per_relay=lambda settings: settings.forward_s),
     "goodput": Costing(of_links=goodput, join=np.maximum, per_relay=lambda _: 0.0),
 }
@@ -149,12 +132,12 @@ def _known(costs: Floats, usable: Bools) -> Singles:
 
 
 def _inverse(bps: Floats) -> Floats:
-    # A goodput of zero carries nothing: it costs without end, like one that is not known.
+    # A goodput of zero carries nothing: its cost is infinite, like that of an unknown one.
     inverse: Floats = np.divide(1.0, bps, out=np.full(bps.shape, np.inf), where=bps > 0)
     return inverse
 
 
 def _loses_little(legs: LinkFigures, settings: RoutingSettings) -> Bools:
-    # NaN is not more: where no probes are counted, nothing is known of the loss.
+    # NaN is not more: without counted probes the loss is unknown.
     little: Bools = ~(legs.loss_ratio > settings.max_leg_loss_ratio)
     return little

@@ -100,7 +100,7 @@ def evaluate(
 ) -> RouteEvaluation:
     """What is to be said of these decisions for one objective. `sites` is the mesh's, `within_s` in seconds."""
     mine = [one for one in decided if one.objective == objective]
-    noted = _spread([one for one in mine if one.occasion in {"changed", "noted"}])
+    noted = _spread([one for one in mine if one.occasion in {"changed", "sampled"}])
     outcomes = list(_outcomes(noted, LaterMeasurements(measured, sites, within_s), sites, _RULES[objective]))
     counted = {
         "objective": objective,

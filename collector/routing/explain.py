@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
-from linkweather.models.routes import Objective, PathExpectation
+import numpy as np
+
+from collector.routing.active_routes import ActiveRoutes
+from collector.routing.arrays import relays_of
+from collector.routing.route_rule import FAILED, STALE
+from collector.routing.routing_state import RoutingState
+from linkweather.models.routes import NoRouteReason, Objective, PathExpectation
 from linkweather.units import age, duration, megabits
 
 # Of each objective: what it is called, the figure of a path, and how that is shown.
@@ -15,18 +22,26 @@ _FIGURES: Mapping[Objective, tuple[str, Callable[[PathExpectation], float | None
     "completion": ("done in", lambda path: path.completion_p50_s, duration),
 }
 
-# Gains below this are said in per cent.
+# Gains below this are shown in per cent.
 SMALL_GAIN_RATIO = 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class DirectObstacle:
+    """Why the direct link is not used: a code, and the clause that says it."""
+
+    reason: NoRouteReason
+    clause: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouteReason:
-    """What a choice was between, and what is to be said beside it.
+    """What a choice was between, and what its sentence adds.
 
     `gain_ratio` is by how many times the path is better than direct, `needed` by how many times a relay would have to
-    be. `unmeasured` is a direct link in contact of which nobody knows the figure, `direct_is` says why direct was
-    out of the question, `because` why the path before was left, `excluded` what the question's own conditions
-    ruled out, `alone` is where they allow no relay at all.
+    be. `unmeasured` is where the direct link is in contact at an unknown cost. `obstacle` is what keeps direct from
+    being used, `because` why the route before was left, `excluded` what the question's own conditions ruled out;
+    `alone` is where they allow no relay at all.
     """
 
     objective: Objective
@@ -37,36 +52,75 @@ class RouteReason:
     needed: float
     oldest_s: float | None
     unmeasured: bool = False
-    direct_is: str | None = None
+    obstacle: DirectObstacle | None = None
     because: str | None = None
     excluded: str | None = None
     alone: bool = False
 
 
+def direct_obstacle(state: RoutingState, objective: Objective, src: int, dst: int) -> DirectObstacle:
+    """What keeps a link from being used under this objective."""
+    name, contact = state.name(src, dst), state.contact
+    if not contact.usable[src, dst]:
+        lost_at = float(contact.lost_at[src, dst])
+        if np.isfinite(lost_at):
+            return DirectObstacle("down", f"the link {name} has been down for {_ago(state, lost_at)}")
+        return DirectObstacle("no_contact", f"the link {name} is not in contact")
+    if objective != "latency" and not np.isfinite(state.goodputs.expected_bps[src, dst]):
+        return DirectObstacle("unknown_goodput", f"the goodput of {name} is unknown")
+    if state.held[src, dst]:
+        back_at = float(contact.back_at[src, dst])
+        return DirectObstacle("hold_down", f"{name} came back {_ago(state, back_at)} ago and is held down")
+    return DirectObstacle("conditions", f"{name} does not meet the conditions")
+
+
+def because_left(state: RoutingState, active: ActiveRoutes, src: int, dst: int) -> str | None:
+    """Why the route before the active one was left, where it failed or went stale."""
+    reason = active.switch_reason[src, dst]
+    if reason not in (FAILED, STALE):
+        return None
+    legs = list(pairwise((src, *(relays_of(int(active.before[src, dst])) or ()), dst)))
+    names = " or ".join(state.name(*leg) for leg in legs)
+    if reason == STALE:
+        return f"{names} went stale or lost too much"
+    lost = [leg for leg in legs if np.isfinite(state.contact.lost_at[leg])]
+    if not lost:
+        return f"{names} could no longer be used"
+    leg = max(lost, key=lambda leg: state.contact.lost_at[leg])
+    lost_s = _ago(state, float(state.contact.lost_at[leg]))
+    if not state.contact.usable[leg]:
+        return f"the link {state.name(*leg)} has been down for {lost_s}"
+    return f"{state.name(*leg)} was lost {lost_s} ago"
+
+
+def _ago(state: RoutingState, at: float) -> str:
+    return age(max(0.0, state.snapshot.at - at))
+
+
 def route_sentence(reason: RouteReason) -> str:
     """The whole sentence."""
     src, *relays, dst = reason.path.sites
-    if reason.unmeasured and not relays:
-        return f"{src} → {dst} direct: {reason.direct_is}, so no relay can be said to be better."
+    if reason.unmeasured and not relays and reason.obstacle is not None:
+        return f"{src} → {dst} direct: {reason.obstacle.clause}, so no relay can be shown to be better."
     parts = [
         f"{src} → {dst} {_way(reason.path)}: {_named(reason.objective, reason.path)}",
         _against_direct(reason) if relays else f" ({_inputs(reason)}){_against_relays(reason)}",
         _next_best(reason) if relays else "",
-        f", {reason.because}" if reason.because else "",
+        f"; moved because {reason.because}" if reason.because else "",
         f"; {reason.excluded}" if reason.excluded else "",
     ]
     return "".join(parts) + "."
 
 
-def no_route_sentence(src: str, dst: str, because: str, excluded: str | None) -> str:
+def no_route_sentence(src: str, dst: str, obstacle: DirectObstacle, excluded: str | None) -> str:
     """Why there is no path."""
-    return f"{src} → {dst}: no path can be used: {because}" + (f"; {excluded}" if excluded else "") + "."
+    return f"{src} → {dst} has no usable path: {obstacle.clause}" + (f"; {excluded}" if excluded else "") + "."
 
 
 def _against_direct(reason: RouteReason) -> str:
     inputs = _inputs(reason)
     if reason.direct is None or reason.gain_ratio is None:
-        return f" ({inputs}); direct is out of the question: {reason.direct_is}"
+        return f" ({inputs})" + (f"; direct cannot be used: {reason.obstacle.clause}" if reason.obstacle else "")
     return f" instead of {figure(reason.objective, reason.direct)} direct ({_compared(reason.gain_ratio)}, {inputs})"
 
 
@@ -78,17 +132,17 @@ def _compared(gain_ratio: float) -> str:
     if gain_ratio < 1:
         return f"{gain_ratio:.2f} times as good"
     # "1.0 times better" would say nothing.
-    return (
-        f"{100 * (gain_ratio - 1):.1f} % better" if gain_ratio < SMALL_GAIN_RATIO else f"{gain_ratio:.1f} times better"
-    )
+    small = gain_ratio < SMALL_GAIN_RATIO
+    return f"{100 * (gain_ratio - 1):.1f} % better" if small else f"{gain_ratio:.1f} times better"
 
 
 def _against_relays(reason: RouteReason) -> str:
     best = reason.runner_up
     if best is None:
-        return "; no relay was to be used" if reason.alone else "; no relay can be used"
-    would = f"the best, {_way(best)}, would have {figure(reason.objective, best)}"
-    return f"; no relay is surely better by the margin of {100 * (reason.needed - 1):.0f} %: {would}"
+        return "; the question allows no relay" if reason.alone else "; no relay can be used"
+    margin = f"{100 * (reason.needed - 1):.0f} %"
+    which = f"the best, {_way(best)}, has {figure(reason.objective, best)}"
+    return f"; no relay is reliably better by the margin of {margin}: {which}"
 
 
 def _next_best(reason: RouteReason) -> str:

@@ -1,7 +1,8 @@
-"""The router: forecasts of links go in, paths in force and answers with their reasons come out."""
+"""The router: snapshots of the links go in, active routes and answers with their reasons come out."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,41 +10,27 @@ from datetime import UTC, datetime
 import numpy as np
 
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.active_routes import ActiveRoutes
+from collector.routing.active_routes import ActiveRoute, ActiveRoutes, Contact
 from collector.routing.answer import answer
-from collector.routing.candidates import DIRECT, Pairs, Vias
-from collector.routing.contact import Contact
-from collector.routing.costs import STANDING, GoodputEstimate, LinkFigures, Selection, measured, rule_of
-from collector.routing.expectations import Evidence
-from collector.routing.moment import RoutingState
-from collector.routing.noise import noise
-from collector.routing.objective_table import RoutingTable
-from collector.routing.questions import RouteQuestion, check_sites
-from collector.routing.route_rule import SWITCH_REASONS
-from collector.routing.site_positions import positions
+from collector.routing.arrays import DIRECT, Bools, Pairs, Selection, Vias, came_from
+from collector.routing.costs import COSTINGS, GoodputEstimate, LinkFigures, forecast_goodputs
+from collector.routing.route_question import RouteQuestion
+from collector.routing.route_rule import SWITCH_REASONS, noise, rule_of
+from collector.routing.routing_state import RoutingState
+from collector.routing.routing_table import RoutingTable
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
-from linkweather.models.routes import NoRoute, Objective, RouteAnswer, SwitchReason
+from linkweather.models.routes import NoRoute, Objective, RouteAnswer
 
 EVERY: Selection = (slice(None), slice(None))
-NOTHING_YET = "Nothing has been decided yet."
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveRoute:
-    """A path in force, as it is kept over a restart; `relay` is None for direct."""
-
-    src: str
-    dst: str
-    objective: Objective
-    relay: str | None
-    since: datetime
-    switch_reason: SwitchReason
+UNDECIDED = "No route has been decided yet."
+# Answers that are kept, a few kilobytes each: both objectives of 140 sites. Others are built whenever they are read.
+KEPT_ANSWERS_MAX = 40_000
 
 
 @dataclass(frozen=True, eq=False)
 class RouteChanges:
-    """The pairs whose path changed, by objective, as indices into `sites`."""
+    """The pairs whose active route changed, by objective, as positions in `sites`."""
 
     sites: tuple[str, ...]
     pairs: Mapping[Objective, Pairs]
@@ -62,9 +49,10 @@ class RouteChanges:
 
 
 class Router:
-    """Keeps the path in force of every pair of sites under every standing objective, and answers questions.
+    """Decides the active route of every pair of sites under every objective of `COSTINGS`, and answers questions.
 
-    Every `decide` is one moment; questions are answered as of the last one.
+    Answers are as of the last `decide`. The answer about an active route is kept until the route changes, or a link
+    that it may name becomes usable, unusable, fresh or stale; the figures in it are refreshed as its reader asks.
     """
 
     def __init__(self, settings: RoutingSettings, mesh: Mesh) -> None:
@@ -73,14 +61,16 @@ class Router:
         self._contact = Contact.nothing(len(self._sites))
         self._tables: dict[Objective, RoutingTable] = {
             name: RoutingTable(costing, settings, rule_of(settings, name), len(self._sites))
-            for name, costing in STANDING.items()
+            for name, costing in COSTINGS.items()
         }
-        self._moment: RoutingState | None = None
+        self._state: RoutingState | None = None
+        self._kept = _KeptAnswers(len(self._sites))
         self.apply_mesh(mesh)
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """Follow a changed mesh: its prices now, its sites with the next snapshot."""
         self._prices = {name: site.egress_usd_per_gb for name, site in mesh.sites.items()}
+        self._kept = _KeptAnswers(len(self._sites))
 
     def decide(
         self,
@@ -90,59 +80,69 @@ class Router:
         offline: Collection[str] = (),
         changed: Iterable[tuple[str, str]] | None = None,
     ) -> RouteChanges:
-        """Bring into force what is best by this snapshot, and say which pairs' paths that changes.
+        """Decide the active routes by this snapshot; returns the pairs whose routes that changes.
 
         A site that is `offline` relays nothing. With `changed` only these links are taken to differ from the last
-        snapshot, which costs O(sites²) for a few links instead of O(sites³) for all; whatever follows from age alone,
-        and how noisy the mesh is, then waits for a call without. `goodputs` defaults to the snapshot's own forecasts.
+        snapshot, which costs O(sites²) for a few links instead of O(sites³) for all; effects of age alone, and the
+        noise of the mesh, then wait for a call without. `goodputs` defaults to the links' own forecasts.
         """
         self._follow(snapshot.sites)
-        goodputs = measured(snapshot) if goodputs is None else goodputs
-        links = None if changed is None or self._moment is None else _links(snapshot, changed)
+        goodputs = forecast_goodputs(snapshot) if goodputs is None else goodputs
+        links = None if changed is None or self._state is None else _links(snapshot, changed)
         chosen: Selection = EVERY if links is None else links
         self._contact.see(snapshot.usable[chosen], snapshot.at, chosen)
         if links is None:
             self._apply_noise(noise(snapshot))
-        moment = self._moment = self._at(snapshot, goodputs, offline)
+        before, state = self._state, self._next(snapshot, goodputs, offline)
+        self._state = state
         for table in self._tables.values():
-            table.cost(LinkFigures.of(snapshot, goodputs, chosen), moment.held[chosen], chosen)
+            table.cost(LinkFigures.of(snapshot, goodputs, chosen), state.held[chosen], chosen)
         pairs = None if links is None else _touched(links, len(snapshot.sites))
-        return RouteChanges(snapshot.sites, {name: _refresh(moment, name, pairs) for name in self._tables})
+        changes = RouteChanges(snapshot.sites, {name: _refresh(state, name, pairs) for name in self._tables})
+        self._kept.outdate(before, state, changes)
+        return changes
 
-    def route(self, question: RouteQuestion) -> RouteAnswer | NoRoute:
-        """The path for one pair, as of the last `decide`, with its reason. Raises RouteQuestionError."""
-        check_sites(question, self._prices)
-        if self._moment is None:
-            return NoRoute(src=question.src, dst=question.dst, objective=question.objective, why=NOTHING_YET)
-        return answer(self._moment, question)
+    def route(self, question: RouteQuestion, *, older_s: float = 0.0) -> RouteAnswer | NoRoute:
+        """The path for one pair, as of the last `decide`, with its reason. Raises RouteQuestionError.
 
-    def in_force(self, objective: Objective) -> Vias:
-        """Every pair's relay [src, dst], as an index into the sites; negative without: see `candidates`."""
-        return self._tables[objective].in_force.via.copy()
+        The figures of an answer about an active route may be those of a snapshot that is `older_s` older.
+        """
+        question.check_sites(self._prices)
+        if self._state is None:
+            return NoRoute(
+                src=question.src, dst=question.dst, objective=question.objective, reason="undecided", why=UNDECIDED
+            )
+        if question.conditional or question.bytes is not None or question.objective not in self._tables:
+            return answer(self._state, question)
+        return self._kept.read(self._state, question, older_s)
 
-    def standing(self) -> Iterator[ActiveRoute]:
-        """Every path in force, to be kept over a restart."""
+    def relays(self, objective: Objective) -> Vias:
+        """The relay of every pair's active route [src, dst], as a position in the sites, or a code of `arrays`."""
+        return self._tables[objective].active.via.copy()
+
+    def active_routes(self) -> Iterator[ActiveRoute]:
+        """Every active route, to be kept over a restart."""
         for objective, table in self._tables.items():
-            yield from _standing(objective, table.in_force, self._sites)
+            yield from _active_routes(objective, table.active, self._sites)
 
-    def restore(self, paths: Iterable[ActiveRoute]) -> None:
-        """Take over what stood before a restart; what the mesh has no longer is left out. Before the first `decide`."""
+    def restore(self, routes: Iterable[ActiveRoute]) -> None:
+        """Take over the active routes from before a restart, but for sites that left the mesh. Before `decide`."""
         place = {site: index for index, site in enumerate(self._sites)}
-        for path in paths:
-            if {path.src, path.dst, path.relay or path.dst} <= place.keys():
-                pair = place[path.src], place[path.dst]
-                via = DIRECT if path.relay is None else place[path.relay]
-                code = SWITCH_REASONS.index(path.switch_reason)
-                self._tables[path.objective].in_force.put(pair, via, path.since.timestamp(), code)
+        for route in routes:
+            if {route.src, route.dst, route.relay or route.dst} <= place.keys():
+                pair = place[route.src], place[route.dst]
+                via = DIRECT if route.relay is None else place[route.relay]
+                code = SWITCH_REASONS.index(route.switch_reason)
+                self._tables[route.objective].active.put(pair, via, route.since.timestamp(), code)
 
     def _follow(self, sites: tuple[str, ...]) -> None:
         if sites == self._sites:
             return
-        came_from = positions(self._sites, sites)
-        self._sites, self._moment = sites, None
-        self._contact = self._contact.moved(came_from)
+        origins = came_from(self._sites, sites)
+        self._sites, self._state, self._kept = sites, None, _KeptAnswers(len(sites))
+        self._contact = self._contact.moved(origins)
         for table in self._tables.values():
-            table.move(came_from)
+            table.move(origins)
 
     def _apply_noise(self, share: float) -> None:
         """Guard as much against noise as there is."""
@@ -150,20 +150,76 @@ class Router:
         for name, table in self._tables.items():
             table.apply_settings(scaled, rule_of(scaled, name))
 
-    def _at(self, snapshot: Snapshot, goodputs: GoodputEstimate, offline: Collection[str]) -> RoutingState:
+    def _next(self, snapshot: Snapshot, goodputs: GoodputEstimate, offline: Collection[str]) -> RoutingState:
         return RoutingState(
             settings=self._settings,
-            ground=Evidence(
-                snapshot=snapshot,
-                goodputs=goodputs,
-                prices_usd_per_gb=self._prices,
-                forward_s=self._settings.forward_s,
-            ),
+            snapshot=snapshot,
+            goodputs=goodputs,
+            prices_usd_per_gb=self._prices,
             tables=self._tables,
             contact=self._contact,
             held=self._contact.held(snapshot.at, self._settings.hold_down_s),
             online=~np.isin(np.array(snapshot.sites), sorted(offline)),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    decision: int
+    at: float
+    answer: RouteAnswer | NoRoute
+
+
+class _KeptAnswers:
+    """Answers about active routes by objective and pair; at most KEPT_ANSWERS_MAX, the oldest go first.
+
+    Decisions are numbered. `_changed_by` [src, dst] is the last one that changed anything which an answer about this
+    pair says, besides its figures.
+    """
+
+    def __init__(self, sites: int) -> None:
+        self._decision = 0
+        self._changed_by = np.zeros((sites, sites), np.int64)
+        self._answers: OrderedDict[tuple[Objective, str, str], _Kept] = OrderedDict()
+
+    def outdate(self, before: RoutingState | None, state: RoutingState, changes: RouteChanges) -> None:
+        """After a decision: the changed pairs, and all pairs that share an end with a link whose contact changed."""
+        self._decision += 1
+        if before is None or (before.online != state.online).any():
+            self._changed_by[:] = self._decision
+            return
+        for pairs in changes.pairs.values():
+            self._changed_by[pairs] = self._decision
+        links = _contact_changes(before, state)
+        self._changed_by[links.any(axis=1)] = self._decision
+        self._changed_by[:, links.any(axis=0)] = self._decision
+
+    def read(self, state: RoutingState, question: RouteQuestion, older_s: float) -> RouteAnswer | NoRoute:
+        """The kept answer, unless it is outdated, or its figures are older than the reader allows."""
+        key, position = (question.objective, question.src, question.dst), state.snapshot.position
+        kept, pair = self._answers.get(key), (position[question.src], position[question.dst])
+        if kept is not None and kept.decision != self._decision:
+            recent = state.snapshot.at - kept.at < older_s
+            kept = kept if recent and kept.decision >= self._changed_by.item(pair) else None
+        if kept is None:
+            kept = _Kept(self._decision, state.snapshot.at, answer(state, question))
+            self._answers.pop(key, None)
+            self._answers[key] = kept
+            if len(self._answers) > KEPT_ANSWERS_MAX:
+                self._answers.popitem(last=False)
+        return kept.answer
+
+
+def _contact_changes(before: RoutingState, state: RoutingState) -> Bools:
+    """Where a link became usable, unusable, fresh, stale, held down, or no longer held down."""
+    old, new = before.snapshot, state.snapshot
+    changed: Bools = (
+        (old.usable != new.usable)
+        | (old.fresh != new.fresh)
+        | (old.goodput_fresh != new.goodput_fresh)
+        | (before.held != state.held)
+    )
+    return changed
 
 
 def _links(snapshot: Snapshot, changed: Iterable[tuple[str, str]]) -> Pairs:
@@ -185,24 +241,24 @@ def _touched(links: Pairs, sites: int) -> Pairs | None:
     return rows, columns
 
 
-def _refresh(moment: RoutingState, name: Objective, pairs: Pairs | None) -> Pairs:
-    """Rank and decide anew for these pairs or for all, and say which paths that changed."""
-    table, everyone = moment.tables[name], np.arange(len(moment.online))
-    table.rank(moment.online, pairs)
+def _refresh(state: RoutingState, name: Objective, pairs: Pairs | None) -> Pairs:
+    """Rank and decide anew for these pairs or for all; returns the pairs whose route that changed."""
+    table, everyone = state.tables[name], np.arange(len(state.online))
+    table.rank(state.online, pairs)
     within = (everyone[:, None], everyone) if pairs is None else pairs
-    changed = table.decide(moment.held, moment.online, moment.ground.snapshot.at, within)
+    changed = table.decide(state.held, state.online, state.snapshot.at, within)
     rows, columns = np.broadcast_arrays(*within)
     return rows[changed], columns[changed]
 
 
-def _standing(objective: Objective, in_force: ActiveRoutes, sites: tuple[str, ...]) -> Iterator[ActiveRoute]:
-    for src, dst in zip(*np.nonzero(in_force.via >= DIRECT), strict=True):
-        via = int(in_force.via[src, dst])
+def _active_routes(objective: Objective, active: ActiveRoutes, sites: tuple[str, ...]) -> Iterator[ActiveRoute]:
+    for src, dst in zip(*np.nonzero(active.via >= DIRECT), strict=True):
+        via = int(active.via[src, dst])
         yield ActiveRoute(
             src=sites[src],
             dst=sites[dst],
             objective=objective,
             relay=sites[via] if via >= 0 else None,
-            since=datetime.fromtimestamp(in_force.since[src, dst], UTC),
-            switch_reason=SWITCH_REASONS[in_force.switched[src, dst]],
+            since=datetime.fromtimestamp(active.since[src, dst], UTC),
+            switch_reason=SWITCH_REASONS[active.switch_reason[src, dst]],
         )

@@ -69,7 +69,7 @@ class TransferTime(Generic[Figure]):
     p90_s: Figure
 
 
-def completion(
+def transfer_time(
     legs: Sequence[TransferLeg[Figure]], size_bytes: float, *, streams: int = 1, relay: RelayMode = "pipelined"
 ) -> TransferTime[Figure]:
     """The time of a transfer over these legs, one after another, with a relay between any two.

@@ -1,60 +1,106 @@
-"""The decisions in the record: what was decided, on what, and what was expected, so that it can be judged later."""
+"""The decision log: what was decided about routes and placements, and what was expected, to be evaluated later."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from collector.store.columns import microseconds, naive
 from collector.store.database import Database
+from linkweather.models.placements import PlacementAnswer
+from linkweather.models.routes import NoRoute, Objective, PathExpectation, RouteAnswer
+from linkweather.wire import encode
 
-# A path came into force; one still is; somebody asked with conditions of their own, or for a placement.
-Occasion = Literal["changed", "noted", "asked", "placed"]
+# The active route changed; it was sampled for evaluation; a question was asked.
+Occasion = Literal["changed", "sampled", "asked"]
 
-_COLUMNS = {
-    "at": "TIMESTAMP",
-    "occasion": "VARCHAR",
-    "src": "VARCHAR",
-    "dst": "VARCHAR",
-    "objective": "VARCHAR",
-    "path": "VARCHAR",
-    "p50": "DOUBLE",
-    "p90": "DOUBLE",
-    "direct_p50": "DOUBLE",
-    "answer": "VARCHAR",
+_TABLES: Mapping[str, Mapping[str, str]] = {
+    "decisions": {
+        "at": "TIMESTAMP",
+        "occasion": "VARCHAR",
+        "src": "VARCHAR",
+        "dst": "VARCHAR",
+        "objective": "VARCHAR",
+        "path": "VARCHAR",
+        "p50": "DOUBLE",
+        "p90": "DOUBLE",
+        "direct_p50": "DOUBLE",
+        "answer": "VARCHAR",
+    },
+    "placements": {
+        "at": "TIMESTAMP",
+        "job": "VARCHAR",
+        "site": "VARCHAR",
+        "done_p50_s": "DOUBLE",
+        "done_p90_s": "DOUBLE",
+        "answer": "VARCHAR",
+    },
 }
 
 
 @dataclass(frozen=True, slots=True)
 class RouteDecision:
-    """One decision: `path` from `src` to `dst` with the relays between, empty where none could be used.
+    """One decision: `path` from `src` to `dst` with the relays between, empty where there was no usable path.
 
-    `p50`, `p90` and `direct_p50` are in the objective's unit: seconds, for goodput bit/s. `answer` is what was
-    answered, as JSON with its inputs; what is merely noted again has none.
+    `p50`, `p90` and `direct_p50` are in the objective's unit: seconds, for goodput bit/s. `answer` is the whole answer
+    as JSON; a sample has none.
     """
 
     at: datetime
     occasion: Occasion
     src: str
     dst: str
-    objective: str
+    objective: Objective
     path: tuple[str, ...]
     p50: float | None = None
     p90: float | None = None
     direct_p50: float | None = None
     answer: str | None = None
 
+    @classmethod
+    def of(cls, answer: RouteAnswer | NoRoute, occasion: Occasion, now: float) -> Self:
+        """The entry for an answer. `now`, in seconds since the epoch, dates one without a path."""
+        text = None if occasion == "sampled" else encode(answer).decode()
+        src, dst, objective = answer.src, answer.dst, answer.objective
+        if isinstance(answer, NoRoute):
+            return cls(datetime.fromtimestamp(now, UTC), occasion, src, dst, objective, (), answer=text)
+        direct = None if answer.direct is None else _figures(answer.direct, objective)[0]
+        figures = _figures(answer.path, objective)
+        # Measurements after `answer.at` say whether the decision was right.
+        return cls(answer.at, occasion, src, dst, objective, answer.path.sites, *figures, direct, text)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementDecision:
+    """Where a job was placed: `site` is None where none could run it; `answer` is the whole answer as JSON."""
+
+    at: datetime
+    job: str
+    site: str | None
+    done_p50_s: float | None
+    done_p90_s: float | None
+    answer: str | None = None
+
+    @classmethod
+    def of(cls, answer: PlacementAnswer) -> Self:
+        """The entry for an answer."""
+        text = encode(answer).decode()
+        return cls(answer.at, answer.job, answer.site, answer.done_p50_s, answer.done_p90_s, text)
+
+
+LoggedDecision = RouteDecision | PlacementDecision
+
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """What was measured of links, in order of time: `at_s` since the epoch, `value` in base units.
+    """Measured values of links, in order of time: `at_s` since the epoch, `value` in base units.
 
-    A latency that was asked for and got no reply is infinite.
+    A latency test without any reply has an infinite value.
     """
 
     src: npt.NDArray[np.object_]
@@ -64,54 +110,60 @@ class Measurements:
 
 
 class DecisionLog:
-    """The table of decisions. Any thread may call; raises duckdb.Error when the disk fails."""
+    """The tables of decisions. Any thread may call; raises duckdb.Error when the disk fails."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        columns = ", ".join(f'"{name}" {sql}' for name, sql in _COLUMNS.items())
         with database.transaction() as connection:
-            connection.execute(f"CREATE TABLE IF NOT EXISTS decisions ({columns})")
+            for table, columns in _TABLES.items():
+                types = ", ".join(f'"{name}" {sql}' for name, sql in columns.items())
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({types})")
 
-    def add(self, decided: Sequence[RouteDecision]) -> None:
+    def add(self, decisions: Sequence[LoggedDecision]) -> None:
         """Write these, all or none."""
-        if not decided:
-            return
-        batch = {
-            "at": np.array([microseconds(one.at) for one in decided], dtype=np.int64).view("datetime64[us]"),
-            "path": np.array([" ".join(one.path) for one in decided], dtype=object),
-            **{
-                name: np.array([getattr(one, name) for one in decided], dtype=object)
-                for name in ("occasion", "src", "dst", "objective", "answer")
-            },
-            **{
-                name: np.array([getattr(one, name) for one in decided], dtype=np.float64)
-                for name in ("p50", "p90", "direct_p50")
-            },
+        batches: dict[str, Sequence[LoggedDecision]] = {
+            "decisions": [one for one in decisions if isinstance(one, RouteDecision)],
+            "placements": [one for one in decisions if isinstance(one, PlacementDecision)],
         }
         with self._database.transaction() as connection:
-            connection.register("batch_decisions", batch)
-            connection.execute("INSERT INTO decisions BY NAME SELECT * FROM batch_decisions")
+            for table, rows in batches.items():
+                if rows:
+                    connection.register("batch", _columns(table, rows))
+                    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")  # noqa: S608 – a constant
+                    connection.unregister("batch")
 
     def since(self, since: datetime, until: datetime) -> list[RouteDecision]:
-        """Everything decided in `[since, until)`, oldest first, without the answers' text."""
+        """The decisions about routes in `[since, until)`, oldest first, without the answers' text."""
         rows = self._database.rows(
             """SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
                WHERE "at" >= ? AND "at" < ? ORDER BY "at", rowid""",
             [naive(since), naive(until)],
         )
-        return [_decided(row) for row in rows]
+        return [_route_decision(row) for row in rows]
 
-    def standing(self) -> list[RouteDecision]:
-        """The newest change of every pair and objective: what was in force when the collector ended."""
+    def active(self) -> list[RouteDecision]:
+        """The newest change of every pair and objective: the active routes when the collector ended."""
         rows = self._database.rows(
             """SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
                WHERE occasion = 'changed'
                QUALIFY row_number() OVER (PARTITION BY src, dst, objective ORDER BY "at" DESC, rowid DESC) = 1"""
         )
-        return [_decided(row) for row in rows]
+        return [_route_decision(row) for row in rows]
+
+    def placements(self, since: datetime, until: datetime) -> list[PlacementDecision]:
+        """The placements in `[since, until)`, oldest first, without the answers' text."""
+        rows = self._database.rows(
+            """SELECT "at", job, site, done_p50_s, done_p90_s FROM placements
+               WHERE "at" >= ? AND "at" < ? ORDER BY "at", rowid""",
+            [naive(since), naive(until)],
+        )
+        return [
+            PlacementDecision(at.replace(tzinfo=UTC), job, site, _number(p50), _number(p90))
+            for at, job, site, p50, p90 in rows
+        ]
 
     def prune(self, before: datetime) -> None:
-        """Forget what was decided before, but for what is still in force."""
+        """Delete what was decided before, except the active routes."""
         with self._database.transaction() as connection:
             connection.execute(
                 """DELETE FROM decisions WHERE "at" < $before AND rowid NOT IN (
@@ -119,6 +171,7 @@ class DecisionLog:
                        GROUP BY src, dst, objective)""",
                 {"before": naive(before)},
             )
+            connection.execute('DELETE FROM placements WHERE "at" < $before', {"before": naive(before)})
 
     def latencies(self, since: datetime) -> Measurements:
         """The RTTs (p50 of each row that our own tests did not load) measured from then on."""
@@ -145,14 +198,32 @@ class DecisionLog:
         )
 
 
-def _decided(row: tuple[object, ...]) -> RouteDecision:
+def _figures(path: PathExpectation, objective: Objective) -> tuple[float | None, float | None]:
+    return {
+        "latency": (path.rtt_p50_s, path.rtt_p90_s),
+        "goodput": (path.goodput_p50_bps, path.goodput_p90_bps),
+        "completion": (path.completion_p50_s, path.completion_p90_s),
+    }[objective]
+
+
+def _columns(table: str, rows: Sequence[LoggedDecision]) -> dict[str, npt.NDArray[Any]]:
+    return {name: _column(sql, [getattr(row, name) for row in rows]) for name, sql in _TABLES[table].items()}
+
+
+def _column(sql: str, values: Sequence[Any]) -> npt.NDArray[Any]:
+    if sql == "TIMESTAMP":
+        return np.array([microseconds(at) for at in values], dtype=np.int64).view("datetime64[us]")
+    if sql == "DOUBLE":
+        return np.array(values, dtype=np.float64)
+    return np.array([" ".join(value) if isinstance(value, tuple) else value for value in values], dtype=object)
+
+
+def _route_decision(row: tuple[Any, ...]) -> RouteDecision:
     at, occasion, src, dst, objective, path, p50, p90, direct_p50 = row
-    return RouteDecision(
-        at.replace(tzinfo=UTC),  # type: ignore[attr-defined]
-        occasion,  # type: ignore[arg-type]
-        str(src),
-        str(dst),
-        str(objective),
-        tuple(str(path).split()),
-        *(None if value is None or value != value else float(value) for value in (p50, p90, direct_p50)),  # type: ignore[arg-type]  # noqa: PLR0124 – NaN
-    )
+    figures = (_number(p50), _number(p90), _number(direct_p50))
+    return RouteDecision(at.replace(tzinfo=UTC), occasion, src, dst, objective, tuple(path.split()), *figures)
+
+
+def _number(value: float | None) -> float | None:
+    """A column's NaN is None: numpy has no other way to write it."""
+    return None if value is None or np.isnan(value) else value

@@ -1,7 +1,7 @@
-"""What a routing decision says: shared by the collector, which decides, and by everyone who asks or is told.
+"""What the collector answers about routes: to whoever asks, on a site's topic, and with the events of the API.
 
-Fields are base SI units; null means not known, and is never a zero. Of every expectation `p50` is the middle and
-`p90` what nine of ten cases are no worse than: for times the longer, for goodput the smaller number.
+Fields are base SI units; null means unknown, and is never a zero. Of every expectation `p50` is the middle, and `p90`
+what nine of ten cases are no worse than: for times the longer, for goodput the smaller number.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ Figure = Annotated[
     float, PlainSerializer(lambda value: float(f"{value:.6g}"), return_type=float, when_used="json-unless-none")
 ]
 Objective = Literal["latency", "goodput", "completion"]
-# Why the path in force is not the one of before.
+# Why the active route differs from the one before: there was none, it is better, the one before failed or went stale,
+# or a path that had failed is back.
 SwitchReason = Literal["first", "better", "failed", "stale", "returned"]
+# What keeps the direct link of a pair without a route from being used; `undecided` before the first decision.
+NoRouteReason = Literal["undecided", "down", "no_contact", "unknown_goodput", "hold_down", "conditions"]
+LinkContact = Literal["fresh", "stale", "unusable"]
 
 
 class PathExpectation(Message):
     """One path, its sites from `src` to `dst`, and what is expected of it.
 
-    `price_usd_per_gb` sums the egress prices of the sites that send, per 10^9 bytes; null where one is not known.
-    `loss_ratio` is that of the whole path. Completion times are of the `bytes` asked about.
+    `price_usd_per_gb` sums the egress prices of the sites that send, per 10^9 bytes; null where one is unknown.
+    `loss_ratio` is that of the whole path. Completion times are of the `bytes` in the question.
     """
 
     sites: tuple[SiteId, ...]
@@ -41,11 +45,11 @@ class PathExpectation(Message):
 
 
 class LinkInput(Message):
-    """What a decision rests on: one link of a path, with the age and number of the measurements."""
+    """One link that an answer rests on, with the age and number of its measurements."""
 
     src: SiteId
     dst: SiteId
-    state: str
+    state: LinkContact
     rtt_p50_s: Figure | None = None
     rtt_age_s: Figure | None = None
     rtt_samples: int = 0
@@ -56,12 +60,12 @@ class LinkInput(Message):
 
 
 class RouteAnswer(Message):
-    """Which path data from `src` to `dst` should take, with everything that it rests on.
+    """Which path data from `src` to `dst` should take, and what that rests on.
 
-    `path` is in force; `direct` stands beside it where the mesh has that link and it can be used, `runner_up` is the
-    best path that was not taken. `gain_ratio` is by how much the path is better than direct in the objective (1.25: a
-    quarter), and null without direct. `since` is when this path came into force, `switch_reason` why; a question with
-    conditions of its own (`avoid`, a price) has neither. `why` says it in one sentence.
+    `path` is the active route, as of `at`; `direct` stands beside it where that link can be used, `runner_up` is the
+    best path that was not taken. `gain_ratio` is by how much the path is better than direct in the objective (1.25: by
+    a quarter), and null without direct. `since` is when the route became active, `switch_reason` why; an answer to a
+    question with conditions of its own (`avoid`, a price) has neither. `why` says all of it in one sentence.
     """
 
     src: SiteId
@@ -85,16 +89,17 @@ class RouteAnswer(Message):
 
 
 class NoRoute(Message):
-    """There is no usable path now; `why` names what is known of the direct link."""
+    """The pair has no usable path now: `reason` is what is wrong with its direct link, `why` a sentence about it."""
 
     src: SiteId
     dst: SiteId
     objective: Objective
+    reason: NoRouteReason
     why: str
 
 
 class SiteRoutes(Message):
-    """A site's current decisions, as published for it: one per destination and objective."""
+    """A site's active routes, as published on its topic: one per destination and objective."""
 
     v: Literal[1] = 1
     site: SiteId
@@ -104,7 +109,7 @@ class SiteRoutes(Message):
 
 
 class MeshRoutes(Message):
-    """The decisions of all pairs for one objective, and the pairs that have no usable path now."""
+    """The active routes of all pairs under one objective, and the pairs that have no usable path now."""
 
     at: AwareDatetime
     objective: Objective

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from collector.routing.transfer_time import TransferLeg, completion
+from collector.routing.transfer_time import TransferLeg, transfer_time
 from tests.collector.routing.relayed_lab import SITES, Line, RelayedLab, Transfer, relayed
 
 NEAR, ENOUGH, LEAST = 0.15, 0.8, 50
@@ -125,7 +125,7 @@ def cpu_s() -> float:
     took_s = []
     for _ in range(REPEATED):
         began = time.process_time()
-        completion(legs, 1e9)
+        transfer_time(legs, 1e9)
         took_s.append(time.process_time() - began)
     return statistics.median(took_s)
 

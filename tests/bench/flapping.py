@@ -33,7 +33,7 @@ import numpy.typing as npt
 
 from collector.linkstate.forecast_bank import ForecastBank, SeriesKind
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.candidates import DIRECT, NONE, Vias, best_relays
+from collector.routing.arrays import DIRECT, NONE, Vias, best_relays
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
@@ -128,7 +128,7 @@ def replay(frames: Floats, settings: RoutingSettings) -> dict[str, Any]:
     for number, frame in enumerate(frames):
         at = number * STEP_S
         if number:
-            sums.score(frame, router.in_force("latency"), latest)
+            sums.score(frame, router.relays("latency"), latest)
         bank.observe(np.arange(frame.size), at, frame.ravel())
         changes = router.decide(_snapshot(sites, bank, at, np.isfinite(frame)))
         before, latest = latest, latest_best(frame)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from collector.placement import assignment
-from collector.placement.batches import Devices, JobBatch, JobRun, Option
+from collector.placement.job_batch import Devices, JobBatch, JobRun, Option
 
 HOUR_S = 3600.0
 HOURS = 24

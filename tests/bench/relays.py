@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.candidates import DIRECT
+from collector.routing.arrays import DIRECT
 from collector.routing.costs import GoodputEstimate
-from collector.routing.goodput_estimate import estimated, pooled
+from collector.routing.goodput_estimate import Blocks, Observed, estimated
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.errors import OperatorError
@@ -153,6 +153,27 @@ def operators(sites: Sequence[str]) -> list[str | None]:
     return [before if colon else None for before, colon, _ in (site.partition(":") for site in sites)]
 
 
+def pooled(grids: Sequence[Floats], operators: Sequence[str | None], recency: float = 0.75) -> Observed:
+    """Grids of goodput, the latest last, as observations; each earlier one counts `recency` of its successor.
+
+    The differences between the grids say how much links of these operators vary.
+    """
+    logs = np.log(np.stack(grids))
+    weights = np.where(np.isfinite(logs), (recency ** np.arange(len(logs))[::-1])[:, None, None], 0.0)
+    samples, total = np.isfinite(logs).sum(axis=0), weights.sum(axis=0)
+    log = _ratio(np.sum(weights * np.nan_to_num(logs), axis=0), total)
+    apart = np.nansum((logs - log) ** 2, axis=0)
+    blocks = Blocks.of(operators, log)
+    freedom = np.where(samples > 1, samples - 1.0, 0.0)
+    variance = _ratio(blocks.sums(apart * (freedom > 0)), blocks.sums(freedom))
+    return Observed(log=log, samples=samples.astype(float), spread=np.where(freedom > 0, np.sqrt(variance), np.nan))
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    shares: Floats = np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    return shares
+
+
 def chosen(grids: Sequence[Floats], sites: Sequence[str]) -> Vias:
     """The relay of every pair as the product's router puts it into force; DIRECT where it takes none."""
     goodputs = estimated(pooled(grids, operators(sites)), operators(sites)).goodputs()
@@ -168,7 +189,7 @@ def routed(goodputs: GoodputEstimate, count: int) -> Vias:
     router.decide(Snapshot.of(names, goodput_p50_bps=goodputs.expected_bps), goodputs=goodputs)
     vias = np.full((count, count), DIRECT, np.int32)
     position = {name: index for index, name in enumerate(names)}
-    for path in router.standing():
+    for path in router.active_routes():
         if path.objective == "goodput" and path.relay is not None:
             vias[position[path.src], position[path.dst]] = position[path.relay]
     return np.where(np.isfinite(goodputs.expected_bps), vias, np.int32(DIRECT))

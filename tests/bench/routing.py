@@ -25,9 +25,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra, floyd_warshall
 
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.candidates import best_relays
-from collector.routing.costs import measured
-from collector.routing.questions import RouteQuestion
+from collector.routing.arrays import best_relays
+from collector.routing.costs import forecast_goodputs
+from collector.routing.route_question import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
@@ -132,7 +132,7 @@ def router_alone(timed: Timed, costs: Floats) -> None:
     router = Router(RoutingSettings(), mesh)
     rtt = np.where(np.isfinite(costs), costs, np.nan).astype(float)
     now = Snapshot.of(sites, rtt_p50_s=rtt, goodput_p50_bps=1e9 * rtt)
-    goodputs = measured(now)
+    goodputs = forecast_goodputs(now)
     timed("decide, both objectives", lambda: router.decide(now, goodputs=goodputs))
     timed("one changed link", lambda: router.decide(now, goodputs=goodputs, changed=[("s1", "s2")]))
     timed("one pair", lambda: router.route(RouteQuestion(src="s1", dst="s7")), 20)

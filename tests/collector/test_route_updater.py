@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -14,8 +14,8 @@ import pytest
 
 from collector.api.event_feed import EventFeed
 from collector.linkstate.link_states import LinkStates
-from collector.route_updater import RouteUpdater, Surroundings
-from collector.routing.questions import RouteQuestion
+from collector.route_updater import RouteUpdater
+from collector.routing.route_question import RouteQuestion
 from collector.settings import EvaluationSettings, RoutingSettings, StateSettings
 from collector.store.decision_log import DecisionLog, RouteDecision
 from collector.store.journal import Journal
@@ -60,15 +60,17 @@ class World:
         self.record = DecisionLog(self.journal.database)
 
     def updater(self) -> RouteUpdater:
-        around = Surroundings(
+        return RouteUpdater(
+            MESH,
+            RoutingSettings(),
+            EvaluationSettings(note_every_s=5.0),
             links=self.links,
-            record=self.record,
-            feed=self.feed,
+            log=self.record,
+            emit=self.feed.emit,
             publish=self._publish,
             offline=lambda: self.offline,
             now=lambda: self.now,
         )
-        return RouteUpdater(MESH, RoutingSettings(), EvaluationSettings(note_every_s=5.0), around)
 
     def measure(self, updater: RouteUpdater, rtts_s: dict[tuple[str, str], float | None]) -> None:
         self.now += 2.0
@@ -153,8 +155,9 @@ async def test_a_pair_without_any_way_is_said_to_have_none(world: World) -> None
         await until(lambda: world.via("b", "c") is None)
     assert {none.dst for none in world.published["b"].no_routes} >= {"c"}
     assert isinstance(updater.answer(RouteQuestion(src="b", dst="c")), NoRoute)
-    assert not any(route.relays for route in updater.routes("latency").routes)
-    assert len(updater.routes("latency").no_routes) == 4
+    routes = await updater.routes("latency")
+    assert not any(route.relays for route in routes.routes)
+    assert len(routes.no_routes) == 4
 
 
 async def test_without_a_broker_decisions_wait_for_one(world: World) -> None:
@@ -213,11 +216,11 @@ async def test_a_changed_condition_and_a_measured_goodput_are_told_of_their_link
     assert b'"src":"b","dst":"a"' in heard
 
 
-async def test_what_stands_is_noted_for_the_judge_and_judged_by_what_comes_after(world: World) -> None:
+async def test_active_routes_are_sampled_and_evaluated_by_what_is_measured_afterwards(world: World) -> None:
     updater = world.updater()
     world.measure(updater, LONG_WAY)
     async with running(updater):
-        await until(lambda: sum(one.occasion == "noted" for one in world.recorded()) == 12)
+        await until(lambda: sum(one.occasion == "sampled" for one in world.recorded()) == 12)
     later = datetime.fromtimestamp(world.now + 10, UTC)
     evaluation = (await updater.evaluation(datetime.fromtimestamp(0, UTC), later)).evaluations[0]
     assert (evaluation.objective, evaluation.evaluated) == ("latency", 0)
@@ -245,17 +248,19 @@ async def test_decisions_are_written_when_the_disk_works_again(
     await updater.finish()
     assert len(world.recorded()) >= calls[0]
     assert [record.message for record in caplog.records] == [
-        "decisions cannot be recorded (the disk is full); trying again"
+        "decisions cannot be logged (the disk is full); trying again"
     ]
 
 
-async def test_a_placement_goes_into_the_record(world: World) -> None:
+async def test_a_placement_goes_into_the_log(world: World) -> None:
     updater = world.updater()
     at = datetime.fromtimestamp(world.now, UTC)
     updater.log_placement(PlacementAnswer(job="train", at=at, site="b", done_p50_s=5.0, done_p90_s=7.0, why="soonest"))
     updater.log_placement(PlacementAnswer(job="huge", at=at, why="nowhere"))
     await updater.finish()
-    assert [(one.occasion, one.src, one.dst, one.p50, one.p90) for one in world.recorded()] == [
-        ("placed", "train", "b", 5.0, 7.0),
-        ("placed", "huge", "", None, None),
+    logged = world.record.placements(at, at + timedelta(seconds=1))
+    assert [(one.job, one.site, one.done_p50_s, one.done_p90_s) for one in logged] == [
+        ("train", "b", 5.0, 7.0),
+        ("huge", None, None, None),
     ]
+    assert world.recorded() == []

@@ -68,7 +68,7 @@ def test_a_mirror_may_be_named_by_its_compute_id(api: str) -> None:
     ("arguments", "sentence"),
     [
         (("gz", "nowhere"), "Error: src = 'nowhere': no such site; the mesh has gz, nm, bj, island\n"),
-        (("bj",), "Error: dst: 'bj' is where the data is already: a path joins two different sites\n"),
+        (("bj",), "Error: dst: 'bj' is the source too: a path joins two different sites\n"),
         (("gz", "--bytes", "2XB"), "Error: '2XB': must be a size in bytes such as 2TB, 500GB or 10MiB\n"),
         (("gz", "--bytes", "0"), "Error: bytes: 0: must be above 0 and at most 1e+18\n"),
         (("gz", "--deadline", "soon"), "Error: 'soon': must be a duration such as 50ms, 60s or 5min\n"),

@@ -95,7 +95,7 @@ def route(src: str, dst: str) -> RouteAnswer | NoRoute:
     """bj reaches cc through gz; other pairs have their link or nothing."""
     sites = RELAYED.get((src, dst))
     if sites is None:
-        return NoRoute(src=src, dst=dst, objective="latency", why="no link")
+        return NoRoute(src=src, dst=dst, objective="latency", reason="down", why="no link")
     return RouteAnswer(src=src, dst=dst, objective="latency", at=AT, path=PathExpectation(sites=sites), why="so")
 
 

@@ -43,7 +43,7 @@ def changed(src: str, dst: str) -> LinkEvent:
 
 
 def lost(src: str, dst: str) -> RouteEvent:
-    return RouteEvent(at=NOON, no_route=NoRoute(src=src, dst=dst, objective="latency", why="no way"))
+    return RouteEvent(at=NOON, no_route=NoRoute(src=src, dst=dst, objective="latency", reason="down", why="no way"))
 
 
 class World:

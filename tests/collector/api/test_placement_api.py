@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from collector.api import placement_api as placements
 from collector.api.api_requests import answer_errors
 from collector.api.placement_api import add_capacity, add_placements
-from collector.placement.placement import PlacementInputs, PlannedTransfer
+from collector.placement.placement import NoTransfer, PlacementInputs, PlannedTransfer
 from linkweather.mesh import Mesh
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.state import CapacityAnswer
@@ -35,7 +35,7 @@ JOB: dict[str, Any] = {
 NOWHERE = {"site": "x", "bytes": 1}
 
 
-def move(src: str, dst: str, size: int) -> PlannedTransfer | str:
+def move(src: str, dst: str, size: int) -> PlannedTransfer | NoTransfer:
     return PlannedTransfer(size / 1e9, size / 5e8, 0.0, (src, dst))
 
 
@@ -81,9 +81,7 @@ async def test_several_jobs_get_one_answer_each_and_the_comparison(http: httpx.A
         ("second", "b", 3601.0),
     ]
     assert (answer["unplaced"], answer["total_p50_s"], answer["first_come_total_p50_s"]) == (0, 7201.0, 7201.0)
-    assert answer["placements"][1]["why"] == (
-        "b is done after 60.0 min: a would be sooner alone (60.0 min), but runs job."
-    )
+    assert answer["placements"][1]["why"] == ("b is done after 60.0 min: a would be sooner (60.0 min), but runs job.")
 
 
 async def test_no_site_is_an_answer_with_the_reasons(http: httpx.AsyncClient) -> None:

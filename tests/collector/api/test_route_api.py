@@ -17,7 +17,7 @@ from collector.api.api_requests import answer_errors
 from collector.api.http_server import HttpServer
 from collector.api.route_api import RouteSources, add_routes
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.questions import RouteQuestion
+from collector.routing.route_question import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
@@ -60,7 +60,7 @@ class World:
             evaluation=self._evaluation,
         )
 
-    def _routes(self, objective: Objective) -> MeshRoutes:
+    async def _routes(self, objective: Objective) -> MeshRoutes:
         answer = self.router.route(RouteQuestion(src="a", dst="b", objective=objective))
         assert isinstance(answer, RouteAnswer)
         return MeshRoutes(at=NOON, objective=objective, routes=(answer,))
@@ -124,7 +124,7 @@ async def test_conditions_are_kept(http: httpx.AsyncClient, asked: dict[str, Any
     [
         ("/a/x", 404, "dst", "dst = 'x': no such site; the mesh has a, b, c"),
         ("/a/b?avoid=x", 422, "avoid", "avoid = 'x': no such site; the mesh has a, b, c"),
-        ("/a/a", 422, "dst", "dst: 'a' is where the data is already: a path joins two different sites"),
+        ("/a/a", 422, "dst", "dst: 'a' is the source too: a path joins two different sites"),
         (
             "/a/b?objective=joy",
             422,

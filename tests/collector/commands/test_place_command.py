@@ -171,7 +171,7 @@ async def test_place_prints_the_ranking_the_excluded_and_one_sentence(placing: s
     assert said.exit_code == 0
     lines = [" ".join(line.split()) for line in said.output.splitlines()]
     assert "a 0 0 60.0 min 1.00 ms 60.0 min 60.0 min –" in lines
-    assert lines[-2] == "not b: has not said what devices it has"
+    assert lines[-2] == "not b: has not reported its devices"
     assert lines[-1] == (
         "a is done soonest, after 60.0 min (p90 60.0 min): run 60.0 min, stage-out 1.00 ms, "
         "at an unknown price; no other site can."
@@ -182,8 +182,8 @@ async def test_place_without_any_site_says_why_and_ends_with_1(placing: str) -> 
     said = await ask("place", *JOB, "--deadline", "30min", "--api", placing)
     assert said.exit_code == 1
     assert said.output == (
-        "no site can run the job: a misses the deadline of 30.0 min by 30.0 min (p90 60.0 min); "
-        "b has not said what devices it has.\n"
+        "No site can run the job: a misses the deadline of 30.0 min by 30.0 min (p90 60.0 min); "
+        "b has not reported its devices.\n"
     )
 
 
@@ -202,7 +202,7 @@ async def test_several_job_files_are_placed_together(placing: str, tmp_path: Pat
     assert said.exit_code == 0
     lines = [" ".join(line.split()) for line in said.output.splitlines()]
     assert {"long a 60.0 min 11.0 h 11.0 h", "short a 0 60.0 min 60.0 min"} <= set(lines)
-    assert lines[-1].startswith("these placements: 2 jobs placed, 0 not, 12.0 h until done in all; first come")
+    assert lines[-1].startswith("these placements: 2 jobs placed, 0 not, 12.0 h in total; first come")
     files[1].write_text(files[2].read_text())
     said = await ask("place", str(files[1]), str(files[2]), "--json", "--api", placing)
     assert (said.exit_code, json.loads(said.output)["unplaced"]) == (1, 1)

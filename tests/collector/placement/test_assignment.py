@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.placement import assignment, programs
+from collector.placement import assignment, job_batch
 from collector.placement.assignment import assign
-from collector.placement.batches import Devices, JobBatch, JobRun, Option
+from collector.placement.job_batch import Devices, JobBatch, JobRun, Option
 
 
 def option(site: str, run_s: float, count: int = 1, *, ready_s: float = 0.0, patience_s: float = math.inf) -> Option:
@@ -71,27 +71,27 @@ def test_a_deadline_is_kept_before_time_is_saved() -> None:
 def test_jobs_without_any_site_are_left_out() -> None:
     plan, first_come = assign(JobBatch([[], []], {}))
     assert plan.cost == first_come.cost == (2, 0)
-    assert programs.solved(JobBatch([[], []], {}), 1.0) is None
+    assert job_batch.solved(JobBatch([[], []], {}), 1.0) is None
 
 
 def test_where_jobs_take_whole_sites_the_assignment_is_exact() -> None:
     batch = JobBatch([[option("a", run), option("b", run + 1)] for run in (5, 4, 3, 2, 1)], gpus(a=1, b=1))
-    ordered = programs.solved(batch, 1.0)
+    ordered = job_batch.solved(batch, 1.0)
     assert ordered is not None
     sequences = {site: tuple(job for job, at in ordered if at == site) for site in "ab"}
     assert assignment.plan_of(batch, sequences).cost[1] == least(batch)
 
 
 def test_too_many_choices_are_left_to_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "MAX_COLUMNS", 3)
+    monkeypatch.setattr(job_batch, "MAX_COLUMNS", 3)
     batch = JobBatch([[option("a", 10)], [option("a", 1)], [option("a", 1)]], gpus(a=2))
-    assert programs.solved(batch, 1.0) is None
+    assert job_batch.solved(batch, 1.0) is None
     assert assign(batch)[0].cost == (0, 1 + 1 + 11)
 
 
 def test_a_solver_that_runs_out_of_time_is_no_harm() -> None:
     batch = JobBatch([[option("a", 10), option("b", 9)] for _ in range(30)], gpus(a=4, b=5))
-    assert programs.solved(batch, 0.0) is None
+    assert job_batch.solved(batch, 0.0) is None
     plan, first_come = assign(batch, solver_limit_s=0.0)
     assert plan.cost <= first_come.cost
 

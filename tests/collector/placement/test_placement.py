@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from collector.placement.placement import PlacementInputs, PlannedTransfer, place, transfer_of
+from collector.placement.placement import NoTransfer, PlacementInputs, PlannedTransfer, place, transfer_of
 from linkweather.mesh import Mesh
 from linkweather.models.placements import Job
 from linkweather.models.routes import LinkInput, NoRoute, PathExpectation, RouteAnswer
@@ -35,7 +35,7 @@ def capacity(site: str, **fields: Any) -> CapacityAnswer:
     return CapacityAnswer(site=site, at=NOON, **{**values, **fields})
 
 
-def move(src: str, dst: str, size: int) -> PlannedTransfer | str:
+def move(src: str, dst: str, size: int) -> PlannedTransfer | NoTransfer:
     """1 TB/h (p90: two hours) for 10 USD/TB, over links of their own."""
     hours = size / TB
     leg = LinkInput(src=src, dst=dst, state="fresh", goodput_age_s=60.0, goodput_samples=9)
@@ -89,7 +89,7 @@ def test_a_job_with_its_data_at_home_and_nothing_to_do_takes_no_time() -> None:
     )
     assert answer.ranking[0].total_p90_s == 0
     assert answer.why.startswith("a is done soonest, after 0 µs (p90 0 µs): nothing to do, at an unknown price")
-    assert answer.why.endswith("; no other site can.")
+    assert answer.why.endswith("; no other site can run it.")
 
 
 def test_with_several_types_the_longest_work_and_the_longest_queue_count() -> None:
@@ -110,30 +110,30 @@ def test_queued_work_is_shared_by_all_devices() -> None:
 def test_a_site_that_has_not_said_anything_or_not_lately_or_not_of_this_is_excluded() -> None:
     found = why(job(), capacity("a", state="expired", age_s=7201.0), capacity("b", type="h100"))
     assert found == {
-        "a": ("capacity_expired", "last spoke of its a100 2 h ago: too long"),
-        "b": ("no_such_devices", "has no a100, but h100"),
-        "c": ("no_capacity", "has not said what devices it has"),
+        "a": ("capacity_expired", "last reported its a100 2 h ago, too long ago"),
+        "b": ("no_such_devices", "has no a100, only h100"),
+        "c": ("no_capacity", "has not reported its devices"),
     }
 
 
 def test_too_few_devices_and_an_unknown_queue_are_excluded() -> None:
     found = why(job(), capacity("a", total=4, free=4), capacity("b", free=3), capacity("c", free=None))
     assert found == {
-        "a": ("too_few_devices", "has 4 a100, and the job needs 8"),
-        "b": ("unknown_queue", "does not say how long its queue for a100 is, and 3 of 8 are free"),
-        "c": ("unknown_queue", "does not say how long its queue for a100 is, nor how many are free"),
+        "a": ("too_few_devices", "has 4 a100, the job needs 8"),
+        "b": ("unknown_queue", "reports no queue time for a100; free devices: 3 of 8"),
+        "c": ("unknown_queue", "reports no queue time for a100; free devices: unknown"),
     }
 
 
 def test_a_site_that_data_cannot_reach_or_leave_is_excluded_with_the_reason() -> None:
-    def cut(src: str, dst: str, size: int) -> PlannedTransfer | str:
-        return "the link is down" if "b" in {src, dst} else move(src, dst, size)
+    def cut(src: str, dst: str, size: int) -> PlannedTransfer | NoTransfer:
+        return NoTransfer("down") if "b" in {src, dst} else move(src, dst, size)
 
     found = why(job(), capacity("a"), capacity("b"), transfer=cut)
-    assert found["a"] == ("no_path", "cannot get the data of b: the link is down")
-    assert found["b"] == ("no_path", "cannot get the data of a: the link is down")
+    assert found["a"] == ("no_path", "cannot get the data of b: the link is down, and no relay can be used")
+    assert found["b"] == ("no_path", "cannot get the data of a: the link is down, and no relay can be used")
     found = why(job(data=[{"site": "b", "bytes": 1}]), capacity("b"), transfer=cut)
-    assert found["b"] == ("no_path", "cannot send the result to a: the link is down")
+    assert found["b"] == ("no_path", "cannot send the result to a: the link is down, and no relay can be used")
 
 
 def test_the_deadline_is_held_against_the_p90() -> None:
@@ -144,16 +144,16 @@ def test_the_deadline_is_held_against_the_p90() -> None:
     assert (answer.wait_s, answer.done_p50_s, answer.done_p90_s) == (None, None, None)
     assert answer.excluded[0].why == "misses the deadline of 3.50 h by 30.0 min (p90 4.00 h)"
     assert answer.why == (
-        "no site can run the job: a misses the deadline of 3.50 h by 30.0 min (p90 4.00 h); "
-        "b has not said what devices it has; c has not said what devices it has."
+        "No site can run the job: a misses the deadline of 3.50 h by 30.0 min (p90 4.00 h); "
+        "b has not reported its devices; c has not reported its devices."
     )
 
 
 def test_the_price_ceiling_excludes_what_is_dearer_or_unknown() -> None:
     assert place(job(max_price_usd=42), grounds(capacity("a"))).site == "a"
     found = why(job(max_price_usd="40USD"), capacity("a"), capacity("b", usd_per_device_hour=None))
-    assert found["a"] == ("price", "costs 42.00 USD of at most 40")
-    assert found["b"] == ("price", "has no known price, and at most 40 USD are allowed")
+    assert found["a"] == ("price", "costs 42.00 USD; at most 40 USD are allowed")
+    assert found["b"] == ("price", "has an unknown price; at most 40 USD are allowed")
 
 
 def test_a_missing_egress_price_makes_the_whole_price_unknown() -> None:
@@ -177,6 +177,6 @@ def test_a_route_becomes_a_transfer_with_its_price() -> None:
 
 
 def test_a_route_without_a_time_and_no_route_are_reasons() -> None:
-    assert transfer_of(route(completion_p50_s=5.0), 1) == "its goodput was not measured"
-    none = NoRoute(src="a", dst="b", objective="completion", why="a → b: no path can be used: it is down.")
-    assert transfer_of(none, 1) == "no path can be used: it is down"
+    assert transfer_of(route(completion_p50_s=5.0), 1) == NoTransfer("unknown_goodput")
+    none = NoRoute(src="a", dst="b", objective="completion", reason="down", why="a → b has no usable path.")
+    assert transfer_of(none, 1) == NoTransfer("down")

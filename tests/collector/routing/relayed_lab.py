@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from collector.routing.transfer_time import RelayMode, TransferLeg, TransferTime, completion
+from collector.routing.transfer_time import RelayMode, TransferLeg, TransferTime, transfer_time
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile, LabLink, LabSite
 
@@ -107,7 +107,7 @@ class RelayedLab:
     def expected(self, way: Way, size_bytes: int, streams: int = 1) -> TransferTime[float]:
         """What the measurements lead us to expect of a transfer."""
         legs = [self.legs[pair] for pair in itertools.pairwise(SITES[way])]
-        return completion(legs, size_bytes, streams=streams, relay=MODES[way])
+        return transfer_time(legs, size_bytes, streams=streams, relay=MODES[way])
 
     async def transfer(self, way: Way, size_bytes: int, streams: int = 1) -> Transfer:
         """Do a transfer, and set what was expected beside it."""

@@ -13,6 +13,7 @@ from collector.routing import evaluation
 from collector.routing.evaluation import evaluate
 from collector.store.decision_log import Measurements, RouteDecision
 from linkweather.models.evaluation import RouteEvaluation
+from linkweather.models.routes import Objective
 from tests.collector.samples import NOON
 
 SITES = ("a", "b", "c")
@@ -31,7 +32,7 @@ def measured(rows: Sequence[tuple[str, str, float, float]]) -> Measurements:
 
 
 def decided(
-    path: str, at_s: float = 0, *, occasion: Any = "noted", objective: str = "latency", **more: Any
+    path: str, at_s: float = 0, *, occasion: Any = "sampled", objective: Objective = "latency", **more: Any
 ) -> RouteDecision:
     sites = tuple(path.split())
     return RouteDecision(NOON + timedelta(seconds=at_s), occasion, "a", "b", objective, sites, **more)

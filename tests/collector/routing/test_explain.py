@@ -35,7 +35,7 @@ def test_small_gain_is_said_in_per_cent(margin: float, said: str) -> None:
     assert said in route_sentence(reason)
 
 
-@pytest.mark.parametrize(("alone", "said"), [(True, "no relay was to be used."), (False, "no relay can be used.")])
+@pytest.mark.parametrize(("alone", "said"), [(True, "the question allows no relay."), (False, "no relay can be used.")])
 def test_direct_without_any_relay_says_whether_that_was_asked_for(*, alone: bool, said: str) -> None:
     direct = path("a", "b", rtt_s=0.01)
     reason = RouteReason(

@@ -9,22 +9,23 @@ import numpy.typing as npt
 import pytest
 
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.alikeness import Blocks, predicted
-from collector.routing.candidates import DIRECT
+from collector.routing.arrays import DIRECT
 from collector.routing.goodput_estimate import (
     BELIEF_BELOW,
     CAUTION,
     DOUBT,
     DRIFT,
+    Blocks,
     Observed,
     estimated,
     observed,
-    pooled,
+    predicted,
     shrunk,
 )
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
+from tests.bench.relays import pooled
 
 Floats = npt.NDArray[np.floating]
 NAN = np.nan
@@ -140,7 +141,7 @@ def test_a_relay_that_gains_nothing_is_not_taken_however_sure_it_is() -> None:
         router = Router(RoutingSettings(), mesh)
         router.decide(snapshot, goodputs=shrunk(snapshot, [None] * 3))
         # 119.0 × 1.03 = 122.6
-        assert router.in_force("goodput")[0, 2] == (1 if relayed else DIRECT)
+        assert router.relays("goodput")[0, 2] == (1 if relayed else DIRECT)
 
 
 def test_missing_links_stay_missing_and_are_no_zeros() -> None:

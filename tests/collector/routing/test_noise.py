@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.noise import noise
+from collector.routing.route_rule import noise
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from tests.collector.routing.meshes import NAN, mesh
@@ -79,7 +79,7 @@ def test_a_slightly_better_relay_is_taken_where_there_is_no_noise_and_only_there
     router.decide(following(links, rtt_p50_s=rtt))
     rtt[0, 3], rtt[3, 1] = 0.0195, 0.0195  # through s3 39 ms: better by less than the hysteresis
     router.decide(following(links, rtt_p50_s=rtt))
-    assert SITES[router.in_force("latency")[0, 1]] == relay
+    assert SITES[router.relays("latency")[0, 1]] == relay
 
 
 def test_how_noisy_the_mesh_is_waits_for_a_decision_about_all_links() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from collector.routing.candidates import DIRECT, NONE
+from collector.routing.arrays import DIRECT, NONE
 from collector.routing.route_rule import Choices, Incumbents, RouteRule, choose, decide
 
 INF = np.inf

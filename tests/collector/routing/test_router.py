@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.costs import measured
-from collector.routing.questions import RouteQuestion, RouteQuestionError
+from collector.routing.costs import forecast_goodputs
+from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.models.routes import NoRoute, RouteAnswer
@@ -23,7 +23,7 @@ def decide(
 ) -> list[tuple[str, str, str]]:
     fields = {name: more.pop(name) for name in ("fresh", "loss_ratio", "goodput_fresh") if name in more}
     now = snapshot(at, without=without, **fields)
-    return list(router.decide(now, goodputs=measured(now), **more))
+    return list(router.decide(now, goodputs=forecast_goodputs(now), **more))
 
 
 def decided(rules: RoutingSettings = RULES, **prices: float) -> Router:
@@ -71,8 +71,8 @@ def test_direct_stays_where_no_relay_is_better() -> None:
     assert answer.path.sites == ("gz", "cc")
     assert answer.gain_ratio == 1.0
     assert answer.why == (
-        "gz → cc direct: RTT 10.0 ms (inputs 0 s old); no relay is surely better by the margin of 10 %: "
-        "the best, through bj, would have 20.5 ms."
+        "gz → cc direct: RTT 10.0 ms (inputs 0 s old); no relay is reliably better by the margin of 10 %: "
+        "the best, through bj, has 20.5 ms."
     )
 
 
@@ -100,7 +100,7 @@ def test_completion_depends_on_the_bytes() -> None:
 def test_first_decision_changes_every_pair_and_the_second_none() -> None:
     router = Router(RULES, mesh())
     now = snapshot()
-    changes = router.decide(now, goodputs=measured(now))
+    changes = router.decide(now, goodputs=forecast_goodputs(now))
     assert len(changes) == 24  # 12 pairs, two objectives
     assert changes.sources() == set(SITES)
     assert decide(router, 1.0) == []
@@ -108,7 +108,7 @@ def test_first_decision_changes_every_pair_and_the_second_none() -> None:
 
 def test_question_before_the_first_decision_has_no_route() -> None:
     assert Router(RULES, mesh()).route(RouteQuestion(src="gz", dst="gs")) == NoRoute(
-        src="gz", dst="gs", objective="latency", why="Nothing has been decided yet."
+        src="gz", dst="gs", objective="latency", reason="undecided", why="No route has been decided yet."
     )
 
 
@@ -119,7 +119,7 @@ def test_lost_leg_moves_the_path_in_the_one_snapshot_that_says_so() -> None:
     assert answer.path.sites == ("gz", "bj", "gs")
     assert answer.switch_reason == "failed"
     assert answer.why.endswith(
-        "direct (1.7 times better, inputs 0 s old), because the link cc → gs has been down for 0 s."
+        "direct (1.7 times better, inputs 0 s old); moved because the link cc → gs has been down for 0 s."
     )
 
 
@@ -128,7 +128,7 @@ def test_path_that_failed_comes_back_after_the_hold_down_and_not_before() -> Non
     decide(router, 5.0, without=("cc-gs",))
     decide(router, 10.0)
     assert ask(router).path.sites == ("gz", "bj", "gs")
-    assert "because cc → gs was lost 5 s ago" in ask(router).why
+    assert "moved because cc → gs was lost 5 s ago" in ask(router).why
     decide(router, 39.9)
     assert ask(router).path.sites == ("gz", "bj", "gs")
     decide(router, 40.0)
@@ -140,7 +140,7 @@ def test_direct_that_failed_is_held_too() -> None:
     router = decided()
     decide(router, 5.0, without=("gz-cc",))
     assert ask(router, "gz", "cc").path.sites == ("gz", "bj", "cc")
-    assert "direct is out of the question: the link gz → cc has been down for 0 s" in ask(router, "gz", "cc").why
+    assert "direct cannot be used: the link gz → cc has been down for 0 s" in ask(router, "gz", "cc").why
     decide(router, 10.0)
     assert ask(router, "gz", "cc").path.sites == ("gz", "bj", "cc")
     decide(router, 41.0)
@@ -153,7 +153,7 @@ def test_stale_leg_is_left_for_direct() -> None:
     answer = ask(router)
     assert answer.path.sites == ("gz", "gs")
     assert answer.switch_reason == "stale"
-    assert "because gz → cc or cc → gs was not to be relied on any more" in answer.why
+    assert "moved because gz → cc or cc → gs went stale or lost too much" in answer.why
 
 
 def test_stale_relay_serves_where_nothing_else_can() -> None:
@@ -184,7 +184,7 @@ def test_site_that_is_offline_is_no_relay() -> None:
 def test_pair_without_any_path_has_none_and_gets_one_again() -> None:
     router = decided()
     decide(router, 5.0, without=("gz-gs", "gz-cc", "gz-bj"))
-    assert refused(router).why == "gz → gs: no path can be used: the link gz → gs has been down for 0 s."
+    assert refused(router).why == "gz → gs has no usable path: the link gz → gs has been down for 0 s."
     assert ("latency", "gz", "gs") in decide(router, 60.0)
     decide(router, 100.0)
     assert ask(router).path.sites == ("gz", "cc", "gs")
@@ -193,7 +193,7 @@ def test_pair_without_any_path_has_none_and_gets_one_again() -> None:
 def test_link_never_seen_is_not_in_contact() -> None:
     router = Router(RULES, mesh())
     decide(router, without=("gz-gs", "gz-cc", "gz-bj"))
-    assert refused(router).why == "gz → gs: no path can be used: gz → gs is not in contact."
+    assert refused(router).why == "gz → gs has no usable path: the link gz → gs is not in contact."
 
 
 def test_goodput_that_nobody_measured_is_no_zero_and_keeps_to_a_direct_link_in_contact() -> None:
@@ -202,11 +202,11 @@ def test_goodput_that_nobody_measured_is_no_zero_and_keeps_to_a_direct_link_in_c
     goodput[SITES.index("gz")] = NAN
     router = Router(RULES, mesh())
     known = Snapshot.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
-    router.decide(known, goodputs=measured(known))
+    router.decide(known, goodputs=forecast_goodputs(known))
     for question in ({"objective": "goodput"}, {"objective": "completion", "bytes": 1e9}):
         answer = ask(router, **question)
         assert answer.why == (
-            "gz → gs direct: the goodput of gz → gs is not known, so no relay can be said to be better."
+            "gz → gs direct: the goodput of gz → gs is unknown, so no relay can be shown to be better."
         )
         assert (answer.path.sites, answer.path.goodput_p50_bps, answer.gain_ratio) == (("gz", "gs"), None, None)
 
@@ -214,12 +214,12 @@ def test_goodput_that_nobody_measured_is_no_zero_and_keeps_to_a_direct_link_in_c
 def test_a_relay_is_left_when_nobody_knows_any_more_what_direct_has() -> None:
     now = snapshot()
     router = Router(RULES, mesh())
-    router.decide(now, goodputs=measured(now))
+    router.decide(now, goodputs=forecast_goodputs(now))
     assert ask(router, objective="goodput").relays
     goodput = now.goodput_p50_bps.copy()
     goodput[SITES.index("gz"), SITES.index("gs")] = NAN
     forgotten = Snapshot.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
-    router.decide(forgotten, goodputs=measured(forgotten))
+    router.decide(forgotten, goodputs=forecast_goodputs(forgotten))
     assert ask(router, objective="goodput").relays == ()
 
 
@@ -230,7 +230,7 @@ def test_an_unmeasured_direct_link_that_costs_too_much_is_not_kept_to(
     now = snapshot()
     router = Router(RULES, mesh(SITES, gz=0.02))
     known = Snapshot.of(SITES, rtt_p50_s=now.rtt_p50_s)
-    router.decide(known, goodputs=measured(known))
+    router.decide(known, goodputs=forecast_goodputs(known))
     question = RouteQuestion(src="gz", dst="gs", objective="goodput", max_price_usd_per_gb=ceiling)
     answer = router.route(question)
     assert (answer.relays if isinstance(answer, RouteAnswer) else None) == relays
@@ -245,7 +245,7 @@ def test_avoided_site_is_not_taken() -> None:
 def test_question_for_no_relays_is_answered_by_direct() -> None:
     answer = ask(decided(), max_relays=0)
     assert answer.path.sites == ("gz", "gs")
-    assert answer.why == "gz → gs direct: RTT 61.0 ms (inputs 0 s old); no relay was to be used."
+    assert answer.why == "gz → gs direct: RTT 61.0 ms (inputs 0 s old); the question allows no relay."
 
 
 @pytest.mark.parametrize(
@@ -261,10 +261,10 @@ def test_unknown_price_is_not_zero() -> None:
     assert answer.path.sites == ("gz", "gs")
     assert answer.path.price_usd_per_gb == 0.02
     assert answer.direct == answer.path
-    assert "1 cost more than 0.02 USD/GB, and 1 have a price that is not known" in answer.why
+    assert "excluded paths: 1 above 0.02 USD/GB, 1 of unknown price" in answer.why
     router = decided(cc=0.01)
     why = refused(router, max_price_usd_per_gb=1.0).why
-    assert why.endswith("; of the other paths 3 have a price that is not known.")
+    assert why.endswith("; excluded paths: 3 of unknown price.")
     assert ask(router).path.price_usd_per_gb is None
 
 
@@ -276,7 +276,7 @@ def test_two_relays_are_found_where_they_are_best(objective: Any) -> None:
     goodput = [[NAN if a == b else 9e9 if (a, b) in chain else 1e9 for b in sites] for a in sites]
     now = Snapshot.of(sites, rtt_p50_s=rtt, goodput_p50_bps=goodput)
     router = Router(RULES, mesh(sites, a=0.01, b=0.01, c=0.01))
-    router.decide(now, goodputs=measured(now))
+    router.decide(now, goodputs=forecast_goodputs(now))
     question = {"objective": objective, "bytes": 1e9, "max_relays": 2}
     assert ask(router, "a", "d", **question).path.sites == ("a", "b", "c", "d")
     assert ask(router, "a", "d", **question, max_price_usd_per_gb=0.03).path.sites == ("a", "b", "c", "d")
@@ -292,10 +292,10 @@ def test_relay_carries_no_more_pairs_than_it_may() -> None:
     now = Snapshot.of(sites, rtt_p50_s=rtt)
     router = Router(RULES.model_copy(update={"max_relayed_pairs": 2}), mesh(sites))
     router.decide(now)
-    relayed = {(src, dst) for src, dst in zip(*np.nonzero(router.in_force("latency") == 4), strict=True)}
+    relayed = {(src, dst) for src, dst in zip(*np.nonzero(router.relays("latency") == 4), strict=True)}
     assert relayed == {(0, 1), (1, 0)}
     router.decide(now)
-    assert np.count_nonzero(router.in_force("latency") == 4) == 2
+    assert np.count_nonzero(router.relays("latency") == 4) == 2
 
 
 def test_full_relay_still_takes_who_has_nothing_else() -> None:
@@ -312,7 +312,7 @@ def test_one_changed_link_leads_to_what_all_links_anew_lead_to(lost: str) -> Non
     some = decide(partly, 5.0, without=(lost,), changed=[(src, dst)])
     assert sorted(some) == sorted(decide(wholly, 5.0, without=(lost,)))
     for objective in ("latency", "goodput"):
-        np.testing.assert_array_equal(partly.in_force(objective), wholly.in_force(objective))
+        np.testing.assert_array_equal(partly.relays(objective), wholly.relays(objective))
 
 
 def test_every_link_changed_is_decided_as_a_whole() -> None:
@@ -337,24 +337,24 @@ def test_changed_links_lead_to_what_all_links_anew_lead_to(news: Sequence[tuple[
             now = Snapshot.of(sites, rtt_p50_s=rtt)
             partly.decide(now, changed=[(sites[src], sites[dst])])
             wholly.decide(now)
-            np.testing.assert_array_equal(partly.in_force("latency"), wholly.in_force("latency"))
+            np.testing.assert_array_equal(partly.relays("latency"), wholly.relays("latency"))
 
 
 def test_standing_paths_outlive_a_restart() -> None:
     before = decided()
     decide(before, 5.0, without=("cc-gs",))
     after = Router(RULES, mesh())
-    after.restore(before.standing())
+    after.restore(before.active_routes())
     assert decide(after, 6.0, without=("cc-gs",)) == []
     answer = ask(after)
     assert (answer.switch_reason, answer.since) == ("failed", datetime.fromtimestamp(5.0, UTC))
-    assert list(after.standing()) == list(before.standing())
+    assert list(after.active_routes()) == list(before.active_routes())
 
 
 def test_standing_path_of_a_site_that_left_is_not_restored() -> None:
     after = Router(RULES, mesh(("bj", "gs", "gz")))
-    after.restore(decided().standing())
-    assert all("cc" not in (path.src, path.dst, path.relay) for path in after.standing())
+    after.restore(decided().active_routes())
+    assert all("cc" not in (path.src, path.dst, path.relay) for path in after.active_routes())
 
 
 def test_mesh_that_changes_keeps_what_stands() -> None:

@@ -17,7 +17,7 @@ from collector.routing.transfer_time import (
     START_ERROR_P90,
     Floats,
     TransferLeg,
-    completion,
+    transfer_time,
 )
 
 # 100 ms, 8 Mbit/s: a pipe of 100,000 bytes, which the fifth window (160,000 bytes) fills.
@@ -32,7 +32,7 @@ def leg(**changes: Any) -> TransferLeg[float]:
 
 
 def p50(*legs: TransferLeg[float], size_bytes: float, **options: Any) -> float:
-    return completion(legs, size_bytes, **options).p50_s
+    return transfer_time(legs, size_bytes, **options).p50_s
 
 
 def rule(start_s: float, all_s: float) -> float:
@@ -99,32 +99,32 @@ def test_many_bytes_through_a_pipelined_relay_flow_at_the_smallest_goodput() -> 
 
 
 def test_p90_of_certain_inputs_is_the_error_of_the_rule() -> None:
-    found = completion([STEADY], 1_000_000)
+    found = transfer_time([STEADY], 1_000_000)
     # A million bytes at a million per second; all else is the start.
     assert found.p90_s - found.p50_s == pytest.approx(rule(found.p50_s - 1.0, found.p50_s))
 
 
 def test_the_start_of_a_stored_path_is_that_of_all_its_legs() -> None:
-    found = completion([STEADY, QUICK], 1_000_000, relay="stored")
+    found = transfer_time([STEADY, QUICK], 1_000_000, relay="stored")
     # 1 s of sending on the first, 0.1 s on the second.
     assert found.p90_s - found.p50_s == pytest.approx(rule(found.p50_s - 1.1, found.p50_s))
 
 
 def test_p90_combines_its_causes_as_independent_ones() -> None:
     # Set-up 0.1 s longer by the RTT, flow 0.03 s longer by the goodput, of 0.21 s expected.
-    found = completion([leg(rtt_p90_s=0.15, goodput_p10_bps=2e6)], 10_000)
+    found = transfer_time([leg(rtt_p90_s=0.15, goodput_p10_bps=2e6)], 10_000)
     assert found.p90_s == pytest.approx(0.21 + math.hypot(0.1, 0.03, rule(0.2, 0.21)))
 
 
 def test_p90_counts_each_leg_of_a_stored_path() -> None:
-    found = completion([leg(rtt_p90_s=0.15), leg(rtt_p90_s=0.15)], 10_000, relay="stored")
+    found = transfer_time([leg(rtt_p90_s=0.15), leg(rtt_p90_s=0.15)], 10_000, relay="stored")
     assert found.p90_s == pytest.approx(0.42 + math.hypot(0.1, 0.1, rule(0.4, 0.42)))
 
 
 def test_a_leg_with_room_to_spare_adds_nothing_to_the_p90_of_a_pipeline() -> None:
     uncertain = replace(QUICK, goodput_p10_bps=40e6)
-    found = completion([STEADY, uncertain], 1_000_000)
-    assert found == completion([STEADY, QUICK], 1_000_000)
+    found = transfer_time([STEADY, uncertain], 1_000_000)
+    assert found == transfer_time([STEADY, QUICK], 1_000_000)
 
 
 def candidates(count: int) -> TransferLeg[Floats]:
@@ -146,19 +146,19 @@ def row(leg: TransferLeg[Floats], index: int) -> TransferLeg[float]:
 def test_arrays_give_what_each_of_their_candidates_gives_alone(relay: Any) -> None:
     there, onward = candidates(50), candidates(51)
     onward = TransferLeg(**{name: getattr(onward, name)[:50] for name in onward.__slots__ if name != "mss_bytes"})
-    together = completion([there, onward], 3e6, streams=2, relay=relay)
+    together = transfer_time([there, onward], 3e6, streams=2, relay=relay)
     for index in range(50):
-        alone = completion([row(there, index), row(onward, index)], 3e6, streams=2, relay=relay)
+        alone = transfer_time([row(there, index), row(onward, index)], 3e6, streams=2, relay=relay)
         assert (together.p50_s[index], together.p90_s[index]) == pytest.approx((alone.p50_s, alone.p90_s))
 
 
 def test_figures_of_one_leg_broadcast_with_the_others() -> None:
     shared: TransferLeg[Any] = STEADY
-    assert completion([shared, candidates(7)], 1e6).p50_s.shape == (7,)
+    assert transfer_time([shared, candidates(7)], 1e6).p50_s.shape == (7,)
 
 
 def test_one_path_gives_plain_numbers() -> None:
-    found = completion([STEADY], 1e6)
+    found = transfer_time([STEADY], 1e6)
     assert (type(found.p50_s), type(found.p90_s)) == (float, float)
 
 
@@ -166,7 +166,7 @@ def test_an_unknown_figure_among_candidates_leaves_its_candidate_unknown() -> No
     known = candidates(3)
     known.rtt_p90_s[0] = math.nan
     known.goodput_p50_bps[1] = math.nan
-    found = completion([known, candidates(3)], 1e6)
+    found = transfer_time([known, candidates(3)], 1e6)
     assert np.isnan(found.p50_s).tolist() == [False, True, False]
     assert np.isnan(found.p90_s).tolist() == [True, True, False]
 
@@ -203,7 +203,7 @@ def test_time_is_finite_and_grows_with_bytes_and_rtt(size: float, rtt_s: float, 
 def test_an_impossible_argument_is_named(options: dict[str, Any], message: str) -> None:
     valid: dict[str, Any] = {"legs": [STEADY], "size_bytes": 1e6}
     with pytest.raises(ValueError) as error:
-        completion(**(valid | options))
+        transfer_time(**(valid | options))
     assert str(error.value) == message
 
 
@@ -212,4 +212,4 @@ def test_an_impossible_candidate_is_refused_as_well(wrong: float) -> None:
     legs = candidates(3)
     legs.rtt_p50_s[1] = wrong
     with pytest.raises(ValueError, match=r"legs\[0\]\.rtt_p50_s = .*: must be a finite number above 0"):
-        completion([legs], 1e6)
+        transfer_time([legs], 1e6)

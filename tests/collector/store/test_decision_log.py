@@ -18,7 +18,7 @@ RELAYED = RouteDecision(
     NOON + timedelta(seconds=5), "changed", "a", "b", "latency", ("a", "c", "b"), 0.01, 0.02, None, "{}"
 )
 NONE = RouteDecision(NOON + timedelta(seconds=7), "changed", "a", "c", "latency", ())
-NOTED = RouteDecision(NOON + timedelta(seconds=9), "noted", "a", "b", "latency", ("a", "b"), 0.02, 0.03)
+SAMPLED = RouteDecision(NOON + timedelta(seconds=9), "sampled", "a", "b", "latency", ("a", "b"), 0.02, 0.03)
 
 
 @pytest.fixture
@@ -40,17 +40,17 @@ def bare(decided: RouteDecision) -> RouteDecision:
 def test_decisions_come_back_in_order_without_their_text(log: DecisionLog) -> None:
     log.add([])
     log.add([DIRECT, RELAYED, NONE])
-    log.add([NOTED])
-    assert log.since(NOON, NOTED.at) == [bare(DIRECT), bare(RELAYED), NONE]
+    log.add([SAMPLED])
+    assert log.since(NOON, SAMPLED.at) == [bare(DIRECT), bare(RELAYED), NONE]
 
 
 def test_what_stands_is_the_newest_change_of_each_pair_also_when_there_is_no_path(log: DecisionLog) -> None:
-    log.add([DIRECT, RELAYED, NONE, NOTED])
-    assert sorted(log.standing(), key=lambda one: one.dst) == [bare(RELAYED), NONE]
+    log.add([DIRECT, RELAYED, NONE, SAMPLED])
+    assert sorted(log.active(), key=lambda one: one.dst) == [bare(RELAYED), NONE]
 
 
 def test_what_stands_outlives_the_pruning(log: DecisionLog) -> None:
-    log.add([DIRECT, RELAYED, NONE, NOTED])
+    log.add([DIRECT, RELAYED, NONE, SAMPLED])
     log.prune(NOON + timedelta(days=1))
     assert log.since(NOON, NOON + timedelta(days=1)) == [bare(RELAYED), NONE]
 
@@ -61,7 +61,7 @@ def test_decisions_are_there_after_a_restart(tmp_path: Path) -> None:
     DecisionLog(first.database).add([DIRECT])
     first.close()
     second = Journal(path)
-    assert DecisionLog(second.database).standing() == [bare(DIRECT)]
+    assert DecisionLog(second.database).active() == [bare(DIRECT)]
     second.close()
 
 

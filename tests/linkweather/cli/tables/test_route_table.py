@@ -52,7 +52,7 @@ def test_completion_has_columns_only_where_it_was_asked_for() -> None:
 
 def test_all_pairs_have_a_line_relayed_ones_first_and_none_is_said() -> None:
     direct = ROUTE.model_copy(update={"path": DIRECT, "gain_ratio": 1.0})
-    none = NoRoute(src="b", dst="a", objective="latency", why="down")
+    none = NoRoute(src="b", dst="a", objective="latency", reason="down", why="down")
     answers = MeshRoutes(at=NOON, objective="latency", routes=(direct, ROUTE), no_routes=(none,))
     assert printed(routes_table(answers)) == [
         "pair path RTT ms p90 direct times better",

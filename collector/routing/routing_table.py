@@ -1,23 +1,36 @@
-"""One objective over all pairs: what links cost now, which relay is best, and which path is in force."""
+"""One objective over all pairs: what links cost now, which relay is best, and which route is active."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from collector.routing.active_routes import ActiveRoutes
-from collector.routing.candidates import DIRECT, NONE, Floats, Indices, Pairs, Vias, best_relays, best_relays_of
-from collector.routing.costs import Costing, LinkFigures, Selection, Singles
-from collector.routing.route_rule import Bools, Choices, Incumbents, RouteRule, decide
-from collector.routing.site_positions import Positions
+from collector.routing.arrays import (
+    DIRECT,
+    NONE,
+    Bools,
+    Floats,
+    Indices,
+    Pairs,
+    Positions,
+    Relays,
+    Selection,
+    Singles,
+    Vias,
+    best_relays,
+    best_relays_of,
+    smallest,
+)
+from collector.routing.costs import Costing, LinkFigures
+from collector.routing.route_rule import Choices, Incumbents, RouteRule, decide
 from collector.settings import RoutingSettings
 
 
 class RoutingTable:
-    """The decisions under one objective.
+    """The costs, best relays and active routes of all pairs under one objective; matrices [src, dst].
 
-    `expected`, `cautious`, `weighed` and `bar` are the links' costs, as `Costs` has them, infinite where one cannot be
-    used; `sound` is where one is fresh and loses little, `unmeasured` where one is in contact at a cost that nobody
-    knows, `legs` the cautious costs of those that may be a new relay's leg: sound, and not held.
+    `expected`, `cautious`, `weighed`, `bar`, `sound` and `unmeasured` are the links' `Costs`. `legs` are the cautious
+    costs of the links that may be a new relay's leg: sound, and not held down; infinite elsewhere.
     """
 
     def __init__(self, costing: Costing, settings: RoutingSettings, rule: RouteRule, sites: int) -> None:
@@ -25,8 +38,9 @@ class RoutingTable:
         self._rule = rule
         self._most = settings.max_relayed_pairs
         self.per_relay = costing.per_relay(settings)
-        self.costing = costing
-        self.in_force = ActiveRoutes.nothing(sites)
+        self.join = costing.join
+        self._of_links = costing.of_links
+        self.active = ActiveRoutes.nothing(sites)
         self._clear(sites)
 
     def _clear(self, sites: int) -> None:
@@ -39,10 +53,10 @@ class RoutingTable:
         self.unmeasured: Bools = self.sound.copy()
         self.best: Vias = np.full((sites, sites), NONE, np.int32)
 
-    def move(self, came_from: Positions) -> None:
-        """Follow a mesh whose sites have changed: what is in force stays, the costs are to be told anew."""
-        self.in_force = self.in_force.moved(came_from)
-        self._clear(len(came_from))
+    def move(self, origins: Positions) -> None:
+        """Follow a mesh whose sites have changed: active routes stay, costs are unknown until the next `cost`."""
+        self.active = self.active.moved(origins)
+        self._clear(len(origins))
 
     def apply_settings(self, settings: RoutingSettings, rule: RouteRule) -> None:
         """Cost and decide by these from now on."""
@@ -50,37 +64,52 @@ class RoutingTable:
 
     def cost(self, legs: LinkFigures, held: Bools, chosen: Selection) -> None:
         """Take in the `chosen` links as they are now."""
-        costs = self.costing.of_links(legs, self._settings)
+        costs = self._of_links(legs, self._settings)
         self.expected[chosen], self.cautious[chosen] = costs.expected, costs.cautious
         self.weighed[chosen], self.bar[chosen] = costs.weighed, costs.bar
         self.sound[chosen], self.unmeasured[chosen] = costs.sound, costs.unmeasured
         self.legs[chosen] = np.where(costs.sound & ~held, costs.cautious, np.inf)
 
     def rank(self, online: Bools, pairs: Pairs | None) -> None:
-        """Find the best relay of these pairs, or of all, among the sites that are online and not full."""
+        """Find the best candidate of these pairs, or of all, among the sites that are online and not full."""
         first = np.where(online & self._open(), self.legs, np.float32(np.inf))
         if pairs is None:
-            self.best = best_relays(first, self.legs, self.costing.join)
+            self.best = best_relays(first, self.legs, self.join)
             np.fill_diagonal(self.best, NONE)
         else:
-            self.best[pairs] = best_relays_of(first, self.legs, pairs, self.costing.join)
+            self.best[pairs] = best_relays_of(first, self.legs, pairs, self.join)
 
     def decide(self, held: Bools, online: Bools, at: float, pairs: Pairs) -> Bools:
-        """Bring into force what is to be, for these pairs; where that is another path than before."""
-        choices, kept = self._choices(held, online, pairs), self._kept(online, pairs)
-        via, holds = decide(choices, kept, self._rule)
+        """Decide the active routes of these pairs; true where that is another path than before."""
+        choices, incumbents = self._choices(held, online, pairs), self._incumbents(online, pairs)
+        via, holds = decide(choices, incumbents, self._rule)
         if self._most is not None:
-            via = self._admitted(via, choices, kept, holds)
-        return self.in_force.switch(pairs, via, holds, np.isfinite(kept.cost), at)
+            via = self._admitted(via, choices, incumbents, holds)
+        return self.active.switch(pairs, via, holds, np.isfinite(incumbents.cost), at)
 
     def direct(self, pairs: Pairs, costs: Singles) -> Floats:
-        """What direct costs as a path: nothing where it is unmeasured, so that no relay beats it."""
+        """What direct costs as a path: 0 where it is unmeasured, so that no relay beats it."""
         return np.where(self.unmeasured[pairs], np.float32(0.0), costs[pairs])
 
     def load(self) -> Indices:
-        """How many pairs go through each site."""
-        via = self.in_force.via
+        """How many active routes go through each site."""
+        via = self.active.via
         return np.bincount(via[via >= 0], minlength=len(via))
+
+    def path_cost(self, src: int, relays: Relays, dst: int) -> float:
+        """The expected cost of direct, or of the path over one relay."""
+        if not relays:
+            return float(self.expected[src, dst])
+        (relay,) = relays
+        return float(self.join(self.expected[src, relay], self.expected[relay, dst])) + self.per_relay
+
+    def cheapest(self, src: int, dst: int, online: Bools, count: int) -> list[Relays]:
+        """The cheapest relays of one pair by cautious cost: of the candidates, or else of any that can be used."""
+        for legs in (self.legs, self.cautious):
+            found = smallest(np.where(online, self.join(legs[src], legs[:, dst]), np.inf), count)
+            if len(found):
+                return [(int(relay),) for relay in found]
+        return []
 
     def _open(self) -> Bools | bool:
         return True if self._most is None else self.load() < self._most
@@ -105,11 +134,11 @@ class RoutingTable:
         lost &= rows != columns
         if lost.any():
             first = np.where(online, self.cautious, np.float32(np.inf))
-            spare[lost] = best_relays_of(first, self.cautious, (rows[lost], columns[lost]), self.costing.join)
+            spare[lost] = best_relays_of(first, self.cautious, (rows[lost], columns[lost]), self.join)
         return spare
 
-    def _kept(self, online: Bools, pairs: Pairs) -> Incumbents:
-        via = self.in_force.via[pairs]
+    def _incumbents(self, online: Bools, pairs: Pairs) -> Incumbents:
+        via = self.active.via[pairs]
         relay, direct = np.maximum(via, 0), via == DIRECT
         cost = np.where(online[relay], self._through(self.expected, via, pairs), np.inf)
         sound = self.sound[pairs[0], relay] & self.sound[relay, pairs[1]]
@@ -117,15 +146,15 @@ class RoutingTable:
 
     def _through(self, legs: Floats, via: Vias, pairs: Pairs) -> Floats:
         relay = np.maximum(via, 0)
-        costs = self.costing.join(legs[pairs[0], relay], legs[relay, pairs[1]]) + self.per_relay
+        costs = self.join(legs[pairs[0], relay], legs[relay, pairs[1]]) + self.per_relay
         return np.where(via >= 0, costs, np.inf)
 
-    def _admitted(self, via: Vias, choices: Choices, kept: Incumbents, holds: Bools) -> Vias:
-        """Not more pairs over a site than it may relay: those with the largest gain are let in first.
+    def _admitted(self, via: Vias, choices: Choices, incumbents: Incumbents, holds: Bools) -> Vias:
+        """No more pairs over a site than it may relay: those with the largest gain come first.
 
-        Who would have no path otherwise is let in too: contact goes before load.
+        A pair that would have no path otherwise is admitted too: contact comes before load.
         """
-        otherwise = np.where(holds, kept.via, np.where(np.isfinite(choices.direct), np.int32(DIRECT), via))
+        otherwise = np.where(holds, incumbents.via, np.where(np.isfinite(choices.direct), np.int32(DIRECT), via))
         newly = (via >= 0) & (via != otherwise)
         room = (self._most or 0) - self.load()
         refused = np.zeros(via.shape, bool)
@@ -134,7 +163,7 @@ class RoutingTable:
 
 
 def _beyond(room: Indices, via: Vias, gain: Floats) -> Bools:
-    """Which of those who want to go over `via` find no room there, when the largest gain comes first."""
+    """Which of the pairs that want to go over `via` exceed its room, the largest gain served first."""
     order = np.lexsort((-gain, via))
     ordered = via[order]
     place = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)

@@ -1,20 +1,29 @@
-"""Which relays a path could take: for all pairs the best one, for one pair every one, by row-wise arithmetic.
+"""Matrices over the sites of a mesh: the best relays of pairs by row-wise arithmetic, and following a changed mesh.
 
-A cost is lower the better, and infinite where a leg must not be used; no cost is NaN. `join` makes the cost of a path
-from those of its legs: `np.add` for times, `np.maximum` for what the worst leg decides.
+Costs are lower the better, and infinite where a link must not be used; no cost is NaN. `join` makes the cost of a path
+from the costs of its legs: `np.add` for times, `np.maximum` where the worst leg decides.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
-Vias = npt.NDArray[np.int32]
+Singles = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Vias = npt.NDArray[np.int32]  # of each pair its relay's position, or one of the codes below
 Indices = npt.NDArray[np.integer]
+Positions = npt.NDArray[np.intp]
 Pairs = tuple[Indices, Indices]  # sources, destinations
+Selection = Any  # whatever indexes a matrix
+Relays = tuple[int, ...]  # positions of a path's relays, none for direct
+Scalar = TypeVar("Scalar", bound=np.generic)
 
-# In place of a relay's index: the relay left the mesh, there is no path, the path has no relay.
+# In place of a relay's position: the relay left the mesh, there is no path, the path is direct.
 GONE, NONE, DIRECT = -3, -2, -1
 # A block of destinations stays in the processor's cache while all sources pass over it.
 _BLOCK = 128
@@ -65,8 +74,29 @@ def two_relays(first: Floats, between: Floats, second: Floats, join: np.ufunc, c
     return [(int(near[index // len(far)]), int(far[index % len(far)])) for index in kept]
 
 
-def smallest(costs: Floats, count: int) -> npt.NDArray[np.intp]:
+def smallest(costs: Floats, count: int) -> Positions:
     """The indices of the `count` smallest finite costs, the smallest first."""
     kept = np.argpartition(costs, count)[:count] if len(costs) > count else np.arange(len(costs))
     ordered = kept[np.argsort(costs[kept], kind="stable")]
     return ordered[np.isfinite(costs[ordered])]
+
+
+def relays_of(via: int) -> Relays | None:
+    """A code of `Vias` as a path's relays; None where there is no path."""
+    if via < DIRECT:
+        return None
+    return () if via == DIRECT else (via,)
+
+
+def came_from(before: Sequence[str], after: Sequence[str]) -> Positions:
+    """For each site of `after` its position `before`; −1 where it is new."""
+    place = {site: index for index, site in enumerate(before)}
+    return np.array([place.get(site, -1) for site in after], dtype=np.intp)
+
+
+def rearranged(matrix: npt.NDArray[Scalar], origins: Positions, empty: object) -> npt.NDArray[Scalar]:
+    """The matrix for the sites whose positions were `origins`; `empty` wherever a site is new."""
+    moved = np.full((len(origins), len(origins)), empty, dtype=matrix.dtype)
+    stayed = origins >= 0
+    moved[np.ix_(stayed, stayed)] = matrix[np.ix_(origins[stayed], origins[stayed])]
+    return moved

@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 
-from collector.routing.questions import RouteQuestion, RouteQuestionError, check_sites
+from collector.routing.route_question import RouteQuestion, RouteQuestionError
 
 
 @pytest.mark.parametrize(
     ("wrong", "field", "sentence"),
     [
-        ({"dst": "gz"}, "dst", "dst: 'gz' is where the data is already: a path joins two different sites"),
+        ({"dst": "gz"}, "dst", "dst: 'gz' is the source too: a path joins two different sites"),
         ({"objective": "speed"}, "objective", "objective: 'speed' is none of latency, goodput, completion"),
         ({"objective": "completion"}, "bytes", "bytes: a completion time needs a number of bytes"),
         ({"bytes": 0.0}, "bytes", "bytes: 0: must be above 0 and at most 1e+18"),
@@ -47,11 +47,11 @@ def test_mistake_is_said_with_its_field(wrong: dict[str, Any], field: str, sente
 )
 def test_unknown_site_is_named_beside_those_that_are(src: str, dst: str, avoid: list[str], sentence: str) -> None:
     with pytest.raises(RouteQuestionError, match=sentence):
-        check_sites(RouteQuestion(src=src, dst=dst, avoid=frozenset(avoid)), ["gs", "gz"])
+        RouteQuestion(src=src, dst=dst, avoid=frozenset(avoid)).check_sites(["gs", "gz"])
 
 
 def test_question_of_known_sites_is_good() -> None:
     question = RouteQuestion(src="gz", dst="gs", objective="completion", bytes=1e18, max_price_usd_per_gb=0.0)
-    check_sites(question, ["gs", "gz"])
+    question.check_sites(["gs", "gz"])
     assert question.conditional
     assert not RouteQuestion(src="gz", dst="gs").conditional

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from collector.routing.candidates import NONE, Floats, best_relays, best_relays_of, smallest, two_relays
+from collector.routing.arrays import NONE, Floats, best_relays, best_relays_of, smallest, two_relays
 
 INF = np.inf
 COSTS = st.one_of(st.just(INF), st.integers(1, 50).map(float))

@@ -1,17 +1,19 @@
-"""A first guess at a plan for many jobs, by scipy's solvers. Pure but for the solver's own time limit.
+"""Several jobs and the sites' devices: how a site runs a sequence of jobs, and a first plan by scipy's solvers. Pure.
 
-Where no two jobs fit into a site side by side, the k-th job from the end of a site's sequence delays k jobs by its
-run: then the sum of all times is linear, and an assignment problem. Else sequences become waves, each of which must
-fit into the devices (an integer program, solved by HiGHS). Both pass over that jobs become ready at different times
-and have deadlines: what they say is a start for the search in `assignment`.
+A site never runs more than it has devices. The solvers (pure but for their own time limit) give a first plan. Where no
+two jobs fit into a site side by side, the k-th job from the end of a site's sequence delays k jobs by its run: then the
+sum of all times is linear, and an assignment problem. Otherwise sequences become waves, each of which must fit into the
+devices: an integer program, solved by HiGHS. Both ignore that jobs become ready at different times and have deadlines:
+`assignment` improves on them.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from statistics import fmean
 from typing import Any
@@ -21,13 +23,89 @@ import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 from scipy.sparse import coo_array
 
-from collector.placement.batches import JobBatch, Option
-
 MAX_WAVES = 8
 MAX_COLUMNS = 20_000  # more would not be solved in the time there is
 _LEFT_OUT_S = 1e12  # dearer than any place
 
 Ordered = list[tuple[int, str]]  # jobs with their sites, in the order in which each site runs them
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A site where a job can run: ready there after `ready_s`, it runs for `run_s`, and is done `after_s` later.
+
+    It may wait at most `patience_s` for devices (infinite without a deadline); `needs` is how many of each type.
+    """
+
+    site: str
+    ready_s: float
+    run_s: float
+    after_s: float
+    patience_s: float
+    needs: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """Where and when a job runs; `done_s` is when its result is where it must be."""
+
+    site: str
+    start_s: float
+    wait_s: float
+    done_s: float
+
+
+# site → type → when devices become free, soonest first: (from when, how many).
+Devices = Mapping[str, Mapping[str, Sequence[tuple[float, int]]]]
+
+
+@dataclass(frozen=True)
+class JobBatch:
+    """Jobs in the order in which they came, each with the sites where it can run, and the devices."""
+
+    jobs: Sequence[Sequence[Option]]
+    devices: Devices
+
+    @cached_property
+    def options(self) -> list[dict[str, Option]]:
+        """Each job's options by site."""
+        return [{option.site: option for option in options} for options in self.jobs]
+
+    def runs(self, site: str, sequence: Sequence[int]) -> dict[int, JobRun]:
+        """How a site runs these jobs, one started after the other; a job that would miss its deadline is left out."""
+        pools = {kind: list(free) for kind, free in self.devices[site].items()}
+        found = {}
+        for job in sequence:
+            option = self.options[job][site]
+            start_s = max((_free_from(pools[kind], count) for kind, count in option.needs), default=0.0)
+            start_s = max(start_s, option.ready_s)
+            wait_s = start_s - option.ready_s
+            if wait_s <= option.patience_s:
+                for kind, count in option.needs:
+                    _hold(pools[kind], count, start_s + option.run_s)
+                found[job] = JobRun(site, start_s, wait_s, start_s + option.run_s + option.after_s)
+        return found
+
+
+def _free_from(pool: Sequence[tuple[float, int]], count: int) -> float:
+    """When so many devices are free at once; the pool has as many."""
+    for free_s, free in pool:
+        count -= free
+        if count <= 0:
+            return free_s
+    raise ValueError("the pool is smaller than what is asked of it")
+
+
+def _hold(pool: list[tuple[float, int]], count: int, until_s: float) -> None:
+    """Take the devices that are free soonest until then."""
+    left = count
+    while left:
+        free_s, free = pool.pop(0)
+        if free > left:
+            pool.insert(0, (free_s, free - left))
+        left -= min(free, left)
+    pool.append((until_s, count))
+    pool.sort()
 
 
 @dataclass(frozen=True, slots=True)
