@@ -1,8 +1,8 @@
-"""Whether decisions were right: each against what was measured of the same links afterwards.
+"""The evaluation: each decision is compared with what was measured of the same links afterwards.
 
-A decision's outcome is what its path turned out to be: of each leg the first measurement after it, and no later
-than `within_s`; RTTs add up, the smallest goodput counts. The best path in hindsight is the best of direct and all
-single relays by the same measurements. So a decision is never compared with what nobody measured.
+A decision's outcome comes from the first measurement of each leg after it, within `within_s`: RTTs add up, the smallest
+goodput counts. The best path in hindsight is the best of direct and all single relays by the same measurements, so a
+decision is compared only with what was measured.
 """
 
 from __future__ import annotations
@@ -23,23 +23,20 @@ from linkweather.models.routes import Objective
 
 FLAP_WINDOW_S = 600.0
 WORST = 5
-MOMENTS_MAX = 500  # of a long time, so many moments are looked at, evenly
+MOMENTS_MAX = 500  # over a longer time the decisions of so many moments, evenly spread, are evaluated
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class _PathArithmetic:
-    """An objective as arithmetic: what two legs make of a path, and what a value costs.
-
-    `cost` turns values into costs: smaller is better.
-    """
+    """An objective as arithmetic: `join` makes a path's value from its legs', `cost` turns it into a cost."""
 
     join: Callable[[Floats, Floats], Floats]
     cost: Callable[[Floats], Floats]
 
 
-_RULES: Mapping[Objective, _PathArithmetic] = {
+_ARITHMETIC: Mapping[Objective, _PathArithmetic] = {
     "latency": _PathArithmetic(np.add, lambda value: value),
     "goodput": _PathArithmetic(
         np.minimum, lambda value: np.divide(1.0, value, out=np.full_like(value, np.inf), where=value > 0)
@@ -49,9 +46,9 @@ _RULES: Mapping[Objective, _PathArithmetic] = {
 
 @dataclass(frozen=True, slots=True)
 class _EvaluatedRoute:
-    """Costs of one judged decision: of its path, of direct, of the best, and which path that was."""
+    """The costs of one evaluated decision: of its path, of direct, of the best, and which path that was."""
 
-    decided: RouteDecision
+    decision: RouteDecision
     cost: float
     direct: float
     best: float
@@ -67,7 +64,7 @@ class _EvaluatedRoute:
 
 
 class LaterMeasurements:
-    """What came to be measured of every link, to be asked from any moment on."""
+    """The measurements of every link, looked up by the moment of a decision."""
 
     def __init__(self, measured: Measurements, sites: Sequence[str], within_s: float) -> None:
         self._position = {site: index for index, site in enumerate(sites)}
@@ -91,20 +88,20 @@ class LaterMeasurements:
 
 
 def evaluate(
-    decided: Sequence[RouteDecision],
+    decisions: Sequence[RouteDecision],
     measured: Measurements,
     objective: Objective,
     *,
     sites: Sequence[str],
     within_s: float,
 ) -> RouteEvaluation:
-    """What is to be said of these decisions for one objective. `sites` is the mesh's, `within_s` in seconds."""
-    mine = [one for one in decided if one.objective == objective]
-    noted = _spread([one for one in mine if one.occasion in {"changed", "sampled"}])
-    outcomes = list(_outcomes(noted, LaterMeasurements(measured, sites, within_s), sites, _RULES[objective]))
+    """The evaluation of these decisions under one objective. `sites` is the mesh's, `within_s` in seconds."""
+    mine = [one for one in decisions if one.objective == objective]
+    sampled = _spread([one for one in mine if one.occasion in {"changed", "sampled"}])
+    outcomes = list(_outcomes(sampled, LaterMeasurements(measured, sites, within_s), sites, _ARITHMETIC[objective]))
     counted = {
         "objective": objective,
-        "decisions": len(noted),
+        "decisions": len(sampled),
         "evaluated": len(outcomes),
         "failed": sum(outcome.failed for outcome in outcomes),
         **_switches([one for one in mine if one.occasion == "changed"]),
@@ -116,20 +113,20 @@ def evaluate(
 
 
 def _outcomes(
-    noted: Sequence[RouteDecision], truth: LaterMeasurements, sites: Sequence[str], rule: _PathArithmetic
+    sampled: Sequence[RouteDecision], later: LaterMeasurements, sites: Sequence[str], arithmetic: _PathArithmetic
 ) -> Iterator[_EvaluatedRoute]:
     position = {site: index for index, site in enumerate(sites)}
-    groups = [(at, list(group)) for at, group in groupby(noted, key=attrgetter("at"))]
-    values = truth.after(np.array([at.timestamp() for at, _ in groups], dtype=float))
+    groups = [(at, list(group)) for at, group in groupby(sampled, key=attrgetter("at"))]
+    values = later.after(np.array([at.timestamp() for at, _ in groups], dtype=float))
     for (_, group), legs in zip(groups, values, strict=True):
         for one in group:
-            outcome = _outcome(one, legs, position, rule, sites)
+            outcome = _outcome(one, legs, position, arithmetic, sites)
             if outcome is not None:
                 yield outcome
 
 
 def _outcome(
-    one: RouteDecision, legs: Floats, position: Mapping[str, int], rule: _PathArithmetic, sites: Sequence[str]
+    one: RouteDecision, legs: Floats, position: Mapping[str, int], arithmetic: _PathArithmetic, sites: Sequence[str]
 ) -> _EvaluatedRoute | None:
     """None where a leg, or direct, was not measured afterwards, or nothing answered at all."""
     if not {one.src, one.dst, *one.path} <= position.keys() or not one.path:
@@ -137,15 +134,15 @@ def _outcome(
     places = [position[site] for site in one.path]
     value = legs[places[0], places[1]]
     for near, far in pairwise(places[1:]):
-        value = rule.join(value, legs[near, far])
+        value = arithmetic.join(value, legs[near, far])
     src, dst = position[one.src], position[one.dst]
     direct = legs[src, dst]
     if np.isnan(value) or np.isnan(direct):
         return None
-    relayed = rule.cost(rule.join(legs[src], legs[:, dst]))
+    relayed = arithmetic.cost(arithmetic.join(legs[src], legs[:, dst]))
     relayed[np.isnan(relayed)] = np.inf
     via = int(np.argmin(relayed))
-    cost, direct_cost = (float(rule.cost(np.array([value_]))[0]) for value_ in (value, direct))
+    cost, direct_cost = (float(arithmetic.cost(np.array([value_]))[0]) for value_ in (value, direct))
     best = min(cost, direct_cost, float(relayed[via]))
     if not np.isfinite(best):
         return None
@@ -161,7 +158,7 @@ def _best_path(one: RouteDecision, cost: float, direct: float, best: float, via:
 
 def _figures(outcomes: Sequence[_EvaluatedRoute], objective: Objective) -> dict[str, float | int | None]:
     worked = [outcome for outcome in outcomes if not outcome.failed]
-    relayed = [outcome for outcome in outcomes if len(outcome.decided.path) > 2]
+    relayed = [outcome for outcome in outcomes if len(outcome.decision.path) > 2]
     regrets = np.array([outcome.regret for outcome in worked])
     gains = [outcome.direct / outcome.cost for outcome in worked if np.isfinite(outcome.direct)]
     return {
@@ -178,10 +175,10 @@ def _figures(outcomes: Sequence[_EvaluatedRoute], objective: Objective) -> dict[
 
 def _within(outcomes: Iterable[_EvaluatedRoute], objective: Objective, quantile: str) -> float | None:
     """The share of outcomes no worse than expected; a failure is worse than anything."""
-    rule = _RULES[objective]
-    told = [(outcome, getattr(outcome.decided, quantile)) for outcome in outcomes]
+    arithmetic = _ARITHMETIC[objective]
+    expected = [(outcome, getattr(outcome.decision, quantile)) for outcome in outcomes]
     return _share(
-        outcome.cost <= float(rule.cost(np.array([value]))[0]) for outcome, value in told if value is not None
+        outcome.cost <= float(arithmetic.cost(np.array([value]))[0]) for outcome, value in expected if value is not None
     )
 
 
@@ -191,7 +188,7 @@ def _share(truths: Iterable[bool]) -> float | None:
 
 
 def _switches(changed: Sequence[RouteDecision]) -> dict[str, int]:
-    """Changes of path, and those that went back to the path of before within the window."""
+    """Changes of path, and those that returned to the path before within FLAP_WINDOW_S."""
     histories: defaultdict[tuple[str, str], list[RouteDecision]] = defaultdict(list)
     for one in changed:
         histories[one.src, one.dst].append(one)
@@ -206,7 +203,7 @@ def _switches(changed: Sequence[RouteDecision]) -> dict[str, int]:
 
 
 def _pair_hours(mine: Sequence[RouteDecision]) -> float:
-    """How long each pair was decided upon, from its first decision to its last, summed."""
+    """The time from the first decision to the last of each pair, summed."""
     ends: dict[tuple[str, str], tuple[datetime, datetime]] = {}
     for one in mine:
         first, last = ends.get((one.src, one.dst), (one.at, one.at))
@@ -215,17 +212,17 @@ def _pair_hours(mine: Sequence[RouteDecision]) -> float:
 
 
 def _worst(outcomes: Sequence[_EvaluatedRoute]) -> tuple[WorstRoute, ...]:
-    """The worst decision of each pair, the worst pairs first; those that lost nothing are not among them."""
+    """The worst decision of each pair, the worst pairs first, without those that lost nothing."""
     by_pair: dict[tuple[str, str], _EvaluatedRoute] = {}
     for outcome in sorted(outcomes, key=attrgetter("regret"), reverse=True):
-        by_pair.setdefault((outcome.decided.src, outcome.decided.dst), outcome)
+        by_pair.setdefault((outcome.decision.src, outcome.decision.dst), outcome)
     lost = [outcome for outcome in by_pair.values() if outcome.regret > 0.0]
     return tuple(
         WorstRoute(
-            at=outcome.decided.at,
-            src=outcome.decided.src,
-            dst=outcome.decided.dst,
-            path=outcome.decided.path,
+            at=outcome.decision.at,
+            src=outcome.decision.src,
+            dst=outcome.decision.dst,
+            path=outcome.decision.path,
             best=outcome.best_path,
             regret_ratio=None if outcome.failed else outcome.regret,
         )
@@ -233,12 +230,12 @@ def _worst(outcomes: Sequence[_EvaluatedRoute]) -> tuple[WorstRoute, ...]:
     )
 
 
-def _spread(noted: Sequence[RouteDecision]) -> list[RouteDecision]:
+def _spread(sampled: Sequence[RouteDecision]) -> list[RouteDecision]:
     """The decisions of at most MOMENTS_MAX moments, evenly over the time."""
-    moments = sorted({one.at for one in noted})
+    moments = sorted({one.at for one in sampled})
     step = -(-len(moments) // MOMENTS_MAX)
     kept = set(moments[:: max(1, step)])
-    return sorted((one for one in noted if one.at in kept), key=attrgetter("at"))
+    return sorted((one for one in sampled if one.at in kept), key=attrgetter("at"))
 
 
 def _rows_by_pair(measured: Measurements) -> dict[tuple[str, str], npt.NDArray[np.intp]]:
@@ -250,15 +247,15 @@ def _rows_by_pair(measured: Measurements) -> dict[tuple[str, str], npt.NDArray[n
 
 def _sentence(evaluation: RouteEvaluation) -> str:
     if not evaluation.evaluated:
-        return f"{evaluation.objective}: {evaluation.decisions} decisions, none judged: not measured afterwards yet."
-    parts = [f"{evaluation.objective}: {evaluation.evaluated} of {evaluation.decisions} decisions judged"]
+        return f"{evaluation.objective}: {evaluation.decisions} decisions, none evaluated: not measured afterwards yet."
+    parts = [f"{evaluation.objective}: {evaluation.evaluated} of {evaluation.decisions} decisions evaluated"]
     if evaluation.regret_mean_ratio is not None and evaluation.gain_ratio is not None:
         parts.append(
             f"on average {evaluation.regret_mean_ratio:.1%} worse than the best in hindsight "
             f"and {evaluation.gain_ratio:.2f} times as good as direct"
         )
     if evaluation.relayed_worse_ratio is not None:
-        parts.append(f"{evaluation.relayed_worse_ratio:.1%} of {evaluation.relayed} relayed ones worse than direct")
+        parts.append(f"{evaluation.relayed_worse_ratio:.1%} of {evaluation.relayed} relayed paths worse than direct")
     if evaluation.failed:
         parts.append(f"{evaluation.failed} failed though another path worked")
     return "; ".join(parts) + "."

@@ -1,4 +1,4 @@
-"""What the judge says: how the decisions of a while did against what was measured afterwards."""
+"""How decisions did against what was measured afterwards: what `linkweather judge` shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from linkweather.wire import Count, Message
 
 
 class WorstRoute(Message):
-    """A decision and the path that turned out best; `regret_ratio` 0.5 is half as much again, or null for a failure."""
+    """A decision and the path that turned out best; a `regret_ratio` of 0.5 is half as much again, null a failure."""
 
     at: AwareDatetime
     src: SiteId
@@ -29,7 +29,7 @@ class RouteEvaluation(Message):
     `gain_ratio` is the geometric mean of how much better than direct; 1 is no gain. `failed` paths had a leg that did
     not answer, though another path did. `within_p50_ratio` and `within_p90_ratio` are the shares of outcomes no
     worse than expected: 0.5 and 0.9 are perfect. `switches` are changes of path, and `flaps` those that went back to
-    the path of before within ten minutes; `pair_hours` is over how long, summed over the pairs.
+    the path before within ten minutes; `pair_hours` is the time evaluated, summed over the pairs.
     """
 
     objective: Objective

@@ -50,7 +50,7 @@ def test_a_mirror_without_a_path_is_said_and_passed_over(api: str) -> None:
     said = choose(api, "island", "gz")
     assert said.returncode == 0
     found = lines(said.stdout)
-    assert found[0].startswith("not island: island → bj: ")
+    assert found[0].startswith("not island: island → bj has ")
     assert found[-1].startswith("Take it from gz: ")
 
 

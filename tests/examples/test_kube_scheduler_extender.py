@@ -23,7 +23,7 @@ from tests.examples.systems import EXAMPLES, run
 PROGRAM = "kube_scheduler_extender.py"
 REQUESTS = Path(__file__).parent / "requests"
 NODES = ["gz-1", "gz-2", "nm-1", "bj-1", "edge-1"]
-SENTENCE = "linkweather: bj has 4 a100, and the job needs 8"
+SENTENCE = "linkweather: bj has 4 a100, the job needs 8"
 # About so, see test_choose_source. At gz: 500 MB from nm at 50 Mbit/s, then 360 s: 440 s. At nm: 2 GB from gz at
 # 100 Mbit/s, the queue of 360 s, 360 s, 10 MB back at 50 Mbit/s: 882 s, twice as long.
 SCORES = {"gz-1": 10, "gz-2": 10, "nm-1": 5, "bj-1": 0, "edge-1": 0}
@@ -145,8 +145,8 @@ def test_a_deadline_and_a_price_take_nodes_out(extender: Running) -> None:
     assert late["FailedNodes"]["nm-1"].startswith("linkweather: nm misses the deadline of 12.0 min by ")
     dear = extender.filter(annotated(max_price_usd="1"))
     # 0.8 device-hours at 2 USD, and 0.5 GB from nm at 0.02 USD/GB; nm has not said what its devices cost.
-    assert dear["FailedNodes"]["gz-1"] == "linkweather: gz costs 1.61 USD of at most 1"
-    assert dear["FailedNodes"]["nm-1"].startswith("linkweather: nm has no known price")
+    assert dear["FailedNodes"]["gz-1"] == "linkweather: gz costs 1.61 USD; at most 1 USD are allowed"
+    assert dear["FailedNodes"]["nm-1"].startswith("linkweather: nm has an unknown price")
 
 
 def test_pods_without_annotations_are_left_alone(extender: Running) -> None:
@@ -205,7 +205,7 @@ def test_annotations_that_are_no_job_hold_no_pod_up(
 
 def test_several_types_of_devices_are_one_job(extender: Running) -> None:
     request = annotated(devices="a100=8, h100=1", work_device_hours="a100=0.8, h100=0.1")
-    assert extender.filter(request)["FailedNodes"]["gz-1"] == "linkweather: gz has no h100, but a100"
+    assert extender.filter(request)["FailedNodes"]["gz-1"] == "linkweather: gz has no h100, only a100"
 
 
 @pytest.mark.parametrize("request_name", ["nodes", "names"])

@@ -21,7 +21,7 @@ def _times(value: float | None) -> str:
 
 _LINES: tuple[tuple[str, Callable[[RouteEvaluation], str]], ...] = (
     ("decisions looked at", lambda evaluation: str(evaluation.decisions)),
-    ("judged by what came after", lambda evaluation: str(evaluation.evaluated)),
+    ("measured afterwards", lambda evaluation: str(evaluation.evaluated)),
     ("regret, mean", lambda evaluation: _ratio(evaluation.regret_mean_ratio)),
     ("regret, p50", lambda evaluation: _ratio(evaluation.regret_p50_ratio)),
     ("regret, p90", lambda evaluation: _ratio(evaluation.regret_p90_ratio)),

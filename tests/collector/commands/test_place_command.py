@@ -174,7 +174,7 @@ async def test_place_prints_the_ranking_the_excluded_and_one_sentence(placing: s
     assert lines[-2] == "not b: has not reported its devices"
     assert lines[-1] == (
         "a is done soonest, after 60.0 min (p90 60.0 min): run 60.0 min, stage-out 1.00 ms, "
-        "at an unknown price; no other site can."
+        "at an unknown price; no other site can run it."
     )
 
 

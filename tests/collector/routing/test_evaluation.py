@@ -74,7 +74,7 @@ def test_what_was_not_measured_in_time_is_not_judged() -> None:
     rows = [("a", "b", 61, 0.040), *RTTS[1:]]
     found = latency([decided("a c b")], rows)
     assert (found.decisions, found.evaluated, found.regret_mean_ratio) == (1, 0, None)
-    assert found.why == "latency: 1 decisions, none judged: not measured afterwards yet."
+    assert found.why == "latency: 1 decisions, none evaluated: not measured afterwards yet."
 
 
 def test_no_path_and_sites_that_the_mesh_has_no_more_are_not_judged() -> None:
@@ -135,6 +135,6 @@ def test_decisions_for_other_objectives_are_left_out() -> None:
 
 def test_the_sentence_says_it_all() -> None:
     assert latency([decided("a c b"), decided("a b")]).why == (
-        "latency: 2 of 2 decisions judged; on average 16.7% worse than the best in hindsight and 1.15 times as good as "
-        "direct; 0.0% of 1 relayed ones worse than direct."
+        "latency: 2 of 2 decisions evaluated; on average 16.7% worse than the best in hindsight and 1.15 times as good "
+        "as direct; 0.0% of 1 relayed paths worse than direct."
     )
