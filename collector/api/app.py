@@ -18,7 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from collector.api import docs_page
 from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id
-from collector.store.journal import METRICS
+from collector.store.journal import METRICS, metric_source
 from linkweather.errors import OperatorError
 from linkweather.models.state import (
     ErrorAnswer,
@@ -33,7 +33,7 @@ from linkweather.units import parse_moment, parse_period
 
 MESH_BYTES_MAX = 4_000_000
 BUCKETS_MAX = 10_000
-METRIC_NAMES = ", ".join(sorted(METRICS))
+METRIC_NAMES = f"{', '.join(sorted(METRICS))}, or figures.NAME of a prober's own figure"
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -124,7 +124,7 @@ def _add_history(app: FastAPI, sources: AppSources) -> None:
         """One metric of one link over time, in buckets; buckets without a row are left out."""
         link = _known_link(sources, src, dst)
         src, dst = link.src, link.dst  # the request may name sites by compute_id
-        if metric not in METRICS:
+        if metric_source(metric) is None:
             raise ApiError(422, f"metric = {metric!r}: must be one of {METRIC_NAMES}", "metric")
         now = datetime.fromtimestamp(sources.now(), UTC)
         start, end = (

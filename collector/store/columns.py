@@ -27,6 +27,8 @@ from linkweather.wire import (
 
 Column = NDArray[Any]
 
+FIGURES = "MAP(VARCHAR, DOUBLE)"  # a prober's own figures, by name
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -83,6 +85,15 @@ def _truths(values: Sequence[bool]) -> Column:
     return np.array(values, dtype=np.bool_)
 
 
+def _figures(values: Sequence[Mapping[str, float] | None]) -> Column:
+    """Maps in the text form that DuckDB reads as one; the names are such that none needs quotes."""
+    texts = [
+        None if value is None else f"{{{', '.join(f'{name}={number!r}' for name, number in value.items())}}}"
+        for value in values
+    ]
+    return np.array(texts, dtype=object)
+
+
 def _nested(annotation: Any) -> FieldType:
     adapter = TypeAdapter(annotation)
 
@@ -99,6 +110,7 @@ _TYPES: Mapping[Any, FieldType] = {
     str: FieldType("VARCHAR", _texts),
     Literal: FieldType("VARCHAR", _texts),
     bool: FieldType("BOOLEAN", _truths),
+    dict: FieldType(FIGURES, _figures),
 }
 
 

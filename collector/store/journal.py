@@ -22,6 +22,7 @@ to it, and rows that are committed later have higher numbers.
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -50,6 +51,7 @@ from collector.store.report_keys import Key, Range, ReportKeys
 from linkweather.errors import OperatorError
 from linkweather.models.state import HistoryBucket
 from linkweather.wire import DeviceRow, PathRow, Row, ThroughputRow
+from linkweather.wire.fields import FIGURE_NAME
 
 JOURNAL_FILE = "journal.duckdb"
 
@@ -62,6 +64,7 @@ METRICS: Mapping[str, str] = {
     for name, field in table.fields.items()
     if field.sql in {"BIGINT", "DOUBLE"}
 }
+_FIGURE_METRIC = re.compile(rf"figures\.({FIGURE_NAME.strip('^$')})")
 _QUOTED = '"{}"'.format
 # A start rewrites the table of keys when it has this many rows more than it needs.
 _KEYS_SLACK_ROWS = 1000
@@ -136,15 +139,18 @@ class Journal:
     def history(
         self, src: str, dst: str, metric: str, *, since: datetime, until: datetime, step_s: float
     ) -> list[HistoryBucket]:
-        """One metric (a key of METRICS) of one link in `[since, until)`, by buckets of `step_s`, oldest first.
+        """One metric that `metric_source` knows of one link in `[since, until)`, by buckets of `step_s`, oldest first.
 
         Buckets lie on multiples of the step since 1970; buckets without a value are left out.
         """
+        source = metric_source(metric)
+        assert source is not None  # noqa: S101 - the caller has checked it
+        table, column = source
         step_us = max(1, round(step_s * 1e6))
         rows = self.database.rows(
             f"""SELECT epoch_us("at") // $step AS bucket, count(value), min(value),
                        quantile_cont(value, 0.5), quantile_cont(value, 0.95), max(value)
-                FROM (SELECT "at", {METRICS[metric]}."{metric}"::DOUBLE AS value FROM {METRICS[metric]}
+                FROM (SELECT "at", {table}.{column}::DOUBLE AS value FROM {table}
                       WHERE src = $src AND dst = $dst AND "at" >= $since AND "at" < $until)
                 WHERE value IS NOT NULL GROUP BY bucket ORDER BY bucket""",  # noqa: S608 - names from our table
             {"step": step_us, "src": src, "dst": dst, "since": naive(since), "until": naive(until)},
@@ -228,6 +234,14 @@ class Journal:
                 connection.execute("DELETE FROM received")
                 _append_keys(connection, ranges)
         return seen
+
+
+def metric_source(metric: str) -> tuple[str, str] | None:
+    """The table and the column of a metric: a key of METRICS, or `figures.` and the name of a prober's own figure."""
+    if metric in METRICS:
+        return METRICS[metric], _QUOTED(metric)
+    figure = _FIGURE_METRIC.fullmatch(metric)
+    return ("latency", f"figures['{figure[1]}']") if figure else None
 
 
 def _names(table: JournalTable[Any]) -> str:

@@ -25,7 +25,8 @@ class LinkAnswer(Message):
     `stale`, then `expired`, as the newest row ages; `unknown` before the first. `age_s` is the age
     of the newest latency row, `rtt_age_s` of the row that the RTT figures are from: the newest that
     our own throughput tests did not load, where there is a recent one, and `during_throughput`
-    says so where there is none. `jitter_s` is the RTT's p95 minus its p50. Loss is over about the
+    says so where there is none. `figures` are the prober's own, of the newest row.
+    `jitter_s` is the RTT's p95 minus its p50. Loss is over about the
     last 100 probes, by the same rule: a throughput test drops probes at a queue of its own making, so
     they count only where there are no recent others. Forward is the share of probes lost on the way
     there, back the share of those that got there and were lost on the way back. `owd_p50_s` is
@@ -57,6 +58,7 @@ class LinkAnswer(Message):
     owd_error_s: float | None = None
     during_throughput: bool | None = None
     timestamp: Literal["kernel", "user"] | None = None
+    figures: dict[str, float] | None = None
     loss_ratio: float | None = None
     loss_forward_ratio: float | None = None
     loss_back_ratio: float | None = None

@@ -176,6 +176,9 @@ async def test_a_question_that_makes_no_sense_is_one_sentence(
 async def test_an_unknown_metric_is_refused_with_the_ones_there_are(http: httpx.AsyncClient) -> None:
     found = await error(await http.get("/api/v1/links/a/b/history", params={"metric": "speed"}), 422)
     assert found["error"].startswith("metric = 'speed': must be one of ")
+    assert found["error"].endswith(", or figures.NAME of a prober's own figure")
+    figure = await http.get("/api/v1/links/a/b/history", params={"metric": "figures.connect_s"})
+    assert (figure.status_code, figure.json()["metric"]) == (200, "figures.connect_s")
     assert "goodput_bps" in found["error"]
 
 

@@ -65,6 +65,19 @@ def test_never_measured_is_null_and_never_zero() -> None:
     assert set(answer.values()) == {None}
 
 
+def test_a_prober_s_figures_are_those_of_the_newest_row_also_of_a_failed_one() -> None:
+    failed = latency(None, method="http", failure="server_error", received=0, figures={"status": 503.0})
+    answer = after(103.0, (100.0, latency(method="http", figures={"status": 200.0})), (102.0, failed))
+    assert (answer.state, answer.failure, answer.figures) == ("down", "server_error", {"status": 503.0})
+
+
+@pytest.mark.parametrize("failure", ["behind_nat", "method_missing", "bad_options", "prober_error"])
+def test_a_row_of_a_link_that_is_not_probed_leaves_its_state_as_it_was(failure: str) -> None:
+    closed = LatencyRow(src="a", dst="b", method="http", failure=failure)
+    assert after(103.0, (100.0, closed)).state == "unknown"
+    assert after(103.0, (100.0, latency()), (102.0, closed)).state == "fresh"
+
+
 def test_a_link_outside_the_mesh_is_none_and_its_rows_are_not_kept() -> None:
     links = states()
     links.observe(1.0, [LatencyRow(src="c", dst="a", method="stamp", sent=1, received=1)])

@@ -67,6 +67,14 @@ def test_of_outages_the_number_goes_out() -> None:
     ]
 
 
+def test_a_prober_s_figures_are_fields_by_the_names_of_their_history() -> None:
+    figures = {"connect_s": 0.012, "status": 200.0}
+    assert lines("latency", [row("latency", late=1, figures=figures), row("latency", figures=figures)]) == [
+        "latency,src=a,dst=b,method=stamp late=1i,figures.connect_s=0.012,figures.status=200.0 1793534407000000000",
+        "latency,src=a,dst=b,method=stamp figures.connect_s=0.012,figures.status=200.0 1793534407000000000",
+    ]
+
+
 @pytest.mark.parametrize(
     ("method", "written"),
     [

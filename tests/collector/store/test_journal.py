@@ -14,9 +14,9 @@ import pytest
 from collector.sinks.backlog import Backlog
 from collector.store.columns import TABLES
 from collector.store.database import _sentence
-from collector.store.journal import METRICS, Journal
+from collector.store.journal import METRICS, Journal, metric_source
 from linkweather.errors import OperatorError
-from linkweather.wire import REPORTS, AnyReport, DeviceRow, LatencyReport, Outage
+from linkweather.wire import REPORTS, AnyReport, DeviceRow, LatencyReport, LatencyRow, Outage
 from tests.collector.samples import NOON, capacity, entry, latency, path, throughput
 
 
@@ -133,6 +133,46 @@ def test_history_gives_quantiles_by_bucket_and_leaves_out_rows_without_a_value(f
         pytest.approx((3, 0.001, 0.002, 0.0029, 0.003)),
         pytest.approx((2, 0.004, 0.0045, 0.00495, 0.005)),
     ]
+
+
+def test_a_prober_s_own_figures_are_kept_as_a_map_and_have_a_history(file: Path) -> None:
+    journal = Journal(file)
+    figures = {"connect_s": 0.012, "status": 200.0, "tiny": 1e-9}
+    journal.commit([entry(latency(1, figures=figures)), entry(latency(2))])
+    journal.commit([entry(latency(3, figures={"connect_s": 0.014}))])
+    assert [kept.row.figures for kept in journal.last_rows(NOON) if isinstance(kept.row, LatencyRow)] == [
+        figures,
+        None,
+        {"connect_s": 0.014},
+    ]
+    assert journal.database.rows("SELECT figures['status'] FROM latency ORDER BY seq") == [(200.0,), (None,), (None,)]
+    (bucket,) = journal.history("a", "b", "figures.connect_s", since=NOON, until=NOON + timedelta(hours=1), step_s=3600)
+    assert (bucket.count, bucket.min, bucket.max) == (2, 0.012, 0.014)
+
+
+def test_a_journal_from_before_a_field_gains_its_column(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(1))])
+    with journal.database.transaction() as connection:
+        connection.execute("ALTER TABLE latency DROP COLUMN figures")
+    journal.close()
+    journal = Journal(file)
+    journal.commit([entry(latency(2, figures={"connect_s": 0.5}))])
+    assert journal.database.rows("SELECT figures FROM latency ORDER BY seq") == [(None,), ({"connect_s": 0.5},)]
+
+
+def test_a_figure_s_metric_is_a_name_and_nothing_else() -> None:
+    assert metric_source("figures.connect_s") == ("latency", "figures['connect_s']")
+    for metric in (
+        "figures",
+        "figures.",
+        "figures.A",
+        "figures.a'] --",
+        "figures.a\n",
+        "connect_s",
+        f"figures.{'a' * 33}",
+    ):
+        assert metric_source(metric) is None
 
 
 def test_history_knows_every_number_of_the_contract_and_nothing_else() -> None:
