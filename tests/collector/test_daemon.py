@@ -52,7 +52,7 @@ def settings(tmp_path: Path, broker_port: int) -> CollectorSettings:
 
 
 @dataclass
-class Running:
+class RunningCollector:
     """A collector in this process, and ways to ask it."""
 
     settings: CollectorSettings
@@ -74,7 +74,7 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: CollectorSettings) -> AsyncIterator[Running]:
+async def running(settings: CollectorSettings) -> AsyncIterator[RunningCollector]:
     """A collector that is ready, stopped at the end as by SIGTERM."""
     found = CollectorDaemon(settings)
     stop = asyncio.Event()
@@ -83,7 +83,7 @@ async def running(settings: CollectorSettings) -> AsyncIterator[Running]:
         url = f"http://127.0.0.1:{settings.api.port}"
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
             await until(lambda: task.done() or found._connection.connected)
-            yield Running(settings, http)
+            yield RunningCollector(settings, http)
             stop.set()
             await task
     finally:

@@ -23,7 +23,7 @@ from linkweather.mesh import Mesh
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import NoRoute, RouteAnswer, SiteRoutes
 from linkweather.wire import LatencyReport, LatencyRow, ThroughputReport, ThroughputRow, decode, topics
-from tests.collector.samples import entry
+from tests.collector.report_samples import entry
 from tests.collector.waiting import until
 
 MESH = Mesh.model_validate({"sites": {name: {"address": f"192.0.2.{number}"} for number, name in enumerate("abc", 1)}})

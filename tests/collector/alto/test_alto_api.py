@@ -20,8 +20,8 @@ from collector.api.app import create_app
 from collector.api.http_server import HttpServer
 from tests import servers
 from tests.collector.alto import schemas
-from tests.collector.alto.worlds import NUM_RTT, NUM_TPUT, ORD_TPUT, PATH_VECTOR, World
-from tests.collector.api.test_app import World as ApiWorld
+from tests.collector.alto.worlds import NUM_RTT, NUM_TPUT, ORD_TPUT, PATH_VECTOR, AltoWorld
+from tests.collector.api.test_app import ApiWorld
 
 COSTS = {"cost-type": NUM_RTT}
 ENDPOINTS = {"srcs": ["ipv4:10.1.0.9"], "dsts": ["ipv4:10.1.200.9", "ipv4:192.0.2.7"]}
@@ -39,19 +39,19 @@ QUESTIONS: dict[str, tuple[dict[str, Any], schemas.Check]] = {
 WHOLE = {"default-network-map": schemas.network_map, "property-map": schemas.property_map}
 
 
-def application(world: World) -> FastAPI:
+def application(world: AltoWorld) -> FastAPI:
     app = create_app(ApiWorld().sources())
     add_alto(app, world.sources(), poll_s=0.02, keep_alive_s=0.1)
     return app
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> AltoWorld:
+    return AltoWorld()
 
 
 @pytest.fixture
-async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
+async def http(world: AltoWorld) -> AsyncIterator[httpx.AsyncClient]:
     port = servers.free_port()
     server = HttpServer(application(world), "127.0.0.1", port)
     task = asyncio.create_task(server.run(), name="server")
@@ -163,7 +163,7 @@ async def test_dependent_tags_are_the_network_maps(http: httpx.AsyncClient) -> N
     assert costs["cost-map"] == {"bj": {"gz": 80_000}}
 
 
-async def test_without_a_source_the_cost_is_from_who_asks(http: httpx.AsyncClient, world: World) -> None:
+async def test_without_a_source_the_cost_is_from_who_asks(http: httpx.AsyncClient, world: AltoWorld) -> None:
     sites = {
         name: site.model_copy(update={"prefixes": ("127.0.0.0/8",)} if name == "bj" else {})
         for name, site in world.mesh.sites.items()
@@ -339,7 +339,7 @@ async def test_a_stream_begins_with_its_control_uri_and_the_documents(http: http
         schemas.cost_map(costs)
 
 
-async def test_a_change_is_told_and_silence_is_filled_with_comments(http: httpx.AsyncClient, world: World) -> None:
+async def test_a_change_is_told_and_silence_is_filled_with_comments(http: httpx.AsyncClient, world: AltoWorld) -> None:
     async with following(http, costs="cost-map-num-delay-rt") as listener:
         for _ in range(2):
             await listener.news()
@@ -399,7 +399,7 @@ async def test_streams_are_bounded(http: httpx.AsyncClient, monkeypatch: pytest.
             assert second.answer.headers["Retry-After"] == "60"
 
 
-async def test_streams_end_once_the_collector_stops(http: httpx.AsyncClient, world: World) -> None:
+async def test_streams_end_once_the_collector_stops(http: httpx.AsyncClient, world: AltoWorld) -> None:
     async with following(http, network="default-network-map") as listener:
         await listener.news()
         await listener.news()
@@ -408,7 +408,7 @@ async def test_streams_end_once_the_collector_stops(http: httpx.AsyncClient, wor
             await listener.news()
 
 
-async def test_a_server_that_ends_does_not_wait_for_its_streams(world: World) -> None:
+async def test_a_server_that_ends_does_not_wait_for_its_streams(world: AltoWorld) -> None:
     port = servers.free_port()
     server = HttpServer(application(world), "127.0.0.1", port)
     task = asyncio.create_task(server.run(), name="server")
@@ -429,7 +429,7 @@ async def test_the_requester_of_a_unix_socket_is_this_machine() -> None:
     assert routes._requester(request) == "ipv4:127.0.0.1"
 
 
-def test_streams_that_look_at_about_the_same_time_share_what_they_see(world: World) -> None:
+def test_streams_that_look_at_about_the_same_time_share_what_they_see(world: AltoWorld) -> None:
     world.step = 0.0
     server = routes._AltoService(world.sources(), poll_s=1.0, keep_alive_s=1.0)
     seen = server._shared_view()

@@ -109,7 +109,7 @@ def asked(**fields: Any) -> Fields:
 
 
 @dataclass
-class World:
+class AltoWorld:
     """What the server finds; a test may change it under an open stream."""
 
     links: list[LinkAnswer] = field(default_factory=lambda: list(LINKS))

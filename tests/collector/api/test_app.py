@@ -32,7 +32,7 @@ FLAT = {
 
 
 @dataclass
-class World:
+class ApiWorld:
     """What the API finds."""
 
     pushed: list[str] = field(default_factory=list)
@@ -71,8 +71,8 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> ApiWorld:
+    return ApiWorld()
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def token() -> str | None:
 
 
 @pytest.fixture
-async def http(world: World, token: str | None) -> AsyncIterator[httpx.AsyncClient]:
+async def http(world: ApiWorld, token: str | None) -> AsyncIterator[httpx.AsyncClient]:
     port = servers.free_port()
     server = HttpServer(create_app(replace(world.sources(), token=token)), "127.0.0.1", port)
     task = asyncio.create_task(server.run(), name="server")
@@ -126,7 +126,7 @@ async def test_an_unknown_link_between_known_sites_is_not_found(http: httpx.Asyn
     assert (await error(await http.get("/api/v1/links/b/a"), 404))["error"] == "the mesh has no link b → a"
 
 
-async def test_history_has_defaults(http: httpx.AsyncClient, world: World) -> None:
+async def test_history_has_defaults(http: httpx.AsyncClient, world: ApiWorld) -> None:
     answer = (await http.get("/api/v1/links/a/b/history")).json()
     hour_ago = datetime(2026, 1, 31, 11, tzinfo=UTC)
     assert world.asked == [HistoryQuery("a", "b", "rtt_p50_s", hour_ago, NOW, 10.0)]
@@ -136,13 +136,13 @@ async def test_history_has_defaults(http: httpx.AsyncClient, world: World) -> No
     ]
 
 
-async def test_history_by_compute_id_is_that_of_the_site(http: httpx.AsyncClient, world: World) -> None:
+async def test_history_by_compute_id_is_that_of_the_site(http: httpx.AsyncClient, world: ApiWorld) -> None:
     answer = (await http.get("/api/v1/links/ID-OF-A/b/history")).json()
     assert (answer["src"], answer["dst"]) == ("a", "b")
     assert (world.asked[0].src, world.asked[0].dst) == ("a", "b")
 
 
-async def test_history_takes_moments_and_steps(http: httpx.AsyncClient, world: World) -> None:
+async def test_history_takes_moments_and_steps(http: httpx.AsyncClient, world: ApiWorld) -> None:
     query = {"metric": "goodput_bps", "since": "2026-01-31T10:00:00+01:00", "until": "15m", "step": "1m"}
     assert (await http.get("/api/v1/links/a/b/history", params=query)).status_code == 200
     asked = world.asked[0]
@@ -196,7 +196,7 @@ async def test_an_unknown_path_and_a_wrong_method_have_the_same_form(http: httpx
     assert "method not allowed" in (await error(await http.delete("/api/v1/mesh"), 405))["error"]
 
 
-async def test_the_mesh_is_given_and_taken_from_this_machine(http: httpx.AsyncClient, world: World) -> None:
+async def test_the_mesh_is_given_and_taken_from_this_machine(http: httpx.AsyncClient, world: ApiWorld) -> None:
     assert (await http.get("/api/v1/mesh")).json()["mesh"]["sites"]["a"]["address"] == "192.0.2.1"
     assert (await http.put("/api/v1/mesh", content="good")).json()["links"] == 2
     assert world.pushed == ["good"]
@@ -226,7 +226,7 @@ async def test_a_mesh_that_cannot_be_read_is_refused(
 )
 @pytest.mark.parametrize("token", [None, "secret"])
 async def test_a_mesh_through_a_proxy_or_another_name_is_not_from_this_machine(
-    http: httpx.AsyncClient, world: World, headers: dict[str, str]
+    http: httpx.AsyncClient, world: ApiWorld, headers: dict[str, str]
 ) -> None:
     found = await error(await http.put("/api/v1/mesh", content="good", headers=headers), 403)
     assert found["error"] == "the mesh may be changed from the collector's own machine, or with its token"
@@ -240,7 +240,7 @@ async def test_the_token_lets_a_mesh_in_from_elsewhere(http: httpx.AsyncClient, 
     assert (await http.put("/api/v1/mesh", content="good", headers=headers)).status_code == status
 
 
-async def test_ready_says_what_is_missing(http: httpx.AsyncClient, world: World) -> None:
+async def test_ready_says_what_is_missing(http: httpx.AsyncClient, world: ApiWorld) -> None:
     assert (await http.get("/readyz")).json() == {"ready": True, "reasons": []}
     world.reasons.append("the broker is away")
     answer = await http.get("/readyz")
@@ -267,7 +267,7 @@ async def test_the_schema_types_every_answer(http: httpx.AsyncClient) -> None:
     assert answers["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorAnswer")
 
 
-def test_a_taken_port_is_one_sentence(world: World) -> None:
+def test_a_taken_port_is_one_sentence(world: ApiWorld) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OperatorError) as error_:
@@ -277,11 +277,11 @@ def test_a_taken_port_is_one_sentence(world: World) -> None:
     )
 
 
-def test_an_address_that_is_not_ours_is_one_sentence(world: World) -> None:
+def test_an_address_that_is_not_ours_is_one_sentence(world: ApiWorld) -> None:
     with pytest.raises(OperatorError, match=r"^api: cannot listen on 192.0.2.1:8484: Cannot assign requested address$"):
         HttpServer(create_app(world.sources()), "192.0.2.1", 8484)
 
 
-def test_a_host_that_does_not_exist_is_one_sentence(world: World) -> None:
+def test_a_host_that_does_not_exist_is_one_sentence(world: ApiWorld) -> None:
     with pytest.raises(OperatorError, match=r"^api.host = 'no.such.host.invalid': cannot be resolved: "):
         HttpServer(create_app(world.sources()), "no.such.host.invalid", 8484)

@@ -46,7 +46,7 @@ def lost(src: str, dst: str) -> RouteEvent:
     return RouteEvent(at=NOON, no_route=NoRoute(src=src, dst=dst, objective="latency", reason="down", why="no way"))
 
 
-class World:
+class FeedWorld:
     """A server with a feed, on a port that stays."""
 
     def __init__(self) -> None:
@@ -79,8 +79,8 @@ class World:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    found = World()
+async def world() -> AsyncIterator[FeedWorld]:
+    found = FeedWorld()
     found.start("first")
     yield found
     await found.stop()
@@ -93,7 +93,7 @@ async def take(stream: AsyncIterator[Event], number: int, into: list[Event]) -> 
             return
 
 
-async def test_events_arrive_typed_and_in_order(world: World) -> None:
+async def test_events_arrive_typed_and_in_order(world: FeedWorld) -> None:
     heard: list[Event] = []
     async with asyncio.timeout(LIMIT_S), AsyncClient(world.api) as client, asyncio.TaskGroup() as group:
         group.create_task(take(client.watch(), 2, heard), name="watch")
@@ -103,7 +103,7 @@ async def test_events_arrive_typed_and_in_order(world: World) -> None:
     assert heard == [changed("a", "b"), lost("a", "b")]
 
 
-async def test_the_synchronous_client_watches_too(world: World) -> None:
+async def test_the_synchronous_client_watches_too(world: FeedWorld) -> None:
     heard: list[Event] = []
 
     def watch() -> None:
@@ -131,7 +131,7 @@ async def test_the_synchronous_client_watches_too(world: World) -> None:
     ],
 )
 async def test_a_listener_hears_the_kinds_and_the_site_that_it_asked_for(
-    world: World, asked: dict[str, Any], expected: list[str]
+    world: FeedWorld, asked: dict[str, Any], expected: list[str]
 ) -> None:
     async with (
         asyncio.timeout(LIMIT_S),
@@ -147,7 +147,7 @@ async def test_a_listener_hears_the_kinds_and_the_site_that_it_asked_for(
     assert [line.removeprefix("event: ") for line in lines if line.startswith("event: ")] == expected
 
 
-async def test_a_restarted_collector_is_found_again_and_the_gap_is_said(world: World) -> None:
+async def test_a_restarted_collector_is_found_again_and_the_gap_is_said(world: FeedWorld) -> None:
     heard: list[Event] = []
     async with asyncio.timeout(LIMIT_S), AsyncClient(world.api) as client, asyncio.TaskGroup() as group:
         watching = group.create_task(take(client.watch(), 3, heard), name="watch")
@@ -162,7 +162,7 @@ async def test_a_restarted_collector_is_found_again_and_the_gap_is_said(world: W
     assert heard == [changed("a", "b"), Gap(), changed("b", "a")]
 
 
-async def test_without_reconnect_the_end_of_the_stream_is_said(world: World) -> None:
+async def test_without_reconnect_the_end_of_the_stream_is_said(world: FeedWorld) -> None:
     async with asyncio.timeout(LIMIT_S), AsyncClient(world.api) as client:
         watching = asyncio.create_task(take(client.watch(reconnect=False), 1, []), name="watch")
         await world.heard_by(1)
@@ -178,7 +178,7 @@ async def told_after(feed: EventFeed, after: str) -> bytes:
     return b"".join([first, *[text async for text in stream]])
 
 
-async def test_who_comes_back_gets_what_was_missed(world: World) -> None:
+async def test_who_comes_back_gets_what_was_missed(world: FeedWorld) -> None:
     for name in ("b", "c", "d"):
         world.feed.emit(changed("a", name))
     text = await told_after(world.feed, "first.1")
@@ -206,7 +206,7 @@ async def test_a_listener_that_does_not_read_is_cut_off_and_holds_nobody_up(monk
     assert len([text async for text in slow]) == 1  # what still stood in its queue, and the end
 
 
-async def test_a_listener_who_leaves_is_forgotten(world: World) -> None:
+async def test_a_listener_who_leaves_is_forgotten(world: FeedWorld) -> None:
     async with AsyncClient(world.api) as client:
         watching = asyncio.create_task(take(client.watch(), 1, []), name="watch")
         await world.heard_by(1)
@@ -222,21 +222,21 @@ async def test_a_silent_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) ->
     assert await anext(stream) == b": still here\n\n"
 
 
-async def test_listeners_beyond_the_bound_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_listeners_beyond_the_bound_are_refused(world: FeedWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MAX_LISTENERS", 0)
     async with httpx.AsyncClient(base_url=world.api, trust_env=False) as http:
         answer = await http.get("/api/v1/events")
     assert (answer.status_code, answer.json()["error"]) == (503, "0 programs listen already; try again later")
 
 
-async def test_an_unknown_kind_is_one_sentence(world: World) -> None:
+async def test_an_unknown_kind_is_one_sentence(world: FeedWorld) -> None:
     async with httpx.AsyncClient(base_url=world.api, trust_env=False) as http:
         answer = await http.get("/api/v1/events", params={"kind": "weather"})
     assert (answer.status_code, answer.json()["field"]) == (422, "kind")
     assert answer.json()["error"] == "kind = 'weather': input should be 'link' or 'route'"
 
 
-async def test_a_site_that_is_not_in_the_mesh_is_one_sentence_and_no_silence(world: World) -> None:
+async def test_a_site_that_is_not_in_the_mesh_is_one_sentence_and_no_silence(world: FeedWorld) -> None:
     async with httpx.AsyncClient(base_url=world.api, trust_env=False) as http:
         answer = await http.get("/api/v1/events", params={"site": "z"})
     assert (answer.status_code, answer.json()["field"]) == (422, "site")

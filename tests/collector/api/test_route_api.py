@@ -42,7 +42,7 @@ BPS = [[NAN, 1e8, 2e8], [NAN, NAN, NAN], [2e8, 4e8, NAN]]
 
 
 @dataclass
-class World:
+class RoutesWorld:
     """A router that has decided once."""
 
     judged: list[tuple[datetime, datetime]] = field(default_factory=list)
@@ -71,12 +71,12 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> RoutesWorld:
+    return RoutesWorld()
 
 
 @pytest.fixture
-async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
+async def http(world: RoutesWorld) -> AsyncIterator[httpx.AsyncClient]:
     port = servers.free_port()
     app = FastAPI()
     answer_errors(app)
@@ -153,7 +153,7 @@ async def test_all_pairs_are_answered_at_once(http: httpx.AsyncClient) -> None:
     assert (answer["objective"], [route["dst"] for route in answer["routes"]]) == ("goodput", ["b"])
 
 
-async def test_the_judge_is_asked_about_a_span_that_ends_now(http: httpx.AsyncClient, world: World) -> None:
+async def test_the_judge_is_asked_about_a_span_that_ends_now(http: httpx.AsyncClient, world: RoutesWorld) -> None:
     assert (await http.get("/api/v1/evaluation", params={"since": "2h"})).status_code == 200
     assert world.judged == [(NOON - timedelta(hours=2), NOON)]
 

@@ -7,7 +7,7 @@ import pytest
 from collector.ingest.admission import MAX_PAYLOAD_BYTES, IncomingMessage, RefusedMessage, admit, receipts
 from collector.store.columns import Entry
 from linkweather.wire import Committed, Refusal, encode, topics
-from tests.collector.samples import NOON, entry, latency, throughput
+from tests.collector.report_samples import NOON, entry, latency, throughput
 
 REPORT = latency(7)
 ROW = '{"src":"a","dst":"b","method":"stamp","sent":50,"received":50,"rtt_p50_s":%s}'

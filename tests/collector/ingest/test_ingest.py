@@ -15,7 +15,7 @@ from collector.store.journal import Journal
 from linkweather.broker import parse_broker
 from linkweather.mqtt import Connection
 from linkweather.wire import AnyReport, Committed, Refusal, decode, encode, topics
-from tests.collector.samples import NOON, latency
+from tests.collector.report_samples import NOON, latency
 from tests.collector.waiting import until
 
 
@@ -26,7 +26,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-class Site:
+class ReportingSite:
     """What the sites hear, and what the link state is told."""
 
     def __init__(self, *, reachable: bool = True) -> None:
@@ -41,7 +41,7 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def running(journal: Journal, site: Site, **settings: Any) -> AsyncIterator[Ingest]:
+async def running(journal: Journal, site: ReportingSite, **settings: Any) -> AsyncIterator[Ingest]:
     ingest = Ingest(journal, publish=site.publish, on_committed=site.told.extend, now=lambda: NOON, **settings)
     task = asyncio.create_task(ingest.run(), name="ingest")
     yield ingest
@@ -56,7 +56,7 @@ def send(ingest: Ingest, *seqs: int, **fields: Any) -> None:
 
 
 async def test_a_report_is_committed_told_to_the_link_state_and_acknowledged(journal: Journal) -> None:
-    site = Site()
+    site = ReportingSite()
     async with running(journal, site) as ingest:
         send(ingest, 1, peers=("b", "c"))
         await until(lambda: bool(site.heard))
@@ -67,7 +67,7 @@ async def test_a_report_is_committed_told_to_the_link_state_and_acknowledged(jou
 
 
 async def test_reports_that_arrive_together_are_acknowledged_in_one_message(journal: Journal) -> None:
-    site = Site()
+    site = ReportingSite()
     async with running(journal, site) as ingest:
         send(ingest, *range(1, 51))
         await until(lambda: bool(site.heard))
@@ -75,7 +75,7 @@ async def test_reports_that_arrive_together_are_acknowledged_in_one_message(jour
 
 
 async def test_more_than_a_batch_is_committed_batch_by_batch_in_order(journal: Journal) -> None:
-    site = Site()
+    site = ReportingSite()
     async with running(journal, site) as ingest:
         send(ingest, *range(2 * BATCH_REPORTS + 50))
         await until(lambda: len(site.heard) == 3)
@@ -84,7 +84,7 @@ async def test_more_than_a_batch_is_committed_batch_by_batch_in_order(journal: J
 
 
 async def test_a_duplicate_is_acknowledged_again_but_told_to_nobody(journal: Journal) -> None:
-    site = Site()
+    site = ReportingSite()
     async with running(journal, site) as ingest:
         send(ingest, 1)
         await until(lambda: len(site.heard) == 1)
@@ -96,7 +96,7 @@ async def test_a_duplicate_is_acknowledged_again_but_told_to_nobody(journal: Jou
 
 
 async def test_a_report_whose_acknowledgement_got_lost_is_acknowledged_when_it_comes_again(journal: Journal) -> None:
-    site = Site(reachable=False)
+    site = ReportingSite(reachable=False)
     async with running(journal, site) as ingest:
         send(ingest, 1)
         await until(lambda: ingest.reports == 1)
@@ -107,7 +107,7 @@ async def test_a_report_whose_acknowledgement_got_lost_is_acknowledged_when_it_c
 
 
 async def test_a_bad_report_beside_good_ones_is_refused_alone(journal: Journal) -> None:
-    site = Site()
+    site = ReportingSite()
     bad = encode(latency(2)).replace(b'"received":49', b'"received":51')
     async with running(journal, site) as ingest:
         send(ingest, 1)
@@ -124,7 +124,7 @@ async def test_a_bad_report_beside_good_ones_is_refused_alone(journal: Journal) 
 
 
 async def test_the_mesh_of_the_moment_says_who_may_report(journal: Journal) -> None:
-    site = Site()
+    site = ReportingSite()
     sites = {"b"}
     async with running(journal, site, sites=lambda: sites) as ingest:
         send(ingest, 1)
@@ -149,7 +149,7 @@ async def test_while_the_disk_fails_nothing_is_acknowledged_and_then_everything(
             raise error
         return commit(entries)
 
-    site = Site()
+    site = ReportingSite()
     monkeypatch.setattr(journal, "commit", failing)
     async with running(journal, site) as ingest:
         send(ingest, 1, 2)
@@ -165,7 +165,7 @@ async def test_beyond_the_bound_messages_are_let_go_and_counted(
 ) -> None:
     payload = encode(latency(1))
     monkeypatch.setattr(module, "MAX_WAITING_BYTES", 2 * len(payload))
-    site = Site()
+    site = ReportingSite()
     ingest = Ingest(journal, publish=site.publish)
     send(ingest, 1, 2, 3)
     assert ingest.overflowed == 1

@@ -14,7 +14,7 @@ from collector.routing.evaluation import evaluate
 from collector.store.decision_log import Measurements, RouteDecision
 from linkweather.models.evaluation import RouteEvaluation
 from linkweather.models.routes import Objective
-from tests.collector.samples import NOON
+from tests.collector.report_samples import NOON
 
 SITES = ("a", "b", "c")
 # One second later: a → b takes 40 ms, and a → c → b 10 + 20 ms.

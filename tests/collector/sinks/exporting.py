@@ -14,7 +14,7 @@ from collector.sinks.exporter import Exporter
 from collector.store.journal import Journal
 from linkweather.broker import Broker
 from linkweather.sink import SinkContext, SinkSettings
-from tests.collector.samples import entry, latency
+from tests.collector.report_samples import entry, latency
 
 CONTEXT = SinkContext("influx", Broker("mqtt", "127.0.0.1", 1883))
 

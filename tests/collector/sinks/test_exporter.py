@@ -29,7 +29,7 @@ from linkweather.sink import (
     SinkSetupError,
 )
 from linkweather.wire import DeviceRow, LatencyRow, ThroughputRow
-from tests.collector.samples import NOON, capacity, entry, latency, path, throughput
+from tests.collector.report_samples import NOON, capacity, entry, latency, path, throughput
 from tests.collector.sinks.exporting import fill, running, said
 from tests.collector.waiting import until
 

@@ -12,7 +12,7 @@ from collector.store.journal import Journal
 from linkweather.errors import OperatorError
 from linkweather.settings import validate
 from tests import servers
-from tests.collector.samples import NOON, entry, latency, path, throughput
+from tests.collector.report_samples import NOON, entry, latency, path, throughput
 from tests.collector.sinks.exporting import fill, opened, running, said, v1, v2
 from tests.collector.waiting import until
 

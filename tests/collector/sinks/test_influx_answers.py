@@ -8,7 +8,7 @@ import pytest
 from collector.sinks.exporter import trouble_of
 from collector.store.journal import Journal
 from linkweather.sink import SinkError
-from tests.collector.samples import entry, latency
+from tests.collector.report_samples import entry, latency
 from tests.collector.sinks.exporting import ScriptedServer, fill, opened, running, said, v2
 from tests.collector.waiting import until
 

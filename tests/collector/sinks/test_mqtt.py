@@ -19,7 +19,7 @@ from linkweather.settings import validate
 from linkweather.sink import ExportedRow
 from linkweather.wire import DeviceRow
 from tests import servers
-from tests.collector.samples import NOON, capacity, entry, latency, path, throughput
+from tests.collector.report_samples import NOON, capacity, entry, latency, path, throughput
 from tests.collector.sinks.exporting import fill, opened, running, said
 from tests.collector.waiting import until
 

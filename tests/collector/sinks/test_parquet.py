@@ -13,7 +13,7 @@ from collector.store.columns import TABLES
 from collector.store.journal import Journal
 from linkweather.errors import OperatorError
 from linkweather.wire import DeviceRow
-from tests.collector.samples import capacity, entry, latency, path, throughput
+from tests.collector.report_samples import capacity, entry, latency, path, throughput
 from tests.collector.sinks.exporting import opened, said
 
 DAY_S = 86_400

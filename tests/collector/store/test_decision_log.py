@@ -11,7 +11,7 @@ import pytest
 
 from collector.store.decision_log import DecisionLog, RouteDecision
 from collector.store.journal import Journal
-from tests.collector.samples import NOON, entry, latency, throughput
+from tests.collector.report_samples import NOON, entry, latency, throughput
 
 DIRECT = RouteDecision(NOON, "changed", "a", "b", "latency", ("a", "b"), 0.02, 0.03, 0.02, '{"why":"it is"}')
 RELAYED = RouteDecision(

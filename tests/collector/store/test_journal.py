@@ -17,7 +17,7 @@ from collector.store.database import _sentence
 from collector.store.journal import METRICS, Journal, metric_source
 from linkweather.errors import OperatorError
 from linkweather.wire import REPORTS, AnyReport, DeviceRow, LatencyReport, LatencyRow, Outage
-from tests.collector.samples import NOON, capacity, entry, latency, path, throughput
+from tests.collector.report_samples import NOON, capacity, entry, latency, path, throughput
 
 
 @pytest.fixture
@@ -302,7 +302,7 @@ _COMMITTER = """
 import sys
 from pathlib import Path
 from collector.store.journal import Journal
-from tests.collector.samples import entry, latency
+from tests.collector.report_samples import entry, latency
 journal = Journal(Path(sys.argv[1]))
 for number in range(10_000):
     batch = [entry(latency(seq, peers=("b", "c"))) for seq in range(10 * number, 10 * number + 10)]

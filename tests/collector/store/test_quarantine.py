@@ -7,7 +7,7 @@ import pytest
 
 from collector.store.database import Database
 from collector.store.quarantine import KEPT_BYTES, KEPT_MESSAGES, Quarantine, QuarantinedMessage
-from tests.collector.samples import NOON
+from tests.collector.report_samples import NOON
 
 
 @pytest.fixture

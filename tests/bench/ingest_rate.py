@@ -1,6 +1,6 @@
 """Rows per second through decode, commit and committed on one core, by stage, and beside SQLite.
 
-Run: python -m tests.bench.ingest [--rounds 40] [--synchronised]
+Run: python -m tests.bench.ingest_rate [--rounds 40] [--synchronised]
 """
 
 from __future__ import annotations
