@@ -36,7 +36,7 @@ from linkweather.wire import (
 )
 from probes.latency.stamp import read_key
 from probes.latency.station import Station
-from probes.mesh_cache import Membership
+from probes.mesh_cache import MeshCache
 from probes.outbox import Depth, Outbox
 from probes.path.route_store import RouteStore
 from probes.path.tracer_process import can_trace
@@ -75,7 +75,7 @@ class ProbeDaemon:
             new_boot=lambda: secrets.token_hex(8),
             max_bytes=settings.outbox_max_bytes,
         )
-        self._membership = Membership(self._site, settings.data_dir / "mesh.json", has_key=self._key is not None)
+        self._mesh_cache = MeshCache(self._site, settings.data_dir / "mesh.json", has_key=self._key is not None)
         self._publisher = Publisher(self._outbox, self._site, self._connection.publish)
         self._latency = Station(
             self._site, on_window=self._report_latency, key=self._key, bind=settings.bind, allow=settings.allow
@@ -101,7 +101,7 @@ class ProbeDaemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Measure and publish until `stop` is set; then wait for probes under way, and publish `offline`."""
-        if self._membership.restore():
+        if self._mesh_cache.restore():
             self._apply_mesh()
         try:
             async with asyncio.TaskGroup() as group:
@@ -188,7 +188,7 @@ class ProbeDaemon:
     def _handle_mesh(self, payload: bytes) -> None:
         # A collector that comes back publishes the mesh: it needs again what it did not commit.
         self._publisher.start_over()
-        if self._membership.accept(payload):
+        if self._mesh_cache.accept(payload):
             self._apply_mesh()
 
     def _handle_committed(self, _: str, payload: bytes) -> None:
@@ -196,7 +196,7 @@ class ProbeDaemon:
 
     def _apply_mesh(self) -> None:
         """Measure as the present mesh says."""
-        mesh = self._membership.mesh
+        mesh = self._mesh_cache.mesh
         if mesh is None:
             return
         self._latency.apply_mesh(mesh)

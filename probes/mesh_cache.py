@@ -1,4 +1,4 @@
-"""The mesh in force at a site: the newest valid one it was sent, kept on disk for a start without a broker."""
+"""The mesh that a site measures by: the newest valid one it received, kept on disk for a start without a broker."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from linkweather.mesh import Mesh
 log = logging.getLogger(__name__)
 
 
-class Membership:
-    """Keeps the mesh of `site` in `path`. A mesh that the site cannot follow is refused; the old one stays."""
+class MeshCache:
+    """Keeps the mesh of `site` in `path`. A mesh that the site cannot apply is refused; it keeps the one it has."""
 
     def __init__(self, site: str, path: Path, *, has_key: bool) -> None:
         self._site = site
@@ -23,7 +23,7 @@ class Membership:
         self.mesh: Mesh | None = None
 
     def restore(self) -> bool:
-        """Take the mesh of the last run, when there is one; whether it is in force now."""
+        """Take the mesh of the last run; whether there is one that can be applied."""
         try:
             payload = self._path.read_bytes()
         except FileNotFoundError:
@@ -34,21 +34,21 @@ class Membership:
         return self.accept(payload)
 
     def accept(self, payload: bytes) -> bool:
-        """Follow a mesh from the wire; whether it is in force now and differs from the one before."""
+        """Take a mesh from the wire; whether it can be applied and differs from the present one."""
         try:
             mesh = Mesh.model_validate_json(payload)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "mesh"
-            log.warning("the collector's mesh is refused, the old one stays in force: %s: %s", where, first["msg"])
+            log.warning("the collector's mesh is refused, the present one stays: %s: %s", where, first["msg"])
             return False
         if mesh.latency.authenticated and not self._has_key:
-            log.error("the mesh asks for authenticated tests: give this probe a key_file; the old mesh stays in force")
+            log.error("the mesh asks for authenticated tests: give this probe a key_file; the present mesh stays")
             return False
         if mesh == self.mesh:
             return False
         if self._site not in mesh.sites:
-            log.warning("the mesh %s has no site %s: nothing to measure until it has", mesh.name, self._site)
+            log.warning("the mesh %s has no site %s: this probe measures nothing until it has", mesh.name, self._site)
         self.mesh = mesh
         try:
             atomicfile.replace(self._path, payload)

@@ -1,4 +1,35 @@
-"""Reports kept until the collector says `committed`: an SQLite file that survives a crash at any moment."""
+"""Reports kept until the collector has committed them: an SQLite file that survives a crash at any moment.
+
+**A report's life.** The outbox holds a report from before it is sent until after it is in the collector's record.
+
+    written ────▶ sent ────▶ committed ────▶ deleted
+    (outbox)      (publisher)  (collector's journal)  (outbox, on `committed`)
+
+1. *written*: `add` numbers the report and commits it to the disk, in one transaction with the counter. A crash before that
+   costs one window, and no number.
+2. *sent*: the publisher sends what waits, by MQTT with QoS 1. A report stays in the outbox while it is in flight.
+3. *committed*: the collector writes a batch to its journal, in one transaction, and only then publishes `committed`
+   with the outbox's id and the numbers. It has each (site, boot, seq) once: one that comes again is acknowledged again,
+   and not stored again.
+4. *deleted*: the outbox deletes what is acknowledged. What the collector refuses for good (`refused`) is deleted as
+   well, and counted.
+
+**What a crash does.** At any moment either the outbox or the journal has the report, most of the time both:
+
+| It dies | when a report is | then |
+|---|---|---|
+| the site | written, not sent | it is sent after the restart |
+| the site | sent, not deleted | it is sent again, and the journal has it already |
+| the broker | in its queue | no `committed` comes: it is sent again |
+| the collector | received, not in the journal | it is sent again after the collector's mesh message, or when patience ends |
+| the collector | in the journal, not acknowledged | it is sent again, and acknowledged |
+
+So delivery is at least once, and the record is exactly once, because `boot` names this file for ever and `seq` only
+grows. An outbox that is lost with its disk is another one, with another `boot`: its numbers cannot collide.
+
+**What is lost, and how it shows.** The file is bounded: where it is full the oldest reports are dropped. A disk that
+takes no report drops the new one. Both are counted as dropped, and the site's status says how many.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +45,7 @@ from linkweather.errors import OperatorError
 log = logging.getLogger(__name__)
 
 DEFAULT_MAX_BYTES: Final = 64 * 2**20
-# The disk is full or fails: nothing has changed.
+# The disk is full or fails: the transaction did not take place.
 DiskError = sqlite3.OperationalError
 
 _SCHEMA = """
@@ -41,7 +72,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How full the outbox is, and what it lost since it was made."""
+    """How full the outbox is, and what it has lost since it was made."""
 
     reports: int
     dropped_reports: int
@@ -49,12 +80,10 @@ class Depth:
 
 
 class Outbox:
-    """One site's unpublished and uncommitted reports, oldest first, bounded by `max_bytes` of payload.
+    """One site's reports that wait, oldest first, bounded by `max_bytes` of payload.
 
-    `boot` is the id of this file, made once: (site, boot, seq) names a report for ever. When the
-    bound is reached, the oldest reports go, and are counted. A file that is no outbox is set aside
-    under another name, never overwritten. Raises OperatorError when the folder cannot be written,
-    or another process holds the outbox.
+    `boot` is the id of this file, made once. A file that is no outbox is set aside under another name, never
+    overwritten. Raises OperatorError when the folder cannot be written, or another process holds the outbox.
     """
 
     def __init__(self, path: Path, *, new_boot: Callable[[], str], max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -101,7 +130,7 @@ class Outbox:
         return [Stored(*row) for row in rows]
 
     def committed(self, boot: str, seqs: Iterable[int]) -> int:
-        """Delete what is in the journal; how many of them were still here. Another outbox's are ignored.
+        """Delete what is in the journal; how many of them waited here. Those of another outbox are ignored.
 
         Raises DiskError.
         """
@@ -111,7 +140,7 @@ class Outbox:
             return self._delete(seqs)
 
     def refused(self, boot: str, seqs: Iterable[int]) -> int:
-        """Delete and count what the collector will never take; how many of them were still here. Raises DiskError."""
+        """Delete and count what the collector refuses for good; how many of them waited here. Raises DiskError."""
         if boot != self.boot:
             return 0
         with self._db:
@@ -126,7 +155,7 @@ class Outbox:
         return Depth(reports, dropped + self._unstored, refused)
 
     def close(self) -> None:
-        """Close the file; what waits in it waits on."""
+        """Close the file; its reports stay in it."""
         self._db.close()
 
     def _open(self, new_boot: Callable[[], str]) -> sqlite3.Connection:
@@ -137,7 +166,9 @@ class Outbox:
         except sqlite3.DatabaseError as error:
             aside = _free_name(self._path)
             self._path.rename(aside)
-            log.error("%s is no outbox (%s): set aside as %s, a new one is begun", self._path, error, aside.name)
+            log.error(
+                "%s is no outbox (%s): it is set aside as %s, and a new one begins", self._path, error, aside.name
+            )
             return _connect(self._path, new_boot)
 
     def _drop_oldest(self, keep: int) -> None:

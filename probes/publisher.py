@@ -1,4 +1,4 @@
-"""Outbox → MQTT: sends what waits, again when no `committed` comes, and deletes what is committed."""
+"""Outbox → MQTT: sends what waits, sends it again while no `committed` comes, deletes what is committed (see `outbox`)."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from probes.outbox import DiskError, Outbox, Stored
 
 log = logging.getLogger(__name__)
 
-# Enough to drain 200 reports/s at a round trip of 0.3 s, little enough to flood nobody.
+# Reports in flight: enough to drain 200 reports/s over a round trip of 0.3 s, too few to flood a broker.
 WINDOW_REPORTS: Final = 64
 RESEND_FIRST_S: Final = 3.0
 RESEND_MAX_S: Final = 60.0
 
 
 class Flight:
-    """Which waiting reports are to be sent now: each once, and again after ever longer silence."""
+    """Which waiting reports to send now: each one once, and again after a silence that doubles each time. Pure."""
 
     def __init__(self) -> None:
         self._sent_at: dict[int, float] = {}
         self._patience = Backoff(RESEND_FIRST_S, RESEND_MAX_S)
 
     def due(self, seqs: Iterable[int], now: float) -> list[int]:
-        """Those of `seqs`, all that wait, never sent or sent so long ago that they must be sent again."""
+        """Which of the waiting reports to send: those never sent, and those sent too long ago."""
         waiting = list(seqs)
-        # What an overflow dropped while it was in flight is not waited for.
+        # An overflow may have dropped what was in flight.
         self._sent_at = {seq: self._sent_at[seq] for seq in waiting if seq in self._sent_at}
         return [seq for seq in waiting if now - self._sent_at.get(seq, float("-inf")) >= self._patience.wait_s]
 
     def sent(self, seqs: Iterable[int], now: float) -> None:
-        """Note what was just sent; a second time doubles the patience with the collector."""
+        """Note what was just sent; each repetition doubles the wait for the next one."""
         again = False
         for seq in seqs:
             again = again or seq in self._sent_at
@@ -45,18 +45,18 @@ class Flight:
             self._patience.fail()
 
     def settled(self, seqs: Iterable[int]) -> None:
-        """The collector spoke: these are done, and it is alive."""
+        """Note what the collector has settled; it is alive, so the waits start over."""
         for seq in seqs:
             self._sent_at.pop(seq, None)
         self._patience.reset()
 
     def forget(self) -> None:
-        """A new connection, or a collector that came back: what was in flight may be lost."""
+        """Note a new connection, or a collector that came back: what was in flight may be lost."""
         self._sent_at.clear()
         self._patience.reset()
 
     def wait_s(self, now: float) -> float | None:
-        """How long until something is due again; None when nothing is in flight."""
+        """How long until a report is due again; None when none is in flight."""
         if not self._sent_at:
             return None
         return max(0.0, min(self._sent_at.values()) + self._patience.wait_s - now)
@@ -73,22 +73,22 @@ class Publisher:
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
-        """A report was added."""
+        """Note that a report was added."""
         self._wake.set()
 
     def start_over(self) -> None:
-        """A new connection, or a collector that came back: send everything that waits."""
+        """Send everything that waits, after a new connection or when a collector came back."""
         self._flight.forget()
         self._wake.set()
 
     def handle_committed(self, message: Committed) -> None:
-        """Delete what the collector has, and what it will never take."""
+        """Delete what the collector has, and what it refuses for good."""
         refused = [refusal.seq for refusal in message.refused]
         try:
             self._outbox.committed(message.boot, message.seqs)
             self._outbox.refused(message.boot, refused)
         except DiskError as error:
-            # They stay in flight: sent again after a while, they are acknowledged again.
+            # They stay in flight: the collector acknowledges them again when they are sent again.
             log.warning("committed reports cannot be deleted from the outbox now (%s)", error)
             return
         self._flight.settled([*message.seqs, *refused])

@@ -22,12 +22,12 @@ def _broker(value: str) -> str:
 
 
 class ProbeSettings(Settings):
-    """What a site's daemon must know before it has seen the mesh; everything else comes from the mesh.
+    """What a site's daemon must know before it has a mesh; everything else comes from the mesh.
 
     `bind` has at most one local address per address family; without it, every interface is used.
-    `allow` names the prefixes whose latency probes are answered; those may also send the short requests of
-    TWAMP-Light. Without it all probes but those are: a site behind NAT comes from an address that the mesh does not
-    know, no reply is longer than its request, and who must be kept out is kept out by the mesh's key.
+    `allow` names the prefixes whose latency probes are answered; these may also send the short requests of
+    TWAMP-Light. Without it all other probes are answered, because a site behind NAT probes from an address that the
+    mesh does not know; no reply is longer than its request, and the mesh's key keeps strangers out.
     `throughput_ports` is the first and the last port that one-off iperf3 servers may use.
     """
 

@@ -1,4 +1,4 @@
-"""Raw sockets of a trace: whole IP packets out, replies with the kernel's receive time in. Nothing is decided here."""
+"""Raw sockets of a trace: whole IP packets out, replies with the kernel's receive time in. They decide nothing."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from probes.path.replies import TraceReply
 
 _SO_TIMESTAMPNS, _SO_ATTACH_FILTER = 35, 26
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
-_PMTUDISC_PROBE = 3  # what the kernel believes about the path is not asked
+_PMTUDISC_PROBE = 3  # the kernel's own figure for the path MTU does not apply
 _SIOCGIFMTU = 0x8921
 _TIMESPEC = struct.Struct("@ll")
 _BUFFER_BYTES = 65535
 _CONTROL_BYTES = 128
-# The kernel has no room at this moment: the packet is lost, as it might be anywhere.
+# The kernel has no room at this moment: the packet counts as lost.
 _TRANSIENT = {errno.ENOBUFS, errno.EAGAIN}
-# What a router must not fragment is refused by our own kernel: too big for the first link.
+# Our own kernel refuses a packet that is too big for the first link and must not be fragmented.
 TOO_BIG = errno.EMSGSIZE
 
 _KINDS: Mapping[PathMethod, socket.SocketKind] = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
@@ -90,7 +90,7 @@ class RawWire:
         return True
 
     def receive(self, wait_s: float) -> Iterator[ReceivedReply]:
-        """What comes until `wait_s` is over, or sooner; nonsense is left out."""
+        """The replies that come within `wait_s`; returns after the first ones. What is no reply is left out."""
         for file in select.select([*self._readers], (), (), max(0.0, wait_s))[0]:
             reader, parse = self._readers[file]
             with contextlib.suppress(BlockingIOError):
@@ -128,9 +128,9 @@ def source(family: int, destination: str, bind: Sequence[str]) -> str:
 def reserve(
     method: PathMethod, family: int, own: str, count: int, stack: contextlib.ExitStack, *, first: int | None = None
 ) -> list[int]:
-    """Source ports that are nobody else's while the stack is open; for ICMP so many identifiers.
+    """Source ports that no other program has while the stack is open; for ICMP as many identifiers.
 
-    They count from `first`, but for ports that somebody has; without it they are any.
+    They count from `first`, except for ports that are taken; without it they are any.
     """
     if method == "icmp":
         start = secrets.randbelow(65536) if first is None else first
@@ -172,7 +172,7 @@ def _kernel_ns(control: Sequence[tuple[int, int, bytes]]) -> int | None:
 
 
 def _only_ports(tcp: socket.socket, ports: Sequence[int], *, v4: bool) -> None:
-    """Have the kernel pass only segments to these ports: a raw socket sees a throughput test's as well."""
+    """Let the kernel pass only segments to these ports: else a raw socket gets those of a throughput test as well."""
     # Classic BPF; IPv6 packets come without their header: ldx 4*([0]&0xf); ldh [x+2], or ldh [2].
     load = [(0xB1, 0, 0, 0), (0x48, 0, 0, 2)] if v4 else [(0x28, 0, 0, 2)]
     tests = [(0x15, len(ports) - at, 0, port) for at, port in enumerate(ports)]

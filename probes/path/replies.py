@@ -1,7 +1,12 @@
-"""What a received packet says about a probe: ICMP errors with the quoted packet, echo replies, TCP answers.
+"""What a received packet says about a probe: ICMP errors with the quoted packet, echo replies, TCP answers. Pure.
 
-Plain bytes, read by hand: scapy 2.8 looks for ICMP extensions at octet 136 only, and takes the quoted payload of
-a long error for one. A packet that is cut short, not meant for us or nonsense is None, never an error.
+Plain bytes, read by hand: scapy 2.8 looks for ICMP extensions at octet 136 only, and takes the quoted payload of a long
+error for one. A packet that is truncated, of somebody else or nonsense is None, never an error.
+
+A probe is recognised by `ProbeIdentity`. Routers that share load choose a branch by the fields of a flow, so these must
+not differ between the probes of one flow (Augustin et al., "Avoiding traceroute anomalies with Paris traceroute",
+2006). The probe's number stands where no router looks and every quote has it: in the UDP length, the echo sequence
+(the payload evens out the checksum, which some routers take for ports), or the TCP sequence.
 """
 
 from __future__ import annotations
@@ -43,7 +48,7 @@ class Quote(NamedTuple):
 
 
 class TraceReply(NamedTuple):
-    """Who says what about which probe. `mtu_bytes` is 0 where the router does not say."""
+    """What was said about which probe, and by which address. `mtu_bytes` is 0 where the router does not say."""
 
     kind: Kind
     address: str
@@ -63,13 +68,13 @@ def icmp(packet: bytes) -> TraceReply | None:
         return _echo_reply(address, body)
     if kind not in _QUOTED:
         return None
-    # RFC 4884 §4.1: the length of the quote, in 32-bit words.
     quote = _quoted4(body[8:])
     if quote is None:
         return None
     too_big = kind == 3 and code == 4  # RFC 1191 §4
     mtu = struct.unpack_from("!H", body, 6)[0] if too_big else 0
     meaning: Kind = "too_big" if too_big else _meaning(_QUOTED[kind], address, quote, port=code == 3)
+    # RFC 4884 §4.1: for ICMPv4 the length of the quote counts 32-bit words.
     return TraceReply(meaning, address, quote, mtu, labels(body[8:], body[5] * 4))
 
 
@@ -111,7 +116,7 @@ def tcp6(segment: bytes, address: str) -> TraceReply | None:
 def labels(quoted: bytes, quoted_bytes: int) -> tuple[int, ...]:
     """The MPLS labels in the extensions after a quote of so many octets (0: the sender knows no lengths)."""
     extension = quoted[max(quoted_bytes, _OLD_QUOTE_BYTES) :]
-    # RFC 4884 §7: version 2, and a checksum that must be right: without a length it is all that tells.
+    # RFC 4884 §7: version 2, and a correct checksum: without a length there is no other sign of an extension.
     if len(extension) < 8 or extension[0] >> 4 != 2:
         return ()
     has_checksum = extension[2:4] != b"\0\0"
@@ -138,7 +143,7 @@ def _echo_reply(address: str, body: bytes) -> TraceReply:
 def _meaning(said: str, address: str, quote: Quote, *, port: bool) -> Kind:
     if said == "exceeded":
         return "exceeded"
-    # Only the host itself knows its ports; whatever else it says, it was reached.
+    # Only the host itself knows its ports; it was reached, whatever else it says.
     return "reached" if port or address == quote.destination else "refused"
 
 
@@ -165,7 +170,7 @@ def _quoted6(quoted: bytes) -> Quote | None:
 
 
 def _transport(protocol: int, destination: str, transport: bytes) -> Quote | None:
-    # RFC 792: eight octets of it are all that may be relied on.
+    # RFC 792: a quote has at least eight octets of it.
     method = _PROTOCOLS.get(protocol)
     if method is None or len(transport) < 8:
         return None
@@ -176,7 +181,7 @@ def _transport(protocol: int, destination: str, transport: bytes) -> Quote | Non
 
 
 UDP_HEADER_BYTES = 8
-TCP_BASE = 0x4C570000  # any will do: no connection comes of it
+TCP_BASE = 0x4C570000  # any number will do: no connection is made
 MOST_PROBES = 1 << 16
 # method → what is added to a probe's number.
 OFFSETS: Mapping[PathMethod, int] = {"udp": UDP_HEADER_BYTES + 2, "icmp": 0, "tcp": TCP_BASE}
@@ -185,12 +190,12 @@ _FIRST_KEY, _KEYS = 61_000, 4_000
 
 
 def first_key(src: str, dst: str) -> int:
-    """The source port, or echo identifier, of a link's first flow: the same for every trace, after a restart too."""
+    """The source port, or echo identifier, of a link's first flow: the same in every trace, after a restart too."""
     return _FIRST_KEY + zlib.crc32(f"{src} {dst}".encode()) % _KEYS
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ProbeIdentity:
     """The probes of one trace. `keys` are the flows' source ports or echo identifiers, `port` is where they go."""
 
     method: PathMethod
@@ -205,7 +210,7 @@ class Identity:
         return 6 if ":" in self.destination else 4
 
     def number(self, quote: Quote) -> int | None:
-        """Which probe of ours a reply speaks about; None when it is none of ours."""
+        """The number of the probe that a reply quotes; None when it is not one of these."""
         ours = (self.method, self.destination) == (quote.method, quote.destination)
         if not ours or quote.key not in self.keys or (self.method != "icmp" and quote.port != self.port):
             return None

@@ -1,4 +1,4 @@
-"""The routes that a site knows of its links, in an SQLite file: a restart neither invents a change nor misses one."""
+"""The routes that a site knows of its links, in an SQLite file, so that a restart reports every change and no other."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _KNOWN = TypeAdapter(tuple[KnownRoute, ...])
 
 
 class RouteStore:
-    """What is known of the route to each peer, by its address and the method: another address is another link.
+    """The known routes to each peer, by its address and the method: another address is another link.
 
-    A route is on the disk, whole, or as it was before, when the power fails. A file that cannot be used is no reason
-    not to trace: what it would keep is forgotten at the end.
+    After a power failure a route on the disk is the old one or the new one. Where the file cannot be used, the routes
+    are kept in memory only, and tracing goes on.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -36,7 +36,7 @@ class RouteStore:
             self._db = _open(":memory:")
 
     def recall(self, peer: str, address: str, method: str) -> tuple[KnownRoute, ...]:
-        """What is known, the route in use first."""
+        """The known routes, the one in use first."""
         query = "SELECT known FROM route WHERE (peer, address, method) = (?, ?, ?)"
         try:
             row = self._db.execute(query, (peer, address, method)).fetchone()
@@ -46,7 +46,7 @@ class RouteStore:
             return ()
 
     def keep(self, peer: str, address: str, method: str, known: tuple[KnownRoute, ...]) -> None:
-        """Know this from now on."""
+        """Keep these in place of what was known."""
         try:
             self._db.execute(
                 "INSERT OR REPLACE INTO route VALUES (?, ?, ?, ?)",

@@ -1,11 +1,11 @@
-"""When which probe of a trace is sent, and when the trace is over. Pure: `now` and what was heard go in.
+"""When which probe of a trace is sent, and when the trace is over. Pure: `now` and what was received go in.
 
-The first flow goes ahead, a few TTLs at a time, and finds how long the path is. The other flows follow with one
-probe per TTL: they are there to reveal parallel paths. Then the first flow is repeated for its RTTs and losses.
-A router of Linux answers bursts of 6 and then one packet per second (`icmp_ratelimit`), as many others do: four
-flows and three repetitions make 6 probes per router, and repetitions wait a second, so that what we call loss
-is not the router's own reserve. A destination may have spent its reserve on somebody's trace just before: where the
-first flow meets silence without end, its repetitions go on as far, and the nearest that is answered then counts.
+The first flow goes ahead, a few TTLs at a time, and finds the length of the path. The other flows follow with one probe
+per TTL, to reveal parallel paths. Then the first flow is repeated for its RTTs and losses. A Linux router answers
+bursts of 6 and then one packet a second (`icmp_ratelimit`), as many others do. Four flows and three repetitions are 6
+probes per router, and repetitions wait a second, so that a router's rate limit does not look like loss. A destination
+may have spent its limit on another trace just before: where the first flow meets only silence at the end, its
+repetitions go as far, and the nearest TTL that is answered then counts.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class TracePlan:
     max_ttl: int = 30
     timeout_s: float = 1.0
     round_s: float = 1.0
-    # Between any two probes: 200 packets per second disturb nobody.
+    # Between any two probes: at most 200 packets a second.
     gap_s: float = 0.005
-    # Silent routers in a row after which nobody is expected to answer further on.
+    # Silent routers in a row after which no answer is expected further on.
     silent_limit: int = 5
 
 
@@ -43,13 +43,13 @@ class TraceProbe(NamedTuple):
 
 
 class _FlowSearch:
-    """One flow's way along the path, until somebody says that it ends, or nobody says anything."""
+    """One flow's search along the path, until a reply shows its end, or no reply comes any more."""
 
     def __init__(self, plan: TracePlan, limit: int, most: int) -> None:
         self._plan = plan
         self._most = most
-        # Where another flow found the end: passed only where a router answers there, as silence may be a
-        # destination that has just answered too often.
+        # Where another flow found the end. The search goes beyond it only where a router answers there: silence may
+        # be a destination that has reached its rate limit.
         self._limit = limit
         self._next = 1
         self._open: set[int] = set()
@@ -77,18 +77,18 @@ class _FlowSearch:
         self._next += 1
 
     def settle(self, ttl: int, outcome: Outcome | None) -> None:
-        """What came of a TTL; None: nothing in time."""
+        """Note the outcome of a TTL; None: no reply in time."""
         self._open.discard(ttl)
         if outcome is not None:
             self._answered = max(self._answered, ttl)
         if outcome not in (None, "exceeded"):
             self.end = min(ttl, self.end or ttl)
-            # What was sent beyond the end need not be waited for.
+            # Probes beyond the end are not awaited.
             self._open = {waiting for waiting in self._open if waiting < self.end}
 
     @property
     def length(self) -> int:
-        """How far the path goes, as far as is known."""
+        """The length of the path, as far as it is known."""
         return self.end or self._answered
 
     @property
@@ -127,7 +127,7 @@ class Trace:
         return probe
 
     def wake_at(self, now: float) -> float:
-        """Until when there is nothing to do, unless a reply comes."""
+        """When there is something to do again, unless a reply comes before."""
         times = [sent + self._plan.timeout_s for _, sent in self._under_way.values()]
         times += [at for at, _ in self._repeats[:1]]
         if any(search.next() is not None for search in self._searches):
@@ -135,11 +135,11 @@ class Trace:
         return max(self._not_before, min(times, default=now))
 
     def heard(self, number: int, reply: TraceReply, rtt_s: float, now: float) -> HopSample | None:
-        """A reply to a probe; None when that probe is not awaited any more: a duplicate, or late."""
+        """Take in a reply to a probe; None where that probe is not awaited any more: a duplicate, or late."""
         probe, _ = self._under_way.pop(number, (None, 0.0))
         if probe is None:
             return None
-        # Who finds a packet of 100 octets too big lets nothing pass.
+        # A router for which 100 octets are too big forwards nothing.
         outcome: Outcome = "refused" if reply.kind == "too_big" else reply.kind
         self._settle(probe, outcome, now)
         return HopSample(
@@ -147,7 +147,7 @@ class Trace:
         )
 
     def lost(self, now: float) -> list[HopSample]:
-        """The probes whose time is over."""
+        """Take in that time has passed: the probes that are now lost."""
         overdue = [probe for probe, sent in self._under_way.values() if now - sent >= self._plan.timeout_s]
         for probe in overdue:
             del self._under_way[probe.number]
@@ -178,7 +178,7 @@ class Trace:
         plan, length = self._plan, first.length
         if not length:
             return
-        # Where the first flow met silence without end, the others would meet nothing else.
+        # Where the first flow met only silence at the end, the others would as well.
         most = plan.max_ttl if first.end else length
         self._searches += [_FlowSearch(plan, length, most) for _ in range(plan.flows - 1)]
         self._repeats = [

@@ -1,10 +1,10 @@
-"""What the probes of a trace say together: hops, the route, its fingerprint, and whether it is another one. Pure.
+"""What the probes of a trace show together: hops, the route, its fingerprint, and whether the route has changed. Pure.
 
-A link's flows are the same in every trace, and so each takes the same branch of parallel paths, until a router that
-shares load shares it anew. Therefore another router makes another route only where no flow met it at that TTL before.
-Where one flow alone meets several routers at one TTL, somebody there shares load packet by packet, and one known
-router among them is enough. A silent router may be any, and a destination that answers too many (most limit their
-ICMP errors) is silent too: silence never makes a route another one.
+A link's flows are the same in every trace, so each takes the same branch of parallel paths, until a router distributes
+its load anew. Therefore a router makes another route only where no flow met it at that TTL before. Where one flow alone
+meets several routers at one TTL, load is shared packet by packet there, and one known router among them is enough. A
+silent router may be any router, and a destination that has reached its rate limit is silent too: silence never makes
+another route.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from linkweather.wire import Hop
 from probes.path.tracer_lines import HopSample
 
 SILENT = "*"
-# Routes of a link that are remembered: one that returns has its old fingerprint.
+# How many routes of a link are remembered: one that returns has its old fingerprint.
 REMEMBERED = 8
 
 
@@ -43,7 +43,7 @@ class HopResponder(NamedTuple):
 
 
 class Step(NamedTuple):
-    """All that is known of one TTL. The first responder is that of the lowest flow."""
+    """What is known of one TTL. The first responder is that of the lowest flow."""
 
     ttl: int
     sent: int
@@ -53,7 +53,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KnownRoute:
-    """A route that was seen, what it is called, and how it looked last."""
+    """A route that was seen, its fingerprint, and its hops when it was seen last."""
 
     route: Route
     fingerprint: str
@@ -61,7 +61,7 @@ class KnownRoute:
 
 
 def steps(samples: Sequence[HopSample]) -> tuple[Step, ...]:
-    """The TTLs of a trace, up to the last that anybody answered."""
+    """The TTLs of a trace, up to the last that was answered."""
     kept = _within(samples)
     last = max((sample.ttl for sample in kept if sample.address is not None), default=0)
     return tuple(_step(ttl, [sample for sample in kept if sample.ttl == ttl]) for ttl in range(1, last + 1))
@@ -85,7 +85,7 @@ def route(samples: Sequence[HopSample]) -> Route:
 
 
 def same(known: Route, seen: Route) -> bool:
-    """Whether a trace may have seen a route that is known."""
+    """Whether what a trace saw may be a known route."""
     pairs = list(zip(known, seen, strict=False))
     if not all(_known_length(one, other, known) for one, other in pairs):
         return False
@@ -94,13 +94,13 @@ def same(known: Route, seen: Route) -> bool:
 
 
 def merged(before: Route, after: Route) -> Route:
-    """What two traces know of the same route."""
+    """What two traces of the same route know together."""
     unknown = FlowRoute((), ended=False)
     return tuple(_merged(one, other) for one, other in zip_longest(before, after, fillvalue=unknown))
 
 
 def fingerprint(seen: Route) -> str:
-    """A short name of a route: of the sets of addresses by TTL, whichever flow met them."""
+    """A short name of a route, made of the addresses at each TTL, whichever flow met them."""
     levels = zip_longest(*(flow.hops for flow in seen), fillvalue=frozenset[str]())
     text = " ".join(",".join(sorted(frozenset().union(*level))) or SILENT for level in levels)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -116,7 +116,7 @@ def recognise(known: Sequence[KnownRoute], seen: Route, as_hops: tuple[Hop, ...]
 
 
 def _within(samples: Sequence[HopSample]) -> list[HopSample]:
-    """Without the probes that were sent before we knew where their flow ends."""
+    """The probes without those beyond the end of their flow, which were sent before it was known."""
     ends: dict[int, int] = {}
     for sample in samples:
         if sample.outcome in {"reached", "refused"}:
@@ -170,7 +170,7 @@ def _merged(one: FlowRoute, other: FlowRoute) -> FlowRoute:
 
 
 def _known_length(before: FlowRoute, after: FlowRoute, known: Route) -> bool:
-    # Parallel paths may be of different lengths, and a flow on another one than before.
+    # Parallel paths may have different lengths, and a flow may be on another one than before.
     return _same_length(before, after) or any(_same_length(other, after) for other in known if other.ended)
 
 

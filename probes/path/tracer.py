@@ -1,4 +1,4 @@
-"""`python -m probes.path.tracer REQUEST`: one trace, as JSON lines on standard output; see `lines`.
+"""`python -m probes.path.tracer REQUEST`: one trace, as JSON lines on standard output (`tracer_lines`).
 
 A process of its own: scapy takes 71 MB and half a second to import, and raw sockets need privileges.
 """
@@ -15,7 +15,7 @@ from linkweather.errors import MeasurementError
 from linkweather.mesh import PathMethod
 from linkweather.wire import decode, encode
 from probes.path.mtu import MtuSearch
-from probes.path.replies import Identity
+from probes.path.replies import ProbeIdentity
 from probes.path.trace import Trace, TracePlan
 from probes.path.tracer_lines import Begun, Done, Failed, Line, TraceRequest
 
@@ -76,11 +76,11 @@ class _Tracer:
                 return self._search(identity, MtuSearch(first, least))
         return None
 
-    def _identify(self, method: PathMethod, flows: int, first: int | None = None) -> Identity:
+    def _identify(self, method: PathMethod, flows: int, first: int | None = None) -> ProbeIdentity:
         keys = self._wires.reserve(method, self._family, self._source, flows, self._stack, first=first)
-        return Identity(method, self._source, self.address, keys, self._request.port)
+        return ProbeIdentity(method, self._source, self.address, keys, self._request.port)
 
-    def _search(self, identity: Identity, search: MtuSearch) -> int | None:
+    def _search(self, identity: ProbeIdentity, search: MtuSearch) -> int | None:
         number = 0
         while search.size_bytes is not None:
             number = self._number(identity, search.size_bytes, number)
@@ -97,10 +97,10 @@ class _Tracer:
                 search.passed()
         return search.found_bytes
 
-    def _number(self, identity: Identity, size_bytes: int, last: int) -> int:
+    def _number(self, identity: ProbeIdentity, size_bytes: int, last: int) -> int:
         return last + 1 if identity.method == "icmp" else self._packets.number_of_size(identity.version, size_bytes)
 
-    def _await(self, identity: Identity, number: int) -> ReceivedReply | None:
+    def _await(self, identity: ProbeIdentity, number: int) -> ReceivedReply | None:
         until = time.monotonic() + _MTU_TIMEOUT_S
         while (left_s := until - time.monotonic()) > 0:
             for heard in self._wire.receive(left_s):
@@ -110,7 +110,7 @@ class _Tracer:
 
 
 def _rtt_s(heard: ReceivedReply, sent_ns: int, sent_at: float) -> float:
-    """By the kernel's receive time, unless the clock was set meanwhile; the steady clock bounds it."""
+    """The RTT by the kernel's receive time; by the steady clock where the system clock was set meanwhile."""
     elapsed_s = heard.now - sent_at
     rtt_s = elapsed_s if heard.kernel_ns is None else (heard.kernel_ns - sent_ns) / 1e9
     return rtt_s if 0 <= rtt_s <= elapsed_s else elapsed_s
@@ -130,7 +130,7 @@ def _perform(request: TraceRequest) -> None:
 
 
 def main() -> int:
-    """Trace; exit status 1 after a failure, which is a line as well."""
+    """Trace; exit status 1 after a failure, which is printed as a line as well."""
     request = decode(TraceRequest, sys.argv[1])
     try:
         _perform(request)
@@ -147,5 +147,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except BrokenPipeError:  # nobody listens any more
+    except BrokenPipeError:  # the daemon has ended
         os._exit(1)

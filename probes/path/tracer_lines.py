@@ -1,4 +1,4 @@
-"""What the tracer is asked for, and the JSON lines that it prints: the daemon reads them without scapy."""
+"""The protocol of the tracer's process: its request, and the JSON lines that it prints. It needs no scapy."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class HopSample(Message):
 
 
 class Done(Message):
-    """The trace is over. `path_mtu_bytes` is the largest packet that is known to arrive whole; None: not known."""
+    """The trace is over. `path_mtu_bytes` is the largest packet that arrives whole, None where it is not known."""
 
     line: Literal["done"] = "done"
     path_mtu_bytes: Annotated[int, Field(ge=68, le=65535)] | None = None

@@ -1,4 +1,4 @@
-"""Runs the tracer in a process of its own, with a time limit, and reads what it says."""
+"""Runs the tracer in a process of its own, with a time limit, and reads its lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRACER = (sys.executable, "-P", "-m", "probes.path.tracer")
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A finished trace: the address that the host has, every probe, the path MTU where it is known."""
+    """A finished trace: the host's address, every probe, the path MTU where it is known."""
 
     address: str
     samples: tuple[HopSample, ...]
@@ -31,7 +31,7 @@ class Traced:
 
 
 def can_trace() -> bool:
-    """Whether paths can be traced from here: with scapy, and by whoever may open raw sockets."""
+    """Whether paths can be traced from here: scapy is installed, and raw sockets are allowed."""
     try:
         socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW).close()
     except OSError:
@@ -40,19 +40,19 @@ def can_trace() -> bool:
 
 
 class _Reading:
-    """What a tracer has said so far."""
+    """What a tracer has printed so far."""
 
     def __init__(self) -> None:
         self._address = ""
         self._samples: list[HopSample] = []
-        self._words = ""
+        self._last_words = ""
 
     def take(self, text: bytes) -> Line | None:
-        """Take one line; what is not one of ours, such as a warning of a library, is kept as last words."""
+        """Take one line; any other line, such as a library's warning, is kept for the report of its death."""
         try:
             line = parse(text)
         except MessageError:
-            self._words = text.decode(errors="replace").strip() or self._words
+            self._last_words = text.decode(errors="replace").strip() or self._last_words
             return None
         if isinstance(line, Begun):
             self._address = line.address
@@ -69,8 +69,8 @@ class _Reading:
         return Traced(self._address, tuple(self._samples), done.path_mtu_bytes)
 
     def died(self) -> MeasurementError:
-        """The end without a result."""
-        return MeasurementError("died", f"the tracer ended without a result: {self._words[:200]}")
+        """The error of a tracer that ended without a result."""
+        return MeasurementError("died", f"the tracer ended without a result: {self._last_words[:200]}")
 
 
 async def run(

@@ -1,4 +1,4 @@
-"""The daemon's tracing of its outgoing links: takes turns, runs tracers, tells what was found and what changed."""
+"""The daemon's tracing of its outgoing links: one at a time, and what was found and what changed as rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Trace = Callable[[TraceRequest], Awaitable[Traced]]
 class Tracing:
     """Traces the outgoing links of `site`, one at a time; `rng` spreads the starts of sites that begin together.
 
-    What `memory` knows of a link, a trace is compared with.
+    Each trace is compared with the known routes of its link in `memory`.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Tracing:
 def conclude(
     src: str, dst: str, method: str, traced: Traced, known: tuple[KnownRoute, ...]
 ) -> tuple[PathRow, tuple[KnownRoute, ...]]:
-    """The row of a trace, and what is known of the link after it."""
+    """The row of a trace, and the known routes of the link after it."""
     found = hops(steps(traced.samples))
     if not found:
         detail = f"neither {traced.address} nor any router on the way answers"
@@ -117,7 +117,7 @@ def conclude(
     return row, after
 
 
-# A new link is not to wait for its place in the period, nor are all new ones to be traced at once.
+# A new link does not wait for its place in the period, and not all new ones are traced at once.
 FIRST_GAP_S = 30.0
 
 
@@ -132,9 +132,9 @@ class TraceTurn:
 def next_turn(
     peers: Iterable[str], traced: Mapping[str, float], every_s: float, *, began: float, share: float
 ) -> TraceTurn | None:
-    """The next turn; `traced` is when each peer was traced last.
+    """The next trace; `traced` is when each peer was traced last.
 
-    The first is within a gap after `began`, at this `share` of it, so that sites that begin together do not
+    The first one comes within a gap after `began`, at this `share` of it, so that sites that begin together do not
     trace together.
     """
     ordered = sorted(peers, key=lambda peer: (traced.get(peer, -float("inf")), peer))

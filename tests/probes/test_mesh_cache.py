@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.mesh_cache import Membership
+from probes.mesh_cache import MeshCache
 
 MESH = {"sites": {"a": {"address": "10.0.0.1"}, "b": {"address": "10.0.0.2"}}}
 
@@ -17,8 +17,8 @@ def wire(**more: object) -> bytes:
     return json.dumps(MESH | more).encode()
 
 
-def membership(path: Path, *, site: str = "a", has_key: bool = False) -> Membership:
-    return Membership(site, path / "mesh.json", has_key=has_key)
+def membership(path: Path, *, site: str = "a", has_key: bool = False) -> MeshCache:
+    return MeshCache(site, path / "mesh.json", has_key=has_key)
 
 
 def test_a_new_mesh_is_in_force_and_the_same_again_changes_nothing(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_mesh_of_the_last_run_is_restored(tmp_path: Path) -> None:
 
 def test_a_mesh_that_cannot_be_kept_is_followed_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    member = Membership("a", tmp_path / "no" / "such" / "folder" / "mesh.json", has_key=False)
+    member = MeshCache("a", tmp_path / "no" / "such" / "folder" / "mesh.json", has_key=False)
     assert member.accept(wire())
     assert "cannot be kept in" in caplog.text
 

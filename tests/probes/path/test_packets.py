@@ -10,16 +10,16 @@ from linkweather.checksum import checksum
 from linkweather.lab.routers import EmulatedRouter, StoppedPacket, through
 from linkweather.mesh import PathMethod
 from probes.path.packets import number_of_size, probe, sized
-from probes.path.replies import Identity, Quote, icmp, icmp6
+from probes.path.replies import ProbeIdentity, Quote, icmp, icmp6
 
 METHODS: tuple[PathMethod, ...] = ("udp", "icmp", "tcp")
 ENDS = {4: ("10.77.0.1", "10.77.0.2"), 6: ("fd77::1", "fd77::2")}
 ROUTER = EmulatedRouter(bytes([10, 78, 0, 1]), bytes([0xFD, 0x78] + [0] * 13 + [1]), 9000)
 
 
-def identity(method: PathMethod, version: int) -> Identity:
+def identity(method: PathMethod, version: int) -> ProbeIdentity:
     source, destination = ENDS[version]
-    return Identity(method, source, destination, (4000, 4001), 33434)
+    return ProbeIdentity(method, source, destination, (4000, 4001), 33434)
 
 
 def what_is_hashed(packet: bytes) -> bytes:
