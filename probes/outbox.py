@@ -2,11 +2,11 @@
 
 **A report's life.** The outbox holds a report from before it is sent until after it is in the collector's record.
 
-    written ────▶ sent ────▶ committed ────▶ deleted
-    (outbox)      (publisher)  (collector's journal)  (outbox, on `committed`)
+    written ───────▶ sent ───────▶ committed ──────────▶ deleted
+    to the outbox    to the broker  to the journal        from the outbox
 
-1. *written*: `add` numbers the report and commits it to the disk, in one transaction with the counter. A crash before that
-   costs one window, and no number.
+1. *written*: `add` numbers the report and commits it to the disk, in one transaction with the counter. A crash before
+   that costs one window, and no number.
 2. *sent*: the publisher sends what waits, by MQTT with QoS 1. A report stays in the outbox while it is in flight.
 3. *committed*: the collector writes a batch to its journal, in one transaction, and only then publishes `committed`
    with the outbox's id and the numbers. It has each (site, boot, seq) once: one that comes again is acknowledged again,
@@ -21,7 +21,7 @@
 | the site | written, not sent | it is sent after the restart |
 | the site | sent, not deleted | it is sent again, and the journal has it already |
 | the broker | in its queue | no `committed` comes: it is sent again |
-| the collector | received, not in the journal | it is sent again after the collector's mesh message, or when patience ends |
+| the collector | received, not in the journal | it is sent again after the collector's mesh message, or after a while |
 | the collector | in the journal, not acknowledged | it is sent again, and acknowledged |
 
 So delivery is at least once, and the record is exactly once, because `boot` names this file for ever and `seq` only

@@ -1,4 +1,4 @@
-"""Outbox → MQTT: sends what waits, sends it again while no `committed` comes, deletes what is committed (see `outbox`)."""
+"""Outbox → MQTT: sends what waits, again while no `committed` comes, and deletes what is committed (see `outbox`)."""
 
 from __future__ import annotations
 
