@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo test check bench setup clean
+.PHONY: help demo test check bench chaos setup clean
 
 help:  ## lists these targets
 	@awk -F ':.*## *' '/^[a-z]+:.*##/ {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,10 @@ bench:  ## the two short benches: the demo against its lab, and what an idle pro
 	@bash setup.sh test
 	$(BIN)/python -m tests.bench.demo
 	$(BIN)/python -m tests.bench.idle_probe --for 30
+
+chaos:  ## breaks the whole system on purpose, 100 faults from each of three seeds; ARGS="--seed 7 --faults 100"
+	@bash setup.sh test
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 setup:  ## leaves the command at .venv/bin/linkweather
 	@bash setup.sh run

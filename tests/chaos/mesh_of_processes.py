@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tests import servers
 
 LINKWEATHER = (sys.executable, "-P", "-m", "linkweather")
 INFLUX_DATABASE = "linkweather"
+STOP_LIMIT_S = 15.0
 # Every system has addresses of loopback to itself: the reflectors' port is the same everywhere.
 _ADDRESSES = (f"127.{random.randrange(200, 250)}.{random.randrange(1, 250)}.{n}" for n in itertools.count(1))
 
@@ -41,15 +42,21 @@ class Part:
             self.process = subprocess.Popen(self.command, stdout=output, stderr=output, start_new_session=True)
 
     def kill(self) -> None:
-        self._end(signal.SIGKILL)
+        self.end(signal.SIGKILL)
 
     def stop(self) -> None:
-        assert self._end(signal.SIGTERM) == 0, self.log.read_text()
+        assert self.end(signal.SIGTERM) == 0, self.log.read_text()
 
-    def _end(self, number: signal.Signals) -> int:
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, when it runs."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def end(self, number: signal.Signals) -> int:
+        """End it with a signal; returns its exit status."""
         assert self.process is not None
         self.process.send_signal(number)
-        status = self.process.wait(timeout=15)
+        status = self.process.wait(timeout=STOP_LIMIT_S)
         # What it started itself, and could not end.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -74,7 +81,9 @@ class System:
 
     folder: Path
     sites: Sequence[str]
-    outbox_max_bytes: int = 2**20
+    outbox_max_bytes: Mapping[str, int] = field(default_factory=dict)
+    # (who connects and to what, port) → the port it connects to instead.
+    through: Callable[[str, int], int] = lambda _way, port: port
     ports: dict[str, int] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
 
@@ -96,6 +105,10 @@ class System:
     @property
     def journal(self) -> Path:
         return self.folder / "collector" / "journal.duckdb"
+
+    @property
+    def broker_memory(self) -> Path:
+        return self.folder / "broker-memory" / "mosquitto.db"
 
     def start(self, *names: str) -> None:
         for name in names:
@@ -129,7 +142,7 @@ class System:
 
     def lag_rows(self) -> int:
         """How many rows the collector's exporter has still to write."""
-        return self._metric("linkweather_exporter_lag_rows")
+        return self._metric('linkweather_sink_lag_rows{sink="influx"}')
 
     def committed_reports(self) -> int:
         """Reports that this run of the collector committed; 0 while it does not answer."""
@@ -158,8 +171,16 @@ class System:
         (self.folder / name).write_text(text)
         return str(self.folder / name)
 
+    def _way(self, name: str, target: str) -> int:
+        return self.through(f"{name} → {target}", self.ports[target])
+
     def _broker_settings(self) -> str:
-        return f"listener {self.ports['broker']} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
+        # It runs as root where it is started as root: its persistence lies in our folder.
+        self.broker_memory.parent.mkdir(exist_ok=True)
+        return (
+            f"listener {self.ports['broker']} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
+            f"user root\npersistence true\npersistence_location {self.broker_memory.parent}/\nautosave_interval 3\n"
+        )
 
     def _influx_settings(self) -> str:
         return (
@@ -170,16 +191,16 @@ class System:
 
     def _collector_settings(self) -> str:
         return (
-            f'broker = "mqtt://127.0.0.1:{self.ports["broker"]}"\ndata_dir = "collector"\n'
+            f'broker = "mqtt://127.0.0.1:{self._way("collector", "broker")}"\ndata_dir = "collector"\n'
             f"[api]\nport = {self.ports['api']}\n[journal]\nmemory_limit_mb = 128\n"
-            f'[sinks.influx]\nurl = "http://127.0.0.1:{self.ports["influx"]}"\ndatabase = "{INFLUX_DATABASE}"\n'
+            f'[sinks.influx]\nurl = "http://127.0.0.1:{self._way("collector", "influx")}"\ndatabase = "{INFLUX_DATABASE}"\n'
         )
 
     def _probe_settings(self, site: str) -> str:
         return (
-            f'site = "{site}"\nbroker = "mqtt://127.0.0.1:{self.ports["broker"]}"\n'
+            f'site = "{site}"\nbroker = "mqtt://127.0.0.1:{self._way(f"probe {site}", "broker")}"\n'
             f'data_dir = "{self.folder}/{site}"\nbind = ["{self.addresses[site]}"]\n'
-            f"outbox_max_bytes = {self.outbox_max_bytes}\n"
+            f"outbox_max_bytes = {self.outbox_max_bytes.get(site, 2**26)}\n"
         )
 
 

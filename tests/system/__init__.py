@@ -1,1 +1,0 @@
-"""The whole system, from its real processes: what it keeps when any of them dies, and what it says to bad input."""
