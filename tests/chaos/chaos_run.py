@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -209,11 +209,12 @@ def _clock(say: Callable[[str], None]) -> Callable[[str], None]:
     return lambda text: say(f"{time.monotonic() - began:7.2f} s  {text}")
 
 
-def begin(found: System) -> None:
-    """Start everything, and wait until reports flow."""
+def begin(found: System, silent_peers: int = 3) -> None:
+    """Start everything, and wait until reports flow; the limited site measures so many silent peers as well."""
     for site in found.sites:
         watch(found.folder / site / "outbox.sqlite", boot=f"boot-of-{site}")
-    found.write_mesh(_with_silent_peers(found), BUSY, _links(found))
+    silent = _silent_peers(found, silent_peers)
+    found.write_mesh({**found.addresses, **silent}, BUSY, _links(found, silent))
     found.start(*found.parts)
     servers.wait_until(lambda: found.committed_reports() > 20, "reports are committed")
 
@@ -275,13 +276,13 @@ def _state(found: System, site: str) -> OutboxRecord | None:
         return None
 
 
-def _with_silent_peers(found: System) -> dict[str, str]:
-    return {**found.addresses, **{f"silent-{number}": f"192.0.2.{number}" for number in range(1, 4)}}
+def _silent_peers(found: System, count: int) -> dict[str, str]:
+    """Addresses that never answer, for the limited site to measure: its reports are longer."""
+    return {f"silent-{n}": f"192.0.2.{n}" for n in range(1, count + 1)} if LIMITED in found.sites else {}
 
 
-def _links(found: System) -> str:
-    """All sites to each other, and the limited one to peers that never answer: its reports are long."""
-    pairs: Iterator[tuple[str, str]] = itertools.permutations(found.sites, 2)
-    silent = [(LIMITED, peer) for peer in _with_silent_peers(found) if peer not in found.sites]
-    tables = ", ".join(f"{{src = {json.dumps(src)}, dst = {json.dumps(dst)}}}" for src, dst in [*pairs, *silent])
+def _links(found: System, silent: Iterable[str]) -> str:
+    """All sites to each other, and the limited one to its silent peers."""
+    pairs = [*itertools.permutations(found.sites, 2), *((LIMITED, peer) for peer in silent)]
+    tables = ", ".join(f"{{src = {json.dumps(src)}, dst = {json.dumps(dst)}}}" for src, dst in pairs)
     return f"links = [{tables}]"
