@@ -219,7 +219,7 @@ class LatencyEngine:
             _, session, probe = self._deadlines.popleft()
             self._settled(session.expire(probe))
         if not self._stopping:
-            self._roll(now)
+            self._roll()
             # No more at once than whose stamps and replies the buffer holds: the others' tick is the next.
             for target in self._pacer.due(now, BATCH):
                 self._probe(target)
@@ -232,8 +232,9 @@ class LatencyEngine:
         self._transport.drain(all_of_it=False)
         self._publish()
 
-    def _roll(self, now: float) -> None:
-        window = self._windows.roll(now, time.time_ns(), self._tests.report_interval_s)
+    def _roll(self) -> None:
+        # Both clocks at one moment: read apart, a late tick gave two windows in a row one `at`.
+        window = self._windows.roll(*clocks.moment(), self._tests.report_interval_s)
         if window is None:
             return
         state = clocks.read()

@@ -136,6 +136,26 @@ async def test_windows_end_at_multiples_and_carry_every_peer() -> None:
     assert rows[2].sent == 0
 
 
+async def test_a_tick_that_takes_long_gives_no_two_windows_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Record()
+    reflector = Reflector(0, bind=["127.0.0.1"])
+    shell = sender(record)
+    shell.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], FAST)
+    drain, held_up = shell._transport.drain, iter([True])
+
+    def slow(*, all_of_it: bool) -> None:
+        if next(held_up, False):  # the first tick, which opens the first window: a fifth of an interval and more
+            time.sleep(0.06)
+        drain(all_of_it=all_of_it)
+
+    monkeypatch.setattr(shell._transport, "drain", slow)
+    async with running(reflector), running(shell):
+        for _ in range(3):
+            await record.row(dst="b")
+    times = [at for at, _ in record.windows]
+    assert len(set(times)) == len(times) >= 3
+
+
 async def test_a_peer_may_start_late_die_and_return() -> None:
     record = Record()
     port = servers.free_port(socket.SOCK_DGRAM)
