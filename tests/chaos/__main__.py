@@ -39,6 +39,7 @@ def one(seed: int, faults: int, *, keep: bool) -> int:
         say(line)
     for complaint in outcome.complaints:
         say(f"DOES NOT BALANCE: {complaint}")
+    say(f"ended by themselves: {', '.join(outcome.ended) or 'none'}")
     say(f"seed {seed}: {'FAILED' if outcome.complaints else 'everything balances'}")
     if not (keep or outcome.complaints):
         shutil.rmtree(folder)

@@ -193,7 +193,8 @@ class System:
         return (
             f'broker = "mqtt://127.0.0.1:{self._way("collector", "broker")}"\ndata_dir = "collector"\n'
             f"[api]\nport = {self.ports['api']}\n[journal]\nmemory_limit_mb = 128\n"
-            f'[sinks.influx]\nurl = "http://127.0.0.1:{self._way("collector", "influx")}"\ndatabase = "{INFLUX_DATABASE}"\n'
+            f'[sinks.influx]\nurl = "http://127.0.0.1:{self._way("collector", "influx")}"\n'
+            f'database = "{INFLUX_DATABASE}"\n'
         )
 
     def _probe_settings(self, site: str) -> str:

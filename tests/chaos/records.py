@@ -121,4 +121,3 @@ def _key(row: Mapping[str, Any]) -> Key:
 
 def _us(naive: datetime) -> int:
     return microseconds(naive.replace(tzinfo=UTC))
-

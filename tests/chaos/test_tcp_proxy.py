@@ -127,5 +127,5 @@ def test_a_way_to_nobody_ends_the_connection(ways: Proxies) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     way = ways.through("nowhere", port)
-    with socket.create_connection(("127.0.0.1", way), timeout=LIMIT_S) as client, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), socket.create_connection(("127.0.0.1", way), timeout=LIMIT_S) as client:
         client.recv(4096)
