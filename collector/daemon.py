@@ -71,7 +71,7 @@ class CollectorDaemon:
                 handle=self._handle,
                 on_connect=self._on_connect,
             )
-            self._record = DecisionLog(self._journal.database)
+            self._decision_log = DecisionLog(self._journal.database)
             self._feed = EventFeed(uuid.uuid4().hex[:12])
             self._route_updater = self._route_updater_of(settings)
             self._server = HttpServer(self._api_wiring().application(), settings.api.host, settings.api.port)
@@ -203,7 +203,7 @@ class CollectorDaemon:
             now, keep_days = datetime.now(UTC), self._settings.journal.keep_days
             await asyncio.to_thread(self._journal.prune, now)
             if keep_days is not None:
-                await asyncio.to_thread(self._record.prune, now - timedelta(days=keep_days))
+                await asyncio.to_thread(self._decision_log.prune, now - timedelta(days=keep_days))
             await asyncio.sleep(PRUNE_INTERVAL_S)
 
     async def _drain(self) -> None:
@@ -217,7 +217,7 @@ class CollectorDaemon:
             settings.routing,
             settings.evaluation,
             links=self._links,
-            log=self._record,
+            log=self._decision_log,
             emit=self._feed.emit,
             publish=lambda topic, payload: self._connection.publish(topic, payload, retain=True),
             offline=lambda: self._sites.offline,

@@ -78,7 +78,7 @@ def _gauges(readings: Readings) -> Iterable[Metric]:
 def _sinks(sinks: Sequence[SinkReadings]) -> Iterable[Metric]:
     for form, name, text in (
         (CounterMetricFamily, "exported_rows", "Rows written since the start."),
-        (CounterMetricFamily, "dropped_rows", "Rows set aside once, and let go of since."),
+        (CounterMetricFamily, "dropped_rows", "Rows set aside and later dropped."),
         (GaugeMetricFamily, "lag_rows", "Rows of the journal that wait to be written."),
         (GaugeMetricFamily, "set_aside_rows", "Rows refused for good, until sent again or dropped."),
     ):

@@ -1,1 +1,1 @@
-"""The HTTP API over what the collector holds."""
+"""The HTTP API: questions, events, errors, documentation, and the server."""

@@ -1,1 +1,1 @@
-"""The commands `collector`, and those that ask a running one."""
+"""`linkweather collector`, and the commands that ask a running collector; each is imported when it is called."""

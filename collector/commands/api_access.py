@@ -1,4 +1,4 @@
-"""What the commands that ask a running collector share: the client, its options, the terminal."""
+"""What all commands that ask a collector share: client, options, terminal. They load nothing of the collector."""
 
 from __future__ import annotations
 

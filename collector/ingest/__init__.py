@@ -1,1 +1,1 @@
-"""MQTT → record: admits reports, has them committed, acknowledges them; and the embedded broker."""
+"""Ingest, MQTT → journal: admission of reports, commits in batches, acknowledgement; and the embedded broker."""

@@ -1,1 +1,1 @@
-"""What links and sites are like now: pure, from rows and times."""
+"""The state of links and sites now: windows of rows, forecasts, snapshots. Pure."""

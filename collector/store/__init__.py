@@ -1,1 +1,1 @@
-"""The journal: the collector's record in one DuckDB file."""
+"""The store: the journal in one DuckDB file, with decision log and quarantine."""

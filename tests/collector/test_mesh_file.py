@@ -32,13 +32,13 @@ def rewrite(path: Path, text: str) -> None:
 
 
 @pytest.fixture
-def told() -> list[Mesh]:
+def changes() -> list[Mesh]:
     return []
 
 
 @pytest.fixture
-def file(path: Path, told: list[Mesh]) -> MeshFile:
-    return MeshFile(path, told.append)
+def file(path: Path, changes: list[Mesh]) -> MeshFile:
+    return MeshFile(path, changes.append)
 
 
 def test_a_first_mesh_must_be_valid(tmp_path: Path) -> None:
@@ -46,19 +46,19 @@ def test_a_first_mesh_must_be_valid(tmp_path: Path) -> None:
         MeshFile(tmp_path / "missing.toml", lambda _: None)
 
 
-def test_a_changed_file_is_put_into_force_and_told_once(path: Path, file: MeshFile, told: list[Mesh]) -> None:
+def test_a_changed_file_is_applied_and_announced_once(path: Path, file: MeshFile, changes: list[Mesh]) -> None:
     path.write_text(THREE)
     file.reread()
     file.reread()
-    assert [list(mesh.sites) for mesh in told] == [["a", "b", "c"]]
-    assert file.mesh is told[0]
+    assert [list(mesh.sites) for mesh in changes] == [["a", "b", "c"]]
+    assert file.mesh is changes[0]
 
 
-def test_an_invalid_change_is_refused_and_the_old_mesh_stays(path: Path, file: MeshFile, told: list[Mesh]) -> None:
+def test_an_invalid_change_is_refused_and_the_old_mesh_stays(path: Path, file: MeshFile, changes: list[Mesh]) -> None:
     path.write_text(INVALID)
     file.reread()
     assert list(file.mesh.sites) == ["a", "b"]
-    assert told == []
+    assert changes == []
     assert file.refused == (
         f"{path}: sites.a.address = '192.0.2.300': must be an IPv4 address, an IPv6 address or a host name"
     )
@@ -106,17 +106,17 @@ def test_a_file_that_cannot_be_written_is_one_sentence(
 
 
 async def test_the_watch_follows_the_file(
-    path: Path, file: MeshFile, told: list[Mesh], monkeypatch: pytest.MonkeyPatch
+    path: Path, file: MeshFile, changes: list[Mesh], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mesh_file, "WATCH_INTERVAL_S", 0.01)
     rewrite(path, THREE)
     watch = asyncio.create_task(file.watch(), name="watch")
-    await until(lambda: bool(told))
+    await until(lambda: bool(changes))
     rewrite(path, TWO)
-    await until(lambda: len(told) == 2)
+    await until(lambda: len(changes) == 2)
     watch.cancel()
     await asyncio.wait([watch])
-    assert [list(mesh.sites) for mesh in told] == [["a", "b", "c"], ["a", "b"]]
+    assert [list(mesh.sites) for mesh in changes] == [["a", "b", "c"], ["a", "b"]]
 
 
 @pytest.mark.parametrize(

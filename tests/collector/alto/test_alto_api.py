@@ -275,7 +275,7 @@ async def test_a_body_without_end_is_refused(http: httpx.AsyncClient) -> None:
         ("GET", "/alto/costmap/numerical/mood", 404),
         ("GET", "/alto/costmap/filtered", 405),
         ("POST", "/alto/networkmap", 405),
-        ("POST", "/alto/updates/nobody", 404),
+        ("POST", "/alto/updates/unknown", 404),
     ],
 )
 async def test_what_is_not_there_is_said_in_the_apis_form(
@@ -310,7 +310,7 @@ class Listener:
             return ":", None
         return block[0].removeprefix("event: "), json.loads(block[1].removeprefix("data: "))
 
-    async def news(self) -> tuple[str, Any]:
+    async def document_event(self) -> tuple[str, Any]:
         """The next event that is not a comment."""
         while (found := await self.event())[0] == ":":
             pass
@@ -328,13 +328,13 @@ async def following(http: httpx.AsyncClient, **add: str) -> AsyncIterator[Listen
 async def test_a_stream_begins_with_its_control_uri_and_the_documents(http: httpx.AsyncClient) -> None:
     async with following(http, costs="cost-map-num-delay-rt", network="default-network-map") as listener:
         assert listener.answer.headers["Content-Type"] == "text/event-stream"
-        kind, control = await listener.news()
+        kind, control = await listener.document_event()
         assert kind == "application/alto-updatestreamcontrol+json"
         assert control["control-uri"].startswith(f"{http.base_url}/alto/updates/")
-        kind, network = await listener.news()
+        kind, network = await listener.document_event()
         assert kind == "application/alto-networkmap+json,network"
         schemas.network_map(network)
-        kind, costs = await listener.news()
+        kind, costs = await listener.document_event()
         assert kind == "application/alto-costmap+json,costs"
         schemas.cost_map(costs)
 
@@ -342,27 +342,27 @@ async def test_a_stream_begins_with_its_control_uri_and_the_documents(http: http
 async def test_a_change_is_told_and_silence_is_filled_with_comments(http: httpx.AsyncClient, world: AltoWorld) -> None:
     async with following(http, costs="cost-map-num-delay-rt") as listener:
         for _ in range(2):
-            await listener.news()
+            await listener.document_event()
         assert await listener.event() == (":", None)
         world.change("bj", "gz", rtt_p50_s=0.050)
-        kind, patch = await listener.news()
+        kind, patch = await listener.document_event()
         assert kind == "application/merge-patch+json,costs"
         assert patch["cost-map"] == {"bj": {"gz": 50_000}}
 
 
 async def test_control_adds_and_removes_and_the_last_removal_ends_the_stream(http: httpx.AsyncClient) -> None:
     async with following(http, costs="cost-map-num-tput") as listener:
-        control = (await listener.news())[1]["control-uri"]
-        await listener.news()
+        control = (await listener.document_event())[1]["control-uri"]
+        await listener.document_event()
         add = {"add": {"network": {"resource-id": "default-network-map"}}, "remove": ["costs"]}
         answer = await http.post(control, json=add, headers=PARAMS)
         assert (answer.status_code, answer.content) == (204, b"")
-        assert (await listener.news())[1] == {"stopped": ["costs"]}
-        assert (await listener.news())[1] == {"started": ["network"]}
-        assert (await listener.news())[0] == "application/alto-networkmap+json,network"
+        assert (await listener.document_event())[1] == {"stopped": ["costs"]}
+        assert (await listener.document_event())[1] == {"started": ["network"]}
+        assert (await listener.document_event())[0] == "application/alto-networkmap+json,network"
         assert mistaken(await http.post(control, json={"remove": ["costs"]}, headers=PARAMS))["value"] == "costs"
         assert (await http.post(control, json={"remove": []}, headers=PARAMS)).status_code == 204
-        assert (await listener.news())[1] == {"stopped": ["network"]}
+        assert (await listener.document_event())[1] == {"stopped": ["network"]}
         with pytest.raises(StopAsyncIteration):
             await listener.event()
     assert (await http.post(control, json={"remove": []}, headers=PARAMS)).status_code == 404
@@ -380,7 +380,7 @@ async def test_a_stream_of_nothing_is_an_alto_error(http: httpx.AsyncClient) -> 
 
 async def test_a_client_that_leaves_ends_its_stream(http: httpx.AsyncClient) -> None:
     async with following(http, network="default-network-map") as listener:
-        control = (await listener.news())[1]["control-uri"]
+        control = (await listener.document_event())[1]["control-uri"]
     async with asyncio.timeout(10):
         while await status(http, control) != 404:  # noqa: ASYNC110 – what is asked is another process's, by HTTP
             await asyncio.sleep(0.01)
@@ -393,7 +393,7 @@ async def status(http: httpx.AsyncClient, control: str) -> int:
 async def test_streams_are_bounded(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "STREAMS_MAX", 1)
     async with following(http, network="default-network-map") as first:
-        await first.news()
+        await first.document_event()
         async with following(http, network="default-network-map") as second:
             assert second.answer.status_code == 503
             assert second.answer.headers["Retry-After"] == "60"
@@ -401,11 +401,11 @@ async def test_streams_are_bounded(http: httpx.AsyncClient, monkeypatch: pytest.
 
 async def test_streams_end_once_the_collector_stops(http: httpx.AsyncClient, world: AltoWorld) -> None:
     async with following(http, network="default-network-map") as listener:
-        await listener.news()
-        await listener.news()
+        await listener.document_event()
+        await listener.document_event()
         world.stopping = True
         with pytest.raises(StopAsyncIteration):
-            await listener.news()
+            await listener.document_event()
 
 
 async def test_a_server_that_ends_does_not_wait_for_its_streams(world: AltoWorld) -> None:
@@ -416,7 +416,7 @@ async def test_a_server_that_ends_does_not_wait_for_its_streams(world: AltoWorld
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
         following(client, network="default-network-map") as listener,
     ):
-        await listener.news()
+        await listener.document_event()
         task.cancel()
         async with asyncio.timeout(20):
             await asyncio.wait([task])

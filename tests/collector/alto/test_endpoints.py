@@ -1,4 +1,4 @@
-"""Endpoints of the world: 10.1.0.9 is bj's, 10.1.200.9 gz's, 192.0.2.7 cc's, 198.51.100.1 nobody's."""
+"""Endpoints of the world: 10.1.0.9 is bj's, 10.1.200.9 gz's, 192.0.2.7 cc's, 198.51.100.1 no site's."""
 
 from __future__ import annotations
 

@@ -66,10 +66,10 @@ def test_a_field_that_is_missing_or_of_the_wrong_type_is_named_by_its_full_path(
     assert refusal(lambda: read(fields)) == {"code": code, "field": field}
 
 
-@pytest.mark.parametrize(("element", "told"), [(1, "1"), (None, "null"), ({"a": True}, '{"a": true}')])
-def test_an_element_of_the_wrong_type_is_an_invalid_value_told_as_a_string(element: object, told: str) -> None:
+@pytest.mark.parametrize(("element", "reported"), [(1, "1"), (None, "null"), ({"a": True}, '{"a": true}')])
+def test_an_element_of_the_wrong_type_is_an_invalid_value_reported_as_a_string(element: object, reported: str) -> None:
     fields = Fields({"l": ["a", element]})
-    expected = {"code": "E_INVALID_FIELD_VALUE", "field": "l", "value": told}
+    expected = {"code": "E_INVALID_FIELD_VALUE", "field": "l", "value": reported}
     assert refusal(lambda: fields.texts("l")) == expected
 
 

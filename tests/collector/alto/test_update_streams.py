@@ -1,4 +1,4 @@
-"""Update streams: what a client is told when, from a world that the test changes."""
+"""Update streams: what a client is sent when, from a world that the test changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stream(**add: Any) -> UpdateStream:
     return UpdateStream(Fields({"add": add}), "ipv4:10.1.0.1", view())
 
 
-def told(following: UpdateStream, now: View) -> list[tuple[str, str | None]]:
+def events_of(following: UpdateStream, now: View) -> list[tuple[str, str | None]]:
     return [(event.media, event.substream) for event in following.events(now)]
 
 
@@ -68,11 +68,11 @@ def test_a_patch_says_only_what_changed() -> None:
 
 def test_first_every_document_is_told_whole_the_network_map_before_those_that_depend_on_it() -> None:
     following = stream(costs=RTT, network=NETWORK)
-    assert told(following, view()) == [
+    assert events_of(following, view()) == [
         ("application/alto-networkmap+json", "network"),
         ("application/alto-costmap+json", "costs"),
     ]
-    assert told(following, view()) == []
+    assert events_of(following, view()) == []
 
 
 def test_a_change_is_told_as_a_patch_to_the_document_before() -> None:
@@ -86,13 +86,13 @@ def test_a_change_is_told_as_a_patch_to_the_document_before() -> None:
 
 def test_a_client_without_incremental_changes_gets_the_whole_document_again() -> None:
     following = stream(costs={**RTT, "incremental-changes": False})
-    assert told(following, view()) == told(following, SLOWER) == [("application/alto-costmap+json", "costs")]
+    assert events_of(following, view()) == events_of(following, SLOWER) == [("application/alto-costmap+json", "costs")]
 
 
 def test_that_measurements_got_older_is_no_news_and_later_patches_still_fit() -> None:
     following = stream(costs=RTT)
     (whole,) = following.events(view())
-    assert told(following, OLDER) == []
+    assert events_of(following, OLDER) == []
     (patch,) = following.events(SLOWER)
     (expected,) = stream(costs=RTT).events(SLOWER)
     assert applied(whole.document, patch.document) == expected.document
@@ -103,8 +103,8 @@ def test_a_client_that_has_the_current_version_is_told_of_changes_only() -> None
     following = stream(
         network={**NETWORK, "tag": tag}, other={**NETWORK, "tag": "another"}, costs={**RTT, "tag": _tag_of_costs()}
     )
-    assert told(following, view()) == [("application/alto-networkmap+json", "other")]
-    assert told(following, SLOWER) == [("application/merge-patch+json", "costs")]
+    assert events_of(following, view()) == [("application/alto-networkmap+json", "other")]
+    assert events_of(following, SLOWER) == [("application/merge-patch+json", "costs")]
 
 
 def _tag_of_costs() -> str:
@@ -180,7 +180,7 @@ def test_every_mistake_is_named_with_its_field(fields: dict[str, Any], error: di
     ("fields", "error"),
     [
         ({}, {"code": "E_MISSING_FIELD", "field": "add"}),
-        ({"remove": ["nobody"]}, {"code": "E_INVALID_FIELD_VALUE", "field": "remove", "value": "nobody"}),
+        ({"remove": ["unknown"]}, {"code": "E_INVALID_FIELD_VALUE", "field": "remove", "value": "unknown"}),
         ({"add": {"network": RTT}}, {"code": "E_INVALID_FIELD_VALUE", "field": "add", "value": "network"}),
         (
             {"remove": ["network"], "add": {"b": {}}},
@@ -191,7 +191,7 @@ def test_every_mistake_is_named_with_its_field(fields: dict[str, Any], error: di
 def test_a_wrong_control_request_changes_nothing(fields: dict[str, Any], error: dict[str, Any]) -> None:
     following = stream(network=NETWORK)
     assert refusal(lambda: following.control(Fields(fields), view())) == error
-    assert told(following, view()) == [("application/alto-networkmap+json", "network")]
+    assert events_of(following, view()) == [("application/alto-networkmap+json", "network")]
 
 
 def test_substreams_are_bounded() -> None:

@@ -29,7 +29,7 @@ def run(*arguments: str) -> Result:
 
 @pytest.fixture(scope="module")
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a collector that nobody has reported to."""
+    """The URL of a collector without a report."""
     folder = tmp_path_factory.mktemp("collector")
     (folder / "mesh.toml").write_text(TWO)
     port = servers.free_port()

@@ -14,7 +14,7 @@ ROW = '{"src":"a","dst":"b","method":"stamp","sent":50,"received":50,"rtt_p50_s"
 TEXT = '{"v":1,"boot":"boot-1","seq":7,"at":"2026-11-01T12:00:07Z","kind":"latency","links":[%s]}'
 
 
-def arrival(payload: bytes | str, *, site: str = "a", kind: str = "latency") -> IncomingMessage:
+def message(payload: bytes | str, *, site: str = "a", kind: str = "latency") -> IncomingMessage:
     raw = payload.encode() if isinstance(payload, str) else payload
     return IncomingMessage(topics.report(site, kind), raw, NOON)
 
@@ -25,11 +25,11 @@ def refusal(found: Entry | RefusedMessage) -> RefusedMessage:
 
 
 def test_a_good_report_is_an_entry_of_its_topics_site() -> None:
-    assert admit(arrival(encode(REPORT)), {"a"}) == Entry("a", REPORT, NOON)
+    assert admit(message(encode(REPORT)), {"a"}) == Entry("a", REPORT, NOON)
 
 
 def test_while_no_mesh_is_known_every_site_may_report() -> None:
-    assert isinstance(admit(arrival(encode(REPORT)), None), Entry)
+    assert isinstance(admit(message(encode(REPORT)), None), Entry)
 
 
 @pytest.mark.parametrize(
@@ -51,27 +51,27 @@ def test_while_no_mesh_is_known_every_site_may_report() -> None:
     ],
 )
 def test_what_cannot_be_is_refused_by_reason(reason: str, payload: bytes | str) -> None:
-    assert refusal(admit(arrival(payload), {"a"})).reason == reason
+    assert refusal(admit(message(payload), {"a"})).reason == reason
 
 
 def test_a_report_an_hour_ahead_is_still_taken() -> None:
     payload = (TEXT % (ROW % "0.1")).replace("12:00:07", "13:00:00")
-    assert isinstance(admit(arrival(payload), {"a"}), Entry)
+    assert isinstance(admit(message(payload), {"a"}), Entry)
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    assert refusal(admit(arrival(encode(REPORT), kind="weather"), {"a"})).reason == "unknown_kind"
+    assert refusal(admit(message(encode(REPORT), kind="weather"), {"a"})).reason == "unknown_kind"
 
 
 def test_a_site_outside_the_mesh_is_refused_but_a_peer_outside_is_not() -> None:
-    assert refusal(admit(arrival(encode(REPORT)), {"b", "c"})).reason == "unknown_site"
-    assert isinstance(admit(arrival(encode(REPORT)), {"a"}), Entry)
+    assert refusal(admit(message(encode(REPORT)), {"b", "c"})).reason == "unknown_site"
+    assert isinstance(admit(message(encode(REPORT)), {"a"}), Entry)
 
 
 def test_throughput_is_the_destinations_to_report() -> None:
     payload = encode(throughput(1, src="a", dst="b"))
-    assert refusal(admit(arrival(payload, kind="throughput"), {"a"})).reason == "foreign"
-    assert isinstance(admit(arrival(payload, kind="throughput", site="b"), {"b"}), Entry)
+    assert refusal(admit(message(payload, kind="throughput"), {"a"})).reason == "foreign"
+    assert isinstance(admit(message(payload, kind="throughput", site="b"), {"b"}), Entry)
 
 
 @pytest.mark.parametrize("topic", ["elsewhere", topics.status("a"), "linkweather/v1/site/A/report/latency"])
@@ -82,14 +82,14 @@ def test_another_topic_is_refused_without_a_site(topic: str) -> None:
 
 
 def test_a_refused_reports_key_is_read_where_it_can_be() -> None:
-    assert refusal(admit(arrival(TEXT % (ROW % "-1")), None)).key == ("boot-1", 7)
-    assert refusal(admit(arrival('{"boot":"x"}'), None)).key is None
+    assert refusal(admit(message(TEXT % (ROW % "-1")), None)).key == ("boot-1", 7)
+    assert refusal(admit(message('{"boot":"x"}'), None)).key is None
 
 
 def test_a_site_gets_one_receipt_per_outbox_and_each_number_once() -> None:
     other = latency(9).model_copy(update={"boot": "boot-2"})
-    never = refusal(admit(arrival(TEXT % (ROW % "-1")), None))
-    keyless = refusal(admit(arrival("{}"), None))
+    never = refusal(admit(message(TEXT % (ROW % "-1")), None))
+    keyless = refusal(admit(message("{}"), None))
     entries = [entry(latency(1)), entry(latency(2)), entry(latency(1)), entry(other), entry(latency(3), site="b")]
     assert receipts(entries, [never, keyless]) == [
         ("a", Committed(boot="boot-1", seqs=(1, 2), refused=(Refusal(seq=7, reason="impossible"),))),

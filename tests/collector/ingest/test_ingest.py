@@ -27,12 +27,12 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 class ReportingSite:
-    """What the sites hear, and what the link state is told."""
+    """A site and a link state: `heard` is what is published, `new` what is passed on as committed."""
 
     def __init__(self, *, reachable: bool = True) -> None:
         self.reachable = reachable
         self.heard: list[tuple[str, Committed]] = []
-        self.told: list[tuple[str, AnyReport]] = []
+        self.new: list[tuple[str, AnyReport]] = []
 
     async def publish(self, topic: str, payload: bytes) -> bool:
         if self.reachable:
@@ -42,7 +42,7 @@ class ReportingSite:
 
 @contextlib.asynccontextmanager
 async def running(journal: Journal, site: ReportingSite, **settings: Any) -> AsyncIterator[Ingest]:
-    ingest = Ingest(journal, publish=site.publish, on_committed=site.told.extend, now=lambda: NOON, **settings)
+    ingest = Ingest(journal, publish=site.publish, on_committed=site.new.extend, now=lambda: NOON, **settings)
     task = asyncio.create_task(ingest.run(), name="ingest")
     yield ingest
     task.cancel()
@@ -61,7 +61,7 @@ async def test_a_report_is_committed_told_to_the_link_state_and_acknowledged(jou
         send(ingest, 1, peers=("b", "c"))
         await until(lambda: bool(site.heard))
     assert site.heard == [(topics.committed("a"), Committed(boot="boot-1", seqs=(1,)))]
-    assert site.told == [("a", latency(1, peers=("b", "c")))]
+    assert site.new == [("a", latency(1, peers=("b", "c")))]
     assert (ingest.reports, ingest.rows, ingest.duplicates) == (1, 2, 0)
     assert journal.database.rows("SELECT count(*) FROM latency") == [(2,)]
 
@@ -79,7 +79,7 @@ async def test_more_than_a_batch_is_committed_batch_by_batch_in_order(journal: J
     async with running(journal, site) as ingest:
         send(ingest, *range(2 * BATCH_REPORTS + 50))
         await until(lambda: len(site.heard) == 3)
-    assert [report.seq for _, report in site.told] == list(range(2 * BATCH_REPORTS + 50))
+    assert [report.seq for _, report in site.new] == list(range(2 * BATCH_REPORTS + 50))
     assert ingest.waiting_bytes == 0
 
 
@@ -91,7 +91,7 @@ async def test_a_duplicate_is_acknowledged_again_but_told_to_nobody(journal: Jou
         send(ingest, 1)
         await until(lambda: len(site.heard) == 2)
     assert site.heard[0] == site.heard[1]
-    assert len(site.told) == 1
+    assert len(site.new) == 1
     assert (ingest.reports, ingest.duplicates) == (1, 1)
 
 
@@ -132,7 +132,7 @@ async def test_the_mesh_of_the_moment_says_who_may_report(journal: Journal) -> N
         sites.add("a")
         send(ingest, 2)
         await until(lambda: ingest.reports == 1)
-    assert [report.seq for _, report in site.told] == [2]
+    assert [report.seq for _, report in site.new] == [2]
 
 
 async def test_while_the_disk_fails_nothing_is_acknowledged_and_then_everything(
@@ -157,7 +157,7 @@ async def test_while_the_disk_fails_nothing_is_acknowledged_and_then_everything(
         assert ingest.reports == 0
         await until(lambda: ingest.reports == 2)
     assert ingest.last_error == ""
-    assert len(site.told) == 2
+    assert len(site.new) == 2
 
 
 async def test_beyond_the_bound_messages_are_let_go_and_counted(
