@@ -13,10 +13,12 @@ from prometheus_client import CollectorRegistry
 
 from collector import self_metrics as metrics
 from collector.alto.alto_api import AltoSources, add_alto
-from collector.api.app import AppSources, HistoryQuery, create_app, read_token
+from collector.api.access import read_token
+from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.event_feed import EventFeed, add_events
 from collector.api.placement_api import add_capacity, add_placements
 from collector.api.route_api import RouteSources, add_routes
+from collector.api.sink_api import add_sinks
 from collector.ingest.ingest import Ingest
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
@@ -25,9 +27,9 @@ from collector.placement.placement import NoTransfer, PlacementInputs, PlannedTr
 from collector.route_updater import RouteUpdater
 from collector.routing.route_question import RouteQuestion
 from collector.settings import CollectorSettings
-from collector.sinks.exporter import SinkReadings
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
+from linkweather.models.sinks import SinkAnswer
 from linkweather.models.state import HistoryBucket, MeshAnswer
 from linkweather.mqtt import Connection
 
@@ -65,6 +67,7 @@ class ApiWiring:
         )
         add_events(app, self.feed, lambda: mesh.mesh)
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
+        add_sinks(app, self.exporters, self._token())
         add_placements(app, self._placement_inputs, updater.log_placement)
         add_alto(
             app,
@@ -93,7 +96,6 @@ class ApiWiring:
         return transfer_of(self.route_updater.answer(question), bytes_)
 
     def _sources(self) -> AppSources:
-        token_file = self.settings.api.token_file
         return AppSources(
             now=time.time,
             links=self.links.links,
@@ -104,8 +106,13 @@ class ApiWiring:
             push_mesh=self._push_mesh,
             not_ready=self._not_ready,
             registry=self._registry,
-            token=read_token(token_file) if token_file else None,
+            degraded=self.exporters.failing,
+            token=self._token(),
         )
+
+    def _token(self) -> str | None:
+        token_file = self.settings.api.token_file
+        return read_token(token_file) if token_file else None
 
     def _mesh_answer(self) -> MeshAnswer:
         mesh = self.mesh.mesh
@@ -126,10 +133,10 @@ class ApiWiring:
         return reasons
 
     async def _registry(self) -> CollectorRegistry:
-        sinks = await asyncio.to_thread(self.exporters.readings)
+        sinks = await asyncio.to_thread(self.exporters.sinks)
         return metrics.registry(self._readings(sinks))
 
-    def _readings(self, sinks: Sequence[SinkReadings]) -> metrics.Readings:
+    def _readings(self, sinks: Sequence[SinkAnswer]) -> metrics.Readings:
         now, ingest = time.time(), self.ingest
         return metrics.Readings(
             links=self.links.links(now),

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from collector.sinks.exporter import TROUBLES, SinkReadings
+from collector.sinks.exporter import TROUBLES
+from linkweather.models.sinks import SinkAnswer
 from linkweather.models.state import LinkAnswer, LinkCondition, SiteAnswer, SiteCondition
 
 LINK_STATES: tuple[str, ...] = get_args(LinkCondition)
@@ -32,7 +33,7 @@ class Readings:
     refused: Mapping[str, int]
     waiting_bytes: int
     last_commit_s: float
-    sinks: Sequence[SinkReadings] = ()
+    sinks: Sequence[SinkAnswer] = ()
 
 
 class _Own(Collector):
@@ -75,7 +76,7 @@ def _gauges(readings: Readings) -> Iterable[Metric]:
     yield _by_state("sites", "Sites of the mesh by state.", SITE_STATES, sites)
 
 
-def _sinks(sinks: Sequence[SinkReadings]) -> Iterable[Metric]:
+def _sinks(sinks: Sequence[SinkAnswer]) -> Iterable[Metric]:
     for form, name, text in (
         (CounterMetricFamily, "exported_rows", "Rows written since the start."),
         (CounterMetricFamily, "dropped_rows", "Rows set aside and later dropped."),
@@ -84,18 +85,17 @@ def _sinks(sinks: Sequence[SinkReadings]) -> Iterable[Metric]:
     ):
         family = form(f"linkweather_sink_{name}", text, labels=["sink"])
         for sink in sinks:
-            family.add_metric([sink.name], getattr(sink, name))
+            family.add_metric([sink.sink], getattr(sink, name))
         yield family
     yield _failing(sinks)
 
 
-def _failing(sinks: Sequence[SinkReadings]) -> Metric:
+def _failing(sinks: Sequence[SinkAnswer]) -> Metric:
     text = "Whether rows cannot be written, by reason; the sentence is in /readyz and in the log."
     family = GaugeMetricFamily("linkweather_sink_failing", text, labels=["sink", "reason"])
     for sink in sinks:
-        found = sink.trouble.code if sink.trouble else ""
-        for code in sorted({*TROUBLES, found} - {""}):
-            family.add_metric([sink.name, code], float(code == found))
+        for code in sorted({*TROUBLES, sink.reason or "fault"}):
+            family.add_metric([sink.sink, code], float(code == sink.reason))
     return family
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from collector.api import docs_page
+from collector.api.access import FORBIDDEN, guarded
 from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id
 from collector.store.journal import METRICS, metric_source
 from linkweather.errors import OperatorError
@@ -34,7 +32,6 @@ from linkweather.units import parse_moment, parse_period
 MESH_BYTES_MAX = 4_000_000
 BUCKETS_MAX = 10_000
 METRIC_NAMES = f"{', '.join(sorted(METRICS))}, or figures.NAME of a prober's own figure"
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +59,7 @@ class AppSources:
     push_mesh: Callable[[str], Awaitable[None]]
     not_ready: Callable[[], Sequence[str]]
     registry: Callable[[], Awaitable[CollectorRegistry]]
+    degraded: Callable[[], Sequence[str]] = tuple
     token: str | None = None
 
 
@@ -86,9 +84,6 @@ def create_app(sources: AppSources) -> FastAPI:
 
 NOT_FOUND: Mapping[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "The mesh has no such link"}
-}
-FORBIDDEN: Mapping[int | str, dict[str, Any]] = {
-    403: {"model": ErrorAnswer, "description": "Not allowed from this machine"}
 }
 NOT_READY: Mapping[int | str, dict[str, Any]] = {503: {"model": ReadyAnswer, "description": "Not ready"}}
 
@@ -145,14 +140,10 @@ def _add_mesh(app: FastAPI, sources: AppSources) -> None:
         """The current mesh."""
         return sources.mesh()
 
-    def allowed(request: Request) -> None:
-        if not (_is_local(request) or _has_token(request, sources.token)):
-            raise ApiError(403, "the mesh may be changed from the collector's own machine, or with its token")
-
     @app.put(
         "/api/v1/mesh",
-        dependencies=[Depends(allowed)],
-        responses={**FORBIDDEN},
+        dependencies=[guarded(sources.token, "the mesh")],
+        responses=FORBIDDEN,
         openapi_extra={"requestBody": {"required": True, "content": {"application/toml": {}}}},
     )
     async def push_mesh(request: Request) -> MeshAnswer:
@@ -173,10 +164,13 @@ def _add_health(app: FastAPI, sources: AppSources) -> None:
 
     @app.get("/readyz", responses={**NOT_READY})
     async def readyz(response: Response) -> ReadyAnswer:
-        """Whether the collector can do its work now; 503 with the reasons where it cannot."""
+        """Whether the collector can do its work now; 503 with the reasons where it cannot.
+
+        `degraded` names what fails and holds up nothing else: sinks.
+        """
         reasons = tuple(sources.not_ready())
         response.status_code = 503 if reasons else 200
-        return ReadyAnswer(ready=not reasons, reasons=reasons)
+        return ReadyAnswer(ready=not reasons, reasons=reasons, degraded=tuple(sources.degraded()))
 
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
@@ -217,33 +211,3 @@ async def _text(request: Request) -> str:
         return (await read_body(request, MESH_BYTES_MAX, "a mesh", "mesh")).decode()
     except UnicodeDecodeError:
         raise ApiError(422, "the mesh is not UTF-8 text", "mesh") from None
-
-
-def _is_local(request: Request) -> bool:
-    """Whether a program on this machine asks: directly, not through a proxy, and by a loopback name.
-
-    A web page can make a browser on this machine ask under the page's own host name (DNS rebinding).
-    """
-    if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
-        return False
-    name = request.headers.get("host", "")
-    name = name if name.endswith("]") else name.rpartition(":")[0] or name
-    return ipaddress.ip_address(request.client.host).is_loopback and name in LOCAL_NAMES
-
-
-def _has_token(request: Request, token: str | None) -> bool:
-    if token is None:
-        return False
-    given = request.headers.get("authorization", "")
-    return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
-
-
-def read_token(path: Path) -> str:
-    """The token that admits meshes from other machines. Raises OperatorError for a file without one."""
-    try:
-        token = path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError as error:
-        raise OperatorError(f"api.token_file = '{path}': cannot be read: {error.strerror}") from None
-    if not token:
-        raise OperatorError(f"api.token_file = '{path}': is empty; a token was expected")
-    return token

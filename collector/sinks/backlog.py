@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -160,3 +160,21 @@ def _stream(connection: duckdb.DuckDBPyConnection, sink: str) -> str:
     stream = secrets.token_hex(4)
     connection.execute("INSERT INTO sink_streams VALUES (?, ?)", [sink, stream])
     return stream
+
+
+def removed_lags(database: Database, configured: Container[str]) -> dict[str, int]:
+    """The rows that retention keeps for each sink that has a cursor and is no longer configured."""
+    lags: dict[str, int] = {}
+    for sink, kind, cursor in database.rows("SELECT exporter, kind, number FROM cursors ORDER BY exporter"):
+        if sink not in configured and kind in TABLES:
+            lag_rows = database.rows(f"SELECT count(*) FROM {kind} WHERE number > ?", [cursor])[0][0]  # noqa: S608
+            lags[sink] = lags.get(sink, 0) + lag_rows
+    return lags
+
+
+def forget(database: Database, sink: str) -> None:
+    """Let go of a removed sink's cursors, and of all that is kept for it."""
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM cursors WHERE exporter = ?", [sink])
+        for table in ("sink_streams", "set_aside_rows", "sink_drops"):
+            connection.execute(f"DELETE FROM {table} WHERE sink = ?", [sink])  # noqa: S608 - names of our own

@@ -24,6 +24,7 @@ from collector.store.columns import TABLES
 from collector.store.database import Database
 from linkweather.backoff import Backoff
 from linkweather.errors import LinkweatherError
+from linkweather.models.sinks import SinkAnswer
 from linkweather.sink import Refusal, Sink, SinkAwayError, SinkError, SinkSettings, SinkSetupError
 
 log = logging.getLogger(__name__)
@@ -46,19 +47,6 @@ class Trouble:
     code: str
     sentence: str
     wait_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class SinkReadings:
-    """One sink at one moment. `trouble` is None while it works; exported rows count from the start of the process."""
-
-    name: str
-    kind: str
-    trouble: Trouble | None
-    lag_rows: int
-    exported_rows: int
-    set_aside_rows: int
-    dropped_rows: int
 
 
 @dataclass(slots=True)
@@ -128,13 +116,15 @@ class Exporter:
         """Why nothing is written, or one kind of rows is not; None while everything works."""
         return self._trouble or next((held.trouble for held in list(self._held.values())), None)
 
-    def readings(self) -> SinkReadings:
+    def answer(self) -> SinkAnswer:
         """How the sink is now; blocks for a moment. Raises duckdb.Error when the disk fails."""
-        aside = self.backlog.set_aside
-        return SinkReadings(
-            name=self.name,
+        trouble, aside = self.trouble, self.backlog.set_aside
+        return SinkAnswer(
+            sink=self.name,
             kind=self._settings.kind,
-            trouble=self.trouble,
+            state="failing" if trouble else "running",
+            reason=trouble.code if trouble else None,
+            error=trouble.sentence if trouble else None,
             lag_rows=self.backlog.lag_rows(),
             exported_rows=self.exported,
             set_aside_rows=aside.rows(),

@@ -4,19 +4,20 @@
 
 A file is named by the stream and first row of its batch. It is written under another name, synced, and renamed; so a
 batch that a crash cuts off is written again under the same names, and replaces what was there. Columns are flat: a
-field each, times in UTC by the microsecond, lists as JSON text.
+field each, times in UTC by the microsecond, lists and a prober's own figures as JSON text.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
 import duckdb
 
 from collector.sinks.builtin import ParquetSettings
-from collector.store.columns import TABLES
+from collector.store.columns import FIGURES, TABLES
 from linkweather.errors import OperatorError
 from linkweather.sink import RowBatch, SinkAwayError
 
@@ -71,12 +72,14 @@ class ParquetSink:
         self._swept.add(batch.kind)
 
 
+# SQL type → how a column is written. Parquet knows times with a zone, which every reader takes alike, and without one,
+# which Spark takes for local. Of a map every reader makes something else.
+_WRITTEN: Mapping[str, str] = {"TIMESTAMP": """"{0}" AT TIME ZONE 'UTC'""", FIGURES: 'to_json("{0}")::VARCHAR'}
+
+
 def _columns(kind: str) -> str:
-    # Parquet knows times with a zone, which everybody reads alike, and without one, which Spark takes for local.
-    return ", ".join(
-        f"""\"{name}" AT TIME ZONE 'UTC' AS "{name}\"""" if sql == "TIMESTAMP" else f'"{name}"'
-        for name, sql in TABLES[kind].columns.items()
-    )
+    columns = TABLES[kind].columns.items()
+    return ", ".join(_WRITTEN.get(sql, '"{0}"').format(name) + f' AS "{name}"' for name, sql in columns)
 
 
 def _make(folder: Path) -> None:

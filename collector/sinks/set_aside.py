@@ -7,31 +7,18 @@ that the oldest entries go, and are counted as dropped.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import duckdb
 
 from collector.store.columns import naive
 from collector.store.database import Database
+from linkweather.models.sinks import SetAsideAnswer
 from linkweather.sink import Refusal
 
 KEPT_ENTRIES = 10_000
 _REASON_CHARACTERS = 500
 _AGAIN_ENTRIES = 500  # at once: a batch of so many single rows is still one short question to DuckDB
-
-
-@dataclass(frozen=True, slots=True)
-class SetAsideEntry:
-    """Of the rows numbered `first` to `last` of a kind, so many were refused, and why."""
-
-    kind: str
-    first: int
-    last: int
-    rows: int
-    reason: str
-    at: datetime
-    waiting: bool  # to be sent again
 
 
 class SetAside:
@@ -70,7 +57,7 @@ class SetAside:
         """How many rows were set aside once, and let go of since: on request, or beyond the bound."""
         return self._sum("SELECT sum(rows) FROM sink_drops WHERE sink = ?")
 
-    def latest(self, limit: int) -> list[SetAsideEntry]:
+    def latest(self, limit: int) -> list[SetAsideAnswer]:
         """What was set aside last, the newest first."""
         found = self._database.rows(
             "SELECT kind, first, last, rows, reason, set_aside_at, waiting FROM set_aside_rows WHERE sink = ? "
@@ -78,7 +65,9 @@ class SetAside:
             [self._sink, limit],
         )
         return [
-            SetAsideEntry(kind, first, last, rows, reason, at.replace(tzinfo=UTC), waiting)
+            SetAsideAnswer(
+                kind=kind, first=first, last=last, rows=rows, reason=reason, at=at.replace(tzinfo=UTC), waiting=waiting
+            )
             for kind, first, last, rows, reason, at, waiting in found
         ]
 

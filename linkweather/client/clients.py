@@ -64,6 +64,10 @@ class _Methods:
     place = _Method(requests.place)
     place_together = _Method(requests.place_together)
     evaluation = _Method(requests.evaluation)
+    sinks = _Method(requests.sinks)
+    set_aside = _Method(requests.set_aside)
+    retry_set_aside = _Method(requests.retry_set_aside)
+    drop_set_aside = _Method(requests.drop_set_aside)
 
 
 def _settings(api: str, token: str | None, timeout_s: float) -> Mapping[str, Any]:

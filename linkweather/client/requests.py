@@ -17,6 +17,7 @@ from linkweather.errors import OperatorError
 from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
+from linkweather.models.sinks import SetAsideAnswer, SinkAnswer
 from linkweather.models.state import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 
 DEFAULT_API = "http://127.0.0.1:8484"
@@ -126,6 +127,27 @@ def place_together(jobs: Iterable[Job]) -> Request[PlacementsAnswer]:
 def evaluation(since: str = "24h") -> Request[EvaluationAnswer]:
     """How the decisions since then did, against what was measured afterwards; RFC 3339 or how long ago."""
     return Request("/api/v1/evaluation", TypeAdapter(EvaluationAnswer), more={"params": {"since": since}})
+
+
+def sinks() -> Request[list[SinkAnswer]]:
+    """Every sink: the configured ones, and those removed for which the record still keeps rows."""
+    return Request("/api/v1/sinks", TypeAdapter(list[SinkAnswer]))
+
+
+def set_aside(sink: str, *, limit: int = 100) -> Request[list[SetAsideAnswer]]:
+    """The rows that a sink refused for good, the newest first. Raises NotFoundError."""
+    path = f"/api/v1/sinks/{_segment(sink)}/set-aside"
+    return Request(path, TypeAdapter(list[SetAsideAnswer]), more={"params": {"limit": limit}})
+
+
+def retry_set_aside(sink: str) -> Request[SinkAnswer]:
+    """Have what is set aside sent again, from now on. Raises NotFoundError."""
+    return Request(f"/api/v1/sinks/{_segment(sink)}/set-aside/retry", TypeAdapter(SinkAnswer), "POST")
+
+
+def drop_set_aside(sink: str) -> Request[SinkAnswer]:
+    """Let go of what is set aside; of a removed sink, of all that the record keeps for it. Raises NotFoundError."""
+    return Request(f"/api/v1/sinks/{_segment(sink)}/set-aside", TypeAdapter(SinkAnswer), "DELETE")
 
 
 def events(kinds: Iterable[str], after: str | None) -> dict[str, Any]:

@@ -169,6 +169,7 @@ class ReadyAnswer(Message):
 
     ready: bool
     reasons: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
 
 
 class ErrorAnswer(Message):

@@ -116,7 +116,7 @@ async def test_one_failing_sink_holds_up_no_other(journal: Journal, caplog: pyte
     tables = {name: ListSettings() for name in ("good", "faulty")}
     exporters = Exporters(journal.database, tables, BROKER)
     SINKS["faulty"].error = ZeroDivisionError("ours")
-    good, faulty = exporters
+    good, faulty = exporters.by_name.values()
     async with running(good), running(faulty):
         await until(lambda: good.exported == 20)
         await until(lambda: faulty.trouble is not None)

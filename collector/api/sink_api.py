@@ -1,0 +1,61 @@
+"""The HTTP API's sinks: how each is, what it refused for good, and what becomes of that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Protocol, TypeVar
+
+from fastapi import FastAPI, Query
+
+from collector.api.access import FORBIDDEN, guarded
+from collector.api.api_requests import ApiError
+from linkweather.models.sinks import SetAsideAnswer, SinkAnswer
+from linkweather.models.state import ErrorAnswer
+
+Answered = TypeVar("Answered")
+NO_SUCH_SINK: Mapping[int | str, dict[str, Any]] = {404: {"model": ErrorAnswer, "description": "There is no such sink"}}
+
+
+class SinkSource(Protocol):
+    """What answers. Every call blocks for a moment; those for a name raise KeyError where there is no such sink."""
+
+    def sinks(self) -> Sequence[SinkAnswer]: ...  # noqa: D102
+
+    def set_aside(self, name: str, limit: int) -> Sequence[SetAsideAnswer]: ...  # noqa: D102
+
+    def retry(self, name: str) -> SinkAnswer: ...  # noqa: D102
+
+    def drop(self, name: str) -> SinkAnswer: ...  # noqa: D102
+
+
+def add_sinks(app: FastAPI, source: SinkSource, token: str | None) -> None:
+    """Add the answers and the operations; who changes anything is local or has the token."""
+    only: Any = {"dependencies": [guarded(token, "what a sink refused")], "responses": {**FORBIDDEN, **NO_SUCH_SINK}}
+
+    @app.get("/api/v1/sinks")
+    async def sinks() -> Sequence[SinkAnswer]:
+        """Every sink: the configured ones, and those removed for which the record still keeps rows."""
+        return await asyncio.to_thread(source.sinks)
+
+    @app.get("/api/v1/sinks/{name}/set-aside", responses={**NO_SUCH_SINK})
+    async def set_aside(name: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Sequence[SetAsideAnswer]:
+        """The rows that the sink refused for good, the newest first."""
+        return await _known(name, source.set_aside, limit)
+
+    @app.post("/api/v1/sinks/{name}/set-aside/retry", **only)
+    async def retry(name: str) -> SinkAnswer:
+        """Send again what is set aside, from now on, and end a wait after failures."""
+        return await _known(name, source.retry)
+
+    @app.delete("/api/v1/sinks/{name}/set-aside", **only)
+    async def drop(name: str) -> SinkAnswer:
+        """Let go of what is set aside; of a removed sink, of everything that the record keeps for it."""
+        return await _known(name, source.drop)
+
+
+async def _known(name: str, call: Callable[..., Answered], *more: Any) -> Answered:
+    try:
+        return await asyncio.to_thread(call, name, *more)
+    except KeyError:
+        raise ApiError(404, f"there is no sink {name!r}; `linkweather archive list` names them", "name") from None
