@@ -89,6 +89,7 @@ async def running(settings: CollectorSettings) -> AsyncIterator[RunningCollector
     finally:
         task.cancel()
         await asyncio.wait([task])
+        found._exporters.close()
         found._journal.close()
         found._server.close()
 
@@ -226,15 +227,24 @@ async def test_not_ready_while_the_broker_is_away(settings: CollectorSettings) -
     found._journal.close()
 
 
-async def test_the_exporter_is_wired_when_it_is_configured(settings: CollectorSettings, site: aiomqtt.Client) -> None:
-    values = settings.model_dump() | {
-        "sinks": {"influx": {"url": f"http://127.0.0.1:{servers.free_port()}", "bucket": "b", "token": "t"}}
-    }
+async def test_a_sink_that_fails_degrades_the_collector_and_holds_up_nothing(
+    settings: CollectorSettings, site: aiomqtt.Client
+) -> None:
+    url = f"http://127.0.0.1:{servers.free_port()}"
+    values = settings.model_dump() | {"sinks": {"main": {"kind": "influx", "url": url, "bucket": "b", "token": "t"}}}
     async with running(CollectorSettings.model_validate(values)) as collector:
         await site.publish(topics.report("a", "latency"), latency_report(1), qos=1)
         await collector.until_link("state", "fresh")
+        ready = await collector.until("/readyz", lambda answer: bool(answer.json()["degraded"]))
         text = (await collector.http.get("/metrics")).text
-    assert 'linkweather_sink_lag_rows{sink="influx"} 1.0' in text
+    assert 'linkweather_sink_lag_rows{sink="main"} 1.0' in text
+    assert 'linkweather_sink_failing{reason="away",sink="main"} 1.0' in text
+    assert 'linkweather_sink_failing{reason="setup",sink="main"} 0.0' in text
+    assert 'linkweather_sink_exported_rows_total{sink="main"} 0.0' in text
+    assert ready.status_code == 200
+    assert [sentence.partition(" (")[0] for sentence in ready.json()["degraded"]] == [
+        f"sink main: {url} takes no data now"
+    ]
 
 
 def decode_mesh(payload: bytes) -> Mesh:

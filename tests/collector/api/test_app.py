@@ -38,6 +38,7 @@ class ApiWorld:
     pushed: list[str] = field(default_factory=list)
     asked: list[HistoryQuery] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    degraded: list[str] = field(default_factory=list)
 
     def sources(self) -> AppSources:
         return AppSources(
@@ -50,6 +51,7 @@ class ApiWorld:
             push_mesh=self._push,
             not_ready=lambda: self.reasons,
             registry=self._registry,
+            degraded=lambda: self.degraded,
         )
 
     async def _history(self, asked: HistoryQuery) -> list[HistoryBucket]:
@@ -241,10 +243,15 @@ async def test_the_token_lets_a_mesh_in_from_elsewhere(http: httpx.AsyncClient, 
 
 
 async def test_ready_says_what_is_missing(http: httpx.AsyncClient, world: ApiWorld) -> None:
-    assert (await http.get("/readyz")).json() == {"ready": True, "reasons": []}
+    assert (await http.get("/readyz")).json() == {"ready": True, "reasons": [], "degraded": []}
     world.reasons.append("the broker is away")
     answer = await http.get("/readyz")
-    assert (answer.status_code, answer.json()) == (503, {"ready": False, "reasons": ["the broker is away"]})
+    assert answer.status_code == 503
+    assert answer.json() == {"ready": False, "reasons": ["the broker is away"], "degraded": []}
+    world.reasons.clear()
+    world.degraded.append("sink main: away")
+    answer = await http.get("/readyz")
+    assert (answer.status_code, answer.json()["degraded"]) == (200, ["sink main: away"])
 
 
 async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:

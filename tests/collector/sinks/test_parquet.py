@@ -69,7 +69,11 @@ def every_kind(journal: Journal, seqs: Sequence[int]) -> None:
     for seq in seqs:
         journal.commit(
             [
-                entry(latency(seq * 20_000, peers=("b", "c", "d"), owd_error_s=1e-6, figures={"connect_s": 0.1, "status": 200})),
+                entry(
+                    latency(
+                        seq * 20_000, peers=("b", "c", "d"), owd_error_s=1e-6, figures={"connect_s": 0.1, "status": 200}
+                    )
+                ),
                 entry(throughput(seq * 20_000 + 1, failure="refused", goodput_bps=None)),
                 entry(path(seq * 20_000 + 2, "f")),
                 entry(capacity(seq * 20_000 + 3, DeviceRow(type="it's", total=10**9))),
