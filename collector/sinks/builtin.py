@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from pkgutil import resolve_name
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -34,6 +35,12 @@ def _prefix(value: str) -> str:
     if not value.strip("/") or set(value) & set("+#\0") or f"{value}/".startswith(f"{topics.PREFIX}/"):
         raise ValueError(f"a topic without + and #, and not below {topics.PREFIX}")
     return value.strip("/")
+
+
+def _sink(name: str, *arguments: Any) -> Sink:
+    """A sink of this room, whose engine is imported only here."""
+    sink: Sink = resolve_name(f"collector.sinks.{name}")(*arguments)
+    return sink
 
 
 class InfluxSettings(SinkSettings):
@@ -68,9 +75,7 @@ class InfluxSettings(SinkSettings):
 
     def open(self, context: SinkContext) -> Sink:
         """The sink. Raises OperatorError for a token file that cannot be read."""
-        from collector.sinks.influx_sink import InfluxSink  # noqa: PLC0415 – loads influxdb_client
-
-        return InfluxSink(self, context.name)
+        return _sink("influx_sink:InfluxSink", self, context.name)
 
 
 class ParquetSettings(SinkSettings):
@@ -86,9 +91,7 @@ class ParquetSettings(SinkSettings):
 
     def open(self, context: SinkContext) -> Sink:
         """The sink. Raises OperatorError for a folder that cannot be made."""
-        from collector.sinks.parquet_sink import ParquetSink  # noqa: PLC0415 – loads duckdb
-
-        return ParquetSink(self, context.name)
+        return _sink("parquet_sink:ParquetSink", self, context.name)
 
 
 class MqttSettings(SinkSettings):
@@ -105,6 +108,6 @@ class MqttSettings(SinkSettings):
 
     def open(self, context: SinkContext) -> Sink:
         """The sink."""
-        from collector.sinks.mqtt_sink import MqttSink  # noqa: PLC0415 – loads aiomqtt
-
-        return MqttSink(self, parse_broker(self.broker) if self.broker else context.broker, context.name)
+        return _sink(
+            "mqtt_sink:MqttSink", self, parse_broker(self.broker) if self.broker else context.broker, context.name
+        )
