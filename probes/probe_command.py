@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from linkweather import settings as files
+from linkweather.cli.options import broker_option, config_option, log_level_option, site_option
 from linkweather.errors import OperatorError
 from probes.daemon import ProbeDaemon
 from probes.settings import ProbeSettings
@@ -21,18 +22,13 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="A probe.toml; the options below override it.")
-@click.option("--site", help="This site's id in the mesh.")
-@click.option("--broker", help="mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path.")
+@config_option("probe.toml")
+@site_option
+@broker_option
 @click.option("--data-dir", help="Where the outbox is kept.")
 @click.option("--key-file", help="The mesh's key for authenticated tests: 64 hexadecimal digits.")
 @click.option("--bind", multiple=True, help="A local address to measure from; at most one per family.")
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-)
+@log_level_option
 def probe(*, config: Path | None, log_level: str, **options: Any) -> None:
     """Run a site's probe daemon until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 
 import click
 
-from collector.commands.api_access import api_option, asking, json_option, terminal
-from linkweather import settings, units
+from linkweather import settings
 from linkweather.broker import parse_broker
+from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.click_types import DURATION, PERIOD, PRICE
+from linkweather.cli.options import broker_option, config_option, json_option, site_option
 from linkweather.cli.root import EXIT_FAILED
-from linkweather.cli.tables.placement_table import capacity_table
-from linkweather.client import as_json
+from linkweather.cli.tables import capacity_table
 from linkweather.errors import MessageError, OperatorError
 from linkweather.mesh import Settings, SiteId
 from linkweather.mqtt import Connection
@@ -43,21 +43,28 @@ def show(*, as_json_: bool, api: str) -> None:
     with asking(api) as client:
         answers = client.capacity()
     if as_json_:
-        click.echo(json.dumps(as_json(answers), indent=2))
+        print_json(answers)
     else:
         terminal().print(capacity_table(answers))
 
 
 @capacity.command("set")
 @click.argument("devices", nargs=-1, required=True, metavar="TYPE=TOTAL[:FREE]...")
-@click.option("--config", type=click.Path(path_type=Path), help="The site's probe.toml; options go before it.")
-@click.option("--site", help="This site's id in the mesh.")
-@click.option("--broker", help="mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path.")
-@click.option("--queue", metavar="TIME", help="How long a job that comes now waits, such as 10min.")
+@config_option("probe.toml")
+@site_option
+@broker_option
+@click.option("--queue", type=DURATION, metavar="TIME", help="How long a job that comes now waits, such as 10min.")
 @click.option("--queued", type=float, metavar="DEVICE-HOURS", help="Work that is ahead of it, running or waiting.")
-@click.option("--price", metavar="USD", help="Per device and hour.")
-@click.option("--timeout", default="10s", show_default=True, metavar="TIME", help="How long to wait for the collector.")
-def set_(*, devices: tuple[str, ...], config: Path | None, timeout: str, **options: Any) -> None:
+@click.option("--price", type=PRICE, metavar="USD", help="Per device and hour.")
+@click.option(
+    "--timeout",
+    type=PERIOD,
+    default="10s",
+    show_default=True,
+    metavar="TIME",
+    help="How long to wait for the collector.",
+)
+def set_(*, devices: tuple[str, ...], config: Path | None, timeout: float, **options: Any) -> None:
     """Say how many devices of each TYPE this site has, and how many of them are free: without FREE, all.
 
     What the options say is said of each of these types; call again for others. The collector keeps what it was told
@@ -65,7 +72,6 @@ def set_(*, devices: tuple[str, ...], config: Path | None, timeout: str, **optio
     Exit status 1: no collector confirmed it in time, or it refuses it.
     """
     where = _where(config, {name: options[name] for name in ("site", "broker") if options[name] is not None})
-    limit_s = _read("--timeout", units.parse_duration, timeout)
     values = {
         "boot": f"capacity-{secrets.token_hex(8)}",
         "seq": 0,
@@ -73,7 +79,7 @@ def set_(*, devices: tuple[str, ...], config: Path | None, timeout: str, **optio
         "devices": tuple(_row(text, options) for text in devices),
     }
     report = settings.validate(values, CapacityReport, "the options")
-    told = asyncio.run(_publish(where, report, limit_s))
+    told = asyncio.run(_publish(where, report, timeout))
     if isinstance(told, str):
         click.echo(f"Error: {told}", err=True)
         raise SystemExit(EXIT_FAILED)
@@ -96,19 +102,12 @@ def _row(text: str, options: dict[str, Any]) -> DeviceRow:
     except ValueError:
         raise OperatorError(f"{text!r}: must be TYPE=TOTAL or TYPE=TOTAL:FREE, such as a100=16:4") from None
     said = {
-        "queue_s": _read("--queue", units.parse_duration, options["queue"]),
+        "queue_s": options["queue"],
         "queued_device_hours": options["queued"],
-        "usd_per_device_hour": _read("--price", units.parse_price, options["price"]),
+        "usd_per_device_hour": options["price"],
     }
     given = {name: value for name, value in said.items() if value is not None}
     return settings.validate({"type": kind, **numbers, **given}, DeviceRow, repr(text))
-
-
-def _read(option: str, read: Any, text: str | None) -> Any:
-    try:
-        return None if text is None else read(text)
-    except OperatorError as error:
-        raise OperatorError(f"{option} {error}") from None
 
 
 async def _publish(where: _Where, report: CapacityReport, limit_s: float) -> str | None:

@@ -12,23 +12,23 @@ import click
 from collector import daemon
 from collector.settings import CollectorSettings
 from linkweather import settings as files
+from linkweather.cli.click_types import FILE, PORT
+from linkweather.cli.options import log_level_option
 
-LEVELS = ("debug", "info", "warning", "error")
 # The settings tables of options; options without a table are top-level settings.
 _TABLES = {"host": "api", "port": "api"}
-_FILE = click.Path(path_type=Path)
 
 
 @click.command(short_help="Run the collector.")
-@click.option("--config", type=_FILE, help="A settings file; options override it.")
+@click.option("--config", type=FILE, help="A settings file; options override it.")
 @click.option("--broker", help="embedded, or a broker's URL: mqtt://host[:port], mqtts://…, unix:///path.")
-@click.option("--broker-port", type=click.IntRange(1, 65535), help="The embedded broker's port on loopback.")
-@click.option("--broker-socket", type=_FILE, help="A Unix socket where the embedded broker listens as well.")
-@click.option("--mesh", type=_FILE, help="The mesh file.")
-@click.option("--data-dir", type=_FILE, help="The folder for the journal.")
+@click.option("--broker-port", type=PORT, help="The embedded broker's port on loopback.")
+@click.option("--broker-socket", type=FILE, help="A Unix socket where the embedded broker listens as well.")
+@click.option("--mesh", type=FILE, help="The mesh file.")
+@click.option("--data-dir", type=FILE, help="The folder for the journal.")
 @click.option("--host", help="The API's address.")
-@click.option("--port", type=click.IntRange(1, 65535), help="The API's port.")
-@click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True)
+@click.option("--port", type=PORT, help="The API's port.")
+@log_level_option
 def collector(*, config: Path | None, log_level: str, **options: Any) -> None:
     """Run the collector: it commits reports, answers questions and publishes the mesh.
 

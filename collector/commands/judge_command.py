@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from collector.commands.api_access import api_option, asking, json_option, terminal
-from linkweather.cli.tables.evaluation_table import evaluations_table, worst_lines
-from linkweather.client import as_json
+from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.options import json_option
+from linkweather.cli.tables import evaluations_table, worst_lines
 
 
 @click.command(short_help="Score past decisions by what was measured afterwards.")
@@ -26,7 +24,7 @@ def judge(*, since: str, as_json_: bool, api: str) -> None:
     with asking(api) as client:
         answer = client.evaluation(since=since)
     if as_json_:
-        click.echo(json.dumps(as_json(answer), indent=2))
+        print_json(answer)
         return
     terminal().print(evaluations_table(answer))
     for evaluation in answer.evaluations:

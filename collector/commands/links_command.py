@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 
 import click
@@ -11,21 +10,16 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from collector.commands.api_access import api_option, asking, json_option, terminal
-from linkweather.cli.tables.link_table import links_table
+from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.click_types import duration_between
+from linkweather.cli.options import json_option
+from linkweather.cli.tables import PAGE_S, links_table, page
 from linkweather.client import Client, as_json
-from linkweather.demo.display import PAGE_S, page
 from linkweather.errors import CollectorUnavailableError
 from linkweather.models.state import LinkAnswer
 
 # The rows of the terminal that hold no link: head, rules, the lines below the table, the prompt.
 _OTHER_ROWS = 7
-
-
-def _a_number(context: click.Context, option: click.Parameter, value: float) -> float:
-    if math.isnan(value):  # click's bounds let NaN through
-        raise click.BadParameter("nan is not a number of seconds", context, option)
-    return value
 
 
 @click.command(short_help="Print the links and how they are now.")
@@ -34,11 +28,11 @@ def _a_number(context: click.Context, option: click.Parameter, value: float) -> 
 @click.option(
     "--every",
     "every_s",
-    type=click.FloatRange(min=0.1, max=86400),
-    callback=_a_number,
-    default=2.0,
+    type=duration_between(0.1, 86400),
+    default="2s",
     show_default=True,
-    metavar="SECONDS",
+    metavar="TIME",
+    help="With --watch: how long from one time to the next.",
 )
 @api_option
 def links(*, as_json_: bool, watch: bool, every_s: float, api: str) -> None:
@@ -59,7 +53,7 @@ def links(*, as_json_: bool, watch: bool, every_s: float, api: str) -> None:
 
 def _print_links(answers: list[LinkAnswer], *, as_json_: bool) -> None:
     if as_json_:
-        click.echo(json.dumps(as_json(answers), indent=2))
+        print_json(answers)
     else:
         console = terminal()
         console.print(links_table(answers, console.width))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from collector.commands.api_access import api_option, asking, json_option
 from collector.mesh_file import summary
 from linkweather import settings
-from linkweather.client import as_json
+from linkweather.cli.asking import api_option, asking, print_json
+from linkweather.cli.options import json_option
 from linkweather.mesh import Mesh
 from linkweather.mesh_methods import load_mesh
 
@@ -35,7 +34,7 @@ def show(*, as_json_: bool, api: str) -> None:
     with asking(api) as client:
         answer = client.mesh()
     if as_json_:
-        click.echo(json.dumps(as_json(answer.mesh), indent=2))
+        print_json(answer.mesh)
         return
     click.echo(summary(answer.mesh, answer.mesh.name))
     for name, site in answer.mesh.sites.items():

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from collector.commands.api_access import api_option, asking, json_option, terminal
 from linkweather import settings
+from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.options import json_option
 from linkweather.cli.root import EXIT_FAILED
-from linkweather.cli.tables.placement_table import placement_table, placements_table
-from linkweather.client import as_json
+from linkweather.cli.tables import placement_table, placements_table
 from linkweather.errors import OperatorError
 from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer
 
@@ -38,7 +37,7 @@ def place(*, files: tuple[Path, ...], as_json_: bool, api: str, **options: Any) 
     with asking(api) as client:
         answer = client.place(jobs[0]) if len(jobs) == 1 else client.place_together(jobs)
     if as_json_:
-        click.echo(json.dumps(as_json(answer), indent=2))
+        print_json(answer)
     elif isinstance(answer, PlacementAnswer):
         _print(answer)
     else:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, get_args
 
 import click
 
-from collector.commands.api_access import api_option, asking, json_option, terminal
-from linkweather.cli.tables.route_table import route_table, routes_table
-from linkweather.client import as_json
+from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.click_types import SIZE
+from linkweather.cli.options import json_option
+from linkweather.cli.tables import route_table, routes_table
 from linkweather.errors import OperatorError
 from linkweather.models.routes import Objective
-from linkweather.units import parse_size
 
 
 @click.command(short_help="Say which path data should take now.")
 @click.argument("src", required=False)
 @click.argument("dst", required=False)
 @click.option("--objective", type=click.Choice(get_args(Objective)), help="latency; with --bytes, completion.")
-@click.option("--bytes", "size", metavar="SIZE", help="What is to be sent, such as 2TB or 500MiB.")
+@click.option("--bytes", "size", type=SIZE, metavar="SIZE", help="What is to be sent, such as 2TB or 500MiB.")
 @click.option("--max-relays", type=click.IntRange(0, 2), help="Sites between, at most.  [default: 1]")
 @click.option("--avoid", multiple=True, metavar="SITE", help="Not through this site; may be given again.")
 @click.option(
@@ -32,7 +31,7 @@ def route(
     src: str | None,
     dst: str | None,
     objective: Objective | None,
-    size: str | None,
+    size: int | None,
     max_relays: int | None,
     avoid: tuple[str, ...],
     max_price: float | None,
@@ -50,9 +49,9 @@ def route(
         _all_pairs(api, wanted, as_json_=as_json_)
         return
     with asking(api) as client:
-        answer = client.route(src, dst, objective=wanted, bytes=_bytes(size), **conditions)  # type: ignore[arg-type]
+        answer = client.route(src, dst, objective=wanted, bytes=size, **conditions)  # type: ignore[arg-type]
     if as_json_:
-        click.echo(json.dumps(as_json(answer), indent=2))
+        print_json(answer)
         return
     terminal().print(route_table(answer))
     click.echo(answer.why)
@@ -62,7 +61,7 @@ def _all_pairs(api: str, objective: Objective, *, as_json_: bool) -> None:
     with asking(api) as client:
         answers = client.routes(objective)
     if as_json_:
-        click.echo(json.dumps(as_json(answers), indent=2))
+        print_json(answers)
         return
     terminal().print(routes_table(answers))
     for answer in answers.routes:
@@ -76,12 +75,3 @@ def _refuse_conditions(src: str | None, given: dict[str, Any]) -> None:
     for name, value in given.items():
         if value not in (None, ()):
             raise OperatorError(f"{name}: is asked about one pair: name SRC and DST")
-
-
-def _bytes(size: str | None) -> int | None:
-    if size is None:
-        return None
-    try:
-        return parse_size(size)
-    except OperatorError as error:
-        raise OperatorError(f"--bytes {error}") from None

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from linkweather.cli.root import EXIT_USAGE
 from linkweather.errors import OperatorError
 from linkweather.orphan import die_with_parent
 
 log = logging.getLogger(__name__)
 
-EXIT_USAGE = 2
 RESTART_S = 1.0
 STOP_LIMIT_S = 8.0
 

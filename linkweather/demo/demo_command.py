@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from linkweather import settings, units
+from linkweather import settings
+from linkweather.cli.click_types import PERIOD, PORT
 from linkweather.demo import display
 from linkweather.demo.demo_run import DemoOrder, run
 from linkweather.errors import OperatorError
@@ -20,8 +21,10 @@ DEFAULT_LAB = "labs/hubs.toml"
 
 
 @click.command()
-@click.option("--for", "for_", metavar="DURATION", help="End after this long, such as 60s; without it, at Ctrl-C.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8484, show_default=True, help="The API's port.")
+@click.option(
+    "--for", "for_s", type=PERIOD, metavar="TIME", help="End after this long, such as 60s; without it, at Ctrl-C."
+)
+@click.option("--port", type=PORT, default=8484, show_default=True, help="The API's port.")
 @click.option("--sites", type=click.IntRange(min=2), help="Only the lab's first N sites.")
 @click.option(
     "--lab", "lab_path", type=click.Path(path_type=Path), help="A lab file; the default is eight national hubs."
@@ -41,7 +44,7 @@ DEFAULT_LAB = "labs/hubs.toml"
 @click.option("--json", "as_json", is_flag=True, help="Print the mesh as JSON at the end, and nothing else.")
 def demo(
     *,
-    for_: str | None,
+    for_s: float | None,
     port: int,
     sites: int | None,
     lab_path: Path | None,
@@ -61,7 +64,6 @@ def demo(
         lab = first_sites(lab, sites)
     if not lab.links:
         raise OperatorError(f"{lab_path or lab.name}: has no links: there is nothing to measure")
-    for_s = None if for_ is None else _duration_s(for_)
     # With --json, standard output has the document and nothing else.
     console = Console(stderr=as_json)
     live = console.is_terminal and not as_json
@@ -71,10 +73,3 @@ def demo(
         click.echo(display.final_json(outcome.scene, outcome.links, outcome.sites, outcome.relayed))
     else:
         display.final_table(console, outcome.links, outcome.relayed)
-
-
-def _duration_s(text: str) -> float:
-    try:
-        return units.parse_period(text)
-    except OperatorError as error:
-        raise OperatorError(f"--for {error}") from None

@@ -12,12 +12,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from linkweather.cli.tables.link_table import WIDTH, links_table
+from linkweather.cli.tables import PAGE_S, WIDTH, links_table, page
 from linkweather.client import as_json
 from linkweather.models.routes import RouteAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
-PAGE_S: Final = 4.0
 # The head, the table's own head and rule, and the lines below.
 _OTHER_ROWS: Final = 8
 _ROUTES_SHOWN: Final = 4
@@ -63,17 +62,6 @@ class DemoDisplay(Protocol):
 
     def end(self) -> None:
         """No more is shown live."""
-
-
-def page(links: Sequence[LinkAnswer], rows: int, turn: int) -> tuple[Sequence[LinkAnswer], str]:
-    """The links that fit into `rows` at this turn, and which of how many they are ("" when all fit)."""
-    ordered = sorted(links, key=lambda link: (link.src, link.dst))
-    if len(ordered) <= rows:
-        return ordered, ""
-    pages = -(-len(ordered) // rows)
-    start = turn % pages * rows
-    shown = ordered[start : start + rows]
-    return shown, f"links {start + 1}–{start + len(shown)} of {len(ordered)}; a longer terminal shows more at once"
 
 
 class LiveDemo:

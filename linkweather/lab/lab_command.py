@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from linkweather import units
+from linkweather.cli.click_types import DURATION, RATE, RATIO
+from linkweather.cli.options import json_option
 from linkweather.errors import OperatorError
 from linkweather.lab.control_socket import ask
 from linkweather.lab.enter import become
@@ -37,13 +37,13 @@ def lab(context: click.Context, data_dir: Path) -> None:
 @lab.command()
 @click.argument("src")
 @click.argument("dst")
-@click.option("--delay", help="One-way delay, such as 50ms.")
-@click.option("--jitter", help="The delay varies by ± this, such as 2ms.")
-@click.option("--rate", help="Bit/s, such as 100M.")
-@click.option("--loss", help="Ratio of packets lost, such as 0.1 or 10%.")
-@click.option("--duplicate", help="Ratio of packets that come twice.")
-@click.option("--reorder", help="Ratio of packets that overtake those under way.")
-@click.option("--queue", help="Longest wait in the queue, such as 100ms.")
+@click.option("--delay", type=DURATION, help="One-way delay, such as 50ms.")
+@click.option("--jitter", type=DURATION, help="The delay varies by ± this, such as 2ms.")
+@click.option("--rate", type=RATE, help="Bit/s, such as 100M.")
+@click.option("--loss", type=RATIO, help="Ratio of packets lost, such as 0.1 or 10%.")
+@click.option("--duplicate", type=RATIO, help="Ratio of packets that come twice.")
+@click.option("--reorder", type=RATIO, help="Ratio of packets that overtake those under way.")
+@click.option("--queue", type=DURATION, help="Longest wait in the queue, such as 100ms.")
 @click.option("--via", metavar="R1,R2", help="Routers on the way; R2/R3 share the load by flow, '' stands for none.")
 @click.option("--cut/--restore", default=None, help="Take the link down, or up again.")
 @click.option("--both", is_flag=True, help="Change the way back as well.")
@@ -53,13 +53,13 @@ def link(
     src: str,
     dst: str,
     *,
-    delay: str | None,
-    jitter: str | None,
-    rate: str | None,
-    loss: str | None,
-    duplicate: str | None,
-    reorder: str | None,
-    queue: str | None,
+    delay: float | None,
+    jitter: float | None,
+    rate: float | None,
+    loss: float | None,
+    duplicate: float | None,
+    reorder: float | None,
+    queue: float | None,
     cut: bool | None,
     via: str | None,
     both: bool,
@@ -69,13 +69,13 @@ def link(
         "src": src,
         "dst": dst,
         "both": both,
-        "delay_s": _parsed(units.parse_duration, delay),
-        "jitter_s": _parsed(units.parse_duration, jitter),
-        "rate_bps": _parsed(units.parse_rate, rate),
-        "loss_ratio": _parsed(units.parse_ratio, loss),
-        "duplicate_ratio": _parsed(units.parse_ratio, duplicate),
-        "reorder_ratio": _parsed(units.parse_ratio, reorder),
-        "queue_s": _parsed(units.parse_duration, queue),
+        "delay_s": delay,
+        "jitter_s": jitter,
+        "rate_bps": rate,
+        "loss_ratio": loss,
+        "duplicate_ratio": duplicate,
+        "reorder_ratio": reorder,
+        "queue_s": queue,
         "cut": cut,
         "via": None if via is None else [name for name in via.split(",") if name],
     }
@@ -85,12 +85,12 @@ def link(
 
 
 @lab.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
-def show(data_dir: Path, *, as_json: bool) -> None:
+def show(data_dir: Path, *, as_json_: bool) -> None:
     """Print the lab's links as they are now, and what they forwarded and dropped."""
     state = ask(data_dir, ShowLab())
-    if as_json:
+    if as_json_:
         click.echo(state.model_dump_json(indent=2))
         return
     click.echo(f"engine {state.engine}" + (f" ({state.note})" if state.note else ""))
@@ -115,10 +115,6 @@ def execute(data_dir: Path, site: str, command: tuple[str, ...]) -> None:
     if site not in state.sites:
         raise OperatorError(f"{site!r}: no such site; the lab has {', '.join(state.sites)}")
     become(state.sites[site].namespace or "/proc/self/ns/net", argv)
-
-
-def _parsed(parse: Callable[[str], float], text: str | None) -> float | None:
-    return None if text is None else parse(text)
 
 
 def _print_links(state: LabState, pairs: set[tuple[str, str]]) -> None:

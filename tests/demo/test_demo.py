@@ -111,8 +111,8 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         (("--sites", "9"), "Error: --sites 9: the lab triangle has only 3\n"),
-        (("--for", "soon"), "Error: --for 'soon': must be a duration such as 50ms, 60s or 5min\n"),
-        (("--for", "0s"), "Error: --for '0s': must be longer than nothing\n"),
+        (("--for", "soon"), "Error: --for 'soon': must be a duration longer than 0, such as 50ms, 60s or 5min\n"),
+        (("--for", "0s"), "Error: --for '0s': must be a duration longer than 0, such as 50ms, 60s or 5min\n"),
         (("--lab", "/dev/stdin"), "Error: /dev/stdin: has no links: there is nothing to measure\n"),
         (("--lab", "/nowhere.toml"), "Error: /nowhere.toml: cannot be read: No such file or directory\n"),
     ],

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from linkweather.demo.display import DemoScene, LiveDemo, PlainDemo, final_json, final_table, page
+from linkweather.demo.display import DemoScene, LiveDemo, PlainDemo, final_json, final_table
 from linkweather.models.routes import PathExpectation, RouteAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
@@ -22,19 +22,6 @@ RELAYED = RouteAnswer(
     why="a – b goes through c: it is shorter.",
 )
 LINKS = [LinkAnswer(src=src, dst=dst) for src in "cab" for dst in "abc" if src != dst]
-
-
-def test_links_that_fit_are_one_page_in_order() -> None:
-    shown, which = page(LINKS, rows=6, turn=3)
-    assert [f"{link.src}{link.dst}" for link in shown] == ["ab", "ac", "ba", "bc", "ca", "cb"]
-    assert which == ""
-
-
-def test_links_that_do_not_fit_turn_their_pages() -> None:
-    turns = [page(LINKS, rows=4, turn=turn) for turn in range(3)]
-    assert [f"{link.src}{link.dst}" for link in turns[1][0]] == ["ca", "cb"]
-    assert turns[1][1] == "links 5–6 of 6; a longer terminal shows more at once"
-    assert turns[2] == turns[0]
 
 
 def test_the_head_says_when_nothing_is_emulated_and_why() -> None:

@@ -72,7 +72,7 @@ async def test_mistakes_are_one_sentence_and_exit_2(tmp_path: Path) -> None:
         for arguments, sentence in {
             ("link", "a", "x"): "'x': no such site; the lab has a, b, c",
             ("link", "a", "a"): "the lab has no link a → a",
-            ("link", "a", "b", "--delay", "soon"): "'soon': must be a duration such as 50ms, 60s or 5min",
+            ("link", "a", "b", "--delay", "soon"): "--delay 'soon': must be a duration such as 50ms, 60s or 5min",
             ("link", "a", "b", "--loss", "2"): "link a → b: loss_ratio = 2.0: must be at most 1",
             ("exec", "x", "true"): "'x': no such site; the lab has a, b, c",
             ("exec", "a", "no-such-program"): "no-such-program: cannot be run: No such file or directory",

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
-from linkweather.cli.tables.evaluation_table import evaluations_table, worst_lines
-from linkweather.cli.tables.route_table import route_table, routes_table
+from linkweather.cli.tables import evaluations_table, route_table, routes_table, worst_lines
 from linkweather.models.evaluation import EvaluationAnswer, RouteEvaluation, WorstRoute
 from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
 

@@ -1,23 +1,27 @@
-"""What all commands that ask a collector share: client, options, terminal. They load nothing of the collector."""
+"""What the commands that ask a running collector share: the client, its option, the terminal, JSON.
+
+A room of its own because it loads the HTTP client, which `--help` and the daemons do without.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import click
+from pydantic import BaseModel
 from rich.console import Console
 
 from linkweather.cli.root import EXIT_FAILED, EXIT_USAGE
-from linkweather.cli.tables.link_table import WIDTH
-from linkweather.client import DEFAULT_API, Client
+from linkweather.cli.tables import WIDTH
+from linkweather.client import DEFAULT_API, Client, as_json
 from linkweather.errors import CollectorUnavailableError, NoPathError, NotFoundError
 
 api_option = click.option(
     "--api", envvar="LINKWEATHER_API", default=DEFAULT_API, show_default=True, help="Where the collector's API is."
 )
-json_option = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
 
 
 @contextlib.contextmanager
@@ -40,3 +44,8 @@ def terminal() -> Console:
     """The terminal; a pipe gets tables at full width, without colours."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH)
+
+
+def print_json(answers: BaseModel | list[Any]) -> None:
+    """Answers as one JSON document, as the API gave them."""
+    click.echo(json.dumps(as_json(answers), indent=2))

@@ -1,0 +1,224 @@
+"""The API's answers as tables for people, in a terminal: readable units, – for never measured, at most 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from linkweather.models.evaluation import EvaluationAnswer, RouteEvaluation
+from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
+from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
+from linkweather.models.state import CapacityAnswer, LinkAnswer
+from linkweather.units import MISSING, age, duration, megabits, milliseconds, percent, price
+
+WIDTH = 80
+PAGE_S: Final = 4.0  # how long a live display shows one page
+_FIGURES_WIDTH = 60  # all columns but the link's, with gaps and margins, at their widest
+_STATE_WIDTH = 7  # of that, the widest state's
+STATE_STYLES: Mapping[str, str] = {
+    "fresh": "green",
+    "stale": "yellow",
+    "expired": "dim",
+    "down": "bold red",
+    "unknown": "dim",
+}
+
+
+def links_table(links: Iterable[LinkAnswer], width: int = WIDTH) -> Table:
+    """Links sorted by source and destination, in `width` columns: long site ids are cut, figures never.
+
+    RTT (median), its p95 and the jitter (p95 minus median) are in ms; `down 12s` is down since 12 s.
+    """
+    table = _table(("link", "state"), [heading for heading, _ in _LINK_FIGURES])
+    rows = [(link, _state(link)) for link in sorted(links, key=lambda link: (link.src, link.dst))]
+    room = width - _FIGURES_WIDTH - max((len(state) - _STATE_WIDTH for _, state in rows), default=0)
+    for link, state in rows:
+        table.add_row(_name(link, room), state, *(show(link) for _, show in _LINK_FIGURES))
+    return table
+
+
+def _state(link: LinkAnswer) -> Text:
+    """The state; of a link that is down also since when, where that is known."""
+    known = link.state == "down" and link.outage_s is not None
+    since = f" {age(link.outage_s).replace(' ', '')}" if known else ""
+    return Text(f"{link.state}{since}".ljust(_STATE_WIDTH), style=STATE_STYLES[link.state])
+
+
+def _name(link: LinkAnswer, room: int) -> str:
+    whole = f"{link.src} → {link.dst}"
+    if len(whole) <= room:
+        return whole
+    each = max(2, (room - len(" → ")) // 2)
+    return f"{_cut(link.src, each)} → {_cut(link.dst, each)}"
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+_LINK_FIGURES: tuple[tuple[str, Callable[[LinkAnswer], str]], ...] = (
+    ("RTT ms", lambda link: milliseconds(link.rtt_p50_s)),
+    ("p95", lambda link: milliseconds(link.rtt_p95_s)),
+    ("jitter", lambda link: milliseconds(link.jitter_s)),
+    ("loss %", lambda link: percent(link.loss_ratio)),
+    ("Mbit/s", lambda link: megabits(link.goodput_bps)),
+    ("age", lambda link: age(link.age_s)),
+)
+
+
+def page(links: Sequence[LinkAnswer], rows: int, turn: int) -> tuple[Sequence[LinkAnswer], str]:
+    """The links that fit into `rows` at this turn, and which of how many they are ("" when all fit)."""
+    ordered = sorted(links, key=lambda link: (link.src, link.dst))
+    if len(ordered) <= rows:
+        return ordered, ""
+    pages = -(-len(ordered) // rows)
+    start = turn % pages * rows
+    shown = ordered[start : start + rows]
+    return shown, f"links {start + 1}–{start + len(shown)} of {len(ordered)}; a longer terminal shows more at once"
+
+
+_Figure = tuple[str, Callable[[PathExpectation], str]]
+_RTT: tuple[_Figure, ...] = (
+    ("RTT ms", lambda path: milliseconds(path.rtt_p50_s)),
+    ("p90", lambda path: milliseconds(path.rtt_p90_s)),
+)
+_GOODPUT: tuple[_Figure, ...] = (
+    ("Mbit/s", lambda path: megabits(path.goodput_p50_bps)),
+    ("p90", lambda path: megabits(path.goodput_p90_bps)),
+)
+_COMPLETION: tuple[_Figure, ...] = (
+    ("takes", lambda path: duration(path.completion_p50_s)),
+    ("p90", lambda path: duration(path.completion_p90_s)),
+)
+_PRICE: tuple[_Figure, ...] = (("USD/GB", lambda path: price(path.price_usd_per_gb)),)
+
+
+def route_table(answer: RouteAnswer) -> Table:
+    """One decision: the chosen path, direct and the runner-up, each once."""
+    completion = _COMPLETION if answer.path.completion_p50_s is not None else ()
+    figures = (*_RTT, *_GOODPUT, *completion, *_PRICE)
+    table = _table(("", "path"), [heading for heading, _ in figures])
+    seen: set[tuple[str, ...]] = set()
+    for role, path in (("take", answer.path), ("direct", answer.direct), ("next", answer.runner_up)):
+        if path is not None and path.sites not in seen:
+            seen.add(path.sites)
+            table.add_row(role, " → ".join(path.sites), *(show(path) for _, show in figures))
+    return table
+
+
+def routes_table(answers: MeshRoutes) -> Table:
+    """Every pair's decision, relayed ones first."""
+    figures = _GOODPUT if answers.objective == "goodput" else _RTT
+    table = _table(("pair", "path"), [*(heading for heading, _ in figures), "direct", "times better"])
+    for answer in sorted(answers.routes, key=lambda answer: (not answer.relays, answer.src, answer.dst)):
+        direct = MISSING if answer.direct is None else figures[0][1](answer.direct)
+        better = MISSING if answer.gain_ratio is None or not answer.relays else f"{answer.gain_ratio:.2f}"
+        how = f"through {', '.join(answer.relays)}" if answer.relays else "direct"
+        pair = f"{answer.src} → {answer.dst}"
+        table.add_row(pair, how, *(show(answer.path) for _, show in figures), direct, better)
+    for none in _sorted(answers.no_routes):
+        table.add_row(f"{none.src} → {none.dst}", "none", *[MISSING] * (len(figures) + 2))
+    return table
+
+
+def _sorted(pairs: Iterable[NoRoute]) -> list[NoRoute]:
+    return sorted(pairs, key=lambda pair: (pair.src, pair.dst))
+
+
+def placement_table(answer: PlacementAnswer) -> Table:
+    """The sites that can run a job, the soonest first: p50 of each stage, then of all, its p90, and the price."""
+    table = _table(("site",), ("stage-in", "queue", "run", "stage-out", "done", "p90", "USD"))
+    for site in answer.ranking:
+        stages_s = (site.stage_in_p50_s, site.queue_s, site.run_s, site.stage_out_p50_s)
+        figures = (*stages_s, site.total_p50_s, site.total_p90_s)
+        table.add_row(site.site, *(duration(value_s) if value_s else "0" for value_s in figures), price(site.price_usd))
+    return table
+
+
+def placements_table(answer: PlacementsAnswer) -> Table:
+    """Where each of several jobs should run."""
+    table = _table(("job", "site"), ("waits", "done", "p90"))
+    for one in answer.placements:
+        waits = "0" if one.wait_s == 0 else duration(one.wait_s)
+        table.add_row(one.job, one.site or MISSING, waits, duration(one.done_p50_s), duration(one.done_p90_s))
+    return table
+
+
+def capacity_table(answers: Iterable[CapacityAnswer]) -> Table:
+    """What the sites have for jobs, and how long ago they said so."""
+    table = _table(("site", "type"), ("total", "free", "queue", "queued dev·h", "USD/dev·h", "age"))
+    for one in answers:
+        table.add_row(
+            one.site,
+            one.type,
+            str(one.total),
+            _or_missing(one.free),
+            MISSING if one.queue_s is None else "0" if one.queue_s == 0 else duration(one.queue_s),
+            _or_missing(one.queued_device_hours),
+            price(one.usd_per_device_hour),
+            f"{age(one.age_s)}{' expired' if one.state == 'expired' else ''}",
+        )
+    return table
+
+
+def _or_missing(value: float | None) -> str:
+    return MISSING if value is None else f"{value:g}"
+
+
+def _ratio(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.1%}"
+
+
+def _times(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.2f} ×"
+
+
+_EVALUATION_LINES: tuple[tuple[str, Callable[[RouteEvaluation], str]], ...] = (
+    ("decisions looked at", lambda evaluation: str(evaluation.decisions)),
+    ("measured afterwards", lambda evaluation: str(evaluation.evaluated)),
+    ("regret, mean", lambda evaluation: _ratio(evaluation.regret_mean_ratio)),
+    ("regret, p50", lambda evaluation: _ratio(evaluation.regret_p50_ratio)),
+    ("regret, p90", lambda evaluation: _ratio(evaluation.regret_p90_ratio)),
+    ("as good as direct", lambda evaluation: _times(evaluation.gain_ratio)),
+    ("through a relay", lambda evaluation: str(evaluation.relayed)),
+    ("of these worse than direct", lambda evaluation: _ratio(evaluation.relayed_worse_ratio)),
+    ("failed while another path worked", lambda evaluation: str(evaluation.failed)),
+    ("outcomes within p50 (50 % is right)", lambda evaluation: _ratio(evaluation.within_p50_ratio)),
+    ("outcomes within p90 (90 % is right)", lambda evaluation: _ratio(evaluation.within_p90_ratio)),
+    ("changes of path", lambda evaluation: str(evaluation.switches)),
+    ("of these back within 10 min", lambda evaluation: str(evaluation.flaps)),
+    ("pair-hours", lambda evaluation: f"{evaluation.pair_hours:.1f}"),
+)
+
+
+def evaluations_table(answer: EvaluationAnswer) -> Table:
+    """One column per objective."""
+    table = _table(("",), [evaluation.objective for evaluation in answer.evaluations])
+    for heading, show in _EVALUATION_LINES:
+        table.add_row(heading, *(show(evaluation) for evaluation in answer.evaluations))
+    return table
+
+
+def worst_lines(evaluation: RouteEvaluation) -> list[str]:
+    """The decisions that lost most, a line each."""
+    return [
+        f"{worst.at:%H:%M:%S} {' → '.join(worst.path)}: {_loss(worst.regret_ratio)}; best was {' → '.join(worst.best)}"
+        for worst in evaluation.worst
+    ]
+
+
+def _loss(regret: float | None) -> str:
+    return "failed" if regret is None else f"{regret:.1%} worse"
+
+
+def _table(texts: Iterable[str], figures: Iterable[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in texts:
+        table.add_column(heading, no_wrap=True)
+    for heading in figures:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table

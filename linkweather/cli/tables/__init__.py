@@ -1,1 +1,0 @@
-"""Answers as tables for people, in a terminal."""
