@@ -13,9 +13,8 @@ from linkweather.cli.click_types import PERIOD, PORT
 from linkweather.demo import display
 from linkweather.demo.demo_run import DemoOrder, run
 from linkweather.errors import OperatorError
-from linkweather.lab.labfile import LabFile, first_sites
+from linkweather.lab.labfile import LabFile, first_sites, shipped
 from linkweather.lab.protocol import LabEngineName
-from linkweather.lab.shipped import shipped
 
 DEFAULT_LAB = "labs/hubs.toml"
 

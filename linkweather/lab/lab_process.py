@@ -16,7 +16,7 @@ from pathlib import Path
 
 from linkweather.errors import OperatorError
 from linkweather.lab.control_socket import ControlServer
-from linkweather.lab.emulator import LabEngine, LoopbackEngine
+from linkweather.lab.lab_engine import LabEngine, LoopbackEngine
 from linkweather.lab.namespaces import UnavailableError
 from linkweather.lab.netem import NetemEngine
 from linkweather.lab.protocol import ChangeLink, LabEngineName, LabReply, LabStart, LabState, parse_request

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -167,3 +169,8 @@ def mesh_of(lab: LabFile, addresses: Mapping[str, str]) -> Mesh:
     }
     links = tuple(MeshLink(src=link.src, dst=link.dst, both=link.both) for link in lab.links)
     return Mesh(name=lab.name, latency=lab.latency, throughput=lab.throughput, path=lab.path, sites=sites, links=links)
+
+
+def shipped(name: str) -> Path:
+    """An example file by its path under config/, such as `labs/hubs.toml`, in a checkout or an installed wheel."""
+    return Path(str(resources.files("linkweather").joinpath("config", name)))

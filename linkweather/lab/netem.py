@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from linkweather.errors import OperatorError
-from linkweather.lab.addresses import LabAddresses, number_sites
+from linkweather.lab.lab_engine import LabAddresses, number_sites
 from linkweather.lab.labfile import Behaviour, LabFile, Pair
 from linkweather.lab.namespaces import MTU_BYTES, UnavailableError, created, run_in
 from linkweather.lab.protocol import ChangeLink, LabEngineName, LabLinkState, LabSiteState

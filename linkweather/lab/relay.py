@@ -18,8 +18,8 @@ from time import monotonic
 
 from linkweather.errors import OperatorError
 from linkweather.lab import routers
-from linkweather.lab.addresses import PREFIX6_BITS, PREFIX_BITS, ROUTERS, LabAddresses, number_routers, number_sites
 from linkweather.lab.emulated_link import EmulatedLink
+from linkweather.lab.lab_engine import PREFIX6_BITS, PREFIX_BITS, ROUTERS, LabAddresses, number_routers, number_sites
 from linkweather.lab.labfile import LabFile, LabRouter, Pair, no_router
 from linkweather.lab.namespaces import MTU_BYTES, Namespace, created, open_tun, run_in
 from linkweather.lab.protocol import ChangeLink, LabEngineName, LabLinkState, LabSiteState

@@ -25,8 +25,7 @@ import numpy as np
 from linkweather import settings
 from linkweather import wire as messages
 from linkweather.broker import parse_broker
-from linkweather.lab.labfile import Behaviour, LabFile, Pair
-from linkweather.lab.shipped import shipped
+from linkweather.lab.labfile import Behaviour, LabFile, Pair, shipped
 from linkweather.mqtt import Connection
 from linkweather.wire import decode, topics
 from tests import servers

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from linkweather.lab.shipped import shipped
+from linkweather.lab.labfile import shipped
 from tests import servers
 
 needs_root = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]

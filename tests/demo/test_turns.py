@@ -18,7 +18,7 @@ import duckdb
 import pytest
 
 from linkweather.broker import parse_broker
-from linkweather.lab.shipped import shipped
+from linkweather.lab.labfile import shipped
 from linkweather.mqtt import Connection
 from linkweather.wire import Answer, decode, topics
 from tests import servers

@@ -12,8 +12,7 @@ import pytest
 
 from linkweather import settings
 from linkweather.lab.lab import Lab
-from linkweather.lab.labfile import LabFile
-from linkweather.lab.shipped import shipped
+from linkweather.lab.labfile import LabFile, shipped
 
 as_root = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for network namespaces")]
 _TIME = re.compile(r"time=([0-9.]+) ms")

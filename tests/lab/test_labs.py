@@ -8,8 +8,7 @@ from math import asin, cos, radians, sin, sqrt
 import pytest
 
 from linkweather import settings
-from linkweather.lab.labfile import Behaviour, LabFile
-from linkweather.lab.shipped import shipped
+from linkweather.lab.labfile import Behaviour, LabFile, shipped
 from linkweather.mesh import Place
 
 EARTH_KM = 6371.0088

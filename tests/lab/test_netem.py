@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from linkweather.lab.addresses import LabAddresses
+from linkweather.lab.lab_engine import LabAddresses
 from linkweather.lab.labfile import Behaviour
 from linkweather.lab.netem import counters, netem_arguments, route_lines, site_lines, veth_line
 

@@ -11,8 +11,7 @@ import pytest
 from linkweather import settings
 from linkweather.errors import OperatorError
 from linkweather.lab.lab import Lab
-from linkweather.lab.labfile import LabFile
-from linkweather.lab.shipped import shipped
+from linkweather.lab.labfile import LabFile, shipped
 from tests.lab.labs import as_root, rtt_s, run, triangle
 
 pytestmark = as_root

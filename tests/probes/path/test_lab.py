@@ -13,8 +13,7 @@ import pytest
 
 from linkweather import settings
 from linkweather.lab.lab import Lab
-from linkweather.lab.labfile import LabFile, mesh_of
-from linkweather.lab.shipped import shipped
+from linkweather.lab.labfile import LabFile, mesh_of, shipped
 from linkweather.mesh import PathMethod
 from linkweather.wire import PathRow
 from probes.path.route_store import RouteStore

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from linkweather.lab.addresses import number_routers, number_sites
+from linkweather.lab.lab_engine import number_routers, number_sites
 
 
 def test_sites_are_numbered_from_one_in_the_order_of_the_file() -> None:
