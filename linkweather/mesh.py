@@ -15,6 +15,7 @@ from linkweather.errors import NoSuchSiteError
 SITE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 ARRANGE_S = 0.5  # of a slot, for invitation and answer
 MAX_FLOWS = 8  # of a path test
+MAX_HOPS, MOST_HOPS = 30, 64
 MIN_BUDGET_BYTES = 16 * 2**20  # less holds no test that could say anything
 TRACEROUTE_PORT = 33434  # where traceroute has always sent its UDP
 STAMP_PORT = 8620  # RFC 8762's own port, 862, needs privileges
@@ -159,15 +160,17 @@ class ThroughputTests(Settings):
 
 
 class PathTests(Settings):
-    """How paths are traced: every outgoing link once in `every_s`, over so many flows, to find parallel paths.
+    """How paths are traced: every outgoing link once in `every_s`, over several flows, to find parallel paths.
 
-    `udp` probes go to `udp_port`, where nobody may listen; `tcp` ones to the site's `tcp_port`.
+    A trace goes `max_hops` far. `udp` probes go to `udp_port`, where no program may listen; `tcp` ones to the site's
+    `tcp_port`.
     """
 
     enabled: bool = True
     every_s: Positive = 300.0
     method: PathMethod = "udp"
     flows: Annotated[int, Field(ge=1, le=MAX_FLOWS)] = 4
+    max_hops: Annotated[int, Field(ge=1, le=MOST_HOPS)] = MAX_HOPS
     udp_port: Port = TRACEROUTE_PORT
 
 

@@ -39,7 +39,7 @@ async def child(command: Sequence[str], extra: Mapping[str, str]) -> AsyncIterat
 async def _end(process: asyncio.subprocess.Process) -> None:
     try:
         if process.returncode is None:
-            send(process, signal.SIGINT)  # an iperf3 client that says goodbye frees its server at once
+            send(process, signal.SIGINT)  # an iperf3 client that ends its test frees its server at once
             await _drain(process)
     finally:
         # The whole session, even after its leader has ended: a grandchild may hold the pipe open.

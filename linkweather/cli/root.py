@@ -27,7 +27,7 @@ class Command:
 # Names, not imports: `linkweather` must not import what stands on it, and `--help` stays quick.
 COMMANDS: Mapping[str, Command] = {
     "demo": Command("linkweather.demo.demo_command:demo", "Run the whole system on this machine, in a lab."),
-    "test": Command("probes.adhoc.adhoc_commands:test", "Measure one link by hand, now."),
+    "test": Command("probes.adhoc.adhoc_commands:test", "Measure one link now, ad hoc."),
     "reflector": Command("probes.adhoc.adhoc_commands:reflector", "Answer latency probes, and nothing else."),
     "probe": Command("probes.probe_command:probe", "Run a site's probe daemon."),
     "collector": Command("collector.commands.collector_command:collector", "Run the collector."),

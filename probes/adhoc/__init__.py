@@ -1,1 +1,1 @@
-"""One link measured by hand: choosing the method, the run, its live display and its summary."""
+"""One link measured ad hoc: choosing the method, the run, its live display, its summary, its comparison."""

@@ -1,4 +1,4 @@
-"""The commands of a site. What they do is imported when they do it, so that their help is quick."""
+"""The commands `test` and `reflector`. What they run is imported when they run it, so that their help is quick."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @test_options
 @click.pass_context
 def test(context: click.Context, /, hosts: tuple[str, ...], *, path: bool, **given: Any) -> None:
-    """Measure the link to HOST by hand, now, without broker or collector; several HOSTs side by side.
+    """Measure the link to HOST now, without broker or collector; several HOSTs side by side.
 
     Latency by STAMP against a site with a reflector (`linkweather reflector`), by ICMP echo against any
     other host, else by TCP connect time; the summary says which and why. Then throughput, if HOST runs
@@ -103,7 +103,9 @@ def _trace(hosts: tuple[str, ...], given: dict[str, Any]) -> int:
     method = given["path_method"]
     port = given["port"] or (443 if method == "tcp" else TRACEROUTE_PORT)
     family = given["family"] or ANY_FAMILY
-    request = TraceRequest(host=hosts[0], method=method, port=port, flows=given["flows"], family=family)
+    request = TraceRequest(
+        host=hosts[0], method=method, port=port, flows=given["flows"], max_hops=given["max_hops"], family=family
+    )
     return path_test.perform(request, as_json=given["as_json"])
 
 
@@ -126,7 +128,7 @@ def _prefixes(context: click.Context, option: click.Parameter, values: tuple[str
     "--key-file", type=FILE, help="64 hexadecimal digits in a file of yours alone: answer only authenticated requests."
 )
 @click.option(
-    "--stateless", is_flag=True, help="Keep no count of the replies: then nobody can tell the direction of a loss."
+    "--stateless", is_flag=True, help="Keep no count of the replies: then the direction of a loss is unknown."
 )
 @click.option(
     "--allow",

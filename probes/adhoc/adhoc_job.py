@@ -1,4 +1,4 @@
-"""What a test by hand was asked for."""
+"""One ad hoc test: what is asked for, who watches it, and how it ends early."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from linkweather.mesh import MethodName
 from probes.adhoc.findings import MeasuredHost
 from probes.throughput.iperf3_output import Interval
 
-# How long a test may last that ends when it knows enough, and how long one lasts that cannot know.
+# The longest duration of a test that stops when it has converged, and the duration of one that cannot.
 UNTIL_CONVERGED_S, FIXED_S = 10.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """The throughput tests. `reverse`: from the host to here first; `both`: then the other way too.
+    """The throughput tests. `reverse`: from the host to here first; `both`: then the other direction too.
 
-    `udp_rate_bps` is that of all streams together; TCP when None.
+    `udp_rate_bps` is the rate of all streams together; None: TCP.
     """
 
     port: int = 5201
@@ -32,11 +32,11 @@ class LoadOptions:
     udp_rate_bps: float | None = None
 
     def converges(self, *, reverse: bool) -> bool:
-        """Whether the test ends by its own rule: a sender does not see what arrives, and datagrams have their rate."""
+        """Whether the test stops when it has converged: not where we send, or where UDP has a fixed rate."""
         return self.until_converged and reverse and self.udp_rate_bps is None
 
     def limit_s(self, *, reverse: bool) -> float:
-        """How long a test this way lasts at the most."""
+        """The longest duration of a test in this direction."""
         if self.duration_s is not None:
             return self.duration_s
         return UNTIL_CONVERGED_S if self.converges(reverse=reverse) else FIXED_S
@@ -66,45 +66,45 @@ class AdhocOptions:
 
 
 class Watch(Protocol):
-    """Hears of each step of a test as it happens."""
+    """Follows the steps of a test as they happen."""
 
     def trying(self, title: str) -> None:
-        """The method with this title is tried."""
+        """Note that the method with this title is tried."""
 
     def chosen(self, choice: str, count: int) -> None:
-        """The method that is used, and why, and for how many probes."""
+        """Note which method is used and why, and for how many probes."""
 
     def probe(self, rtt_s: float | None) -> None:
-        """A probe settled; None: it was lost, or its reply is late or of no use."""
+        """Note the RTT of a probe; None: it was lost, or its reply came late or is unusable."""
 
     def connecting(self, port: int, *, reverse: bool) -> None:
-        """The throughput test begins."""
+        """Note that the throughput test begins."""
 
     def interval(self, interval: Interval) -> None:
-        """An interval of the throughput test is over."""
+        """Note an interval of the throughput test."""
 
 
 class Unwatched:
-    """Nobody looks: the output is no terminal, or is to be one JSON document."""
+    """A `Watch` that shows nothing: the output is no terminal, or one JSON document."""
 
     def trying(self, title: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def chosen(self, choice: str, count: int) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def probe(self, rtt_s: float | None) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def connecting(self, port: int, *, reverse: bool) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def interval(self, interval: Interval) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
 
 class Stop:
-    """The user's wish to end early. What runs at that moment, or begins then, says how it is ended."""
+    """The user's request to end early. Each part of a test that runs says how it is ended."""
 
     def __init__(self) -> None:
         self.asked = False

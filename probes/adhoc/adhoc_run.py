@@ -65,7 +65,7 @@ def _print_json(documents: Sequence[dict[str, Any]], earlier: Mapping[str, Saved
 
 
 def _print_text(outcomes: Sequence[HostOutcome], earlier: Mapping[str, SavedTest] | None) -> None:
-    # A terminal that knows no blocks gets question marks instead of an error.
+    # A terminal without block characters gets question marks instead of an error.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     if len(outcomes) > 1:
@@ -110,7 +110,7 @@ async def run(tests: Sequence[AdhocOptions], watches: Sequence[Watch]) -> list[H
                 for options, watch in zip(tests, watches, strict=True)
             ]
     except ExceptionGroup as errors:
-        # What this machine lacks, it lacks for every host.
+        # What this machine lacks is missing for every host.
         raise errors.exceptions[0] from None
     return [await _finish(task.result()) for task in beginning]
 
@@ -149,7 +149,7 @@ async def _finish(begun: _Begun | HostOutcome) -> HostOutcome:
 
 
 async def _throughput(job: AdhocJob) -> tuple[ThroughputFindings | None, ThroughputFindings | None]:
-    """One way, then the other where both were asked for and somebody is there; never both at once."""
+    """One direction, then the other where both are asked for and a server is there; never both at once."""
     load = job.options.load
     if job.options.throughput is False or job.stop.asked:
         return None, None

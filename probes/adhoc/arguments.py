@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,10 @@ from typing import Any
 
 import click
 
-# Below this a test by hand is a flood: at most 1,000 probes a second leave.
+from linkweather.errors import UnitError
+from linkweather.units import parse_rate
+
+# A shorter interval is a flood: at most 1,000 probes leave in a second.
 SHORTEST_INTERVAL_S = 0.001
 SLOWEST_BPS, DEFAULT_UDP_BPS, FASTEST_BPS = 1e3, 10e6, 100e9
 ANY_FAMILY, _IPV4, _IPV6 = 0, 2, 10  # AF_UNSPEC, AF_INET, AF_INET6
@@ -20,8 +22,6 @@ AUTO = "auto"  # the first method that the host answers
 
 PORT = click.IntRange(1, 65535)
 FILE = click.Path(path_type=Path)
-_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([kKmMgG]?)", re.ASCII)
-_SIZES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 
 
 def _method(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -67,11 +67,13 @@ class _Seconds(click.FloatRange):
 
 
 def _rate(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
-    """A rate in bit/s, as iperf3 writes it: powers of a thousand."""
+    """A rate in bit/s within our bounds, such as 10M."""
     if value is None:
         return None
-    found = _RATE.fullmatch(value)
-    rate_bps = float(found[1]) * _SIZES[found[2].lower()] if found else 0.0
+    try:
+        rate_bps = parse_rate(value)
+    except UnitError:
+        rate_bps = 0.0
     if not SLOWEST_BPS <= rate_bps <= FASTEST_BPS:
         problem = f"{value!r} is no rate such as 500k, 10M or 1G (bit/s), from 1k to 100G."
         raise click.BadParameter(problem, context, option)
@@ -174,6 +176,14 @@ _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
         show_default=True,
         help="Flows of --path, to find parallel paths.",
     ),
+    click.option(
+        "--max-hops",
+        type=click.IntRange(1, 64),
+        default=30,
+        show_default=True,
+        metavar="N",
+        help="How many hops --path goes at most.",
+    ),
     click.option("-4", "family", flag_value=_IPV4, type=int, help="Use IPv4."),
     click.option("-6", "family", flag_value=_IPV6, type=int, help="Use IPv6."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else."),
@@ -188,7 +198,7 @@ _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
 
 
 def test_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the hosts and all options of a test by hand, in this order."""
+    """Give a command the hosts and all options of an ad hoc test, in this order."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -17,7 +17,7 @@ NEVER = "no earlier test of this host"
 
 @dataclass(frozen=True, slots=True)
 class ComparedValue:
-    """One quantity then and now, in one sentence. `more_than_noise` is None where that cannot be told."""
+    """One quantity then and now, in one sentence. `more_than_noise` is None where it is not known."""
 
     text: str
     more_than_noise: bool | None = None
@@ -75,7 +75,7 @@ def _throughput(before: SavedThroughput, now: SavedThroughput) -> Iterator[Compa
     numbers = f"{way} {unit.number(before.goodput_bps)} → {unit.text(now.goodput_bps)}"
     spans = _span(before), _span(now)
     if spans[0] is None or spans[1] is None:
-        yield ComparedValue(f"{numbers}: within noise or not, a test without intervals cannot tell")
+        yield ComparedValue(f"{numbers}: within noise or not is unknown, as one test has no interval")
     else:
         yield _judged(numbers, apart(spans[0], spans[1]))
     if before.datagrams and now.datagrams:

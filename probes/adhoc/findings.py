@@ -1,4 +1,4 @@
-"""What a test by hand found: plain data, its JSON document, whether it failed."""
+"""What an ad hoc test found: plain data, its JSON document, whether it failed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from linkweather.wire import LatencyRow, Message, ThroughputRow
 from probes.adhoc.method_choice import Attempt
 from probes.throughput.iperf3_output import Datagrams
 
-# A row names two sites of a mesh; by hand there are none.
+# A row names two sites of a mesh; an ad hoc test has none.
 HERE = "here"
 THERE = "there"
 # The method of a row that iperf3 measured by datagrams; by TCP it is "iperf3".
 UDP = "iperf3_udp"
-_NOT_BY_HAND = {"src", "dst", "during_throughput"}
+_OF_A_MESH = {"src", "dst", "during_throughput"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class HostOutcome:
-    """What a test of one host came to: findings, or the reason and a sentence why it could not begin."""
+    """The outcome of one host's test: findings, or the reason and a sentence why it could not begin."""
 
     host: str
     findings: Findings | None = None
@@ -148,4 +148,4 @@ def _datagrams(datagrams: Datagrams) -> dict[str, Any]:
 
 
 def _fields(row: Message) -> dict[str, Any]:
-    return row.model_dump(mode="json", exclude=_NOT_BY_HAND)
+    return row.model_dump(mode="json", exclude=_OF_A_MESH)

@@ -1,4 +1,4 @@
-"""The live display of tests by hand: what is tried, RTTs as they come, throughput as it grows."""
+"""The live display of ad hoc tests: the method that is tried, RTTs as they come, throughput as it grows."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class Pane:
         self._rates_bps: list[float] = []
 
     def trying(self, title: str) -> None:
-        """Say which method is tried."""
+        """Show which method is tried."""
         self._latency = f"trying {title} …"
 
     def chosen(self, choice: str, count: int) -> None:
-        """Say which method is used, and why."""
+        """Show which method is used, and why."""
         self._latency = choice
         self._count = count
 
@@ -73,7 +73,7 @@ class Pane:
         self._recent.append(rtt_s)
 
     def connecting(self, port: int, *, reverse: bool) -> None:
-        """Say that the throughput test begins."""
+        """Show that the throughput test begins."""
         way = f"from {self._host} to here" if reverse else f"from here to {self._host}"
         self._throughput = f"goodput {way}, iperf3 at port {port}"
         self._rates_bps.clear()

@@ -17,7 +17,7 @@ from linkweather.cli.root import EXIT_DONE, EXIT_FAILED
 from linkweather.errors import MeasurementError
 from linkweather.mesh import PathMethod
 from linkweather.units import duration
-from probes.path.traced_route import HopResponder, Step, fingerprint, reached, route, steps
+from probes.path.traced_route import HopResponder, Step, cut_off, fingerprint, not_within, reached, route, steps
 from probes.path.tracer_lines import HopSample, TraceRequest
 from probes.path.tracer_process import run
 
@@ -37,7 +37,7 @@ class TracedPath:
 
 
 def perform(request: TraceRequest, *, as_json: bool) -> int:
-    """Trace and print; 1 when nobody answers at all, or the trace cannot be made."""
+    """Trace and print; 1 when there is no answer at all, or the trace cannot be made."""
     try:
         found = _watched(request, quiet=as_json)
     except MeasurementError as error:
@@ -63,6 +63,7 @@ def document(found: TracedPath) -> dict[str, Any]:
         "interrupted": found.interrupted,
         "failure": None if known else "no_reply",
         "reached": reached(found.samples),
+        "max_hops": request.max_hops,
         "fingerprint": fingerprint(route(found.samples)) if known else None,
         "path_mtu_bytes": found.path_mtu_bytes,
         "hops": [_hop(step) for step in known],
@@ -77,16 +78,17 @@ def text(found: TracedPath) -> str:
     flows = f"{request.flows} flow{'s' * (request.flows != 1)}"
     title = f"Path to {where} by {how}, {flows}"
     if not known:
-        return f"{title}: nobody answers, neither the host nor any router on the way"
+        return f"{title}: neither the host nor any router on the way answers"
     return "\n".join([title, *lines(known), "", *(f"  {sentence}" for sentence in _sentences(found, known))])
 
 
 def _sentences(found: TracedPath, known: tuple[Step, ...]) -> list[str]:
-    end = (
-        f"The host is {len(known)} hop{'s' * (len(known) != 1)} away."
-        if reached(found.samples)
-        else f"The host does not answer; nobody does beyond hop {len(known)}."
-    )
+    if reached(found.samples):
+        end = f"The host is {len(known)} hop{'s' * (len(known) != 1)} away."
+    elif cut_off(found.samples, found.request.max_hops):
+        end = f"The host is {not_within(found.request.max_hops)}: raise --max-hops."
+    else:
+        end = f"The host does not answer, and nothing beyond hop {len(known)} does."
     mtu = "not known" if found.path_mtu_bytes is None else f"{found.path_mtu_bytes}"
     sentences = [end, f"path MTU {mtu}, fingerprint {fingerprint(route(found.samples))}"]
     return [*sentences, "Interrupted: this is what was known until then."] if found.interrupted else sentences

@@ -86,7 +86,7 @@ def sparkline(values: Sequence[float | None]) -> str:
     """A character a value, the lowest block for the smallest, `×` for None (lost)."""
     known = [value for value in values if value is not None]
     low, high = (min(known), max(known)) if known else (0.0, 0.0)
-    # A path that does not vary reads as a flat line, not as its noise: the scale spans at least a tenth.
+    # The scale spans at least a tenth of the highest value: a steady path is a flat line, and not its noise.
     span = max(high - low, high * 0.1, _NOISE)
     return "".join(LOST if value is None else _RISING[1 + round(7 * (value - low) / span)] for value in values)
 
@@ -112,7 +112,7 @@ def _edges(each: Bin, sample: Bin, unit: Unit) -> str:
 def _bar(share: float, room: int) -> str:
     filled = share * room
     bar = "█" * int(filled) + _cell(filled - int(filled), _GROWING)
-    # Whatever was counted is seen.
+    # A bin that is not empty is visible.
     return bar.rstrip() or ("▏" if share > 0 else "")
 
 

@@ -1,4 +1,7 @@
-"""`linkweather reflector` behind its options: the answering side alone, until Ctrl-C."""
+"""`linkweather reflector` behind its options: the answering side alone, until Ctrl-C.
+
+A room of its own, because the reflector is imported when it runs, so that the command's help is quick.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +36,14 @@ async def _answer(reflector: Reflector, beginning: str) -> None:
 
 
 def begun(port: int, bind: Sequence[str], *, authenticated: bool, stateless: bool) -> str:
-    """Where it listens, and how."""
+    """The line at the start: where the reflector listens, and how."""
     where = ", ".join(bind) or "every address of this machine"
     modes = ("authenticated" if authenticated else "unauthenticated", "stateless" if stateless else "stateful")
     return f"Reflector at UDP port {port} of {where} ({', '.join(modes)}); Ctrl-C ends it"
 
 
 def over(answered: int, dropped: Mapping[str, int], flagged: Mapping[str, int]) -> str:
-    """What it did."""
+    """The line at the end: what the reflector did."""
     flags = f" ({reasons(flagged)})" if flagged else ""
     why = f": {reasons(dropped)}" if dropped else ""
     return f"Answered {answered} probes{flags}, dropped {sum(dropped.values())}{why}"

@@ -1,4 +1,4 @@
-"""Tests by hand kept in a file: the JSON document of `--json`, read back as far as tests are compared."""
+"""Ad hoc tests in a file: the JSON document of `--json`, read back as far as tests are compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Positive = Annotated[float, Field(ge=0)]
 
 
 class _Saved(BaseModel):
-    # A file of a later version says more; what is needed here must be as it is now.
+    # A file of a later version may have more fields; those that are compared must be as they are now.
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 

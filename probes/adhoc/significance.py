@@ -9,9 +9,9 @@ from itertools import pairwise
 from math import erfc, exp, inf, lgamma, sqrt
 from statistics import fmean
 
-# Two tests of an unchanged link differ by more than their samples say: a p of the usual 0.05 says little.
+# Two tests of an unchanged link differ by more than their samples show: the usual p of 0.05 is too weak.
 ALPHA = 0.01
-_MOST_ALIKE = 0.95  # a correlation above it would leave nothing to test by
+_MOST_CORRELATION = 0.95  # a higher correlation would leave no independent values
 # Above so many losses the exact test takes long, and the normal approximation is as good.
 _MANY = 2000
 _TIES = 1e-7  # of a probability: what equals the observed one but for rounding
@@ -19,7 +19,7 @@ _TIES = 1e-7  # of a probability: what equals the observed one but for rounding
 
 @dataclass(frozen=True, slots=True)
 class NoiseVerdict:
-    """`p` is two-sided, None where intervals decide; `rise` says which way: above zero, higher now."""
+    """`p` is two-sided, None where intervals decide; `rise` is positive where the values are higher now."""
 
     rise: float
     more_than_noise: bool
@@ -30,9 +30,9 @@ def mann_whitney(before: Sequence[float], now: Sequence[float]) -> NoiseVerdict:
     """Whether values now tend to be higher or lower: the rank-sum test of Mann and Whitney (1947), none empty.
 
     By the normal approximation with its corrections for ties and continuity; good from about 8 values a side.
-    The values stand in the order of time: where neighbours are alike there are fewer independent ones, and the
-    variance grows as for a first-order autoregressive series. Without this, tests of an unchanged link differ
-    far more often than p says.
+    The values are in the order of time: where neighbours are correlated fewer values are independent, and the variance
+    grows as for a first-order autoregressive series. Without this, tests of an unchanged link would differ far more
+    often than p says.
     """
     first, second = len(before), len(now)
     total = first + second
@@ -46,8 +46,8 @@ def mann_whitney(before: Sequence[float], now: Sequence[float]) -> NoiseVerdict:
     variance = first * second / 12 * (total + 1 - ties / (total * (total - 1)))
     if variance == 0:
         return NoiseVerdict(0.0, more_than_noise=False, p=1.0)
-    alike = _neighbours_alike([[ranks[value] for value in values] for values in (before, now)])
-    p = erfc(max(0.0, abs(rise) - 0.5) / sqrt(2 * variance * (1 + alike) / (1 - alike)))
+    correlation = _autocorrelation([[ranks[value] for value in values] for values in (before, now)])
+    p = erfc(max(0.0, abs(rise) - 0.5) / sqrt(2 * variance * (1 + correlation) / (1 - correlation)))
     return NoiseVerdict(rise, p < ALPHA, p)
 
 
@@ -78,13 +78,13 @@ def apart(before: tuple[float, float], now: tuple[float, float]) -> NoiseVerdict
     return NoiseVerdict(0.0, more_than_noise=False)
 
 
-def _neighbours_alike(series: Sequence[Sequence[float]]) -> float:
+def _autocorrelation(series: Sequence[Sequence[float]]) -> float:
     """The lag-1 autocorrelation within the series together, 0 where it is negative."""
     means = [fmean(values) for values in series]
     off = [[value - mean for value in values] for values, mean in zip(series, means, strict=True)]
     spread = sum(each**2 for values in off for each in values)
     shared = sum(one * next_one for values in off for one, next_one in pairwise(values))
-    return min(max(0.0, shared / spread), _MOST_ALIKE) if spread > 0 else 0.0
+    return min(max(0.0, shared / spread), _MOST_CORRELATION) if spread > 0 else 0.0
 
 
 def _log_choices(of: int, chosen: int) -> float:

@@ -1,4 +1,4 @@
-"""The summary of a test by hand: plain text, at most 80 columns."""
+"""The summary of an ad hoc test: plain text, at most 80 columns."""
 
 from __future__ import annotations
 

@@ -52,9 +52,9 @@ class RawWire:
     Raises MeasurementError `no_privileges` where raw sockets are not allowed.
     """
 
-    def __init__(self, family: int, destination: str, tcp_ports: Sequence[int], stack: contextlib.ExitStack) -> None:
-        self._destination = (destination, 0)
-        v4 = family == socket.AF_INET
+    def __init__(self, to: Destination, tcp_ports: Sequence[int], stack: contextlib.ExitStack) -> None:
+        self._destination = to.socket_address()
+        family, v4 = to.family, to.family == socket.AF_INET
         try:
             self._out = stack.enter_context(socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW))
             icmp = stack.enter_context(
@@ -101,32 +101,51 @@ class RawWire:
                         yield ReceivedReply(reply, _kernel_ns(control), time.monotonic())
 
 
-def resolve(host: str, family: int) -> tuple[int, str]:
-    """The host's first address and its family. Raises MeasurementError `unresolved`."""
+class Destination(NamedTuple):
+    """Where a trace goes. `scope` is the interface's number of a link-local address, else 0."""
+
+    family: int
+    address: str
+    scope: int = 0
+
+    def __str__(self) -> str:
+        """The address, with the interface of a link-local one: `fe80::1%eth0`."""
+        return f"{self.address}%{socket.if_indextoname(self.scope)}" if self.scope else self.address
+
+    def socket_address(self, port: int = 0, *, own: str | None = None) -> tuple[str, int] | tuple[str, int, int, int]:
+        """The address as a socket takes it; for `own`, an address of ours on the same link."""
+        address = self.address if own is None else own
+        return (address, port) if self.family == socket.AF_INET else (address, port, 0, self.scope)
+
+
+def resolve(host: str, family: int) -> Destination:
+    """The host's first address. Raises MeasurementError `unresolved`."""
     try:
         found = socket.getaddrinfo(host, None, family=family, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no host name"
         raise MeasurementError("unresolved", f"{host} has no address: {why}") from None
-    return int(found[0][0]), str(found[0][4][0])
+    address, _, *more = found[0][4]
+    # With an interface Python returns the address as it was given, here without it.
+    return Destination(int(found[0][0]), str(address).partition("%")[0], int(more[1]) if more else 0)
 
 
-def source(family: int, destination: str, bind: Sequence[str]) -> str:
+def source(to: Destination, bind: Sequence[str]) -> str:
     """The address that our packets have: the one bound to, else the kernel's choice. Raises MeasurementError."""
-    own = [address for address in bind if (":" in address) == (family == socket.AF_INET6)]
+    own = [address for address in bind if (":" in address) == (to.family == socket.AF_INET6)]
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as asked:
+        with socket.socket(to.family, socket.SOCK_DGRAM) as asked:
             if own:
-                asked.bind((own[0], 0))
-            asked.connect((destination, 9))  # sends nothing
-            return str(asked.getsockname()[0])
+                asked.bind(to.socket_address(own=own[0]))
+            asked.connect(to.socket_address(9))  # sends nothing
+            return str(asked.getsockname()[0]).partition("%")[0]
     except OSError as error:
         reason = REASONS.get(error.errno or 0, "send_failed")
-        raise MeasurementError(reason, f"{destination}: {error.strerror}") from None
+        raise MeasurementError(reason, f"{to}: {error.strerror}") from None
 
 
 def reserve(
-    method: PathMethod, family: int, own: str, count: int, stack: contextlib.ExitStack, *, first: int | None = None
+    method: PathMethod, to: Destination, own: str, count: int, stack: contextlib.ExitStack, *, first: int | None = None
 ) -> list[int]:
     """Source ports that no other program has while the stack is open; for ICMP as many identifiers.
 
@@ -137,20 +156,20 @@ def reserve(
         return [(start + flow) % 65536 for flow in range(count)]
     keys = []
     for flow in range(count):
-        holder = stack.enter_context(socket.socket(family, _KINDS[method]))
+        holder = stack.enter_context(socket.socket(to.family, _KINDS[method]))
         try:
-            holder.bind((own, 0 if first is None else first + flow))
+            holder.bind(to.socket_address(0 if first is None else first + flow, own=own))
         except OSError:
-            holder.bind((own, 0))
+            holder.bind(to.socket_address(own=own))
         keys.append(int(holder.getsockname()[1]))
     return keys
 
 
-def first_mtu_bytes(family: int, destination: str) -> int:
+def first_mtu_bytes(to: Destination) -> int:
     """The MTU of the interface that leads to the destination."""
-    routes = conf.route if family == socket.AF_INET else conf.route6
-    name = str(routes.route(destination)[0])
-    with socket.socket(family, socket.SOCK_DGRAM) as asked:
+    routes = conf.route if to.family == socket.AF_INET else conf.route6
+    name = socket.if_indextoname(to.scope) if to.scope else str(routes.route(to.address)[0])
+    with socket.socket(to.family, socket.SOCK_DGRAM) as asked:
         answer = fcntl.ioctl(asked, _SIOCGIFMTU, struct.pack("16si", name.encode(), 0) + bytes(20))
     return int(min(struct.unpack_from("16si", answer)[1], _BUFFER_BYTES))
 

@@ -1,7 +1,7 @@
 """What a received packet says about a probe: ICMP errors with the quoted packet, echo replies, TCP answers. Pure.
 
 Plain bytes, read by hand: scapy 2.8 looks for ICMP extensions at octet 136 only, and takes the quoted payload of a long
-error for one. A packet that is truncated, of somebody else or nonsense is None, never an error.
+error for one. A packet that is truncated, of another program or nonsense is None, never an error.
 
 A probe is recognised by `ProbeIdentity`. Routers that share load choose a branch by the fields of a flow, so these must
 not differ between the probes of one flow (Augustin et al., "Avoiding traceroute anomalies with Paris traceroute",

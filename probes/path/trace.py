@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from linkweather.mesh import MAX_HOPS
 from probes.path.replies import Outcome, TraceReply
 from probes.path.tracer_lines import HopSample
 
@@ -25,7 +26,7 @@ class TracePlan:
 
     flows: int = 4
     probes: int = 3
-    max_ttl: int = 30
+    max_ttl: int = MAX_HOPS
     timeout_s: float = 1.0
     round_s: float = 1.0
     # Between any two probes: at most 200 packets a second.
@@ -35,7 +36,7 @@ class TracePlan:
 
 
 class TraceProbe(NamedTuple):
-    """One packet to send; `number` tells it from all others of the trace."""
+    """One packet to send; `number` identifies it in the trace."""
 
     flow: int
     ttl: int

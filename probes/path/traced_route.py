@@ -77,6 +77,16 @@ def reached(samples: Iterable[HopSample]) -> bool:
     return any(sample.outcome == "reached" for sample in samples)
 
 
+def cut_off(samples: Sequence[HopSample], max_hops: int) -> bool:
+    """Whether the path goes on beyond the last hop that was asked for: a router there forwards."""
+    return not reached(samples) and any(each.ttl == max_hops and each.outcome == "exceeded" for each in samples)
+
+
+def not_within(max_hops: int) -> str:
+    """The sentence for a trace that was cut off."""
+    return f"not reached within {max_hops} hops"
+
+
 def route(samples: Sequence[HopSample]) -> Route:
     """The route of each flow."""
     kept = _within(samples)
@@ -187,5 +197,5 @@ def _known_level(befores: Sequence[frozenset[str]], afters: Sequence[frozenset[s
     known, met = frozenset[str]().union(*befores), frozenset[str]().union(*afters)
     if any(len(each) > 1 for each in afters):
         return not known or bool(known & met)
-    # A flow that met nobody there before may find a further branch.
+    # A flow that met no router there before may find a further branch.
     return all(not before or not after or bool(known & after) for before, after in zip(befores, afters, strict=False))

@@ -38,15 +38,15 @@ class _Tracer:
         self._packets, self._wires = packets, raw_sockets
         self._request = request
         self._stack = stack
-        self._family, self.address = raw_sockets.resolve(request.host, request.family)
-        self._source = raw_sockets.source(self._family, self.address, request.bind)
+        self.destination = raw_sockets.resolve(request.host, request.family)
+        self._source = raw_sockets.source(self.destination, request.bind)
         self._identity = self._identify(request.method, request.flows, request.first_key)
         ports = self._identity.keys if request.method == "tcp" else ()
-        self._wire: RawWire = raw_sockets.RawWire(self._family, self.address, ports, stack)
+        self._wire: RawWire = raw_sockets.RawWire(self.destination, ports, stack)
 
     def trace(self) -> bool:
         """Trace the hops; whether the destination answered."""
-        trace, reached = Trace(TracePlan(flows=self._request.flows)), False
+        trace, reached = Trace(TracePlan(flows=self._request.flows, max_ttl=self._request.max_hops)), False
         sent: dict[int, tuple[int, float]] = {}
         while not trace.over:
             now = time.monotonic()
@@ -72,13 +72,13 @@ class _Tracer:
         for method in _MTU_METHODS if reached else _MTU_METHODS[:1]:
             identity = self._identify(method, 1)
             if self._search(identity, MtuSearch(least, least)) is not None:
-                first = self._wires.first_mtu_bytes(self._family, self.address)
+                first = self._wires.first_mtu_bytes(self.destination)
                 return self._search(identity, MtuSearch(first, least))
         return None
 
     def _identify(self, method: PathMethod, flows: int, first: int | None = None) -> ProbeIdentity:
-        keys = self._wires.reserve(method, self._family, self._source, flows, self._stack, first=first)
-        return ProbeIdentity(method, self._source, self.address, keys, self._request.port)
+        keys = self._wires.reserve(method, self.destination, self._source, flows, self._stack, first=first)
+        return ProbeIdentity(method, self._source, self.destination.address, keys, self._request.port)
 
     def _search(self, identity: ProbeIdentity, search: MtuSearch) -> int | None:
         number = 0
@@ -124,7 +124,7 @@ def _say(line: Line) -> None:
 def _perform(request: TraceRequest) -> None:
     with contextlib.ExitStack() as stack:
         tracer = _Tracer(request, stack)
-        _say(Begun(address=tracer.address))
+        _say(Begun(address=str(tracer.destination)))
         reached = tracer.trace()
         _say(Done(path_mtu_bytes=tracer.path_mtu_bytes(reached=reached)))
 

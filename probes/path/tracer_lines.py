@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from linkweather.errors import MessageError
-from linkweather.mesh import MAX_FLOWS, PathMethod
+from linkweather.mesh import MAX_FLOWS, MAX_HOPS, MOST_HOPS, PathMethod
 from linkweather.wire import Message, Name, Seconds, Text, decode
 
 Ttl = Annotated[int, Field(ge=1, le=255)]
@@ -17,7 +17,7 @@ Label = Annotated[int, Field(ge=0, lt=2**20)]
 
 
 class TraceRequest(Message):
-    """One trace: to which host, by which packets, over how many flows. `port` is for UDP and TCP.
+    """One trace: to which host, by which packets, over how many flows, how far. `port` is for UDP and TCP.
 
     `bind` are local addresses to trace from, at most one per family. `family` is AF_INET, AF_INET6 or 0.
     `first_key` is the first flow's source port or echo identifier, and the next flows have the next ones, so that
@@ -28,6 +28,7 @@ class TraceRequest(Message):
     method: PathMethod = "udp"
     port: Annotated[int, Field(ge=1, le=65535)]
     flows: Annotated[int, Field(ge=1, le=MAX_FLOWS)] = 4
+    max_hops: Annotated[int, Field(ge=1, le=MOST_HOPS)] = MAX_HOPS
     bind: tuple[Name, ...] = ()
     family: int = 0
     first_key: Annotated[int, Field(ge=1024, le=65535 - MAX_FLOWS)] | None = None

@@ -14,9 +14,9 @@ from linkweather.wire import encode
 from probes.child_process import child
 from probes.path.tracer_lines import Begun, Done, Failed, HopSample, Line, TraceRequest, parse
 
-# 30 silent routers at 3 a second, for the first flow and again for the others, and a black hole's MTU.
-LIMIT_S = 60.0
-# 8 flows and 30 routers are 300 probes, each a line of 150 octets.
+# A black hole's MTU, and silent routers at 3 a second, for the first flow and again for the others.
+LIMIT_S, LIMIT_PER_HOP_S = 30.0, 1.0
+# 8 flows and 64 routers are 640 probes, each a line of 150 octets.
 MOST_LINES = 1000
 TRACER = (sys.executable, "-P", "-m", "probes.path.tracer")
 
@@ -78,7 +78,7 @@ async def run(
     on_sample: Callable[[HopSample], None] | None = None,
     *,
     command: tuple[str, ...] = TRACER,
-    limit_s: float = LIMIT_S,
+    limit_s: float | None = None,
 ) -> Traced:
     """Trace the path to a host. Cancelling ends the tracer.
 
@@ -86,6 +86,7 @@ async def run(
     `died`, `garbage`.
     """
     reading = _Reading()
+    limit_s = LIMIT_S + request.max_hops * LIMIT_PER_HOP_S if limit_s is None else limit_s
     try:
         async with asyncio.timeout(limit_s), child((*command, encode(request).decode()), {}) as process:
             assert process.stdout is not None  # noqa: S101  - `child` asked for the pipe

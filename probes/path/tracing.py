@@ -13,7 +13,7 @@ from linkweather.mesh import Mesh, PathTests, Site
 from linkweather.wire import PathRow
 from probes.path.replies import first_key
 from probes.path.route_store import RouteStore
-from probes.path.traced_route import KnownRoute, hops, reached, recognise, route, steps
+from probes.path.traced_route import KnownRoute, cut_off, hops, not_within, reached, recognise, route, steps
 from probes.path.tracer_lines import TraceRequest
 from probes.path.tracer_process import Traced, run
 
@@ -78,6 +78,7 @@ class Tracing:
             method=tests.method,
             port=port,
             flows=tests.flows,
+            max_hops=tests.max_hops,
             bind=self._bind,
             first_key=first_key(self._site, peer),
         )
@@ -89,6 +90,8 @@ class Tracing:
             )
         known = self._memory.recall(peer, site.address, tests.method)
         row, after = conclude(self._site, peer, tests.method, traced, known)
+        if cut_off(traced.samples, tests.max_hops):
+            row = row.model_copy(update={"detail": not_within(tests.max_hops)})
         self._memory.keep(peer, site.address, tests.method, after)
         return row
 

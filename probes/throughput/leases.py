@@ -13,14 +13,14 @@ The destination takes its own lease before it invites, the source its own before
 when the test is over, in whatever way. A lease lasts longer than all steps of a test together (`time_limits`), and a
 watchdog ends iperf3 before it does. So a site that sends or receives holds its lease, and declines everybody else.
 
-**The claim on a group** protects what several sites share (`shares` in the mesh). No site owns a group, so there is
-none to ask. But all sites hear all claims through one broker, which passes them on in one order.
+**The claim on a group** protects what several sites share (`shares` in the mesh). No site owns a group that the
+others could ask. But all sites hear all claims through one broker, which passes them on in one order.
 
     none ──publish──▶ pending ──heard, and first──▶ granted ──test over: given back──▶ none
                          ├────── heard, not first──▶ given back at once, later again
                          └────── not heard in time─▶ given back at once, later again
 
-- The destination of a test claims, in one message, the groups of both ends: nobody holds half of what it needs.
+- The destination of a test claims, in one message, the groups of both ends: no test holds half of what it needs.
 - The order of hearing decides: a claim is granted if no other that is standing when it is heard names one of its
   groups. A claim stands from when it is heard until it is given back (`for_s` = 0), or until its own time is over.
 - It stands whether or not its site got what it claimed. So sites need not agree on when an older claim ended.

@@ -24,7 +24,7 @@ class Result:
     `goodput_bps` is the receiver's. Where `intervals_of` is "receiver", it is the mean after slow start with its 95 %
     interval, and `goodput_10s_bps` is the 10-s equivalent (`stop_rule`). Where it is "sender", it is the receiver's
     mean of the whole test, and neither is given. `steady_s` is how long the steady rates took, until the end;
-    `limited_by` is what this end alone can tell; `cpu_demand` is how much of a core its iperf3 wanted. `datagrams` is
+    `limited_by` is the limit as this end knows it; `cpu_demand` is how much of a core its iperf3 wanted. `datagrams` is
     a UDP test's, as its receiver counted. `sent` is what our kernel saw, where this end was the sender. `connected`
     says whether the other end had answered.
     """

@@ -1,1 +1,1 @@
-"""Measuring one link by hand."""
+"""Measuring one link ad hoc."""

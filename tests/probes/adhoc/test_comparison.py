@@ -81,7 +81,7 @@ def test_each_direction_is_compared_with_itself() -> None:
 def test_what_has_no_interval_or_was_not_measured() -> None:
     forward = goodput(50e6, direction="forward")
     assert said({"throughput": forward}, {"throughput": forward}) == [
-        "goodput to the host 50.0 → 50.0 Mbit/s: within noise or not, a test without intervals cannot tell"
+        "goodput to the host 50.0 → 50.0 Mbit/s: within noise or not is unknown, as one test has no interval"
     ]
     assert said({"throughput": goodput(None)}, {"throughput": goodput(5e6)}) == [
         "goodput from the host: not measured then"

@@ -59,17 +59,25 @@ def test_host_that_does_not_answer_is_said_to() -> None:
     )
     assert text(found).splitlines()[0] == "Path to example.net by UDP to port 33434, 1 flow"
     assert text(found).splitlines()[-3:] == [
-        "  The host does not answer; nobody does beyond hop 1.",
+        "  The host does not answer, and nothing beyond hop 1 does.",
         f"  path MTU not known, fingerprint {fingerprint(route(samples('a')))}",
         "  Interrupted: this is what was known until then.",
     ]
+
+
+def test_router_at_the_last_hop_means_that_the_path_is_longer_than_the_limit() -> None:
+    request = REQUEST.model_copy(update={"flows": 1, "max_hops": 2})
+    found = TracedPath(request, AT, tuple(samples("a b")), "example.net")
+    assert "  The host is not reached within 2 hops: raise --max-hops." in text(found).splitlines()
+    longer = TracedPath(REQUEST.model_copy(update={"flows": 1}), AT, tuple(samples("a b")), "example.net")
+    assert "  The host does not answer, and nothing beyond hop 2 does." in text(longer).splitlines()
 
 
 def test_nobody_at_all_is_one_sentence_and_a_failure() -> None:
     found = TracedPath(REQUEST, AT, tuple(samples(". .")), END)
     assert text(found) == (
         "Path to example.net (192.0.2.99) by UDP to port 33434, 2 flows: "
-        "nobody answers, neither the host nor any router on the way"
+        "neither the host nor any router on the way answers"
     )
     assert document(found)["failure"] == "no_reply"
     assert document(found)["fingerprint"] is None

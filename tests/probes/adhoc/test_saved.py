@@ -1,4 +1,4 @@
-"""Tests by hand in a file: what is read back, and what is refused in which words."""
+"""Ad hoc tests in a file: what is read back, and what is refused in which words."""
 
 from __future__ import annotations
 

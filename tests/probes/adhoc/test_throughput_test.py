@@ -1,4 +1,4 @@
-"""Throughput by hand that does not run to its end."""
+"""Ad hoc throughput that does not run to its end."""
 
 from __future__ import annotations
 

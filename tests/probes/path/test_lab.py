@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile, mesh_of, shipped
 from linkweather.mesh import PathMethod
 from linkweather.wire import PathRow
+from probes.adhoc.path_test import TracedPath, text
 from probes.path.route_store import RouteStore
 from probes.path.traced_route import hops, reached, steps
 from probes.path.tracer_lines import TraceRequest
@@ -68,6 +70,14 @@ async def test_path_through_routers(lab: Lab, method: PathMethod, version: int) 
         assert hop.rtt_s is not None
         assert expected_s <= hop.rtt_s < expected_s + LATE_S
     assert traced.path_mtu_bytes == 1480
+
+
+async def test_path_longer_than_the_limit_is_said_to_be_and_not_that_the_host_is_silent(lab: Lab) -> None:
+    request = TraceRequest(host=lab.addresses["b"], method="icmp", port=PORT, max_hops=2)
+    traced = await run(request, command=tracer(lab))
+    assert len(steps(traced.samples)) == 2
+    said = text(TracedPath(request, datetime.now(UTC), traced.samples, traced.address))
+    assert "The host is not reached within 2 hops: raise --max-hops." in said
 
 
 async def test_silent_router_is_a_gap_and_no_change(lab: Lab) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 
-from probes.path.raw_sockets import reserve
+from probes.path.raw_sockets import Destination, reserve
 
 HERE = "127.0.0.1"
 
 
 def reserved(first: int | None) -> list[int]:
     with contextlib.ExitStack() as stack:
-        return reserve("udp", socket.AF_INET, HERE, 3, stack, first=first)
+        return reserve("udp", Destination(socket.AF_INET, HERE), HERE, 3, stack, first=first)
 
 
 def test_flows_have_the_same_ports_each_time_they_are_asked_for() -> None:
@@ -32,5 +32,5 @@ def test_flow_whose_port_is_taken_has_another_and_the_others_keep_theirs() -> No
 
 def test_echo_identifiers_count_from_the_first() -> None:
     with contextlib.ExitStack() as stack:
-        assert reserve("icmp", socket.AF_INET, HERE, 3, stack, first=65_535) == [65_535, 0, 1]
-        assert len(reserve("icmp", socket.AF_INET, HERE, 3, stack)) == 3
+        assert reserve("icmp", Destination(socket.AF_INET, HERE), HERE, 3, stack, first=65_535) == [65_535, 0, 1]
+        assert len(reserve("icmp", Destination(socket.AF_INET, HERE), HERE, 3, stack)) == 3

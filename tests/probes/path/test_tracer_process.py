@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from linkweather.errors import MeasurementError
+from linkweather.lab.namespaces import created, run_in
 from linkweather.mesh import PathMethod
 from probes.path.traced_route import reached, steps
 from probes.path.tracer_lines import HopSample, TraceRequest
@@ -149,3 +150,25 @@ async def test_cancelled_trace_leaves_no_process(tmp_path: Path) -> None:
 def test_daemon_does_not_import_scapy() -> None:
     code = "import probes.daemon, sys; print('scapy' in sys.modules)"
     assert subprocess.check_output(program(code)) == b"False\n"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for network namespaces")
+@pytest.mark.parametrize("method", ["udp", "icmp", "tcp"])
+async def test_link_local_address_is_traced_through_the_interface_that_its_zone_names(method: PathMethod) -> None:
+    with created() as here, created() as there:
+        # Both interfaces have the subnet fe80::/64: only the zone says which one leads to fe80::2.
+        wrong = ["link add wrong type veth peer name idle", "link set wrong up", "addr add fe80::9/64 dev wrong nodad"]
+        run_in(here, "ip", [*wrong, f"link add right type veth peer name far netns {there.path}"])
+        run_in(here, "ip", ["addr add fe80::1/64 dev right nodad", "link set right up"])
+        run_in(there, "ip", ["addr add fe80::2/64 dev far nodad", "link set far up"])
+        request = TraceRequest(host="fe80::2%right", method=method, port=PORT, flows=2)
+        traced = await run(request, command=("nsenter", f"--net={here.path}", *TRACER))
+    assert (traced.address, traced.path_mtu_bytes) == ("fe80::2%right", 1500)
+    assert reached(traced.samples)
+    assert {sample.address for sample in traced.samples} == {"fe80::2"}
+
+
+async def test_zone_that_is_no_interface_is_unresolved() -> None:
+    error = await failure(TraceRequest(host="fe80::2%absent", port=PORT))
+    assert error.reason == "unresolved"
