@@ -28,6 +28,7 @@ from linkweather.lab.labfile import LabFile
 from linkweather.mesh import Mesh
 from linkweather.models.placements import Job
 from linkweather.wire import REPORTS, Hop, decode_report, topics
+from probes.latency.http import HttpOptions
 from probes.settings import ProbeSettings
 from tests import servers
 from tests.command_tree import leaves, options_of
@@ -236,6 +237,11 @@ def test_every_setting_is_described_with_its_default() -> None:
     assert wrong == {}
     # A table that two files have is described for one of them.
     assert {model: where for model, where in missing.items() if model not in described_models} == {}
+
+
+def test_every_option_of_http_is_described_with_its_default() -> None:
+    described = described_tables("mesh.toml")["sites", "options"]
+    assert described == {name: as_described(field.default) for name, field in HttpOptions.model_fields.items()}
 
 
 def test_the_topics_are_those_of_the_document() -> None:

@@ -1,1 +1,1 @@
-"""STAMP (RFC 8762) on kernel timestamps: packets, sessions, sender and reflector."""
+"""Latency: one engine on kernel timestamps with a prober per method, and STAMP (RFC 8762) with its reflector."""

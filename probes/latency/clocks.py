@@ -1,4 +1,24 @@
-"""This machine's clocks: both at one moment, and what the kernel says of the wall clock."""
+"""Clocks and timestamps: which clock times what, and how both ends write times on the wire.
+
+Four times belong to a probe: the sender's kernel stamps T1 when it leaves, the reflector's kernel stamps T2 when it
+arrives there, the reflector reads T3 just before it replies, and the sender's kernel stamps T4 when the reply arrives.
+
+    RTT     = (T4 − T1) − (T3 − T2)    two differences, each on one clock: the two clocks need not agree
+    forward = T2 − T1                  between two clocks: only as good as both are synchronised
+    back    = T4 − T3                  likewise
+
+So an RTT is right whatever the other machine's clock says, and it leaves out how long the reflector took. A one-way
+delay is given only where both kernels call their clocks synchronised (`read`), with the sum of both error bounds, and
+a negative one is published as it is: clamping it would hide the error that it shows.
+
+Kernel stamps are of the wall clock (CLOCK_REALTIME), which NTP or an operator may step. The monotonic clock is never
+stepped, but a packet's stamp never is of it. So each probe keeps a pair, both clocks at one moment (`moment`): where
+the wall clock went further or less far than the monotonic one between sending and arrival, it was stepped, and the
+sample is set aside as `clock_stepped` instead of becoming an RTT (`session`).
+
+On the wire times are 64-bit NTP timestamps, or truncated PTPv2 ones where the error estimate's Z bit says so, and an
+error estimate is S (synchronised), Z, scale and multiplier (RFC 8762 §4.2.1, RFC 8186).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +29,19 @@ from typing import NamedTuple
 
 _UNSYNCHRONISED = 0x0040  # STA_UNSYNC
 _FAILED = -1
-_AT_ONCE_S = 1e-4  # reading a clock takes 100 ns: who took longer for two was interrupted
+_AT_ONCE_S = 1e-4  # reading a clock takes 100 ns: a longer pair of readings was interrupted
+_LIBC = ctypes.CDLL(None, use_errno=True)
+NS_PER_S = 1_000_000_000
+# NTP counts in 2^-32 s from 1900, in eras of 2^32 s.
+_NTP_EPOCH = 2_208_988_800 << 32  # 1970
+_ERA_S = 2**32
+_ERA = 2**64
+_MASK = _ERA - 1
+_HALF_SECOND = 2**31
+_SYNCHRONISED = 0x8000
+_PTP = 0x4000
+_MAX_SCALE = 63
+_MAX_MULTIPLIER = 255
 
 
 class Clock(NamedTuple):
@@ -19,7 +51,7 @@ class Clock(NamedTuple):
     error_s: float
 
 
-UNKNOWN = Clock(synchronised=False, error_s=16.0)  # the kernel's own bound for a clock that nobody steers
+UNKNOWN = Clock(synchronised=False, error_s=16.0)  # the kernel's own bound for an undisciplined clock
 
 
 class _Timex(ctypes.Structure):
@@ -33,9 +65,6 @@ class _Timex(ctypes.Structure):
         ("status", ctypes.c_int),
         ("rest", ctypes.c_long * 32),
     )
-
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def moment() -> tuple[float, int]:
@@ -52,20 +81,6 @@ def read() -> Clock:
     if _LIBC.adjtimex(ctypes.byref(timex)) == _FAILED:
         return UNKNOWN
     return Clock(not timex.status & _UNSYNCHRONISED, timex.maxerror / 1e6)
-
-
-NS_PER_S = 1_000_000_000
-# NTP counts in 2^-32 s from 1900, in eras of 2^32 s.
-_NTP_EPOCH = 2_208_988_800 << 32  # 1970
-_ERA_S = 2**32
-_ERA = 2**64
-_MASK = _ERA - 1
-_HALF_SECOND = 2**31
-
-_SYNCHRONISED = 0x8000
-_PTP = 0x4000
-_MAX_SCALE = 63
-_MAX_MULTIPLIER = 255
 
 
 class ErrorEstimate(NamedTuple):

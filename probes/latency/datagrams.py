@@ -21,7 +21,7 @@ Sent = tuple[Session, SentProbe]
 _BUFFERED = 4096  # more than the receive buffer holds
 
 
-class Datagrams:
+class DatagramTransport:
     """The sockets of a datagram prober, one for each address family.
 
     `on_outcome` gets what became of a probe, as soon as it is known. Replies that are not ours are counted in

@@ -22,9 +22,9 @@ from typing import Protocol
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
 from probes.latency import clocks
-from probes.latency.datagrams import Datagrams
-from probes.latency.engine_timer import Ticking
-from probes.latency.exchanges import Exchanges
+from probes.latency.datagrams import DatagramTransport
+from probes.latency.engine_timer import EngineTimer
+from probes.latency.exchanges import ExchangeTransport
 from probes.latency.kernel_timestamps import BATCH, REASONS
 from probes.latency.name_resolution import Name, Names
 from probes.latency.pacing import Pacer, Window, Windows
@@ -100,9 +100,9 @@ class LatencyEngine:
         self._windows = Windows()
         self._loaded: str | None = None
         self._stopping = False
-        self._exchanges: Exchanges | None = None
+        self._exchanges: ExchangeTransport | None = None
         self._transport = self._make_transport(method, key, bind)
-        self._timer = Ticking(self._tick, self._readable, eager=not self._transport.stamps)
+        self._timer = EngineTimer(self._tick, self._readable, eager=not self._transport.stamps)
 
     def set_peers(self, peers: Iterable[LatencyPeer], tests: LatencyTests) -> None:
         """Probe these peers from now on, in this way. A peer that is already probed keeps its session.
@@ -156,11 +156,11 @@ class LatencyEngine:
 
     def _make_transport(self, method: Method, key: bytes | None, bind: Sequence[str]) -> Transport:
         if isinstance(method.prober, ExchangeProber):
-            self._exchanges = Exchanges(
+            self._exchanges = ExchangeTransport(
                 method.prober, self._tests, bind=bind, counters=self.counters, on_outcome=self._exchanged
             )
             return self._exchanges
-        return Datagrams(
+        return DatagramTransport(
             method.prober,
             self._tests,
             key,

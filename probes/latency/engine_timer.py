@@ -1,4 +1,4 @@
-"""The one timer of a sender: when it ticks, and whether its sockets are read in between."""
+"""The one timer of an engine: when it ticks, and whether its sockets are read in between."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 
 from probes.latency.kernel_timestamps import guarded
 
-# The kernel stamps what comes and goes, so nothing is gained by haste. Ticks are a grain apart: what falls due
-# meanwhile leaves together, up to a grain late. Replies wait for a tick that is near, and else are read at once.
+# The kernel stamps what comes and goes, so that haste gains nothing. Ticks are a grain apart: what falls due meanwhile
+# leaves together, up to a grain late. Replies wait for a tick that is near, and are read at once where none is.
 GRAIN_S = 1e-3
 NEAR_S = 20e-3
 
 
-class Ticking:
+class EngineTimer:
     """Calls `tick` at the time that `arm` names, and `readable` when a socket is and no tick is near.
 
     With `eager`, sockets are always read at once. An error of either call comes out of `over`.
@@ -33,7 +33,7 @@ class Ticking:
         self._listening = False
 
     def begin(self, sockets: Sequence[socket.socket]) -> asyncio.Future[None]:
-        """Call from now on, in the running loop; what is returned is done when it is over."""
+        """Call from now on, in the running loop; the future that is returned is done when it is over."""
         self._sockets = sockets
         self._over = asyncio.get_running_loop().create_future()
         return self._over
@@ -61,7 +61,7 @@ class Ticking:
         self._timer = asyncio.get_running_loop().call_at(at_s, guarded(self._ticks, self._over))
 
     def guarded(self, callback: Callable[[], None]) -> Callable[[], None] | None:
-        """A callback whose error ends the sender; None when it does not run."""
+        """A callback whose error ends the engine; None when it does not run."""
         return None if self._over is None else guarded(callback, self._over)
 
     def _ticks(self) -> None:

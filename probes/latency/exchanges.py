@@ -22,7 +22,7 @@ from probes.latency.targets import LatencyTarget
 log = logging.getLogger(__name__)
 
 
-class Exchanges:
+class ExchangeTransport:
     """The running exchanges of an exchange prober.
 
     `on_outcome` gets what became of a probe, as soon as it is known. What a prober does wrong fails its probe as

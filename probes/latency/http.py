@@ -64,7 +64,7 @@ class HttpProber:
     """Asks for a URL on a connection of its own, and reads the answer's status."""
 
     wording = Wording("HTTP", " at port {port}", "the server answers", "no good answer from TCP port {port}")
-    # A server is somebody's: not ten requests a second. TCP, TLS and HTTP are four round trips.
+    # Ten requests a second are too many for a server of others. TCP, TLS and HTTP take four round trips.
     needs = Needs(interval_s=1.0, timeout_s=5.0)
     options = HttpOptions
 

@@ -54,7 +54,7 @@ def encode(family: EchoFamily, identifier: int, cookie: bytes, request: StampReq
 
 
 def decode(family: EchoFamily, message: bytes, cookie: bytes) -> StampReply:
-    """The reply to a request of ours. Raises MessageError: `short`, or `foreign` for what answers somebody else."""
+    """The reply to a request of ours. Raises MessageError: `short`, or `foreign` for another program's."""
     if len(message) < _HEADER.size:
         raise MessageError("short")
     if message[0] != family.reply or message[_HEADER.size : _HEADER.size + COOKIE_BYTES] != cookie:

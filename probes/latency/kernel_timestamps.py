@@ -1,4 +1,11 @@
-"""UDP sockets with the kernel's timestamps: options, control messages and the error queue, and nothing else.
+"""Datagram sockets with the kernel's timestamps: options, control messages and the error queue, and nothing else.
+
+The kernel stamps a datagram when the driver takes it (TX) and when the driver delivers it (RX), so a late event loop,
+a busy process or a full socket buffer is not in the difference. An RX stamp comes with its datagram, as a control
+message. A TX stamp comes later, on the socket's error queue, and only says which datagram it is of by a number: where
+the kernel takes our own (SCM_TS_OPT_ID, Linux 6.13) that is the number sent along, else the kernel counts the
+socket's successful sends from 0, and so do we. A reply may be there before its TX stamp. ICMP errors come on the same
+queue: each names the destination it is about.
 
 Linux, `Documentation/networking/timestamping.rst`; the constants are missing from Python 3.11.
 """
@@ -129,7 +136,7 @@ def receive(opened: socket.socket, limit: int = BATCH) -> Iterator[Datagram]:
         except BlockingIOError:
             return
         except OSError:
-            continue  # somebody's ICMP error; reading it has cleared it
+            continue  # an ICMP error, about any peer: reading has cleared it
         kernel_ns, ttl, local = None, 0, _ANYWHERE
         # By kind alone: among what we ask for, no kind is in two levels.
         for level, kind, value in control:
@@ -225,7 +232,7 @@ def _reply_from(level: int, kind: int, value: bytes) -> Control:
 
 
 def _takes_ids() -> bool:
-    """Whether the kernel takes our own ids with each datagram (Linux 6.13): ask it on a socket of no consequence."""
+    """Whether the kernel takes our own ids with each datagram (Linux 6.13): tried on a socket made for this."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
         try:
             trial.bind(("127.0.0.1", 0))

@@ -1,8 +1,20 @@
 """Which way probes were lost, read from a stateful reflector's count of its replies (RFC 8762 §4.3).
 
-Between two probes that were answered, n are missing. The reflector's sequence says how many replies
-it sent meanwhile: so many of the missing were lost on their way back, the others on their way there.
-Where the path reorders requests, so that a reply's count is lower than one before, the probes between are told as one.
+Between two answered probes, n are missing. The reflector's count says how many replies it sent meanwhile: that many of
+the missing were lost on the way back, the others on the way there. An example, with our sequence above the reflector's:
+
+    sent      1   2   3   4   5   6
+    counted   0   –   –   2   –   3
+
+Between 1 and 4 two are missing, and the reflector's count went from 0 to 2: it answered one of them, so one reply was
+lost (back) and one request never arrived (forward). Between 4 and 6 one is missing and the count went on by one: lost
+forward. Which of a gap's probes went which way is not known; the numbers are.
+
+What the counts cannot say stays unknown: a stateless reflector copies our sequence, a reflector that starts anew counts
+from 0 again, and a path that duplicates requests makes it count more than was sent. Where the path reorders requests,
+a later reply has a lower count: then the probes from the overtaken to the overtaking one are one stretch, and its
+losses are counted together. At a window's end the next answered probe, if there is one, closes the last gap; else a
+row calls the gap unknown, and the next row does not count it again.
 """
 
 from __future__ import annotations
@@ -26,11 +38,11 @@ class Probed(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """The last answered probe; `untold`: whether a row has called missing ones after it unknown already."""
+    """The last answered probe; `uncounted`: a row has already called missing ones after it unknown."""
 
     sequence: int
     reflected: int
-    untold: bool = False
+    uncounted: bool = False
 
 
 class Losses(NamedTuple):
@@ -68,7 +80,7 @@ class _Stretch:
 
 
 def by_direction(probes: Iterable[Probed], left: Edge | None, right: Probed | None) -> tuple[Losses, Edge | None]:
-    """Tell the directions of a window's missing probes.
+    """Find the directions of a window's missing probes.
 
     `probes` are the window's, in the order of sending; `left` is what was left by the window before;
     `right` is the first answered probe of a later window, if there is one. Returns the losses and the next `left`.
@@ -89,12 +101,12 @@ def by_direction(probes: Iterable[Probed], left: Edge | None, right: Probed | No
         else:
             stretch.answer(probe.sequence, counts)
             if stretch.top < low:
-                _tell(stretch, stretch.top, probe.sequence + 1, losses)
+                _count(stretch, stretch.top, probe.sequence + 1, losses)
                 stretch = _after(probe, stretch.top)
     end = right.sequence if right else 0
-    told = _tell(stretch, None if after is None else after[0] - 1, end, losses)
+    known = _count(stretch, None if after is None else after[0] - 1, end, losses)
     edge = Edge(stretch.last, stretch.top & _MASK) if stretch.answered else stretch.left
-    return Losses(*losses), edge._replace(untold=True) if edge and not told else edge
+    return Losses(*losses), edge._replace(uncounted=True) if edge and not known else edge
 
 
 def _after(probe: Probed, count: int) -> _Stretch:
@@ -122,8 +134,8 @@ def _lowest_later(window: Sequence[tuple[int, int] | None], after: tuple[int, in
     return lowest[::-1]
 
 
-def _tell(stretch: _Stretch, top: int | None, end: int, losses: list[int]) -> bool:
-    """Add a stretch's missing probes to the losses; false where their direction could not be told.
+def _count(stretch: _Stretch, top: int | None, end: int, losses: list[int]) -> bool:
+    """Add a stretch's missing probes to the losses; false where their direction is not known.
 
     `top` is the reflector's last count for the stretch, `end` our sequence after it.
     """
@@ -132,7 +144,7 @@ def _tell(stretch: _Stretch, top: int | None, end: int, losses: list[int]) -> bo
         losses[2] += len(stretch.places)
         return False
     for place in stretch.places:
-        # Nobody can say which ones of a gap were lost which way: the first ones count as lost back, so that
+        # Which ones of a gap were lost which way is not known: the first ones count as lost back, so that
         # the rows of a gap that lies in several windows add up.
         losses[1 if place <= back else 0] += 1
     return True
@@ -149,6 +161,6 @@ def _replies_unseen(stretch: _Stretch, top: int | None, end: int) -> int | None:
     back = top - stretch.start - len(stretch.seen)
     if not 0 <= back <= missing or any(count <= stretch.start for count in stretch.seen):
         return None  # the reflector started anew, or the path duplicated requests here
-    if left.untold and 0 < back < missing:
+    if left.uncounted and 0 < back < missing:
         return None  # mixed, and a row before this right edge was there has called a part of it unknown
     return back

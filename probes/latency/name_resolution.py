@@ -1,4 +1,4 @@
-"""Keeps addresses of names fresh: asks again every minute, and at once when somebody doubts an answer."""
+"""Keeps the addresses of names fresh: resolves again every minute, and soon where an answer is in doubt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""When each peer's next probe is due. Pure: one heap for all peers, so that one timer serves them all."""
+"""When probes are due and windows end. Pure: one heap for all peers, so that one timer serves them all.
+
+A window is timed on the monotonic clock and labelled by the wall clock: its row ends at a multiple of the report
+interval for the reader, and a stepped clock moves the label and never the measurement.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,9 @@ Peer = TypeVar("Peer", bound=Hashable)
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
+_SHORTEST = 0.1  # of an interval: what is left of a shorter one joins the next
+
+
 class Pacer(Generic[Peer]):
     """Send times, `interval_s` apart for each peer, the peers' phases spread over the interval."""
 
@@ -35,7 +42,7 @@ class Pacer(Generic[Peer]):
         heapq.heappush(self._heap, (now + phase_s, self._added, peer))
 
     def remove(self, peer: Peer) -> None:
-        """End with a peer; unknown ones are none of ours any more."""
+        """End with a peer; an unknown one has ended already."""
         self._peers.pop(peer, None)
 
     def due(self, now: float, most: int) -> list[Peer]:
@@ -60,9 +67,6 @@ class Pacer(Generic[Peer]):
     def next_s(self) -> float:
         """When `due` has something again; infinity without peers."""
         return self._heap[0][0] if self._heap else math.inf
-
-
-_SHORTEST = 0.1  # of an interval: what is left of a shorter one joins the next
 
 
 @dataclass(slots=True, eq=False)

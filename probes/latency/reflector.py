@@ -19,6 +19,10 @@ from probes.latency.stamp_responder import StampResponder
 _CLOCK_EVERY_S = 5.0
 
 
+log = logging.getLogger(__name__)
+LOG_EVERY_S = 60.0
+
+
 class Reflector:
     """Answers probes until cancelled. Port 0 takes a free one, the same in both families.
 
@@ -98,11 +102,6 @@ class Reflector:
                 self.dropped["send_failed"] += 1
 
 
-log = logging.getLogger(__name__)
-
-LOG_EVERY_S = 60.0
-
-
 def reasons(counts: Mapping[str, int]) -> str:
     """Counts for people: `2 loop, 1 short`."""
     return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
@@ -110,10 +109,10 @@ def reasons(counts: Mapping[str, int]) -> str:
 
 async def log_drops(dropped: Counter[str], *, every_s: float = LOG_EVERY_S) -> None:
     """Log what is new in these counts, if anything is, until cancelled."""
-    told: Counter[str] = Counter()
+    logged: Counter[str] = Counter()
     while True:
         await asyncio.sleep(every_s)
-        new = dropped - told
+        new = dropped - logged
         if new:
             log.warning("the reflector dropped %d datagrams in %g s: %s", new.total(), every_s, reasons(new))
-            told = dropped.copy()
+            logged = dropped.copy()

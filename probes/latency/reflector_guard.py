@@ -1,4 +1,8 @@
-"""What keeps a reflector from abuse: who may ask, how often, and bounded memories of who did. Pure."""
+"""What keeps a reflector from abuse: prefixes, token buckets, replay windows, in memories that are bounded. Pure.
+
+Anyone can send to a reflector under any source address, so that each memory of sources and sessions has a bound, and
+the least recently used entry goes first.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,14 @@ from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
+
+
+WINDOW = 1024  # a request this far behind the newest may be a replay, and is refused
+_MASK = 0xFFFFFFFF
+_HALF = 0x80000000
+_TIME_MASK = 0xFFFFFFFFFFFFFFFF
+_TIME_HALF = 0x8000000000000000
+_BITS = (1 << WINDOW) - 1
 
 
 class Recent(OrderedDict[Key, Value]):
@@ -71,15 +83,6 @@ class Prefixes:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         number = int.from_bytes(socket.inet_pton(family, address.partition("%")[0]))
         return any(number & mask == network for mask, network in self._networks[family])
-
-
-WINDOW = 1024  # what comes so far behind the newest may be a replay, and is taken for one
-
-_MASK = 0xFFFFFFFF
-_HALF = 0x80000000
-_TIME_MASK = 0xFFFFFFFFFFFFFFFF
-_TIME_HALF = 0x8000000000000000
-_BITS = (1 << WINDOW) - 1
 
 
 class Replays:

@@ -1,6 +1,14 @@
-"""One peer's STAMP session: what was sent, what came back, and what that says. Pure: time comes in as arguments.
+"""One peer's session: what was sent, what came back, and what that says. Pure: time comes in as arguments.
 
-A probe settles when its reply and its TX stamp are there (either may be first), or at its timeout.
+A probe is out from `send` until it settles. It settles once, in one of these ways:
+
+    received    its reply and its TX stamp are there, whichever came first, or its exchange is over
+    set aside   likewise, but the times cannot be: the clock was stepped, or the reflector's residence is negative
+    late        its reply came after the timeout
+    lost        the timeout passed without a reply, or our own kernel would not send it
+
+A probe that settled is remembered for a while, so that a duplicate, or a reply that is later still, is known for one
+and counted. A window's row is made when all its probes are settled.
 """
 
 from __future__ import annotations
@@ -19,8 +27,8 @@ from probes.latency.stamp_packet import StampReply, StampRequest
 from probes.latency.statistics import Jitter
 from probes.latency.tally import Outages, SentProbe, Tally, TimedReply, row
 
-# On the wire a session whose probe 0 was lost. A stateful reflector, which counts its replies from 0, is so told
-# from a stateless one, which copies our sequence.
+# As if probe 0 had been lost: this sets a stateful reflector, which counts its replies from 0, apart from a stateless
+# one, which copies our sequence.
 FIRST_SEQUENCE = 1
 _MASK = 0xFFFFFFFF
 _HALF = 0x80000000
@@ -50,7 +58,7 @@ class ProbeOutcome:
 class Session:
     """The probes to one peer, matched with its replies.
 
-    `ssid` tells this session from others between the same addresses (RFC 8972 §3); zero in a reply is a
+    `ssid` sets this session apart from others between the same addresses (RFC 8972 §3); zero in a reply is a
     reflector that does not know it.
     """
 
@@ -74,7 +82,7 @@ class Session:
         self._highest = first_sequence - 1
         self._probes: dict[int, SentProbe] = {}
         self._tallies: deque[Tally] = deque()
-        # A session is new to its reflector, whose first count will be 0: what is lost before that is told, too.
+        # A session is new to its reflector, whose first count will be 0: losses before that have a direction, too.
         self._edge: Edge | None = Edge(first_sequence - 1, _MASK)
         self._error = 0
         self._jitter = Jitter()
@@ -96,7 +104,7 @@ class Session:
             self._tallies[-1].reason = reason
 
     def send(self, now: float, wall_ns: int, *, awaits_stamp: bool) -> tuple[SentProbe, StampRequest]:
-        """The next probe, and what to send. `awaits_stamp`: whether the kernel will tell when it left."""
+        """The next probe, and what to send. `awaits_stamp`: whether the kernel will say when it left."""
         tally = self._tallies[-1]
         timestamp = ntp_from_ns(wall_ns)
         probe = SentProbe(self._next, tally, now, wall_ns, timestamp, awaits_stamp)

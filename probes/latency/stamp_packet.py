@@ -94,12 +94,12 @@ def sequence_of(request: bytes) -> int:
 
 
 def ssid_of(request: bytes) -> bytes:
-    """What tells the session of an unauthenticated request; nothing does in one of TWAMP-Light (RFC 8762 §4.6)."""
+    """The session identifier of an unauthenticated request; one of TWAMP-Light has none (RFC 8762 §4.6)."""
     return request[14:16] if len(request) >= BASE_BYTES else _NO_SSID
 
 
 def ssid_of_signed(request: bytes) -> bytes:
-    """What tells the session of an authenticated request."""
+    """The session identifier of an authenticated request."""
     return request[26:28]
 
 

@@ -1,7 +1,10 @@
 """What a reflector answers, and what it drops. Pure: bytes and times in, a reply or a named refusal out.
 
-The order of checks keeps a hostile datagram cheap: nothing is remembered of a sender before its packet
-has passed the checks that need no memory, the HMAC last.
+A reflector is an open service, and must neither amplify nor loop nor keep memory for whoever asks. A reply is never
+longer than its request, but to the short requests of TWAMP-Light, which only allow-listed peers may send. Port 862 and
+our own port are never answered, as two reflectors would answer each other for ever. The checks are in the order of
+their cost, those that need no memory first and the HMAC before anything is remembered of a sender; what is remembered
+is bounded. An HMAC does not stop a replay: a window of sequences does (`reflector_guard`).
 """
 
 from __future__ import annotations
@@ -79,7 +82,7 @@ class StampResponder:
         address, port = source[:2]
         if port in self._never_answered:
             raise MessageError("loop")  # two reflectors would answer one another for ever
-        # Who has a bucket was allowed before.
+        # A source that has a bucket was allowed before.
         if self._allow is not None and address not in self._rates and address not in self._allow:
             raise MessageError("not_allowed")
         if len(data) < self._least_bytes:
@@ -102,7 +105,7 @@ class StampResponder:
             del reply[max(TWAMP_REPLY_BYTES, len(data)) :]
             return
         extra = data[self._base_bytes :]
-        reflected = stamp_tlvs.reflect(extra, key=self._key, heard=stamp_packet.sequence_of(data), told=sequence)
+        reflected = stamp_tlvs.reflect(extra, key=self._key, received=stamp_packet.sequence_of(data), replied=sequence)
         if reflected.flags:
             self.flagged.update(name for flag, name in _FLAGS.items() if reflected.flags & flag)
         reply += reflected.extra

@@ -42,16 +42,16 @@ def padding(octets: int) -> bytes:
     return _HEADER.pack(UNRECOGNISED, PADDING, length) + bytes(length)
 
 
-def reflect(extra: bytes, *, key: bytes | None, heard: int, told: int) -> Reflected:
+def reflect(extra: bytes, *, key: bytes | None, received: int, replied: int) -> Reflected:
     """What a reflector sends back of what stood behind a request.
 
-    `heard` is the request's sequence and `told` the reply's: with a key, the HMAC of the TLVs covers it.
+    `received` is the request's sequence and `replied` the reply's: with a key, the HMAC of the TLVs covers it.
     """
     if not extra.strip(b"\0"):
         return Reflected(extra, 0)  # type 0 is no TLV: this is the padding of RFC 8762, which is copied
     tlvs = list(_walk(extra))
     copy = bytearray(extra)
-    if key and not _verified(extra, tlvs, key, heard):
+    if key and not _verified(extra, tlvs, key, received):
         # RFC 8972 §4.8: nothing of them is processed, and each says so.
         for tlv in tlvs:
             copy[tlv.start] |= UNVERIFIED | (MALFORMED if tlv.kind is None else 0)
@@ -61,7 +61,7 @@ def reflect(extra: bytes, *, key: bytes | None, heard: int, told: int) -> Reflec
         copy[tlv.start] = _flags(tlv, key)
         flags |= copy[tlv.start]
         if tlv.kind == HMAC and key:
-            digest = _digest(copy[: tlv.start], key, told)
+            digest = _digest(copy[: tlv.start], key, replied)
             copy[tlv.start + HEADER_BYTES : tlv.end] = digest
     return Reflected(bytes(copy), flags)
 
@@ -90,7 +90,7 @@ def _flags(tlv: _Found, key: bytes | None) -> int:
     return 0 if known else UNRECOGNISED
 
 
-def _verified(extra: bytes, tlvs: list[_Found], key: bytes, heard: int) -> bool:
+def _verified(extra: bytes, tlvs: list[_Found], key: bytes, received: int) -> bool:
     """RFC 8972 §4.8: an HMAC TLV is last but for padding, and covers what is before it; padding alone needs none."""
     kinds = [tlv.kind for tlv in tlvs]
     if kinds == [PADDING]:
@@ -98,7 +98,7 @@ def _verified(extra: bytes, tlvs: list[_Found], key: bytes, heard: int) -> bool:
     if kinds.count(HMAC) != 1 or any(kind != PADDING for kind in kinds[kinds.index(HMAC) + 1 :]):
         return False
     tlv = tlvs[kinds.index(HMAC)]
-    return hmac.compare_digest(_digest(extra[: tlv.start], key, heard), extra[tlv.start + HEADER_BYTES : tlv.end])
+    return hmac.compare_digest(_digest(extra[: tlv.start], key, received), extra[tlv.start + HEADER_BYTES : tlv.end])
 
 
 def _digest(before: bytes | bytearray, key: bytes, sequence: int) -> bytes:

@@ -28,6 +28,10 @@ SETTLE_LIMIT_S: Final = 2.0
 _INSTEAD: Mapping[str, str] = {"icmp": "tcp"}
 
 
+# A minute at a hundred probes a second: more than the longest test.
+REMEMBERED = 6000
+
+
 class Station:
     """Follows a mesh as `site`; the rows of a window come through `on_window`, a call per method.
 
@@ -187,10 +191,6 @@ def _peer(mesh: Mesh, name: str, method: Method) -> LatencyPeer:
         return LatencyPeer(name, site.address, site.port, Closed("bad_options", f"sites.{name}.options.{error}"))
     except Exception as error:  # noqa: BLE001 - a prober may be anybody's: its fault costs its own peer
         return LatencyPeer(name, site.address, site.port, Closed("prober_error", f"{type(error).__name__}: {error}"))
-
-
-# A minute at a hundred probes a second: more than the longest test.
-REMEMBERED = 6000
 
 
 class WorkingLatency:

@@ -55,7 +55,7 @@ def _stdev(values: Sequence[float], mean: float) -> float | None:
 class Jitter:
     """The smoothed interarrival jitter of RFC 3550 §6.4.1, over RTTs in the order of their arrival.
 
-    The RFC takes the difference of transit times, for which RTTs stand here: no clock need agree with another.
+    The RFC takes the difference of transit times, for which RTTs stand here: the clocks need not agree.
     """
 
     def __init__(self) -> None:

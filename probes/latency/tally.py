@@ -18,6 +18,9 @@ from probes.latency.prober import TimestampSource
 from probes.latency.stamp_packet import StampReply
 from probes.latency.statistics import Jitter, quantile, summary
 
+# With a tenth of all probes lost at random, ten a second, so many in a row are lost about once in three hours.
+LEAST_PROBES = 5
+
 
 class TimedReply(NamedTuple):
     """A reply and when it came: monotonic, and by the wall clock as the kernel and as we saw it."""
@@ -47,7 +50,7 @@ class SentProbe:
     last: int | None = None
 
     def probed(self) -> Probed:
-        """What the losses are told by."""
+        """What the direction of losses is found by."""
         return Probed(self.sequence, self.first, self.last)
 
 
@@ -100,7 +103,7 @@ def row(
     sent = len(tally.probes)
     if not sent and tally.reason is None:
         return None
-    told = losses.forward + losses.back > 0 or not losses.unknown
+    known = losses.forward + losses.back > 0 or not losses.unknown
     return LatencyRow(
         src=src,
         dst=dst,
@@ -110,8 +113,8 @@ def row(
         window_s=tally.window.end_s - tally.window.start_s,
         sent=sent,
         received=tally.received,
-        lost_forward=losses.forward if told else None,
-        lost_back=losses.back if told else None,
+        lost_forward=losses.forward if known else None,
+        lost_back=losses.back if known else None,
         duplicated=tally.duplicated,
         reordered=tally.reordered,
         late=tally.late,
@@ -171,10 +174,6 @@ def _one_way_fields(tally: Tally) -> dict[str, Any]:
         "owd_back_p50_s": quantile(sorted(tally.back_s), 0.5),
         "owd_error_s": tally.owd_error_s,
     }
-
-
-# With a tenth of all probes lost at random, ten a second, so many in a row are lost about once in three hours.
-LEAST_PROBES = 5
 
 
 @dataclass(slots=True)

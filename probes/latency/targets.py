@@ -109,9 +109,9 @@ class Targets:
         return self._by_address.get(address[:2])
 
     def owner(self, reply: StampReply, source: Address) -> LatencyTarget:
-        """Whose reply this is. Raises MessageError: `stray` for nobody's, or from where we did not send to.
+        """Whose reply this is. Raises MessageError: `stray` for one of no session, or from where we did not send to.
 
-        A reflector that does not know RFC 8972 sends session number zero; then the address tells.
+        A reflector that does not know RFC 8972 sends session number zero; then the address decides.
         """
         target = self._by_ssid.get(reply.ssid) if reply.ssid else self.at(source)
         if target is None or target.route is None or target.route.address[:2] != source[:2]:

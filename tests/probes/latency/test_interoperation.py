@@ -91,7 +91,7 @@ async def test_a_stateless_reflector_leaves_the_direction_of_a_loss_unknown() ->
     assert 0.06 < (end - start).total_seconds() < LIMIT_S
 
 
-async def test_one_way_delays_are_told_where_both_clocks_are_synchronised_also_negative_ones(
+async def test_one_way_delays_are_given_where_both_clocks_are_synchronised_also_negative_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clocks, "read", lambda: Clock(synchronised=True, error_s=2.0**-10))

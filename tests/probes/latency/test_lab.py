@@ -62,10 +62,10 @@ async def test_losses_of_each_direction_are_those_that_the_lab_made(tmp_path: Pa
     assert there.dropped["loss"] > 20
     assert back.dropped["loss"] > 8
     # After the last reply nothing says which way a probe went.
-    untold = sum(1 for _ in itertools.takewhile(lambda rtt_s: rtt_s is None, reversed(row["rtts_s"])))
-    assert 0 <= there.dropped["loss"] - row["lost_forward"] <= untold
-    assert 0 <= back.dropped["loss"] - row["lost_back"] <= untold
-    assert row["sent"] - row["received"] == row["lost_forward"] + row["lost_back"] + untold
+    uncounted = sum(1 for _ in itertools.takewhile(lambda rtt_s: rtt_s is None, reversed(row["rtts_s"])))
+    assert 0 <= there.dropped["loss"] - row["lost_forward"] <= uncounted
+    assert 0 <= back.dropped["loss"] - row["lost_back"] <= uncounted
+    assert row["sent"] - row["received"] == row["lost_forward"] + row["lost_back"] + uncounted
     assert (row["late"], row["duplicated"], row["reordered"]) == (0, 0, 0)
 
 
@@ -99,7 +99,7 @@ async def test_nearly_all_losses_keep_their_direction_where_probes_are_reordered
         there, back = await links(lab)
     lost = row["sent"] - row["received"]
     assert lost == there.dropped["loss"] + back.dropped["loss"]
-    # Simulated over 80,000 probes: 3 to 6 % are told wrongly, and as many not at all.
+    # Simulated over 80,000 probes: 3 to 6 % have the wrong direction, and as many none.
     assert row["lost_forward"] == pytest.approx(there.dropped["loss"], abs=lost / 4)
     assert row["lost_back"] == pytest.approx(back.dropped["loss"], abs=lost / 4)
 

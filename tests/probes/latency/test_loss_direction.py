@@ -36,7 +36,7 @@ def test_a_gap_goes_on_from_the_window_before_and_into_the_next() -> None:
 def test_without_a_later_reply_the_direction_is_unknown() -> None:
     losses, edge = by_direction([answered(1, 0), *missing(2)], None, None)
     assert losses == Losses(0, 0, 1)
-    assert edge == Edge(1, 0, untold=True)
+    assert edge == Edge(1, 0, uncounted=True)
     # The gap's rest: all forward is certain, a mixture is not.
     assert by_direction([*missing(3), answered(4, 1)], edge, None)[0] == Losses(1, 0, 0)
     assert by_direction([*missing(3), answered(4, 2)], edge, None)[0] == Losses(0, 0, 1)
@@ -73,7 +73,7 @@ def test_a_window_without_probes_changes_nothing() -> None:
     assert by_direction([], Edge(1, 0), None) == (Losses(0, 0, 0), Edge(1, 0))
 
 
-def test_overtaken_requests_are_told_together() -> None:
+def test_overtaken_requests_are_counted_together() -> None:
     # 4 overtook 2 and 3, of which 3 was lost on its way there; 5's count says that nothing else came.
     probes = [answered(1, 0), answered(2, 2), *missing(3), answered(4, 1), answered(5, 3)]
     assert by_direction(probes, None, None) == (Losses(1, 0, 0), Edge(5, 3))
@@ -85,7 +85,7 @@ def test_overtaken_requests_are_told_together() -> None:
 def test_a_request_that_is_overtaken_by_the_next_windows_first_tells_nothing_for_its_gap() -> None:
     losses, edge = by_direction([answered(1, 0), *missing(2), answered(3, 3)], None, answered(4, 2))
     assert losses == Losses(0, 0, 1)
-    assert edge == Edge(3, 3, untold=True)
+    assert edge == Edge(3, 3, uncounted=True)
     # The overtaker's count is behind the edge: it tells nothing either, and the edge stays.
     assert by_direction([answered(4, 2), answered(5, 4)], edge, None) == (Losses(0, 0, 0), Edge(5, 4))
     assert by_direction([*missing(4), answered(5, 2)], edge, None) == (Losses(0, 0, 1), Edge(5, 3))
@@ -100,7 +100,9 @@ def test_after_a_restart_the_reflectors_new_counts_tell() -> None:
 
 
 @given(st.lists(st.sampled_from(["answered", "forward", "back"]), max_size=60), st.integers(1, 60))
-def test_on_a_path_that_keeps_the_order_every_loss_is_told_however_windows_cut_it(fates: list[str], size: int) -> None:
+def test_on_a_path_that_keeps_the_order_every_loss_has_its_direction_however_windows_cut_it(
+    fates: list[str], size: int
+) -> None:
     fates = [*fates, "answered"]
     probes, count = [], 0
     for sequence, fate in enumerate(fates, 1):

@@ -24,7 +24,7 @@ def signed(before: bytes, sequence: int = 7) -> bytes:
 
 
 def reflected(extra: bytes, key: bytes | None = None) -> tuple[str, int]:
-    found = reflect(extra, key=key, heard=7, told=3)
+    found = reflect(extra, key=key, received=7, replied=3)
     return found.extra.hex(), found.flags
 
 
@@ -106,9 +106,9 @@ def test_padding_alone_needs_no_hmac() -> None:
 def test_any_bytes_come_back_as_long_as_they_went_and_changed_in_flags_and_hmacs_only(
     extra: bytes, key: bytes | None
 ) -> None:
-    came_back = reflect(extra, key=key, heard=7, told=3)
+    came_back = reflect(extra, key=key, received=7, replied=3)
     assert len(came_back.extra) == len(extra)
-    again = reflect(came_back.extra, key=None, heard=0, told=0)
+    again = reflect(came_back.extra, key=None, received=0, replied=0)
     assert again.extra[1:] == came_back.extra[1:] or came_back.flags != 0
 
 
@@ -119,4 +119,4 @@ def test_well_formed_tlvs_keep_type_length_and_value(tlvs: list[tuple[int, bytes
     expected = b"".join(
         bytes([0 if kind == 1 else UNRECOGNISED, kind]) + len(value).to_bytes(2) + value for kind, value in kinds
     )
-    assert reflect(extra, key=None, heard=0, told=0).extra == expected
+    assert reflect(extra, key=None, received=0, replied=0).extra == expected
