@@ -25,7 +25,7 @@ from tests.chaos.tcp_proxy import Proxies, WayState
 SITES = ("a", "b", "c", "d")
 # The operator lets this site's outbox overflow: some dozens of reports fill it.
 LIMITED = "d"
-LIMIT_BYTES = 65536
+LIMIT_BYTES = 2**17
 # Files of a probe and of the collector lie on disks that have room for a run and fill up at once.
 SMALL_DISKS = {"a": 16 * 2**20, "collector": 128 * 2**20}
 # Often enough that something is under way at whatever moment something breaks.
@@ -216,7 +216,7 @@ def begin(found: System, silent_peers: int = 0) -> None:
     silent = _silent_peers(found, silent_peers)
     found.write_mesh({**found.addresses, **silent}, BUSY, _links(found, silent))
     found.start(*found.parts)
-    servers.wait_until(lambda: found.committed_reports() > 20, "reports are committed")
+    servers.wait_until(lambda: found.committed_reports() > 20, "reports are committed", RECOVERY_LIMIT_S)
 
 
 def follow(injector: Injector, planned: Sequence[PlannedFault]) -> None:
