@@ -95,9 +95,12 @@ def _latency_facts(row: LatencyRow) -> Facts:
 def _figures(row: LatencyRow) -> Facts:
     """A prober's own figures: a name that ends in `_s` is a time."""
     if row.figures:
-        times = {name: f"{name.removesuffix('_s')} {duration(value)}" for name, value in row.figures.items()}
-        shown = (times[name] if name.endswith("_s") else f"{name} {value:g}" for name, value in row.figures.items())
-        yield "figures", ", ".join(shown)
+        yield "figures", ", ".join(_figure(name, value) for name, value in row.figures.items())
+
+
+def _figure(name: str, value: float) -> str:
+    shown = duration(value) if name.endswith("_s") else f"{value:g}"
+    return f"{name.removesuffix('_s').replace('_', ' ')} {shown}"
 
 
 def _throughput(target: MeasuredHost, throughput: ThroughputFindings) -> list[str]:

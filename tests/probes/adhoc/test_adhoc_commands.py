@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -20,6 +21,7 @@ import pytest
 
 from probes.latency.reflector import Reflector
 from tests import servers
+from tests.probes.latency.test_http import site
 
 COMMAND = (sys.executable, "-c", "from linkweather.cli.root import main; main()")
 HERE = "127.0.0.1"
@@ -283,6 +285,41 @@ def test_tcp_connect_time_to_a_port_that_listens_or_refuses() -> None:
     assert (listening["method"], listening["received"], listening["detail"]) == ("tcp", 20, None)
     assert (refusing["method"], refusing["received"]) == ("tcp", 20)
     assert refusing["detail"] == "the port refuses connections, and each refusal (RST) is a reply"
+
+
+def test_a_url_is_asked_for_and_each_step_shown() -> None:
+    with site() as (port, _):
+        url = f"http://{HERE}:{port}"
+        asked = [HERE, "--latency", "--method", "http", "--count", "3", "--interval", "0.02"]
+        found = measured(*asked, "--url", f"{url}/health")["latency"]
+        shown = run("test", *asked, "--url", f"{url}/health").stdout
+        failed = run("test", *asked, "--option", f"url={url}/broken")
+    assert (found["method"], found["received"], found["figures"]["status"]) == ("http", 3, 200)
+    assert f"  method   HTTP at port {port}: the server answers\n" in shown
+    assert re.search(r"  figures  connect \S+ µs, first byte \S+ \S+, status 200\n", shown)
+    assert failed.returncode == 1
+    assert failed.stdout.splitlines()[:2] == [
+        f"Latency to {HERE}: failed",
+        f"  tried    HTTP: no good answer from TCP port {port} (server_error: HTTP status",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--method", "smoke"], "'smoke' is no installed method: auto, http, icmp, stamp, tcp."),
+        (["--url", "https://a.example.org/"], "--url and --option are a method's own: name it with --method"),
+        (["--method", "http", "--option", "url"], "'url' is not NAME=VALUE."),
+        (
+            ["--method", "tcp", "--url", "https://a.example.org/"],
+            "--method tcp: url = 'https://a.example.org/': no",
+        ),
+        (["--method", "http", "--option", "verb=POST"], "--method http: verb = 'POST': must be 'HEAD' or 'GET'"),
+    ],
+)
+def test_a_method_or_an_option_that_does_not_exist_is_named(arguments: list[str], sentence: str) -> None:
+    done = run("test", HERE, "--latency", *arguments)
+    assert (done.returncode, sentence in done.stderr) == (2, True), done.stderr
 
 
 def test_no_reply_at_all_is_a_failure_that_says_what_was_tried() -> None:
