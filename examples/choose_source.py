@@ -1,10 +1,10 @@
-"""Picks the mirror to download from: where several sites have a file, which one has it here soonest, or cheapest.
+"""Picks the mirror to download from: of several sites that have a file, the fastest, or the cheapest in time.
 
     python choose_source.py --to bj --bytes 50GB gz nm gs
-    python choose_source.py --to bj --bytes 50GB gz nm gs --deadline 2h     # the cheapest that is done within 2 h
+    python choose_source.py --to bj --bytes 50GB gz nm gs --deadline 2h     # the cheapest that takes at most 2 h
 
-Sites are named by id or compute_id. A mirror is judged by its p90: nine of ten such transfers take no longer.
-Exit status: 0 picked, 1 no mirror will do or no collector answers, 2 wrong names or values.
+Sites are named by id or compute_id. Mirrors compare by their p90: nine of ten such transfers take no longer.
+Exit status: 0 picked, 1 no usable mirror or no collector, 2 wrong names or values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from linkweather.units import duration, parse_duration, parse_size
 
 @dataclass(frozen=True)
 class Offer:
-    """What it takes to have the file from one mirror."""
+    """One mirror: the path, the time and the price of the transfer."""
 
     source: str
     path: Sequence[str]
@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
 
 
 def ask(client: Client, mirrors: Iterable[str], destination: str, size: int) -> list[Offer]:
-    """The offers of all mirrors that have a path, the soonest first; the others are said."""
+    """The offers of all mirrors with a path, the fastest first; prints why others have none."""
     offers = []
     for mirror in mirrors:
         try:
@@ -80,7 +80,7 @@ def ask(client: Client, mirrors: Iterable[str], destination: str, size: int) -> 
 
 
 def offer(mirror: str, answer: RouteAnswer, size: int) -> Offer:
-    """What the answer means for this file; a time that is not known is later than any."""
+    """The offer in an answer; an unknown time counts as infinite."""
     path = answer.path
     price = path.price_usd_per_gb
     return Offer(
@@ -94,7 +94,7 @@ def offer(mirror: str, answer: RouteAnswer, size: int) -> Offer:
 
 
 def cheapest(offers: Sequence[Offer], deadline_s: float) -> Offer | None:
-    """The cheapest within the deadline; a price that is not known is higher than any."""
+    """The cheapest within the deadline; an unknown price counts as infinite."""
     in_time = [one for one in offers if one.p90_s <= deadline_s]
     return min(in_time, key=lambda one: (math.inf if one.price_usd is None else one.price_usd, one.p90_s), default=None)
 

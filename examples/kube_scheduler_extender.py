@@ -1,20 +1,20 @@
-"""A scheduler extender for Kubernetes: which nodes a pod may run on, and which is best, by where its data is.
+"""A scheduler extender for Kubernetes: it filters and scores nodes by where a pod's data is.
 
 A node belongs to the site that its label `topology.linkweather/site` names. A pod describes its job in annotations:
 
     linkweather/data: "gz=2TB,nm=10GB"      where its inputs are
     linkweather/result: "bj=5GB"            where its result must go
-    linkweather/devices: "a100=8"           what it runs on
+    linkweather/devices: "a100=8"           what it needs
     linkweather/work-device-hours: "64"     with several types of devices: "a100=64,h100=8"
     linkweather/deadline: "6h"              optional, as is
     linkweather/max-price-usd: "500"
 
-POST /filter takes out the nodes of sites that cannot run the job, each with linkweather's sentence. POST /prioritize
-scores the others by when the job is expected to be done there: 10 for the soonest of the nodes offered, 5 for twice as
-long, 0 for what is 20 times as long or is not known. GET /healthz says that this program lives.
+POST /filter removes the nodes of sites that cannot run the job, each with linkweather's reason. POST /prioritize scores
+the others by the expected time until the job is done: 10 for the shortest of the offered nodes, 5 for twice as long, 0
+for 20 times as long or unknown. GET /healthz answers while this program lives.
 
-Nodes without a site and pods without annotations are left alone. When linkweather is away or refuses, when an
-annotation cannot be read, nothing is taken out, all scores are equal, and the log says why: a pod is never held up.
+Nodes without a site stay, and so do all nodes for a pod without annotations. If the collector does not answer or
+refuses, or an annotation is invalid, every node stays with equal scores, and the log says why: no pod waits for it.
 
 The types are those of k8s.io/kube-scheduler/extender/v1. They have no JSON tags, so the scheduler sends `Pod`, `Nodes`,
 `NodeNames`; before Kubernetes 1.17 these were `pod`, `nodes`, `nodenames`. Both are read, as Go reads both.
@@ -48,7 +48,7 @@ log = logging.getLogger("extender")
 
 
 class Metadata(BaseModel, extra="allow"):
-    """What is read of the metadata of a pod or a node."""
+    """The metadata of a pod or a node, as far as this program reads it."""
 
     name: str = ""
     labels: Mapping[str, str] | None = None
@@ -56,19 +56,19 @@ class Metadata(BaseModel, extra="allow"):
 
 
 class Thing(BaseModel, extra="allow"):
-    """A pod or a node; all else of it is kept as it came."""
+    """A pod or a node; all its other fields pass unchanged."""
 
     metadata: Metadata
 
 
 class NodeList(BaseModel, extra="allow"):
-    """Nodes; Go writes none of them as null."""
+    """A list of nodes; Go writes an empty one as null."""
 
     items: list[Thing] | None = None
 
 
 class ExtenderArgs(BaseModel):
-    """What the scheduler asks about: `nodes`, or with nodeCacheCapable only `nodenames`."""
+    """The request of the scheduler: `nodes`, or with nodeCacheCapable only `nodenames`."""
 
     pod: Thing
     nodes: NodeList | None = None
@@ -86,7 +86,7 @@ class ExtenderArgs(BaseModel):
         return self
 
     def sites(self, known: Mapping[str, str]) -> dict[str, str | None]:
-        """The node names with their sites: of the label, else `known`, else None."""
+        """The node names with their sites: from the label, else from `known`, else None."""
         if self.nodes is None:
             return {name: known.get(name) for name in self.nodenames or ()}
         nodes = [node.metadata for node in self.nodes.items or ()]
@@ -94,7 +94,7 @@ class ExtenderArgs(BaseModel):
 
 
 def job_of(pod: Thing) -> Job | None:
-    """The job that the pod's annotations describe; None without any. Raises OperatorError for what is no job."""
+    """The job that the pod's annotations describe; None without any. Raises OperatorError for an invalid one."""
     notes = {
         name.removeprefix(PREFIX): text
         for name, text in (pod.metadata.annotations or {}).items()
@@ -116,7 +116,7 @@ def job_of(pod: Thing) -> Job | None:
 
 
 def needs(notes: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The devices with the work on them; a single number of hours is that of the only type."""
+    """The devices with the work on them; a single number of hours belongs to the only type."""
     devices = pairs(notes, "devices")
     text = notes.get("work-device-hours", "")
     hours = dict(pairs(notes, "work-device-hours")) if "=" in text else {name: text for name, _ in devices[:1]}
@@ -140,12 +140,12 @@ Judged = TypeVar("Judged", SitePlacement, ExcludedSite)
 
 
 def by_name(sites: Iterable[Judged]) -> dict[str, Judged]:
-    """Sites by their id and by their compute_id: a label may have either."""
+    """Sites by their id and by their compute_id: a label may hold either."""
     return {name: site for site in sites for name in (site.site, site.compute_id) if name}
 
 
 class Extender:
-    """Answers the scheduler with what linkweather says; `known` has the sites of nodes that carry no label."""
+    """Answers the scheduler from the collector's placements; `known` has the sites of nodes without a label."""
 
     def __init__(self, client: Client, known: Mapping[str, str]) -> None:
         self._client = client
@@ -159,7 +159,7 @@ class Extender:
             for name, site in args.sites(self._known).items():
                 if site in excluded:
                     failed[name] = f"linkweather: {site} {excluded[site].why}"
-        # In both: no pod that is evicted there would change it, but before Kubernetes 1.20 only FailedNodes is read.
+        # In both: evicting pods there would not help, but Kubernetes before 1.20 reads FailedNodes only.
         result: dict[str, Any] = {"FailedNodes": failed, "FailedAndUnresolvableNodes": failed, "Error": ""}
         if args.nodes is not None:
             kept = [node for node in args.nodes.items or () if node.metadata.name not in failed]
@@ -186,7 +186,7 @@ class Extender:
             if job is None:
                 return None
             if not any(args.sites(self._known).values()):
-                log.warning("pod %s: no node with a known site; names alone need --nodes", pod)
+                log.warning("pod %s: no node with a known site; node names alone need --nodes", pod)
                 return None
             return self._client.place(job)
         except (CollectorUnavailableError, OperatorError) as error:
@@ -218,7 +218,7 @@ class Handler(BaseHTTPRequestHandler):
         """The scheduler's questions."""
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
-            self.close_connection = True  # where the body ends is not known
+            self.close_connection = True  # the end of the body is unknown
             self._send(411, {"error": "Content-Length is needed"})
             return
         body = self.rfile.read(int(length))
@@ -242,7 +242,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *values: Any) -> None:  # noqa: A002 – http.server's name
-        """Requests are logged only when asked for."""
+        """Log requests at debug level only."""
         log.debug(format, *values)
 
 
@@ -267,7 +267,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a container's first process has no default for it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the first process of a container ignores it otherwise
     try:
         known = read_nodes(options.nodes) if options.nodes else {}
         with Client(options.api, timeout_s=options.timeout) as client:

@@ -1,4 +1,4 @@
-"""The shared language of probes and collector: messages, topics, the mesh, errors, the root command.
+"""What probes, collector and page share: messages, the mesh, errors, the API client, the command line.
 
 For programs: `from linkweather import Client, AsyncClient, Job`, and the errors that they meet.
 """

@@ -25,12 +25,12 @@ class Backoff:
         self.reset()
 
     def reset(self) -> None:
-        """Start over: something succeeded."""
+        """Start over after a success."""
         self._step_s = self._first_s
         self._draw()
 
     def fail(self) -> None:
-        """Double the wait: something failed again."""
+        """Double the wait after a failure."""
         self._step_s = min(2 * self._step_s, self._most_s)
         self._draw()
 

@@ -1,9 +1,9 @@
-"""Errors, by whose mistake they are. Whatever else is raised is ours, and crashes loudly.
+"""Errors, by whose mistake they are. Any other exception is our own mistake and crashes loudly.
 
 * LinkweatherError
   × OperatorError                 the operator's: a command prints it and exits with status 2
     · BadValueError               one value, by its key
-    · UnitError                   a text that is no such quantity (also a ValueError)
+    · UnitError                   a text that is not the expected quantity (also a ValueError)
   × NoSuchSiteError               a name that no site of the mesh has (also a ValueError)
   × MeasurementError              the network's or a peer's: a result, published with its reason
   × MessageError                  a peer's: the message is counted and dropped
@@ -11,8 +11,8 @@
   × NotFoundError                 the collector knows no such site or link
   × NoPathError                   no path between two sites is usable now
 
-Each text is one sentence that says what is wrong, and what is allowed or what to do. The errors of single parts, which
-no user of the package meets, derive from these.
+Each text is one sentence that says what is wrong, and what is allowed or what to do. Parts of the system derive errors
+of their own from these.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class OperatorError(LinkweatherError):
 
 
 class BadValueError(OperatorError):
-    """One value that cannot be: `key` names it, `sentence` says what is allowed, `where` is the file, if any."""
+    """One impossible value: `key` names it, `sentence` says what is allowed, `where` is the file, if any."""
 
     def __init__(self, key: str, sentence: str, where: str = "") -> None:
         super().__init__(f"{where}: {sentence}" if where else sentence)
@@ -36,7 +36,7 @@ class BadValueError(OperatorError):
 
 
 class UnitError(OperatorError, ValueError):
-    """A text that is no such quantity: `text` is what was given, `allowed` what must stand there, after "must be"."""
+    """A text that is not the expected quantity: `text` was given; `allowed`, after "must be", says what is expected."""
 
     def __init__(self, text: str, allowed: str) -> None:
         super().__init__(f"{text!r}: must be {allowed}")
@@ -62,7 +62,7 @@ class MeasurementError(_ReasonedError):
 
 
 class MessageError(_ReasonedError):
-    """The peer's mistake: a message that cannot be accepted. It is counted by `reason`; we carry on."""
+    """The peer's mistake: an unacceptable message. The receiver counts it by `reason` and carries on."""
 
 
 class CollectorUnavailableError(LinkweatherError):
@@ -78,7 +78,7 @@ class NoPathError(LinkweatherError):
 
 
 def operator_error(group: BaseExceptionGroup[BaseException]) -> OperatorError | None:
-    """The operator's mistake that ended a task group; None where something of ours crashed as well."""
+    """The operator's mistake that ended a task group; None if anything else failed as well."""
     mistakes, others = group.split(OperatorError)
     if mistakes is None or others is not None:
         return None

@@ -16,8 +16,8 @@ SITE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 ARRANGE_S = 0.5  # of a slot, for invitation and answer
 MAX_FLOWS = 8  # of a path test
 MAX_HOPS, MOST_HOPS = 30, 64
-MIN_BUDGET_BYTES = 16 * 2**20  # less holds no test that could say anything
-TRACEROUTE_PORT = 33434  # where traceroute has always sent its UDP
+MIN_BUDGET_BYTES = 16 * 2**20  # a smaller budget has no room for one useful test
+TRACEROUTE_PORT = 33434  # traceroute's first UDP port
 STAMP_PORT = 8620  # RFC 8762's own port, 862, needs privileges
 
 SiteId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
@@ -74,7 +74,7 @@ class Settings(BaseModel):
 
 
 class Place(Settings):
-    """What is said of a place with compute; prices are USD per 10^9 bytes."""
+    """A description of a place with compute; prices are USD per 10^9 bytes."""
 
     compute_id: str | None = None
     operator: str | None = None
@@ -88,13 +88,13 @@ class Place(Settings):
 class Site(Place):
     """A place in the mesh. `address` is what its peers probe.
 
-    `method` is the prober that measures the latency towards the site, `options` that prober's own settings.
-    Sites with the same `shares` have a bottleneck in common: never two of their throughput tests at once.
-    `budget_bytes_per_day` goes before the mesh's.
-    `nat`: the site can call out, and cannot be called; `address` is then where its NAT is. Its throughput is tested
-    both ways, the site placing the call; between two such sites every test fails as `no_reachable_end`. The latency
-    and the path of its outgoing links are measured. The latency of those towards it is not known, and not probed, as
-    the NAT itself might answer: their rows say `behind_nat`, and the other direction's RTT is not taken for theirs.
+    `method` is the prober that measures the latency towards the site, `options` that prober's own settings. Sites with
+    the same `shares` have a bottleneck in common: never two of their throughput tests at once. `budget_bytes_per_day`
+    overrides the mesh's. `nat`: the site can open connections but cannot accept them; `address` is that of its NAT. Its
+    throughput is tested both ways, and the site always connects; between two such sites every test fails as
+    `no_reachable_end`. The latency and the path of its outgoing links are measured. Links towards it are not probed,
+    because the NAT itself might answer: their rows fail as `behind_nat`, and they do not take over the other
+    direction's RTT.
     """
 
     address: Address
@@ -109,7 +109,7 @@ class Site(Place):
 
 
 class Link(Settings):
-    """A directed pair of sites to measure; `both` adds the way back."""
+    """A directed pair of sites to measure; `both` adds the opposite direction."""
 
     src: SiteId
     dst: SiteId
@@ -133,10 +133,10 @@ class LatencyTests(Settings):
 class ThroughputTests(Settings):
     """How throughput is measured: every link once in `every_s`, one test per slot and site.
 
-    A test ends after `max_duration_s`; with `until_converged` as soon as its estimate has converged.
-    A link whose tests agree waits longer from test to test, up to `quiet_factor` times; a shifted latency, loss or
-    a new path brings its test forward. In no 24 hours do the tests of a site, sent and received, move more payload
-    than `budget_bytes_per_day`, nor those of a link more than `link_budget_bytes_per_day`; unset is unlimited.
+    A test ends after `max_duration_s`; with `until_converged` as soon as its estimate has converged. A link whose tests
+    agree waits longer from test to test, up to `quiet_factor` times; a shifted latency, loss or a new path brings its
+    test forward. In no 24 hours do the tests of a site, sent and received, move more payload than
+    `budget_bytes_per_day`, nor those of a link more than `link_budget_bytes_per_day`; unset is unlimited.
     """
 
     enabled: bool = True
@@ -162,8 +162,8 @@ class ThroughputTests(Settings):
 class PathTests(Settings):
     """How paths are traced: every outgoing link once in `every_s`, over several flows, to find parallel paths.
 
-    A trace goes `max_hops` far. `udp` probes go to `udp_port`, where no program may listen; `tcp` ones to the site's
-    `tcp_port`.
+    MAX_HOPS, MOST_HOPS = 30, 64
+    `udp` probes go to `udp_port`, where no program should listen; `tcp` probes to the site's `tcp_port`.
     """
 
     enabled: bool = True
@@ -207,7 +207,7 @@ class Mesh(Settings):
                 yield link.dst, link.src
 
     def budget_bytes_per_day(self, site: str) -> int | None:
-        """What the throughput tests of a site may move in 24 hours; None: as much as they like."""
+        """How much the throughput tests of a site may move in 24 hours; None is unlimited."""
         own = self.sites[site].budget_bytes_per_day
         return self.throughput.budget_bytes_per_day if own is None else own
 

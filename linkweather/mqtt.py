@@ -1,4 +1,4 @@
-"""One MQTT 5 connection that is kept up: reconnects, subscribes again, hands every message to one handler."""
+"""One lasting MQTT 5 connection: it reconnects, subscribes again and passes every message to one handler."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Will:
 
 
 class Connection:
-    """A connection that `run` keeps up. `handle(topic, payload)` gets every message, and must be quick.
+    """A connection that `run` maintains. `handle(topic, payload)` gets every message and must return quickly.
 
-    `on_connect`, when given, is called after each (re)connection, once subscribed.
-    `rng` spreads the reconnections of many clients over time.
+    `on_connect`, when given, is called after each (re)connection, once subscribed. `rng` spreads the reconnections of
+    many clients over time.
     """
 
     def __init__(
@@ -57,16 +57,16 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker is there now."""
+        """Whether the connection is up now."""
         return self._client is not None
 
     async def run(self) -> None:
-        """Stay connected until cancelled; a broker that is away is tried again, ever more slowly."""
+        """Stay connected until cancelled; retry a broker that does not answer at growing intervals."""
         while True:
             try:
                 await self._session()
             except aiomqtt.MqttError as error:
-                _heed_cancellation()
+                _raise_cancellation()
                 if self._client is not None:
                     self._backoff.reset()
                     self._report(self._lost())
@@ -78,16 +78,16 @@ class Connection:
             await asyncio.sleep(self._backoff.next_s())
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
-        """Publish with QoS 1; true once the broker has it, false when there is no broker now."""
+        """Publish with QoS 1; true once the broker has acknowledged it, false without a connection."""
         client = self._client
         if client is None:
             return False
         try:
             await client.publish(topic, payload, qos=1, retain=retain)
         except aiomqtt.MqttError:
-            _heed_cancellation()
+            _raise_cancellation()
             return False
-        _heed_cancellation()
+        _raise_cancellation()
         return True
 
     async def _session(self) -> None:
@@ -109,7 +109,7 @@ class Connection:
             client.pending_calls_threshold = MAX_INFLIGHT
             if self._subscriptions:
                 await client.subscribe([(topic, 1) for topic in self._subscriptions])
-            _heed_cancellation()
+            _raise_cancellation()
             self._client = client
             self._report("")
             self._on_connect()
@@ -118,7 +118,7 @@ class Connection:
                 self._handle(message.topic.value, message.payload)
 
     def _lost(self) -> str:
-        # The broker does so as well when it ends: paho does not say which.
+        # A broker that shuts down closes the connection in the same way: paho does not tell the two apart.
         return (
             f"the broker {self._broker} closed the connection: "
             f"if it does so again and again, another client uses the name {self._client_id}, too"
@@ -134,11 +134,11 @@ class Connection:
         self.last_error = sentence
 
 
-def _heed_cancellation() -> None:
-    """End a task that was cancelled without noticing.
+def _raise_cancellation() -> None:
+    """Raise the cancellation that aiomqtt has swallowed.
 
-    aiomqtt awaits replies by `asyncio.wait_for`, which in Python 3.11 returns the reply, and forgets the
-    cancellation, when both come at once; an error on disconnecting hides one as well.
+    aiomqtt awaits replies with `asyncio.wait_for`, which in Python 3.11 returns the reply and drops the cancellation
+    when both arrive at once; an error while disconnecting hides one as well.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

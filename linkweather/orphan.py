@@ -1,4 +1,7 @@
-"""Children that do not outlive the process that started them, whatever it died of."""
+"""Child processes that end with the process that started them, however it dies.
+
+A room of its own because it loads libc before any fork, and the lab, the demo and the embedded broker need it.
+"""
 
 from __future__ import annotations
 

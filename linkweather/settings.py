@@ -84,7 +84,7 @@ def _toml_sentence(message: str) -> str:
     if twice:
         key = ".".join(re.findall(r"'([^']*)'", message))
         where = f"line {twice[1]}"
-        return f"{key or 'a key'} at {where}: declared twice; each may stand only once"
+        return f"{key or 'a key'} at {where}: declared twice; declare it once"
     return f"is not TOML: {message[0].lower()}{message[1:]}"
 
 

@@ -56,7 +56,7 @@ SIZES = (Unit("B", 1.0), *(Unit(f"{prefix}B", 1000.0**power) for power, prefix i
 
 _NUMBER = re.compile(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(.*)")
 _SECONDS: Mapping[str, float] = {"": 1.0, "us": 1e-6, "m": 60.0, **{unit.name: unit.size for unit in TIMES}}
-# `10m` is what iperf3 takes for 10 Mbit/s; a rate has no milli.
+# iperf3 reads `10m` as 10 Mbit/s; a rate has no milli.
 _BPS: Mapping[str, float] = {
     f"{prefix}{bits}": 1000.0**power
     for power, prefixes in enumerate(("", "kK", "mM", "gG", "tT"))
@@ -116,7 +116,7 @@ def parse_moment(text: str, now: datetime) -> datetime:
     if text == "now":
         return now
     try:
-        # A + in a query is a blank to whoever forgets to escape it.
+        # In a query, an unescaped + arrives as a blank.
         at = datetime.fromisoformat(re.sub(r" (\d\d:\d\d)$", r"+\1", text))
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):

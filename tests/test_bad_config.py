@@ -29,7 +29,7 @@ SENTENCES: Mapping[str, str] = {
     "mesh/budget_too_small": "throughput.budget_bytes_per_day = 1000: must be at least 16777216",
     "mesh/duplicate_address": "sites.b.address = '192.0.2.1': already the address of site a, with the same port",
     "mesh/duplicate_link": "links[1]: the link b → a is declared twice",
-    "mesh/duplicate_site": "sites.a at line 4: declared twice; each may stand only once",
+    "mesh/duplicate_site": "sites.a at line 4: declared twice; declare it once",
     "mesh/empty_sites": "sites = a table: must have at least 1 entry",
     "mesh/impossible_latitude": "sites.a.latitude = 91.0: must be at most 90",
     "mesh/infinity": "latency.report_interval_s = inf: must be a finite number",
@@ -42,7 +42,7 @@ SENTENCES: Mapping[str, str] = {
     "mesh/not_toml": "is not TOML: expected newline or end of document after a statement (at line 2, column 16)",
     "mesh/not_utf8": "is not UTF-8 text",
     "mesh/port_out_of_range": "sites.a.port = 0: must be at least 1",
-    "mesh/repeated_key": "a key at line 3: declared twice; each may stand only once",
+    "mesh/repeated_key": "a key at line 3: declared twice; declare it once",
     "mesh/slot_too_short": (
         "throughput: slot_s = 3.0: must be at least 3.5, max_duration_s and 0.5 s to arrange a test"
     ),

@@ -24,17 +24,17 @@ class Command:
     help: str
 
 
-# Names, not imports: `linkweather` must not import what stands on it, and `--help` stays quick.
+# Names, not imports: `linkweather` must not import the packages above it, and `--help` stays quick.
 COMMANDS: Mapping[str, Command] = {
     "demo": Command("linkweather.demo.demo_command:demo", "Run the whole system on this machine, in a lab."),
     "test": Command("probes.adhoc.adhoc_commands:test", "Measure one link now, ad hoc."),
-    "reflector": Command("probes.adhoc.adhoc_commands:reflector", "Answer latency probes, and nothing else."),
+    "reflector": Command("probes.adhoc.adhoc_commands:reflector", "Answer latency probes only."),
     "probe": Command("probes.probe_command:probe", "Run a site's probe daemon."),
     "collector": Command("collector.commands.collector_command:collector", "Run the collector."),
     "links": Command("collector.commands.links_command:links", "Print the links and how they are now."),
     "route": Command("collector.commands.route_command:route", "Say which path data should take now."),
     "place": Command("collector.commands.place_command:place", "Say which site should run a job now."),
-    "capacity": Command("collector.commands.capacity_command:capacity", "Say what a site has for jobs, and show it."),
+    "capacity": Command("collector.commands.capacity_command:capacity", "Report and show what a site has for jobs."),
     "judge": Command("collector.commands.judge_command:judge", "Score past decisions by what was measured afterwards."),
     "mesh": Command("collector.commands.mesh_command:mesh", "Check, show and push the mesh."),
     "lab": Command("linkweather.lab.lab_command:lab", "Change and enter a running lab."),

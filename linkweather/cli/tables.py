@@ -149,7 +149,7 @@ def placements_table(answer: PlacementsAnswer) -> Table:
 
 
 def capacity_table(answers: Iterable[CapacityAnswer]) -> Table:
-    """What the sites have for jobs, and how long ago they said so."""
+    """What the sites have for jobs, and the age of each report."""
     table = _table(("site", "type"), ("total", "free", "queue", "queued dev·h", "USD/dev·h", "age"))
     for one in answers:
         table.add_row(

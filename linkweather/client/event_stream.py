@@ -1,4 +1,4 @@
-"""The stream of events, read: lines go in, typed events come out; when to connect again; no I/O."""
+"""Reads the stream of events: lines go in, typed events come out. No I/O."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Reader:
     _parser: EventParser = field(default_factory=EventParser)
 
     def connected(self) -> None:
-        """A stream begins; what was left of the one before is incomplete."""
+        """Start a new stream; an incomplete event of the previous one is dropped."""
         self._parser = EventParser()
 
     def line(self, text: str) -> Event | None:
-        """Take one line without its end; returns an event when it completes one that is known here."""
+        """Take one line without its end; return the event that it completes, if this version knows its kind."""
         received = self._parser.line(text)
         return None if received is None else self._event(received)
 

@@ -1,4 +1,4 @@
-"""What an HTTP response of the collector says: the answer, or the error that it stands for; no I/O."""
+"""HTTP responses of the collector: the answer, or the error to raise. No I/O."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def stranger(api: str) -> CollectorUnavailableError:
 
 
 def check(api: str, response: httpx.Response) -> None:
-    """Raise the error that a response stands for, below LinkweatherError; return where it is an answer."""
+    """Raise the LinkweatherError that a refusal or a failure stands for."""
     if response.is_client_error:
         raise _refusal(api, response)
     if not response.is_success:
@@ -51,7 +51,7 @@ def _refusal(api: str, response: httpx.Response) -> LinkweatherError:
 
 
 def as_json(answers: BaseModel | list[Any]) -> Any:
-    """Answers as plain JSON values, as the API gave them."""
+    """Answers as plain JSON values, as in the API's response."""
     if isinstance(answers, BaseModel):
         return answers.model_dump(mode="json")
     return [as_json(answer) for answer in answers]

@@ -1,4 +1,4 @@
-"""The demo's processes: started, started again when they die, and ended together."""
+"""The demo's processes: started, restarted when they die, and stopped together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STOP_LIMIT_S = 8.0
 
 @dataclass(slots=True)
 class DemoProcess:
-    """One process, its command and its log file; `restarts` counts how often it had to be started again."""
+    """One process, its command and its log file; `restarts` counts how often it was started again."""
 
     name: str
     command: Sequence[str]
@@ -31,7 +31,7 @@ class DemoProcess:
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
 
     async def run(self) -> None:
-        """Keep it running until cancelled, which ends it. Raises OperatorError when its settings are wrong."""
+        """Keep it running until cancelled, then stop it. Raises OperatorError if its settings are wrong."""
         try:
             while True:
                 self.process = await self._start()
@@ -39,15 +39,15 @@ class DemoProcess:
                 if status == EXIT_USAGE:
                     raise OperatorError(f"{self.name}: {self.last_line()}")
                 self.restarts += 1
-                log.warning("%s ended with status %d and is started again; its log: %s", self.name, status, self.log)
+                log.warning("%s ended with status %d and restarts; its log: %s", self.name, status, self.log)
                 await asyncio.sleep(RESTART_S)
         finally:
             await self._stop()
 
     def last_line(self) -> str:
-        """The last thing it said."""
+        """The last line of its log."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return (lines[-1] if lines else "it said nothing").removeprefix("Error: ")
+        return (lines[-1] if lines else "its log is empty").removeprefix("Error: ")
 
     async def _start(self) -> asyncio.subprocess.Process:
         return await _start(self.command, self.log)
@@ -59,7 +59,7 @@ class DemoProcess:
 
 
 async def run_once(command: Sequence[str], log: Path) -> int:
-    """Run one command to its end, which cancelling brings about; returns its exit status."""
+    """Run one command to its end and return its exit status; cancelling stops it."""
     process = await _start(command, log)
     try:
         return await process.wait()
@@ -75,7 +75,7 @@ async def _start(command: Sequence[str], log: Path) -> asyncio.subprocess.Proces
             stdout=output,
             stderr=output,
             preexec_fn=die_with_parent,
-            # Ctrl-C in the terminal is the demo's: it ends its children in order.
+            # Ctrl-C in the terminal reaches the demo only: it stops its children in order.
             start_new_session=True,
         )
 

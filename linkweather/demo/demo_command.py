@@ -33,14 +33,14 @@ DEFAULT_LAB = "labs/hubs.toml"
     type=click.Path(path_type=Path),
     default=Path("demo-data"),
     show_default=True,
-    help="Where everything is kept: journal, outboxes, logs.",
+    help="The folder for journal, outboxes and logs.",
 )
 @click.option(
     "--engine",
     type=click.Choice(["netem", "relay", "loopback"]),
     help="How links are emulated; without it, the best that works here.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the mesh as JSON at the end, and nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end, and nothing before.")
 def demo(
     *,
     for_s: float | None,
@@ -53,8 +53,8 @@ def demo(
 ) -> None:
     """Run the whole system on this machine: sites in a lab, a broker, a collector, a live table.
 
-    As root on Linux every site is a network namespace behind an emulated wide-area network;
-    otherwise sites are addresses of loopback, and nothing is emulated.
+    As root on Linux every site is a network namespace behind an emulated wide-area network; otherwise sites are
+    addresses of loopback, and nothing is emulated.
     """
     lab = settings.load(lab_path or shipped(DEFAULT_LAB), LabFile)
     if sites is not None:
@@ -63,7 +63,7 @@ def demo(
         lab = first_sites(lab, sites)
     if not lab.links:
         raise OperatorError(f"{lab_path or lab.name}: has no links: there is nothing to measure")
-    # With --json, standard output has the document and nothing else.
+    # With --json, only the document goes to standard output.
     console = Console(stderr=as_json)
     live = console.is_terminal and not as_json
     shown = display.LiveDemo(console) if live else display.PlainDemo(console)

@@ -1,4 +1,4 @@
-"""A demo from start to end: the lab, the collector, a probe per site, the display, and nothing left behind."""
+"""A demo from start to end: the lab, the collector, a probe per site, the display. It leaves no process behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from linkweather.models.state import LinkAnswer, SiteAnswer
 
 REFRESH_S = 1.0
 CAPACITIES_S = 1200.0
-STANDING: tuple[Objective, ...] = ("latency", "goodput")  # completion depends on what is to be sent
+OBJECTIVES: tuple[Objective, ...] = ("latency", "goodput")  # completion depends on the size of the data
 READY_LIMIT_S = 60.0
 SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(7))
 _PROGRAM = (sys.executable, "-P", "-m", "linkweather")
@@ -47,7 +47,7 @@ class DemoOrder:
 
 @dataclass(frozen=True, slots=True)
 class DemoOutcome:
-    """What the collector said at the end."""
+    """The collector's answers at the end."""
 
     scene: DemoScene
     links: Sequence[LinkAnswer]
@@ -92,7 +92,7 @@ def _scene(order: DemoOrder, lab: Lab, places: plan.DemoPlaces) -> DemoScene:
 
 @contextlib.asynccontextmanager
 async def _processes(lab: Lab, places: plan.DemoPlaces, file: LabFile) -> AsyncIterator[None]:
-    """The collector and the probes while the block runs; the probes end first, so that they can say goodbye."""
+    """The collector and the probes while the block runs; the probes end first, so that their last status arrives."""
     logs = places.data_dir / "logs"
     logs.mkdir(exist_ok=True)
     collector = DemoProcess("collector", plan.collector_command(_PROGRAM, places), logs / "collector.log")
@@ -108,7 +108,7 @@ async def _processes(lab: Lab, places: plan.DemoPlaces, file: LabFile) -> AsyncI
         last = group.create_task(collector.run(), name=collector.name)
         first = [group.create_task(probe.run(), name=probe.name) for probe in probes]
         commands = list(plan.capacity_commands(_PROGRAM, places, file))
-        first.append(group.create_task(_say(commands, logs / "capacity.log"), name="capacities"))
+        first.append(group.create_task(_report_capacities(commands, logs / "capacity.log"), name="capacities"))
         yield
         for task in first:
             task.cancel()
@@ -116,8 +116,8 @@ async def _processes(lab: Lab, places: plan.DemoPlaces, file: LabFile) -> AsyncI
         last.cancel()
 
 
-async def _say(commands: Sequence[Sequence[str]], log: Path) -> None:
-    """Say what the sites have for jobs, one after the other, and again before the collector stops counting on it."""
+async def _report_capacities(commands: Sequence[Sequence[str]], log: Path) -> None:
+    """Report what the sites have for jobs, one after the other, and again before these reports expire."""
     while True:
         for command in commands:
             await run_once(command, log)
@@ -127,7 +127,7 @@ async def _say(commands: Sequence[Sequence[str]], log: Path) -> None:
 async def _watch(
     scene: DemoScene, client: Client, display: DemoDisplay, stop: asyncio.Event, for_s: float | None
 ) -> DemoOutcome:
-    """Show the mesh until told to stop; the time counts from when the collector answers."""
+    """Show the mesh until `stop` is set or `for_s` is over, counted from the first answer of the collector."""
     if not await _ready(client, stop):
         return DemoOutcome(scene, (), (), ())
     with contextlib.suppress(TimeoutError):
@@ -145,7 +145,7 @@ async def _watch(
 
 
 async def _ready(client: Client, stop: asyncio.Event) -> bool:
-    """Wait for the collector; false when told to stop before it answered."""
+    """Wait for the collector; false if `stop` was set before it answered."""
     deadline = asyncio.get_running_loop().time() + READY_LIMIT_S
     while not stop.is_set():
         try:
@@ -167,8 +167,8 @@ async def _refresh(client: Client, display: DemoDisplay) -> None:
 
 
 def _relayed(client: Client) -> list[RouteAnswer]:
-    """The pairs that are better off through a relay now, by RTT and by goodput."""
-    return [answer for objective in STANDING for answer in client.routes(objective).routes if answer.relays]
+    """The active routes through a relay, by RTT and by goodput."""
+    return [answer for objective in OBJECTIVES for answer in client.routes(objective).routes if answer.relays]
 
 
 def _free_port() -> int:

@@ -52,16 +52,16 @@ class DemoDisplay(Protocol):
     """Where a running demo shows itself."""
 
     def begin(self, scene: DemoScene) -> None:
-        """The demo starts."""
+        """Start, and show the head."""
 
     def show(self, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer]) -> None:
-        """The mesh is like this now, and these pairs are better off through a relay."""
+        """Show the current mesh and the active routes through a relay."""
 
     def note(self, sentence: str) -> None:
-        """Something is amiss."""
+        """Show a problem."""
 
     def end(self) -> None:
-        """No more is shown live."""
+        """Stop the live view."""
 
 
 class LiveDemo:
@@ -81,13 +81,13 @@ class LiveDemo:
         self._draw("starting")
 
     def show(self, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer]) -> None:
-        """Show the mesh and what was decided."""
+        """Show the mesh and the active routes through a relay."""
         self._links = links
         self._relayed = relayed
         self._draw("")
 
     def note(self, sentence: str) -> None:
-        """Show the last mesh, and what is amiss."""
+        """Show the last mesh and the problem."""
         self._draw(sentence)
 
     def end(self) -> None:
@@ -112,7 +112,7 @@ class LiveDemo:
 
 
 class PlainDemo:
-    """Lines for a pipe or a log: the head once, and what is amiss."""
+    """Lines for a pipe or a log: the head once, then changed routes and problems."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -123,7 +123,7 @@ class PlainDemo:
         self._console.print("\n".join(scene.lines()), soft_wrap=True)
 
     def show(self, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer]) -> None:
-        """Print what was decided anew; the whole mesh is printed at the end."""
+        """Print changed routes; the whole mesh follows at the end."""
         del links
         now = {(answer.objective, answer.src, answer.dst): answer for answer in relayed}
         for key, answer in now.items():
@@ -134,7 +134,7 @@ class PlainDemo:
         self._taken = {key: answer.path.sites for key, answer in now.items()}
 
     def note(self, sentence: str) -> None:
-        """Print what is amiss."""
+        """Print the problem."""
         self._console.print(sentence, soft_wrap=True)
 
     def end(self) -> None:
@@ -142,7 +142,7 @@ class PlainDemo:
 
 
 def final_table(console: Console, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer]) -> None:
-    """Print the whole mesh, and what goes through a relay."""
+    """Print the whole mesh and the active routes through a relay."""
     wide = console if console.is_terminal else Console(file=console.file, width=WIDTH)
     wide.print(links_table(links))
     for answer in relayed:

@@ -15,7 +15,7 @@ from linkweather.mesh import Mesh
 
 @dataclass(frozen=True, slots=True)
 class DemoPlaces:
-    """Where a demo keeps its files and listens; `socket` leads sites to the broker past the emulated network."""
+    """Where a demo keeps its files and listens; sites reach the broker through `socket`, past the emulated network."""
 
     data_dir: Path
     socket: Path
@@ -51,7 +51,7 @@ def collector_toml() -> str:
 
 
 def capacity_commands(program: Sequence[str], places: DemoPlaces, lab: LabFile) -> Iterator[list[str]]:
-    """What each site says of its devices, a command for each type."""
+    """The commands that report the devices of each site, one for each type."""
     for site, its in lab.sites.items():
         for name, devices in its.devices.items():
             free = devices.total if devices.free is None else devices.free

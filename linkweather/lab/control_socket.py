@@ -22,7 +22,7 @@ _REPLY_BUFFER_BYTES = 4 * 1024 * 1024
 
 @contextlib.contextmanager
 def _short_path(data_dir: Path) -> Iterator[str]:
-    """A path of the socket that fits into the 107 octets of a socket address, however long the folder's is."""
+    """A path of the socket that fits the 107 octets of a socket address, whatever the length of the folder's path."""
     folder = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{folder}/{SOCKET_NAME}"
@@ -31,7 +31,7 @@ def _short_path(data_dir: Path) -> Iterator[str]:
 
 
 def ask(data_dir: Path, request: BaseModel) -> LabState:
-    """Send one request to the lab of a folder. Raises OperatorError: its refusal, or that none runs there."""
+    """Send one request to the lab of a folder. Raises OperatorError if it refuses, or if no lab runs there."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_ANSWER_LIMIT_S)
         try:
@@ -50,9 +50,9 @@ def ask(data_dir: Path, request: BaseModel) -> LabState:
 
 
 def state_of(reply: LabReply) -> LabState:
-    """The state out of a reply. Raises OperatorError with the lab's sentence."""
+    """The state in a reply. Raises OperatorError with the lab's sentence."""
     if reply.state is None:
-        raise OperatorError(reply.error or "the lab ended without a word")
+        raise OperatorError(reply.error or "the lab ended without a reply")
     return reply.state
 
 
@@ -78,7 +78,7 @@ class ControlServer:
         return [self._listener.fileno(), *self._connections]
 
     def serve(self, file: int) -> None:
-        """Handle one readable file; a peer that is gone or speaks too long is dropped."""
+        """Handle one readable file; drop a peer that has gone or whose request is too long."""
         if file == self._listener.fileno():
             with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
                 self._accept()
@@ -111,7 +111,7 @@ class ControlServer:
             with _short_path(self._data_dir) as path:
                 if _is_answered(path):
                     raise OperatorError(f"a lab runs in {self._data_dir} already: stop it, or choose another folder")
-                # A lab that was killed could not remove its socket.
+                # A killed lab leaves its socket behind.
                 Path(path).unlink(missing_ok=True)
                 self._listener.bind(path)
         except OSError as error:
@@ -121,7 +121,7 @@ class ControlServer:
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
-        # The lab's packets must not wait for a client that does not read: what does not fit is not sent.
+        # The lab's packets must not wait for a client that does not read: a reply that does not fit is dropped.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _REPLY_BUFFER_BYTES)
         connection.settimeout(0)
         self._connections[connection.fileno()] = (connection, bytearray())

@@ -1,4 +1,4 @@
-"""One directed link: a packet's length and `now` go in, its arrival time or the reason for its loss comes out."""
+"""One directed link: a packet's length and `now` go in, its arrival time or the reason for its loss comes out. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Drop = Literal["cut", "loss", "queue", "router"]
 
 @dataclass(slots=True)
 class LinkCounters:
-    """What a link did so far. `router` counts what a router on the way has stopped, once any has."""
+    """The counters of a link. `router` counts the packets that routers on the way have stopped, once any has."""
 
     forwarded_packets: int = 0
     forwarded_bytes: int = 0
@@ -24,10 +24,10 @@ class LinkCounters:
 
 
 class EmulatedLink:
-    """Serialises packets at the rate, then delays them: first in, first out, but for those that are to overtake.
+    """Serialises packets at the rate, then delays them: first in, first out, except those chosen to overtake.
 
-    The queue is a virtual finish time: the transmitter is busy until `_free_at`, so that time
-    minus `now` is the backlog, and a packet that finds more than `queue_s` of it is dropped.
+    The queue is a virtual finish time: the transmitter is busy until `_free_at`, so that time minus `now` is the
+    backlog, and a packet that finds more than `queue_s` of it is dropped.
     """
 
     __slots__ = (
@@ -40,7 +40,7 @@ class EmulatedLink:
         self._free_at = 0.0
         self._last_arrival = 0.0
         self.cut = False
-        # Those on the way; one of each choice, by flow.
+        # The routers on the way; of each choice one, by flow.
         self.routers: tuple[tuple[EmulatedRouter, ...], ...] = ()
         self.counters = LinkCounters()
         self.behaviour = behaviour
@@ -74,13 +74,13 @@ class EmulatedLink:
         return 2
 
     def stop(self, length_bytes: int) -> None:
-        """An admitted packet has not arrived after all: a router stopped it."""
+        """Count an admitted packet as stopped by a router."""
         self.counters.forwarded_packets -= 1
         self.counters.forwarded_bytes -= length_bytes
         self.counters.dropped["router"] = self.counters.dropped.get("router", 0) + 1
 
     def loses(self) -> bool:
-        """Whether a packet that joins on the way is lost: a router's own, which takes no time in our queue."""
+        """Whether the link loses a router's own packet, which joins on the way and takes no time in the queue."""
         return self.cut or (self._behaviour.loss_ratio > 0 and self._random.random() < self._behaviour.loss_ratio)
 
     def _arrival(self, length_bytes: int, now: float) -> float | Drop:

@@ -1,7 +1,7 @@
 """`python -m linkweather.lab.enter NAMESPACE OWNER -- COMMAND …`: becomes a command inside a site.
 
-The command gets SIGTERM when the process that started it dies, so that it does not outlive its lab.
-OWNER is the process that holds the lab, usually the same.
+The command gets SIGTERM when the process that started it dies, so that it does not outlive its lab. OWNER is the
+process that holds the lab, usually the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ENDED = "the lab of this site has ended"
 
 
 def become(namespace: str, command: Sequence[str]) -> None:
-    """Replace this process by a command inside a namespace. Raises OperatorError when either is not there."""
+    """Replace this process by a command inside a namespace. Raises OperatorError if either does not exist."""
     try:
         namespaces.enter(namespace)
     except OSError:
@@ -45,7 +45,7 @@ def main() -> int:
     namespace, owner, _, *command = sys.argv[1:]
     die_with_parent()
     try:
-        # A starter that died before the line above sends no signal any more.
+        # A parent that died before the line above no longer sends a signal.
         _require_alive(owner)
         become(namespace, command)
     except OperatorError as error:

@@ -1,4 +1,4 @@
-"""A lab as its user holds it: started, asked, changed, and gone without a trace."""
+"""A lab in a Python program: start it, ask it, change it; it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _REPLY_LIMIT_BYTES = 16 * 1024 * 1024  # 250 sites have 62,250 links
 class Lab:
     """Emulated sites while the block runs: `async with Lab(lab_file, data_dir=…, seed=1) as lab:`.
 
-    `engine` forces one; without it the best that works here is taken, and `note` says why no better
-    one. `addresses` maps each site to its IPv4 address, `addresses6` to IPv6 (none on loopback).
-    Entering raises OperatorError when the folder is taken, or the forced engine does not work here.
+    `engine` forces one; otherwise the best engine that works here runs, and `note` says why no better one does.
+    `addresses` maps each site to its IPv4 address, `addresses6` to IPv6 (none on loopback). Entering raises
+    OperatorError when the folder is taken, or the forced engine does not work here.
     """
 
     def __init__(self, lab: LabFile, *, data_dir: Path, seed: int, engine: LabEngineName | None = None) -> None:
@@ -53,7 +53,7 @@ class Lab:
             *_python("linkweather.lab.lab_process"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            # Ctrl-C in a terminal goes to us, and the lab ends when we say so.
+            # Ctrl-C in a terminal must reach this process only: it ends the lab.
             start_new_session=True,
             limit=_REPLY_LIMIT_BYTES,
         )
@@ -71,7 +71,7 @@ class Lab:
             await self._end(self._process)
 
     def command(self, site: str, argv: Sequence[str]) -> list[str]:
-        """The argument list that runs a command inside a site; it ends when its starter dies.
+        """The argument list that runs a command inside a site; the command ends with the process that started it.
 
         Raises KeyError for an unknown site.
         """
@@ -121,7 +121,7 @@ class Lab:
     async def _first_reply(self, process: asyncio.subprocess.Process) -> LabState:
         assert process.stdin is not None  # noqa: S101  # we asked for the pipes
         assert process.stdout is not None  # noqa: S101
-        # Not closed: the lab ends when this pipe does, and so when we die of whatever.
+        # This pipe stays open: the lab ends when it closes, so also when this process dies.
         process.stdin.write(self._start.model_dump_json().encode() + b"\n")
         line = await process.stdout.readline()
         return state_of(LabReply.model_validate_json(line or b"{}"))
@@ -146,5 +146,5 @@ class Lab:
 
 
 def _python(module: str) -> list[str]:
-    # -P: a folder of the user's named like one of our modules must not be taken for it.
+    # -P: a folder of the user must not hide one of our modules.
     return [sys.executable, "-P", "-m", module]

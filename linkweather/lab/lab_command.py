@@ -41,12 +41,12 @@ def lab(context: click.Context, data_dir: Path) -> None:
 @click.option("--jitter", type=DURATION, help="The delay varies by ± this, such as 2ms.")
 @click.option("--rate", type=RATE, help="Bit/s, such as 100M.")
 @click.option("--loss", type=RATIO, help="Ratio of packets lost, such as 0.1 or 10%.")
-@click.option("--duplicate", type=RATIO, help="Ratio of packets that come twice.")
+@click.option("--duplicate", type=RATIO, help="Ratio of packets that arrive twice.")
 @click.option("--reorder", type=RATIO, help="Ratio of packets that overtake those under way.")
 @click.option("--queue", type=DURATION, help="Longest wait in the queue, such as 100ms.")
-@click.option("--via", metavar="R1,R2", help="Routers on the way; R2/R3 share the load by flow, '' stands for none.")
+@click.option("--via", metavar="R1,R2", help="Routers on the way; R2/R3 share the load by flow, '' removes them.")
 @click.option("--cut/--restore", default=None, help="Take the link down, or up again.")
-@click.option("--both", is_flag=True, help="Change the way back as well.")
+@click.option("--both", is_flag=True, help="Change the opposite direction as well.")
 @click.pass_obj
 def link(
     data_dir: Path,
@@ -64,7 +64,7 @@ def link(
     via: str | None,
     both: bool,
 ) -> None:
-    """Change the link SRC → DST while it runs, and print how it is then."""
+    """Change the link SRC → DST while it runs, and print the result."""
     values = {
         "src": src,
         "dst": dst,
@@ -88,7 +88,7 @@ def link(
 @json_option
 @click.pass_obj
 def show(data_dir: Path, *, as_json_: bool) -> None:
-    """Print the lab's links as they are now, and what they forwarded and dropped."""
+    """Print the lab's links and what they have forwarded and dropped."""
     state = ask(data_dir, ShowLab())
     if as_json_:
         click.echo(state.model_dump_json(indent=2))
@@ -137,7 +137,7 @@ def _print_links(state: LabState, pairs: set[tuple[str, str]]) -> None:
                 f"{link.forwarded_bytes / 1e6:.1f}",
                 ", ".join(f"{count} {reason}" for reason, count in link.dropped.items() if count) or "0",
             )
-    # The table is as wide as its figures: a terminal wraps what it has no room for, and nothing is cut.
+    # The table has its full width: a narrow terminal wraps lines, and no figure is cut.
     Console(width=_WIDEST).print(table)
     for link in state.links:
         if (link.src, link.dst) in pairs and link.via:

@@ -1,8 +1,7 @@
 """The lab process: holds the namespaces, runs the engine, answers the control socket.
 
-It reads one `LabStart` line from its standard input, prints one `LabReply` line when the network is up,
-and ends, leaving nothing, when its input is closed: by its parent, or by its parent's death of
-whatever kind.
+It reads one `LabStart` line from its standard input, prints one `LabReply` line when the network is up, and ends,
+leaving nothing behind, when its input closes: because its parent closes it, or dies.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ ENGINES: Mapping[LabEngineName, Callable[[LabStart, contextlib.ExitStack], LabEn
 
 
 class RunningLab:
-    """An engine, and the answers that it gives to control requests."""
+    """An engine and its replies to control requests."""
 
     def __init__(self, engine: LabEngine, note: str | None) -> None:
         self._engine = engine
         self._note = note
 
     def answer(self, line: bytes) -> LabReply:
-        """Answer one request line; a refusal is an answer too."""
+        """Reply to one request line, if only with a refusal."""
         try:
             request = parse_request(line)
             if isinstance(request, ChangeLink):
@@ -100,7 +99,7 @@ def _read_start() -> LabStart:
     while not line.endswith(b"\n"):
         chunk = os.read(_STDIN, 65536)
         if not chunk:
-            raise SystemExit(0)  # the parent is gone before it said anything
+            raise SystemExit(0)  # the parent has gone before it sent anything
         line += chunk
     return LabStart.model_validate_json(line)
 

@@ -41,7 +41,7 @@ Via = Annotated[tuple[Annotated[str, AfterValidator(_router_ids)], ...], Tuple]
 
 
 class LabDevices(Settings):
-    """What a site says that it has for jobs, of one type."""
+    """The devices of one type that a site reports for jobs."""
 
     total: Annotated[int, Field(ge=0)]
     free: Annotated[int, Field(ge=0)] | None = None
@@ -56,7 +56,7 @@ class LabSite(Place):
 
 
 class LabRouter(Settings):
-    """A router, which links name in `via`. A silent one answers nothing; labels are the MPLS stack that it shows."""
+    """A router, which links name in `via`. A silent one answers nothing; its answers show `labels`, its MPLS stack."""
 
     silent: bool = False
     mtu_bytes: Annotated[int, Field(ge=576, le=9000)] = 9000
@@ -66,11 +66,10 @@ class LabRouter(Settings):
 class Behaviour(Settings):
     """How one directed link treats packets.
 
-    The one-way delay is uniform within `delay_s` ± `jitter_s`; `rate_bps` counts IP packets; a
-    packet that would wait longer than `queue_s` before it is sent is dropped. Of the packets that
-    arrive, `duplicate_ratio` come twice, and `reorder_ratio` skip the delay and so overtake those
-    under way (as with netem). `via` are the routers
-    on the way, at even distances; `r2/r3` stands for two that share the load by flow.
+    The one-way delay is uniform within `delay_s` ± `jitter_s`; `rate_bps` counts IP packets; a packet that would wait
+    longer than `queue_s` before it is sent is dropped. Of the packets that arrive, `duplicate_ratio` come twice, and
+    `reorder_ratio` skip the delay and so overtake those under way (as with netem). `via` are the routers on the way, at
+    even distances; `r2/r3` stands for two that share the load by flow.
     """
 
     delay_s: NotNegative
@@ -90,7 +89,7 @@ class Behaviour(Settings):
 
 
 class LabLink(Behaviour):
-    """A directed link; `both` makes the way back alike, through the same routers."""
+    """A directed link; `both` adds the same link in the opposite direction, through the same routers."""
 
     src: SiteId
     dst: SiteId
@@ -151,7 +150,7 @@ def _check_via(number: int, link: LabLink, routers: Mapping[str, LabRouter]) -> 
 
 
 def no_router(name: str, routers: Iterable[str]) -> str:
-    """What is said about a router that is not there."""
+    """The sentence for an unknown router."""
     return f"{name!r}: no such router; the lab has {', '.join(routers) or 'none'}"
 
 

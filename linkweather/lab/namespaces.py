@@ -27,13 +27,13 @@ _SYSCTLS: Mapping[str, str] = {
     "net/ipv4/tcp_rmem": "4096 131072 67108864",
     "net/ipv4/tcp_wmem": "4096 131072 67108864",
     "net/ipv4/ping_group_range": "0 2147483647",
-    # What one test learned about a path must not shape the next one.
+    # What one test learned about a path must not influence the next one.
     "net/ipv4/tcp_no_metrics_save": "1",
 }
 
 
 class UnavailableError(OperatorError):
-    """This machine, or this user, cannot have that kind of network."""
+    """This machine or user cannot have that kind of network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def inside(namespace: Namespace) -> Iterator[None]:
         enter(namespace.path)
         yield
     finally:
-        _checked(_libc.setns(home, _CLONE_NEWNET), "the way back from a network namespace is closed")
+        _checked(_libc.setns(home, _CLONE_NEWNET), "the network namespace cannot be left")
         os.close(home)
 
 
@@ -87,11 +87,11 @@ def created() -> Iterator[Namespace]:
         try:
             namespace = Namespace(os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC))
             for name, value in _SYSCTLS.items():
-                # A kernel that lacks one of these still emulates, only less well for a long fat link.
+                # A kernel without one of these still emulates, but limits the rate of long links.
                 with contextlib.suppress(OSError):
                     Path("/proc/sys", name).write_text(value, encoding="ascii")
         finally:
-            _checked(_libc.setns(home, _CLONE_NEWNET), "the way back from a network namespace is closed")
+            _checked(_libc.setns(home, _CLONE_NEWNET), "the network namespace cannot be left")
     finally:
         os.close(home)
     try:

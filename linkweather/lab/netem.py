@@ -44,7 +44,7 @@ def mac_of(owner: LabAddresses, peer: LabAddresses) -> str:
 
 
 def veth_line(own: LabAddresses, peer: LabAddresses, peer_namespace: str) -> str:
-    """`ip link` for both ends at once. Segments stay as they leave TCP: netem would take 64 KiB for one packet."""
+    """`ip link` for both ends at once. TCP's segments are not merged: netem would treat 64 KiB as one packet."""
     common = f"mtu {MTU_BYTES} gso_max_segs 1"
     return (
         f"link add {device_of(peer)} address {mac_of(own, peer)} {common} type veth"
@@ -53,12 +53,12 @@ def veth_line(own: LabAddresses, peer: LabAddresses, peer_namespace: str) -> str
 
 
 def site_lines(own: LabAddresses) -> list[str]:
-    """`ip` for a site's own addresses, which stand on lo as it has many devices."""
+    """`ip` for a site's own addresses, which are on lo because the site has many devices."""
     return [f"address add {own.v4}/32 dev lo", f"address add {own.v6}/128 dev lo nodad"]
 
 
 def route_lines(own: LabAddresses, peer: LabAddresses) -> list[str]:
-    """`ip` for a site's way to a peer. Neighbours are fixed: ARP would be delayed and lost like a probe."""
+    """`ip` for a site's route to a peer. Neighbours are fixed: ARP would be delayed and lost like a probe."""
     device = device_of(peer)
     neighbour = f"lladdr {mac_of(peer, own)} dev {device} nud permanent"
     return [
@@ -125,7 +125,7 @@ class NetemEngine:
         run_in(self._namespaces[a], "ip", [veth_line(self._numbered[a], self._numbered[b], self._namespaces[b].path)])
         for src, dst in ((a, b), (b, a)):
             run_in(self._namespaces[src], "ip", route_lines(self._numbered[src], self._numbered[dst]))
-            # A pair that is linked one way only is cut the other way.
+            # A pair with a link in one direction only is cut in the other.
             behaviour = self._behaviours.get((src, dst), Behaviour(delay_s=0))
             self._shape((src, dst), "add", behaviour, cut=(src, dst) not in self._behaviours)
 

@@ -26,7 +26,7 @@ class LabStart(Settings):
 
 
 class ShowLab(Settings):
-    """Asks how the lab is now."""
+    """Asks for the state of the lab."""
 
     do: Literal["show"] = "show"
 
@@ -53,7 +53,7 @@ class ChangeLink(Settings):
         return [(self.src, self.dst), (self.dst, self.src)][: 1 + self.both]
 
     def applied(self, behaviour: Behaviour, *, back: bool = False) -> Behaviour:
-        """The behaviour after the change; `back`: of the way back. Raises OperatorError when it cannot be."""
+        """The behaviour after the change, with `back` that of the opposite direction. Raises OperatorError."""
         changed = self.model_dump(include=set(Behaviour.model_fields), exclude_none=True)
         if back and self.via is not None:
             changed["via"] = self.via[::-1]
@@ -85,7 +85,7 @@ class LabSiteState(Settings):
 
 
 class LabLinkState(Behaviour):
-    """A directed link as it is now, and what it did so far."""
+    """A directed link as it is now, with its counters."""
 
     src: str
     dst: str
@@ -98,7 +98,7 @@ class LabLinkState(Behaviour):
 
 
 class LabState(Settings):
-    """A running lab. `note` says why a better engine is not in use; `strays` are packets that no link took.
+    """A running lab. `note` says why no better engine runs; `strays` counts packets that no link took.
 
     `routers` has the IPv4 address of each router.
     """
@@ -113,7 +113,7 @@ class LabState(Settings):
 
 
 class LabReply(Settings):
-    """The lab's answer: its state, or the sentence that says why not."""
+    """The lab's reply: its state, or the reason of a refusal."""
 
     error: str | None = None
     state: LabState | None = None

@@ -1,8 +1,8 @@
 """The relay engine: a TUN device per site, and this process carries every packet between them.
 
-The kernel's netem does the same with less CPU, but not every kernel has it. Times are those of
-`time.monotonic`. The process sleeps in `select`, whose timeout has microseconds (that of `epoll`
-has milliseconds), and polls through the last moment before a packet is due.
+The kernel's netem does the same with less CPU, but not every kernel has it. Times are those of `time.monotonic`. The
+process sleeps in `select`, whose timeout has microseconds (that of `epoll` has milliseconds), and polls through the
+last moment before a packet is due.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from linkweather.lab.namespaces import MTU_BYTES, Namespace, created, open_tun, 
 from linkweather.lab.protocol import ChangeLink, LabEngineName, LabLinkState, LabSiteState
 
 _DEVICE = "wan"
-# A processor wakes the later the longer it slept: measured on an idle virtual machine, 0.05 ms late
-# after 1 ms and 0.12 ms after 20 ms. So we wake that much early, and more, and poll.
+# A processor wakes later the longer it slept: on an idle virtual machine 0.05 ms late after 1 ms and 0.12 ms
+# after 20 ms. So we wake early by more than that, and poll.
 _EARLY_S = 60e-6
 _EARLY_RATIO = 0.01
 _EARLIEST_S = 250e-6
-# Packets taken from one site before the others, and what is due, get their turn.
+# Packets taken from one site before the other sites, and due packets, have their turn.
 _BATCH_PACKETS = 16
 _PRIORITY = 10
 _DUE = tuple[float, int, int, bytes]
@@ -80,7 +80,7 @@ class RelayEngine:
                 return others
 
     def change(self, pair: Pair, change: ChangeLink) -> None:
-        """Change one link from the next packet on. Raises OperatorError, also for a router that is not there."""
+        """Change one link from the next packet on. Raises OperatorError, also for an unknown router."""
         link = self._links[pair]
         behaviour = change.applied(link.behaviour, back=pair[0] != change.src)
         link.routers = self._on_the_way(behaviour.via)
@@ -110,7 +110,7 @@ class RelayEngine:
         return dict(self._strays)
 
     def _deliver(self) -> float | None:
-        """Deliver what is due; return how long to sleep, None while nothing is under way."""
+        """Deliver due packets; return how long to sleep, None while no packet is under way."""
         due = self._due
         while due:
             wait_s = due[0][0] - monotonic()
@@ -161,7 +161,7 @@ class RelayEngine:
         link.stop(len(packet))
         if passed.answer is None or back is None or back.loses():
             return
-        # The routers divide the link's way evenly, and the answer has as far to go as the packet came.
+        # The routers divide the link evenly, and the answer travels as far as the packet did.
         share = passed.place / (len(link.routers) + 1)
         at = arrival - link.behaviour.delay_s * (1 - share) + back.behaviour.delay_s * share
         self._push(at, file, passed.answer)
@@ -210,7 +210,7 @@ def _device(namespace: Namespace, its: LabAddresses, stack: contextlib.ExitStack
             f"link set {_DEVICE} up",
             f"address add {its.v4}/{PREFIX_BITS} dev {_DEVICE}",
             f"address add {its.v6}/{PREFIX6_BITS} dev {_DEVICE} nodad",
-            # What routers answer comes from there.
+            # The routers' answers come from there.
             f"route add 10.{ROUTERS}.0.0/{PREFIX_BITS} dev {_DEVICE}",
             f"route add fd{ROUTERS}::/{PREFIX6_BITS} dev {_DEVICE}",
         ],
@@ -223,5 +223,5 @@ def _run_promptly() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()  # the forwarding loop makes no cycles
-    with contextlib.suppress(OSError):  # refused in some containers; then under load delays grow
+    with contextlib.suppress(OSError):  # some containers refuse it; delays then grow under load
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))

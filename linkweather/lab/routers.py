@@ -1,4 +1,4 @@
-"""What the routers on a link do with a packet: count its TTL down, share load, answer. Pure: bytes in, bytes out."""
+"""The routers on a link: they decrement the TTL, share load, answer. Pure: bytes in, bytes out."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _EXTENDED_QUOTE_BYTES = 128  # RFC 4884 §4: where extensions follow
 _ERROR_TTL = 64
 _DONT_FRAGMENT = 0x40
 _ICMP, _ICMP6, _TCP, _UDP = 1, 58, 6, 17
-# Nobody answers to an error with an error (RFC 1122 §3.2.2, RFC 4443 §2.4).
+# An error message is never answered by another (RFC 1122 §3.2.2, RFC 4443 §2.4).
 _ECHOES = {0, 8}
 
 
 @dataclass(frozen=True, slots=True)
 class EmulatedRouter:
-    """A router: its packed addresses, the largest packet it forwards, and how talkative it is."""
+    """A router: its packed addresses, the largest packet that it forwards, and whether it answers."""
 
     v4: bytes
     v6: bytes
@@ -34,14 +34,14 @@ class EmulatedRouter:
 
 
 class StoppedPacket(NamedTuple):
-    """A packet that went no further than the router at `place`, from 1, and what that answers, if anything."""
+    """A packet that the router at `place`, from 1, did not forward, and its answer, if any."""
 
     place: int
     answer: bytes | None
 
 
 def choose(packet: bytes, via: Sequence[Sequence[EmulatedRouter]]) -> list[EmulatedRouter]:
-    """The routers that a packet meets: where several share the load, its flow decides, always alike."""
+    """The routers that a packet meets; where several share the load, a hash of its flow decides."""
     return [
         choice[_hash(packet, place) % len(choice)] if len(choice) > 1 else choice[0] for place, choice in enumerate(via)
     ]
@@ -50,7 +50,7 @@ def choose(packet: bytes, via: Sequence[Sequence[EmulatedRouter]]) -> list[Emula
 def through(packet: bytes, routers: Sequence[EmulatedRouter]) -> bytes | StoppedPacket:
     """The packet as it leaves the last router, or where it was stopped.
 
-    What is too big and may be fragmented is passed on whole: the lab does not fragment.
+    A packet that is too big but may be fragmented passes whole: the lab does not fragment.
     """
     version4 = packet[0] >> 4 == 4
     ttl = packet[8] if version4 else packet[7]

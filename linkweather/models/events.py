@@ -1,4 +1,7 @@
-"""What the collector tells as it happens, over server-sent events; each kind's name on the stream is its key here."""
+"""The events that the collector emits over server-sent events; each kind's name on the stream is its key here.
+
+A room of its own because an event holds answers of the other models: they must not import it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class LinkEvent(Message):
 
 
 class RouteEvent(Message):
-    """The path of a pair changed: `route` is in force now, or `no_route` says why there is no usable path."""
+    """The active route of a pair changed: to `route`, or to none for the reason in `no_route`."""
 
     at: AwareDatetime
     route: RouteAnswer | None = None
@@ -30,7 +33,7 @@ class RouteEvent(Message):
 
 
 class Gap(Message):
-    """Events were missed: what is known from earlier ones may be outdated, so ask once. `missed` where it is known."""
+    """Events were missed, `missed` of them if known: a follower's state may be outdated, so it asks once."""
 
     missed: Count | None = None
 

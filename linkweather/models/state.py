@@ -1,6 +1,6 @@
 """What the HTTP API answers: shared by the collector, which fills it, and the client, which reads it.
 
-Fields are base SI units; null means never measured, and is never a zero.
+Fields are base SI units; null means never measured; it never stands for zero.
 """
 
 from __future__ import annotations
@@ -21,23 +21,20 @@ CapacityCondition = Literal["fresh", "expired"]
 class LinkAnswer(Message):
     """How one link is now.
 
-    `state` is that of the contact: `down` after a row without any reply, until good rows follow;
-    `stale`, then `expired`, as the newest row ages; `unknown` before the first. `age_s` is the age
-    of the newest latency row, `rtt_age_s` of the row that the RTT figures are from: the newest that
-    our own throughput tests did not load, where there is a recent one, and `during_throughput`
-    says so where there is none. `figures` are the prober's own, of the newest row.
-    `jitter_s` is the RTT's p95 minus its p50. Loss is over about the
-    last 100 probes, by the same rule: a throughput test drops probes at a queue of its own making, so
-    they count only where there are no recent others. Forward is the share of probes lost on the way
-    there, back the share of those that got there and were lost on the way back. `owd_p50_s` is
-    the median one-way delay, within `owd_error_s`, where both clocks are synchronised; `hops` counts those of the
-    last trace that reached the destination, the destination included. `outage_s` is
-    for how long no probe has been answered, where the newest row tells of an outage that lasts.
-    `goodput_low_bps` and `goodput_high_bps` are the ends of the goodput's confidence interval. A forecast
-    is of the next measurement: `p50` is expected, and in four cases of five it is between `p10` and `p90`, which
-    are the further apart the older the newest measurement is; `samples` is of how many. A forecast of an RTT leaves
-    out rows that our own tests loaded, by the rule above. None is made from expired measurements. `failure` is the
-    newest failed measurement of any kind, with its age.
+    `state` is `down` after a row without any reply, until good rows follow; `stale`, then `expired`, as the newest row
+    ages; `unknown` before the first row. `age_s` is the age of the newest latency row, `rtt_age_s` that of the row
+    which the RTT figures come from: the newest row that our own throughput tests did not load, if it is recent;
+    otherwise `during_throughput` is true. `figures` are the prober's own, of the newest row. `jitter_s` is the RTT's
+    p95 minus its p50. Loss covers about the last 100 probes by the same rule: a throughput test drops probes in the
+    queue that it fills, so loaded rows count only where there are no recent others. Forward is the share of probes lost
+    on the way there, back the share of those that got there and were lost on their return. `owd_p50_s` is the median
+    one-way delay, within `owd_error_s`, where both clocks are synchronised; `hops` counts those of the last trace that
+    reached the destination, the destination included. `outage_s` is the time since the last answered probe, where the
+    newest row has an outage that has not ended. `goodput_low_bps` and `goodput_high_bps` are the ends of the goodput's
+    confidence interval. A forecast is of the next measurement: `p50` is expected, and four of five measurements lie
+    between `p10` and `p90`, which spread with the age of the newest one; `samples` is how many the forecast uses. A
+    forecast of the RTT leaves out rows that our own tests loaded, by the rule above. Expired measurements give no
+    forecast. `failure` is the newest failed measurement of any kind, with its age.
     """
 
     src: str
@@ -90,13 +87,13 @@ class LinkAnswer(Message):
 
 
 class SiteAnswer(Message):
-    """A site of the mesh and what it says of itself.
+    """A site of the mesh and the status that it publishes.
 
-    `state` is `unknown` until the site was heard. `outbox_reports` wait at the site for the
-    collector, `dropped_reports` were lost to a full outbox, `refused_reports` were refused for good;
-    `dropped_datagrams` came to the site's reflector and were not answered. `throughput_tests` counts the tests of its
-    incoming links, since it started, by the reason why each ran. `budget_left_bytes` is what its tests may move now of
-    `budget_bytes_per_day`, which accrues evenly; both are null for a site without a budget.
+    `state` is `unknown` until the site has published a status. `outbox_reports` wait at the site for the collector,
+    `dropped_reports` were lost to a full outbox, the collector refused `refused_reports` for good; the site's reflector
+    did not answer `dropped_datagrams`. `throughput_tests` counts the tests of its incoming links, since it started, by
+    the reason why each ran. `budget_left_bytes` is what its tests may move now of `budget_bytes_per_day`, which accrues
+    evenly; both are null for a site without a budget.
     """
 
     site: str
@@ -121,9 +118,9 @@ class SiteAnswer(Message):
 
 
 class CapacityAnswer(DeviceRow):
-    """One type of devices of one site as the site last said, `age_s` ago; what is null was not said.
+    """One type of devices of one site, as the site last reported it `age_s` ago; null was not reported.
 
-    `state` is `expired` once that is too long ago for a job to be placed on it.
+    `state` is `expired` once the report is too old to place a job on it.
     """
 
     site: str
@@ -157,7 +154,7 @@ class HistoryAnswer(Message):
 
 
 class MeshAnswer(Message):
-    """The mesh in force, and why the newest version of its file is not, where that is so."""
+    """The current mesh and, if the newest version of its file was refused, why."""
 
     mesh: Mesh
     links: int
@@ -165,7 +162,7 @@ class MeshAnswer(Message):
 
 
 class ReadyAnswer(Message):
-    """Whether the collector can do its work, and what keeps it from it."""
+    """Whether the collector is ready, and what it still waits for or fails at."""
 
     ready: bool
     reasons: tuple[str, ...] = ()
@@ -173,7 +170,7 @@ class ReadyAnswer(Message):
 
 
 class ErrorAnswer(Message):
-    """Every error's form: one sentence, and the parameter or key that it is about."""
+    """The form of every error: one sentence, and the parameter or key that it concerns."""
 
     error: str
     field: str | None = None

@@ -12,11 +12,11 @@ from linkweather.wire.messages import Message, Report
 
 
 class DeviceRow(Message):
-    """How many devices (accelerators, or whatever jobs are counted in) of one type the publishing site has.
+    """How many devices of one type the publishing site has: accelerators, or any unit that jobs are counted in.
 
-    `total` can be used by jobs at all, `free` of them now. `queue_s` is how long a job that comes now waits until it
-    starts; where a site knows only how much work is ahead of it, running or waiting, `queued_device_hours` is that.
-    What is not known is absent, and is then nowhere read as zero.
+    Jobs can use `total` devices, and `free` of them now. `queue_s` is how long a job submitted now waits; a site that
+    knows only the work ahead of it, running or waiting, gives `queued_device_hours`. An absent field is unknown, and
+    never read as zero.
     """
 
     type: Name

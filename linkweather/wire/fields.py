@@ -1,4 +1,7 @@
-"""The types of the fields of all messages: each unit has a name and bounds of its own."""
+"""The types of the fields of all messages: each unit has a name and bounds of its own.
+
+A room of its own so that every bound is in one place.
+"""
 
 from __future__ import annotations
 

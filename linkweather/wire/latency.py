@@ -14,7 +14,7 @@ from linkweather.wire.messages import LinkReport, Message, Row, check_says_somet
 class Outage(Message):
     """At least five probes in a row without any reply.
 
-    From when the first of the `lost` ones was sent to when one was sent that was answered again; `end` is None
+    It starts when the first of the `lost` probes was sent and ends when the next answered one was sent; `end` is None
     while the outage lasts.
     """
 
@@ -26,21 +26,20 @@ class Outage(Message):
 # Failures of rows about links on which nothing was sent: they say nothing of the contact, neither good nor bad.
 NOT_PROBED = frozenset({"behind_nat", "method_missing", "bad_options", "prober_error"})
 
-# What makes a row of a prober that counts no probes a result.
+# Any of these makes a row a result if its prober counts no probes.
 _LATENCY_RESULTS = ("rtt_p50_s", "rtt_mean_s", "rtt_min_s", "rtt_p95_s", "rtt_p99_s", "rtt_max_s")
 
 
 class LatencyRow(Row):
     """Latency and loss of one link over a window that ends at the report's `at`.
 
-    Published by `src`. Losses whose direction could not be told are in `sent - received` only. `late` replies came
-    after the timeout, the latest by `late_max_s`: those to this window's probes, which are neither received nor
-    lost, and those to earlier windows' whose rows, published before, call them lost. `outages` ended in this
-    window, or last on at its end.
-    `jitter_p95_p50_s` is the RTT's p95 minus its p50, `jitter_rfc3550_s` the smoothed
-    interarrival jitter of RFC 3550 §6.4.1. One-way delays are given only when both clocks are
-    synchronised, and may be negative within `owd_error_s`. `figures` are what the prober measures besides, under names
-    of its own: of each the window's low median, a value that occurred.
+    Published by `src`. Losses of unknown direction are in `sent - received` only. `late` replies came after the
+    timeout, the last of them by `late_max_s`: replies to this window's probes, which are neither received nor lost, and
+    to probes of earlier windows, whose published rows count them as lost. `outages` ended in this window, or have not
+    ended yet. `jitter_p95_p50_s` is the RTT's p95 minus its p50, `jitter_rfc3550_s` the smoothed interarrival jitter of
+    RFC 3550 §6.4.1. One-way delays are given only when both clocks are synchronised, and may be negative within
+    `owd_error_s`. `figures` are what the prober measures besides, under names of its own: of each the window's low
+    median, a value that occurred.
     """
 
     method: MethodName
@@ -74,7 +73,7 @@ class LatencyRow(Row):
     def _possible(self) -> Self:
         if self.received > self.sent:
             raise ValueError("received exceeds sent")
-        # Only a row that counts nothing is looked at more closely: this runs for every row that is ever decoded.
+        # Only a row without counts needs the closer look: this runs for every decoded row.
         if not self.sent:
             check_says_something(self, _LATENCY_RESULTS)
         return self

@@ -1,4 +1,4 @@
-"""What every message is, as an object and as bytes; and what every row and every report has in common."""
+"""The base of every message, row and report, and their encoding."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _refusal(error: ValidationError) -> MessageError:
 
 
 class Row(Message):
-    """One link's result, or its failure with the reason: never a zero, never silence."""
+    """One link's result, or its failure and the reason: never a zero, never silence."""
 
     src: SiteId
     dst: SiteId
@@ -70,7 +70,7 @@ class Report(Message):
 
     @property
     def rows(self) -> Sequence[Message]:
-        """What it reports, whatever its kind calls it."""
+        """Its rows, under whichever name its kind has for them."""
         raise NotImplementedError
 
 

@@ -11,11 +11,11 @@ from linkweather.wire.messages import LinkReport, Message, Row, check_says_somet
 
 
 class Hop(Message):
-    """What answered at one TTL; `address` is None where nobody did.
+    """What answered at one TTL; `address` is None if nothing did.
 
-    The address is that of the first flow, where it has one, and `also` those that further flows met: parallel
-    paths. `rtt_s` is the lowest and belongs to the address, `labels` is the MPLS stack under which our packets
-    reached it, the outermost first (RFC 4950), and `loss_ratio` is of all probes to this TTL.
+    `address` answered the first flow, `also` lists what answered further flows: parallel paths. `rtt_s` is the lowest
+    of `address`, `labels` the MPLS stack of the packets that reached it, outermost first (RFC 4950), and `loss_ratio`
+    covers all probes to this TTL.
     """
 
     ttl: Ttl
@@ -29,9 +29,9 @@ class Hop(Message):
 class PathRow(Row):
     """The route of one link's packets. Published by `src`.
 
-    `reached` is whether the destination itself answered. The fingerprint names the route and stays while it is the
-    same, also when a router is silent for once. `changed` is an event: `before` is then the route until this one.
-    `path_mtu_bytes` is the largest IP packet that is known to arrive whole.
+    `reached` is whether the destination itself answered. The fingerprint identifies the route; one silent router does
+    not change it. `changed` marks a change, and `before` is the previous route. `path_mtu_bytes` is the largest IP
+    packet known to arrive whole.
     """
 
     hops: tuple[Hop, ...] = ()

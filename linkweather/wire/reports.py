@@ -1,4 +1,4 @@
-"""The kinds of reports, how one is decoded, and what collector and site say about them."""
+"""The kinds of reports, their decoding, and the messages about them: receipts and the site's status."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _ENDS: Mapping[str, tuple[Callable[[Row], str], Callable[[Row], str]]] = {
 def decode_report(site: str, kind: str, payload: bytes) -> AnyReport:
     """Decode a report that arrived on `site`'s topic for `kind`.
 
-    Raises MessageError with reason `unknown_kind`, `malformed`, `impossible`, or `foreign` when a
-    row speaks about a link that is not this site's own.
+    Raises MessageError with reason `unknown_kind`, `malformed`, `impossible`, or `foreign` when a row is about a link
+    that is not this site's own.
     """
     if kind not in REPORTS:
         raise MessageError("unknown_kind", kind[:64])
@@ -55,7 +55,7 @@ def _check_ends(site: str, report: LinkReport) -> None:
 
 
 class Refusal(Message):
-    """A report that will never be in the journal, and why; the site drops and counts it."""
+    """A report that the journal will never hold, and why; the site drops and counts it."""
 
     seq: Count
     reason: Name
@@ -71,7 +71,7 @@ class Committed(Message):
 
 
 class Status(Message):
-    """A site's retained state; its will says offline. `dropped_datagrams` is what its reflector did not answer.
+    """A site's retained state; its will says offline. `dropped_datagrams` are those that its reflector did not answer.
 
     `throughput_tests` counts the tests of its incoming links by the reason why each ran. `budget_left_bytes` is what
     its tests may move now of the `budget_bytes_per_day`, which accrues evenly; both are absent without a budget.

@@ -1,4 +1,4 @@
-"""Throughput of links: the rows, and what two sites say to each other to arrange a test."""
+"""Throughput of links: the rows, and the messages by which two sites arrange a test."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from linkweather.wire.messages import LinkReport, Message, Row, check_says_somet
 class ThroughputRow(Row):
     """Goodput of one link as its receiver saw it. Published by `dst`, where the bytes arrive.
 
-    `goodput_bps` is the mean after slow start, `goodput_10s_bps` what a test of 10 s finds, slow start
-    included; low and high hold both, and what the last tests of the link found. `retransmits` is what
-    the sender's kernel counted, where an interrupted iperf3 does not say. `rtt_loaded_s` is the median
-    RTT of our own probes while the pipe was full. What nobody could observe is absent. `reason` is why the test
-    ran: first, scheduled, or brought forward by latency_shift, loss or new_path.
+    `goodput_bps` is the mean after slow start, `goodput_10s_bps` what a test of 10 s finds, slow start included; low
+    and high hold both, and what the last tests of the link found. `retransmits` is the count of the sender's kernel
+    where an interrupted iperf3 gives none. `rtt_loaded_s` is the median RTT of our own probes while the pipe was full.
+    What neither end could observe is absent. `reason` is why the test ran: first, scheduled, or brought forward by
+    latency_shift, loss or new_path.
     """
 
     goodput_bps: BitsPerSecond | None = None
@@ -50,9 +50,9 @@ class ThroughputReport(LinkReport):
 
 
 class Invite(Message):
-    """Asks the addressed site to serve one throughput test to the writer of the topic.
+    """Asks the addressed site to serve one throughput test to the site that wrote it.
 
-    `authentication` says whether its iperf3 can show a secret; `max_bytes` is the most payload that the test moves.
+    `authentication` says whether its iperf3 supports authentication; `max_bytes` limits the payload of the test.
     """
 
     v: Literal[1] = 1
@@ -64,7 +64,7 @@ class Invite(Message):
 
 
 class Served(Message):
-    """What the sending end of a throughput test saw: counted by its kernel until 0.1 s before the end."""
+    """What the sending end of a throughput test observed: its kernel's counts until 0.1 s before the end."""
 
     retransmits: Count | None = None
     congestion: Name | None = None
@@ -74,9 +74,9 @@ class Served(Message):
 class Answer(Message):
     """Accepts an invitation (port, secret, public_key_pem, until) or declines it (reason, retry_after_s).
 
-    A site behind NAT accepts without a port: it is the one to call, and `authentication` says whether its iperf3 can
-    show a secret. The inviting site answers it with the same id and the port at which it serves.
-    After the test, a further answer with the same id carries `served`, what the source saw.
+    A site behind NAT accepts without a port, because it must be the one to connect; `authentication` says whether its
+    iperf3 supports it. The inviting site then answers with the same id and the port at which it serves. After the test,
+    a further answer with the same id carries `served`, what the source observed.
     """
 
     v: Literal[1] = 1
@@ -94,9 +94,9 @@ class Answer(Message):
 
 
 class Claim(Message):
-    """Claims the groups of sites that share a bottleneck for the test with this id, for so long; 0 gives them back.
+    """Claims groups of sites that share a bottleneck for `for_s`, for the test with this id; 0 releases them.
 
-    The claim stands from when the broker passes it on; of two on the same group the first one counts.
+    A claim holds from the moment at which the broker forwards it; the first of two claims to a group wins.
     """
 
     v: Literal[1] = 1

@@ -64,7 +64,7 @@ def claim(site: str) -> str:
 
 
 def routes(site: str) -> str:
-    """Retained: the site's current decisions. Written by the collector."""
+    """Retained: the site's active routes. Written by the collector."""
     return f"{PREFIX}/site/{site}/routes"
 
 

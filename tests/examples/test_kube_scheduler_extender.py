@@ -165,7 +165,7 @@ def test_names_alone_are_all_kept_and_equal_and_the_log_says_why(extender: Runni
     result = extender.filter(recorded("names"))
     assert (result["NodeNames"], result["FailedNodes"], "Nodes" in result) == (NODES, {}, False)
     assert extender.scores(recorded("names")) == NONE
-    assert "pod train-7: no node with a known site; names alone need --nodes" in extender.log.read_text()
+    assert "pod train-7: no node with a known site; node names alone need --nodes" in extender.log.read_text()
 
 
 def test_with_a_file_of_nodes_names_alone_are_filtered_and_scored(api: str, tmp_path: Path) -> None:

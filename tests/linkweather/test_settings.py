@@ -71,8 +71,8 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         ('[inner]\nnames = ["a", 2]', "inner.names[1] = 2: must be a string in quotes"),
         ('[inner]\nnames = ["a", "b", "c"]', "inner.names = ['a', 'b', 'c']: must have at most 2 entries"),
         ("even = 3", "even = 3: must be an even number"),
-        ("on = true\non = false\n", "a key at line 2: declared twice; each may stand only once"),
-        ("[inner]\n[inner]", "inner at line 2: declared twice; each may stand only once"),
+        ("on = true\non = false\n", "a key at line 2: declared twice; declare it once"),
+        ("[inner]\n[inner]", "inner at line 2: declared twice; declare it once"),
         ("on = ", "is not TOML: invalid value (at end of document)"),
     ],
 )
