@@ -6,11 +6,11 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from linkweather.errors import MessageError, OperatorError
+from linkweather.errors import MeasurementError, MessageError, OperatorError
 from linkweather.mesh import LatencyTests
 from probes.latency import clocks
 from probes.latency.kernel_timestamps import BATCH, Sending, Stamp, families, receive
-from probes.latency.prober import Address, DatagramProber
+from probes.latency.prober import Address, DatagramProber, blame
 from probes.latency.session import ProbeOutcome, Session
 from probes.latency.stamp_packet import StampRequest
 from probes.latency.tally import SentProbe, TimedReply
@@ -61,10 +61,13 @@ class DatagramTransport:
         self._prober.apply_settings(tests, self._key)
 
     def send(self, target: LatencyTarget, probe: SentProbe, request: StampRequest) -> None:
-        """Send a probe to a target with a route. Raises OSError."""
+        """Send a probe to a target with a route. Raises OSError, and MeasurementError for a fault of the prober."""
         assert target.route is not None  # noqa: S101 - the engine's own rule
         family, address = target.route
-        data = self._prober.encode(request, family)
+        try:
+            data = self._prober.encode(request, family)
+        except Exception as error:  # noqa: BLE001 - a prober may be anybody's: its fault costs its own probe
+            raise MeasurementError("prober_error", blame(self._prober, error, self._counters)) from None
         try:
             self._sendings[family].send(data, address, (target.session, probe))
         except OSError:
@@ -98,6 +101,13 @@ class DatagramTransport:
     def _receive(self, data: bytes, family: socket.AddressFamily, source: Address, kernel_ns: int | None) -> None:
         try:
             reply = self._prober.decode(data, family)
+        except MessageError as error:
+            self._counters[error.reason] += 1
+            return
+        except Exception as error:  # noqa: BLE001 - likewise: the datagram is dropped, and counted
+            blame(self._prober, error, self._counters)
+            return
+        try:
             session = self._targets.owner(reply, source).session
             self._on_outcome(session.receive(TimedReply(reply, *clocks.moment(), kernel_ns)))
         except MessageError as error:

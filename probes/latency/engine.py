@@ -19,6 +19,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Protocol
 
+from linkweather.errors import MeasurementError
 from linkweather.mesh import LatencyTests
 from linkweather.wire import LatencyRow
 from probes.latency import clocks
@@ -54,7 +55,7 @@ class Transport(Protocol):
         """Probe in this way from now on."""
 
     def send(self, target: LatencyTarget, probe: SentProbe, request: StampRequest) -> None:
-        """Send a probe to a target with a route. Raises OSError."""
+        """Send a probe to a target with a route. Raises OSError, and MeasurementError for a fault of the prober."""
 
     def drain(self, *, all_of_it: bool) -> None:
         """Take in what has come: all of it, or a batch."""
@@ -253,6 +254,8 @@ class LatencyEngine:
             reason = REASONS.get(error.errno or 0, "send_failed")
             self.counters[reason] += 1
             self._settled(target.session.fail(probe, reason))
+        except MeasurementError as error:
+            self._settled(target.session.fail(probe, error.reason, error.detail))
         else:
             self._deadlines.append((now + self._tests.timeout_s, target.session, probe))
         target.sent += 1

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
+import errno
 import socket
 import time
 from collections import Counter
@@ -13,20 +12,20 @@ from collections.abc import Callable, Sequence
 from linkweather.errors import MeasurementError
 from linkweather.mesh import LatencyTests
 from probes.latency.kernel_timestamps import REASONS, families
-from probes.latency.prober import ExchangeProber, ProberCall
+from probes.latency.prober import ExchangeProber, ProberCall, blame
 from probes.latency.session import ProbeOutcome, Session
 from probes.latency.stamp_packet import StampRequest
 from probes.latency.tally import SentProbe
 from probes.latency.targets import LatencyTarget
 
-log = logging.getLogger(__name__)
+MOST_RUNNING = 4096  # of one engine; the next probes fail at once, as `send_failed`
 
 
 class ExchangeTransport:
     """The running exchanges of an exchange prober.
 
     `on_outcome` gets what became of a probe, as soon as it is known. What a prober does wrong fails its probe as
-    `prober_error`; `counters` counts these, and the log has the first.
+    `prober_error`; `counters` counts these.
     """
 
     stamps = False
@@ -55,8 +54,13 @@ class ExchangeTransport:
         self._timeout_s = tests.timeout_s
 
     def send(self, target: LatencyTarget, probe: SentProbe, request: StampRequest) -> None:
-        """Begin the exchange of a probe to a target with a route, in the engine's task group."""
+        """Begin the exchange of a probe to a target with a route, in the engine's task group.
+
+        Raises OSError where too many are running.
+        """
         del request
+        if len(self._running) >= MOST_RUNNING:
+            raise BlockingIOError(errno.EAGAIN, "too many exchanges are running")
         assert target.route is not None  # noqa: S101 - the engine's own rules
         assert self.group is not None  # noqa: S101
         family, address = target.route
@@ -88,19 +92,11 @@ class ExchangeTransport:
         except MeasurementError as error:
             outcome = session.fail(probe, error.reason, error.detail or None)
         except OSError as error:
-            number = error.errno or 0
-            remark = None if number in REASONS else os.strerror(number)
-            other = "closed" if isinstance(error, ConnectionError) else "unreachable"
-            outcome = session.fail(probe, REASONS.get(number, other), remark)
+            known = REASONS.get(error.errno or 0)
+            other = "closed" if isinstance(error, ConnectionError) else "send_failed"
+            outcome = session.fail(probe, known or other, None if known else error.strerror or str(error))
         except Exception as error:  # noqa: BLE001 - a prober may be anybody's: its fault costs its own probe
-            outcome = session.fail(probe, "prober_error", self._blame(error))
+            outcome = session.fail(probe, "prober_error", blame(self._prober, error, self._counters))
         else:
             outcome = session.finish(probe, trip, time.monotonic())
         self._on_outcome(outcome)
-
-    def _blame(self, error: Exception) -> str:
-        sentence = f"{type(error).__name__}: {error}"[:1000]
-        if not self._counters["prober_error"]:
-            log.error("%s failed: %s", type(self._prober).__qualname__, sentence, exc_info=error)
-        self._counters["prober_error"] += 1
-        return sentence

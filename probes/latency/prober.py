@@ -15,9 +15,11 @@ protocol and nothing of these. There are two kinds, after what the engine can do
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import socket
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -26,6 +28,8 @@ from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import LatencyTests, Settings, Site
 from linkweather.wire.fields import FIGURE_NAME, MAX_FIGURES
 from probes.latency.stamp_packet import StampReply, StampRequest
+
+log = logging.getLogger(__name__)
 
 Address = tuple[str, int]  # a numeric address and a port: what IPv4's and IPv6's socket addresses have in common
 TimestampSource = Literal["kernel", "user"]
@@ -143,6 +147,15 @@ class ExchangeProber(Prober, Protocol):
 
         Raises MeasurementError, a failure with its reason, or OSError.
         """
+
+
+def blame(prober: Prober, error: Exception, counters: Counter[str]) -> str:
+    """Count a prober's fault, and log the first; the sentence for its probe's row."""
+    sentence = f"{type(error).__name__}: {error}"[:1000]
+    if not counters["prober_error"]:
+        log.error("%s failed: %s", type(prober).__qualname__, sentence, exc_info=error)
+    counters["prober_error"] += 1
+    return sentence
 
 
 class AbsentProber:

@@ -73,7 +73,10 @@ class Station:
             method = usable[mesh.sites[name].method]
             peers.setdefault(method, []).append(_peer(mesh, name, self._methods[method]))
         for method, engine in self._engines.items():
-            engine.set_peers(peers.get(method, ()), _tests(mesh.latency, self._methods[method]))
+            try:
+                engine.set_peers(peers.get(method, ()), _tests(mesh.latency, self._methods[method]))
+            except OperatorError as error:
+                log.error("latency by %s is measured as before, the new mesh is refused: %s", method, error)
         self._answering_changed.set()
 
     def mark_loaded(self, site: str | None) -> None:

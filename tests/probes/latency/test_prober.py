@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import LatencyTests, Settings, Site
 from linkweather.mesh_methods import parse_mesh
 from linkweather.wire import LatencyRow
+from probes.latency import exchanges
 from probes.latency.engine import LatencyEngine
 from probes.latency.prober import (
     DatagramProber,
@@ -26,7 +28,9 @@ from probes.latency.prober import (
     Wording,
     load,
 )
+from probes.latency.reflector import Reflector
 from probes.latency.session import ProbeOutcome
+from probes.latency.stamp import StampProber
 from probes.latency.targets import LatencyPeer
 
 BUILT_IN = ("http", "icmp", "stamp", "tcp")
@@ -150,6 +154,7 @@ async def test_figures_are_the_window_s_low_median() -> None:
         ),
         (ConnectionRefusedError(111, "Connection refused"), "refused", None),
         (ConnectionResetError(104, "Connection reset by peer"), "closed", "Connection reset by peer"),
+        (OSError(24, "Too many open files"), "send_failed", "Too many open files"),
         (KeyError("answer"), "prober_error", "KeyError: 'answer'"),
     ],
 )
@@ -197,6 +202,37 @@ async def test_sixteen_figures_are_not_too_many_and_a_row_holds_no_more() -> Non
     assert row.failure is None
     assert row.figures is not None
     assert len(row.figures) == 16
+
+
+@pytest.mark.parametrize(("hook", "lost"), [("encode", "prober_error"), ("decode", "no_reply")])
+async def test_a_datagram_prober_s_fault_costs_its_probe_and_not_the_engine(
+    monkeypatch: pytest.MonkeyPatch, hook: str, lost: str
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise KeyError(hook)
+
+    monkeypatch.setattr(StampProber, hook, broken)
+    rows: list[LatencyRow] = []
+    tests = LatencyTests(interval_s=0.01, timeout_s=0.2, report_interval_s=1e9)
+    with contextlib.closing(Reflector(0, bind=["127.0.0.1"])) as reflector:
+        answering = asyncio.create_task(reflector.run())
+        engine = LatencyEngine(
+            "a", Method("stamp", StampProber()), tests, on_window=lambda _, window: rows.extend(window), count=3
+        )
+        engine.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
+        await asyncio.wait_for(engine.run(), 30)
+        answering.cancel()
+        await asyncio.wait([answering])
+    assert [(row.sent, row.received, row.failure) for row in rows] == [(3, 0, lost)]
+    assert engine.counters == {"prober_error": 3}
+
+
+async def test_more_exchanges_than_the_bound_fail_at_once_and_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchanges, "MOST_RUNNING", 0)
+    row, outcomes, engine = await measure(lambda _: RoundTrip(0.0005))
+    assert (row.sent, row.received, row.failure) == (3, 0, "send_failed")
+    assert [outcome.outcome for outcome in outcomes] == ["lost"] * 3
+    assert engine.counters == {"send_failed": 3}
 
 
 async def test_an_exchange_ends_with_its_engine() -> None:
