@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -53,10 +53,14 @@ def require(program: str) -> str:
 
 
 @contextlib.contextmanager
-def running(*command: str, log: Path, cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    *command: str, log: Path, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A child process in a session of its own, stopped with everything that it started."""
     with log.open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=cwd, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=cwd, env=environment, start_new_session=True
+        )
     try:
         yield process
     finally:

@@ -105,7 +105,7 @@ def test_the_benches_are_those_of_the_document() -> None:
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
 def test_a_block_of_toml_is_what_its_word_says(block: Any) -> None:
     (word,) = block.words
-    if word == "packaging":
+    if word in {"packaging", "sink"}:  # tests/test_extending.py builds the one, and runs a collector with the other
         return
     assert isinstance(settings.parse(block.text, FILES[word], str(block)), FILES[word])
 
