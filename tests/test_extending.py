@@ -25,7 +25,7 @@ from linkweather.sink import ExportedRow, Refusal, RowBatch, Sink, SinkContext, 
 from linkweather.wire import encode, topics
 from probes.latency.prober import DatagramProber, ExchangeProber
 from tests import servers
-from tests.collector.samples import latency
+from tests.collector.report_samples import latency
 from tests.collector.sinks.exporting import ScriptedServer
 from tests.documents import ROOT, blocks, read, rows
 
@@ -140,7 +140,7 @@ def collector(folder: Path, url: str, environment: dict[str, str]) -> Iterator[t
     (folder / "mesh.toml").write_text('[sites.a]\naddress = "192.0.2.1"\n[sites.b]\naddress = "192.0.2.2"\n')
     command = [sys.executable, "-m", "linkweather", "collector", "--config", "collector.toml"]
     with servers.running(*command, log=folder / "log", cwd=folder, environment=environment):
-        servers.wait_until(lambda: servers.answers(port) and servers.answers(broker_port), "the collector runs")
+        servers.wait_until(lambda: servers.responds(f"http://{HERE}:{port}/readyz"), "the collector is ready")
         yield broker_port, f"http://{HERE}:{port}"
 
 

@@ -8,7 +8,7 @@ import click
 
 from collector.mesh_file import summary
 from linkweather import settings
-from linkweather.cli.asking import api_option, asking, print_json
+from linkweather.cli.asking import api_option, asking, print_json, token_option
 from linkweather.cli.options import json_option
 from linkweather.mesh import Mesh
 from linkweather.mesh_methods import load_mesh
@@ -45,16 +45,12 @@ def show(*, as_json_: bool, api: str) -> None:
 
 @mesh.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path),
-    help="The file with the collector's token; needed from another machine.",
-)
+@token_option
 @api_option
 def push(file: Path, token_file: Path | None, api: str) -> None:
     """Replace the mesh: the collector checks it, writes it to its mesh file and sends it to the sites."""
     text = settings.read(file)
     # Which methods are installed counts where the mesh is applied, at the collector: here only the file is checked.
     settings.parse(text, Mesh, str(file))
-    with asking(api, token=settings.read(token_file).strip() if token_file else None) as client:
+    with asking(api, token_file) as client:
         click.echo(f"in force: {summary(client.push_mesh(text).mesh, str(file))}")

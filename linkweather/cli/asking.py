@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import BaseModel
 from rich.console import Console
 
+from linkweather import settings
+from linkweather.cli.click_types import FILE
 from linkweather.cli.root import EXIT_FAILED, EXIT_USAGE
 from linkweather.cli.tables import WIDTH
 from linkweather.client import DEFAULT_API, Client, as_json
@@ -22,12 +25,16 @@ from linkweather.errors import CollectorUnavailableError, NoPathError, NotFoundE
 api_option = click.option(
     "--api", envvar="LINKWEATHER_API", default=DEFAULT_API, show_default=True, help="Where the collector's API is."
 )
+token_option = click.option(
+    "--token-file", type=FILE, help="The file with the collector's token; needed from another machine."
+)
 
 
 @contextlib.contextmanager
-def asking(api: str, **options: Any) -> Iterator[Client]:
+def asking(api: str, token_file: Path | None = None, **options: Any) -> Iterator[Client]:
     """A client. A collector that does not answer, and Ctrl-C, end the command without a traceback."""
-    with Client(api, **options) as client:
+    token = settings.read(token_file).strip() if token_file else None
+    with Client(api, token=token, **options) as client:
         try:
             yield client
         except CollectorUnavailableError as away:

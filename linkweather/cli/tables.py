@@ -12,6 +12,7 @@ from rich.text import Text
 from linkweather.models.evaluation import EvaluationAnswer, RouteEvaluation
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
+from linkweather.models.sinks import SetAsideAnswer, SinkAnswer
 from linkweather.models.state import CapacityAnswer, LinkAnswer
 from linkweather.units import MISSING, age, duration, megabits, milliseconds, percent, price
 
@@ -162,6 +163,26 @@ def capacity_table(answers: Iterable[CapacityAnswer]) -> Table:
             price(one.usd_per_device_hour),
             f"{age(one.age_s)}{' expired' if one.state == 'expired' else ''}",
         )
+    return table
+
+
+def sinks_table(sinks: Iterable[SinkAnswer]) -> Table:
+    """How each sink is; rows are counted."""
+    table = _table(("sink", "kind", "state"), ("lag", "exported", "set aside", "dropped"))
+    for one in sinks:
+        counts = (one.lag_rows, one.exported_rows, one.set_aside_rows, one.dropped_rows)
+        table.add_row(one.sink, one.kind or MISSING, one.state, *map(str, counts))
+    return table
+
+
+def set_aside_table(entries: Iterable[SetAsideAnswer]) -> Table:
+    """Rows that a sink refused, by their numbers in the journal, and why."""
+    table = _table(("at", "kind", "rows"), ("refused",))
+    table.add_column("reason", overflow="fold")
+    for one in entries:
+        numbers = str(one.first) if one.first == one.last else f"{one.first}–{one.last}"
+        reason = f"to be sent again; {one.reason}" if one.waiting else one.reason
+        table.add_row(f"{one.at:%Y-%m-%d %H:%M:%S}", one.kind, numbers, str(one.rows), reason)
     return table
 
 
