@@ -12,10 +12,10 @@ help:  ## lists these targets
 demo: setup  ## the whole system on this machine; more by ARGS, such as ARGS="--for 60s --port 8499"
 	@$(BIN)/linkweather demo $(ARGS)
 
-test:  ## all checks, then all tests, against real brokers, servers and kernels
+test:  ## all checks, then all tests, against real brokers, servers and kernels; logic at 100 % of its branches
 	@bash setup.sh test
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(or $(ARGS),--cov --cov-report=term)
 
 check:  ## ruff, mypy and the import rules
 	@bash setup.sh check
