@@ -26,6 +26,7 @@ from linkweather.client import Client
 from linkweather.errors import CollectorUnavailableError
 from linkweather.lab.labfile import LabFile
 from linkweather.mesh import Mesh
+from linkweather.models.events import EVENTS
 from linkweather.models.placements import Job
 from linkweather.sink import SinkSettings
 from linkweather.wire import REPORTS, Hop, decode_report, topics
@@ -136,7 +137,7 @@ def demo_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a running demo in which two hubs have a path to each other."""
     folder, port = tmp_path_factory.mktemp("demo"), servers.free_port()
     api = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "linkweather", "demo", "--port", str(port)]
+    command = [sys.executable, "-m", "linkweather", "demo", "--engine", "loopback", "--port", str(port)]
     with servers.running(*command, log=folder / "log", cwd=folder):
         servers.wait_until(lambda: _decided(api), "the demo decides", 90.0)
         yield api
@@ -285,6 +286,11 @@ def test_the_paths_of_the_api_are_those_of_the_document(demo_api: str) -> None:
         if not path.startswith("/alto")
     }
     assert described == there
+
+
+def test_the_kinds_of_events_are_those_of_the_document() -> None:
+    (text,) = [row[1] for row in rows(read("docs/http-api.md")) if "/events" in row[0]]
+    assert set(EVENTS) <= set(re.findall(r"`(\w+)`", text))
 
 
 def test_the_resources_of_alto_are_those_of_the_document(demo_api: str) -> None:

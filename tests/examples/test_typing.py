@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import blocks
 from tests.examples.systems import EXAMPLES
 from tests.installing import install
 
@@ -59,7 +60,11 @@ def test_a_users_program_and_the_examples_are_typed_and_mistakes_are_found(pytho
     right, wrong = tmp_path / "right.py", tmp_path / "wrong.py"
     right.write_text(PROGRAM)
     wrong.write_text(WRONG)
-    found = check(python, tmp_path, right, *sorted(EXAMPLES.glob("*.py")))
+    shown = [block.text for block in blocks("python") if block.text.startswith("from linkweather import")]
+    for number, text in enumerate(shown):
+        (tmp_path / f"shown{number}.py").write_text(text)
+    found = check(python, tmp_path, right, *sorted(tmp_path.glob("shown*.py")), *sorted(EXAMPLES.glob("*.py")))
+    assert shown
     assert (found.returncode, found.stdout) == (0, "")
     found = check(python, tmp_path, wrong)
     errors = [line.rpartition("[")[2] for line in found.stdout.splitlines() if ": error: " in line]
