@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from collector.store.columns import Entry
 from linkweather.errors import MessageError
-from linkweather.wire import Committed, Count, Message, Name, Refusal, decode, decode_report, topics
+from linkweather.wire import Committed, Count, Message, Name, ReportRefusal, decode, decode_report, topics
 
 MAX_PAYLOAD_BYTES = 4_000_000
 # Clocks of sites may be wrong; rows from further in the future would lie where no query looks.
@@ -62,13 +62,13 @@ def admit(message: IncomingMessage, sites: Collection[str] | None) -> Entry | Re
 def receipts(entries: Iterable[Entry], refused: Iterable[RefusedMessage]) -> list[tuple[str, Committed]]:
     """The `committed` messages, one per site and outbox."""
     committed: dict[tuple[str, str], list[int]] = {}
-    refusals: dict[tuple[str, str], list[Refusal]] = {}
+    refusals: dict[tuple[str, str], list[ReportRefusal]] = {}
     for entry in entries:
         committed.setdefault((entry.site, entry.report.boot), []).append(entry.report.seq)
     for refusal in refused:
         if refusal.site is not None and refusal.key is not None:
             boot, seq = refusal.key
-            refusals.setdefault((refusal.site, boot), []).append(Refusal(seq=seq, reason=refusal.reason))
+            refusals.setdefault((refusal.site, boot), []).append(ReportRefusal(seq=seq, reason=refusal.reason))
     return [
         (
             site,

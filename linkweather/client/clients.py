@@ -1,7 +1,7 @@
 """The two clients. They share every request, answer and error; only what waits for the network is written twice.
 
-`route = _Method(requests.route)` makes a method of a request: same parameters, same documentation, and as its result
-the answer, which AsyncClient has awaited.
+`route = _RequestMethod(requests.route)` makes a method of a request, with its parameters and its documentation. Client
+returns the answer, AsyncClient an awaitable of it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import Any, Generic, ParamSpec, Self, overload
 import httpx
 
 from linkweather.client import requests
-from linkweather.client.event_stream import SILENCE_LIMIT_S, Reader
 from linkweather.client.requests import DEFAULT_API, Answered, Request
-from linkweather.client.responses import away, check, read
+from linkweather.client.responses import SILENCE_LIMIT_S, EventReader, away, check, read
 from linkweather.errors import CollectorUnavailableError
 from linkweather.models.events import Event, EventKind
 
@@ -27,7 +26,7 @@ TIMEOUT_S = 10.0
 Parameters = ParamSpec("Parameters")
 
 
-class _Method(Generic[Parameters, Answered]):
+class _RequestMethod(Generic[Parameters, Answered]):
     """A descriptor: a method that asks what `request` describes."""
 
     def __init__(self, request: Callable[Parameters, Request[Answered]]) -> None:
@@ -51,23 +50,23 @@ class _Method(Generic[Parameters, Answered]):
         return method
 
 
-class _Methods:
-    links = _Method(requests.links)
-    link = _Method(requests.link)
-    history = _Method(requests.history)
-    sites = _Method(requests.sites)
-    mesh = _Method(requests.mesh)
-    push_mesh = _Method(requests.push_mesh)
-    route = _Method(requests.route)
-    routes = _Method(requests.routes)
-    capacity = _Method(requests.capacity)
-    place = _Method(requests.place)
-    place_together = _Method(requests.place_together)
-    evaluation = _Method(requests.evaluation)
-    sinks = _Method(requests.sinks)
-    set_aside = _Method(requests.set_aside)
-    retry_set_aside = _Method(requests.retry_set_aside)
-    drop_set_aside = _Method(requests.drop_set_aside)
+class _RequestMethods:
+    links = _RequestMethod(requests.links)
+    link = _RequestMethod(requests.link)
+    history = _RequestMethod(requests.history)
+    sites = _RequestMethod(requests.sites)
+    mesh = _RequestMethod(requests.mesh)
+    push_mesh = _RequestMethod(requests.push_mesh)
+    route = _RequestMethod(requests.route)
+    routes = _RequestMethod(requests.routes)
+    capacity = _RequestMethod(requests.capacity)
+    place = _RequestMethod(requests.place)
+    place_together = _RequestMethod(requests.place_together)
+    evaluation = _RequestMethod(requests.evaluation)
+    sinks = _RequestMethod(requests.sinks)
+    set_aside = _RequestMethod(requests.set_aside)
+    retry_set_aside = _RequestMethod(requests.retry_set_aside)
+    drop_set_aside = _RequestMethod(requests.drop_set_aside)
 
 
 def _settings(api: str, token: str | None, timeout_s: float) -> Mapping[str, Any]:
@@ -84,7 +83,7 @@ def _ended(api: str) -> CollectorUnavailableError:
     return CollectorUnavailableError(f"the collector at {api} has ended the stream")
 
 
-class Client(_Methods):
+class Client(_RequestMethods):
     """A client of one collector; a context manager, or `close()` it.
 
     Every method raises CollectorUnavailableError when no collector answers, and OperatorError, with the collector's own
@@ -120,7 +119,7 @@ class Client(_Methods):
         A lost connection is made again and goes on where it ended; a `Gap` says that events were missed meanwhile.
         Without `reconnect` the loss raises CollectorUnavailableError. A collector that refuses raises at once.
         """
-        reader, kinds = Reader(), tuple(kinds)
+        reader, kinds = EventReader(), tuple(kinds)
         while True:
             try:
                 yield from self._stream(reader, kinds)
@@ -129,7 +128,7 @@ class Client(_Methods):
                     raise
             time.sleep(reader.wait_s())
 
-    def _stream(self, reader: Reader, kinds: tuple[str, ...]) -> Iterator[Event]:
+    def _stream(self, reader: EventReader, kinds: tuple[str, ...]) -> Iterator[Event]:
         reader.connected()
         asked = requests.events(kinds, reader.last_id)
         try:
@@ -146,7 +145,7 @@ class Client(_Methods):
         raise _ended(self._api)
 
 
-class AsyncClient(_Methods):
+class AsyncClient(_RequestMethods):
     """A client of one collector for asyncio; an asynchronous context manager, or await `close()`.
 
     Every method is that of Client, awaited, with the same answers and errors.
@@ -180,7 +179,7 @@ class AsyncClient(_Methods):
 
         Close it when you leave its loop early: `async with contextlib.aclosing(client.watch()) as events: …`.
         """
-        reader, kinds = Reader(), tuple(kinds)
+        reader, kinds = EventReader(), tuple(kinds)
         while True:
             try:
                 async with aclosing(self._stream(reader, kinds)) as events:
@@ -191,7 +190,7 @@ class AsyncClient(_Methods):
                     raise
             await asyncio.sleep(reader.wait_s())
 
-    async def _stream(self, reader: Reader, kinds: tuple[str, ...]) -> AsyncGenerator[Event]:
+    async def _stream(self, reader: EventReader, kinds: tuple[str, ...]) -> AsyncGenerator[Event]:
         reader.connected()
         asked = requests.events(kinds, reader.last_id)
         try:

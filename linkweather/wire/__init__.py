@@ -22,7 +22,7 @@ from linkweather.wire.fields import (
 from linkweather.wire.latency import LatencyReport, LatencyRow, Outage
 from linkweather.wire.messages import AnyMessage, LinkReport, Message, Report, Row, decode, encode
 from linkweather.wire.path import Hop, PathReport, PathRow
-from linkweather.wire.reports import REPORTS, AnyReport, Committed, Refusal, Status, decode_report
+from linkweather.wire.reports import REPORTS, AnyReport, Committed, ReportRefusal, Status, decode_report
 from linkweather.wire.throughput import Answer, Claim, Invite, Served, ThroughputReport, ThroughputRow
 
 __all__ = [
@@ -51,8 +51,8 @@ __all__ = [
     "PathRow",
     "PortNumber",
     "Ratio",
-    "Refusal",
     "Report",
+    "ReportRefusal",
     "Row",
     "Seconds",
     "Served",

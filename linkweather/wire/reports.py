@@ -54,7 +54,7 @@ def _check_ends(site: str, report: LinkReport) -> None:
         raise MessageError("impossible", f"{site} → {site} is no link")
 
 
-class Refusal(Message):
+class ReportRefusal(Message):
     """A report that the journal will never hold, and why; the site drops and counts it."""
 
     seq: Count
@@ -67,7 +67,7 @@ class Committed(Message):
     v: Literal[1] = 1
     boot: Name
     seqs: tuple[Count, ...] = ()
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[ReportRefusal, ...] = ()
 
 
 class Status(Message):

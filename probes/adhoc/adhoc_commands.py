@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from probes.adhoc.arguments import ANY_FAMILY, AUTO, DEFAULT_UDP_BPS, FILE, PORT, test_options
+from linkweather.cli.click_types import FILE, PORT
+from probes.adhoc.arguments import ANY_FAMILY, AUTO, DEFAULT_UDP_BPS, test_options
 
 if TYPE_CHECKING:
     from probes.adhoc.adhoc_job import AdhocOptions, LoadOptions

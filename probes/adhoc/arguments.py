@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import click
 
-from linkweather.errors import UnitError
-from linkweather.units import parse_rate
+from linkweather.cli.click_types import FILE, PORT, duration_between, rate_between
 
 # A shorter interval is a flood: at most 1,000 probes leave in a second.
 SHORTEST_INTERVAL_S = 0.001
@@ -19,9 +15,6 @@ SLOWEST_BPS, DEFAULT_UDP_BPS, FASTEST_BPS = 1e3, 10e6, 100e9
 ANY_FAMILY, _IPV4, _IPV6 = 0, 2, 10  # AF_UNSPEC, AF_INET, AF_INET6
 
 AUTO = "auto"  # the first method that the host answers
-
-PORT = click.IntRange(1, 65535)
-FILE = click.Path(path_type=Path)
 
 
 def _method(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -52,32 +45,6 @@ def _method_options(
             parsed = text
         options[name] = parsed if isinstance(parsed, str | int | float | bool) else text
     return options
-
-
-class _Seconds(click.FloatRange):
-    """A bounded time; click lets "nan" through every bound."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds = super().convert(value, param, ctx)
-        if math.isnan(seconds):
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        return float(seconds)
-
-
-def _rate(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
-    """A rate in bit/s within our bounds, such as 10M."""
-    if value is None:
-        return None
-    try:
-        rate_bps = parse_rate(value)
-    except UnitError:
-        rate_bps = 0.0
-    if not SLOWEST_BPS <= rate_bps <= FASTEST_BPS:
-        problem = f"{value!r} is no rate such as 500k, 10M or 1G (bit/s), from 1k to 100G."
-        raise click.BadParameter(problem, context, option)
-    return rate_bps
 
 
 _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
@@ -111,19 +78,19 @@ _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
     ),
     click.option(
         "--interval",
-        type=_Seconds(min=SHORTEST_INTERVAL_S, max=3600),
-        default=0.1,
+        type=duration_between(SHORTEST_INTERVAL_S, 3600),
+        default="100ms",
         show_default=True,
-        metavar="S",
-        help=f"Seconds between probes, at least {SHORTEST_INTERVAL_S:g}.",
+        metavar="TIME",
+        help="From probe to probe, at least 1ms; a number alone is seconds.",
     ),
     click.option(
         "--timeout",
-        type=_Seconds(min=0.001, max=60),
-        default=1.0,
+        type=duration_between(0.001, 60),
+        default="1s",
         show_default=True,
-        metavar="S",
-        help="Seconds after which a reply is late.",
+        metavar="TIME",
+        help="A reply that takes longer is late.",
     ),
     click.option(
         "--port",
@@ -136,9 +103,9 @@ _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
     click.option("--iperf3-port", type=PORT, default=5201, show_default=True, help="Port of `iperf3 -s` at HOST."),
     click.option(
         "--duration",
-        type=_Seconds(min=0.5, max=60),
-        metavar="S",
-        help="Seconds that a throughput test lasts at the most.  [default: 10 where it can converge, else 3]",
+        type=duration_between(0.5, 60),
+        metavar="TIME",
+        help="A throughput test ends after it.  [default: 10s where the test can converge, else 3s]",
     ),
     click.option(
         "--until-converged/--no-until-converged",
@@ -159,7 +126,10 @@ _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
     click.option("--congestion", metavar="NAME", help="Congestion control of the sending host, such as bbr."),
     click.option("--udp", is_flag=True, help="Send UDP at a rate, and count losses and jitter."),
     click.option(
-        "--rate", callback=_rate, metavar="RATE", help="Rate of --udp in bit/s, of all streams.  [default: 10M]"
+        "--rate",
+        type=rate_between(SLOWEST_BPS, FASTEST_BPS),
+        metavar="RATE",
+        help="Rate of --udp in bit/s, of all streams.  [default: 10M]",
     ),
     click.option("--path", is_flag=True, help="Trace the path to HOST, and measure nothing else."),
     click.option(

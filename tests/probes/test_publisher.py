@@ -11,7 +11,7 @@ import pytest
 
 from linkweather.broker import parse_broker
 from linkweather.mqtt import Connection
-from linkweather.wire import Committed, Refusal, topics
+from linkweather.wire import Committed, ReportRefusal, topics
 from probes.outbox import Depth, Outbox
 from probes.publisher import RESEND_FIRST_S, RESEND_MAX_S, WINDOW_REPORTS, Flight, Publisher
 
@@ -119,7 +119,9 @@ async def test_what_waited_before_the_broker_came_is_published_in_order_and_stay
         arrived = [await asyncio.wait_for(got.get(), 10) for _ in range(3)]
         assert arrived == [(topics.report("a", "latency"), b"boot:%d" % seq) for seq in range(3)]
         assert outbox.depth().reports == 3
-        publisher.handle_committed(Committed(boot="boot", seqs=(0, 1), refused=(Refusal(seq=2, reason="foreign"),)))
+        publisher.handle_committed(
+            Committed(boot="boot", seqs=(0, 1), refused=(ReportRefusal(seq=2, reason="foreign"),))
+        )
         assert outbox.depth() == Depth(reports=0, dropped_reports=0, refused_reports=1)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from collector.ingest.admission import MAX_PAYLOAD_BYTES, IncomingMessage, RefusedMessage, admit, receipts
 from collector.store.columns import Entry
-from linkweather.wire import Committed, Refusal, encode, topics
+from linkweather.wire import Committed, ReportRefusal, encode, topics
 from tests.collector.report_samples import NOON, entry, latency, throughput
 
 REPORT = latency(7)
@@ -92,7 +92,7 @@ def test_a_site_gets_one_receipt_per_outbox_and_each_number_once() -> None:
     keyless = refusal(admit(message("{}"), None))
     entries = [entry(latency(1)), entry(latency(2)), entry(latency(1)), entry(other), entry(latency(3), site="b")]
     assert receipts(entries, [never, keyless]) == [
-        ("a", Committed(boot="boot-1", seqs=(1, 2), refused=(Refusal(seq=7, reason="impossible"),))),
+        ("a", Committed(boot="boot-1", seqs=(1, 2), refused=(ReportRefusal(seq=7, reason="impossible"),))),
         ("a", Committed(boot="boot-2", seqs=(9,))),
         ("b", Committed(boot="boot-1", seqs=(3,))),
     ]
@@ -100,7 +100,9 @@ def test_a_site_gets_one_receipt_per_outbox_and_each_number_once() -> None:
 
 def test_a_site_with_nothing_but_refusals_gets_a_receipt_too() -> None:
     never = refusal(admit(IncomingMessage(topics.report("a", "latency"), (TEXT % (ROW % "-1")).encode(), NOON), None))
-    assert receipts([], [never]) == [("a", Committed(boot="boot-1", refused=(Refusal(seq=7, reason="impossible"),)))]
+    assert receipts([], [never]) == [
+        ("a", Committed(boot="boot-1", refused=(ReportRefusal(seq=7, reason="impossible"),)))
+    ]
 
 
 def test_the_time_is_checked_against_the_arrival_not_a_clock() -> None:

@@ -14,7 +14,7 @@ from collector.ingest.ingest import BATCH_REPORTS, Ingest
 from collector.store.journal import Journal
 from linkweather.broker import parse_broker
 from linkweather.mqtt import Connection
-from linkweather.wire import AnyReport, Committed, Refusal, decode, encode, topics
+from linkweather.wire import AnyReport, Committed, ReportRefusal, decode, encode, topics
 from tests.collector.report_samples import NOON, latency
 from tests.collector.waiting import until
 
@@ -115,7 +115,7 @@ async def test_a_bad_report_beside_good_ones_is_refused_alone(journal: Journal) 
         ingest.handle(topics.report("a", "latency"), b"\x00garbage")
         send(ingest, 3)
         await until(lambda: bool(site.heard))
-    refused = (Refusal(seq=2, reason="impossible"),)
+    refused = (ReportRefusal(seq=2, reason="impossible"),)
     assert site.heard == [(topics.committed("a"), Committed(boot="boot-1", seqs=(1, 3), refused=refused))]
     assert ingest.refused == {"impossible": 1, "malformed": 1}
     assert journal.database.rows("SELECT seq FROM latency ORDER BY seq") == [(1,), (3,)]

@@ -18,7 +18,7 @@ from linkweather.wire import (
     LinkReport,
     PathReport,
     PathRow,
-    Refusal,
+    ReportRefusal,
     Row,
     Status,
     ThroughputReport,
@@ -96,7 +96,7 @@ def test_a_path_report_in_its_frozen_form() -> None:
 
 
 def test_committed_in_its_frozen_form() -> None:
-    message = Committed(boot="x", seqs=(1, 2), refused=(Refusal(seq=3, reason="impossible"),))
+    message = Committed(boot="x", seqs=(1, 2), refused=(ReportRefusal(seq=3, reason="impossible"),))
     assert encode(message) == b'{"v":1,"boot":"x","seqs":[1,2],"refused":[{"seq":3,"reason":"impossible"}]}'
 
 
