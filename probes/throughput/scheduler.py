@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import ceil
 
 from linkweather.mesh import Mesh
 from linkweather.wire import LatencyRow, PathRow, ThroughputRow
@@ -39,6 +40,8 @@ class ThroughputScheduler:
         self._attention = attention
         self._agenda: Agenda | None = None
         self._changed = asyncio.Event()
+        # The sources whose tests take longer than a slot, each of which is logged once.
+        self._beyond_slot: set[str] = set()
         # Tests by the reason why each ran.
         self.ran: Counter[str] = Counter()
 
@@ -106,10 +109,20 @@ class ThroughputScheduler:
         reservation = self._budgets.reserve(time.time(), src, self._site, max_bytes, keep=keep)
         if reservation is None:
             return Declined(invitation.BUDGET, invitation.RETRY_AFTER_S)
+        began = time.monotonic()
         found = await self._negotiator.measure(src, mesh.sites[src].address, mesh.throughput, max_bytes=max_bytes)
+        self._note_length(src, time.monotonic() - began, mesh.throughput.slot_s)
         if isinstance(found, Declined):
             self._budgets.settle(reservation, src, self._site, 0)
         else:
             limited = found.stopped_by == "bytes"
             self._budgets.settle(reservation, src, self._site, charged_bytes(found, max_bytes), limited=limited)
         return found
+
+    def _note_length(self, src: str, took_s: float, slot_s: float) -> None:
+        """Log once that a link's tests take several slots: leases keep the others out meanwhile."""
+        if took_s <= slot_s or src in self._beyond_slot:
+            return
+        self._beyond_slot.add(src)
+        text = "a throughput test of %s → %s took %.1f s and its slot is %g s: it takes %d slots, and their tests wait"
+        log.warning(text, src, self._site, took_s, slot_s, ceil(took_s / slot_s))

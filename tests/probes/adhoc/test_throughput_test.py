@@ -79,3 +79,10 @@ def test_a_server_that_says_nothing_is_not_said_to_be_absent() -> None:
     refused = replace(silent, failure="refused", detail="Connection refused")
     assert throughput._explained(refused, "h", 5201) == "no iperf3 server at h:5201: run `iperf3 -s` there"
     assert throughput._explained(replace(silent, failure="busy", detail="in use"), "h", 5201) == "in use"
+
+
+def test_a_server_that_had_answered_is_not_said_to_be_silent() -> None:
+    late = Result((), "receiver", 1, connected=True, failure="timeout", detail="the test was not over after 15 s")
+    assert throughput._explained(late, "192.0.2.1", 5201) == (
+        "the iperf3 server at 192.0.2.1:5201 answered, but the test was not finished: the test was not over after 15 s"
+    )

@@ -42,14 +42,3 @@ async def test_a_program_that_prints_without_end_has_no_version(
 ) -> None:
     programs.install_fault(tmp_path, "flood", monkeypatch)
     assert await program.installed() is None
-
-
-def test_only_a_newer_end_steps_back_for_an_older_one() -> None:
-    assert program.padding((3, 12), (3, 12)) == ()
-    assert program.padding((3, 12), (3, 19, 1)) == ()
-    assert program.padding((3, 17), (3, 16)) == ("--use-pkcs1-padding",)
-    assert program.padding((3, 19, 1), (3, 17)) == ()
-
-
-def test_a_peer_of_unknown_version_is_taken_for_an_old_one() -> None:
-    assert program.padding((3, 19), ()) == ("--use-pkcs1-padding",)

@@ -1,5 +1,3 @@
-"""None"""
-
 from __future__ import annotations
 
 import pytest
@@ -190,3 +188,42 @@ def test_a_failed_test_states_nothing_and_teaches_nothing() -> None:
     failed = Result((), "receiver", 1, failure="refused")
     assert history.widened("a", failed) == failed
     assert interval(history.widened("a", result(99, 100, 101))) == (99, 101)
+
+
+LATE = Fault("timeout", "the test was not over after 6 s")
+
+
+def unfinished(*rates: float) -> Transcript:
+    return Transcript(intervals=[Interval(n / 10, (n + 1) / 10, rate) for n, rate in enumerate(rates)])
+
+
+def test_intervals_are_a_result_when_the_end_of_the_test_does_not_come() -> None:
+    result = conclude(unfinished(*[80.0] * 10), ended=LATE)
+    assert (result.failure, result.stopped_by, result.goodput_bps) == (None, "time", 80.0)
+    assert (result.bytes, result.duration_s) == (10, 1.0)  # 80 bit/s for 1 s
+
+
+@pytest.mark.parametrize(
+    ("read", "ended", "failure"),
+    [
+        (unfinished(*[80.0] * 7), LATE, "timeout"),  # too few for an estimate
+        (unfinished(*[80.0] * 9, 0.0), LATE, "timeout"),  # its data had stopped
+        (unfinished(*[80.0] * 10), Fault("garbage", "a flood"), "garbage"),
+        (unfinished(*[80.0] * 10), "time", "died"),  # its server is gone
+    ],
+)
+def test_a_test_that_broke_is_a_failure_whatever_its_intervals(
+    read: Transcript, ended: Fault | StoppedBy, failure: str
+) -> None:
+    assert conclude(read, ended=ended, status=1).failure == failure
+
+
+def test_sender_whose_end_does_not_come_is_a_failure_for_its_intervals_are_not_the_receivers() -> None:
+    assert conclude(unfinished(*[80.0] * 10), ended=LATE, reverse=False).failure == "timeout"
+
+
+def test_connected_is_whether_the_other_end_had_answered() -> None:
+    read = Transcript()
+    assert not conclude(read, ended=LATE).connected
+    read.feed("[  5] local 10.0.0.2 port 40000 connected to 10.0.0.1 port 5201")
+    assert conclude(read, ended=LATE).connected

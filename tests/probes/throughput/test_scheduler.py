@@ -111,3 +111,28 @@ async def test_what_is_noticed_is_asked_of_attention(tmp_path: Path) -> None:
         turns.notice_latency(row)
     assert [raised.reason for raised in attention.raised()] == ["latency_shift"]
     ledger.close()
+
+
+async def test_link_whose_tests_take_longer_than_a_slot_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
+    made = site(Wire(), "b", tmp_path)
+    turns = ThroughputScheduler("b", made, lambda *_: None, budgets=ledger, attention=Attention(random.Random(1)))
+    for took_s in (3.9, 9.0, 9.5):
+        turns._note_length("a", took_s, 4.0)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("a throughput test of a → b took 9.0 s and its slot is 4 s: it takes 3 slots")
+    ledger.close()
+
+
+async def test_rtt_of_a_window_sets_the_limits_unless_our_own_test_loaded_the_link(tmp_path: Path) -> None:
+    ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
+    made = site(Wire(), "b", tmp_path)
+    turns = ThroughputScheduler("b", made, lambda *_: None, budgets=ledger, attention=Attention(random.Random(1)))
+    row = LatencyRow(src="b", dst="a", method="stamp", sent=50, received=50, rtt_p50_s=0.6, rtt_p95_s=0.7)
+    turns.notice_latency(row)
+    assert made._rtts_s == {"a": 0.7}
+    turns.notice_latency(row.model_copy(update={"rtt_p95_s": 2.0, "during_throughput": True}))
+    assert made._rtts_s == {"a": 0.7}
+    ledger.close()
