@@ -1,6 +1,6 @@
 """Reports and the other MQTT messages: fields, units, encoding; a module for each family.
 
-Base SI units stand in the names; times are UTC, RFC 3339 on the wire. A reader ignores fields that it does not know and
+Names end in base SI units; times are UTC, RFC 3339 on the wire. A reader ignores fields that it does not know and
 refuses values that cannot be: a message from a broken or hostile peer raises MessageError with a reason to count it by.
 """
 

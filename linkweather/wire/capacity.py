@@ -48,5 +48,5 @@ class CapacityReport(Report):
     def _possible(self) -> Self:
         types = [row.type for row in self.devices]
         if len(set(types)) < len(types):
-            raise ValueError("a type stands twice")
+            raise ValueError("a type occurs twice")
         return self

@@ -217,7 +217,7 @@ def test_a_capacity_report_speaks_for_the_site_of_its_topic_and_of_no_link() -> 
             [{"type": "a100", "total": 1, "queue_s": -1}],
             "devices.0.queue_s: Input should be greater than or equal to 0",
         ),
-        ([{"type": "a", "total": 1}, {"type": "a", "total": 2}], "Value error, a type stands twice"),
+        ([{"type": "a", "total": 1}, {"type": "a", "total": 2}], "Value error, a type occurs twice"),
     ],
 )
 def test_a_capacity_that_cannot_be_is_refused(devices: list[dict[str, Any]], detail: str) -> None:
