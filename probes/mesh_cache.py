@@ -1,4 +1,7 @@
-"""The mesh that a site measures by: the newest valid one it received, kept on disk for a start without a broker."""
+"""The mesh that a site measures by: the newest valid one it received, kept on disk for a start without a broker.
+
+A room of its own, because every measurement takes its mesh from here, and none decides which mesh is valid.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A probe's settings: `probe.toml`, or the options of `linkweather probe`."""
+"""A probe's settings: `probe.toml`, or the options of `linkweather probe`.
+
+A room of its own, because tests and commands read settings without loading a measurement.
+"""
 
 from __future__ import annotations
 

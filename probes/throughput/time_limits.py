@@ -5,6 +5,8 @@ of iperf3's parameters and results, a message and its answer by the broker. A lo
 waits at least an RTT before it sends again; the counts below leave room for that. `lease` is how long the two sites
 hold their leases beyond the test's duration: the sum of the steps that one waits for, so that a lease never ends
 before its test. The RTT is what the probe has measured; where it has measured none, `UNKNOWN_RTT_S` is assumed.
+
+A room of its own, because both ends, the messages and the leases must agree about these times.
 """
 
 from __future__ import annotations
