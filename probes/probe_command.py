@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from linkweather import settings as files
-from linkweather.cli.options import broker_option, config_option, log_level_option, site_option
+from linkweather.cli.options import SITE_NEEDED, broker_option, config_option, log_level_option, site_option
 from linkweather.errors import OperatorError
 from probes.daemon import ProbeDaemon
 from probes.settings import ProbeSettings
@@ -41,7 +41,7 @@ def _settings(config: Path | None, options: dict[str, Any]) -> ProbeSettings:
         name: list(value) if name == "bind" else value for name, value in options.items() if value not in {None, ()}
     }
     if not config and "site" not in values:
-        raise OperatorError("say which site of the mesh this is: give --site or --config")
+        raise OperatorError(SITE_NEEDED)
     return files.validate(values, ProbeSettings, str(config) if config else "options")
 
 

@@ -14,7 +14,7 @@ from linkweather import settings
 from linkweather.broker import parse_broker
 from linkweather.cli.asking import api_option, asking, print_json, terminal
 from linkweather.cli.click_types import DURATION, PERIOD, PRICE
-from linkweather.cli.options import broker_option, config_option, json_option, site_option
+from linkweather.cli.options import SITE_NEEDED, broker_option, config_option, json_option, site_option
 from linkweather.cli.root import EXIT_FAILED
 from linkweather.cli.tables import capacity_table
 from linkweather.errors import MessageError, OperatorError
@@ -90,7 +90,7 @@ def _where(config: Path | None, options: dict[str, str]) -> _Where:
     values = settings.values_of(settings.read(config), str(config)) if config else {}
     named = {name: values[name] for name in ("site", "broker") if name in values}
     if config is None and "site" not in options:
-        raise OperatorError("--site or --config is needed: which site of the mesh is this?")
+        raise OperatorError(SITE_NEEDED)
     return settings.validate(named | options, _Where, str(config) if config else "the options")
 
 

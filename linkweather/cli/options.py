@@ -19,6 +19,7 @@ log_level_option = click.option(
 )
 broker_option = click.option("--broker", help="mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path.")
 site_option = click.option("--site", help="This site's id in the mesh.")
+SITE_NEEDED = "say which site of the mesh this is: give --site or --config"
 
 
 def config_option(file: str) -> Callable[[Decorated], Decorated]:
