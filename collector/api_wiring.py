@@ -29,7 +29,7 @@ from collector.routing.route_question import RouteQuestion
 from collector.settings import CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
-from linkweather.models.sinks import SinkAnswer
+from linkweather.models.sink_state import SinkAnswer
 from linkweather.models.state import HistoryBucket, MeshAnswer
 from linkweather.mqtt import Connection
 

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from collector.sinks.exporter import TROUBLES
-from linkweather.models.sinks import SinkAnswer
+from linkweather.models.sink_state import SinkAnswer
 from linkweather.models.state import LinkAnswer, LinkCondition, SiteAnswer, SiteCondition
 
 LINK_STATES: tuple[str, ...] = get_args(LinkCondition)

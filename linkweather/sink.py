@@ -69,7 +69,7 @@ class BatchRefusedError(SinkError):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RowRefusal:
     """Of the rows numbered `first` to `last`, so many were refused for good: one row, or some of a part of a batch.
 
     `beyond_limit` marks what a limit of the operator's own keeps out, a bucket's retention say: then even a batch of
@@ -133,7 +133,7 @@ class RowBatch(Protocol):
 class Sink(Protocol):
     """A place for rows. One thread calls it; every call may block, and is given up at a stop."""
 
-    def write(self, batch: RowBatch) -> Sequence[Refusal]:
+    def write(self, batch: RowBatch) -> Sequence[RowRefusal]:
         """Write the whole batch; returns what is refused for good.
 
         Raises SinkAwayError, SinkSetupError or BatchRefusedError; what of the batch is written by then may be written

@@ -21,7 +21,7 @@ import aiomqtt
 import pytest
 
 from linkweather.client import Client
-from linkweather.sink import ExportedRow, Refusal, RowBatch, Sink, SinkContext, SinkError, SinkSettings
+from linkweather.sink import ExportedRow, RowBatch, RowRefusal, Sink, SinkContext, SinkError, SinkSettings
 from linkweather.wire import encode, topics
 from probes.latency.prober import DatagramProber, ExchangeProber
 from tests import servers
@@ -186,7 +186,7 @@ def test_every_hook_of_a_sink_is_in_the_document_and_no_other() -> None:
     own = {name for name, hook in vars(SinkSettings).items() if isfunction(hook) and not name.startswith("_")}
     given = {field.name for field in dataclasses.fields(SinkContext)}
     assert named == hooks(Sink, RowBatch) | own | set(SinkSettings.model_fields) | given | {"len"}
-    for result in (ExportedRow, Refusal):
+    for result in (ExportedRow, RowRefusal):
         assert {field.name for field in dataclasses.fields(result)} <= set(re.findall(r"\w+", text))
     errors = {error.__name__ for error in SinkError.__subclasses__() if error.__module__ == SinkError.__module__}
     assert errors <= set(re.findall(r"\w+", text))

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Query
 
 from collector.api.access import FORBIDDEN, guarded
 from collector.api.api_requests import ApiError
-from linkweather.models.sinks import SetAsideAnswer, SinkAnswer
+from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
 from linkweather.models.state import ErrorAnswer
 
 Answered = TypeVar("Answered")

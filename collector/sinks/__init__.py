@@ -1,1 +1,1 @@
-"""record → InfluxDB: follows the journal with a stored cursor."""
+"""Record → elsewhere: an exporter for each configured sink follows the journal, and the sinks that come with us."""

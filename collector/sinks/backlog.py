@@ -14,7 +14,7 @@ import duckdb
 from collector.sinks.set_aside import SetAside
 from collector.store.columns import TABLES, recorded
 from collector.store.database import Database
-from linkweather.sink import ExportedRow, Refusal
+from linkweather.sink import ExportedRow, RowRefusal
 
 Numbers = tuple[int, int]  # the first row and the last
 
@@ -129,7 +129,7 @@ class Backlog:
         number: int = rows[0][0]
         return number
 
-    def advance(self, kind: str, cursor: int, refusals: Sequence[Refusal], at: datetime) -> None:
+    def advance(self, kind: str, cursor: int, refusals: Sequence[RowRefusal], at: datetime) -> None:
         """Remember that everything up to `cursor` is written, but for these rows, which are set aside."""
         with self._database.transaction() as connection:
             connection.execute(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, Self, TypeVar
 
-from linkweather.sink import BatchRefusedError, Refusal, SinkError
+from linkweather.sink import BatchRefusedError, RowRefusal, SinkError
 
 SAMPLES = 8
 
@@ -42,7 +42,7 @@ class Divisible(Protocol):
 Part = TypeVar("Part", bound=Divisible)
 
 
-def deliver(write: Callable[[Part], Sequence[Refusal]], batch: Part, turn: int = 0) -> list[Refusal]:
+def deliver(write: Callable[[Part], Sequence[RowRefusal]], batch: Part, turn: int = 0) -> list[RowRefusal]:
     """Write all of a batch but what is refused, which it returns.
 
     `turn` counts the attempts at this batch: each samples other rows. Raises AllRefusedError, and what `write` raises.
@@ -57,11 +57,11 @@ def deliver(write: Callable[[Part], Sequence[Refusal]], batch: Part, turn: int =
 
 
 class _Delivery(Generic[Part]):
-    def __init__(self, write: Callable[[Part], Sequence[Refusal]], turn: int) -> None:
+    def __init__(self, write: Callable[[Part], Sequence[RowRefusal]], turn: int) -> None:
         self._write = write
         self._turn = turn
         self.taken = False
-        self.refusals: list[Refusal] = []
+        self.refusals: list[RowRefusal] = []
 
     def attempt(self, part: Part) -> BatchRefusedError | None:
         """Write a part; returns why it is refused."""
@@ -79,7 +79,7 @@ class _Delivery(Generic[Part]):
     def divide(self, part: Part, error: BatchRefusedError) -> None:
         """Find what is at fault in a part that was refused."""
         if part.span == 1:
-            self.refusals.append(Refusal(part.first, part.last, 1, str(error)))
+            self.refusals.append(RowRefusal(part.first, part.last, 1, str(error)))
             return
         middle = part.span // 2
         left, right = part.part(0, middle), part.part(middle, part.span)

@@ -24,8 +24,8 @@ from collector.store.columns import TABLES
 from collector.store.database import Database
 from linkweather.backoff import Backoff
 from linkweather.errors import LinkweatherError
-from linkweather.models.sinks import SinkAnswer
-from linkweather.sink import Refusal, Sink, SinkAwayError, SinkError, SinkSettings, SinkSetupError
+from linkweather.models.sink_state import SinkAnswer
+from linkweather.sink import RowRefusal, Sink, SinkAwayError, SinkError, SinkSettings, SinkSetupError
 
 log = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ class Exporter:
         self._count(batch, refusals)
         return True
 
-    def _write(self, batch: JournalBatch) -> Sequence[Refusal]:
+    def _write(self, batch: JournalBatch) -> Sequence[RowRefusal]:
         if self._stopping.is_set():
             raise _StoppingError
         return self._sink.write(batch)
@@ -246,7 +246,7 @@ class Exporter:
         since = self._waiting_since.setdefault(batch.kind, self._clock())
         return batch.span < self._settings.batch_rows and self._clock() - since < self._settings.linger_s
 
-    def _count(self, batch: JournalBatch, refusals: Sequence[Refusal]) -> None:
+    def _count(self, batch: JournalBatch, refusals: Sequence[RowRefusal]) -> None:
         refused = sum(one.rows for one in refusals)
         self.exported += len(batch) - refused
         if refused and self._clock() - self._refusals_logged_at >= REFUSALS_LOG_S:

@@ -21,7 +21,7 @@ from collector.sinks.builtin import InfluxSettings
 from collector.sinks.influx_answers import InfluxAnswer, PartlyTaken, meaning, no_answer, words_of
 from collector.sinks.line_protocol import line
 from linkweather.errors import OperatorError
-from linkweather.sink import Refusal, RowBatch, SinkError, SinkSetupError
+from linkweather.sink import RowBatch, RowRefusal, SinkError, SinkSetupError
 
 TOKEN_VARIABLE = "LINKWEATHER_INFLUX_TOKEN"  # noqa: S105 - the name of a variable
 PASSWORD_VARIABLE = "LINKWEATHER_INFLUX_PASSWORD"  # noqa: S105 - the name of a variable
@@ -37,7 +37,7 @@ class InfluxSink:
         self._server = InfluxServer(settings, name)
         self._integers = settings.integer_fields
 
-    def write(self, batch: RowBatch) -> list[Refusal]:
+    def write(self, batch: RowBatch) -> list[RowRefusal]:
         """Write a batch, a long one by two posts at once: a server handles each on a processor of its own."""
         rendered = line(batch.kind, integers=self._integers)
         found = batch.sql(f"SELECT number, {rendered} FROM {batch.source} ORDER BY number")  # noqa: S608 - our own names
@@ -45,7 +45,7 @@ class InfluxSink:
         if len(lines) < MANY_ROWS:
             return self._post(lines)
         half = len(lines) // 2
-        second: Future[list[Refusal]] = Future()
+        second: Future[list[RowRefusal]] = Future()
         threading.Thread(target=self._resolve, args=(second, lines[half:]), name="second post", daemon=True).start()
         try:
             first = self._post(lines[:half])
@@ -57,19 +57,19 @@ class InfluxSink:
         """Close the connections."""
         self._server.close()
 
-    def _resolve(self, result: Future[list[Refusal]], lines: Lines) -> None:
+    def _resolve(self, result: Future[list[RowRefusal]], lines: Lines) -> None:
         try:
             result.set_result(self._post(lines))
         except BaseException as error:  # noqa: BLE001 – raised where the result is asked for
             result.set_exception(error)
 
-    def _post(self, lines: Lines) -> list[Refusal]:
+    def _post(self, lines: Lines) -> list[RowRefusal]:
         if not lines:
             return []
         taken = self._server.write([text for _, text in lines])
         if taken is None:
             return []
-        return [Refusal(lines[0][0], lines[-1][0], taken.dropped, taken.reason, taken.beyond_retention)]
+        return [RowRefusal(lines[0][0], lines[-1][0], taken.dropped, taken.reason, taken.beyond_retention)]
 
 
 class InfluxServer:

@@ -19,7 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from collector.sinks.builtin import MqttSettings
 from linkweather.broker import Broker
-from linkweather.sink import ExportedRow, Refusal, RowBatch, SinkAwayError, SinkSetupError
+from linkweather.sink import ExportedRow, RowBatch, RowRefusal, SinkAwayError, SinkSetupError
 from linkweather.wire import Row
 
 MAX_INFLIGHT = 100
@@ -41,7 +41,7 @@ class MqttSink:
         self._broker = broker
         self._name = name
 
-    def write(self, batch: RowBatch) -> list[Refusal]:
+    def write(self, batch: RowBatch) -> list[RowRefusal]:
         """Publish each row. Raises SinkAwayError and SinkSetupError."""
         rows = batch.rows()
         session = _Session(self._broker, self._settings.timeout_s)
@@ -52,7 +52,7 @@ class MqttSink:
             raise SinkAwayError(f"the broker {self._broker} is away ({error})") from None
         finally:
             session.close()
-        return [Refusal(rows[place].number, rows[place].number, 1, reason) for place, reason in refused]
+        return [RowRefusal(rows[place].number, rows[place].number, 1, reason) for place, reason in refused]
 
     def close(self) -> None:
         """Nothing is held open."""

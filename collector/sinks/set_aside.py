@@ -13,8 +13,8 @@ import duckdb
 
 from collector.store.columns import naive
 from collector.store.database import Database
-from linkweather.models.sinks import SetAsideAnswer
-from linkweather.sink import Refusal
+from linkweather.models.sink_state import SetAsideAnswer
+from linkweather.sink import RowRefusal
 
 KEPT_ENTRIES = 10_000
 _REASON_CHARACTERS = 500
@@ -34,7 +34,9 @@ class SetAside:
             )
             connection.execute("CREATE TABLE IF NOT EXISTS sink_drops (sink VARCHAR, rows BIGINT)")
 
-    def add(self, connection: duckdb.DuckDBPyConnection, kind: str, refusals: Sequence[Refusal], at: datetime) -> None:
+    def add(
+        self, connection: duckdb.DuckDBPyConnection, kind: str, refusals: Sequence[RowRefusal], at: datetime
+    ) -> None:
         """Keep these, within a transaction of the caller's."""
         if not refusals:
             return
@@ -96,7 +98,7 @@ class SetAside:
             entries.append(entry)
         return kind, tuple(_joined(ranges)), entries
 
-    def settle(self, kind: str, entries: Sequence[int], refusals: Sequence[Refusal], at: datetime) -> None:
+    def settle(self, kind: str, entries: Sequence[int], refusals: Sequence[RowRefusal], at: datetime) -> None:
         """Replace entries that were sent again by what was refused again."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM set_aside_rows WHERE list_contains($entries, entry)", {"entries": entries})

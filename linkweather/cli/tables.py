@@ -12,7 +12,7 @@ from rich.text import Text
 from linkweather.models.evaluation import EvaluationAnswer, RouteEvaluation
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
-from linkweather.models.sinks import SetAsideAnswer, SinkAnswer
+from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
 from linkweather.models.state import CapacityAnswer, LinkAnswer
 from linkweather.units import MISSING, age, duration, megabits, milliseconds, percent, price
 

@@ -17,7 +17,7 @@ from linkweather.errors import OperatorError
 from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
-from linkweather.models.sinks import SetAsideAnswer, SinkAnswer
+from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
 from linkweather.models.state import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 
 DEFAULT_API = "http://127.0.0.1:8484"

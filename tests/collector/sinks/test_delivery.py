@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.sinks.delivery import SAMPLES, AllRefusedError, deliver
-from linkweather.sink import BatchRefusedError, Refusal, SinkAwayError
+from linkweather.sink import BatchRefusedError, RowRefusal, SinkAwayError
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Numbers:
         return Numbers(self.first + start, self.first + stop - 1, self.missing)
 
 
-class Place:
+class PickyPlace:
     """Takes a batch without bad numbers, of at most `most` rows."""
 
     def __init__(self, bad: set[int], most: int = 10**9) -> None:
@@ -44,7 +44,7 @@ class Place:
         self.taken: set[int] = set()
         self.writes = 0
 
-    def write(self, batch: Numbers) -> Sequence[Refusal]:
+    def write(self, batch: Numbers) -> Sequence[RowRefusal]:
         self.writes += 1
         if len(batch) > self.most:
             raise BatchRefusedError("too large", too_large=True)
@@ -61,7 +61,7 @@ numbers = st.sets(st.integers(0, 99))
 def test_every_good_row_is_taken_and_every_bad_one_named_unless_all_that_was_tried_is_refused(
     bad: set[int], missing: set[int], most: int, turn: int
 ) -> None:
-    batch, place = Numbers(0, 99, frozenset(missing)), Place(bad, most)
+    batch, place = Numbers(0, 99, frozenset(missing)), PickyPlace(bad, most)
     if not batch.present:
         return
     try:
@@ -80,7 +80,7 @@ def test_every_good_row_is_taken_and_every_bad_one_named_unless_all_that_was_tri
 def test_one_bad_row_among_n_costs_about_log_n_writes(size: int) -> None:
     costs = []
     for bad in range(0, size, max(1, size // 97)):
-        place = Place({bad})
+        place = PickyPlace({bad})
         assert [one.first for one in deliver(place.write, Numbers(0, size - 1))] == [bad]
         costs.append(place.writes)
     assert max(costs) <= 2 * log2(size) + 3
@@ -88,35 +88,35 @@ def test_one_bad_row_among_n_costs_about_log_n_writes(size: int) -> None:
 
 
 def test_where_everything_is_refused_a_few_rows_are_tried_and_others_at_the_next_turn() -> None:
-    place = Place(set(range(10_000)))
+    place = PickyPlace(set(range(10_000)))
     with pytest.raises(AllRefusedError, match=r"^bad$"):
         deliver(place.write, Numbers(0, 9999))
     assert place.writes == 1 + 2 + SAMPLES
-    place = Place(set(range(10_000)) - {1})
+    place = PickyPlace(set(range(10_000)) - {1})
     assert {one.first for one in deliver(place.write, Numbers(0, 9999), turn=1)} == place.bad
 
 
 def test_a_single_row_that_is_refused_is_not_set_aside() -> None:
     with pytest.raises(AllRefusedError):
-        deliver(Place({0}).write, Numbers(0, 0))
+        deliver(PickyPlace({0}).write, Numbers(0, 0))
 
 
 def test_what_the_sink_names_itself_is_passed_on_without_another_write() -> None:
-    refusals = [Refusal(3, 3, 1, "bad"), Refusal(5, 9, 2, "old", beyond_limit=True)]
+    refusals = [RowRefusal(3, 3, 1, "bad"), RowRefusal(5, 9, 2, "old", beyond_limit=True)]
     assert deliver(lambda _: refusals, Numbers(0, 99)) == refusals
 
 
 def test_a_sink_that_names_every_row_refuses_everything_unless_it_is_by_a_limit() -> None:
     with pytest.raises(AllRefusedError, match=r"^wrong type$"):
-        deliver(lambda _: [Refusal(0, 9, 10, "wrong type")], Numbers(0, 9))
-    beyond = [Refusal(0, 9, 10, "old", beyond_limit=True)]
+        deliver(lambda _: [RowRefusal(0, 9, 10, "wrong type")], Numbers(0, 9))
+    beyond = [RowRefusal(0, 9, 10, "old", beyond_limit=True)]
     assert deliver(lambda _: beyond, Numbers(0, 9)) == beyond
 
 
 def test_a_place_that_goes_away_in_between_ends_the_search() -> None:
-    place = Place({7})
+    place = PickyPlace({7})
 
-    def write(batch: Numbers) -> Sequence[Refusal]:
+    def write(batch: Numbers) -> Sequence[RowRefusal]:
         if place.writes == 3:
             raise SinkAwayError("gone")
         return place.write(batch)

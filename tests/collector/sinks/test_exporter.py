@@ -20,8 +20,8 @@ from linkweather.errors import OperatorError
 from linkweather.sink import (
     BatchRefusedError,
     ExportedRow,
-    Refusal,
     RowBatch,
+    RowRefusal,
     Sink,
     SinkAwayError,
     SinkContext,
@@ -45,7 +45,7 @@ class ListSink:
         self.bad: set[int] = set()
         self.closed = False
 
-    def write(self, batch: RowBatch) -> Sequence[Refusal]:
+    def write(self, batch: RowBatch) -> Sequence[RowRefusal]:
         if self.error is not None:
             raise self.error
         if batch.kind in self.refused_kinds:
@@ -53,7 +53,7 @@ class ListSink:
         rows = batch.rows()
         self.sizes.append(len(rows))
         self.rows.update({(batch.kind, row.number): row for row in rows if row.number not in self.bad})
-        return [Refusal(row.number, row.number, 1, "bad") for row in rows if row.number in self.bad]
+        return [RowRefusal(row.number, row.number, 1, "bad") for row in rows if row.number in self.bad]
 
     def close(self) -> None:
         self.closed = True
@@ -234,7 +234,7 @@ class HangingSink(ListSink):
         super().__init__()
         self.reached, self.let_go, self.left = threading.Event(), threading.Event(), threading.Event()
 
-    def write(self, batch: RowBatch) -> Sequence[Refusal]:
+    def write(self, batch: RowBatch) -> Sequence[RowRefusal]:
         self.reached.set()
         self.let_go.wait()
         try:
@@ -264,7 +264,7 @@ async def test_an_end_breaks_off_a_long_search_for_bad_rows(journal: Journal) ->
     journal.commit([entry(latency(seq)) for seq in range(512)])
 
     class HalvingSink(HangingSink):
-        def write(self, batch: RowBatch) -> Sequence[Refusal]:
+        def write(self, batch: RowBatch) -> Sequence[RowRefusal]:
             self.sizes.append(len(batch))
             self.reached.set()
             self.let_go.wait()

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from collector.sinks.exporter import trouble_of
+from collector.sinks.influx_answers import InfluxAnswer, PartlyTaken, meaning
 from collector.store.journal import Journal
-from linkweather.sink import SinkError
+from linkweather.sink import BatchRefusedError, SinkAwayError, SinkError
 from tests.collector.report_samples import entry, latency
 from tests.collector.sinks.exporting import ScriptedServer, fill, opened, running, said, v2
 from tests.collector.waiting import until
@@ -87,6 +89,28 @@ async def test_what_is_not_about_a_point_is_said_and_costs_no_row(
     assert [line for line in caplog.messages if trouble.sentence in line] == [
         f"sink influx: {trouble.sentence}; it is tried again, and nothing is lost"
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "means"),
+    [
+        # InfluxDB 1.x
+        (400, "partial write: points beyond retention policy dropped=7", PartlyTaken(7, "", beyond_retention=True)),
+        (500, "partial write: points beyond retention policy dropped=7", PartlyTaken(7, "", beyond_retention=True)),
+        (400, "partial write: field type conflict: … dropped=2", PartlyTaken(2, "", beyond_retention=False)),
+        (400, "partial write: unable to parse 'x': missing fields dropped=0", BatchRefusedError),
+        (500, "write failed: points beyond retention policy", BatchRefusedError),
+        (500, "timeout", SinkAwayError),
+        (413, "Request Entity Too Large", BatchRefusedError),
+        (302, "", SinkAwayError),
+    ],
+)
+def test_what_an_answer_means(status: int, words: str, means: PartlyTaken | type[SinkError]) -> None:
+    found = meaning(InfluxAnswer("http://x", status, "", words))
+    if isinstance(means, PartlyTaken):
+        assert found == replace(means, reason=f"{status} : {words}")
+    else:
+        assert type(found) is means
 
 
 def test_points_beyond_retention_are_counted_without_another_post_and_the_good_ones_are_written(
