@@ -27,18 +27,18 @@ _BODY = {
 
 
 def add_capacity(app: FastAPI, capacities: Callable[[], list[CapacityAnswer]]) -> None:
-    """Add the answer to what the sites have."""
+    """Add the answer about the sites' devices."""
 
     @app.get("/api/v1/capacity")
     async def capacity() -> list[CapacityAnswer]:
-        """What each site last said of its devices, by type; also what has expired."""
+        """What each site last reported of its devices, by type; also what has expired."""
         return capacities()
 
 
 def add_placements(
-    app: FastAPI, inputs_now: Callable[[], PlacementInputs], remember: Callable[[PlacementAnswer], None]
+    app: FastAPI, inputs_now: Callable[[], PlacementInputs], log: Callable[[PlacementAnswer], None]
 ) -> None:
-    """Add the answers to where jobs should run, over what `inputs_now` says at each question; each is remembered.
+    """Add the answers to where jobs should run, from the inputs at each question; `log` gets every answer.
 
     The application has handlers for ApiError.
     """
@@ -51,14 +51,14 @@ def add_placements(
         try:
             if "jobs" not in values:
                 answer = place(settings.validate(values, Job, "").at_ids(inputs.mesh), inputs)
-                remember(answer)
+                log(answer)
                 return answer
             jobs = settings.validate(values, Jobs, "").at_ids(inputs.mesh)
         except BadValueError as error:
             raise ApiError(422, error.sentence, error.key or None) from None
         answers = await _together(jobs, inputs)
         for answer in answers.placements:
-            remember(answer)
+            log(answer)
         return answers
 
 

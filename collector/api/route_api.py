@@ -1,13 +1,16 @@
-"""The HTTP API's decisions: the path of one pair, of all pairs, and how past decisions did."""
+"""The HTTP API's routes: of one pair, of all pairs, and how past decisions did."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
 
 from collector.api.api_requests import ApiError, read_parameter, site_id
 from collector.routing.route_question import RouteQuestion, RouteQuestionError
@@ -17,12 +20,14 @@ from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswe
 from linkweather.models.state import ErrorAnswer
 from linkweather.units import parse_moment
 
+# So many answers are encoded in one go: others have their turn in between.
+ANSWERS_PER_TURN = 100
 CONDITIONS = ("objective", "bytes", "max_relays", "avoid", "max_price_usd_per_gb")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteSources:
-    """What decides. `route` raises RouteQuestionError; `now` is in seconds since the epoch."""
+    """Where answers come from. `route` raises RouteQuestionError; `now` is in seconds since the epoch."""
 
     now: Callable[[], float]
     mesh: Callable[[], Mesh]
@@ -35,12 +40,12 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
     """Add the answers under /api/v1/routes, and their evaluation."""
     _add_pair(app, sources)
 
-    @app.get("/api/v1/routes")
-    async def routes(objective: Annotated[Objective, Query()] = "latency") -> MeshRoutes:
+    @app.get("/api/v1/routes", response_model=MeshRoutes)
+    async def routes(objective: Annotated[Objective, Query()] = "latency") -> StreamingResponse:
         """The active routes of all pairs, by RTT or by goodput; completion needs a pair and a number of bytes."""
         if objective == "completion":
             raise ApiError(422, "objective = 'completion': ask for a pair, with bytes", "objective")
-        return await sources.routes(objective)
+        return StreamingResponse(_encoded(await sources.routes(objective)), media_type="application/json")
 
     @app.get("/api/v1/evaluation")
     async def evaluation(
@@ -52,6 +57,23 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
         if start >= now:
             raise ApiError(422, f"since = {since!r}: must be in the past", "since")
         return await sources.evaluation(start, now)
+
+
+async def _encoded(found: MeshRoutes) -> AsyncIterator[bytes]:
+    """The document, a piece at a time: of a hundred sites it has a dozen megabytes."""
+    yield b'{"at":%s,"objective":%s' % (to_json(found.at), to_json(found.objective))
+    answers: Sequence[tuple[bytes, Sequence[RouteAnswer | NoRoute]]] = (
+        (b"routes", found.routes),
+        (b"no_routes", found.no_routes),
+    )
+    for name, all_ in answers:
+        yield b',"%s":[' % name
+        for start in range(0, len(all_), ANSWERS_PER_TURN):
+            piece = b",".join(to_json(answer) for answer in all_[start : start + ANSWERS_PER_TURN])
+            yield b"," + piece if start else piece
+            await asyncio.sleep(0)
+        yield b"]"
+    yield b"}"
 
 
 def _add_pair(app: FastAPI, sources: RouteSources) -> None:

@@ -121,6 +121,8 @@ class DecisionLog:
 
     def add(self, decisions: Sequence[LoggedDecision]) -> None:
         """Write these, all or none."""
+        if not decisions:
+            return
         batches: dict[str, Sequence[LoggedDecision]] = {
             "decisions": [one for one in decisions if isinstance(one, RouteDecision)],
             "placements": [one for one in decisions if isinstance(one, PlacementDecision)],

@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
 
 import duckdb
 
-from collector.store.decision_log import DecisionLog, LoggedDecision
+from collector.store.decision_log import LoggedDecision
 
 log = logging.getLogger(__name__)
 
 UNWRITTEN_MAX = 100_000
+
+
+class WritesDecisions(Protocol):
+    """Where decisions go: the decision log."""
+
+    def add(self, decisions: Sequence[LoggedDecision]) -> None:
+        """Write these, all or none. Raises duckdb.Error; runs in a thread."""
 
 
 class DecisionWriter:
@@ -21,7 +30,7 @@ class DecisionWriter:
     All methods run on one event loop.
     """
 
-    def __init__(self, decisions: DecisionLog) -> None:
+    def __init__(self, decisions: WritesDecisions) -> None:
         self._log = decisions
         self._unwritten: deque[LoggedDecision] = deque()
         self._last_error = ""
@@ -34,6 +43,8 @@ class DecisionWriter:
 
     async def write(self) -> None:
         """Write everything that waits; what a failing disk refuses waits for the next call."""
+        if not self._unwritten:
+            return
         batch, self._unwritten = self._unwritten, deque()
         writing = asyncio.create_task(asyncio.to_thread(self._log.add, batch), name="write decisions")
         try:

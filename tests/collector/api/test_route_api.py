@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from collector.api import route_api
 from collector.api.api_requests import answer_errors
 from collector.api.http_server import HttpServer
 from collector.api.route_api import RouteSources, add_routes
@@ -22,7 +23,7 @@ from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 from linkweather.models.evaluation import EvaluationAnswer
-from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
+from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer
 from tests import servers
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -46,6 +47,7 @@ class RoutesWorld:
     """A router that has decided once."""
 
     judged: list[tuple[datetime, datetime]] = field(default_factory=list)
+    all_routes: MeshRoutes | None = None
 
     def __post_init__(self) -> None:
         self.router = Router(RoutingSettings(), MESH)
@@ -61,6 +63,8 @@ class RoutesWorld:
         )
 
     async def _routes(self, objective: Objective) -> MeshRoutes:
+        if self.all_routes is not None:
+            return self.all_routes
         answer = self.router.route(RouteQuestion(src="a", dst="b", objective=objective))
         assert isinstance(answer, RouteAnswer)
         return MeshRoutes(at=NOON, objective=objective, routes=(answer,))
@@ -151,6 +155,20 @@ async def test_what_cannot_be_answered_is_one_sentence_with_its_field(
 async def test_all_pairs_are_answered_at_once(http: httpx.AsyncClient) -> None:
     answer = (await http.get("/api/v1/routes", params={"objective": "goodput"})).json()
     assert (answer["objective"], [route["dst"] for route in answer["routes"]]) == ("goodput", ["b"])
+
+
+async def test_the_answers_of_all_pairs_are_the_document_of_their_model(
+    http: httpx.AsyncClient, world: RoutesWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route_api, "ANSWERS_PER_TURN", 2)
+    found = await world.sources().routes("latency")
+    missing = NoRoute(src="b", dst="a", objective="latency", reason="down", why="It is down.")
+    world.all_routes = found.model_copy(update={"routes": found.routes * 5, "no_routes": (missing,)})
+    answer = await http.get("/api/v1/routes")
+    assert MeshRoutes.model_validate_json(answer.content) == MeshRoutes.model_validate_json(
+        world.all_routes.model_dump_json()
+    )
+    assert answer.headers["content-type"] == "application/json"
 
 
 async def test_the_judge_is_asked_about_a_span_that_ends_now(http: httpx.AsyncClient, world: RoutesWorld) -> None:

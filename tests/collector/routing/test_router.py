@@ -8,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.linkstate.snapshot import Snapshot
+from collector.routing import router as router_module
+from collector.routing.answer import answer
 from collector.routing.costs import forecast_goodputs
 from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from collector.routing.router import Router
+from collector.routing.routing_state import RoutingState
 from collector.settings import RoutingSettings
 from linkweather.models.routes import NoRoute, RouteAnswer
 from tests.collector.routing.meshes import NAN, SITES, mesh, snapshot, stale
@@ -390,3 +393,60 @@ def test_unknown_site_is_the_askers_mistake() -> None:
 def test_an_end_of_the_path_cannot_be_avoided(end: str) -> None:
     with pytest.raises(RouteQuestionError, match=f"avoid: '{end}' is an end of the path"):
         RouteQuestion(src="gz", dst="gs", avoid=frozenset({end}))
+
+
+def test_an_answer_is_built_once_until_something_that_it_says_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+
+    def counted(state: RoutingState, question: RouteQuestion) -> RouteAnswer | NoRoute:
+        built.append(f"{question.src}-{question.dst}")
+        return answer(state, question)
+
+    monkeypatch.setattr(router_module, "answer", counted)
+    router = decided()
+
+    def read(older_s: float = 10.0) -> RouteAnswer | NoRoute:
+        return router.route(RouteQuestion(src="gz", dst="gs"), older_s=older_s)
+
+    first = read()
+    decide(router, 5.0)
+    assert read() is first  # at a newer snapshot, as old as the reader allows
+    assert read(5.0) is not first  # its figures are older than that
+    assert len(built) == 2
+    decide(router, 6.0, without=("bj-cc",))
+    read()
+    assert len(built) == 2  # neither end of that link is an end of this pair
+    decide(router, 7.0, without=("bj-cc", "bj-gs"))
+    read()
+    assert len(built) == 3  # the runner-up is through bj
+    decide(router, 8.0, without=("bj-cc", "bj-gs"), offline={"cc"})
+    assert isinstance(read(), RouteAnswer)
+    assert len(built) == 4
+    read(0.0)
+    assert len(built) == 4  # the same decision
+
+
+def test_a_question_with_conditions_is_answered_anew() -> None:
+    router = decided()
+    first = ask(router, avoid=frozenset({"cc"}))
+    assert ask(router, avoid=frozenset({"cc"})) is not first
+    assert ask(router) is ask(router)
+    assert ask(router, bytes=1e9).bytes == 10**9
+    assert ask(router).bytes is None
+
+
+def test_so_many_answers_are_kept_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router_module, "KEPT_ANSWERS_MAX", 2)
+    router = decided()
+    first, second = ask(router, "gz", "gs"), ask(router, "gz", "cc")
+    ask(router, "gz", "bj")
+    assert ask(router, "gz", "cc") is second
+    assert ask(router, "gz", "gs") is not first
+
+
+def test_a_changed_price_is_in_the_next_answer() -> None:
+    router = decided(gz=0.1, cc=0.1)
+    before = ask(router)
+    router.apply_mesh(mesh(SITES, gz=0.2, cc=0.1))
+    decide(router, 1.0)
+    assert (before.path.price_usd_per_gb, ask(router).path.price_usd_per_gb) == pytest.approx((0.2, 0.3))
