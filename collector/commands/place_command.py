@@ -72,7 +72,7 @@ def _jobs(files: tuple[Path, ...], options: dict[str, Any]) -> list[Job]:
 
 
 def _values(options: dict[str, Any]) -> dict[str, Any]:
-    """The options as a job file would say them; what is wrong with a value is for the job's model to say."""
+    """The options as the values of a job file; the job's model checks them."""
     values = {
         "data": [_located("--data", text) for text in options.get("data", ())] or None,
         "result": _located("--result", options["result"]) if "result" in options else None,

@@ -1,8 +1,8 @@
 """Several jobs at once: which runs where, and after which, so that no site runs more than it has devices. Pure.
 
-A plan is judged by how many jobs it leaves out, then by the sum of their times until
-done. First come, first served is one plan; an integer program gives another; local improvement betters both, and the
-best is taken: never a worse one than first come, first served.
+Plans are compared by how many jobs they leave out, then by the sum of the jobs' times until done. First come, first
+served is one plan, the solvers of `job_batch` give another, and local search improves both. The best is taken, so it is
+never worse than first come, first served.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from collector.placement.job_batch import JobBatch, JobRun, Ordered, solved
 Sequences = dict[str, tuple[int, ...]]
 Cost = tuple[int, float]  # jobs left out, and the sum of the others' times until done
 
-# How many starts of jobs local improvement may try out: a second or two.
+# So many starts of jobs local search may try: a second or two.
 EFFORT_STARTS = 400_000
 SOLVER_LIMIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class JobPlan:
-    """Who runs where and when; jobs that are in no run are left out."""
+    """Where and when each job runs; jobs without a run are left out."""
 
     runs: Mapping[int, JobRun]
     left_out: int
@@ -37,7 +37,7 @@ class JobPlan:
 def assign(
     batch: JobBatch, *, solver_limit_s: float = SOLVER_LIMIT_S, effort: int = EFFORT_STARTS
 ) -> tuple[JobPlan, JobPlan]:
-    """The best plan that was found, and first come, first served's."""
+    """The best plan found, and the plan of first come, first served."""
     in_turn = first_come(batch)
     ordered = solved(batch, solver_limit_s)
     starts = [in_turn] if ordered is None else [in_turn, _appended(batch, ordered)]

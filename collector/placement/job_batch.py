@@ -24,7 +24,7 @@ from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 from scipy.sparse import coo_array
 
 MAX_WAVES = 8
-MAX_COLUMNS = 20_000  # more would not be solved in the time there is
+MAX_COLUMNS = 20_000  # more cannot be solved in time
 _LEFT_OUT_S = 1e12  # dearer than any place
 
 Ordered = list[tuple[int, str]]  # jobs with their sites, in the order in which each site runs them
@@ -93,7 +93,7 @@ def _free_from(pool: Sequence[tuple[float, int]], count: int) -> float:
         count -= free
         if count <= 0:
             return free_s
-    raise ValueError("the pool is smaller than what is asked of it")
+    raise ValueError(f"the pool has {count} devices too few")
 
 
 def _hold(pool: list[tuple[float, int]], count: int, until_s: float) -> None:

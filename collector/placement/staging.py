@@ -1,7 +1,7 @@
-"""How long several transfers to one place take together. Pure.
+"""How long several transfers to one site take together. Pure.
 
-Transfers run side by side. Those whose paths share a link take turns on it: their times add up there. What
-shares nothing is taken for independent, each time for lognormal with the given p50 and p90.
+Transfers run side by side. On a link that several paths share, their times add up. Transfers that share no link are
+treated as independent, and each time as lognormal with the given p50 and p90.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HALVINGS = 40  # 10^12 is finer than any forecast
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A time as its middle and as what nine of ten cases are no longer than."""
+    """A duration: its median, and what nine of ten cases do not exceed."""
 
     p50_s: float
     p90_s: float
@@ -32,11 +32,11 @@ class Spread:
         return math.log(self.p90_s / self.p50_s) / _Z90 if self.p50_s > 0 else 0.0
 
     def quantile_s(self, share: float) -> float:
-        """What this share of cases is no longer than."""
+        """The duration that this share of cases does not exceed."""
         return self.p50_s * math.exp(self.sigma * _NORMAL.inv_cdf(share))
 
     def share(self, time_s: float) -> float:
-        """Which share of cases is no longer than `time_s`, which is positive."""
+        """The share of cases that do not exceed `time_s`, which is positive."""
         if self.sigma == 0:
             return float(time_s >= self.p50_s)
         return _NORMAL.cdf(math.log(time_s / self.p50_s) / self.sigma)

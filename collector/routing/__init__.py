@@ -1,1 +1,1 @@
-"""From link state to decisions: forecasts to paths and sites, with their reasons. Pure logic."""
+"""From snapshots of the links to active routes and answers, with their reasons. Pure logic."""

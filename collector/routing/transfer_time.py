@@ -3,17 +3,17 @@
 A leg on its own takes two RTTs of set-up (the handshake of TCP; the request on its way, and the first byte), then
 rounds of one RTT each. The first round carries the initial window, each later one twice as much (RFC 5681 §3.1),
 until a window fills the pipe (goodput × RTT) or the bytes are all sent; from then on they flow at the goodput. Half an
-RTT is added where there is more than one round, for senders pace them and receivers open their window with a delay:
+RTT is added where there is more than one round, since senders pace and receivers open their window with a delay:
 measured, 0.1 RTT (cubic) and 0.6 (BBR) with an Ethernet's segments, 0.7 with 9000 octets. Streams share the
 goodput, and each has a window of its own.
 
 A pipelined relay forwards while it receives: set-ups add up, slow starts overlap, and the slowest leg decides, which
-for many bytes is the smallest goodput. No leg goes on faster than those after it take; one behind a slower leg uses
-all of its own goodput, for bytes wait at the relay while it starts. A stored relay receives everything first, so
-that its legs' times add up.
+for many bytes is the smallest goodput. No leg runs faster than the legs after it accept; one behind a slower leg uses
+all of its own goodput, since bytes wait at the relay while it starts. A stored relay receives everything first, so
+its legs' times add up.
 
-Loss has no term of its own: the goodput has paid for it. Nor has the queue of a bottleneck, so that the RTT is the
-one without load: what waits in a queue would have waited before it, and set-up and slow start find it empty.
+Loss has no term of its own: the goodput includes it. Nor has the queue of a bottleneck: the RTT is the one without
+load, since set-up and slow start find the queue empty, and bytes that wait in it would have waited before it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Jobs and where to run them: what a job needs, and what a placement says. A job file (TOML) and the API read the same.
+"""Jobs, and the answers about where to run them. A job file (TOML) and a request have the same form.
 
 Fields are base SI units; in a file or a request, sizes and durations may also be texts such as "2TB" and "6h". Of
-every expectation `p50` is the middle, and `p90` what nine of ten cases are no longer than.
+every expectation `p50` is the median, and `p90` what nine of ten cases do not exceed.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Job(Settings):
 
 
 class Jobs(Settings):
-    """Jobs to be placed together, in the order in which they came."""
+    """Jobs to be placed together, in the order of their arrival."""
 
     jobs: Annotated[tuple[Job, ...], Field(min_length=1, max_length=MAX_JOBS), Tuple]
 
@@ -111,7 +111,7 @@ class Jobs(Settings):
 
 
 class StagedTransfer(Message):
-    """What moves over the network for a job: `sites` is the path; the price is null where an egress price is."""
+    """One transfer for a job: `sites` is its path; the price is null where an egress price is unknown."""
 
     src: SiteId
     dst: SiteId
@@ -124,7 +124,7 @@ class StagedTransfer(Message):
 
 
 class SitePlacement(Message):
-    """What it would be to run the job at this site now, alone: stage-in, then queue, then run, then stage-out.
+    """The job at this site now, alone: stage-in, then queue, then run, then stage-out.
 
     `total_p90_s` adds the p90 of the stages, as if they all went badly at once: on the safe side. The price is egress
     and devices; null where one of them is not known. `transfers` and `capacity` are what this rests on, with ages.
@@ -158,7 +158,7 @@ Exclusion = Literal[
 
 
 class ExcludedSite(Message):
-    """A site that cannot run the job, and why: the first reason that was found, in one sentence."""
+    """A site that cannot run the job: the first reason found, as a code and as a sentence after the site's name."""
 
     site: SiteId
     compute_id: str | None = None
