@@ -23,6 +23,8 @@ import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 from scipy.sparse import coo_array
 
+from linkweather import units
+
 MAX_WAVES = 8
 MAX_COLUMNS = 20_000  # more cannot be solved in time
 _LEFT_OUT_S = 1e12  # dearer than any place
@@ -93,7 +95,7 @@ def _free_from(pool: Sequence[tuple[float, int]], count: int) -> float:
         count -= free
         if count <= 0:
             return free_s
-    raise ValueError(f"the pool has {count} devices too few")
+    raise ValueError(f"the pool lacks {units.count(count, 'device')}")
 
 
 def _hold(pool: list[tuple[float, int]], count: int, until_s: float) -> None:

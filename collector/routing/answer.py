@@ -23,7 +23,7 @@ from linkweather.models.routes import LinkInput, NoRoute, RouteAnswer
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Choice:
+class _Comparison:
     """The path of a pair, or None, and what its answer compares it with; costs are as in `route_rule`."""
 
     chosen: Relays | None
@@ -43,25 +43,25 @@ def answer(state: RoutingState, question: RouteQuestion) -> RouteAnswer | NoRout
     return _answer(state, question, choice, (src, *choice.chosen, dst))
 
 
-def _active(state: RoutingState, table: RoutingTable, src: int, dst: int) -> _Choice:
+def _active(state: RoutingState, table: RoutingTable, src: int, dst: int) -> _Comparison:
     chosen = relays_of(int(table.active.via[src, dst]))
     others = [relays for relays in table.cheapest(src, dst, state.online, 2) if relays != chosen]
     others += [()] * (chosen != () and bool(np.isfinite(table.expected[src, dst])))
     runner_up = min(others, key=lambda relays: table.path_cost(src, relays, dst), default=None)
     gain = None if chosen is None else _ratio(table.path_cost(src, (), dst), table.path_cost(src, chosen, dst))
-    return _Choice(chosen=chosen, runner_up=runner_up, gain_ratio=gain, active=table)
+    return _Comparison(chosen=chosen, runner_up=runner_up, gain_ratio=gain, active=table)
 
 
-def _best(state: RoutingState, question: RouteQuestion, src: int, dst: int) -> _Choice:
+def _best(state: RoutingState, question: RouteQuestion, src: int, dst: int) -> _Comparison:
     found = candidate_paths(state, question)
     index = _chosen(state, question, found, (src, dst))
     if index is None:
-        return _Choice(chosen=None, runner_up=None, gain_ratio=None, excluded=found.excluded)
+        return _Comparison(chosen=None, runner_up=None, gain_ratio=None, excluded=found.excluded)
     others = found.best(2, sound=True) or found.best(2, sound=False)
     others += [0] * bool(np.isfinite(found.expected[0]))
     others = [other for other in others if other != index]
     runner_up = min(others, key=lambda other: float(found.expected[other]), default=None)
-    return _Choice(
+    return _Comparison(
         chosen=found.relays[index],
         runner_up=None if runner_up is None else found.relays[runner_up],
         gain_ratio=_ratio(float(found.expected[0]), float(found.expected[index])),
@@ -98,7 +98,7 @@ def _unmeasured(state: RoutingState, question: RouteQuestion, pair: tuple[int, i
     return ceiling is None or (price is not None and price <= ceiling)
 
 
-def _no_route(state: RoutingState, question: RouteQuestion, choice: _Choice, pair: tuple[int, int]) -> NoRoute:
+def _no_route(state: RoutingState, question: RouteQuestion, choice: _Comparison, pair: tuple[int, int]) -> NoRoute:
     obstacle = direct_obstacle(state, question.objective, *pair)
     return NoRoute(
         src=question.src,
@@ -109,7 +109,7 @@ def _no_route(state: RoutingState, question: RouteQuestion, choice: _Choice, pai
     )
 
 
-def _answer(state: RoutingState, question: RouteQuestion, choice: _Choice, path: Sequence[int]) -> RouteAnswer:
+def _answer(state: RoutingState, question: RouteQuestion, choice: _Comparison, path: Sequence[int]) -> RouteAnswer:
     link = (path[0], path[-1])
     reason, active = _reason(state, question, choice, path), None if choice.active is None else choice.active.active
     code = -1 if active is None else int(active.switch_reason[link])
@@ -130,7 +130,7 @@ def _answer(state: RoutingState, question: RouteQuestion, choice: _Choice, path:
     )
 
 
-def _reason(state: RoutingState, question: RouteQuestion, choice: _Choice, path: Sequence[int]) -> RouteReason:
+def _reason(state: RoutingState, question: RouteQuestion, choice: _Comparison, path: Sequence[int]) -> RouteReason:
     src, dst = path[0], path[-1]
     expected = state.expectation(path, question.bytes)
     direct = expected if len(path) == 2 else None

@@ -43,7 +43,7 @@ def test_a_job_that_would_miss_its_deadline_is_left_out_and_holds_nothing() -> N
 
 
 def test_more_devices_than_a_pool_has_is_our_mistake() -> None:
-    with pytest.raises(ValueError, match="the pool is smaller"):
+    with pytest.raises(ValueError, match="the pool lacks 1 device"):
         JobBatch([[option("a", 1, 2)]], gpus(a=1)).runs("a", (0,))
 
 

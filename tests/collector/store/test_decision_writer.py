@@ -15,7 +15,7 @@ from collector.store import decision_writer
 from collector.store.decision_log import DecisionLog, LoggedDecision, RouteDecision
 from collector.store.decision_writer import DecisionWriter
 from collector.store.journal import Journal
-from tests.collector.samples import NOON
+from tests.collector.report_samples import NOON
 
 
 def decision(number: int) -> RouteDecision:
