@@ -82,6 +82,7 @@ SENTENCES: Mapping[str, str] = {
     "collector/sink_bad_name": (
         "sinks.my influx: must be 1 to 32 of a–z, 0–9, - and _, and start with a letter or digit"
     ),
+    "collector/sinks_no_table": "sinks = 3: must be a table",
     "collector/sink_no_table": "sinks.influx = 'http://127.0.0.1:8086': must be a table",
     "collector/keep_nothing": "journal.keep_days = 0.0: must be greater than 0",
     "collector/missing_mesh": (

@@ -107,3 +107,18 @@ def test_shorter_delay_does_not_overtake_what_is_under_way() -> None:
     assert changed.behaviour.delay_s == 0.001
     assert changed.admit(125, 1.001) == first == pytest.approx(1.100001)
     assert changed.admit(125, 2.0) == pytest.approx(2.001001)
+
+
+def test_a_packet_that_a_router_stops_was_not_forwarded() -> None:
+    routed = link(SLOW)
+    routed.admit(1000, 5.0)
+    routed.admit(500, 5.0)
+    routed.stop(1000)
+    counters = routed.counters
+    assert (counters.forwarded_packets, counters.forwarded_bytes, counters.dropped["router"]) == (1, 500, 1)
+
+
+def test_a_router_s_own_packet_is_lost_on_a_cut_link_or_by_the_loss_ratio() -> None:
+    sound, lossy, cut = link(SLOW), link(SLOW.model_copy(update={"loss_ratio": 1.0})), link(SLOW)
+    cut.cut = True
+    assert [each.loses() for each in (sound, lossy, cut)] == [False, True, True]

@@ -45,3 +45,10 @@ def test_change_that_makes_an_impossible_link_is_refused() -> None:
 def test_both_names_the_way_back() -> None:
     assert ChangeLink(src="a", dst="b", both=True).pairs() == [("a", "b"), ("b", "a")]
     assert ChangeLink(src="a", dst="b").pairs() == [("a", "b")]
+
+
+def test_the_way_back_passes_the_routers_in_the_opposite_order() -> None:
+    change = ChangeLink(src="a", dst="b", via=("r1", "r2"), both=True)
+    before = Behaviour(delay_s=0.01)
+    assert change.applied(before).via == ("r1", "r2")
+    assert change.applied(before, back=True).via == ("r2", "r1")

@@ -127,3 +127,10 @@ def test_a_name_of_no_site_or_of_several_is_one_sentence(name: str, sentence: st
     with pytest.raises(NoSuchSiteError) as refused:
         named(a="CN-1", c="CN-1").site_id(name)
     assert str(refused.value) == sentence
+
+
+def test_a_site_s_own_budget_goes_before_the_mesh_s() -> None:
+    sites = {**SITES, "a": {**SITES["a"], "budget_bytes_per_day": 20 * 2**20}}
+    limited = mesh(sites=sites, throughput={"budget_bytes_per_day": 100 * 2**20})
+    assert (limited.budget_bytes_per_day("a"), limited.budget_bytes_per_day("b")) == (20 * 2**20, 100 * 2**20)
+    assert mesh().budget_bytes_per_day("a") is None
