@@ -1,1 +1,1 @@
-"""Throughput by the iperf3 program: its runner, the lease that keeps tests apart, the invitations."""
+"""Throughput by the iperf3 program: whose turn it is, leases, the negotiation, one test and its stop rule."""
