@@ -120,6 +120,14 @@ class Injector:
         self.kill(name)
         self.found.broker_memory.unlink(missing_ok=True)
 
+    def mute(self, name: str) -> None:
+        self.ways.turn(f"{name} → broker", "mute")
+
+    def end_unheard(self, name: str) -> None:
+        self.kill(name)
+        self.open_way(f"{name} → broker")
+        self.start(name)
+
     def fill(self, name: str) -> None:
         self.disks[name].fill()
 
@@ -157,14 +165,17 @@ _BEGIN: Mapping[str, Callable[[Injector, str], None]] = {
     "disk full": Injector.fill,
     "read-only": Injector.make_read_only,
     "outage": Injector.pause,
+    "unheard": Injector.mute,
+    "no archive": Injector.kill,
 }
 _MEND: Mapping[str, Callable[[Injector, str], None]] = {
-    **dict.fromkeys(("kill", "stop", "amnesia"), Injector.start),
+    **dict.fromkeys(("kill", "stop", "amnesia", "no archive"), Injector.start),
     **dict.fromkeys(("pause", "outage"), Injector.resume),
     "kill twice": Injector.restart,
     **dict.fromkeys(("cut", "delay", "stall", "half-open"), Injector.open_way),
     "disk full": Injector.empty,
     "read-only": Injector.make_writable,
+    "unheard": Injector.end_unheard,
 }
 
 
@@ -193,6 +204,7 @@ def run(folder: Path, seed: int, faults: int, gap_s: tuple[float, float], say: C
             "way": ways.names,
             "broker": ["broker"],
             "collector": ["collector"],
+            "influx": ["influx"],
             "disk": list(injector.disks),
         }
         follow(injector, plan(seed, faults, targets, gap_s))

@@ -44,6 +44,10 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
     "read-only": FaultKind("disk", (1.0, 3.0), weight=1),
     # Long enough for a small outbox to overflow.
     "outage": FaultKind("collector", (8.0, 12.0), weight=1),
+    # What it says vanishes, and then it is killed: what it has committed is sent to its successor again.
+    "unheard": FaultKind("collector", (0.5, 2.0)),
+    # Long enough for a write to fail.
+    "no archive": FaultKind("influx", (2.0, 4.0), weight=1),
 }
 
 

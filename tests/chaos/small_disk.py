@@ -21,16 +21,20 @@ class SmallDisk:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._full = False
 
     def fill(self) -> None:
         """Leave no room at all."""
+        self._full = True
         with contextlib.suppress(OSError), (self._folder / _BALLAST).open("ab", buffering=0) as ballast:
             while ballast.write(_PIECE):
                 pass
 
     def empty(self) -> None:
-        """Give the room back."""
-        (self._folder / _BALLAST).unlink(missing_ok=True)
+        """Give the room back; on a read-only disk, once it is writable."""
+        self._full = False
+        with contextlib.suppress(OSError):
+            (self._folder / _BALLAST).unlink()
 
     def make_read_only(self) -> None:
         """No file of it may be open for writing."""
@@ -39,6 +43,8 @@ class SmallDisk:
     def make_writable(self) -> None:
         """The reverse."""
         _run("mount", "-o", "remount,rw", str(self._folder))
+        if not self._full:
+            self.empty()
 
 
 @contextlib.contextmanager

@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 # cut: connections end and new ones are refused · delay: every piece arrives late · stall: nothing is read, and
-# then all of it · half-open: bytes vanish, and the connections are reset when the way opens again.
-WayState = Literal["open", "cut", "delay", "stall", "half-open"]
+# then all of it · half-open: bytes vanish, and the connections are reset when the way opens again · mute: only
+# those of the end that connected vanish.
+WayState = Literal["open", "cut", "delay", "stall", "half-open", "mute"]
 DELAY_S = 0.5
 _PIECE_BYTES = 65536
 
@@ -26,7 +27,7 @@ class TcpProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._deaf: set[asyncio.StreamWriter] = set()  # of connections that have lost bytes
+        self._deaf: set[asyncio.StreamWriter] = set()  # towards these, bytes were lost
 
     async def listen(self) -> int:
         """Begin; returns the port to connect to."""
@@ -40,9 +41,8 @@ class TcpProxy:
 
     async def turn(self, state: WayState) -> None:
         """Treat connections so from now on."""
-        if self._state == "half-open":
-            _reset(self._deaf)
-            self._deaf.clear()
+        _reset(self._deaf)
+        self._deaf.clear()
         self._state = state
         if state == "cut":
             _reset(self._writers)
@@ -55,8 +55,8 @@ class TcpProxy:
                 return
             upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
             self._writers |= {writer, upstream}
-            ways = (self._carry(reader, upstream, writer), self._carry(upstream_reader, writer, upstream))
-            pumps = [asyncio.create_task(way, name="chaos way") for way in ways]
+            ways = {"out": self._carry(reader, upstream, "mute"), "back": self._carry(upstream_reader, writer)}
+            pumps = [asyncio.create_task(way, name=f"chaos {name}") for name, way in ways.items()]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             for pump in pumps:
                 pump.cancel()
@@ -68,22 +68,21 @@ class TcpProxy:
             self._deaf -= ends
             _reset(ends)
 
-    async def _carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.StreamWriter
-    ) -> None:
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, loses: str = "") -> None:
+        """Carry one direction, which loses everything in the state `loses` as well."""
         with contextlib.suppress(OSError):
             while data := await reader.read(_PIECE_BYTES):
                 if self._state == "delay":
                     await asyncio.sleep(DELAY_S)
                 await self._flowing.wait()
-                if self._state == "half-open" or writer in self._deaf:
-                    self._deaf |= {writer, back}
+                if self._state in {"half-open", loses} or writer in self._deaf:
+                    self._deaf.add(writer)
                     continue
                 writer.write(data)
                 await writer.drain()
         if self._state == "half-open":
             # The other end does not hear that this one is gone.
-            self._deaf |= {writer, back}
+            self._deaf.add(writer)
             await asyncio.Event().wait()
 
 

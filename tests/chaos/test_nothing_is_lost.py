@@ -18,7 +18,7 @@ from tests.chaos.small_disk import SmallDisk, small_disk
 
 pytestmark = pytest.mark.timeout(300)
 
-SEED, FAULTS, GAP_S = 10, 14, (0.2, 1.8)
+SEED, FAULTS, GAP_S = 6, 15, (0.2, 1.8)
 
 
 def test_whatever_breaks_at_whatever_moment_every_report_is_recorded_once(tmp_path: Path) -> None:
@@ -100,8 +100,10 @@ def test_a_small_disk_fills_up_and_becomes_read_only(tmp_path: Path) -> None:
         assert not written(tmp_path / "disk" / "one")
         disk.empty()
         assert written(tmp_path / "disk" / "two")
+        disk.fill()
         disk.make_read_only()
         assert not written(tmp_path / "disk" / "three")
+        disk.empty()
         disk.make_writable()
         assert written(tmp_path / "disk" / "four")
     assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["four", "one", "two"]

@@ -11,6 +11,7 @@ TARGETS = {
     "way": ["probe a → broker"],
     "broker": ["broker"],
     "collector": ["collector"],
+    "influx": ["influx"],
     "disk": ["a"],
 }
 GAP_S = (0.5, 1.5)

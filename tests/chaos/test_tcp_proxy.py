@@ -112,6 +112,22 @@ def test_a_half_open_way_loses_bytes_and_resets_the_connection_when_it_opens(
         connection.recv(4096)
 
 
+def test_a_mute_way_loses_what_the_caller_says_and_nothing_else(ways: Proxies) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        way = ways.through("other", server.getsockname()[1])
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", way), timeout=LIMIT_S))
+        accepted = stack.enter_context(server.accept()[0])
+        ways.turn("other", "mute")
+        client.sendall(b"lost")
+        assert silent(accepted)
+        accepted.sendall(b"heard")
+        assert client.recv(4096) == b"heard"
+        ways.turn("other", "open")
+        with pytest.raises(ConnectionResetError):
+            client.recv(4096)
+
+
 def test_a_half_open_way_does_not_say_that_the_other_end_is_gone(ways: Proxies) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
