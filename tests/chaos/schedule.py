@@ -47,7 +47,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
     # What it says vanishes, and then it is killed: what it has committed is sent to its successor again.
     "unheard": FaultKind("collector", (0.5, 2.0)),
     # Long enough for a write to fail.
-    "no archive": FaultKind("influx", (2.0, 4.0), weight=1),
+    "no archive": FaultKind("influx", (4.0, 6.0), weight=1),
 }
 
 

@@ -18,7 +18,9 @@ from tests.chaos.small_disk import SmallDisk, small_disk
 
 pytestmark = pytest.mark.timeout(300)
 
-SEED, FAULTS, GAP_S = 6, 15, (0.2, 1.8)
+# Of this seed the archive is away, and later the collector unheard, before anything else befalls either of them: so the
+# run notices a cursor that moves without a write, and keys that a restart forgets.
+SEED, FAULTS, GAP_S = 13673, 15, (0.2, 1.8)
 
 
 def test_whatever_breaks_at_whatever_moment_every_report_is_recorded_once(tmp_path: Path) -> None:
