@@ -30,7 +30,7 @@ from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer
 def place(*, files: tuple[Path, ...], as_json_: bool, api: str, **options: Any) -> None:
     """Say which site should run a job now, and why; several jobs are placed so that all are done early.
 
-    A job is a file (see config/job.toml) or stands in the options. Sites are named by id or compute_id. Exit
+    A job is a file (see config/job.toml), or given by options. Sites are named by id or compute_id. Exit
     status 1: no site can run the job, or one of the jobs.
     """
     jobs = _jobs(files, {name: value for name, value in options.items() if value not in {None, ()}})
@@ -67,7 +67,7 @@ def _jobs(files: tuple[Path, ...], options: dict[str, Any]) -> list[Job]:
         return [settings.validate(_values(options), Job, "the options")]
     if options:
         first = next(iter(options)).replace("_", "-")
-        raise OperatorError(f"--{first}: a job stands in a file or in options, not in both")
+        raise OperatorError(f"--{first}: give a job as a file or by options, not both")
     return [settings.load(path, Job) for path in files]
 
 

@@ -96,10 +96,10 @@ def transfer_of(route: RouteAnswer | NoRoute, bytes_: int) -> PlannedTransfer | 
 
 def place(job: Job, inputs: PlacementInputs) -> PlacementAnswer:
     """Where one job should run, its sites named by their ids."""
-    judged = [_judge(job, site, inputs) for site in inputs.mesh.sites]
-    fit = [site for site in judged if isinstance(site, SitePlacement)]
+    sites = [_at_site(job, site, inputs) for site in inputs.mesh.sites]
+    fit = [site for site in sites if isinstance(site, SitePlacement)]
     ranking = tuple(sorted(fit, key=lambda site: (site.total_p50_s, site.total_p90_s)))
-    excluded = tuple(site for site in judged if isinstance(site, ExcludedSite))
+    excluded = tuple(site for site in sites if isinstance(site, ExcludedSite))
     chosen = run_at(ranking[0]) if ranking else {}
     why = _why(ranking, excluded)
     return PlacementAnswer(job=job.name, at=inputs.at, **chosen, ranking=ranking, excluded=excluded, why=why)
@@ -116,7 +116,7 @@ def run_at(chosen: SitePlacement, wait_s: float = 0.0) -> dict[str, Any]:
     }
 
 
-def _judge(job: Job, site: str, inputs: PlacementInputs) -> SitePlacement | ExcludedSite:
+def _at_site(job: Job, site: str, inputs: PlacementInputs) -> SitePlacement | ExcludedSite:
     compute_id = inputs.mesh.sites[site].compute_id
     try:
         capacity = [_devices(need, inputs.devices.get(site, {})) for need in job.devices]

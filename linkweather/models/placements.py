@@ -80,7 +80,7 @@ class Job(Settings):
         types = [need.type for need in self.devices]
         for number, name in enumerate(types):
             if name in types[:number]:
-                raise ValueError(f"devices[{number}].type = {name!r}: stands twice")
+                raise ValueError(f"devices[{number}].type = {name!r}: given twice")
         return self
 
     @property

@@ -62,7 +62,7 @@ class LinkInput(Message):
 class RouteAnswer(Message):
     """Which path data from `src` to `dst` should take, and what that rests on.
 
-    `path` is the active route, as of `at`; `direct` stands beside it where that link can be used, `runner_up` is the
+    `path` is the active route, as of `at`; `direct` is there where that link can be used, `runner_up` is the
     best path that was not taken. `gain_ratio` is by how much the path is better than direct in the objective (1.25: by
     a quarter), and null without direct. `since` is when the route became active, `switch_reason` why; an answer to a
     question with conditions of its own (`avoid`, a price) has neither. `why` says all of it in one sentence.

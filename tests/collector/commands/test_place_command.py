@@ -254,7 +254,7 @@ def test_what_cannot_be_said_of_devices_is_one_sentence(arguments: tuple[str, ..
         (("--devices", "g:1", "--devices", "h:1", "--work", "5"), "--work '5': must be HOURS:TYPE, once for each type"),
         (("--devices", "g:1", "--work", "5:x"), "--work '5:x': must be HOURS:TYPE, once for each type that --devices"),
         (("--devices", "g:1", "--work", "5", "--work", "6"), "--work '6': must be HOURS:TYPE, once for each type"),
-        (("job.toml", "--max-price", "5"), "--max-price: a job stands in a file or in options, not in both"),
+        (("job.toml", "--max-price", "5"), "--max-price: give a job as a file or by options, not both"),
         (("nowhere.toml",), "nowhere.toml: cannot be read: No such file or directory"),
     ],
 )

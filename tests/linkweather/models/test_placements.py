@@ -87,7 +87,7 @@ def test_sites_named_by_compute_id_become_ids() -> None:
             "devices[0].work_device_hours",
             "devices[0].work_device_hours: required, but missing",
         ),
-        ({"devices": [*GOOD["devices"], *GOOD["devices"]]}, "", "devices[1].type = 'a100': stands twice"),
+        ({"devices": [*GOOD["devices"], *GOOD["devices"]]}, "", "devices[1].type = 'a100': given twice"),
         ({"deadline_s": 0}, "deadline_s", "deadline_s = 0: must be greater than 0"),
         ({"deadline_s": "soon"}, "deadline_s", "deadline_s = 'soon': must be a duration such as 50ms, 60s or 5min"),
         ({"max_price_usd": -1}, "max_price_usd", "max_price_usd = -1: must be at least 0"),
