@@ -131,7 +131,7 @@ class RowBatch(Protocol):
 
 
 class Sink(Protocol):
-    """A place for rows. One thread calls it; every call may block, and is given up at a stop."""
+    """A place for rows. One thread writes; a write may block, and is given up at the collector's end."""
 
     def write(self, batch: RowBatch) -> Sequence[RowRefusal]:
         """Write the whole batch; returns what is refused for good.
@@ -141,7 +141,7 @@ class Sink(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections; a write that hangs in its thread is to end by it, with any error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,4 @@ class MqttSettings(SinkSettings):
 
     def open(self, context: SinkContext) -> Sink:
         """The sink."""
-        return _sink(
-            "mqtt_sink:MqttSink", self, parse_broker(self.broker) if self.broker else context.broker, context.name
-        )
+        return _sink("mqtt_sink:MqttSink", self, parse_broker(self.broker) if self.broker else context.broker)

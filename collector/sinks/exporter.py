@@ -37,6 +37,7 @@ MIN_WAIT_S = 1.0
 OPERATOR_RETRY_S = 30.0
 REFUSALS_LOG_S = 60.0
 STOP_LIMIT_S = 2.0  # for a write in flight
+_LAST_S = 0.5  # for a write that ends because its sink was closed
 TROUBLES = ("away", "setup", "refused", "journal", "fault")
 
 
@@ -156,8 +157,12 @@ class Exporter:
             self._thread.join(within_s)
         with self._settling:  # a cursor that is being moved gets there
             self._given_up = True
-        if not self._thread.is_alive():
+        try:
             self._sink.close()
+        except Exception as error:  # noqa: BLE001 – a sink of others': the journal is still to be closed
+            self._log_fault(error)
+        if self._thread.ident is not None:
+            self._thread.join(_LAST_S)
 
     def step(self) -> bool:
         """Write one batch of each kind; false when there was nothing to write.
@@ -258,6 +263,8 @@ class Exporter:
 
     def _log_change(self, before: Trouble | None) -> None:
         now = self.trouble
+        if self._stopping.is_set():
+            return
         if now is None and before is not None:
             log.warning("sink %s: takes rows again", self.name)
         elif now is not None and (before is None or now.sentence != before.sentence):

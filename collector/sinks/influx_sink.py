@@ -9,7 +9,9 @@ import base64
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent import futures
 from concurrent.futures import Future
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from collector.sinks.builtin import InfluxSettings
 from collector.sinks.influx_answers import InfluxAnswer, PartlyTaken, meaning, no_answer, words_of
 from collector.sinks.line_protocol import line
 from linkweather.errors import OperatorError
-from linkweather.sink import RowBatch, RowRefusal, SinkError, SinkSetupError
+from linkweather.sink import RowBatch, RowRefusal, SinkAwayError, SinkError, SinkSetupError
 
 TOKEN_VARIABLE = "LINKWEATHER_INFLUX_TOKEN"  # noqa: S105 - the name of a variable
 PASSWORD_VARIABLE = "LINKWEATHER_INFLUX_PASSWORD"  # noqa: S105 - the name of a variable
@@ -36,36 +38,42 @@ class InfluxSink:
     def __init__(self, settings: InfluxSettings, name: str) -> None:
         self._server = InfluxServer(settings, name)
         self._integers = settings.integer_fields
+        self._closed: Future[Sequence[RowRefusal]] = Future()
 
     def write(self, batch: RowBatch) -> list[RowRefusal]:
         """Write a batch, a long one by two posts at once: a server handles each on a processor of its own."""
         rendered = line(batch.kind, integers=self._integers)
         found = batch.sql(f"SELECT number, {rendered} FROM {batch.source} ORDER BY number")  # noqa: S608 - our own names
         lines = [(number, text) for number, text in found if text is not None]
-        if len(lines) < MANY_ROWS:
-            return self._post(lines)
-        half = len(lines) // 2
-        second: Future[list[RowRefusal]] = Future()
-        threading.Thread(target=self._resolve, args=(second, lines[half:]), name="second post", daemon=True).start()
-        try:
-            first = self._post(lines[:half])
-        finally:
-            second.exception()  # waits: the next attempt must not overtake it
-        return first + second.result()
+        half = len(lines) // 2 if len(lines) >= MANY_ROWS else len(lines)
+        posts = [self._started(part) for part in (lines[:half], lines[half:]) if part]
+        # All are waited for, whatever becomes of one: the next attempt must not overtake them.
+        for post in posts:
+            futures.wait((post, self._closed), return_when=futures.FIRST_COMPLETED)
+        if self._closed.done():
+            raise SinkAwayError("the collector ends")
+        return list(chain.from_iterable(post.result() for post in posts))
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a post that hangs is left to its thread, which holds nothing but its lines."""
+        if not self._closed.done():
+            self._closed.set_result(())
         self._server.close()
 
-    def _resolve(self, result: Future[list[RowRefusal]], lines: Lines) -> None:
-        try:
-            result.set_result(self._post(lines))
-        except BaseException as error:  # noqa: BLE001 – raised where the result is asked for
-            result.set_exception(error)
+    def _started(self, lines: Lines) -> Future[Sequence[RowRefusal]]:
+        """A post in a thread that no end waits for, unlike those of concurrent.futures."""
+        post: Future[Sequence[RowRefusal]] = Future()
+
+        def run() -> None:
+            try:
+                post.set_result(self._post(lines))
+            except BaseException as error:  # noqa: BLE001 – raised where the result is asked for
+                post.set_exception(error)
+
+        threading.Thread(target=run, name="post", daemon=True).start()
+        return post
 
     def _post(self, lines: Lines) -> list[RowRefusal]:
-        if not lines:
-            return []
         taken = self._server.write([text for _, text in lines])
         if taken is None:
             return []

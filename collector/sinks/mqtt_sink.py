@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -36,15 +37,15 @@ _LEVEL = str.maketrans(dict.fromkeys("/+#\0", "_"))
 class MqttSink:
     """Publishes batches."""
 
-    def __init__(self, settings: MqttSettings, broker: Broker, name: str) -> None:
+    def __init__(self, settings: MqttSettings, broker: Broker) -> None:
         self._settings = settings
         self._broker = broker
-        self._name = name
+        self._closed = threading.Event()
 
     def write(self, batch: RowBatch) -> list[RowRefusal]:
         """Publish each row. Raises SinkAwayError and SinkSetupError."""
         rows = batch.rows()
-        session = _Session(self._broker, self._settings.timeout_s)
+        session = _Session(self._broker, self._settings.timeout_s, self._closed)
         try:
             session.open()
             refused = session.publish([(topic(self._settings.prefix, batch.kind, row), payload(row)) for row in rows])
@@ -55,7 +56,8 @@ class MqttSink:
         return [RowRefusal(rows[place].number, rows[place].number, 1, reason) for place, reason in refused]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing is held open; a write that waits for the broker ends."""
+        self._closed.set()
 
 
 def topic(prefix: str, kind: str, row: ExportedRow) -> str:
@@ -82,8 +84,9 @@ def payload(row: ExportedRow) -> bytes:
 class _Session:
     """One connection, driven by the thread that calls."""
 
-    def __init__(self, broker: Broker, timeout_s: float) -> None:
+    def __init__(self, broker: Broker, timeout_s: float, closed: threading.Event) -> None:
         self._broker = broker
+        self._closed = closed
         self._timeout_s = timeout_s
         transport: Any = "unix" if broker.scheme == "unix" else "tcp"
         # Without a name of its own, as MQTT 5 allows: two collectors may use one prefix.
@@ -148,6 +151,8 @@ class _Session:
         progress, since = done(), time.monotonic()
         while progress < wanted:
             ended = self._client.loop(_LOOP_S) != paho.MQTT_ERR_SUCCESS
+            if self._closed.is_set():
+                raise SinkAwayError("the collector ends")
             if ended and done() < wanted:  # a broker that refuses us says so, and closes
                 raise SinkAwayError(f"the broker {self._broker} closed the connection")
             if done() > progress:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -210,6 +212,18 @@ async def test_a_server_that_refuses_everything_for_a_while_delays_and_costs_no_
             await until(lambda: exporter.exported == 500)
             await until(lambda: exporter.trouble is None)
     assert exporter.backlog.set_aside.rows() == 0
+
+
+async def test_an_end_waits_for_no_answer(journal: Journal) -> None:
+    fill(journal, range(3))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        exporter = opened(journal, v2(silent.getsockname()[1], timeout_s=3600.0))
+        async with running(exporter):
+            connection, _ = await asyncio.to_thread(silent.accept)
+            exporter.close(0.0)
+            assert not exporter._thread.is_alive()
+        connection.close()
+    assert exporter.backlog.lag_rows() == 6
 
 
 async def test_a_token_file_that_is_corrected_is_read_again(journal: Journal, tmp_path: Path) -> None:
