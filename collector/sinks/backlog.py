@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from collector.sinks.set_aside import SetAside
+from collector.sinks.set_aside import SentAgain, SetAside
 from collector.store.columns import TABLES, recorded
 from collector.store.database import Database
 from linkweather.sink import ExportedRow, RowRefusal
@@ -137,13 +137,10 @@ class Backlog:
             )
             self.set_aside.add(connection, kind, refusals, at)
 
-    def again(self, limit: int) -> tuple[JournalBatch, list[int]] | None:
-        """Rows that were set aside and are to be sent again, about `limit`, and the entries that named them."""
+    def again(self, limit: int) -> tuple[JournalBatch, SentAgain] | None:
+        """Rows that were set aside and are to be sent again, about `limit`, and what named them."""
         found = self.set_aside.wanted(limit)
-        if found is None:
-            return None
-        kind, ranges, entries = found
-        return JournalBatch(self._database, kind, self._stream, ranges), entries
+        return None if found is None else (JournalBatch(self._database, found.kind, self._stream, found.ranges), found)
 
     def lag_rows(self) -> int:
         """How many rows wait to be written, of all kinds."""

@@ -135,6 +135,8 @@ class Exporter:
     def retry(self) -> None:
         """Send everything again that was set aside, and end any wait."""
         self.backlog.set_aside.want_again()
+        for held in list(self._held.values()):
+            held.until = 0.0
         self._news.set()
 
     async def run(self) -> None:
@@ -215,23 +217,27 @@ class Exporter:
         with self._unless_given_up():
             self.backlog.advance(kind, batch.last, refusals, self._now())
         self._waiting_since.pop(kind, None)
-        self._count(batch, refusals)
+        self._count(len(batch), kind, refusals)
         return True
 
     def _send_again(self) -> bool:
         found = self.backlog.again(self._settings.batch_rows)
         if found is None:
             return False
-        batch, entries = found
+        batch, again = found
+        aside = self.backlog.set_aside
         try:
-            refusals = deliver(self._write, batch) if len(batch) else []
+            refusals = deliver(self._write, batch) if len(batch) else None
         except AllRefusedError as error:
             with self._unless_given_up():
-                self.backlog.set_aside.keep(entries, str(error))
+                aside.keep(again.entries, str(error))
             return True
         with self._unless_given_up():
-            self.backlog.set_aside.settle(batch.kind, entries, refusals, self._now())
-        self._count(batch, refusals)
+            if refusals is None:  # retention has deleted them
+                aside.drop(again.entries)
+                return True
+            aside.settle(again, refusals, self._now())
+        self._count(again.rows, batch.kind, refusals)
         return True
 
     def _write(self, batch: JournalBatch) -> Sequence[RowRefusal]:
@@ -251,14 +257,14 @@ class Exporter:
         since = self._waiting_since.setdefault(batch.kind, self._clock())
         return batch.span < self._settings.batch_rows and self._clock() - since < self._settings.linger_s
 
-    def _count(self, batch: JournalBatch, refusals: Sequence[RowRefusal]) -> None:
+    def _count(self, rows: int, kind: str, refusals: Sequence[RowRefusal]) -> None:
         refused = sum(one.rows for one in refusals)
-        self.exported += len(batch) - refused
+        self.exported += rows - refused
         if refused and self._clock() - self._refusals_logged_at >= REFUSALS_LOG_S:
             self._refusals_logged_at = self._clock()
             log.warning(
                 "sink %s: %d of %d %s rows are refused and set aside: %s; `linkweather archive list` counts them",
-                *(self.name, refused, len(batch), batch.kind, refusals[0].reason),
+                *(self.name, refused, rows, kind, refusals[0].reason),
             )
 
     def _log_change(self, before: Trouble | None) -> None:

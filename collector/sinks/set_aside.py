@@ -6,8 +6,11 @@ that the oldest entries go, and are counted as dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
+from typing import Any
 
 import duckdb
 
@@ -19,6 +22,16 @@ from linkweather.sink import RowRefusal
 KEPT_ENTRIES = 10_000
 _REASON_CHARACTERS = 500
 _AGAIN_ENTRIES = 500  # at once: a batch of so many single rows is still one short question to DuckDB
+
+
+@dataclass(frozen=True, slots=True)
+class SentAgain:
+    """Entries of one kind that are sent again together: their numbers as ranges, how many rows were refused of them."""
+
+    kind: str
+    ranges: tuple[tuple[int, int], ...]
+    rows: int
+    entries: list[int]
 
 
 class SetAside:
@@ -78,31 +91,28 @@ class SetAside:
         with self._database.transaction() as connection:
             connection.execute("UPDATE set_aside_rows SET waiting = true WHERE sink = ?", [self._sink])
 
-    def wanted(self, limit: int) -> tuple[str, tuple[tuple[int, int], ...], list[int]] | None:
-        """What is to be sent again next: a kind, ranges of its numbers, about `limit` of them, and their entries."""
+    def wanted(self, limit: int) -> SentAgain | None:
+        """What is to be sent again next, about `limit` rows of one kind; None when there is nothing."""
         found = self._database.rows(
-            "SELECT kind, first, last, entry FROM set_aside_rows WHERE sink = ? AND waiting "
+            "SELECT kind, first, last, rows, entry FROM set_aside_rows WHERE sink = ? AND waiting "
             "ORDER BY kind, first LIMIT ?",
             [self._sink, _AGAIN_ENTRIES],
         )
         if not found:
             return None
-        kind, numbers = found[0][0], 0
-        ranges: list[tuple[int, int]] = []
-        entries: list[int] = []
-        for _, first, last, entry in (one for one in found if one[0] == kind):
-            if entries and numbers + last - first + 1 > limit:
-                break
-            numbers += last - first + 1
-            ranges.append((first, last))
-            entries.append(entry)
-        return kind, tuple(_joined(ranges)), entries
+        numbers = accumulate(last - first + 1 for _, first, last, _, _ in found)
+        taken = [one for one, sent in zip(found, numbers, strict=True) if one is found[0] or sent <= limit]
+        taken = [one for one in taken if one[0] == found[0][0]]
+        ranges = _joined((first, last) for _, first, last, _, _ in taken)
+        return SentAgain(found[0][0], tuple(ranges), sum(one[3] for one in taken), [one[4] for one in taken])
 
-    def settle(self, kind: str, entries: Sequence[int], refusals: Sequence[RowRefusal], at: datetime) -> None:
+    def settle(self, sent: SentAgain, refusals: Sequence[RowRefusal], at: datetime) -> None:
         """Replace entries that were sent again by what was refused again."""
         with self._database.transaction() as connection:
-            connection.execute("DELETE FROM set_aside_rows WHERE list_contains($entries, entry)", {"entries": entries})
-            self.add(connection, kind, refusals, at)
+            connection.execute(
+                "DELETE FROM set_aside_rows WHERE list_contains($entries, entry)", {"entries": sent.entries}
+            )
+            self.add(connection, sent.kind, refusals, at)
 
     def keep(self, entries: Sequence[int], reason: str) -> None:
         """Leave entries set aside, for this reason now: nothing of them was taken."""
@@ -112,23 +122,26 @@ class SetAside:
                 {"entries": entries, "reason": reason[:_REASON_CHARACTERS]},
             )
 
-    def drop(self) -> int:
-        """Let go of everything; returns how many rows that were."""
+    def drop(self, entries: Sequence[int] | None = None) -> None:
+        """Let go of these entries, or of all; their rows are counted as dropped."""
         with self._database.transaction() as connection:
-            rows = self.rows()
-            connection.execute("DELETE FROM set_aside_rows WHERE sink = ?", [self._sink])
-            connection.execute("INSERT INTO sink_drops VALUES (?, ?)", [self._sink, rows])
-        return rows
+            chosen = "sink = $sink" if entries is None else "list_contains($entries, entry)"
+            named = {"sink": self._sink} | ({} if entries is None else {"entries": entries})
+            self._let_go(connection, chosen, named)
 
     def _bound(self, connection: duckdb.DuckDBPyConnection) -> None:
         oldest = "SELECT entry FROM set_aside_rows WHERE sink = $sink ORDER BY entry DESC OFFSET $kept"
-        named = {"sink": self._sink, "kept": KEPT_ENTRIES}
+        self._let_go(connection, f"entry IN ({oldest})", {"sink": self._sink, "kept": KEPT_ENTRIES})
+
+    @staticmethod
+    def _let_go(connection: duckdb.DuckDBPyConnection, chosen: str, named: Mapping[str, Any]) -> None:
         connection.execute(
-            f"INSERT INTO sink_drops SELECT $sink, sum(rows) FROM set_aside_rows WHERE entry IN ({oldest}) "  # noqa: S608
+            f"INSERT INTO sink_drops SELECT $sink, sum(rows) FROM set_aside_rows WHERE {chosen} "  # noqa: S608
             "HAVING count(*) > 0",
             named,
         )
-        connection.execute(f"DELETE FROM set_aside_rows WHERE entry IN ({oldest})", named)  # noqa: S608
+        used = {name: value for name, value in named.items() if f"${name}" in chosen}
+        connection.execute(f"DELETE FROM set_aside_rows WHERE {chosen}", used)  # noqa: S608 - names of our own
 
     def _sum(self, sql: str) -> int:
         return int(self._database.rows(sql, [self._sink])[0][0] or 0)

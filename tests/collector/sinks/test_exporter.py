@@ -181,8 +181,21 @@ def test_what_is_set_aside_is_listed_sent_again_on_request_and_dropped_on_reques
     assert [(one.first, one.waiting) for one in aside.latest(9)] == [(20, False)]
     assert exporter.exported == 19
     assert not exporter.step()
-    assert aside.drop() == 1
+    aside.drop()
     assert (aside.rows(), aside.dropped_rows()) == (0, 1)
+
+
+def test_a_range_that_is_sent_again_counts_what_had_been_refused_of_it(journal: Journal) -> None:
+    fill(journal, range(10))
+    sink = ListSink()
+    exporter = exporter_of(journal, sink)
+    refusals = [[RowRefusal(1, 20, 3, "old", beyond_limit=True)], [RowRefusal(1, 20, 1, "old", beyond_limit=True)]]
+    sink.write = lambda batch: refusals.pop(0)  # type: ignore[method-assign]  # noqa: ARG005
+    exporter.step()
+    assert (exporter.exported, exporter.backlog.set_aside.rows()) == (17, 3)
+    exporter.retry()
+    exporter.step()
+    assert (exporter.exported, exporter.backlog.set_aside.rows()) == (19, 1)
 
 
 def test_rows_that_are_refused_again_to_the_last_stay_set_aside_and_hold_up_nothing(journal: Journal) -> None:
@@ -224,6 +237,7 @@ def test_rows_that_retention_deleted_are_no_longer_sent_again(tmp_path: Path) ->
     exporter.retry()
     exporter.step()
     assert (exporter.exported, exporter.backlog.set_aside.rows()) == (3, 0)
+    assert exporter.backlog.set_aside.dropped_rows() == 1
     journal.close()
 
 
