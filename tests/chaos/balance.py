@@ -147,8 +147,8 @@ def _balance_site(
     found.expect_none(f"reports of {outbox.site} missing in the journal", missing)
     found.expect_none(f"reports of {outbox.site} twice in the journal", twice)
     found.expect_none(f"reports of {outbox.site} not as they were written", altered)
-    found.expect_none(f"reports of {outbox.site} that wait still", range(outbox.waiting))
-    found.expect_none(f"reports of {outbox.site} refused", range(outbox.refused))
+    for count, what in ((outbox.waiting, "wait still"), (outbox.refused, "are refused")):
+        found.differences += [f"{count} reports of {outbox.site} {what}"] * bool(count)
 
 
 def _as_written(report: WrittenReport, points: Sequence[Point] | None) -> bool:

@@ -8,7 +8,6 @@ import os
 import random
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import httpx
 
 from linkweather.client import Client
@@ -69,17 +67,6 @@ class Part:
         return status
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxState:
-    """What an outbox's file says."""
-
-    boot: str
-    numbered: int
-    waiting: int
-    dropped: int
-    refused: int
-
-
 @dataclass
 class System:
     """The parts by name: `broker`, `influx`, `collector`, and `probe SITE` for every site."""
@@ -123,27 +110,6 @@ class System:
         """Put a mesh into the collector's file: addresses by site."""
         tables = "".join(f'[sites.{site}]\naddress = "{address}"\n' for site, address in sites.items())
         self._write("mesh.toml", f"{links}\n{tests}\n{tables}")
-
-    def outbox(self, site: str) -> OutboxState:
-        """The state of an outbox whose probe does not run."""
-        with contextlib.closing(sqlite3.connect(self.folder / site / "outbox.sqlite")) as db:
-            boot, numbered, dropped, refused = db.execute(
-                "SELECT boot, next_seq, dropped, refused FROM state"
-            ).fetchone()
-            (waiting,) = db.execute("SELECT count(*) FROM report").fetchone()
-        return OutboxState(boot, numbered, waiting, dropped, refused)
-
-    def journal_rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Ask the journal of a collector that does not run."""
-        with duckdb.connect(str(self.journal), read_only=True) as db:
-            return db.execute(sql).fetchall()
-
-    def influx_points(self) -> int:
-        """How many latency points InfluxDB has."""
-        query = {"db": INFLUX_DATABASE, "q": "SELECT count(sent) FROM latency"}
-        answer = httpx.get(f"http://127.0.0.1:{self.ports['influx']}/query", params=query, timeout=5).json()
-        found = answer["results"][0].get("series")
-        return int(found[0]["values"][0][1]) if found else 0
 
     def lag_rows(self) -> int:
         """How many rows the collector's exporter has still to write."""

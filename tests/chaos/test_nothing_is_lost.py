@@ -11,7 +11,7 @@ import pytest
 
 from probes.outbox import Outbox
 from tests import servers
-from tests.chaos.chaos_run import LIMIT_BYTES, LIMITED, begin, drain, finish, outbox_record, run
+from tests.chaos.chaos_run import LIMIT_BYTES, LIMITED, begin, compare, drain, outbox_record, run, wait_exported
 from tests.chaos.mesh_of_processes import system
 from tests.chaos.records import read_outbox, watch
 from tests.chaos.small_disk import SmallDisk, small_disk
@@ -43,7 +43,8 @@ def test_while_the_collector_is_away_reports_wait_and_then_arrive(tmp_path: Path
         found.start("probe a")
         drain(found)
         assert found.sites_seen()["a"].outbox_reports == 0
-        assert finish(found).differences == []
+        wait_exported(found)
+        assert compare(found).differences == []
 
 
 def test_a_full_outbox_drops_the_oldest_and_the_site_says_how_many(tmp_path: Path) -> None:
@@ -63,7 +64,8 @@ def test_a_full_outbox_drops_the_oldest_and_the_site_says_how_many(tmp_path: Pat
         )
         found.start(f"probe {LIMITED}")
         drain(found)
-        result = finish(found)
+        wait_exported(found)
+        result = compare(found)
         assert result.differences == []
         (line,) = result.lines
         assert line.dropped == before.dropped
