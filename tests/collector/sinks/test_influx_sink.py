@@ -29,6 +29,11 @@ def create_user(url: str) -> None:
     httpx.post(f"{url}/query", params={"q": "CREATE USER root WITH PASSWORD 'right' WITH ALL PRIVILEGES"})
 
 
+def at_us(point: list[Any]) -> list[Any]:
+    """The point with its time in microseconds, as rows have it."""
+    return [point[0] // 1000, *point[1:]]
+
+
 def stored(port: int) -> int:
     series = ask(port, "SELECT count(sent) FROM latency")
     return int(series[0]["values"][0][1]) if series else 0
@@ -41,14 +46,17 @@ def test_every_kind_arrives_in_influxdb_with_tags_fields_and_times(journal: Jour
     assert exporter.step()
     assert not exporter.step()
     exporter.close()
-    noon_ns = int(NOON.timestamp()) * 10**9
+    noon_us = int(NOON.timestamp()) * 10**6
     (found,) = ask(influxd_port, "SELECT sent, rtt_p50_s FROM latency GROUP BY src, dst, method")
     assert found["tags"] == {"src": "a", "dst": "b", "method": "stamp"}
-    assert found["values"] == [[noon_ns + 10**9, 50, 0.001]]
+    assert list(map(at_us, found["values"])) == [[noon_us + 10**6, 50, 0.001]]
     (tests,) = ask(influxd_port, "SELECT bytes, failure FROM throughput")
-    assert tests["values"] == [[noon_ns + 2 * 10**9, 3_750_000, None], [noon_ns + 3 * 10**9, None, "refused"]]
+    assert list(map(at_us, tests["values"])) == [
+        [noon_us + 2 * 10**6, 3_750_000, None],
+        [noon_us + 3 * 10**6, None, "refused"],
+    ]
     (traces,) = ask(influxd_port, "SELECT hops, fingerprint FROM path")
-    assert traces["values"] == [[noon_ns + 4 * 10**9, 2, "f"]]
+    assert list(map(at_us, traces["values"])) == [[noon_us + 4 * 10**6, 2, "f"]]
     assert (exporter.exported, exporter.backlog.set_aside.rows(), exporter.backlog.lag_rows()) == (4, 0, 0)
 
 
@@ -86,6 +94,20 @@ async def test_an_exporter_that_is_killed_between_write_and_cursor_doubles_nothi
         pass
     second.close()
     assert stored(influxd_port) == 40
+
+
+def test_reports_of_one_moment_are_a_point_each_and_stay_so_when_they_are_written_again(
+    journal: Journal, influxd_port: int
+) -> None:
+    """A clock that was set back by an interval, and a second probe under the same id."""
+    for boot, seq in [("boot-1", 1), ("boot-1", 2), ("boot-2", 1)]:
+        moved = latency(seq).model_copy(update={"boot": boot, "at": NOON})
+        journal.commit([entry(moved)])
+    for name in ("influx", "again"):
+        exporter = opened(journal, v1(influxd_port), name)
+        exporter.step()
+        exporter.close()
+        assert stored(influxd_port) == 3
 
 
 def test_a_point_of_the_wrong_type_is_set_aside_with_the_servers_reason_and_the_rest_goes_on(
