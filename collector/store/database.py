@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,17 @@ _PID = re.compile(r"PID (\d+)")
 class Database:
     """One open file. Any thread may call any method; writers wait for each other, readers never wait.
 
-    A failed write leaves the file as it was. One that DuckDB cannot undo (the disk is full) closes the
-    file; the next transaction opens it again and replays its log.
+    A failed write leaves the file as it was. One that DuckDB cannot undo (the disk is full) closes the file; the next
+    transaction opens it again and replays its log. That log may hold the failed write after all, where neither its
+    sync nor its removal succeeded: what was read from the file and kept in memory is then read again, see `remember`.
     """
 
     def __init__(self, path: Path, *, memory_limit_mb: int) -> None:
         self._path = path
         self._memory_limit_mb = memory_limit_mb
         self._writing = threading.RLock()
+        self._readers: list[Callable[[], None]] = []
+        self._reopened = False
         self._connection = self._open()
 
     @contextlib.contextmanager
@@ -48,6 +51,11 @@ class Database:
         with self._connection.cursor() as cursor:
             return cursor.execute(sql, parameters).fetchall()
 
+    def remember(self, read: Callable[[], None]) -> None:
+        """Call `read`, which keeps in memory what the file says, now and after each reopening, before any write."""
+        read()
+        self._readers.append(read)
+
     def close(self) -> None:
         """Checkpoint the file and close it."""
         with self._writing:
@@ -58,8 +66,20 @@ class Database:
             self._connection.execute("SELECT 1")
         except duckdb.Error:
             self._connection.close()
+            self._reopened = True
             self._connection = self._connect()
+        if self._reopened:
+            self._read_again()
         return self._connection
+
+    def _read_again(self) -> None:
+        self._reopened = False  # a reader may write, too
+        try:
+            for read in self._readers:
+                read()
+        except BaseException:
+            self._reopened = True
+            raise
 
     @staticmethod
     def _undo(connection: duckdb.DuckDBPyConnection) -> None:

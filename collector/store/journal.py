@@ -92,22 +92,20 @@ class Journal:
         self._keep_days = keep_days
         with self.database.transaction() as connection:
             _create(connection)
-        self._seen = self._load_seen()
-        self._last_number = self._load_numbers()
-        self._fingerprints = self._load_fingerprints()
+        self.database.remember(self._load)
 
     def commit(self, entries: Sequence[Entry]) -> list[Entry]:
         """Write a batch in one transaction; returns the new entries, in order.
 
         Every entry is on the disk when this returns, new or a duplicate.
         """
-        new = self._new(entries)
-        if not new:
-            return []
-        by_kind = {kind: [entry for entry in new.values() if entry.report.kind == kind] for kind in TABLES}
         learnt: dict[Pair, str] = {}
-        joined = _paths_joined(by_kind["path"] + by_kind["throughput"], self._fingerprints, learnt)
         with self.database.transaction() as connection:
+            new = self._new(entries)
+            if not new:
+                return []
+            by_kind = {kind: [entry for entry in new.values() if entry.report.kind == kind] for kind in TABLES}
+            joined = _paths_joined(by_kind["path"] + by_kind["throughput"], self._fingerprints, learnt)
             for kind, reports in by_kind.items():
                 if any(entry.report.rows for entry in reports):
                     batch = row_columns(TABLES[kind], reports, self._last_number[kind] + 1)
@@ -207,6 +205,11 @@ class Journal:
             [naive(since)],
         )
         return [recorded(table, row) for row in rows]
+
+    def _load(self) -> None:
+        self._seen = self._load_seen()
+        self._last_number = self._load_numbers()
+        self._fingerprints = self._load_fingerprints()
 
     def _load_numbers(self) -> dict[str, int]:
         # A cursor may point beyond the rows that retention left: numbers are never given twice.

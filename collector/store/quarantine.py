@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,8 +37,9 @@ class Quarantine:
                 "reason VARCHAR, detail VARCHAR, payload BLOB)"
             )
             connection.execute("CREATE TABLE IF NOT EXISTS rejections (reason VARCHAR, messages BIGINT)")
-        self._last_number: int = database.rows("SELECT coalesce(max(number), 0) FROM quarantine")[0][0]
-        self._counts: dict[str, int] = dict(database.rows("SELECT reason, messages FROM rejections"))
+        self._last_number = 0
+        self._counts: Counter[str] = Counter()
+        database.remember(self._read)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -46,22 +48,24 @@ class Quarantine:
 
     def add(self, rejected: Sequence[QuarantinedMessage]) -> None:
         """Keep these, and drop the oldest beyond KEPT_MESSAGES. Raises duckdb.Error when the disk fails."""
-        counts = dict(self._counts)
-        for message in rejected:
-            counts[message.reason] = counts.get(message.reason, 0) + 1
-        last = self._last_number + len(rejected)
-        first_kept = last - min(len(rejected), KEPT_MESSAGES) + 1
-        rows = [
-            (number, *_row(message))
-            for number, message in zip(range(first_kept, last + 1), rejected[-KEPT_MESSAGES:], strict=True)
-        ]
         with self._database.transaction() as connection:
+            counts = self._counts + Counter(message.reason for message in rejected)
+            last = self._last_number + len(rejected)
+            first_kept = last - min(len(rejected), KEPT_MESSAGES) + 1
+            rows = [
+                (number, *_row(message))
+                for number, message in zip(range(first_kept, last + 1), rejected[-KEPT_MESSAGES:], strict=True)
+            ]
             connection.executemany("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?)", rows)
             connection.execute("DELETE FROM quarantine WHERE number <= ?", [last - KEPT_MESSAGES])
             connection.execute("DELETE FROM rejections")
             connection.executemany("INSERT INTO rejections VALUES (?, ?)", list(counts.items()))
         self._counts = counts
         self._last_number = last
+
+    def _read(self) -> None:
+        self._last_number = self._database.rows("SELECT coalesce(max(number), 0) FROM quarantine")[0][0]
+        self._counts = Counter(dict(self._database.rows("SELECT reason, messages FROM rejections")))
 
     def latest(self, limit: int = 100) -> list[QuarantinedMessage]:
         """The latest refused messages, newest first."""

@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -15,6 +16,7 @@ from collector.sinks.backlog import Backlog
 from collector.store.columns import TABLES
 from collector.store.database import _sentence
 from collector.store.journal import METRICS, Journal, metric_source
+from collector.store.quarantine import Quarantine, QuarantinedMessage
 from linkweather.errors import OperatorError
 from linkweather.wire import REPORTS, AnyReport, DeviceRow, LatencyReport, LatencyRow, Outage
 from tests.collector.report_samples import NOON, capacity, entry, latency, path, throughput
@@ -301,6 +303,7 @@ def test_a_full_disk_loses_nothing_that_was_committed_and_is_survived(tmp_path: 
 _COMMITTER = """
 import sys
 from pathlib import Path
+from typing import Any
 from collector.store.journal import Journal
 from tests.collector.report_samples import entry, latency
 journal = Journal(Path(sys.argv[1]))
@@ -398,3 +401,65 @@ def test_capacities_are_recorded_once_and_the_newest_of_each_type_comes_back(fil
     assert list(reopened.last_rows(NOON)) == []
     assert reopened.commit([entry(capacity(4, DeviceRow(type="a100", total=8)))])
     assert reopened.database.rows("SELECT number FROM capacity ORDER BY number") == [(n,) for n in range(1, 6)]
+
+
+class Unsynced:
+    """A connection whose commit is in the log of the disk, and fails all the same: sync and truncation failed."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def commit(self) -> None:
+        self._connection.commit()
+        self._connection.close()
+        raise duckdb.FatalException("could not sync, and could not truncate")
+
+
+def fail_the_next_commit(journal: Journal) -> None:
+    journal.database._connection = Unsynced(journal.database._connection)  # type: ignore[assignment]
+
+
+def test_a_commit_that_failed_but_is_on_the_disk_is_not_written_again(file: Path) -> None:
+    journal = Journal(file)
+    batch = [entry(latency(1)), entry(latency(2))]
+    fail_the_next_commit(journal)
+    with pytest.raises(duckdb.FatalException):
+        journal.commit(batch)
+    third = entry(latency(3))
+    assert journal.commit([*batch, third]) == [third]
+    assert journal.database.rows("SELECT seq, number FROM latency ORDER BY number") == [(1, 1), (2, 2), (3, 3)]
+    assert journal.database.rows("SELECT count(*) FROM received") == [(3,)]
+
+
+def test_what_cannot_be_read_again_is_read_before_the_next_write(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(file)
+    load = journal._load_numbers
+    failures = iter([duckdb.IOException("the disk is away")])
+
+    def failing() -> dict[str, int]:
+        for error in failures:
+            raise error
+        return load()
+
+    monkeypatch.setattr(journal, "_load_numbers", failing)
+    fail_the_next_commit(journal)
+    for error in (duckdb.FatalException, duckdb.IOException):
+        with pytest.raises(error):
+            journal.commit([entry(latency(1))])
+    assert journal.commit([entry(latency(1)), entry(latency(2))]) == [entry(latency(2))]
+    assert count(journal) == 2
+
+
+def test_quarantined_messages_are_numbered_once_after_such_a_failure(file: Path) -> None:
+    journal = Journal(file)
+    quarantine = Quarantine(journal.database)
+    message = QuarantinedMessage("t", b"x", "malformed", "", NOON)
+    fail_the_next_commit(journal)
+    with pytest.raises(duckdb.FatalException):
+        quarantine.add([message])
+    quarantine.add([message])
+    assert journal.database.rows("SELECT number FROM quarantine ORDER BY number") == [(1,), (2,)]
+    assert quarantine.counts == {"malformed": 2}
