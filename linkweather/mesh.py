@@ -20,15 +20,22 @@ MIN_BUDGET_BYTES = 16 * 2**20  # a smaller budget has no room for one useful tes
 TRACEROUTE_PORT = 33434  # traceroute's first UDP port
 STAMP_PORT = 8620  # RFC 8762's own port, 862, needs privileges
 
+METHOD_NAME = r"^[a-z][a-z0-9-]{0,31}$"
+# Characters that move the cursor, end a line or reverse what follows: C0, DEL, C1, line separators, bidi overrides.
+CONTROL_CHARACTERS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069"
+PRINTABLE = rf"^[^{CONTROL_CHARACTERS}]*$"
+# Thirty years, and the dearest gigabyte: beyond it a figure is a mistake, and arithmetic on it overflows.
+MOST = 1e9
+
 SiteId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, le=MOST)]
+NotNegative = Annotated[float, Field(ge=0, le=MOST)]
+Description = Annotated[str, Field(max_length=200, pattern=PRINTABLE)]
 Budget = Annotated[int, Field(ge=MIN_BUDGET_BYTES, le=10**18)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, Field(strict=False)]  # TOML has no paths, only strings
 PathMethod = Literal["udp", "icmp", "tcp"]
 
-_METHOD_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
 _DOTTED = re.compile(r"[0-9.]+")
 
@@ -52,7 +59,7 @@ def _network(value: str) -> str:
 
 
 def _method(value: str) -> str:
-    if not _METHOD_NAME.fullmatch(value):
+    if not re.fullmatch(METHOD_NAME, value):
         raise ValueError("the name of a prober: 1 to 32 of a–z, 0–9 and -, starting with a letter")
     return value
 
@@ -61,7 +68,8 @@ Address = Annotated[str, AfterValidator(_address)]
 # The registered name of a prober. Which names are installed is for `mesh_methods` to say, not for the model.
 MethodName = Annotated[str, AfterValidator(_method)]
 # A prober's own options of a site, which its own model validates.
-MethodOptions = Annotated[dict[str, str | int | float | bool], Field(max_length=32)]
+OptionText = Annotated[str, Field(max_length=2000, pattern=PRINTABLE)]
+MethodOptions = Annotated[dict[OptionText, OptionText | int | float | bool], Field(max_length=32)]
 Prefix = Annotated[str, AfterValidator(_network)]
 # TOML has arrays, our settings are frozen.
 Tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
@@ -76,12 +84,12 @@ class Settings(BaseModel):
 class Place(Settings):
     """A description of a place with compute; prices are USD per 10^9 bytes."""
 
-    compute_id: str | None = None
-    operator: str | None = None
-    region: str | None = None
+    compute_id: Description | None = None
+    operator: Description | None = None
+    region: Description | None = None
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
-    prefixes: Annotated[tuple[Prefix, ...], Tuple] = ()
+    prefixes: Annotated[tuple[Prefix, ...], Field(max_length=1000), Tuple] = ()
     egress_usd_per_gb: NotNegative | None = None
 
 
@@ -104,7 +112,7 @@ class Site(Place):
     tcp_port: Port = 443
     throughput: bool = True
     nat: bool = False
-    shares: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    shares: Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)] | None = None
     budget_bytes_per_day: Budget | None = None
 
 
@@ -180,13 +188,13 @@ class Mesh(Settings):
     `packages` says which package offers a method that is not linkweather's own: a probe without it names it.
     """
 
-    name: str = "mesh"
+    name: Description = "mesh"
     latency: LatencyTests = LatencyTests()
     throughput: ThroughputTests = ThroughputTests()
     path: PathTests = PathTests()
-    sites: Annotated[dict[SiteId, Site], Field(min_length=1)]
-    links: Annotated[tuple[Link, ...], Tuple] | None = None
-    packages: dict[MethodName, Annotated[str, Field(max_length=128)]] = {}
+    sites: Annotated[dict[SiteId, Site], Field(min_length=1, max_length=10_000)]
+    links: Annotated[tuple[Link, ...], Field(max_length=10**6), Tuple] | None = None
+    packages: Annotated[dict[MethodName, Description], Field(max_length=1000)] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -30,6 +30,9 @@ from linkweather.models.events import EVENTS
 from linkweather.models.placements import Job
 from linkweather.sink import SinkSettings
 from linkweather.wire import REPORTS, Hop, decode_report, topics
+from linkweather.wire.capacity import CAPACITY_RELATIONS
+from linkweather.wire.latency import LATENCY_RELATIONS
+from linkweather.wire.throughput import THROUGHPUT_RELATIONS
 from probes.settings import ProbeSettings
 from tests import servers
 from tests.command_tree import leaves, options_of
@@ -115,7 +118,7 @@ def test_a_block_of_toml_is_what_its_word_says(block: Any) -> None:
 def test_a_block_of_json_is_a_report_that_is_taken(block: Any) -> None:
     report = json.loads(block.text)
     site = report["links"][0]["src"] if "links" in report else "any"
-    assert decode_report(site, report["kind"], block.text.encode()).kind == report["kind"]
+    assert decode_report(site, report["kind"], block.text.encode()).report.kind == report["kind"]
 
 
 @pytest.mark.parametrize("block", _PYTHON, ids=str)
@@ -275,6 +278,11 @@ def test_every_field_of_a_row_is_in_the_document(kind: str) -> None:
 def paths_of(api: str) -> Mapping[str, Mapping[str, Any]]:
     paths: Mapping[str, Mapping[str, Any]] = httpx.get(f"{api}/openapi.json", timeout=30).json()["paths"]
     return paths
+
+
+def test_the_relations_of_rows_are_those_of_the_document() -> None:
+    described = re.findall(r"`([^`]* <= [^`]*)`", read("docs/mqtt.md"))
+    assert described == [*LATENCY_RELATIONS, *THROUGHPUT_RELATIONS, *CAPACITY_RELATIONS]
 
 
 def test_the_paths_of_the_api_are_those_of_the_document(demo_api: str) -> None:

@@ -1,6 +1,7 @@
 """Admission: which reports enter the journal, and why others are refused. Pure.
 
-A report enters whole or not at all. Its site must be in the mesh, where one is known; the far ends of its links need
+A report enters without its bad rows, which are refused one by one; a report of which nothing is good, or whose envelope
+is not, is refused whole. Its site must be in the mesh, where one is known; the far ends of its links need
 not be: a measurement to a peer that has since left the mesh is still a measurement.
 """
 
@@ -8,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from collector.store.columns import Entry
+from linkweather.containment import note
 from linkweather.errors import MessageError
-from linkweather.wire import Committed, Count, Message, Name, ReportRefusal, decode, decode_report, topics
+from linkweather.wire import Committed, Message, Name, ReportNumber, ReportRefusal, decode, decode_report, topics
 
 MAX_PAYLOAD_BYTES = 4_000_000
 # Clocks of sites may be wrong; rows from further in the future would lie where no query looks.
 MAX_AHEAD = timedelta(hours=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class RefusedMessage:
 
 class _ReportKey(Message):
     boot: Name
-    seq: Count
+    seq: ReportNumber
 
 
 def admit(message: IncomingMessage, sites: Collection[str] | None) -> Entry | RefusedMessage:
@@ -52,11 +53,14 @@ def admit(message: IncomingMessage, sites: Collection[str] | None) -> Entry | Re
         return RefusedMessage(message, "unknown_topic", "", None, None)
     try:
         _check_sender(topic.site, message.payload, sites)
-        report = decode_report(topic.site, topic.detail, message.payload)
+        report, bad_rows = decode_report(topic.site, topic.detail, message.payload)
         _check_time(report.at, message.received_at)
     except MessageError as error:
         return RefusedMessage(message, error.reason, error.detail, topic.site, _key(message.payload))
-    return Entry(topic.site, report, message.received_at)
+    except Exception as error:  # noqa: BLE001 - a fault of ours costs the message that it arose in
+        note("admission", error)
+        return RefusedMessage(message, "fault", type(error).__name__, topic.site, _key(message.payload))
+    return Entry(topic.site, report, message.received_at, bad_rows)
 
 
 def receipts(entries: Iterable[Entry], refused: Iterable[RefusedMessage]) -> list[tuple[str, Committed]]:
@@ -94,8 +98,6 @@ def _check_sender(site: str, payload: bytes, sites: Collection[str] | None) -> N
 def _check_time(at: datetime, received_at: datetime) -> None:
     if at > received_at + MAX_AHEAD:
         raise MessageError("future", at.isoformat())
-    if at < _EPOCH:
-        raise MessageError("impossible", f"at = {at.isoformat()}")
 
 
 def _key(payload: bytes) -> tuple[str, int] | None:

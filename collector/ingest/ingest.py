@@ -8,7 +8,7 @@ import gc
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -20,6 +20,7 @@ from collector.store.columns import Entry
 from collector.store.journal import Journal
 from collector.store.quarantine import Quarantine, QuarantinedMessage
 from linkweather.backoff import Backoff
+from linkweather.containment import contained, note
 from linkweather.wire import AnyReport, encode, topics
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ GATHER_S = 0.1
 Result = TypeVar("Result")
 MAX_WAITING_BYTES = 128_000_000
 RETRY_FIRST_S = 0.5
+# What duckdb raises where the values are at fault, and not the disk: to try again would be in vain.
+_BAD_VALUES = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Ingest:
         self.duplicates = 0
         self.overflowed = 0
         self.refused: Counter[str] = Counter()
+        self.refused_rows = 0
         self.last_commit_s = 0.0
         self.last_error = ""
 
@@ -110,11 +114,12 @@ class Ingest:
         """No message is acknowledged, as committed or as refused, before the disk has it."""
         sites = self._sites()
         outcome = await self._until_written(lambda: self._commit(batch, sites))
-        if outcome.refused:
-            rejected = [_rejected(refusal) for refusal in outcome.refused]
+        rejected = [_rejected(refusal) for refusal in outcome.refused] + _rejected_rows(outcome.new)
+        if rejected:
             await self._until_written(lambda: self._quarantine.add(rejected))
         self._count(outcome)
-        self._on_committed([(entry.site, entry.report) for entry in outcome.new])
+        with contained("committed reports"):
+            self._on_committed([(entry.site, entry.report) for entry in outcome.new])
         messages = receipts(outcome.accepted, outcome.refused)
         await asyncio.gather(
             *(self._publish(topics.committed(site), encode(committed)) for site, committed in messages)
@@ -139,20 +144,64 @@ class Ingest:
             admitted = [admit(message, sites) for message in batch]
             accepted = [entry for entry in admitted if isinstance(entry, Entry)]
             refused = [refusal for refusal in admitted if isinstance(refusal, RefusedMessage)]
-            new = self._journal.commit(accepted)
+            try:
+                new = self._journal.commit(accepted)
+            except Exception as error:
+                if isinstance(error, duckdb.Error) and not isinstance(error, _BAD_VALUES):
+                    raise  # the disk fails: the batch is repeated
+                accepted, new = self._commit_singly(batch, admitted, refused)
         return _CommitResult(accepted, new, refused, time.perf_counter() - started)
+
+    def _commit_singly(
+        self,
+        batch: Sequence[IncomingMessage],
+        admitted: Sequence[Entry | RefusedMessage],
+        refused: list[RefusedMessage],
+    ) -> tuple[list[Entry], list[Entry]]:
+        """Commit one by one where one report spoils its batch: that one is refused; the accepted, and the new ones."""
+        accepted: list[Entry] = []
+        new: list[Entry] = []
+        for message, entry in zip(batch, admitted, strict=True):
+            if isinstance(entry, RefusedMessage):
+                continue
+            try:
+                new += self._journal.commit([entry])
+                accepted.append(entry)
+            except Exception as error:
+                if isinstance(error, duckdb.Error) and not isinstance(error, _BAD_VALUES):
+                    raise
+                note("commit", error)
+                key = (entry.report.boot, entry.report.seq)
+                refused.append(RefusedMessage(message, "fault", _said(error), entry.site, key))
+        return accepted, new
 
     def _count(self, outcome: _CommitResult) -> None:
         self.reports += len(outcome.new)
         self.rows += sum(len(entry.report.rows) for entry in outcome.new)
         self.duplicates += len(outcome.accepted) - len(outcome.new)
         self.refused.update(refusal.reason for refusal in outcome.refused)
+        self.refused_rows += sum(len(entry.refused) for entry in outcome.new)
         self.last_commit_s = outcome.seconds
 
     def _report(self, sentence: str) -> None:
         if sentence != self.last_error:
             log.warning("%s", sentence or "the journal can be written again")
         self.last_error = sentence
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _rejected_rows(entries: Iterable[Entry]) -> list[QuarantinedMessage]:
+    """The rows that good reports came with and that cannot be."""
+    return [
+        QuarantinedMessage(
+            topics.report(entry.site, entry.report.kind), row.payload, "impossible", row.detail, entry.received_at
+        )
+        for entry in entries
+        for row in entry.refused
+    ]
 
 
 def _rejected(refusal: RefusedMessage) -> QuarantinedMessage:

@@ -22,6 +22,7 @@ from linkweather.wire import (
     LatencyRow,
     Message,
     PathRow,
+    RefusedRow,
     ThroughputRow,
 )
 
@@ -35,11 +36,12 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One report of `site`, and when it arrived."""
+    """One report of `site`, and when it arrived; `refused` are the rows that it came with and that cannot be."""
 
     site: str
     report: AnyReport
     received_at: datetime
+    refused: tuple[RefusedRow, ...] = ()
 
 
 AnyRow = TypeVar("AnyRow", bound=Message)

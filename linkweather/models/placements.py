@@ -16,7 +16,7 @@ from linkweather.mesh import Mesh, Settings, SiteId, Tuple
 from linkweather.models.routes import LinkInput
 from linkweather.models.state import CapacityAnswer
 from linkweather.units import parse_duration, parse_price, parse_size
-from linkweather.wire import Message, Name
+from linkweather.wire import Label, Message
 
 MAX_BYTES = 10**18
 MAX_JOBS = 1000
@@ -57,7 +57,7 @@ class Located(Settings):
 class Need(Settings):
     """Devices of one type that the job holds all the time, and its work on them: it runs for work / count."""
 
-    type: Name
+    type: Label
     count: Annotated[int, Field(ge=1, le=10**9)]
     work_device_hours: Annotated[float, Field(ge=0, le=1e12)]
 
@@ -68,7 +68,7 @@ class Job(Settings):
     With several types of devices it runs until the last one's work is done. The deadline counts from now.
     """
 
-    name: Name = "job"
+    name: Label = "job"
     data: Annotated[tuple[Located, ...], Field(min_length=1, max_length=1000), Tuple]
     result: Located | None = None
     devices: Annotated[tuple[Need, ...], Field(min_length=1, max_length=100), Tuple]
@@ -173,7 +173,7 @@ class PlacementAnswer(Message):
     this one waits for devices that others of them hold, and `done_p50_s` and `done_p90_s` include it.
     """
 
-    job: Name
+    job: Label
     at: AwareDatetime
     site: SiteId | None = None
     compute_id: str | None = None

@@ -7,8 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from linkweather.wire.fields import DeviceCount, DeviceHours, Name, Seconds, UsdPerDeviceHour
-from linkweather.wire.messages import Message, Report
+from linkweather.wire.fields import DeviceCount, DeviceHours, Label, Seconds, UsdPerDeviceHour
+from linkweather.wire.messages import MAX_ROWS, Message, Report
+from linkweather.wire.relations import Relations
+
+CAPACITY_RELATIONS = Relations("free <= total")
 
 
 class DeviceRow(Message):
@@ -19,7 +22,7 @@ class DeviceRow(Message):
     never read as zero.
     """
 
-    type: Name
+    type: Label
     total: DeviceCount
     free: DeviceCount | None = None
     queue_s: Seconds | None = None
@@ -28,8 +31,7 @@ class DeviceRow(Message):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.free is not None and self.free > self.total:
-            raise ValueError("free exceeds total")
+        CAPACITY_RELATIONS.check(self.__dict__)
         return self
 
 
@@ -37,7 +39,7 @@ class CapacityReport(Report):
     """What the publishing site has for jobs. A type that it does not name stays as it was reported before."""
 
     kind: Literal["capacity"] = "capacity"
-    devices: Annotated[tuple[DeviceRow, ...], Field(min_length=1)]
+    devices: Annotated[tuple[DeviceRow, ...], Field(min_length=1, max_length=MAX_ROWS)]
 
     @property
     def rows(self) -> Sequence[DeviceRow]:

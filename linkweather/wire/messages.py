@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from linkweather.errors import MessageError
 from linkweather.mesh import SiteId
-from linkweather.wire.fields import Count, Name, Text
+from linkweather.wire.fields import Moment, Name, ReportNumber, Text
+
+# Of one report: more peers than any site has, and a bound on what one message may cost.
+MAX_ROWS = 10_000
+MANY = Field(max_length=MAX_ROWS)
 
 AnyMessage = TypeVar("AnyMessage", bound="Message")
 
@@ -30,10 +34,11 @@ def decode(model: type[AnyMessage], payload: bytes | str) -> AnyMessage:
     try:
         return model.model_validate_json(payload)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise refusal(error) from None
 
 
-def _refusal(error: ValidationError) -> MessageError:
+def refusal(error: ValidationError) -> MessageError:
+    """Why a message is refused: its first fault."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     reason = "malformed" if first["type"] == "json_invalid" else "impossible"
@@ -64,8 +69,8 @@ class Report(Message):
 
     v: Literal[1] = 1
     boot: Name
-    seq: Count
-    at: AwareDatetime
+    seq: ReportNumber
+    at: Moment
     kind: str
 
     @property
@@ -79,7 +84,7 @@ class LinkReport(Report):
 
     publisher: ClassVar[Literal["src", "dst"]]
 
-    links: tuple[Row, ...]
+    links: Annotated[tuple[Row, ...], MANY]
 
     @property
     def rows(self) -> Sequence[Row]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from linkweather.wire.fields import Bytes, MplsLabel, Name, Ratio, Seconds, Ttl
-from linkweather.wire.messages import LinkReport, Message, Row, check_says_something
+from linkweather.wire.fields import Delay, MplsLabel, Name, PacketBytes, Ratio, Ttl
+from linkweather.wire.messages import MANY, LinkReport, Message, Row, check_says_something
 
 
 class Hop(Message):
@@ -20,10 +21,13 @@ class Hop(Message):
 
     ttl: Ttl
     address: Name | None = None
-    rtt_s: Seconds | None = None
+    rtt_s: Delay | None = None
     loss_ratio: Ratio | None = None
-    also: tuple[Name, ...] | None = None
-    labels: tuple[MplsLabel, ...] | None = None
+    also: Annotated[tuple[Name, ...], Field(max_length=64)] | None = None
+    labels: Annotated[tuple[MplsLabel, ...], Field(max_length=64)] | None = None
+
+
+Hops = Annotated[tuple[Hop, ...], Field(max_length=255)]
 
 
 class PathRow(Row):
@@ -34,17 +38,20 @@ class PathRow(Row):
     packet known to arrive whole.
     """
 
-    hops: tuple[Hop, ...] = ()
+    hops: Hops = ()
     reached: bool | None = None
     fingerprint: Name | None = None
     changed: bool = False
-    before: tuple[Hop, ...] | None = None
-    path_mtu_bytes: Bytes | None = None
+    before: Hops | None = None
+    path_mtu_bytes: PacketBytes | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if not self.hops:
             check_says_something(self, ("fingerprint", "path_mtu_bytes", "reached"))
+        for hops in (self.hops, self.before or ()):
+            if any(one.ttl >= other.ttl for one, other in pairwise(hops)):
+                raise ValueError("hops: each ttl above the one before, does not hold")
         return self
 
 
@@ -54,4 +61,4 @@ class PathReport(LinkReport):
     publisher: ClassVar[Literal["src"]] = "src"
 
     kind: Literal["path"] = "path"
-    links: tuple[PathRow, ...]
+    links: Annotated[tuple[PathRow, ...], MANY]

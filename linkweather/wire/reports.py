@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails, from_json, to_json
 
 from linkweather.errors import MessageError
 from linkweather.wire.capacity import CapacityReport
-from linkweather.wire.fields import Bytes, Count, Name, Text
+from linkweather.wire.fields import Bytes, Count, Moment, Name, ReportNumber, Text
 from linkweather.wire.latency import LatencyReport
-from linkweather.wire.messages import LinkReport, Message, Row, decode
+from linkweather.wire.messages import MAX_ROWS, LinkReport, Message, Row, refusal
 from linkweather.wire.path import PathReport
 from linkweather.wire.throughput import ThroughputReport
 
@@ -31,18 +32,68 @@ _ENDS: Mapping[str, tuple[Callable[[Row], str], Callable[[Row], str]]] = {
 }
 
 
-def decode_report(site: str, kind: str, payload: bytes) -> AnyReport:
-    """Decode a report that arrived on `site`'s topic for `kind`.
+# Where a kind's rows stand in its report.
+_ROWS: Final[Mapping[str, str]] = {**dict.fromkeys(REPORTS, "links"), "capacity": "devices"}
+
+
+class RefusedRow(NamedTuple):
+    """One row that cannot be: its JSON, and why."""
+
+    payload: bytes
+    detail: str
+
+
+class DecodedReport(NamedTuple):
+    """A report with the rows that can be, and those that it came with and that cannot."""
+
+    report: AnyReport
+    refused: tuple[RefusedRow, ...] = ()
+
+
+def decode_report(site: str, kind: str, payload: bytes) -> DecodedReport:
+    """Decode a report that arrived on `site`'s topic for `kind`. A bad row costs that row, while others are good.
 
     Raises MessageError with reason `unknown_kind`, `malformed`, `impossible`, or `foreign` when a row is about a link
     that is not this site's own.
     """
     if kind not in REPORTS:
         raise MessageError("unknown_kind", kind[:64])
-    report = decode(REPORTS[kind], payload)
-    if isinstance(report, LinkReport):
-        _check_ends(site, report)
-    return report
+    try:
+        decoded = DecodedReport(REPORTS[kind].model_validate_json(payload))
+    except ValidationError as error:
+        decoded = _without_bad_rows(kind, payload, error)
+    if isinstance(decoded.report, LinkReport):
+        _check_ends(site, decoded.report)
+    return decoded
+
+
+def _without_bad_rows(kind: str, payload: bytes, error: ValidationError) -> DecodedReport:
+    """The report without the rows that `error` is about. Raises MessageError where it is not about rows alone."""
+    if error.error_count() > MAX_ROWS:  # to list them all would take longer than they are worth
+        raise MessageError("impossible", f"{error.error_count()} values cannot be")
+    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    details: dict[int, str] = {}
+    for one in errors:
+        match one["loc"]:
+            case (str(name), int(place), *_) if name == _ROWS[kind]:
+                details.setdefault(place, _sentence(one))
+            case _:
+                raise refusal(error) from None
+    values = from_json(payload)
+    rows = values[_ROWS[kind]]
+    good = [row for place, row in enumerate(rows) if place not in details]
+    if not good:
+        raise refusal(error) from None
+    try:
+        report = REPORTS[kind].model_validate_json(to_json({**values, _ROWS[kind]: good}))
+    except ValidationError as other:
+        raise refusal(other) from None
+    return DecodedReport(report, tuple(RefusedRow(to_json(rows[place]), said) for place, said in details.items()))
+
+
+def _sentence(error: ErrorDetails) -> str:
+    where = ".".join(map(str, error["loc"]))
+    return f"{where}: {error['msg']}"
 
 
 def _check_ends(site: str, report: LinkReport) -> None:
@@ -57,7 +108,7 @@ def _check_ends(site: str, report: LinkReport) -> None:
 class ReportRefusal(Message):
     """A report that the journal will never hold, and why; the site drops and counts it."""
 
-    seq: Count
+    seq: ReportNumber
     reason: Name
 
 
@@ -66,8 +117,8 @@ class Committed(Message):
 
     v: Literal[1] = 1
     boot: Name
-    seqs: tuple[Count, ...] = ()
-    refused: tuple[ReportRefusal, ...] = ()
+    seqs: Annotated[tuple[ReportNumber, ...], Field(max_length=MAX_ROWS)] = ()
+    refused: Annotated[tuple[ReportRefusal, ...], Field(max_length=MAX_ROWS)] = ()
 
 
 class Status(Message):
@@ -79,13 +130,13 @@ class Status(Message):
 
     v: Literal[1] = 1
     state: Literal["online", "offline"]
-    at: AwareDatetime | None = None
+    at: Moment | None = None
     version: Text | None = None
-    capabilities: tuple[Name, ...] = ()
+    capabilities: Annotated[tuple[Name, ...], Field(max_length=64)] = ()
     outbox_reports: Count = 0
     dropped_reports: Count = 0
     refused_reports: Count = 0
     dropped_datagrams: Count = 0
-    throughput_tests: dict[Name, Count] = Field(default_factory=dict)
+    throughput_tests: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
     budget_bytes_per_day: Bytes | None = None
     budget_left_bytes: Bytes | None = None

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AwareDatetime, model_validator
+from pydantic import Field, model_validator
 
-from linkweather.wire.fields import BitsPerSecond, Bytes, Count, Name, PortNumber, Seconds, Text
-from linkweather.wire.messages import LinkReport, Message, Row, check_says_something
+from linkweather.wire.fields import (
+    BitsPerSecond,
+    Bytes,
+    Count,
+    Delay,
+    Label,
+    Moment,
+    Name,
+    PortNumber,
+    PublicKeyPem,
+    Seconds,
+    Secret,
+)
+from linkweather.wire.messages import MANY, LinkReport, Message, Row, check_says_something
+from linkweather.wire.relations import Relations
+
+# A burst at the start may be far above the goodput after it: bytes are held to what any line can carry.
+THROUGHPUT_RELATIONS = Relations(
+    "goodput_low_bps <= goodput_bps <= goodput_high_bps",
+    "goodput_low_bps <= goodput_10s_bps <= goodput_high_bps",
+    "8 * bytes <= 1e14 * duration_s",
+)
 
 
 class ThroughputRow(Row):
@@ -28,7 +48,7 @@ class ThroughputRow(Row):
     duration_s: Seconds | None = None
     streams: Count | None = None
     retransmits: Count | None = None
-    rtt_loaded_s: Seconds | None = None
+    rtt_loaded_s: Delay | None = None
     congestion: Name | None = None
     stopped_by: Name | None = None
     limited_by: Name | None = None
@@ -37,6 +57,7 @@ class ThroughputRow(Row):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         check_says_something(self, ("goodput_bps", "goodput_10s_bps"))
+        THROUGHPUT_RELATIONS.check(self.__dict__)
         return self
 
 
@@ -46,7 +67,7 @@ class ThroughputReport(LinkReport):
     publisher: ClassVar[Literal["dst"]] = "dst"
 
     kind: Literal["throughput"] = "throughput"
-    links: tuple[ThroughputRow, ...]
+    links: Annotated[tuple[ThroughputRow, ...], MANY]
 
 
 class Invite(Message):
@@ -83,11 +104,11 @@ class Answer(Message):
     id: Name
     accepted: bool
     port: PortNumber | None = None
-    secret: Name | None = None
-    public_key_pem: Text | None = None
+    secret: Secret | None = None
+    public_key_pem: PublicKeyPem | None = None
     iperf3: Name | None = None
     authentication: bool | None = None
-    until: AwareDatetime | None = None
+    until: Moment | None = None
     reason: Name | None = None
     retry_after_s: Seconds | None = None
     served: Served | None = None
@@ -101,5 +122,5 @@ class Claim(Message):
 
     v: Literal[1] = 1
     id: Name
-    groups: tuple[Name, ...] = ()
+    groups: Annotated[tuple[Label, ...], Field(max_length=64)] = ()
     for_s: Seconds

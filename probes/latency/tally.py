@@ -10,7 +10,8 @@ from statistics import median_low
 from typing import Any, NamedTuple
 
 from linkweather.wire import LatencyRow, Outage
-from linkweather.wire.fields import MAX_FIGURES
+from linkweather.wire.fields import MAX_FIGURES, printable
+from linkweather.wire.latency import MAX_OUTAGES
 from probes.latency.clocks import NS_PER_S, Clock
 from probes.latency.loss_direction import Losses, Probed
 from probes.latency.pacing import Window
@@ -119,7 +120,7 @@ def row(
         reordered=tally.reordered,
         late=tally.late,
         late_max_s=tally.late_max_s,
-        outages=outages or None,
+        outages=outages[-MAX_OUTAGES:] or None,
         during_throughput=tally.loaded,
         figures=_figures(tally) or None,
         **_rtt_fields(tally, jitter),
@@ -133,7 +134,7 @@ def _failure(tally: Tally) -> str:
 
 def _detail(tally: Tally) -> str | None:
     if not tally.set_aside:
-        return tally.remark
+        return tally.remark and printable(tally.remark)
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(tally.set_aside.items()))
     return f"samples set aside: {reasons}"
 

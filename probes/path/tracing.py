@@ -11,6 +11,7 @@ from random import Random
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh, PathTests, Site
 from linkweather.wire import PathRow
+from linkweather.wire.fields import printable
 from probes.path.replies import first_key
 from probes.path.route_store import RouteStore
 from probes.path.traced_route import KnownRoute, cut_off, hops, not_within, reached, recognise, route, steps
@@ -86,7 +87,7 @@ class Tracing:
             traced = await self._trace(request)
         except MeasurementError as error:
             return PathRow(
-                src=self._site, dst=peer, method=tests.method, failure=error.reason, detail=error.detail[:1000]
+                src=self._site, dst=peer, method=tests.method, failure=error.reason, detail=printable(error.detail)
             )
         known = self._memory.recall(peer, site.address, tests.method)
         row, after = conclude(self._site, peer, tests.method, traced, known)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh
 from linkweather.wire import Answer, Invite, Served, ThroughputRow
+from linkweather.wire.fields import printable
 from probes.throughput.limiting import agreed
 from probes.throughput.result import Result
 
@@ -83,7 +84,7 @@ def not_served(src: str, dst: str, error: MeasurementError) -> ThroughputRow | D
 
 def failed(src: str, dst: str, reason: str, detail: str) -> ThroughputRow:
     """The row of a test that failed."""
-    return ThroughputRow(src=src, dst=dst, method=METHOD, failure=reason, detail=detail)
+    return ThroughputRow(src=src, dst=dst, method=METHOD, failure=reason, detail=printable(detail))
 
 
 def row(
@@ -96,7 +97,7 @@ def row(
         dst=dst,
         method=METHOD,
         failure=result.failure,
-        detail=result.detail,
+        detail=result.detail and printable(result.detail),
         goodput_bps=result.goodput_bps,
         goodput_low_bps=result.goodput_low_bps,
         goodput_high_bps=result.goodput_high_bps,

@@ -65,7 +65,7 @@ def _print(name: str, rows: int, seconds: Sequence[float]) -> None:
 
 def _fill(journal: Journal, rows: int) -> None:
     for batch in islice(payloads(SITES, ROWS), rows // (SITES * ROWS)):
-        journal.commit([Entry(site, decode_report(site, "latency", payload), START) for site, payload in batch])
+        journal.commit([Entry(site, decode_report(site, "latency", payload).report, START) for site, payload in batch])
 
 
 def _warm(journal: Journal, port: int) -> None:

@@ -52,7 +52,7 @@ class Collector:
         if parsed.name == "status":
             self.statuses[parsed.site] = decode(Status, payload)
         else:
-            report = decode_report(parsed.site, parsed.detail, payload)
+            report = decode_report(parsed.site, parsed.detail, payload).report
             assert isinstance(report, LinkReport)
             self.reports[parsed.site].append(report)
             self.to_commit.put_nowait((parsed.site, report.boot, report.seq))

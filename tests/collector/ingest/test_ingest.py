@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 
 from collector.ingest import ingest as module
 from collector.ingest.ingest import BATCH_REPORTS, Ingest
+from collector.store.columns import Entry
 from collector.store.journal import Journal
 from linkweather.broker import parse_broker
+from linkweather.containment import faults
 from linkweather.mqtt import Connection
-from linkweather.wire import AnyReport, Committed, ReportRefusal, decode, encode, topics
+from linkweather.wire import AnyReport, Committed, LinkReport, ReportRefusal, decode, encode, topics
 from tests.collector.report_samples import NOON, latency
 from tests.collector.waiting import until
 
@@ -121,6 +124,72 @@ async def test_a_bad_report_beside_good_ones_is_refused_alone(journal: Journal) 
     assert journal.database.rows("SELECT seq FROM latency ORDER BY seq") == [(1,), (3,)]
     kept = journal.database.rows("SELECT reason, payload FROM quarantine ORDER BY number")
     assert kept == [("impossible", bad), ("malformed", b"\x00garbage")]
+
+
+async def test_a_bad_row_costs_that_row_and_its_report_is_committed(journal: Journal) -> None:
+    site = ReportingSite()
+    report = encode(latency(2, peers=("b", "c", "d"), lost_forward=1, lost_back=0))
+    bad = report.replace(b'"dst":"c","method":"stamp","sent":50,', b'"dst":"c","method":"stamp","sent":500,')
+    bad = bad.replace(b'"sent":500,"received":49,"lost_forward":1,', b'"sent":50,"received":49,"lost_forward":500,')
+    async with running(journal, site) as ingest:
+        ingest.handle(topics.report("a", "latency"), bad)
+        await until(lambda: bool(site.heard))
+        ingest.handle(topics.report("a", "latency"), bad)  # again, as after a lost acknowledgement
+        await until(lambda: len(site.heard) == 2)
+    assert site.heard == 2 * [(topics.committed("a"), Committed(boot="boot-1", seqs=(2,)))]
+    assert [row.dst for _, report in site.new if isinstance(report, LinkReport) for row in report.links] == ["b", "d"]
+    assert journal.database.rows("SELECT dst FROM latency ORDER BY number") == [("b",), ("d",)]
+    assert (ingest.rows, ingest.refused_rows, ingest.refused) == (2, 1, {})
+    ((topic, reason, detail, payload),) = journal.database.rows("SELECT topic, reason, detail, payload FROM quarantine")
+    assert (topic, reason) == (topics.report("a", "latency"), "impossible")
+    assert detail.startswith("links.1: Value error, lost_forward + lost_back <= sent - received does not hold: 500 > 1")
+    assert json.loads(payload)["dst"] == "c"
+
+
+async def test_a_report_that_spoils_its_batch_costs_itself(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    commit, before = journal.commit, faults().get("commit", 0)
+
+    def picky(entries: Sequence[Entry]) -> list[Entry]:
+        if any(entry.report.seq == 2 for entry in entries):
+            raise OverflowError("int too large to convert")
+        return commit(entries)
+
+    monkeypatch.setattr(journal, "commit", picky)
+    site = ReportingSite()
+    async with running(journal, site) as ingest:
+        send(ingest, 1, 2, 3)
+        await until(lambda: bool(site.heard))
+        send(ingest, 4)
+        await until(lambda: len(site.heard) == 2)
+    refused = (ReportRefusal(seq=2, reason="fault"),)
+    assert [message for _, message in site.heard] == [
+        Committed(boot="boot-1", seqs=(1, 3), refused=refused),
+        Committed(boot="boot-1", seqs=(4,)),
+    ]
+    assert ingest.refused == {"fault": 1}
+    assert faults()["commit"] == before + 1
+    assert "int too large to convert" in caplog.text
+
+
+async def test_a_link_state_that_fails_does_not_end_ingest(journal: Journal) -> None:
+    heard: list[tuple[str, bytes]] = []
+
+    async def publish(topic: str, payload: bytes) -> bool:
+        heard.append((topic, payload))
+        return True
+
+    def fail(_: object) -> None:
+        raise RuntimeError("no such link")
+
+    ingest = Ingest(journal, publish=publish, on_committed=fail, now=lambda: NOON)
+    task = asyncio.create_task(ingest.run(), name="ingest")
+    for seq in (1, 2):
+        send(ingest, seq)
+        await until(lambda seq=seq: len(heard) == seq)  # type: ignore[misc]
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def test_the_mesh_of_the_moment_says_who_may_report(journal: Journal) -> None:

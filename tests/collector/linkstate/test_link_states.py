@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -169,18 +169,19 @@ def test_loss_under_load_is_shown_where_nothing_recent_is_unloaded() -> None:
 
 def test_loss_is_over_the_last_hundred_probes() -> None:
     # Three rows of 50: the first is beyond the last 100; 2 + 3 of 100 were lost.
-    answer = after(111.0, (100.0, latency(received=0)), (105.0, latency(received=48)), (110.0, latency(received=47)))
+    answer = after(111.0, (100.0, lost()), (105.0, latency(received=48)), (110.0, latency(received=47)))
     assert (answer.loss_ratio, answer.loss_probes) == (0.05, 100)
 
 
 def test_an_outage_that_lasts_is_told_with_how_long_it_has_lasted() -> None:
-    start = datetime.fromtimestamp(97.5, UTC)
+    noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    at, start = noon.timestamp(), noon - timedelta(seconds=2.5)
     lasts = lost(outages=(Outage(start=start, lost=20),))
-    ended = latency(outages=(Outage(start=start, end=datetime.fromtimestamp(101.0, UTC), lost=35),))
-    assert after(102, (95, latency()), (100, lasts)).outage_s == 4.5
-    assert after(107, (100, lasts), (105, ended)).outage_s is None
-    assert after(97, (96, lasts)).outage_s == 0.0  # a site's clock may be ahead of ours
-    assert after(97, (96, latency())).outage_s is None
+    ended = latency(outages=(Outage(start=start, end=noon + timedelta(seconds=1), lost=35),))
+    assert after(at + 2, (at - 5, latency()), (at, lasts)).outage_s == 4.5
+    assert after(at + 7, (at, lasts), (at + 5, ended)).outage_s is None
+    assert after(at - 3, (at - 4, lasts)).outage_s == 0.0  # a site's clock may be ahead of ours
+    assert after(at - 3, (at - 4, latency())).outage_s is None
 
 
 def test_loss_without_any_probe_is_null() -> None:
@@ -243,7 +244,8 @@ def test_the_order_of_arrival_does_not_matter() -> None:
 def test_long_histories_in_any_order_end_the_same() -> None:
     chance = random.Random(7)
     rows = [
-        (5.0 * number, latency(sent=chance.choice([1, 7, 50]), received=chance.choice([0, 1]))) for number in range(300)
+        (5.0 * number, latency(sent=chance.choice([1, 7, 50]), received=1) if chance.random() < 0.5 else lost(sent=7))
+        for number in range(300)
     ]
     expected = after(1501.0, *rows)
     for _ in range(5):

@@ -50,8 +50,8 @@ def test_a_report_is_recorded_with_every_field_as_it_came(file: Path) -> None:
 def test_a_count_beyond_a_floats_precision_stays_exact_beside_a_missing_one(file: Path) -> None:
     journal = Journal(file)
     big = 2**53 + 1
-    journal.commit([entry(latency(1, lost_forward=big)), entry(latency(2))])
-    assert journal.database.rows("SELECT lost_forward FROM latency ORDER BY number") == [(big,), (None,)]
+    journal.commit([entry(throughput(1, bytes=big, duration_s=1e4)), entry(throughput(2, bytes=None))])
+    assert journal.database.rows("SELECT bytes FROM throughput ORDER BY number") == [(big,), (None,)]
 
 
 def test_a_text_that_only_the_last_of_many_rows_has_is_kept(file: Path) -> None:
