@@ -1,7 +1,8 @@
 """When probes are due and windows end. Pure: one heap for all peers, so that one timer serves them all.
 
 A window is timed on the monotonic clock and labelled by the wall clock: its row ends at a multiple of the report
-interval for the reader, and a stepped clock moves the label and never the measurement.
+interval for the reader, and a stepped clock moves the label and never the measurement. A window in which the clock was
+stepped is labelled by what the clock shows at its end, as the next window may end at the same multiple once more.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 _SHORTEST = 0.1  # of an interval: what is left of a shorter one joins the next
+_STEPPED = 0.01  # of an interval: a clock that is slewed, by 500 ppm at most, strays less in one
 
 
 class Pacer(Generic[Peer]):
@@ -92,8 +94,11 @@ def open_window(now: float, wall_ns: int, interval_s: float) -> Window:
     at_ns = (wall_ns // interval_ns + 1) * interval_ns
     if at_ns - wall_ns < _SHORTEST * interval_ns:
         at_ns += interval_ns
-    at = datetime.fromtimestamp(at_ns // NS_PER_S, UTC).replace(microsecond=at_ns % NS_PER_S // 1000)
-    return Window(at, now, now + (at_ns - wall_ns) / NS_PER_S)
+    return Window(_moment(at_ns), now, now + (at_ns - wall_ns) / NS_PER_S)
+
+
+def _moment(wall_ns: int) -> datetime:
+    return datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).replace(microsecond=wall_ns % NS_PER_S // 1000)
 
 
 class Windows:
@@ -117,6 +122,10 @@ class Windows:
         """The window that opens now, where the last one is over."""
         if now < self.next_s:
             return None
+        if self.current:
+            end = _moment(wall_ns - round((now - self.current.end_s) * NS_PER_S))
+            if abs((end - self.current.at).total_seconds()) > _STEPPED * interval_s:
+                self.current.at = end
         self.current = open_window(now, wall_ns, interval_s)
         self._waiting.append(self.current)
         return self.current
@@ -125,7 +134,7 @@ class Windows:
         """End the open window now, and open no other."""
         if self.current and now < self.current.end_s:
             self.current.end_s = now
-            self.current.at = datetime.fromtimestamp(wall_ns / NS_PER_S, UTC)
+            self.current.at = _moment(wall_ns)
         self.current = None
 
     def settled(self) -> Iterator[Window]:

@@ -53,6 +53,27 @@ def test_a_short_rest_joins_the_next_window() -> None:
     assert open_window(50.0, AT_NS - 10**8, 5.0).end_s == 55.1
 
 
+def ends(*moments: tuple[float, float]) -> list[float]:
+    """When windows of 5 s end, in seconds after AT, rolled at these moments: monotonic, and wall after AT."""
+    windows = Windows()
+    for now, wall_s in moments:
+        assert windows.roll(now, AT_NS + round(wall_s * 10**9), 5.0) is not None
+    return [round((window.at - AT).total_seconds(), 6) for window in windows.settled()]
+
+
+def test_two_windows_in_a_row_never_share_their_end_though_the_clock_steps_back() -> None:
+    assert ends((0.0, 0.0), (5.0, 4.0), (6.0, 5.0)) == [4.0, 5.0]
+    assert ends((0.0, 0.0), (5.0, 1.25), (8.75, 5.0)) == [1.25, 5.0]
+
+
+def test_a_window_in_which_the_clock_went_ahead_ends_when_the_clock_says_so() -> None:
+    assert ends((0.0, 0.0), (5.0, 3605.5), (9.5, 3610.0)) == [3605.5, 3610.0]
+
+
+def test_a_late_tick_and_a_slewed_clock_leave_a_window_its_multiple() -> None:
+    assert ends((0.0, 0.0), (5.75, 5.75), (10.003, 9.9999)) == [5.0, 10.0]
+
+
 def test_a_window_waits_for_its_probes_and_for_those_before_it() -> None:
     windows = Windows()
     first = windows.roll(0.0, AT_NS, 5.0)
