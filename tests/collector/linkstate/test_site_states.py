@@ -86,3 +86,12 @@ def test_a_site_that_leaves_the_mesh_is_forgotten() -> None:
     states.apply_mesh(MESH)
     assert [answer.state for answer in states.sites(1.0)] == ["unknown", "online"]
     assert site(states).report_age_s is None
+
+
+def test_a_site_is_offline_by_its_will_until_the_statuses_are_forgotten() -> None:
+    states = SiteStates(MESH)
+    states.status("a", Status(state="online", at=AT))
+    states.status("b", Status(state="offline"))
+    assert states.offline == ["b"]
+    states.forget_statuses()
+    assert (states.offline, site(states).state) == ([], "unknown")

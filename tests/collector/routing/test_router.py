@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from collector.linkstate.snapshot import Snapshot
 from collector.routing import router as router_module
+from collector.routing.active_routes import ActiveRoute
 from collector.routing.answer import answer
 from collector.routing.costs import forecast_goodputs
 from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from collector.routing.router import Router
 from collector.routing.routing_state import RoutingState
 from collector.settings import RoutingSettings
+from collector.store.decision_log import RouteDecision
 from linkweather.models.routes import NoRoute, RouteAnswer
 from tests.collector.routing.meshes import NAN, SITES, mesh, snapshot, stale
 
@@ -450,3 +452,21 @@ def test_a_changed_price_is_in_the_next_answer() -> None:
     router.apply_mesh(mesh(SITES, gz=0.2, cc=0.1))
     decide(router, 1.0)
     assert (before.path.price_usd_per_gb, ask(router).path.price_usd_per_gb) == pytest.approx((0.2, 0.3))
+
+
+def test_without_a_path_the_sentence_says_that_direct_is_held_down_and_what_the_price_left_out() -> None:
+    router = decided(gz=0.05)
+    decide(router, 5.0, without=("gz-cc",))
+    decide(router, 10.0)
+    answer = refused(router, dst="cc", max_relays=0, max_price_usd_per_gb=0.01)
+    assert (answer.reason, answer.why) == (
+        "hold_down",
+        "gz → cc has no usable path: gz → cc came back 0 s ago and is held down; excluded paths: 1 above 0.01 USD/GB.",
+    )
+
+
+def test_a_recorded_decision_without_a_path_is_no_active_route() -> None:
+    at = datetime.fromtimestamp(0, UTC)
+    assert ActiveRoute.of(RouteDecision(at, "changed", "gz", "gs", "latency", ())) is None
+    relayed = ActiveRoute.of(RouteDecision(at, "changed", "gz", "gs", "latency", ("gz", "cc", "gs")))
+    assert relayed == ActiveRoute("gz", "gs", "latency", "cc", since=at)

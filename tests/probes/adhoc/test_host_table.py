@@ -105,3 +105,9 @@ def test_changes_stand_under_their_host(before: SavedTest | None) -> None:
     since = " since 2026-11-22 12:00 UTC" if before else ""
     what = "nothing that was measured both times" if before else "no earlier test of this host"
     assert comparison.text(before, SavedTest(host="a")) == f"Changes at a{since}\n  {what}"
+
+
+def test_a_host_that_could_not_be_tested_has_failed_and_its_document_says_why() -> None:
+    outcome = HostOutcome("nowhere.example", failure="unresolved", detail="no such name")
+    assert outcome.failed
+    assert outcome.document == {"host": "nowhere.example", "failure": "unresolved", "detail": "no such name"}

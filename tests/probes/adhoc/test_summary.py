@@ -257,3 +257,9 @@ def test_outages_are_told_with_their_start_and_how_long_they_were() -> None:
         "  outage   from 12:00:00 UTC, 2.50 s: 25 probes in a row without a reply",
         "  outage   from 12:00:05 UTC, to the end: 7 probes in a row without a reply",
     ]
+
+
+def test_a_prober_s_own_figures_are_times_or_numbers_by_their_names() -> None:
+    row = ROW.model_copy(update={"figures": {"first_byte_s": 0.012, "status": 204.0}})
+    assert list(summary._figures(row)) == [("figures", "first byte 12.0 ms, status 204")]
+    assert list(summary._figures(ROW)) == []

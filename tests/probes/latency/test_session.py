@@ -11,6 +11,7 @@ from linkweather.errors import MessageError
 from linkweather.wire import LatencyRow, Outage
 from probes.latency.clocks import UNKNOWN, Clock, encode_error, ntp_from_ns
 from probes.latency.pacing import Window
+from probes.latency.prober import RoundTrip
 from probes.latency.session import ProbeOutcome, Session
 from probes.latency.stamp_packet import StampReply, StampRequest
 from probes.latency.tally import SentProbe, TimedReply
@@ -366,3 +367,10 @@ def test_an_abandoned_session_holds_no_window_up() -> None:
     link.session.abandon()
     assert link.window.unsettled == 0
     assert link.expire() == []
+
+
+def test_an_exchange_that_ends_after_its_timeout_changes_nothing() -> None:
+    link = Link(kernel=False)
+    link.send()
+    assert [each.outcome for each in link.expire()] == ["lost"]
+    assert link.session.finish(link.sent[0][0], RoundTrip(0.01), 5.0) is None

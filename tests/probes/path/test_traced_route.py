@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkweather.wire import Hop
+from probes.path import traced_route
 from probes.path.traced_route import (
     HopResponder,
     KnownRoute,
@@ -181,3 +182,7 @@ def test_only_so_many_routes_are_remembered() -> None:
     assert len(known) == 8
     assert known[0].fingerprint == fingerprint(route(samples("r19 E")))
     assert END in str(known[0].route)
+
+
+def test_a_trace_that_was_cut_off_says_after_how_many_hops() -> None:
+    assert traced_route.not_within(30) == "not reached within 30 hops"
