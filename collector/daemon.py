@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import os
+import random
 import signal
 import socket
 import time
@@ -29,6 +30,7 @@ from collector.settings import EMBEDDED, CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.store.decision_log import DecisionLog
 from collector.store.journal import open_journal
+from linkweather.backoff import Backoff
 from linkweather.errors import MessageError, operator_error
 from linkweather.mesh import Mesh
 from linkweather.mqtt import Connection
@@ -192,11 +194,17 @@ class CollectorDaemon:
         return await self._connection.publish(topic, payload)
 
     async def _publish_mesh(self) -> None:
+        backoff = Backoff(rng=random.Random())  # noqa: S311 - it spreads load, and hides nothing
         while True:
             await self._mesh_changed.wait()
             self._mesh_changed.clear()
-            # While the broker is away this does nothing: the next connection publishes the mesh again.
-            await self._connection.publish(topics.MESH, encode(self._mesh.mesh), retain=True)
+            # Without a connection the next one publishes the mesh; with one, this goes on until the broker has it.
+            while not await self._publish_mesh_once() and self._connection.connected:  # noqa: ASYNC110 – no polling
+                await asyncio.sleep(backoff.next_s())
+            backoff.reset()
+
+    async def _publish_mesh_once(self) -> bool:
+        return await self._connection.publish(topics.MESH, encode(self._mesh.mesh), retain=True)
 
     async def _prune(self) -> None:
         while True:
@@ -207,8 +215,9 @@ class CollectorDaemon:
             await asyncio.sleep(PRUNE_INTERVAL_S)
 
     async def _drain(self) -> None:
+        self._ingest.close()
         deadline = time.monotonic() + DRAIN_LIMIT_S
-        while self._ingest.waiting_bytes and time.monotonic() < deadline:  # noqa: ASYNC110 – emptied by the ingest loop
+        while not self._ingest.at_rest and time.monotonic() < deadline:  # noqa: ASYNC110 – emptied by the ingest loop
             await asyncio.sleep(_POLL_S)
 
     def _route_updater_of(self, settings: CollectorSettings) -> RouteUpdater:

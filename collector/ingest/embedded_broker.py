@@ -26,6 +26,7 @@ SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(
 START_LIMIT_S = 10.0
 STOP_LIMIT_S = 3.0
 RETRY_FIRST_S = 0.5
+HEALTHY_S = 60.0  # one that ran this long has recovered: the delays before a restart begin anew
 _POLL_S = 0.02
 
 
@@ -95,11 +96,15 @@ class EmbeddedBroker:
     async def run(self) -> None:
         """Restart it whenever it ends, with growing delays; stop it when cancelled."""
         backoff = Backoff(RETRY_FIRST_S)
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 if self._process is not None:
+                    started = loop.time()
                     status = await self._process.wait()
                     log.warning("the embedded broker ended with status %d; starting it again", status)
+                    if loop.time() - started >= HEALTHY_S:
+                        backoff.reset()
                 await asyncio.sleep(backoff.next_s())
                 self.restarts += 1
                 try:

@@ -30,6 +30,8 @@ BATCH_REPORTS = 200
 GATHER_S = 0.1
 Result = TypeVar("Result")
 MAX_WAITING_BYTES = 128_000_000
+# What a message holds beside its payload: topic, time, and the objects themselves.
+MESSAGE_BYTES = 500
 RETRY_FIRST_S = 0.5
 # What duckdb raises where the values are at fault, and not the disk: to try again would be in vain.
 _BAD_VALUES = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError)
@@ -69,6 +71,8 @@ class Ingest:
         self._waiting: deque[IncomingMessage] = deque()
         self._arrived = asyncio.Event()
         self._enough = asyncio.Event()
+        self._closed = False
+        self._busy = False
         self.waiting_bytes = 0
         self.reports = 0
         self.rows = 0
@@ -79,13 +83,25 @@ class Ingest:
         self.last_commit_s = 0.0
         self.last_error = ""
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether everything that arrived is committed and acknowledged."""
+        return not self._waiting and not self._busy
+
+    def close(self) -> None:
+        """Take no more messages, before the end: their sites send them again to the next collector."""
+        self._closed = True
+
     def handle(self, topic: str, payload: bytes) -> None:
         """Queue a message. Beyond MAX_WAITING_BYTES it is dropped and counted: its site sends it again."""
-        if self.waiting_bytes + len(payload) > MAX_WAITING_BYTES:
+        if self._closed:
+            return
+        message = IncomingMessage(topic, payload, self._now())
+        if self.waiting_bytes + _size(message) > MAX_WAITING_BYTES:
             self.overflowed += 1
             return
-        self._waiting.append(IncomingMessage(topic, payload, self._now()))
-        self.waiting_bytes += len(payload)
+        self._waiting.append(message)
+        self.waiting_bytes += _size(message)
         self._arrived.set()
         if len(self._waiting) >= BATCH_REPORTS:
             self._enough.set()
@@ -96,14 +112,16 @@ class Ingest:
         while True:
             await self._arrived.wait()
             started = loop.time()
+            self._busy = True
             await self._commit_and_acknowledge(self._take())
+            self._busy = False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(started + GATHER_S):
                     await self._enough.wait()
 
     def _take(self) -> list[IncomingMessage]:
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_REPORTS))]
-        self.waiting_bytes -= sum(len(message.payload) for message in batch)
+        self.waiting_bytes -= sum(map(_size, batch))
         if not self._waiting:
             self._arrived.clear()
         if len(self._waiting) < BATCH_REPORTS:
@@ -202,6 +220,10 @@ def _rejected_rows(entries: Iterable[Entry]) -> list[QuarantinedMessage]:
         for entry in entries
         for row in entry.refused
     ]
+
+
+def _size(message: IncomingMessage) -> int:
+    return MESSAGE_BYTES + len(message.topic) + len(message.payload)
 
 
 def _rejected(refusal: RefusedMessage) -> QuarantinedMessage:

@@ -16,15 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import duckdb
 import httpx
 import pytest
 
 from collector import daemon, mesh_file
 from collector.daemon import CollectorDaemon
+from collector.ingest.ingest import BATCH_REPORTS
 from collector.settings import ApiSettings, CollectorSettings, JournalSettings
+from collector.store.journal import JOURNAL_FILE
 from linkweather.client import Client
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
+from linkweather.mqtt import Connection
 from linkweather.wire import Committed, LatencyReport, LatencyRow, Status, decode, encode, topics
 from tests import servers
 from tests.collector.waiting import until
@@ -164,6 +168,36 @@ async def test_the_mesh_is_retained_and_follows_its_file(
         rewrite(settings.mesh, THREE)
         assert list(decode_mesh(await next_payload(site)).sites) == ["a", "b", "c"]
         assert len(await collector.get("/api/v1/links")) == 6
+
+
+async def test_a_mesh_that_did_not_get_out_is_published_again(
+    settings: CollectorSettings, site: aiomqtt.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, failures = Connection.publish, iter([False, False])
+
+    async def failing(connection: Connection, topic: str, payload: bytes, **options: Any) -> bool:
+        return next(failures, True) and await publish(connection, topic, payload, **options)
+
+    monkeypatch.setattr(Connection, "publish", failing)
+    await site.subscribe(topics.MESH, qos=1)
+    async with running(settings):
+        assert list(decode_mesh(await next_payload(site)).sites) == ["a", "b"]
+
+
+async def test_what_is_committed_at_a_stop_is_acknowledged(settings: CollectorSettings, site: aiomqtt.Client) -> None:
+    """Whatever has reached the journal by the end was acknowledged before the end."""
+    await site.subscribe(topics.committed("a"), qos=1)
+    async with running(settings):
+        for seq in range(300):
+            await site.publish(topics.report("a", "latency"), latency_report(seq), qos=1)
+    await site.publish(topics.committed("a"), encode(Committed(boot="end")), qos=1)
+    acknowledged: set[int] = set()
+    while (receipt := decode(Committed, await next_payload(site))).boot != "end":
+        acknowledged.update(receipt.seqs)
+    with duckdb.connect(str(settings.data_dir / JOURNAL_FILE), read_only=True) as journal:
+        recorded = {seq for (seq,) in journal.execute("SELECT seq FROM latency").fetchall()}
+    assert acknowledged == recorded
+    assert len(recorded) > BATCH_REPORTS
 
 
 async def test_an_invalid_mesh_is_refused_and_the_old_one_stays(

@@ -16,6 +16,7 @@ import pytest
 
 from collector.ingest import embedded_broker as broker
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen, configuration
+from linkweather.backoff import Backoff
 from linkweather.broker import parse_broker
 from linkweather.errors import OperatorError
 from linkweather.mqtt import Connection
@@ -82,6 +83,39 @@ async def test_it_starts_again_when_it_dies(listen: Listen, tmp_path: Path, monk
     task.cancel()
     await asyncio.wait([task])
     assert not servers.answers(listen.port)
+
+
+@pytest.mark.parametrize(("healthy_s", "waits"), [(0.0, [0.01, 0.01, 0.01]), (60.0, [0.01, 0.02, 0.04])])
+async def test_the_delay_before_a_restart_begins_anew_after_a_while_of_health(
+    listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, healthy_s: float, waits: list[float]
+) -> None:
+    waited: list[float] = []
+    started: asyncio.Queue[None] = asyncio.Queue()
+
+    class Noted(Backoff):
+        def next_s(self) -> float:
+            waited.append(super().next_s())
+            return waited[-1]
+
+    class Announced(EmbeddedBroker):
+        async def start(self) -> None:
+            await super().start()
+            started.put_nowait(None)
+
+    monkeypatch.setattr(broker, "Backoff", Noted)
+    monkeypatch.setattr(broker, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(broker, "HEALTHY_S", healthy_s)
+    embedded = Announced(listen, tmp_path)
+    await embedded.start()
+    task = asyncio.create_task(embedded.run(), name="broker")
+    await started.get()
+    for _ in waits:
+        assert embedded._process is not None
+        embedded._process.kill()
+        await asyncio.wait_for(started.get(), broker.START_LIMIT_S)
+    task.cancel()
+    await asyncio.wait([task])
+    assert waited == waits
 
 
 async def test_a_port_that_is_taken_while_it_was_down_is_tried_again(

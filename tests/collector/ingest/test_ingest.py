@@ -232,13 +232,44 @@ async def test_while_the_disk_fails_nothing_is_acknowledged_and_then_everything(
 async def test_beyond_the_bound_messages_are_let_go_and_counted(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    payload = encode(latency(1))
-    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 2 * len(payload))
+    size = len(encode(latency(1))) + len(topics.report("a", "latency")) + module.MESSAGE_BYTES
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 2 * size)
     site = ReportingSite()
     ingest = Ingest(journal, publish=site.publish)
     send(ingest, 1, 2, 3)
     assert ingest.overflowed == 1
-    assert ingest.waiting_bytes == 2 * len(payload)
+    assert ingest.waiting_bytes == 2 * size
+
+
+async def test_messages_without_a_payload_have_a_bound_too(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 10 * module.MESSAGE_BYTES)
+    ingest = Ingest(journal, publish=ReportingSite().publish)
+    for _ in range(1000):
+        ingest.handle(topics.report("a", "latency"), b"")
+    assert ingest.overflowed > 990
+    assert not ingest.at_rest
+
+
+async def test_at_rest_is_after_the_acknowledgement_and_after_the_end_nothing_is_taken(journal: Journal) -> None:
+    site = ReportingSite()
+    hearing = asyncio.Event()
+
+    async def publish(topic: str, payload: bytes) -> bool:
+        await hearing.wait()
+        return await ReportingSite.publish(site, topic, payload)
+
+    site.publish = publish  # type: ignore[method-assign]
+    async with running(journal, site) as ingest:
+        assert ingest.at_rest
+        send(ingest, 1)
+        ingest.close()
+        send(ingest, 2)
+        await until(lambda: ingest.reports == 1)
+        assert ingest.waiting_bytes == 0
+        assert not ingest.at_rest
+        hearing.set()
+        await until(lambda: ingest.at_rest)
+    assert site.heard == [(topics.committed("a"), Committed(boot="boot-1", seqs=(1,)))]
 
 
 async def test_a_report_goes_over_a_real_broker_into_the_journal_and_back_as_committed(
