@@ -20,6 +20,7 @@ from probes.latency.targets import LatencyPeer
 
 _ONE_WINDOW_S = 1e9  # windows end at multiples of this: the whole test lies in one
 _PLAIN_SILENCE = {None, "no_reply", "late"}
+_ANSWERED_OTHERWISE = {"short_reply", "wrong_key"}
 
 
 class _Aim(NamedTuple):
@@ -28,8 +29,9 @@ class _Aim(NamedTuple):
     method: Method
     peer: LatencyPeer
 
-    def attempt(self, *, answered: bool, reason: str = "") -> Attempt:
-        return Attempt(self.method.name, self.method.prober.wording, self.peer.port, answered=answered, reason=reason)
+    def attempt(self, *, answered: bool, reason: str = "", instead: str = "") -> Attempt:
+        wording, port = self.method.prober.wording, self.peer.port
+        return Attempt(self.method.name, wording, port, answered=answered, reason=reason, instead=instead)
 
 
 async def measure(job: AdhocJob) -> LatencyFindings:
@@ -54,7 +56,7 @@ async def measure(job: AdhocJob) -> LatencyFindings:
         return False
 
     row = await _probe(job, aim, Series(options.count, options.interval_s, options.timeout_s), take)
-    attempts.append(_attempt(aim, row))
+    attempts.append(_attempt(job, aim, row))
     return LatencyFindings(row, [rtts_s[sequence] for sequence in sorted(rtts_s)], attempts)
 
 
@@ -70,7 +72,7 @@ async def _try_in_order(job: AdhocJob) -> list[Attempt]:
             # ICMP may need privileges that we have not; the next method needs none.
             attempts.append(aim.attempt(answered=False, reason=str(error)))
             continue
-        attempts.append(_attempt(aim, row))
+        attempts.append(_attempt(job, aim, row))
         if job.stop.asked or row.received > 0:
             break
     return attempts
@@ -111,8 +113,12 @@ def _aim(job: AdhocJob, name: MethodName) -> _Aim:
     return _Aim(method, LatencyPeer(THERE, address, port, options=options, host=host))
 
 
-def _attempt(aim: _Aim, row: LatencyRow) -> Attempt:
-    reason = "" if row.failure in _PLAIN_SILENCE else ": ".join(filter(None, (row.failure, row.detail)))
+def _attempt(job: AdhocJob, aim: _Aim, row: LatencyRow) -> Attempt:
+    if row.failure in _ANSWERED_OTHERWISE:
+        return aim.attempt(answered=False, instead=row.detail or row.failure)
+    reason = ": ".join(filter(None, (row.failure, row.detail)))
+    if row.failure in _PLAIN_SILENCE:
+        reason = aim.method.prober.wording.with_key if job.options.key and not row.received else ""
     return aim.attempt(answered=row.received > 0, reason=reason)
 
 

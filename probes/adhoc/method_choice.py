@@ -30,17 +30,23 @@ AUTO: Mapping[MethodName, Series] = {
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One method that was tried at a port, and whether it was answered. `reason` says more about silence."""
+    """One method that was tried at a port, and whether it was answered.
+
+    `reason` says more about silence, and `instead` what came that is no result.
+    """
 
     method: MethodName
     wording: Wording
     port: int
     answered: bool
     reason: str = ""
+    instead: str = ""
 
     @property
     def outcome(self) -> str:
         """What came of it, for people: `no reflector answers at UDP port 8620 (refused)`."""
+        if self.instead:
+            return f"{self.instead}, at port {self.port}"
         outcome = self.wording.outcome(self.port, answered=self.answered)
         return f"{outcome} ({self.reason})" if self.reason else outcome
 

@@ -48,12 +48,18 @@ def share(lost: int, sent: int) -> str:
     return f"{lost} of {sent} ({100 * lost / sent:.3g} %)" if lost else f"0 of {sent}"
 
 
+def _nothing(latency: LatencyFindings) -> str:
+    if latency.row.figures:
+        return "failed"
+    return "no reply that is a result" if any(each.instead for each in latency.attempts) else "no reply at all"
+
+
 def _latency(target: MeasuredHost, latency: LatencyFindings) -> list[str]:
     if latency.failed:
         tried = [f"{each.wording.title}: {each.outcome}" for each in latency.attempts]
         labels = ["tried", *[""] * (len(tried) - 1)]
         facts = [*zip(labels, tried, strict=True), *_figures(latency.row)]
-        return [f"Latency to {target}: {'failed' if latency.row.figures else 'no reply at all'}", *_facts(facts)]
+        return [f"Latency to {target}: {_nothing(latency)}", *_facts(facts)]
     replies_s = [rtt_s for rtt_s in latency.rtts_s if rtt_s is not None]
     plot = distribution(replies_s, WIDTH - len(_INDENT))
     return [

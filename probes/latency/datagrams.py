@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from linkweather.errors import MeasurementError, MessageError, OperatorError
 from linkweather.mesh import LatencyTests
@@ -18,6 +18,8 @@ from probes.latency.targets import LatencyTarget, Targets
 
 Sent = tuple[Session, SentProbe]
 
+# Why a peer's datagram was refused → the failure of its row, where that says more than silence.
+_FAILURES: Mapping[str, str] = {"short_reply": "short_reply", "bad_hmac": "wrong_key"}
 _BUFFERED = 4096  # more than the receive buffer holds
 
 
@@ -102,7 +104,7 @@ class DatagramTransport:
         try:
             reply = self._prober.decode(data, family)
         except MessageError as error:
-            self._counters[error.reason] += 1
+            self._refuse(error, source)
             return
         except Exception as error:  # noqa: BLE001 - likewise: the datagram is dropped, and counted
             blame(self._prober, error, self._counters)
@@ -112,3 +114,9 @@ class DatagramTransport:
             self._on_outcome(session.receive(TimedReply(reply, *clocks.moment(), kernel_ns)))
         except MessageError as error:
             self._counters[error.reason] += 1
+
+    def _refuse(self, error: MessageError, source: Address) -> None:
+        self._counters[error.reason] += 1
+        failure, target = _FAILURES.get(error.reason), self._targets.at(source)
+        if failure is not None and target is not None:
+            target.session.note(failure, error.detail or None)

@@ -50,12 +50,16 @@ class Needs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What people read of a method: its title, where it goes, and what came of trying it; `{port}` is the port."""
+    """What people read of a method: its title, where it goes, and what came of trying it; `{port}` is the port.
+
+    `with_key` is what silence may mean as well where the probes are authenticated.
+    """
 
     title: str
     place: str = " at port {port}"
     answered: str = "the host answers there"
     silent: str = "nothing answers there"
+    with_key: str = ""
 
     def used(self, port: int) -> str:
         """`STAMP at UDP port 8620`."""

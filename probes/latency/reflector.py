@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from linkweather.errors import MessageError, OperatorError
 from probes.latency import clocks
 from probes.latency.clocks import encode_error, ntp_from_ns
 from probes.latency.kernel_timestamps import families, guarded, open_socket, receive, stamp_received
+from probes.latency.reflector_drops import ReflectorDrops
 from probes.latency.stamp_packet import depart
 from probes.latency.stamp_responder import StampResponder
 
 _CLOCK_EVERY_S = 5.0
-
-
-log = logging.getLogger(__name__)
-LOG_EVERY_S = 60.0
 
 
 class Reflector:
@@ -39,7 +34,7 @@ class Reflector:
         stateless: bool = False,
         allow: Iterable[str] | None = None,
         rate_per_s: float = 10_000.0,
-        dropped: Counter[str] | None = None,
+        dropped: ReflectorDrops | None = None,
     ) -> None:
         self._sockets: list[socket.socket] = []
         try:
@@ -53,7 +48,7 @@ class Reflector:
             raise
         self.port = port
         self.answered = 0
-        self.dropped: Counter[str] = Counter() if dropped is None else dropped
+        self.dropped = ReflectorDrops() if dropped is None else dropped
         self._responder = StampResponder(port, key=key, stateless=stateless, allow=allow, rate_per_s=rate_per_s)
         self.flagged = self._responder.flagged
         self._key = key
@@ -97,22 +92,6 @@ class Reflector:
                 send((reply,), local, 0, source)
                 self.answered += 1
             except MessageError as refusal:
-                self.dropped[refusal.reason] += 1
+                self.dropped.drop(refusal.reason, source[0])
             except OSError:
-                self.dropped["send_failed"] += 1
-
-
-def reasons(counts: Mapping[str, int]) -> str:
-    """Counts for people: `2 loop, 1 short`."""
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
-
-
-async def log_drops(dropped: Counter[str], *, every_s: float = LOG_EVERY_S) -> None:
-    """Log what is new in these counts, if anything is, until cancelled."""
-    logged: Counter[str] = Counter()
-    while True:
-        await asyncio.sleep(every_s)
-        new = dropped - logged
-        if new:
-            log.warning("the reflector dropped %d datagrams in %g s: %s", new.total(), every_s, reasons(new))
-            logged = dropped.copy()
+                self.dropped.drop("send_failed", source[0])

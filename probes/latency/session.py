@@ -39,6 +39,8 @@ _REMEMBERED_FLOOR_S = 10.0
 _STEP_NS = 1e6
 _SLEW = 5e-4
 
+TWAMP_LIGHT = "twamp-light"  # the method of rows whose replies have its format
+
 Outcome = Literal["received", "lost", "late", "duplicate", "set_aside"]
 
 
@@ -78,6 +80,7 @@ class Session:
         self.strays: Counter[str] = Counter()
         self._src = src
         self._method = method
+        self._light = False  # whether the last reply was in the shorter format
         self._next = first_sequence
         self._highest = first_sequence - 1
         self._probes: dict[int, SentProbe] = {}
@@ -98,10 +101,11 @@ class Session:
         if self._tallies:
             self._tallies[-1].loaded = True
 
-    def note(self, reason: str) -> None:
-        """The network says why the peer cannot be reached."""
+    def note(self, reason: str, remark: str | None = None) -> None:
+        """The network, or what the peer sends, says why there is no result."""
         if self._tallies:
             self._tallies[-1].reason = reason
+            self._tallies[-1].remark = remark
 
     def send(self, now: float, wall_ns: int, *, awaits_stamp: bool) -> tuple[SentProbe, StampRequest]:
         """The next probe, and what to send. `awaits_stamp`: whether the kernel will say when it left."""
@@ -157,6 +161,7 @@ class Session:
         if probe.first is not None:
             return self._duplicate(probe, reply)
         probe.first = probe.last = reply.sequence
+        self._light = reply.light
         late_s = _elapsed_s(probe, arrival) - self.timeout_s
         if late_s > 0 or probe.settled:
             return self._late(probe, late_s)
@@ -185,7 +190,8 @@ class Session:
             tally.reason, tally.remark = tally.reason or reason, remark
         losses, self._edge = by_direction((probe.probed() for probe in tally.probes), self._edge, self._right_edge())
         outages = self._outages.follow(tally.probes)
-        return row(self._src, self.dst, self._method, tally, losses, jitter=self._jitter, outages=outages)
+        method = TWAMP_LIGHT if self._light else self._method
+        return row(self._src, self.dst, method, tally, losses, jitter=self._jitter, outages=outages)
 
     def _right_edge(self) -> Probed | None:
         later = (probe for tally in self._tallies for probe in tally.probes)

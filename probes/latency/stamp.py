@@ -32,7 +32,11 @@ class StampProber:
     """A session-sender's packets, authenticated where the mesh asks for it, padded to the mesh's `packet_bytes`."""
 
     wording = Wording(
-        "STAMP", " at UDP port {port}", "a reflector answers there", "no reflector answers at UDP port {port}"
+        "STAMP",
+        " at UDP port {port}",
+        "a reflector answers there",
+        "no reflector answers at UDP port {port}",
+        "one with another key drops our probes in silence, and logs them",
     )
     needs = Needs()
     options = NoOptions
@@ -66,7 +70,7 @@ class StampProber:
         return encode_request(request, self._key)
 
     def decode(self, data: bytes, family: socket.AddressFamily) -> StampReply:
-        """A reflector's packet. Raises MessageError: `short`, `bad_hmac`."""
+        """A reflector's packet. Raises MessageError: `short_reply`, `bad_hmac`."""
         del family
         return decode_reply(data, self._key)
 

@@ -1,8 +1,10 @@
 """What a reflector answers, and what it drops. Pure: bytes and times in, a reply or a named refusal out.
 
 A reflector is an open service, and must neither amplify nor loop nor keep memory for whoever asks. A reply is never
-longer than its request, but to the short requests of TWAMP-Light, which only allow-listed peers may send. Port 862 and
-our own port are never answered, as two reflectors would answer each other for ever. The checks are in the order of
+longer than its request, but to the short requests of TWAMP-Light, which only allow-listed peers may send. Two
+reflectors would answer each other for ever, whoever sent one of them a packet in the other's name: so a reply, known by
+its form, is never answered, and from the ports where reflectors are, 862 and our own, only what is a request in every
+octet. The checks are in the order of
 their cost, those that need no memory first and the HMAC before anything is remembered of a sender; what is remembered
 is bounded. An HMAC does not stop a replay: a window of sequences does (`reflector_guard`).
 """
@@ -56,7 +58,7 @@ class StampResponder:
         rate_per_s: float = 10_000.0,
     ) -> None:
         self.flagged: Counter[str] = Counter()
-        self._never_answered = {port, STAMP_PORT}
+        self._reflectors = {port, STAMP_PORT}
         self._key = key
         self._stateless = stateless
         self._allow = None if allow is None else Prefixes(allow)
@@ -75,18 +77,21 @@ class StampResponder:
         """The reply to a datagram, as long as it is (RFC 8762 §4.3), but for T3, which `stamp_packet.depart` adds.
 
         `received` is T2 and `error` our clock's error estimate, as they are on the wire.
-        Raises MessageError: `oversize`, `loop`, `not_allowed`, `short`, `bad_hmac`, `rate`, `replay`.
+        Raises MessageError: `oversize`, `not_allowed`, `short`, `loop`, `bad_hmac`, `rate`, `replay`.
         """
         if truncated or len(data) > MAX_BYTES:
             raise MessageError("oversize")
         address, port = source[:2]
-        if port in self._never_answered:
-            raise MessageError("loop")  # two reflectors would answer one another for ever
         # A source that has a bucket was allowed before.
         if self._allow is not None and address not in self._rates and address not in self._allow:
             raise MessageError("not_allowed")
         if len(data) < self._least_bytes:
             raise MessageError("short")
+        authenticated = self._key is not None
+        if stamp_packet.is_reply(data, authenticated=authenticated) or (
+            port in self._reflectors and not stamp_packet.is_plain_request(data, authenticated=authenticated)
+        ):
+            raise MessageError("loop")
         request = stamp_packet.decode_request(data, self._key) if self._key else None
         if not self._rates.spend(address, now):
             raise MessageError("rate")

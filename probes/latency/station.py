@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from statistics import median
@@ -17,7 +17,8 @@ from linkweather.mesh import STAMP_PORT, LatencyTests, Mesh
 from linkweather.wire import LatencyRow
 from probes.latency.engine import LatencyEngine
 from probes.latency.prober import AbsentProber, Method, load
-from probes.latency.reflector import Reflector, log_drops
+from probes.latency.reflector import Reflector
+from probes.latency.reflector_drops import ReflectorDrops, log_drops
 from probes.latency.session import ProbeOutcome
 from probes.latency.targets import Closed, LatencyPeer
 
@@ -54,7 +55,7 @@ class Station:
         self._bind = bind
         self._allow = allow
         # What the reflectors, one after another, did not answer, by reason.
-        self.dropped: Counter[str] = Counter()
+        self.dropped = ReflectorDrops()
         self._working = WorkingLatency()
         self._mesh: Mesh | None = None
         self._answering_changed = asyncio.Event()

@@ -139,7 +139,25 @@ def test_a_shared_key_authenticates_and_a_wrong_one_is_silence(key_file: Path, t
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=LIMIT_S)
     assert (silent["latency"]["received"], silent["latency"]["failure"]) == (0, "no_reply")
-    assert said == "Answered 5 probes, dropped 3: 3 bad_hmac\n"
+    assert silent["latency"]["attempts"][0]["outcome"] == (
+        f"no reflector answers at UDP port {port} (one with another key drops our probes in silence, and logs them)"
+    )
+    assert said == (
+        "Answered 5 probes, dropped 3: 3 bad_hmac\n"
+        f"Dropped since the last line about it: 3 from {HERE} failed authentication (another key, or none?)\n"
+    )
+
+
+def test_a_reflector_without_our_key_is_named_for_one(key_file: Path) -> None:
+    with reflector() as (_, port):
+        common = (HERE, "--latency", "--method", "stamp", "--port", port, "--timeout", "0.2", *QUICK)
+        found = measured(*common, "--key-file", str(key_file), status=1)["latency"]
+        done = run("test", *common, "--key-file", str(key_file))
+    sentence = "a reflector answers, but not with our key: it has another one, or none"
+    assert (found["failure"], found["detail"]) == ("wrong_key", sentence)
+    assert " ".join(done.stdout.split()) == (
+        f"Latency to {HERE}: no reply that is a result tried STAMP: {sentence}, at port {port}"
+    )
 
 
 def test_a_reflector_answers_whom_it_is_told_to_and_says_what_it_dropped_and_flagged() -> None:
@@ -156,7 +174,10 @@ def test_a_reflector_answers_whom_it_is_told_to_and_says_what_it_dropped_and_fla
             assert len(peer.recv(2048)) == length
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=LIMIT_S)
-    assert said == "Answered 3 probes (1 tlv_unrecognised), dropped 1: 1 not_allowed\n"
+    assert said == (
+        "Answered 3 probes (1 tlv_unrecognised), dropped 1: 1 not_allowed\n"
+        "Dropped since the last line about it: 1 from 127.0.0.2 came from no allowed prefix\n"
+    )
 
 
 def test_a_prefix_that_is_none_is_the_users_to_mend() -> None:

@@ -50,14 +50,23 @@ def reply(data: bytes, *, received_ns: int, sent_ns: int, synchronised: bool) ->
 
 @contextlib.contextmanager
 def reflector(
-    *, ahead_ns: int = 0, synchronised: bool = False, drops: Callable[[int], bool] = lambda _: False
+    *,
+    ahead_ns: int = 0,
+    synchronised: bool = False,
+    drops: Callable[[int], bool] = lambda _: False,
+    octets: int | None = None,
 ) -> Iterator[int]:
-    """Runs on loopback, its clock ahead by so much; yields the port. `drops` says which replies to keep back."""
+    """Runs on loopback, its clock ahead by so much; yields the port.
+
+    `drops` says which replies to keep back, `octets` how many to send of each, as responders of TWAMP-Light do.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
         opened.bind(("127.0.0.1", 0))
         opened.settimeout(0.05)
         over = threading.Event()
-        thread = threading.Thread(target=_reflect, args=(opened, over, ahead_ns, drops), kwargs={"s": synchronised})
+        thread = threading.Thread(
+            target=_reflect, args=(opened, over, ahead_ns, drops, octets), kwargs={"s": synchronised}
+        )
         thread.start()
         try:
             yield opened.getsockname()[1]
@@ -67,7 +76,13 @@ def reflector(
 
 
 def _reflect(
-    opened: socket.socket, over: threading.Event, ahead_ns: int, drops: Callable[[int], bool], *, s: bool
+    opened: socket.socket,
+    over: threading.Event,
+    ahead_ns: int,
+    drops: Callable[[int], bool],
+    octets: int | None,
+    *,
+    s: bool,
 ) -> None:
     while not over.is_set():
         try:
@@ -78,6 +93,5 @@ def _reflect(
         if drops(int.from_bytes(data[:4])):
             continue
         now_ns = max(time.time_ns(), received_ns)
-        opened.sendto(
-            reply(data, received_ns=received_ns + ahead_ns, sent_ns=now_ns + ahead_ns, synchronised=s), source
-        )
+        sent = reply(data, received_ns=received_ns + ahead_ns, sent_ns=now_ns + ahead_ns, synchronised=s)
+        opened.sendto(sent[:octets], source)

@@ -289,7 +289,7 @@ async def test_a_stranger_s_replies_are_counted_and_change_nothing() -> None:
                 stranger.sendto(request, source)
                 stranger.sendto(b"short", source)
             await record.row(failure="no_reply", sent=1)
-    assert shell.counters == {"stray": 1, "short": 1}
+    assert shell.counters == {"stray": 1, "short_reply": 1}
     assert [sample.outcome for sample in record.samples] == ["lost"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -212,3 +213,70 @@ async def test_padded_authenticated_probes_are_answered_as_long_and_trusted() ->
         await sender.run()
     assert [(row.received, row.failure) for row in rows] == [(5, None)]
     assert not reflector.flagged
+
+
+@pytest.mark.parametrize("octets", [38, 41])
+async def test_a_responder_of_twamp_light_is_measured_and_the_row_names_it(octets: int) -> None:
+    """twampy and others answer 44 octets with 38 or 41: all four timestamps are there."""
+    with scapy_peer.reflector(octets=octets) as port:
+        row = await measured(port)
+    assert (row.method, row.failure, row.sent, row.received) == ("twamp-light", None, 30, 30)
+    assert 0 < (row.rtt_p50_s or 0) < 0.05
+    assert (row.lost_forward, row.lost_back) == (0, 0)
+
+
+async def test_replies_that_are_too_short_are_named_with_their_length() -> None:
+    rows: list[LatencyRow] = []
+    with scapy_peer.reflector(octets=30) as port:
+        sender = LatencyEngine(
+            "a", load("stamp"), FAST, on_window=lambda _, window: rows.extend(window), count=3, bind=["127.0.0.1"]
+        )
+        sender.set_peers([LatencyPeer("b", "127.0.0.1", port)], FAST)
+        async with asyncio.timeout(LIMIT_S):
+            await sender.run()
+    assert [(row.method, row.failure, row.detail, row.received) for row in rows] == [
+        ("stamp", "short_reply", "what answers sends 30 octets, and a reply has 38 or more", 0)
+    ]
+    assert sender.counters == {"short_reply": 3}
+
+
+async def test_a_reflector_without_our_key_is_named_and_not_taken_for_silence() -> None:
+    rows: list[LatencyRow] = []
+    tests = FAST.model_copy(update={"authenticated": True})
+    reflector = Reflector(0, bind=["127.0.0.1"])
+    sender = LatencyEngine(
+        "a", load("stamp"), tests, on_window=lambda _, window: rows.extend(window), count=3, key=bytes(range(32))
+    )
+    sender.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
+    async with running(reflector), asyncio.timeout(LIMIT_S):
+        await sender.run()
+    assert [(row.failure, row.detail) for row in rows] == [
+        ("wrong_key", "a reflector answers, but not with our key: it has another one, or none")
+    ]
+
+
+async def test_a_forged_request_in_a_reflector_s_name_ends_after_one_reply() -> None:
+    """Whoever sends A a request in B's name would have A and B answer each other for ever."""
+    here, there = Reflector(0, bind=["127.0.0.1"]), Reflector(0, bind=["127.0.0.1"])
+    request = bytes(stamp.STAMPSessionSenderTestUnauthenticated(seq=1))
+    async with running(here), running(there), asyncio.timeout(LIMIT_S):
+        there._sockets[0].sendto(request, ("127.0.0.1", here.port))
+        while not there.dropped:  # noqa: ASYNC110 - it sets no event
+            await asyncio.sleep(0.01)
+    assert (here.answered, dict(here.dropped)) == (1, {})
+    assert (there.answered, dict(there.dropped)) == (0, {"loop": 1})
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="port 862 needs privileges")
+async def test_a_session_sender_at_port_862_is_answered() -> None:
+    """stamp-suite sends from there, unless it is given another port."""
+    reflector = Reflector(0, bind=["127.0.0.1"])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        peer.bind(("127.0.0.86", 862))
+        async with running(reflector), asyncio.timeout(LIMIT_S):
+            request = bytes(stamp.STAMPSessionSenderTestUnauthenticated(seq=7))
+            await asyncio.get_running_loop().sock_sendto(peer, request, ("127.0.0.1", reflector.port))
+            data, _ = await asyncio.get_running_loop().sock_recvfrom(peer, 2048)
+    assert stamp.STAMPSessionReflectorTestUnauthenticated(data).seq_sender == 7

@@ -29,6 +29,8 @@ from probes.latency.stamp_packet import (
     draft,
     draft_signed,
     encode_request,
+    is_plain_request,
+    is_reply,
     sequence_of,
     ssid_of,
     ssid_of_signed,
@@ -97,6 +99,35 @@ def test_a_packet_without_its_last_octet_is_short() -> None:
             decode_request(golden[:-1], key)
 
 
+@pytest.mark.parametrize(("octets", "ttl"), [(38, 0), (40, 0), (41, REPLY.sender_ttl), (43, REPLY.sender_ttl)])
+def test_a_reply_of_twamp_light_is_taken_with_all_four_timestamps(octets: int, ttl: int) -> None:
+    """RFC 5357 §4.2.1: the layout of STAMP, without a session identifier, and without the TTL in some responders."""
+    cut = B[:14] + bytes(2) + B[16:octets]
+    assert decode_reply(cut) == REPLY._replace(ssid=0, sender_ttl=ttl, light=True)
+
+
+@pytest.mark.parametrize(("reply", "key", "least"), [(B[:37], None, 38), (b"", None, 38), (D[:111], KEY, 112)])
+def test_a_reply_that_is_too_short_says_how_long_it_is(reply: bytes, key: bytes | None, least: int) -> None:
+    sentence = f"short_reply: what answers sends {len(reply)} octets, and a reply has {least} or more"
+    with pytest.raises(MessageError, match=sentence):
+        decode_reply(reply, key)
+
+
+def test_the_form_tells_a_reply_from_a_request() -> None:
+    for request, reply, authenticated in ((A, B, False), (C, D, True)):
+        assert is_reply(reply, authenticated=authenticated)
+        assert not is_reply(request, authenticated=authenticated)
+        assert is_plain_request(request, authenticated=authenticated)
+        assert not is_plain_request(reply, authenticated=authenticated)
+    assert is_reply(B[:38], authenticated=False)
+
+
+def test_twamp_light_s_padding_is_no_reply_but_no_plain_request_either() -> None:
+    padded = A[:14] + bytes(range(100, 130))
+    assert not is_reply(padded, authenticated=False)
+    assert not is_plain_request(padded, authenticated=False)
+
+
 @pytest.mark.parametrize("position", [0, 5, 95, 96, 111])
 def test_any_changed_octet_breaks_the_hmac_also_one_that_must_be_zero(position: int) -> None:
     forged = bytearray(D)
@@ -111,7 +142,7 @@ def test_any_bytes_are_a_packet_or_a_named_refusal(data: bytes, key: bytes | Non
         try:
             packet = decode(data, key)
         except MessageError as error:
-            assert error.reason in {"short", "bad_hmac"}  # noqa: PT017 - either outcome is right
+            assert error.reason in {"short", "short_reply", "bad_hmac"}  # noqa: PT017 - either outcome is right
         else:
             decode_error(packet.error)
             assert isinstance(to_ns(packet.timestamp, packet.error), int)

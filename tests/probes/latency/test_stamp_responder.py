@@ -51,7 +51,7 @@ def test_the_reply_carries_the_request_and_is_as_long(key: bytes | None) -> None
     raw = responder.answer(data, SOURCE, 0.0, 10, ttl=63, error=7)
     depart(raw, 30, key)
     assert len(raw) == len(data)
-    assert decode_reply(bytes(raw), key) == (0, 30, 7, 5, 10, 9, 2, 3, 63, extra)
+    assert decode_reply(bytes(raw), key) == (0, 30, 7, 5, 10, 9, 2, 3, 63, extra, False)
 
 
 def test_a_stateful_reflector_counts_replies_per_session() -> None:
@@ -79,8 +79,43 @@ def test_hostile_datagrams_are_dropped_by_reason() -> None:
     assert refusal(responder, good[:-1] + b"\0") == "bad_hmac"
     assert refusal(responder, good + bytes(1472)) == "oversize"
     assert refusal(responder, good, truncated=True) == "oversize"
-    assert refusal(responder, good, ("192.0.2.1", 8620)) == "loop"
-    assert refusal(responder, good, ("192.0.2.1", 862)) == "loop"
+
+
+NOW = 0xEEACAF00 << 32
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("port", [862, 8620, 5000])
+def test_two_reflectors_do_not_answer_each_other_whatever_their_ports(port: int, key: bytes | None) -> None:
+    """A request that is forged in the other reflector's name gets one reply, and the reply none."""
+    here, there = StampResponder(8620, key=key), StampResponder(port, key=key)
+    forged = encode_request(StampRequest(1, NOW, 3, 4), key)
+    reply = here.answer(forged, ("192.0.2.2", port), 0.0, NOW, ttl=9, error=1)
+    depart(reply, NOW + 1000, key)
+    assert refusal(there, bytes(reply), ("192.0.2.1", 8620)) == "loop"
+
+
+def test_a_reply_of_twamp_light_is_not_answered_where_short_requests_are() -> None:
+    allow = ["192.0.2.0/24"]
+    reply = StampResponder(9000, allow=allow).answer(bytes(14), ("192.0.2.2", 9001), 0.0, NOW, ttl=9, error=1)
+    depart(reply, NOW + 1000, None)
+    assert len(reply) == 41
+    assert refusal(StampResponder(9001, allow=allow), bytes(reply), ("192.0.2.1", 9000)) == "loop"
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("port", [862, 8620])
+def test_from_the_port_of_a_reflector_what_is_a_request_in_every_octet_is_answered(
+    port: int, key: bytes | None
+) -> None:
+    """stamp-suite sends from port 862."""
+    responder = StampResponder(8620, key=key)
+    request = encode_request(StampRequest(9, NOW, 3, 5), key)
+    assert replied(responder, request, ("192.0.2.1", port), key).sender_sequence == 9
+    padded = encode_request(StampRequest(9, NOW, 3, 5))[:14] + bytes(range(100, 130))
+    if key is None:
+        assert replied(responder, padded).sender_sequence == 9
+        assert refusal(responder, padded, ("192.0.2.1", port)) == "loop"
 
 
 def test_a_source_has_a_rate_and_others_have_theirs() -> None:
@@ -121,7 +156,7 @@ def test_only_allowed_prefixes_are_answered_and_those_may_send_the_short_request
     reply = answer(responder, short)
     # The 41 octets of RFC 5357 §4.2.1; what is left out of ours must be zero.
     assert len(reply) == 41
-    assert decode_reply(reply + bytes(3))._replace(timestamp=0, received=0) == (0, 0, 1, 0, 0, 9, 2, 3, 9, b"")
+    assert decode_reply(reply)._replace(timestamp=0, received=0) == (0, 0, 1, 0, 0, 9, 2, 3, 9, b"", True)
     assert len(answer(responder, short + b"random padding and more of it")) == 43
     assert len(answer(responder, short + bytes(30))) == 44
 
