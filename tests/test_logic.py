@@ -44,7 +44,7 @@ IO = frozenset(
 SHELLS: Mapping[str, str] = {
     "linkweather/__main__.py": "starts the command",
     "linkweather/client/__init__.py": "names what is public",
-    "probes/adhoc/latency_test.py": "awaits probes",
+    "probes/adhoc/adhoc_latency.py": "awaits probes",
     "collector/sinks/builtin.py": "opens sinks",
     "collector/store/decision_log.py": "reads and writes the database that it is given",
     "collector/store/quarantine.py": "likewise",

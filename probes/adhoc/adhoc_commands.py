@@ -92,7 +92,7 @@ def _load(given: dict[str, Any]) -> LoadOptions:
 
 def _trace(hosts: tuple[str, ...], given: dict[str, Any]) -> int:
     from linkweather.mesh import TRACEROUTE_PORT  # noqa: PLC0415 - the help stays quick
-    from probes.adhoc import path_test  # noqa: PLC0415
+    from probes.adhoc import adhoc_path  # noqa: PLC0415
     from probes.path.tracer_lines import TraceRequest  # noqa: PLC0415
 
     if len(hosts) > 1:
@@ -107,7 +107,7 @@ def _trace(hosts: tuple[str, ...], given: dict[str, Any]) -> int:
     request = TraceRequest(
         host=hosts[0], method=method, port=port, flows=given["flows"], max_hops=given["max_hops"], family=family
     )
-    return path_test.perform(request, as_json=given["as_json"])
+    return adhoc_path.perform(request, as_json=given["as_json"])
 
 
 def _prefixes(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,10 +19,10 @@ from rich.console import Console
 
 from linkweather.cli.root import EXIT_DONE, EXIT_FAILED
 from linkweather.errors import MeasurementError
+from probes.adhoc import adhoc_latency as latency
+from probes.adhoc import adhoc_throughput as throughput
 from probes.adhoc import comparison, saved, summary
 from probes.adhoc import host_table as table
-from probes.adhoc import latency_test as latency
-from probes.adhoc import throughput_test as throughput
 from probes.adhoc.adhoc_job import AdhocJob, AdhocOptions, Stop, Unwatched, Watch
 from probes.adhoc.findings import Findings, HostOutcome, LatencyFindings, MeasuredHost, ThroughputFindings
 from probes.adhoc.live_display import LiveDisplay
@@ -88,7 +88,7 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 _FAMILY_NAMES: Mapping[int, str] = {socket.AF_INET: " for IPv4", socket.AF_INET6: " for IPv6"}
 
 
-class _Begun(NamedTuple):
+class _HostBegun(NamedTuple):
     """A test whose latency is measured."""
 
     job: AdhocJob
@@ -127,16 +127,16 @@ def _end_by_signals(stop: Stop) -> None:
         loop.add_signal_handler(number, end)
 
 
-async def _begin(options: AdhocOptions, watch: Watch, stop: Stop) -> _Begun | HostOutcome:
+async def _begin(options: AdhocOptions, watch: Watch, stop: Stop) -> _HostBegun | HostOutcome:
     try:
         target = await resolve(options.host, options.family)
     except MeasurementError as error:
         return HostOutcome(options.host, failure=error.reason, detail=error.detail)
     job = AdhocJob(options, target, watch, stop)
-    return _Begun(job, await latency.measure(job) if options.latency else None)
+    return _HostBegun(job, await latency.measure(job) if options.latency else None)
 
 
-async def _finish(begun: _Begun | HostOutcome) -> HostOutcome:
+async def _finish(begun: _HostBegun | HostOutcome) -> HostOutcome:
     if isinstance(begun, HostOutcome):
         return begun
     job, found = begun

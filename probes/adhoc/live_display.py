@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from linkweather.units import duration, rate
+from probes.adhoc.adhoc_throughput import INTERVAL_S
 from probes.adhoc.plots import LOST, over_time, sparkline
-from probes.adhoc.throughput_test import INTERVAL_S
 from probes.throughput.iperf3_output import Interval
 
 _REFRESH_PER_S = 8

@@ -91,10 +91,18 @@ def padding(own: Version, peer: Version) -> tuple[str, ...]:
 
 def too_old(build: Build) -> str | None:
     """Why this iperf3 cannot take part in tests that two sites arrange; None when it can."""
-    if build.version >= ARRANGED_SINCE:
+    return _since(build, ARRANGED_SINCE, "take part in arranged throughput tests")
+
+
+def too_old_for_udp(build: Build) -> str | None:
+    """Why this iperf3 cannot test UDP; None when it can, or names no version."""
+    return _since(build, UDP_SINCE, "say how much of a UDP test arrived") if build.version else None
+
+
+def _since(build: Build, since: Version, ability: str) -> str | None:
+    if build.version >= since:
         return None
-    needed = ".".join(map(str, ARRANGED_SINCE))
-    return f"iperf3 {build} cannot take part in arranged throughput tests: install iperf3 {needed} or later"
+    return f"iperf3 {build} cannot {ability}: install iperf3 {'.'.join(map(str, since))} or later"
 
 
 def find() -> str:

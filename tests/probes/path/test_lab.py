@@ -17,7 +17,7 @@ from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile, mesh_of, shipped
 from linkweather.mesh import PathMethod
 from linkweather.wire import PathRow
-from probes.adhoc.path_test import TracedPath, text
+from probes.adhoc.adhoc_path import TracedPath, text
 from probes.path.route_store import RouteStore
 from probes.path.traced_route import hops, reached, steps
 from probes.path.tracer_lines import TraceRequest

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from linkweather.errors import OperatorError
-from probes.adhoc import throughput_test as throughput
+from probes.adhoc import adhoc_throughput as throughput
 from probes.adhoc.adhoc_job import AdhocJob, AdhocOptions, LoadOptions, Stop, Unwatched
 from probes.adhoc.findings import MeasuredHost, ThroughputFindings
-from probes.throughput.iperf3_output import Interval
+from probes.throughput.iperf3_output import Build, Interval
 from probes.throughput.result import Result
 from tests import servers
 
@@ -60,6 +62,21 @@ async def test_without_the_program_only_an_asked_for_test_is_refused(monkeypatch
     asked = AdhocJob(options(wanted=True), MeasuredHost("h", "127.0.0.1"), Unwatched(), Stop())
     with pytest.raises(OperatorError, match="iperf3"):
         await throughput.measure(asked, reverse=True)
+
+
+async def test_udp_needs_an_iperf3_whose_summaries_say_whose_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "iperf3"
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    asked = replace(options(wanted=True), load=LoadOptions(udp_rate_bps=1e6))
+    job = AdhocJob(asked, MeasuredHost("h", "127.0.0.1"), Unwatched(), Stop())
+    program.write_text("#!/bin/sh\necho iperf 3.1.3\n")
+    program.chmod(0o755)
+    with pytest.raises(OperatorError, match=r"^iperf3 3\.1\.3 cannot say .* UDP .*: install iperf3 3\.2 or later$"):
+        await throughput.measure(job, reverse=True)
+    tcp = replace(asked, load=LoadOptions())
+    assert await throughput._build(AdhocJob(tcp, job.target, job.watch, job.stop)) == Build((3, 1, 3), False)  # noqa: FBT003
 
 
 def test_only_a_receiver_of_tcp_sees_when_it_knows_enough() -> None:

@@ -12,7 +12,7 @@ from probes.adhoc.adhoc_job import AdhocJob
 from probes.adhoc.findings import HERE, THERE, UDP, ThroughputFindings
 from probes.throughput.iperf3_client import ClientTest, run_client
 from probes.throughput.iperf3_output import Build, Datagrams, Interval
-from probes.throughput.iperf3_program import installed
+from probes.throughput.iperf3_program import installed, too_old_for_udp
 from probes.throughput.result import Result
 from probes.throughput.stop_rule import StopRule, estimate
 
@@ -29,7 +29,7 @@ _SHARED = (
 
 
 async def measure(job: AdhocJob, *, reverse: bool) -> ThroughputFindings:
-    """Test the throughput one way. Raises OperatorError when it was asked for and there is no iperf3 here."""
+    """Test the throughput one way. Raises OperatorError when it was asked for and no iperf3 here can do it."""
     options, load = job.options, job.options.load
     job.watch.connecting(load.port, reverse=reverse)
     intervals: list[Interval] = []
@@ -66,9 +66,17 @@ async def _client(job: AdhocJob, hear: Callable[[Interval], None], *, reverse: b
     try:
         async with asyncio.timeout(None) as limit:
             with job.stop.by(lambda: limit.reschedule(loop.time())):
-                return await run_client(_test(job, reverse=reverse), await installed() or _UNKNOWN_BUILD, hear)
+                return await run_client(_test(job, reverse=reverse), await _build(job), hear)
     except TimeoutError:
         return None
+
+
+async def _build(job: AdhocJob) -> Build:
+    build = await installed() or _UNKNOWN_BUILD
+    problem = too_old_for_udp(build) if job.options.load.udp_rate_bps is not None else None
+    if problem:
+        raise OperatorError(problem)
+    return build
 
 
 def _test(job: AdhocJob, *, reverse: bool) -> ClientTest:

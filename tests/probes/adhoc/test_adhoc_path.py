@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from probes.adhoc.path_test import TracedPath, document, lines, text
+from probes.adhoc.adhoc_path import TracedPath, document, lines, text
 from probes.path.traced_route import HopResponder, Step, fingerprint, route
 from probes.path.tracer_lines import TraceRequest
 from tests.lab.labs import run
