@@ -14,6 +14,7 @@ import duckdb
 from linkweather.errors import OperatorError
 
 SCHEMA_VERSION = 1
+STREAM_ROWS = 10_000
 _PID = re.compile(r"PID (\d+)")
 
 
@@ -50,6 +51,13 @@ class Database:
         """The rows of a query, as last committed; waits for no writer. Raises duckdb.Error when the disk fails."""
         with self._connection.cursor() as cursor:
             return cursor.execute(sql, parameters).fetchall()
+
+    def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """The same, a slice at a time: of a million rows few are in memory at once."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            while found := cursor.fetchmany(STREAM_ROWS):
+                yield from found
 
     def remember(self, read: Callable[[], None]) -> None:
         """Call `read`, which keeps in memory what the file says, now and after each reopening, before any write."""

@@ -13,7 +13,8 @@ connection, a collector or a `committed`. The journal makes that exactly once:
 4. Duplicates are acknowledged like new reports: their rows are on the disk already.
 
 Keys are kept for ever, also when retention has deleted the rows: a site that returns after a year sends nothing twice.
-That is cheap, as an outbox counts one by one: `report_keys` keeps ranges.
+That is cheap, as an outbox counts one by one: memory and file keep ranges, one an outbox and one more a gap, and a
+commit changes them in their place.
 
 Rows are numbered per table in the order of commit. A sink's cursor is such a number: the sink has written every row up
 to it, and rows that are committed later have higher numbers.
@@ -47,7 +48,7 @@ from collector.store.columns import (
     row_columns,
 )
 from collector.store.database import Database
-from collector.store.report_keys import Key, Range, ReportKeys
+from collector.store.report_keys import Key, RangeChanges, ReportKeys
 from linkweather.errors import OperatorError
 from linkweather.models.state import HistoryBucket
 from linkweather.wire import DeviceRow, PathRow, Row, ThroughputRow
@@ -66,8 +67,7 @@ METRICS: Mapping[str, str] = {
 }
 _FIGURE_METRIC = re.compile(rf"figures\.({FIGURE_NAME.strip('^$')})")
 _QUOTED = '"{}"'.format
-# A start rewrites the table of keys when it has this many rows more than it needs.
-_KEYS_SLACK_ROWS = 1000
+_RECEIVED = "CREATE TABLE IF NOT EXISTS received (site VARCHAR, boot VARCHAR, first BIGINT, last BIGINT)"
 
 
 def open_journal(data_dir: Path, settings: JournalSettings) -> Journal:
@@ -112,7 +112,9 @@ class Journal:
                     if kind == "throughput":
                         batch["path_fingerprint"] = np.array(joined, dtype=object)
                     _append_rows(connection, kind, report_columns(reports), batch)
-            _append_keys(connection, [(*key, key[2]) for key in new])
+            grown = self._seen.grown(new)
+            _write_ranges(connection, self._seen.changes(grown))
+        self._seen.update(grown)
         self._remember(new, learnt)
         return list(new.values())
 
@@ -186,8 +188,7 @@ class Journal:
         self.database.close()
 
     def _remember(self, new: Mapping[Key, Entry], learnt: Mapping[Pair, str]) -> None:
-        for key, entry in new.items():
-            self._seen.add(key)
+        for entry in new.values():
             self._last_number[entry.report.kind] += len(entry.report.rows)
         self._fingerprints.update(learnt)
 
@@ -229,13 +230,14 @@ class Journal:
         return {(src, dst): fingerprint for src, dst, fingerprint in rows}
 
     def _load_seen(self) -> ReportKeys:
-        stored = self.database.rows("SELECT site, boot, first, last FROM received")
-        seen = ReportKeys((site, boot, first, last) for site, boot, first, last in stored)
+        seen = ReportKeys(self.database.stream("SELECT site, boot, first, last FROM received ORDER BY ALL"))
         ranges = list(seen.ranges())
-        if len(stored) > len(ranges) + _KEYS_SLACK_ROWS:
+        if len(ranges) < self.database.rows("SELECT count(*) FROM received")[0][0]:
+            # An older version's journal has a row for each report.
             with self.database.transaction() as connection:
-                connection.execute("DELETE FROM received")
-                _append_keys(connection, ranges)
+                connection.execute("DROP TABLE received")
+                connection.execute(_RECEIVED)
+                _write_ranges(connection, RangeChanges([], [], ranges))
         return seen
 
 
@@ -258,7 +260,7 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {kind} ({definitions})")
         for name, sql in table.columns.items():
             connection.execute(f"ALTER TABLE {kind} ADD COLUMN IF NOT EXISTS {_QUOTED(name)} {sql}")
-    connection.execute("CREATE TABLE IF NOT EXISTS received (site VARCHAR, boot VARCHAR, first BIGINT, last BIGINT)")
+    connection.execute(_RECEIVED)
     connection.execute("CREATE TABLE IF NOT EXISTS cursors (exporter VARCHAR, kind VARCHAR, number BIGINT)")
 
 
@@ -272,12 +274,19 @@ def _append_rows(
     )
 
 
-def _append_keys(connection: duckdb.DuckDBPyConnection, ranges: Sequence[Range]) -> None:
-    site, boot, first, last = (np.array(column) for column in zip(*ranges, strict=True))
-    connection.register(
-        "batch_keys", {"site": site.astype(object), "boot": boot.astype(object), "first": first, "last": last}
-    )
-    connection.execute("INSERT INTO received BY NAME SELECT * FROM batch_keys")
+def _write_ranges(connection: duckdb.DuckDBPyConnection, changes: RangeChanges) -> None:
+    """Change `received`; a range that grows is changed in its place, so that the table stays as small as it is."""
+    same = "received.site = batch.site AND received.boot = batch.boot AND received.first = batch.first"
+    for ranges, statement in (
+        (changes.extended, f"UPDATE received SET last = batch.last FROM batch WHERE {same}"),  # noqa: S608 – ours
+        (changes.gone, f"DELETE FROM received USING batch WHERE {same}"),  # noqa: S608
+        (changes.new, "INSERT INTO received BY NAME FROM batch"),
+    ):
+        if ranges:
+            site, boot, first, last = (np.array(column) for column in zip(*ranges, strict=True))
+            columns = {"site": site.astype(object), "boot": boot.astype(object), "first": first, "last": last}
+            connection.register("batch", columns)
+            connection.execute(statement)
 
 
 def _paths_joined(entries: Sequence[Entry], known: Mapping[Pair, str], learnt: dict[Pair, str]) -> list[str | None]:

@@ -8,18 +8,29 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
 
 Key = tuple[str, str, int]  # site, boot, seq
 Range = tuple[str, str, int, int]  # site, boot, first and last seq
 
 
+@dataclass(frozen=True, slots=True)
+class RangeChanges:
+    """What more keys change: ranges that are gone, ranges that get another end, and new ones."""
+
+    gone: list[Range]
+    extended: list[Range]
+    new: list[Range]
+
+
 class ReportKeys:
-    """A set of report keys."""
+    """A set of report keys. Ranges to begin with are in order, and may touch or overlap."""
 
     def __init__(self, ranges: Iterable[Range] = ()) -> None:
         # (site, boot) → the first and the last numbers of its ranges, both ascending.
         self._ranges: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
-        for site, boot, first, last in sorted(ranges):
+        for site, boot, first, last in ranges:
             self._append(site, boot, first, last)
 
     def __contains__(self, key: Key) -> bool:
@@ -48,11 +59,39 @@ class ReportKeys:
             firsts.insert(place, seq)
             lasts.insert(place, seq)
 
+    def grown(self, keys: Iterable[Key]) -> ReportKeys:
+        """The outboxes of these keys alone, with the keys added: for `changes`, and for `update` thereafter."""
+        grown = ReportKeys()
+        for outbox, some in groupby(sorted(keys), key=lambda key: key[:2]):
+            firsts, lasts = self._ranges.get(outbox, ([], []))
+            grown._ranges[outbox] = firsts.copy(), lasts.copy()
+            for key in some:
+                grown.add(key)
+        return grown
+
+    def changes(self, grown: ReportKeys) -> RangeChanges:
+        """How the ranges of `grown` differ from those here."""
+        before = {(site, boot, first): last for outbox in grown._ranges for site, boot, first, last in self._of(outbox)}
+        after = {(site, boot, first): last for site, boot, first, last in grown.ranges()}
+        return RangeChanges(
+            gone=[(*start, last) for start, last in before.items() if start not in after],
+            extended=[(*start, last) for start, last in after.items() if before.get(start, last) != last],
+            new=[(*start, last) for start, last in after.items() if start not in before],
+        )
+
+    def update(self, grown: ReportKeys) -> None:
+        """Take over the outboxes of `grown`."""
+        self._ranges.update(grown._ranges)
+
     def ranges(self) -> Iterator[Range]:
         """All ranges, as few as possible."""
-        for (site, boot), (firsts, lasts) in self._ranges.items():
-            for first, last in zip(firsts, lasts, strict=True):
-                yield site, boot, first, last
+        for outbox in self._ranges:
+            yield from self._of(outbox)
+
+    def _of(self, outbox: tuple[str, str]) -> Iterator[Range]:
+        firsts, lasts = self._ranges.get(outbox, ([], []))
+        for first, last in zip(firsts, lasts, strict=True):
+            yield *outbox, first, last
 
     def _append(self, site: str, boot: str, first: int, last: int) -> None:
         firsts, lasts = self._ranges.setdefault((site, boot), ([], []))

@@ -223,14 +223,34 @@ def test_numbers_are_not_given_twice_after_retention_has_emptied_a_table(file: P
     assert (batch.first, batch.last, len(batch)) == (2, 2, 1)
 
 
-def test_the_ledger_of_keys_is_rewritten_short_at_a_start(file: Path) -> None:
+def test_the_keys_of_an_outbox_are_one_row_while_the_journal_runs(file: Path) -> None:
     journal = Journal(file)
     for first in range(0, 3000, 100):
         journal.commit([entry(latency(seq)) for seq in range(first, first + 100)])
+        assert journal.database.rows("FROM received") == [("a", "boot-1", 0, first + 99)]
+
+
+def test_a_range_is_begun_extended_both_ways_and_joined_in_the_file_as_in_memory(file: Path) -> None:
+    journal = Journal(file)
+    for seqs, expected in (
+        ([5, 9], [(5, 5), (9, 9)]),
+        ([6, 8], [(5, 6), (8, 9)]),
+        ([4, 7, 20], [(4, 9), (20, 20)]),
+    ):
+        journal.commit([entry(latency(seq)) for seq in seqs])
+        assert journal.database.rows("SELECT first, last FROM received ORDER BY first") == expected
+    journal.close()
+    assert Journal(file).commit([entry(latency(seq)) for seq in (4, 7, 9, 10, 20)]) == [entry(latency(10))]
+
+
+def test_a_journal_of_before_with_a_row_a_report_is_opened_as_ranges(file: Path) -> None:
+    journal = Journal(file)
+    journal.database.rows("INSERT INTO received SELECT 'a', 'boot-1', seq, seq FROM range(3000) t(seq) WHERE seq <> 7")
     journal.close()
     journal = Journal(file)
-    assert journal.database.rows("FROM received") == [("a", "boot-1", 0, 2999)]
-    assert journal.commit([entry(latency(2999))]) == []
+    ranges = [("a", "boot-1", 0, 6), ("a", "boot-1", 8, 2999)]
+    assert journal.database.rows("FROM received ORDER BY first") == ranges
+    assert journal.commit([entry(latency(2999)), entry(latency(7))]) == [entry(latency(7))]
 
 
 def test_a_field_that_the_messages_have_gained_becomes_a_column_of_an_old_file(file: Path) -> None:
@@ -247,7 +267,7 @@ def test_a_field_that_the_messages_have_gained_becomes_a_column_of_an_old_file(f
 def test_a_failed_commit_leaves_nothing_and_can_be_repeated(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(file)
     monkeypatch.setattr(
-        "collector.store.journal._append_keys", lambda *_: (_ for _ in ()).throw(duckdb.IOException("full"))
+        "collector.store.journal._write_ranges", lambda *_: (_ for _ in ()).throw(duckdb.IOException("full"))
     )
     with pytest.raises(duckdb.IOException):
         journal.commit([entry(latency(1)), entry(path(2, "f"))])
@@ -431,7 +451,7 @@ def test_a_commit_that_failed_but_is_on_the_disk_is_not_written_again(file: Path
     third = entry(latency(3))
     assert journal.commit([*batch, third]) == [third]
     assert journal.database.rows("SELECT seq, number FROM latency ORDER BY number") == [(1, 1), (2, 2), (3, 3)]
-    assert journal.database.rows("SELECT count(*) FROM received") == [(3,)]
+    assert journal.database.rows("SELECT first, last FROM received") == [(1, 3)]
 
 
 def test_what_cannot_be_read_again_is_read_before_the_next_write(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from collector.store.report_keys import ReportKeys
+from collector.store.report_keys import RangeChanges, ReportKeys
 
 
 def test_consecutive_numbers_of_one_outbox_are_one_range() -> None:
@@ -32,7 +32,7 @@ def test_adding_twice_changes_nothing() -> None:
 
 
 def test_stored_ranges_that_touch_or_overlap_are_joined() -> None:
-    seen = ReportKeys([("a", "boot", 3, 3), ("a", "boot", 1, 2), ("a", "boot", 2, 3), ("a", "boot", 7, 7)])
+    seen = ReportKeys([("a", "boot", 1, 2), ("a", "boot", 2, 3), ("a", "boot", 3, 3), ("a", "boot", 7, 7)])
     assert list(seen.ranges()) == [("a", "boot", 1, 3), ("a", "boot", 7, 7)]
 
 
@@ -52,3 +52,20 @@ def test_any_order_of_arrival_gives_the_same_set_as_a_plain_set() -> None:
     for number in numbers:
         seen.add(("a", "boot", number))
     assert {number for number in range(200) if ("a", "boot", number) in seen} == set(numbers)
+
+
+def test_changes_are_few_and_say_which_range_is_extended_gone_and_new() -> None:
+    seen = ReportKeys([("a", "boot", 0, 4), ("a", "boot", 6, 8), ("b", "boot", 0, 0)])
+    grown = seen.grown([("a", "boot", 5), ("a", "boot", 20)])
+    assert seen.changes(grown) == RangeChanges(
+        gone=[("a", "boot", 6, 8)], extended=[("a", "boot", 0, 8)], new=[("a", "boot", 20, 20)]
+    )
+    assert ("a", "boot", 5) not in seen
+    seen.update(grown)
+    assert list(seen.ranges()) == [("a", "boot", 0, 8), ("a", "boot", 20, 20), ("b", "boot", 0, 0)]
+
+
+def test_the_first_keys_of_an_outbox_are_a_new_range() -> None:
+    seen = ReportKeys()
+    grown = seen.grown([("a", "boot", 2), ("b", "other", 0), ("a", "boot", 1)])
+    assert seen.changes(grown) == RangeChanges(gone=[], extended=[], new=[("a", "boot", 1, 2), ("b", "other", 0, 0)])
