@@ -23,18 +23,20 @@ from collector.api_wiring import ApiWiring
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen
 from collector.ingest.ingest import Ingest
 from collector.linkstate.link_states import LinkStates
+from collector.linkstate.link_window import ReportMoment
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
 from collector.route_updater import RouteUpdater
 from collector.settings import EMBEDDED, CollectorSettings
 from collector.sinks.exporters import Exporters
+from collector.store.columns import Entry, Recorded
 from collector.store.decision_log import DecisionLog
 from collector.store.journal import open_journal
 from linkweather.backoff import Backoff
 from linkweather.errors import MessageError, operator_error
 from linkweather.mesh import Mesh
 from linkweather.mqtt import Connection
-from linkweather.wire import AnyReport, CapacityReport, Status, decode, encode, topics
+from linkweather.wire import CapacityReport, Status, decode, encode, topics
 
 log = logging.getLogger(__name__)
 
@@ -148,13 +150,12 @@ class CollectorDaemon:
         """Rebuild the state from the journal: the same as if its rows had just arrived."""
         now = datetime.now(UTC)
         since = {kind: now - timedelta(seconds=age_s) for kind, age_s in self._links.horizons_s.items()}
-        for moment, group in itertools.groupby(self._journal.last_rows(since), key=attrgetter("at")):
-            recorded, at = list(group), moment.timestamp()
-            self._links.observe(at, [entry.row for entry in recorded])
-            for site in {entry.site for entry in recorded}:
-                self._sites.reported(site, at)
+        for _, report in itertools.groupby(self._journal.last_rows(since), key=attrgetter("site", "boot", "seq")):
+            first, *others = report
+            self._links.observe(_moment(first), [first.row, *(one.row for one in others)])
+            self._sites.reported(first.site, _moment(first).at)
         for devices in self._journal.capacities():
-            self._capacities.observe(devices.site, devices.at.timestamp(), [devices.row])
+            self._capacities.observe(devices.site, _moment(devices), [devices.row])
         self._route_updater.restore()
 
     def _handle(self, topic: str, payload: bytes) -> None:
@@ -167,15 +168,16 @@ class CollectorDaemon:
         except MessageError as error:
             self._bad_statuses[f"status_{error.reason}"] += 1
 
-    def _on_committed(self, reports: list[tuple[str, AnyReport]]) -> None:
-        for site, report in reports:
-            at = report.at.timestamp()
+    def _on_committed(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            report = entry.report
+            moment = ReportMoment.of(report.at, entry.received_at, report.boot, report.seq)
             if isinstance(report, CapacityReport):
-                self._capacities.observe(site, at, report.devices)
+                self._capacities.observe(entry.site, moment, report.devices)
             else:
-                self._links.observe(at, report.links)
-            self._sites.reported(site, at)
-        self._route_updater.on_reports([report for _, report in reports])
+                self._links.observe(moment, report.links)
+            self._sites.reported(entry.site, moment.at)
+        self._route_updater.on_reports([entry.report for entry in entries])
 
     def _on_connect(self) -> None:
         # The broker now sends every retained status again; a status that it no longer has is unknown.
@@ -231,6 +233,10 @@ class CollectorDaemon:
             publish=lambda topic, payload: self._connection.publish(topic, payload, retain=True),
             offline=lambda: self._sites.offline,
         )
+
+
+def _moment(one: Recorded[Any]) -> ReportMoment:
+    return ReportMoment.of(one.at, one.received_at, one.boot, one.seq)
 
 
 async def run(settings: CollectorSettings) -> None:

@@ -3,13 +3,16 @@
 A report enters without its bad rows, which are refused one by one; a report of which nothing is good, or whose envelope
 is not, is refused whole. Its site must be in the mesh, where one is known; the far ends of its links need
 not be: a measurement to a peer that has since left the mesh is still a measurement.
+
+No report is refused for its time: a clock is wrong, the site's or ours, and the site would delete what was measured. A
+time later than the arrival counts as the arrival (`link_window`), and `site_clocks` names the clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from collector.store.columns import Entry
 from linkweather.containment import note
@@ -17,8 +20,6 @@ from linkweather.errors import MessageError
 from linkweather.wire import Committed, Message, Name, ReportNumber, ReportRefusal, decode, decode_report, topics
 
 MAX_PAYLOAD_BYTES = 4_000_000
-# Clocks of sites may be wrong; rows from further in the future would lie where no query looks.
-MAX_AHEAD = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,6 @@ def admit(message: IncomingMessage, sites: Collection[str] | None) -> Entry | Re
     try:
         _check_sender(topic.site, message.payload, sites)
         report, bad_rows = decode_report(topic.site, topic.detail, message.payload)
-        _check_time(report.at, message.received_at)
     except MessageError as error:
         return RefusedMessage(message, error.reason, error.detail, topic.site, _key(message.payload))
     except Exception as error:  # noqa: BLE001 - a fault of ours costs the message that it arose in
@@ -93,11 +93,6 @@ def _check_sender(site: str, payload: bytes, sites: Collection[str] | None) -> N
         raise MessageError("oversized", f"{len(payload)} bytes")
     if sites is not None and site not in sites:
         raise MessageError("unknown_site", f"{site} is not in the mesh")
-
-
-def _check_time(at: datetime, received_at: datetime) -> None:
-    if at > received_at + MAX_AHEAD:
-        raise MessageError("future", at.isoformat())
 
 
 def _key(payload: bytes) -> tuple[str, int] | None:

@@ -21,7 +21,7 @@ from collector.store.journal import Journal
 from collector.store.quarantine import Quarantine, QuarantinedMessage
 from linkweather.backoff import Backoff
 from linkweather.containment import contained, note
-from linkweather.wire import AnyReport, encode, topics
+from linkweather.wire import encode, topics
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Ingest:
     """Takes reports into the journal. `handle` queues a message, `run` commits.
 
     `publish(topic, payload)` sends `committed`; if it cannot, the site sends the report again, which is then
-    acknowledged as a duplicate. `on_committed` gets the new (site, report) pairs, on the event loop. `sites` returns
+    acknowledged as a duplicate. `on_committed` gets the new reports, on the event loop. `sites` returns
     the mesh's site ids, None while there is no mesh. Counters are plain attributes.
     """
 
@@ -58,7 +58,7 @@ class Ingest:
         journal: Journal,
         *,
         publish: Callable[[str, bytes], Awaitable[bool]],
-        on_committed: Callable[[list[tuple[str, AnyReport]]], None] = lambda _reports: None,
+        on_committed: Callable[[list[Entry]], None] = lambda _entries: None,
         sites: Callable[[], Collection[str] | None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -137,7 +137,7 @@ class Ingest:
             await self._until_written(lambda: self._quarantine.add(rejected))
         self._count(outcome)
         with contained("committed reports"):
-            self._on_committed([(entry.site, entry.report) for entry in outcome.new])
+            self._on_committed(outcome.new)
         messages = receipts(outcome.accepted, outcome.refused)
         await asyncio.gather(
             *(self._publish(topics.committed(site), encode(committed)) for site, committed in messages)

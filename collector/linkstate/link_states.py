@@ -8,7 +8,7 @@ from typing import Any
 
 from collector.linkstate.forecast_bank import Forecast
 from collector.linkstate.link_forecasts import LinkForecasts, Pace
-from collector.linkstate.link_window import AnyRow, LinkWindow, TimedRow, good, observe
+from collector.linkstate.link_window import AnyRow, LinkWindow, ReportMoment, TimedRow, good, observe
 from collector.linkstate.snapshot import AgeLimits, LinkFacts, LinkMatrices, Snapshot
 from collector.settings import StateSettings
 from linkweather.mesh import Mesh
@@ -59,14 +59,14 @@ class LinkStates:
         horizons = {kind: max(limit_s, forecast[kind]) for kind, limit_s in limits.items()}
         return horizons | {"path": max(limits.values())}
 
-    def observe(self, at: float, rows: Iterable[Row]) -> None:
-        """Add the rows of a report whose measurement ended `at`; reports may come in any order."""
+    def observe(self, moment: ReportMoment, rows: Iterable[Row]) -> None:
+        """Add the rows of a report; reports may come in any order."""
         known = [row for row in rows if (row.src, row.dst) in self._windows]
         for row in known:
             pair = (row.src, row.dst)
-            observe(self._windows[pair], at, row, self._settings)
+            observe(self._windows[pair], moment, row, self._settings)
             self._touched.add(pair)
-        self._forecasts.observe(at, known)
+        self._forecasts.observe(moment.at, known)
 
     def links(self, now: float) -> list[LinkAnswer]:
         """Every link of the mesh in the mesh's order, also links never measured."""
@@ -155,7 +155,7 @@ def _up(window: LinkWindow, settings: StateSettings) -> bool:
 
 
 def _age(sample: TimedRow[AnyRow], now: float) -> float:
-    return max(0.0, now - sample.at)  # a site's clock may be slightly ahead of ours
+    return max(0.0, now - sample.at)  # our clock may have been set back since
 
 
 def _condition(window: LinkWindow, now: float, limits: AgeLimits, settings: StateSettings) -> LinkCondition:

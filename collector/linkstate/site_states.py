@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from collector.linkstate.link_window import ReportMoment
 from collector.settings import CapacitySettings
 from linkweather.mesh import Mesh, Site
 from linkweather.models.state import CapacityAnswer, SiteAnswer
@@ -85,9 +86,9 @@ def _stated(status: Status | None, name: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _TimedDevice:
-    """One type of devices as last reported, and when, in seconds since the epoch."""
+    """One type of devices as last reported, and when."""
 
-    at: float
+    moment: ReportMoment
     row: DeviceRow
 
 
@@ -104,14 +105,14 @@ class Capacities:
         self._mesh = mesh
         self._devices = {site: devices for site, devices in self._devices.items() if site in mesh.sites}
 
-    def observe(self, site: str, at: float, rows: Iterable[DeviceRow]) -> None:
-        """Add what `site` reported `at`, in seconds since the epoch; reports may come in any order."""
+    def observe(self, site: str, moment: ReportMoment, rows: Iterable[DeviceRow]) -> None:
+        """Add what `site` reported; reports may come in any order."""
         if site not in self._mesh.sites:
             return
         devices = self._devices.setdefault(site, {})
         for row in rows:
-            if row.type not in devices or at >= devices[row.type].at:
-                devices[row.type] = _TimedDevice(at, row)
+            if row.type not in devices or moment.follows(devices[row.type].moment):
+                devices[row.type] = _TimedDevice(moment, row)
 
     def capacities(self, now: float) -> list[CapacityAnswer]:
         """Every type of devices of every site, in the mesh's order, also expired ones."""
@@ -123,12 +124,12 @@ class Capacities:
         return self._devices.get(site, {})
 
     def _answer(self, site: str, device: _TimedDevice, now: float) -> CapacityAnswer:
-        age_s = max(0.0, now - device.at)
+        age_s = max(0.0, now - device.moment.at)
         return CapacityAnswer(
             site=site,
             compute_id=self._mesh.sites[site].compute_id,
             state="expired" if age_s > self._expires_after_s else "fresh",
-            at=datetime.fromtimestamp(device.at, UTC),
+            at=datetime.fromtimestamp(device.moment.at, UTC),
             age_s=age_s,
             **device.row.model_dump(),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -81,12 +81,11 @@ class JournalBatch:
 
     def _row(self, values: Sequence[Any]) -> ExportedRow:
         table = TABLES[self.kind]
-        number, site, boot, seq, at, received_at, *fields = values
-        row = recorded(table, (site, at, *fields[: len(table.fields)])).row
-        extra = dict(zip(table.extra, fields[len(table.fields) :], strict=True))
-        return ExportedRow(
-            number, site, boot, seq, at.replace(tzinfo=UTC), received_at.replace(tzinfo=UTC), row, **extra
-        )
+        number, *rest = values
+        width = len(rest) - len(table.extra)
+        one = recorded(table, rest[:width])
+        extra = dict(zip(table.extra, rest[width:], strict=True))
+        return ExportedRow(number, one.site, one.boot, one.seq, one.at, one.received_at, one.row, **extra)
 
 
 class Backlog:

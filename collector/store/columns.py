@@ -49,10 +49,13 @@ AnyRow = TypeVar("AnyRow", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Recorded(Generic[AnyRow]):
-    """One row, read from the journal."""
+    """One row, read from the journal, and which report it came in."""
 
     site: str
+    boot: str
+    seq: int
     at: datetime
+    received_at: datetime
     row: AnyRow
 
 
@@ -150,6 +153,9 @@ _COMMON: Mapping[str, str] = {
     "received_at": "TIMESTAMP",
 }
 
+# Which report a row came in.
+REPORT_COLUMNS = tuple(name for name in _COMMON if name != "number")
+
 
 def _table(kind: str, row: type[AnyRow], **extra: str) -> JournalTable[AnyRow]:
     fields = {name: _field_type(field.annotation) for name, field in row.model_fields.items()}
@@ -196,14 +202,14 @@ def row_columns(table: JournalTable[Any], entries: Sequence[Entry], first_number
 
 
 def recorded(table: JournalTable[AnyRow], values: Sequence[Any]) -> Recorded[AnyRow]:
-    """The message that a row (site, at, fields in order) was made from."""
-    site, at, *fields = values
+    """The message that a row (REPORT_COLUMNS, fields in order) was made from."""
+    site, boot, seq, at, received_at, *fields = values
     given = {name: value for name, value in zip(table.fields, fields, strict=True) if value is not None}
     for name in table.nested.keys() & given.keys():
         given[name] = table.nested[name](given[name])
     # The row was validated on arrival: validating it again would take ten times as long.
     row: Any = table.row.model_construct(**given)
-    return Recorded(site, at.replace(tzinfo=UTC), row)
+    return Recorded(site, boot, seq, at.replace(tzinfo=UTC), received_at.replace(tzinfo=UTC), row)
 
 
 def microseconds(at: datetime) -> int:

@@ -22,11 +22,10 @@ to it, and rows that are committed later have higher numbers.
 
 from __future__ import annotations
 
-import heapq
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from collector.settings import JournalSettings
 from collector.store.columns import (
     CAPACITY,
     LINK_TABLES,
+    REPORT_COLUMNS,
     TABLES,
     Column,
     Entry,
@@ -119,19 +119,20 @@ class Journal:
         return list(new.values())
 
     def last_rows(self, since: datetime | Mapping[str, datetime]) -> Iterator[Recorded[Row]]:
-        """Every link's row measured at or after `since`, oldest first: what rebuilds the links' state at a start.
+        """Every link's row that arrived at or after `since`: what rebuilds the links' state at a start.
 
-        `since` may differ by kind; kinds without a moment are left out.
+        Kind by kind, in the order of commit. `since` may differ by kind; kinds without a moment are left out.
         """
         moments = dict.fromkeys(LINK_TABLES, since) if isinstance(since, datetime) else since
-        rows = (self._rows_since(LINK_TABLES[kind], moment) for kind, moment in moments.items())
-        return heapq.merge(*rows, key=attrgetter("at"))
+        return itertools.chain.from_iterable(self._rows_since(LINK_TABLES[kind], at) for kind, at in moments.items())
 
     def capacities(self) -> list[Recorded[DeviceRow]]:
-        """The last report of each type of devices of each site, however old."""
+        """The last report of each type of devices of each site, however old; by `seq`, and between boots by time."""
         rows = self.database.rows(
-            f"""SELECT site, "at", {_names(CAPACITY)} FROM capacity
-                QUALIFY row_number() OVER (PARTITION BY site, "type" ORDER BY "at" DESC, number DESC) = 1
+            f"""SELECT {_names(CAPACITY)} FROM
+                    (FROM capacity QUALIFY row_number() OVER (PARTITION BY site, "type", boot ORDER BY seq DESC) = 1)
+                QUALIFY row_number()
+                    OVER (PARTITION BY site, "type" ORDER BY least("at", received_at) DESC, number DESC) = 1
                 ORDER BY site, "type" """  # noqa: S608 - names from our table
         )
         return [recorded(CAPACITY, row) for row in rows]
@@ -141,7 +142,8 @@ class Journal:
     ) -> list[HistoryBucket]:
         """One metric that `metric_source` knows of one link in `[since, until)`, by buckets of `step_s`, oldest first.
 
-        Buckets lie on multiples of the step since 1970; buckets without a value are left out.
+        Buckets lie on multiples of the step since 1970; buckets without a value are left out. A row whose site's clock
+        is ahead stands where it arrived.
         """
         source = metric_source(metric)
         assert source is not None  # noqa: S101 - the caller has checked it
@@ -150,9 +152,10 @@ class Journal:
         rows = self.database.rows(
             f"""SELECT epoch_us("at") // $step AS bucket, count(value), min(value),
                        quantile_cont(value, 0.5), quantile_cont(value, 0.95), max(value)
-                FROM (SELECT "at", {table}.{column}::DOUBLE AS value FROM {table}
-                      WHERE src = $src AND dst = $dst AND "at" >= $since AND "at" < $until)
-                WHERE value IS NOT NULL GROUP BY bucket ORDER BY bucket""",  # noqa: S608 - names from our table
+                FROM (SELECT least("at", received_at) AS "at", {table}.{column}::DOUBLE AS value FROM {table}
+                      WHERE src = $src AND dst = $dst AND received_at >= $since)
+                WHERE value IS NOT NULL AND "at" >= $since AND "at" < $until
+                GROUP BY bucket ORDER BY bucket""",  # noqa: S608 - names from our table
             {"step": step_us, "src": src, "dst": dst, "since": naive(since), "until": naive(until)},
         )
         fields = ("count", "min", "p50", "p95", "max")
@@ -202,7 +205,7 @@ class Journal:
 
     def _rows_since(self, table: JournalTable[Any], since: datetime) -> list[Recorded[Any]]:
         rows = self.database.rows(
-            f'SELECT site, "at", {_names(table)} FROM {table.kind} WHERE "at" >= ? ORDER BY "at", number',  # noqa: S608
+            f"SELECT {_names(table)} FROM {table.kind} WHERE received_at >= ? ORDER BY number",  # noqa: S608
             [naive(since)],
         )
         return [recorded(table, row) for row in rows]
@@ -250,7 +253,7 @@ def metric_source(metric: str) -> tuple[str, str] | None:
 
 
 def _names(table: JournalTable[Any]) -> str:
-    return ", ".join(map(_QUOTED, table.fields))
+    return ", ".join(map(_QUOTED, (*REPORT_COLUMNS, *table.fields)))
 
 
 def _create(connection: duckdb.DuckDBPyConnection) -> None:

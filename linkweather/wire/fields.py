@@ -21,9 +21,9 @@ MAX_COUNT = 10**12
 MAX_BYTES = 10**18
 MAX_USD = 1e15
 MAX_FIGURE = 1e30  # of a prober's own, whatever its unit is
-# A clock before the one was never set; rows after the other would outlive every retention.
-FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
-LAST_MOMENT = datetime(2100, 1, 1, tzinfo=UTC)
+# A machine without a clock of its own starts in the one; Linux sets no clock beyond the other (settimeofday(2)).
+FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MOMENT = datetime(2232, 1, 1, tzinfo=UTC)
 
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 ReportNumber = Annotated[int, Field(ge=0, le=2**53)]  # exact in every reader of JSON

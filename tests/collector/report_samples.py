@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from collector.linkstate.link_window import ReportMoment
 from collector.store.columns import Entry
 from linkweather.wire import (
     AnyReport,
@@ -46,6 +47,11 @@ def path(seq: int, fingerprint: str | None, *, src: str = "a", dst: str = "b") -
 def capacity(seq: int, *devices: DeviceRow) -> CapacityReport:
     """What a site has for jobs at noon plus `seq` seconds."""
     return CapacityReport(boot="boot-1", seq=seq, at=NOON + timedelta(seconds=seq), devices=devices)
+
+
+def moment(at: float, boot: str = "boot-1", seq: int | None = None) -> ReportMoment:
+    """The moment of a report that ended `at`, in seconds, the number being as many tenths where none is given."""
+    return ReportMoment(at, boot, round(at * 10) if seq is None else seq)
 
 
 def entry(report: AnyReport, site: str = "a", after_s: float = 1) -> Entry:

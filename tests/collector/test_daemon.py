@@ -9,9 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ TWO = '[sites.a]\naddress = "192.0.2.1"\n\n[sites.b]\naddress = "192.0.2.2"\n'
 THREE = TWO + '\n[sites.c]\naddress = "192.0.2.3"\n'
 
 
-def latency_report(seq: int, *, boot: str = "boot", p50_s: float = 0.02) -> bytes:
-    row = LatencyRow(src="a", dst="b", method="stamp", sent=50, received=49, rtt_p50_s=p50_s, rtt_p95_s=0.03)
-    return encode(LatencyReport(boot=boot, seq=seq, at=datetime.now(UTC), links=(row,)))
+def latency_report(seq: int, *, boot: str = "boot", p50_s: float = 0.02, ahead_s: float = 0) -> bytes:
+    row = LatencyRow(src="a", dst="b", method="stamp", sent=50, received=49, rtt_p50_s=p50_s, rtt_p95_s=p50_s + 0.01)
+    return encode(LatencyReport(boot=boot, seq=seq, at=datetime.now(UTC) + timedelta(seconds=ahead_s), links=(row,)))
 
 
 @pytest.fixture
@@ -61,6 +62,7 @@ class RunningCollector:
 
     settings: CollectorSettings
     http: httpx.AsyncClient
+    daemon: CollectorDaemon
 
     async def get(self, path: str) -> Any:
         return (await self.http.get(path)).json()
@@ -87,7 +89,7 @@ async def running(settings: CollectorSettings) -> AsyncIterator[RunningCollector
         url = f"http://127.0.0.1:{settings.api.port}"
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
             await until(lambda: task.done() or found._connection.connected)
-            yield RunningCollector(settings, http)
+            yield RunningCollector(settings, http, found)
             stop.set()
             await task
     finally:
@@ -131,14 +133,45 @@ async def test_a_report_is_committed_acknowledged_and_answered(
 
 
 async def test_a_restart_answers_as_before(settings: CollectorSettings, site: aiomqtt.Client) -> None:
+    """At one moment, as ages grow and forecasts widen; with clocks 50 min ahead, right, and 50 min behind."""
+    async with running(settings) as collector:
+        for seq, ahead_s in enumerate((3000, 3000, 0, -3000)):
+            report = latency_report(seq, p50_s=0.01 * (seq + 1), ahead_s=ahead_s)
+            await site.publish(topics.report("a", "latency"), report, qos=1)
+        await collector.until_link("rtt_p50_s", 0.04)
+        now = time.time()
+        before = collector.daemon._links.link("a", "b", now)
+    async with running(settings) as collector:
+        after = collector.daemon._links.link("a", "b", now)
+    assert before == after
+    assert before is not None
+    assert (before.state, before.rtt_forecast_samples) == ("expired", 3)
+
+
+async def test_a_dead_link_is_down_though_its_rows_of_before_were_from_a_clock_ahead(
+    settings: CollectorSettings, site: aiomqtt.Client
+) -> None:
     async with running(settings) as collector:
         for seq in range(3):
-            await site.publish(topics.report("a", "latency"), latency_report(seq, p50_s=0.01 * (seq + 1)), qos=1)
-        before = await collector.until_link("rtt_p50_s", 0.03)
+            await site.publish(topics.report("a", "latency"), latency_report(seq, ahead_s=3000), qos=1)
+        await collector.until_link("state", "fresh")
+        dead = LatencyRow(src="a", dst="b", method="stamp", sent=50, received=0)
+        report = LatencyReport(boot="boot", seq=3, at=datetime.now(UTC), links=(dead,))
+        await site.publish(topics.report("a", "latency"), encode(report), qos=1)
+        await collector.until_link("state", "down")
     async with running(settings) as collector:
-        after = await collector.until_link("rtt_p50_s", 0.03)
-    ages = {name for name in before if name.endswith("age_s")}
-    assert {name: before[name] for name in before.keys() - ages} == {name: after[name] for name in after.keys() - ages}
+        assert (await collector.get("/api/v1/links/a/b"))["state"] == "down"
+
+
+async def test_a_collector_whose_clock_is_two_hours_behind_takes_every_report(
+    settings: CollectorSettings, site: aiomqtt.Client
+) -> None:
+    """By its clock the sites are ahead: they get `committed`, and delete nothing that is not in the journal."""
+    await site.subscribe(topics.committed("a"), qos=1)
+    async with running(settings) as collector:
+        await site.publish(topics.report("a", "latency"), latency_report(7, ahead_s=7200), qos=1)
+        assert decode(Committed, await next_payload(site)) == Committed(boot="boot", seqs=(7,))
+        assert (await collector.until_link("state", "fresh"))["age_s"] < 30
 
 
 async def test_reports_around_a_stop_are_in_the_journal_once_each(

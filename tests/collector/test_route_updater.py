@@ -23,7 +23,7 @@ from linkweather.mesh import Mesh
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import NoRoute, RouteAnswer, SiteRoutes
 from linkweather.wire import LatencyReport, LatencyRow, ThroughputReport, ThroughputRow, decode, topics
-from tests.collector.report_samples import entry
+from tests.collector.report_samples import entry, moment
 from tests.collector.waiting import until
 
 MESH = Mesh.model_validate({"sites": {name: {"address": f"192.0.2.{number}"} for number, name in enumerate("abc", 1)}})
@@ -75,7 +75,7 @@ class World:
     def measure(self, updater: RouteUpdater, rtts_s: dict[tuple[str, str], float | None]) -> None:
         self.now += 2.0
         found = report(rtts_s, self.now)
-        self.links.observe(self.now, found.links)
+        self.links.observe(moment(self.now), found.links)
         updater.on_reports([found])
 
     async def _publish(self, topic: str, payload: bytes) -> bool:
@@ -206,7 +206,7 @@ async def test_a_changed_condition_and_a_measured_goodput_are_told_of_their_link
         await until(lambda: world.via("a", "b") == ("c",))
         row = ThroughputRow(src="a", dst="b", method="iperf3", goodput_bps=1e8)
         found = ThroughputReport(boot="b", seq=2, at=datetime.fromtimestamp(world.now, UTC), links=(row,))
-        world.links.observe(world.now, found.links)
+        world.links.observe(moment(world.now), found.links)
         updater.on_reports([found])
         assert b'"goodput_bps":100000000.0' in await anext(listening)
         world.measure(updater, {("b", "a"): None})

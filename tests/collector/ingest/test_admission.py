@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from collector.ingest.admission import MAX_PAYLOAD_BYTES, IncomingMessage, RefusedMessage, admit, receipts
@@ -45,7 +43,6 @@ def test_while_no_mesh_is_known_every_site_may_report() -> None:
         ("impossible", TEXT % (ROW % "0.1").replace('"received":50', '"received":51')),
         ("impossible", TEXT % (ROW % "0.1").replace('"dst":"b"', '"dst":"a"')),
         ("foreign", TEXT % (ROW % "0.1").replace('"src":"a"', '"src":"c"')),
-        ("future", (TEXT % (ROW % "0.1")).replace("12:00:07", "13:00:01")),
         ("impossible", (TEXT % (ROW % "0.1")).replace("2026", "1969")),
         ("oversized", b" " * (MAX_PAYLOAD_BYTES + 1)),
     ],
@@ -54,8 +51,10 @@ def test_what_cannot_be_is_refused_by_reason(reason: str, payload: bytes | str) 
     assert refusal(admit(message(payload), {"a"})).reason == reason
 
 
-def test_a_report_an_hour_ahead_is_still_taken() -> None:
-    payload = (TEXT % (ROW % "0.1")).replace("12:00:07", "13:00:00")
+@pytest.mark.parametrize("at", ["2026-11-01T14:00:07Z", "2231-12-31T23:59:59Z", "1970-01-01T00:00:07Z"])
+def test_no_report_is_refused_for_its_time(at: str) -> None:
+    """Two hours ahead by our clock, as far as a clock can be set, and a machine that has no clock of its own."""
+    payload = (TEXT % (ROW % "0.1")).replace("2026-11-01T12:00:07Z", at)
     assert isinstance(admit(message(payload), {"a"}), Entry)
 
 
@@ -103,8 +102,3 @@ def test_a_site_with_nothing_but_refusals_gets_a_receipt_too() -> None:
     assert receipts([], [never]) == [
         ("a", Committed(boot="boot-1", refused=(ReportRefusal(seq=7, reason="impossible"),)))
     ]
-
-
-def test_the_time_is_checked_against_the_arrival_not_a_clock() -> None:
-    late = IncomingMessage(topics.report("a", "latency"), encode(REPORT), NOON - timedelta(hours=2))
-    assert refusal(admit(late, None)).reason == "future"

@@ -17,7 +17,7 @@ from collector.store.journal import Journal
 from linkweather.broker import parse_broker
 from linkweather.containment import faults
 from linkweather.mqtt import Connection
-from linkweather.wire import AnyReport, Committed, LinkReport, ReportRefusal, decode, encode, topics
+from linkweather.wire import Committed, LinkReport, ReportRefusal, decode, encode, topics
 from tests.collector.report_samples import NOON, latency
 from tests.collector.waiting import until
 
@@ -35,7 +35,7 @@ class ReportingSite:
     def __init__(self, *, reachable: bool = True) -> None:
         self.reachable = reachable
         self.heard: list[tuple[str, Committed]] = []
-        self.new: list[tuple[str, AnyReport]] = []
+        self.new: list[Entry] = []
 
     async def publish(self, topic: str, payload: bytes) -> bool:
         if self.reachable:
@@ -64,7 +64,7 @@ async def test_a_report_is_committed_told_to_the_link_state_and_acknowledged(jou
         send(ingest, 1, peers=("b", "c"))
         await until(lambda: bool(site.heard))
     assert site.heard == [(topics.committed("a"), Committed(boot="boot-1", seqs=(1,)))]
-    assert site.new == [("a", latency(1, peers=("b", "c")))]
+    assert site.new == [Entry("a", latency(1, peers=("b", "c")), NOON)]
     assert (ingest.reports, ingest.rows, ingest.duplicates) == (1, 2, 0)
     assert journal.database.rows("SELECT count(*) FROM latency") == [(2,)]
 
@@ -82,7 +82,7 @@ async def test_more_than_a_batch_is_committed_batch_by_batch_in_order(journal: J
     async with running(journal, site) as ingest:
         send(ingest, *range(2 * BATCH_REPORTS + 50))
         await until(lambda: len(site.heard) == 3)
-    assert [report.seq for _, report in site.new] == list(range(2 * BATCH_REPORTS + 50))
+    assert [entry.report.seq for entry in site.new] == list(range(2 * BATCH_REPORTS + 50))
     assert ingest.waiting_bytes == 0
 
 
@@ -137,7 +137,8 @@ async def test_a_bad_row_costs_that_row_and_its_report_is_committed(journal: Jou
         ingest.handle(topics.report("a", "latency"), bad)  # again, as after a lost acknowledgement
         await until(lambda: len(site.heard) == 2)
     assert site.heard == 2 * [(topics.committed("a"), Committed(boot="boot-1", seqs=(2,)))]
-    assert [row.dst for _, report in site.new if isinstance(report, LinkReport) for row in report.links] == ["b", "d"]
+    links = [entry.report.links for entry in site.new if isinstance(entry.report, LinkReport)]
+    assert [row.dst for rows in links for row in rows] == ["b", "d"]
     assert journal.database.rows("SELECT dst FROM latency ORDER BY number") == [("b",), ("d",)]
     assert (ingest.rows, ingest.refused_rows, ingest.refused) == (2, 1, {})
     ((topic, reason, detail, payload),) = journal.database.rows("SELECT topic, reason, detail, payload FROM quarantine")
@@ -201,7 +202,7 @@ async def test_the_mesh_of_the_moment_says_who_may_report(journal: Journal) -> N
         sites.add("a")
         send(ingest, 2)
         await until(lambda: ingest.reports == 1)
-    assert [report.seq for _, report in site.new] == [2]
+    assert [entry.report.seq for entry in site.new] == [2]
 
 
 async def test_while_the_disk_fails_nothing_is_acknowledged_and_then_everything(

@@ -10,6 +10,7 @@ from collector.linkstate.site_states import Capacities
 from collector.settings import CapacitySettings
 from linkweather.mesh import Mesh
 from linkweather.wire import DeviceRow
+from tests.collector.report_samples import moment
 
 
 def mesh(*names: str) -> Mesh:
@@ -31,7 +32,7 @@ def test_nothing_is_known_before_a_site_has_said_something(capacities: Capacitie
 
 
 def test_a_word_is_answered_with_its_age_and_the_site_s_compute_id(capacities: Capacities) -> None:
-    capacities.observe("b", 100.0, [row(free=3, queue_s=5.0)])
+    capacities.observe("b", moment(100.0), [row(free=3, queue_s=5.0)])
     (answer,) = capacities.capacities(130.0)
     assert (answer.site, answer.compute_id, answer.type, answer.total, answer.free) == ("b", "CN-b", "a100", 8, 3)
     assert (answer.queue_s, answer.usd_per_device_hour, answer.age_s, answer.state) == (5.0, None, 30.0, "fresh")
@@ -40,30 +41,38 @@ def test_a_word_is_answered_with_its_age_and_the_site_s_compute_id(capacities: C
 
 @pytest.mark.parametrize(("now", "state"), [(160.0, "fresh"), (160.1, "expired")])
 def test_a_word_expires_after_its_time_and_stays_visible(capacities: Capacities, now: float, state: str) -> None:
-    capacities.observe("a", 100.0, [row()])
+    capacities.observe("a", moment(100.0), [row()])
     assert [answer.state for answer in capacities.capacities(now)] == [state]
 
 
 def test_an_older_word_that_comes_later_changes_nothing(capacities: Capacities) -> None:
     for at, free in ((100.0, 4), (90.0, 7), (100.0, 5)):
-        capacities.observe("a", at, [row(free=free)])
+        capacities.observe("a", moment(at), [row(free=free)])
     assert [answer.free for answer in capacities.capacities(100.0)] == [5]
 
 
 def test_a_type_that_a_later_report_does_not_name_stays(capacities: Capacities) -> None:
-    capacities.observe("a", 100.0, [row(type="h100")])
-    capacities.observe("a", 110.0, [row(type="a100")])
+    capacities.observe("a", moment(100.0), [row(type="h100")])
+    capacities.observe("a", moment(110.0), [row(type="a100")])
     assert [(answer.type, answer.age_s) for answer in capacities.capacities(110.0)] == [("a100", 0), ("h100", 10)]
 
 
 def test_a_clock_that_is_ahead_makes_no_negative_age(capacities: Capacities) -> None:
-    capacities.observe("a", 105.0, [row()])
+    capacities.observe("a", moment(105.0), [row()])
     assert [answer.age_s for answer in capacities.capacities(100.0)] == [0]
 
 
 def test_only_sites_of_the_mesh_are_kept(capacities: Capacities) -> None:
-    capacities.observe("x", 100.0, [row()])
-    capacities.observe("a", 100.0, [row()])
+    capacities.observe("x", moment(100.0), [row()])
+    capacities.observe("a", moment(100.0), [row()])
     capacities.apply_mesh(mesh("b"))
     capacities.apply_mesh(mesh("a", "b", "x"))
     assert capacities.capacities(100.0) == []
+
+
+def test_a_clock_that_is_corrected_does_not_hold_back_what_is_reported_since(capacities: Capacities) -> None:
+    capacities.observe("a", moment(3100.0, seq=1), [row(free=7)])
+    capacities.observe("a", moment(105.0, seq=2), [row(free=1)])
+    assert [answer.free for answer in capacities.capacities(110.0)] == [1]
+    capacities.observe("a", moment(110.0, "boot-2", 0), [row(free=2)])
+    assert [answer.free for answer in capacities.capacities(110.0)] == [2]

@@ -14,6 +14,7 @@ from collector.settings import StateSettings
 from linkweather.mesh import Mesh
 from linkweather.models.state import LinkAnswer
 from linkweather.wire import LatencyRow, PathRow, Row, ThroughputRow
+from tests.collector.report_samples import moment
 
 SITES = {site: {"address": f"192.0.2.{number}"} for number, site in enumerate("abc", start=1)}
 MESH = Mesh.model_validate({"sites": SITES})
@@ -23,7 +24,7 @@ MATRICES = [name for name in Snapshot.__dataclass_fields__ if name not in ("site
 def states(*rows: tuple[float, Row]) -> LinkStates:
     links = LinkStates(MESH, StateSettings())
     for at, row in rows:
-        links.observe(at, [row])
+        links.observe(moment(at), [row])
     return links
 
 
@@ -144,7 +145,7 @@ def test_loss_of_contact_is_down_at_once_and_recovery_waits_for_two_rows() -> No
     links = states((100.0, latency()), (105.0, latency()), (110.0, lost()))
     seen = [(answer(links, 111.0).state, bool(links.snapshot(111.0).usable[0, 1]))]
     for at in (115.0, 120.0):
-        links.observe(at, [latency()])
+        links.observe(moment(at), [latency()])
         seen.append((answer(links, at).state, bool(links.snapshot(at).usable[0, 1])))
     assert seen == [("down", False), ("down", False), ("fresh", True)]
 
@@ -158,7 +159,7 @@ def test_goodput_in_the_snapshot_ages_and_is_stale_after_a_new_path() -> None:
         (True, False),
         (False, False),
     ]
-    links.observe(110.0, [PathRow(src="a", dst="b", method="udp", fingerprint="f", changed=True)])
+    links.observe(moment(110.0), [PathRow(src="a", dst="b", method="udp", fingerprint="f", changed=True)])
     assert not links.snapshot(111.0).goodput_fresh[0, 1]
     assert not links.snapshot(111.0).usable.any()
 
@@ -169,11 +170,11 @@ def test_a_restarted_collector_gives_the_same_answers() -> None:
     for at, rows in history(now):
         if at % 900 == 0:
             live.snapshot(at)  # who asks in between changes nothing
-        live.observe(at, rows)
+        live.observe(moment(at), rows)
     for at, rows in history(now):
         for kind, horizon_s in live.horizons_s.items():
             if at >= now - horizon_s and kind == ("latency" if isinstance(rows[0], LatencyRow) else "throughput"):
-                rebuilt.observe(at, rows)
+                rebuilt.observe(moment(at), rows)
     assert_same(rebuilt.snapshot(now), live.snapshot(now))
     assert rebuilt.links(now) == live.links(now)
 
@@ -182,9 +183,9 @@ def test_rows_that_come_after_an_outage_leave_what_they_would_have_left_in_time(
     rows = history(700.0)
     in_time, late = LinkStates(MESH, StateSettings()), LinkStates(MESH, StateSettings())
     for at, report in rows:
-        in_time.observe(at, report)
+        in_time.observe(moment(at), report)
     for at, report in [*rows[:60], *rows[100:], *rows[60:100]]:
-        late.observe(at, report)
+        late.observe(moment(at), report)
     assert_same(late.snapshot(700.0), in_time.snapshot(700.0))
 
 

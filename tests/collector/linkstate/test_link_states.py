@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from collector.linkstate.link_states import LinkStates
+from collector.linkstate.link_window import ReportMoment
 from collector.settings import StateSettings
 from linkweather.mesh import Mesh
 from linkweather.models.state import LinkAnswer
 from linkweather.wire import Hop, LatencyRow, Outage, PathRow, Row, ThroughputRow
+from tests.collector.report_samples import moment
 
 MESH = Mesh.model_validate(
     {
@@ -48,7 +50,7 @@ def after(now: float, *rows: tuple[float, Row]) -> LinkAnswer:
     """The link a → b at `now`, after these rows in this order."""
     links = states()
     for at, row in rows:
-        links.observe(at, [row])
+        links.observe(moment(at), [row])
     answer = links.link("a", "b", now)
     assert answer is not None
     return answer
@@ -80,7 +82,7 @@ def test_a_row_of_a_link_that_is_not_probed_leaves_its_state_as_it_was(failure: 
 
 def test_a_link_outside_the_mesh_is_none_and_its_rows_are_not_kept() -> None:
     links = states()
-    links.observe(1.0, [LatencyRow(src="c", dst="a", method="stamp", sent=1, received=1)])
+    links.observe(moment(1.0), [LatencyRow(src="c", dst="a", method="stamp", sent=1, received=1)])
     assert links.link("c", "a", 1.0) is None
 
 
@@ -226,6 +228,56 @@ def test_an_old_row_that_comes_late_does_not_move_time_backwards() -> None:
     assert (answer.rtt_p50_s, answer.age_s, answer.goodput_bps, answer.goodput_age_s) == (0.020, 1.0, 3e8, 5.0)
 
 
+def replayed(now: float, *reports: tuple[str, int, float, float, Row]) -> LinkAnswer:
+    """The link at `now` after rows of (boot, seq, at, arrival), in this order."""
+    links = states()
+    for boot, seq, at, arrival, row in reports:
+        measured, arrived = (datetime.fromtimestamp(one, UTC) for one in (at, arrival))
+        links.observe(ReportMoment.of(measured, arrived, boot, seq), [row])
+    answer = links.link("a", "b", now)
+    assert answer is not None
+    return answer
+
+
+def test_a_clock_that_was_ahead_and_is_corrected_hides_no_dead_link() -> None:
+    """Rows of now + 50 min, then rows of now without any reply."""
+    ahead = [("x", seq, 1000.0 + 5 * seq + 3000, 1000.0 + 5 * seq, latency()) for seq in range(3)]
+    dead = [("x", seq, 1000.0 + 5 * seq, 1000.0 + 5 * seq, lost()) for seq in range(3, 5)]
+    assert (replayed(1011.0, *ahead).state, replayed(1011.0, *ahead).age_s) == ("fresh", 1.0)
+    answer = replayed(1021.0, *ahead, *dead)
+    assert (answer.state, answer.age_s, answer.rtt_age_s, answer.failure) == ("down", 1.0, 11.0, "no_reply")
+    # The same after a restart of the probe.
+    again = [("y", seq - 3, at, arrival, row) for _, seq, at, arrival, row in dead]
+    assert replayed(1021.0, *ahead, *again).state == "down"
+
+
+def test_a_time_later_than_the_arrival_counts_as_the_arrival_and_ages() -> None:
+    row = ("x", 0, 8200.0, 1000.0, latency())
+    assert [replayed(now, row).state for now in (1020.0, 1021.0, 1301.0)] == ["fresh", "stale", "expired"]
+
+
+def test_a_clock_that_was_set_back_dates_the_newest_row() -> None:
+    """50 min behind: the newest row says so itself, and the older one is not taken for newer."""
+    before = ("x", 0, 4000.0, 4000.0, latency())
+    answer = replayed(4006.0, before, ("x", 1, 1005.0, 4005.0, lost()))
+    assert (answer.state, answer.age_s) == ("expired", 3001.0)
+
+
+def test_a_backlog_does_not_look_fresh_nor_hide_the_present() -> None:
+    waited = [("x", seq, 1000.0 + 5 * seq, 4000.0, latency()) for seq in range(3)]
+    assert replayed(4001.0, *waited).state == "expired"
+    # The newest report first, from the present boot; then the backlog of a boot never seen before.
+    present = ("y", 0, 3999.0, 3999.5, lost())
+    assert replayed(4001.0, present, *waited).state == "down"
+
+
+def test_the_present_boot_prevails_from_the_moment_at_which_it_passes_the_old_one() -> None:
+    old = ("x", 9, 1000.0, 1000.0, latency(0.020))
+    behind, passed = ("y", 0, 995.0, 1005.0, latency(0.030)), ("y", 1, 1000.0, 1010.0, latency(0.040))
+    assert replayed(1006.0, old, behind).rtt_p50_s == 0.020
+    assert replayed(1011.0, old, behind, passed).rtt_p50_s == 0.040
+
+
 def test_the_order_of_arrival_does_not_matter() -> None:
     rows: list[tuple[float, Row]] = [
         (100.0, latency(0.020, received=49)),
@@ -256,7 +308,7 @@ def test_long_histories_in_any_order_end_the_same() -> None:
 def test_what_is_kept_of_a_link_is_bounded() -> None:
     links = states()
     for number in range(1000):
-        links.observe(number, [latency(None, sent=0, received=0, failure="unresolved")])
+        links.observe(moment(number), [latency(None, sent=0, received=0, failure="unresolved")])
     assert len(links._windows["a", "b"].latency) == 100
 
 
@@ -285,7 +337,7 @@ def test_a_round_is_never_shorter_than_two_slots_per_site() -> None:
     # every_s = 0: tests follow each other; 3 sites with slots of 5 s make a round of 30 s, and two of them 60 s.
     mesh = Mesh.model_validate(MESH.model_dump() | {"throughput": {"every_s": 0.0}})
     links = LinkStates(mesh, StateSettings())
-    links.observe(100.0, [throughput()])
+    links.observe(moment(100.0), [throughput()])
     found = [links.link("a", "b", now) for now in (160.0, 160.1)]
     assert [answer.goodput_state for answer in found if answer] == ["fresh", "stale"]
 
@@ -334,7 +386,7 @@ def test_a_row_without_any_reply_is_a_failure_with_a_reason() -> None:
 
 def test_a_link_that_stays_in_a_changed_mesh_keeps_what_is_known() -> None:
     links = states()
-    links.observe(100.0, [latency()])
+    links.observe(moment(100.0), [latency()])
     links.apply_mesh(
         Mesh.model_validate(MESH.model_dump() | {"links": [{"src": "a", "dst": "b"}, {"src": "c", "dst": "a"}]})
     )
@@ -346,7 +398,7 @@ def test_a_link_that_stays_in_a_changed_mesh_keeps_what_is_known() -> None:
 
 def test_thresholds_follow_a_changed_mesh() -> None:
     links = states()
-    links.observe(100.0, [latency()])
+    links.observe(moment(100.0), [latency()])
     links.apply_mesh(Mesh.model_validate(MESH.model_dump() | {"latency": {"report_interval_s": 60.0}}))
     found = links.link("a", "b", 340.0)
     assert found is not None

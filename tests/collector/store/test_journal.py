@@ -42,8 +42,9 @@ def test_a_report_is_recorded_with_every_field_as_it_came(file: Path) -> None:
     journal.commit([entry(report) for report in reports])
     journal.close()
     rows = list(Journal(file).last_rows(NOON))
-    assert [row.row for row in rows] == [report.rows[0] for report in reports]
-    assert [row.at for row in rows] == [report.at for report in reports]
+    by_kind = [reports[0], reports[2], reports[1]]
+    assert [row.row for row in rows] == [report.rows[0] for report in by_kind]
+    assert [row.at for row in rows] == [report.at for report in by_kind]
     assert [row.site for row in rows] == ["a", "a", "a"]
 
 
@@ -110,18 +111,25 @@ def test_throughput_is_joined_with_the_latest_known_path_of_its_link(file: Path)
     assert joined == [(1, None), (4, "f2"), (6, "f2")]
 
 
-def test_last_rows_are_ordered_by_time_over_all_kinds_and_leave_out_older_ones(file: Path) -> None:
+def test_last_rows_come_as_they_were_committed_and_leave_out_what_arrived_before(file: Path) -> None:
+    """A row counts by its arrival: one from a clock 50 min behind is as new as any."""
     journal = Journal(file)
-    journal.commit([entry(latency(5)), entry(throughput(4)), entry(latency(3)), entry(path(1, "f"))])
-    rows = list(journal.last_rows(NOON + timedelta(seconds=3)))
-    assert [(row.at - NOON).total_seconds() for row in rows] == [3, 4, 5]
+    behind = entry(latency(6), after_s=3000)
+    journal.commit([entry(latency(5)), entry(throughput(4)), entry(latency(3)), behind, entry(path(1, "f"))])
+    rows = list(journal.last_rows(NOON + timedelta(seconds=4)))
+    assert [(row.boot, row.seq, (row.received_at - NOON).total_seconds()) for row in rows] == [
+        ("boot-1", 5, 6),
+        ("boot-1", 3, 4),
+        ("boot-1", 6, 3006),
+        ("boot-1", 4, 5),
+    ]
 
 
 def test_last_rows_go_back_as_far_as_each_kind_is_asked_for(file: Path) -> None:
     journal = Journal(file)
     journal.commit([entry(latency(5)), entry(throughput(4)), entry(latency(3)), entry(path(6, "f"))])
-    since = {"latency": NOON + timedelta(seconds=4), "throughput": NOON}
-    assert [(row.at - NOON).total_seconds() for row in journal.last_rows(since)] == [4, 5]
+    since = {"latency": NOON + timedelta(seconds=5), "throughput": NOON}
+    assert [(row.at - NOON).total_seconds() for row in journal.last_rows(since)] == [5, 4]
 
 
 def test_history_gives_quantiles_by_bucket_and_leaves_out_rows_without_a_value(file: Path) -> None:
@@ -421,6 +429,23 @@ def test_capacities_are_recorded_once_and_the_newest_of_each_type_comes_back(fil
     assert list(reopened.last_rows(NOON)) == []
     assert reopened.commit([entry(capacity(4, DeviceRow(type="a100", total=8)))])
     assert reopened.database.rows("SELECT number FROM capacity ORDER BY number") == [(n,) for n in range(1, 6)]
+
+
+def test_the_newest_capacity_is_that_of_the_highest_number_and_between_boots_of_the_later_time(file: Path) -> None:
+    """A clock 50 min ahead that was then corrected, and another boot before that."""
+    journal = Journal(file)
+    other = capacity(2, DeviceRow(type="a100", total=1)).model_copy(update={"boot": "boot-0"})
+    ahead = entry(capacity(3000, DeviceRow(type="a100", total=2)).model_copy(update={"seq": 1}), after_s=-2997)
+    corrected = entry(capacity(4, DeviceRow(type="a100", total=3)))
+    journal.commit([entry(other), ahead, corrected])
+    assert [(one.seq, one.row.total) for one in journal.capacities()] == [(4, 3)]
+
+
+def test_history_shows_a_row_from_a_clock_that_is_ahead_where_it_arrived(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(7200), after_s=-7195)])
+    (bucket,) = journal.history("a", "b", "rtt_p50_s", since=NOON, until=NOON + timedelta(seconds=60), step_s=5.0)
+    assert bucket.at == NOON + timedelta(seconds=5)
 
 
 class Unsynced:

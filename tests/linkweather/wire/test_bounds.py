@@ -37,7 +37,7 @@ PEM = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0B\nAQ==\n-----END PUBLIC K
 
 OUTAGE = {"start": "2026-11-01T12:00:00Z", "end": "2026-11-01T12:00:00Z", "lost": 5}
 CONTROLS = [chr(code) for code in (*range(32), *range(127, 160), 0x2028, 0x2029, 0x202E, 0x2067)]
-FAR = ["1969-12-31T23:59:59Z", "1999-12-31T23:59:59Z", "2100-01-01T00:00:01Z", "9999-12-31T23:59:59Z"]
+FAR = ["1969-12-31T23:59:59Z", "2232-01-01T00:00:01Z", "9999-12-31T23:59:59Z"]
 
 BAD: list[tuple[type[Message], dict[str, Any], str, Any]] = [
     *[(LatencyRow, LATENCY, name, 3600.1) for name in LatencyRow.model_fields if name.startswith(("rtt_", "jitter_"))],
@@ -52,7 +52,7 @@ BAD: list[tuple[type[Message], dict[str, Any], str, Any]] = [
         "outages",
         [OUTAGE] * 1001,
     ),
-    (LatencyRow, LATENCY, "outages", [{"start": "1999-12-31T23:59:59Z", "lost": 5}]),
+    (LatencyRow, LATENCY, "outages", [{"start": "1969-12-31T23:59:59Z", "lost": 5}]),
     (ThroughputRow, {**END, "method": "iperf3"}, "goodput_bps", 1.1e14),
     (ThroughputRow, {**END, "method": "iperf3"}, "bytes", 10**18 + 1),
     (ThroughputRow, {**END, "method": "iperf3"}, "rtt_loaded_s", 1e300),
@@ -114,7 +114,7 @@ def test_what_a_program_printed_is_cut_to_what_a_message_takes() -> None:
 
 
 @pytest.mark.parametrize("at", FAR)
-def test_a_report_from_another_century_is_refused(at: str) -> None:
+def test_a_time_that_no_clock_can_show_is_refused(at: str) -> None:
     report = {"boot": "x", "seq": 1, "at": at, "kind": "capacity", "devices": [DEVICE]}
     with pytest.raises(MessageError) as refused:
         decode_report("a", "capacity", json.dumps(report).encode())
