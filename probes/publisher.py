@@ -11,7 +11,8 @@ from typing import Final
 
 from linkweather.backoff import Backoff
 from linkweather.wire import Committed, topics
-from probes.outbox import DiskError, Outbox, Stored
+from probes.outbox import Outbox, Stored
+from probes.site_database import DiskError
 
 log = logging.getLogger(__name__)
 

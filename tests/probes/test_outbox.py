@@ -101,7 +101,8 @@ def test_a_file_that_is_no_outbox_is_set_aside_and_not_overwritten(path: Path) -
     path.write_bytes(b"not a database, but somebody's data" * 100)
     box = opened(path)
     assert box.add("latency", payload) == 0
-    assert path.with_name("outbox.sqlite.unreadable-1").read_bytes().startswith(b"not a database")
+    (aside,) = path.parent.glob("outbox.sqlite.damaged-*")
+    assert aside.read_bytes().startswith(b"not a database")
     box.close()
 
 
@@ -164,3 +165,144 @@ def test_what_a_full_disk_does_not_take_is_dropped_and_counted_and_numbers_have_
     again = opened(path)
     assert again.depth().dropped_reports == 1
     again.close()
+
+
+def test_what_a_full_disk_did_not_take_is_remembered_without_a_later_write_and_said_once(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    box = opened(path, max_bytes=10**9)
+    fill(box)
+    for _ in range(40):
+        assert box.add("latency", lambda _boot, _seq: b"x" * 100_000) is None
+    assert len(caplog.records) == 1
+    box.close()  # what a kill leaves: nothing is written at an end
+    again = opened(path, max_bytes=10**9)
+    assert again.depth().dropped_reports == 40
+    fill(again)
+    again.add("latency", lambda _boot, _seq: b"x" * 100_000)
+    again._db.execute("PRAGMA max_page_count = 1000000")
+    again.add("latency", payload)
+    assert [record.message.rpartition("; ")[2] for record in caplog.records[2:]] == ["41 were dropped so far"]
+    again.close()
+    third = opened(path)
+    assert third.depth() == Depth(reports=1, dropped_reports=41, refused_reports=0)
+    third.close()
+
+
+def full_of(path: Path, count: int) -> None:
+    """An outbox with so many reports of 1,000 bytes, closed."""
+    box = opened(path, max_bytes=10**9)
+    for _ in range(count):
+        box.add("latency", lambda boot, seq: f"{boot}:{seq}".encode().ljust(1000))
+    box.close()
+
+
+def page_of(path: Path, table: str) -> int:
+    """The number of the page that a table begins on, from 0."""
+    with sqlite3.connect(path) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    db.close()
+    return int(page) - 1
+
+
+def overwrite(path: Path, page: int, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(page * 4096)
+        file.write(content.ljust(4096, b"\xa5"))
+
+
+@pytest.mark.parametrize("table", ["report", "state", "damaged", "schema"])
+def test_a_damaged_page_above_the_reports_costs_none_of_them(
+    path: Path, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The tables' roots, and the first page: reports lie in the pages below the root of theirs."""
+    full_of(path, 80)
+    overwrite(path, 0 if table == "schema" else page_of(path, table), b"")
+    box = opened(path, "boot-2", max_bytes=10**9)
+    stored = box.oldest(1000)
+    assert [(one.seq, one.payload.strip()) for one in stored] == [(seq, b"boot-1:%d" % seq) for seq in range(80)]
+    assert box.depth() == Depth(reports=80, dropped_reports=0, refused_reports=0)
+    assert "is damaged" in caplog.text
+    assert "80 of" in caplog.text
+    (aside,) = path.parent.glob("outbox.sqlite.damaged-*")
+    assert aside.name in caplog.text
+    assert box.boot == "boot-2"
+    assert box.committed("boot-2", range(80)) == 0
+    assert box.committed("boot-1", range(80)) == 80
+    assert box.add("latency", payload) == 80
+    box.close()
+
+
+def test_a_damaged_page_of_reports_costs_those_and_they_are_counted(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Page 20 holds three reports of 1,000 bytes."""
+    full_of(path, 80)
+    overwrite(path, 19, b"\x0d")
+    box = opened(path, "boot-2", max_bytes=10**9)
+    assert box.depth() == Depth(reports=77, dropped_reports=3, refused_reports=0)
+    assert len(box.oldest(1000)) == 77
+    assert "77 of 80 waiting reports are kept, 3 are lost and counted as dropped" in caplog.text
+    box.close()
+
+
+def test_damage_that_a_start_did_not_see_is_noticed_where_it_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probes.site_database.CHECK_MAX_BYTES", 0)
+    full_of(path, 80)
+    overwrite(path, 19, b"")
+    box = opened(path, "boot-2", max_bytes=10**9)
+    assert box.depth().reports == 80
+    assert len(box.oldest(1000)) == 77
+    assert box.add("latency", payload) == 80
+    assert box.depth() == Depth(reports=78, dropped_reports=3, refused_reports=0)
+    box.close()
+
+
+@pytest.mark.parametrize("what", ["payload", "kind", "boot"])
+def test_damaged_reports_are_put_aside_and_counted_and_hold_no_other_up(
+    path: Path, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    full_of(path, 100)
+    with sqlite3.connect(path) as db:
+        sql_type = "BLOB" if what == "payload" else "TEXT"
+        db.execute(f"UPDATE report SET {what} = CAST(x'ff' || {what} AS {sql_type}) WHERE seq < 64")  # noqa: S608
+    db.close()
+    box = opened(path, max_bytes=10**9)
+    assert [stored.seq for stored in box.oldest(64)] == list(range(64, 100))
+    assert box.depth() == Depth(reports=36, dropped_reports=64, refused_reports=0)
+    assert "64 waiting reports of the outbox" in caplog.text
+    assert box._db.execute("SELECT count(*) FROM damaged").fetchone() == (64,)
+    box.close()
+
+
+def test_of_damaged_reports_the_newest_thousand_stay(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("probes.outbox.KEPT_DAMAGED_REPORTS", 3)
+    full_of(path, 8)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE report SET crc = crc + 1 WHERE seq < 5")
+    db.close()
+    box = opened(path, max_bytes=10**9)
+    assert [stored.seq for stored in box.oldest(10)] == [5, 6, 7]
+    assert box._db.execute("SELECT seq FROM damaged ORDER BY seq").fetchall() == [(2,), (3,), (4,)]
+    box.close()
+
+
+def test_an_outbox_of_an_earlier_version_is_taken_over(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        db.executescript("""
+            CREATE TABLE report (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, payload BLOB NOT NULL);
+            CREATE TABLE state (only INTEGER PRIMARY KEY CHECK (only = 1), boot TEXT NOT NULL,
+                next_seq INTEGER NOT NULL, stored_bytes INTEGER NOT NULL DEFAULT 0,
+                dropped INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0);
+            INSERT INTO state VALUES (1, 'old', 8, 4, 2, 1);
+            INSERT INTO report VALUES (6, 'latency', CAST('abcd' AS BLOB));
+        """)
+    db.close()
+    box = opened(path)
+    assert box.depth() == Depth(reports=1, dropped_reports=2, refused_reports=1)
+    assert box.oldest(2) == [Stored(6, "latency", b"abcd")]
+    assert box.committed("old", [6]) == 1
+    box.close()
