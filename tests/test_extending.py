@@ -104,7 +104,7 @@ def test_the_prober_s_failures_have_its_reasons(prober: dict[str, str], greeting
     done = linkweather("test", HERE, "--latency", *options, "--count", "2", "--json", environment=prober)
     latency = json.loads(done.stdout)["latency"]
     assert (done.returncode, latency["failure"]) == (1, "bad_greeting")
-    assert latency["detail"] == "SSH-2.0-OpenSSH_9.6\r\n"
+    assert latency["detail"] == "SSH-2.0-OpenSSH_9.6"
 
 
 def test_a_mesh_with_the_method_is_accepted_where_the_package_is_installed(
