@@ -134,3 +134,10 @@ def test_a_site_s_own_budget_goes_before_the_mesh_s() -> None:
     limited = mesh(sites=sites, throughput={"budget_bytes_per_day": 100 * 2**20})
     assert (limited.budget_bytes_per_day("a"), limited.budget_bytes_per_day("b")) == (20 * 2**20, 100 * 2**20)
     assert mesh().budget_bytes_per_day("a") is None
+
+
+@pytest.mark.parametrize("name", ["Http", "no such", "9lives", "", "a" * 33])
+def test_a_method_has_the_name_of_a_prober(name: str) -> None:
+    sites = {**SITES, "a": {**SITES["a"], "method": name}}
+    with pytest.raises(ValidationError, match="the name of a prober"):
+        mesh(sites=sites)

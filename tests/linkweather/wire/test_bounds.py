@@ -171,3 +171,13 @@ def test_no_field_of_any_message_is_without_a_bound() -> None:
     assert [field for model in models for field in _unbounded(model, seen) if not field.endswith(".kind")] == []
     assert "Hop" in seen
     assert get_args(REPORTS["path"].model_fields["kind"].annotation) == ("path",)
+
+
+def test_what_is_left_without_the_bad_rows_must_be_a_report_by_itself() -> None:
+    twice = {"type": "a100", "total": 8}
+    devices = [{"type": "h100", "total": -1}, twice, twice]
+    report = {"v": 1, "boot": "b", "seq": 1, "at": "2026-01-31T12:00:00Z", "kind": "capacity", "devices": devices}
+    with pytest.raises(MessageError) as caught:
+        decode_report("a", "capacity", json.dumps(report).encode())
+    assert caught.value.reason == "impossible"
+    assert "twice" in caught.value.detail

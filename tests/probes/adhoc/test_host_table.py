@@ -18,6 +18,7 @@ from probes.adhoc.findings import (
     LatencyFindings,
     MeasuredHost,
     ThroughputFindings,
+    document,
 )
 from probes.adhoc.method_choice import Attempt
 from probes.adhoc.saved import SavedTest
@@ -111,3 +112,9 @@ def test_a_host_that_could_not_be_tested_has_failed_and_its_document_says_why() 
     outcome = HostOutcome("nowhere.example", failure="unresolved", detail="no such name")
     assert outcome.failed
     assert outcome.document == {"host": "nowhere.example", "failure": "unresolved", "detail": "no such name"}
+
+
+def test_the_document_of_a_tested_host_is_that_of_its_findings() -> None:
+    tested = outcome("b", latency(0.1, 0))
+    assert tested.findings is not None
+    assert (tested.failed, tested.document) == (False, document(tested.findings))

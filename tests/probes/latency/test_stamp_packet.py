@@ -206,7 +206,7 @@ def test_a_multiplier_of_zero_is_corrupt() -> None:
 def test_an_encoded_error_is_never_smaller_and_hardly_larger(error_s: float) -> None:
     decoded = decode_error(encode_error(error_s, synchronised=True)).error_s
     assert decoded is not None
-    assert error_s <= decoded <= max(error_s * 1.01, 2**-32)
+    assert error_s <= decoded <= max(error_s * 1.01, error_s + 2**-32)  # one unit of the smallest scale
 
 
 def test_an_error_beyond_the_field_is_cut_to_the_largest() -> None:
