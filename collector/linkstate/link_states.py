@@ -174,7 +174,7 @@ def _contact(window: LinkWindow, now: float, limits: AgeLimits) -> dict[str, Any
         return {}
     newest = window.latency[-1]
     contact: dict[str, Any] = {"age_s": _age(newest, now), "method": newest.row.method}
-    contact["figures"] = newest.row.figures
+    contact |= {"figures": newest.row.figures, "address": newest.row.address}
     shown = _shown(window, limits)
     if shown is None:
         return contact

@@ -24,17 +24,18 @@ class LinkAnswer(Message):
     `state` is `down` after a row without any reply, until good rows follow; `stale`, then `expired`, as the newest row
     ages; `unknown` before the first row. `age_s` is the age of the newest latency row, `rtt_age_s` that of the row
     which the RTT figures come from: the newest row that our own throughput tests did not load, if it is recent;
-    otherwise `during_throughput` is true. `figures` are the prober's own, of the newest row. `jitter_s` is the RTT's
-    p95 minus its p50. Loss covers about the last 100 probes by the same rule: a throughput test drops probes in the
-    queue that it fills, so loaded rows count only where there are no recent others. Forward is the share of probes lost
-    on the way there, back the share of those that got there and were lost on their return. `owd_p50_s` is the median
-    one-way delay, within `owd_error_s`, where both clocks are synchronised; `hops` counts those of the last trace that
-    reached the destination, the destination included. `outage_s` is the time since the last answered probe, where the
-    newest row has an outage that has not ended. `goodput_low_bps` and `goodput_high_bps` are the ends of the goodput's
-    confidence interval. A forecast is of the next measurement: `p50` is expected, and four of five measurements lie
-    between `p10` and `p90`, which spread with the age of the newest one; `samples` is how many the forecast uses. A
-    forecast of the RTT leaves out rows that our own tests loaded, by the rule above. Expired measurements give no
-    forecast. `failure` is the newest failed measurement of any kind, with its age.
+    otherwise `during_throughput` is true. `figures` are the prober's own, of the newest row, `address` the one that it
+    probed, where the site is given by a name. `jitter_s` is the RTT's p95 minus its p50. Loss covers about the last 100
+    probes by the same rule: a throughput test drops probes in the queue that it fills, so loaded rows count only where
+    there are no recent others. Forward is the share of probes lost on the way there, back the share of those that got
+    there and were lost on their return. `owd_p50_s` is the median one-way delay, within `owd_error_s`, where both
+    clocks are synchronised; `hops` counts those of the last trace that reached the destination, the destination
+    included. `outage_s` is the time since the last answered probe, where the newest row has an outage that has not
+    ended. `goodput_low_bps` and `goodput_high_bps` are the ends of the goodput's confidence interval. A forecast is of
+    the next measurement: `p50` is expected, and four of five measurements lie between `p10` and `p90`, which spread
+    with the age of the newest one; `samples` is how many the forecast uses. A forecast of the RTT leaves out rows that
+    our own tests loaded, by the rule above. Expired measurements give no forecast. `failure` is the newest failed
+    measurement of any kind, with its age.
     """
 
     src: str
@@ -42,6 +43,7 @@ class LinkAnswer(Message):
     state: LinkCondition = "unknown"
     age_s: float | None = None
     method: str | None = None
+    address: str | None = None
     rtt_age_s: float | None = None
     rtt_min_s: float | None = None
     rtt_mean_s: float | None = None

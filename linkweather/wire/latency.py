@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from linkweather.mesh import METHOD_NAME
-from linkweather.wire.fields import Count, Delay, Figures, Moment, Seconds, SignedDelay
+from linkweather.wire.fields import Count, Delay, Figures, Moment, Name, Seconds, SignedDelay
 from linkweather.wire.messages import MANY, LinkReport, Message, Row, check_says_something
 from linkweather.wire.relations import Relations
 
@@ -59,10 +59,11 @@ class LatencyRow(Row):
     ended yet. `jitter_p95_p50_s` is the RTT's p95 minus its p50, `jitter_rfc3550_s` the smoothed interarrival jitter of
     RFC 3550 §6.4.1. One-way delays are given only when both clocks are synchronised, and may be negative within
     `owd_error_s`. `figures` are what the prober measures besides, under names of its own: of each the window's low
-    median, a value that occurred.
+    median, a value that occurred. `address` is the one that was probed, where the site is given by a name.
     """
 
     method: Annotated[str, Field(pattern=METHOD_NAME)]
+    address: Name | None = None
     window_s: Seconds | None = None
     sent: Count = 0
     received: Count = 0

@@ -27,13 +27,16 @@ from probes.latency.datagrams import DatagramTransport
 from probes.latency.engine_timer import EngineTimer
 from probes.latency.exchanges import ExchangeTransport
 from probes.latency.kernel_timestamps import BATCH, REASONS
-from probes.latency.name_resolution import Name, Names
+from probes.latency.name_resolution import LookUp, Name, Names, look_up
 from probes.latency.pacing import Pacer, Window, Windows
 from probes.latency.prober import ExchangeProber, Method
 from probes.latency.session import ProbeOutcome, Session
 from probes.latency.stamp_packet import StampRequest
 from probes.latency.tally import SentProbe
-from probes.latency.targets import LatencyPeer, LatencyTarget, Route, Targets
+from probes.latency.targets import LatencyPeer, LatencyTarget, Route, Targets, choose
+
+# Failures by which the address answers, so that another one of its name is not tried.
+_ADDRESS_ANSWERS = frozenset({"late", "short_reply", "wrong_key", "prober_error"})
 
 
 class Transport(Protocol):
@@ -88,6 +91,7 @@ class LatencyEngine:
         bind: Sequence[str] = (),
         count: int | None = None,
         rng: random.Random | None = None,
+        look_up: LookUp = look_up,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._tests = tests
@@ -96,7 +100,7 @@ class LatencyEngine:
         self._count = math.inf if count is None else count
         self._targets = Targets(site, method.name, rng or random.Random())  # noqa: S311 - no secret
         self._pacer: Pacer[LatencyTarget] = Pacer(tests.interval_s)
-        self._names = Names(self._resolved)
+        self._names = Names(self._resolved, look_up)
         self._deadlines: deque[tuple[float, Session, SentProbe]] = deque()
         self._windows = Windows()
         self._loaded: str | None = None
@@ -190,13 +194,14 @@ class LatencyEngine:
             target.session.open(self._windows.current, clocks.read(), loaded=peer.site == self._loaded)
 
     def _resolved(self, name: Name, choices: list[Route]) -> None:
-        route = next((choice for choice in choices if choice.family in self._transport.families), None)
+        usable = [choice for choice in dict.fromkeys(choices) if choice.family in self._transport.families]
         for target in self._targets:
             # A closed peer may have the address of its NAT in common with one that is not.
             if target.peer.name != name or target.peer.closed is not None:
                 continue
-            if route is not None:
-                self._targets.reach(target, route)
+            if usable:
+                target.choices = usable
+                self._targets.reach(target, choose(usable, target.route), time.monotonic())
             elif target.route is None:  # a name that fails later keeps its last address
                 target.reason = "no_local_address" if choices else "unresolved"
 
@@ -248,6 +253,7 @@ class LatencyEngine:
         now, wall_ns = clocks.moment()
         stamps = self._transport.stamps
         probe, request = target.session.send(now, wall_ns, awaits_stamp=stamps)
+        probe.tally.address = target.probed
         try:
             self._transport.send(target, probe, request)
         except OSError as error:
@@ -287,4 +293,7 @@ class LatencyEngine:
         row = target.session.close(window, target.reason, closed.sentence if closed else None)
         if row is not None and row.failure is not None:
             self._names.doubt(target.peer.name)
+            # Only what was all sent to the present address says anything of it.
+            if row.sent and target.since <= window.start_s and row.failure not in _ADDRESS_ANSWERS:
+                self._targets.reach(target, choose(target.choices, target.route, silent=True), time.monotonic())
         return row

@@ -59,7 +59,8 @@ class SentProbe:
 class Tally:
     """What became of one link's probes of one window.
 
-    `reason` says why nothing went or came, where that is known, and `remark` says more for people.
+    `reason` says why nothing went or came, where that is known, and `remark` says more for people. `address` is the
+    last one that was probed, where the peer has a name.
     """
 
     window: Window
@@ -79,6 +80,7 @@ class Tally:
     set_aside: Counter[str] = field(default_factory=Counter)
     reason: str | None = None
     remark: str | None = None
+    address: str | None = None
 
     def add_late(self, late_s: float) -> None:
         """Count a reply that missed the timeout by this much."""
@@ -111,6 +113,7 @@ def row(
         method=method,
         failure=None if tally.received else _failure(tally),
         detail=_detail(tally),
+        address=tally.address,
         window_s=tally.window.end_s - tally.window.start_s,
         sent=sent,
         received=tally.received,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from socket import AddressFamily
 from typing import NamedTuple
@@ -22,6 +22,16 @@ class Route(NamedTuple):
 
     family: AddressFamily
     address: Address
+
+
+def choose(choices: Sequence[Route], present: Route | None, *, silent: bool = False) -> Route:
+    """The route to take of those that a name has, at least one: the present one, as long as it is there and replies.
+
+    After the last choice comes the first again, so that none is given up for good.
+    """
+    if present not in choices:
+        return choices[0]
+    return choices[(choices.index(present) + silent) % len(choices)]
 
 
 class Closed(NamedTuple):
@@ -54,13 +64,25 @@ class LatencyPeer:
 
 @dataclass(slots=True, eq=False)
 class LatencyTarget:
-    """A peer, its session, and how it is reached now; `reason` says why it cannot be, None when it can."""
+    """A peer, its session, and how it is reached now; `reason` says why it cannot be, None when it can.
+
+    `choices` are all routes that its name has; `since` is when the present one was taken.
+    """
 
     peer: LatencyPeer
     session: Session
     route: Route | None = None
+    choices: Sequence[Route] = ()
+    since: float = 0.0
     reason: str | None = "unresolved"
     sent: int = 0
+
+    @property
+    def probed(self) -> str | None:
+        """The address that a name stands for now; None for a peer whose address is no name."""
+        host = self.peer.host or self.peer.address
+        in_figures = ":" in host or not any(letter.isalpha() for letter in host)
+        return self.route.address[0] if self.route and not in_figures else None
 
 
 class Targets:
@@ -98,10 +120,12 @@ class Targets:
         self._unroute(target)
         del self._by_peer[target.peer], self._by_ssid[target.session.ssid]
 
-    def reach(self, target: LatencyTarget, route: Route) -> None:
+    def reach(self, target: LatencyTarget, route: Route, now: float = 0.0) -> None:
         """Send this way from now on."""
+        if route == target.route:
+            return
         self._unroute(target)
-        target.route, target.reason = route, None
+        target.route, target.reason, target.since = route, None, now
         self._by_address[route.address[:2]] = target
 
     def at(self, address: Address) -> LatencyTarget | None:

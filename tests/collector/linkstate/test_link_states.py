@@ -87,8 +87,9 @@ def test_a_link_outside_the_mesh_is_none_and_its_rows_are_not_kept() -> None:
 
 
 def test_one_good_row_makes_a_link_fresh() -> None:
-    answer = after(103.0, (100.0, latency(rtt_min_s=0.018, rtt_p95_s=0.025)))
+    answer = after(103.0, (100.0, latency(rtt_min_s=0.018, rtt_p95_s=0.025, address="192.0.2.2")))
     assert (answer.state, answer.age_s, answer.rtt_age_s, answer.method) == ("fresh", 3.0, 3.0, "stamp")
+    assert answer.address == "192.0.2.2"
     assert (answer.rtt_min_s, answer.rtt_p50_s, answer.rtt_p95_s) == (0.018, 0.020, 0.025)
     assert answer.jitter_s == pytest.approx(0.005)
 
