@@ -6,17 +6,23 @@ import asyncio
 import logging
 import random
 import ssl
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import aiomqtt
+import paho.mqtt.client as paho
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from linkweather.backoff import Backoff
 from linkweather.broker import Broker
 
 log = logging.getLogger(__name__)
 
-MAX_INFLIGHT = 100
+MAX_INFLIGHT = 200
+# At most, beside topic and payload: type, lengths, packet identifier, no properties (MQTT 5 §3.3).
+HEADER_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,25 @@ class Will:
 
     topic: str
     payload: bytes
+
+
+class _Client(aiomqtt.Client):
+    """A client that keeps to the limits which the broker names as it accepts the connection (MQTT 5 §3.2.2.3)."""
+
+    max_packet_bytes: int | None = None
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        userdata: object,
+        flags: paho.ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        inflight = min(MAX_INFLIGHT, getattr(properties, "ReceiveMaximum", MAX_INFLIGHT))
+        client._max_inflight_messages = inflight  # noqa: SLF001 - paho ignores it, and its setter refuses by now
+        super()._on_connect(client, userdata, flags, reason_code, properties)
 
 
 class Connection:
@@ -52,13 +77,20 @@ class Connection:
         self._on_connect = on_connect
         self._will = will
         self._backoff = Backoff(rng=rng)
-        self._client: aiomqtt.Client | None = None
+        self._client: _Client | None = None
         self.last_error = ""
+        # Topic → messages that were larger than the broker takes.
+        self.oversized: Counter[str] = Counter()
 
     @property
     def connected(self) -> bool:
         """Whether the connection is up now."""
         return self._client is not None
+
+    @property
+    def max_packet_bytes(self) -> int | None:
+        """The longest packet that the broker takes, of topic, payload and HEADER_BYTES; None is any."""
+        return self._client.max_packet_bytes if self._client else None
 
     async def run(self) -> None:
         """Stay connected until cancelled; retry a broker that does not answer at growing intervals."""
@@ -78,9 +110,12 @@ class Connection:
             await asyncio.sleep(self._backoff.next_s())
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
-        """Publish with QoS 1; true once the broker has acknowledged it, false without a connection."""
+        """Publish with QoS 1; true once the broker has acknowledged it, false without a connection.
+
+        False also for what is larger than the broker takes, which would end the connection.
+        """
         client = self._client
-        if client is None:
+        if client is None or self._is_oversized(topic, payload):
             return False
         try:
             await client.publish(topic, payload, qos=1, retain=retain)
@@ -92,7 +127,7 @@ class Connection:
 
     async def _session(self) -> None:
         will = aiomqtt.Will(self._will.topic, self._will.payload, qos=1, retain=True) if self._will else None
-        async with aiomqtt.Client(
+        async with _Client(
             self._broker.host,
             self._broker.port or 1883,
             transport="unix" if self._broker.scheme == "unix" else "tcp",
@@ -116,6 +151,22 @@ class Connection:
             # The only reader of this iterator: cancelling a read loses the message it popped.
             async for message in client.messages:
                 self._handle(message.topic.value, message.payload)
+
+    def _is_oversized(self, topic: str, payload: bytes) -> bool:
+        size, limit = len(topic.encode()) + len(payload) + HEADER_BYTES, self.max_packet_bytes
+        if limit is None or size <= limit:
+            return False
+        if not self.oversized[topic]:
+            log.error(
+                "%s: %d bytes, and the broker %s takes packets of %d at most: raise its limit (mosquitto: "
+                "max_packet_size)",
+                topic,
+                size,
+                self._broker,
+                limit,
+            )
+        self.oversized[topic] += 1
+        return True
 
     def _lost(self) -> str:
         # A broker that shuts down closes the connection in the same way: paho does not tell the two apart.

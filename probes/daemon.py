@@ -171,7 +171,7 @@ class ProbeDaemon:
 
     def _on_connect(self) -> None:
         self._negotiator.on_connect()
-        self._publisher.start_over()
+        self._publisher.on_connect(self._connection.max_packet_bytes)
         self._status_due.set()
 
     def _handle(self, topic: str, payload: bytes) -> None:
@@ -247,6 +247,7 @@ class ProbeDaemon:
             outbox_reports=depth.reports,
             dropped_reports=depth.dropped_reports,
             refused_reports=depth.refused_reports,
+            oversized_reports=depth.oversized_reports,
             dropped_datagrams=self._latency.dropped.total(),
             throughput_tests=dict(self._throughput.ran),
             budget_bytes_per_day=budget_bytes,

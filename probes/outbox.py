@@ -24,8 +24,16 @@
 | the collector | received, not in the journal | it is sent again after the collector's mesh message, or after a while |
 | the collector | in the journal, not acknowledged | it is sent again, and acknowledged |
 
-So delivery is at least once, and the record is exactly once, because `boot` names this file for ever and `seq` only
-grows. An outbox that is lost with its disk is another one, with another `boot`: its numbers cannot collide.
+So delivery is at least once, and the record is exactly once, because no two reports have the same key: `boot` is a new
+random id at every opening of the file, and `seq` grows within it. A file that went back in time (a restored backup, a
+copy of the folder) goes on with numbers that it gave before, under a boot that never was; what waits keeps the boot
+that it was written under. Where a running machine goes back (a snapshot with its memory), the collector finds another
+report under the number and answers `conflict`: the report is filed again under a new boot (`refile`).
+
+**Size.** A broker may limit the size of packets. `limit` says so: a report beyond it is split by its rows, as it is
+written or while it waits, in one transaction. A part of a report that may have been sent whole names that report
+(`split_from`), so that the journal takes either the whole or the parts. A report whose only row is too long waits, for
+another limit or until it is the oldest of a full outbox, and is counted as oversized.
 
 **What is lost, and how it shows.** The file is bounded: where it is full the oldest reports are dropped. A disk that
 takes no report drops the new one. Both are counted as dropped, and the site's status says how many. What a full disk
@@ -33,7 +41,7 @@ did not take is counted in a file of fixed size beside the outbox, so that a kil
 cannot be written either (a disk that is read-only, or fails), a kill forgets what was dropped since.
 
 **Damage.** Each report has a checksum. A waiting one that does not fit it goes to the table `damaged` (the last 1,000
-stay) and is counted as dropped. A file that is damaged itself is set aside; a new one, with a new boot, takes over the
+stay) and is counted as dropped. A file that is damaged itself is set aside; a new one takes over the
 reports that are whole, each under the boot that it was written under (see `outbox_tables`).
 """
 
@@ -44,18 +52,20 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 from linkweather.durable_number import DurableNumber
 from linkweather.errors import OperatorError
+from linkweather.wire import SplitFrom, renumbered, split
 from probes.outbox_tables import OUTBOX, is_whole, prepare, report_crc, take_over
 from probes.site_database import Damage, DiskError, Row, open_database, set_aside
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MAX_BYTES: Final = 64 * 2**20
+UNLIMITED: Final = 2**63 - 1
 KEPT_DAMAGED_REPORTS: Final = 1000
 
 Result = TypeVar("Result")
@@ -72,19 +82,20 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How full the outbox is, and what it has lost since it was made."""
+    """How full the outbox is, what of it is too long for the broker, and what it has lost since it was made."""
 
     reports: int
     dropped_reports: int
     refused_reports: int
+    oversized_reports: int = 0
 
 
 class Outbox:
-    """One site's reports that wait, oldest first, bounded by `max_bytes` of payload. Any thread may call.
+    """One site's reports that wait, by number, bounded by `max_bytes` of payload. Any thread may call.
 
-    `boot` is the id of this file, made once. A damaged file is set aside under another name, never overwritten, and
-    what is whole in it is taken over. Raises OperatorError when the folder cannot be written, or another process holds
-    the outbox.
+    `boot` is the id under which reports are written now. A damaged file is set aside under another name, never
+    overwritten, and what is whole in it is taken over. Raises OperatorError when the folder cannot be written, or
+    another process holds the outbox.
     """
 
     def __init__(self, path: Path, *, new_boot: Callable[[], str], max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -93,6 +104,8 @@ class Outbox:
         self._new_boot = new_boot
         self._using = threading.Lock()
         self._failing = False  # the disk takes nothing: said once
+        self._max_report_bytes = UNLIMITED
+        self._oversized: set[int] = set()  # the numbers of single rows that are longer
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db, damage = open_database(path, OUTBOX)
@@ -108,7 +121,8 @@ class Outbox:
     def add(self, kind: str, encode: Callable[[str, int], bytes]) -> int | None:
         """Number and store one report, `encode(boot, seq)`; it is on the disk when this returns its number.
 
-        A report that the disk does not take is dropped and counted, without a number: None.
+        One that is too long for the broker is stored as several, of which this is the first. A report that the disk
+        does not take is dropped and counted, without a number: None.
         """
         try:
             number = self._do(lambda: self._add(kind, encode))
@@ -120,9 +134,31 @@ class Outbox:
             log.warning("the outbox %s takes reports again; %d were dropped so far", self._path, self._unstored)
         return number
 
-    def oldest(self, limit: int) -> list[Stored]:
-        """Up to `limit` waiting reports, oldest first; damaged ones are put aside. Raises DiskError."""
-        return self._do(lambda: self._oldest(limit))
+    def limit(self, max_report_bytes: int | None) -> None:
+        """Split what waits and is longer, and what will be; None is no limit. Raises DiskError.
+
+        The rows become reports of their own, as what waits may have been sent whole: see `split_from`.
+        """
+        with self._using:
+            self._max_report_bytes = max_report_bytes or UNLIMITED
+        self._do(self._split_waiting)
+        if self._oversized:
+            log.warning(
+                "the broker takes reports of %d bytes at most: %d, each of a single row, are longer, and wait",
+                *(self._max_report_bytes, len(self._oversized)),
+            )
+
+    def oldest(self, limit: int) -> list[int]:
+        """The numbers of up to `limit` waiting reports that the broker takes, oldest first. Raises DiskError."""
+        return self._do(lambda: self._numbers("ORDER BY seq LIMIT ?", limit))
+
+    def newest(self, limit: int) -> list[int]:
+        """The numbers of the up to `limit` newest reports that the broker takes, oldest first. Raises DiskError."""
+        return self._do(lambda: self._numbers("ORDER BY seq DESC LIMIT ?", limit)[::-1])
+
+    def reports(self, seqs: Iterable[int]) -> list[Stored]:
+        """Those of the reports with these numbers that wait; damaged ones are put aside. Raises DiskError."""
+        return self._do(lambda: [Stored(seq, kind, payload) for seq, kind, payload, *_ in self._whole(seqs)])
 
     def committed(self, boot: str, seqs: Iterable[int]) -> int:
         """Delete what is in the journal; how many of them waited here. Those of another outbox are ignored.
@@ -135,6 +171,13 @@ class Outbox:
         """Delete and count what the collector refuses for good; how many of them waited here. Raises DiskError."""
         return self._do(lambda: self._refuse(boot, seqs))
 
+    def refile(self, boot: str, seqs: Iterable[int]) -> int:
+        """Number reports again whose numbers belong to others in the journal; how many waited here. Raises DiskError.
+
+        Where they were written under the present boot, a new one begins, as its further numbers may be taken, too.
+        """
+        return self._do(lambda: self._refile(boot, seqs))
+
     def depth(self) -> Depth:
         """How many reports wait, and how many were lost, after the last change; waits for no disk."""
         return self._depth
@@ -146,16 +189,16 @@ class Outbox:
             self._count_file.close()
 
     def _begin(self, damage: Damage | None) -> None:
+        self.boot = self._new_boot()
         self._db.text_factory = lambda raw: raw.decode(errors="replace")
         with self._transaction():
-            prepare(self._db, self._new_boot)
+            prepare(self._db, self.boot)
             if damage is not None:
                 kept = take_over(self._db, damage)
                 log.error(
                     "the outbox %s is damaged (%s): it is set aside as %s; %s",
                     *(self._path, damage.reason, damage.aside.name, kept),
                 )
-        self.boot: str = self._db.execute("SELECT boot FROM state").fetchone()[0]
 
     def _do(self, work: Callable[[], Result]) -> Result:
         """Work in one transaction; once more with a new file where this one turns out to be damaged."""
@@ -191,24 +234,34 @@ class Outbox:
 
     def _read_depth(self) -> Depth:
         waiting, dropped, refused = self._db.execute("SELECT waiting, dropped, refused FROM state").fetchone()
-        return Depth(waiting, dropped + self._unstored, refused)
+        return Depth(waiting, dropped + self._unstored, refused, len(self._oversized))
 
     def _add(self, kind: str, encode: Callable[[str, int], bytes]) -> int:
-        (seq,) = self._db.execute("UPDATE state SET next_seq = next_seq + 1 RETURNING next_seq - 1").fetchone()
-        payload = encode(self.boot, seq)
+        seq = self._number()
+        first, *others = split(kind, encode(self.boot, seq), self._max_report_bytes)
+        self._insert(seq, kind, first)
+        for part in others:
+            number = self._number()
+            self._insert(number, kind, renumbered(part, self.boot, number))
+        self._db.execute("UPDATE state SET unstored = ?", (self._unstored,))
+        self._drop_oldest(keep=seq)
+        return seq
+
+    def _number(self) -> int:
+        number: int
+        (number,) = self._db.execute("UPDATE state SET next_seq = next_seq + 1 RETURNING next_seq - 1").fetchone()
+        return number
+
+    def _insert(self, seq: int, kind: str, payload: bytes) -> None:
         crc = report_crc(self.boot, seq, kind, payload)
         self._db.execute("INSERT INTO report VALUES (?, ?, ?, ?, ?)", (seq, kind, payload, self.boot, crc))
-        self._db.execute(
-            "UPDATE state SET waiting = waiting + 1, stored_bytes = stored_bytes + ?, unstored = ?",
-            (len(payload), self._unstored),
-        )
-        self._drop_oldest(keep=seq)
-        number: int = seq
-        return number
+        self._db.execute("UPDATE state SET waiting = waiting + 1, stored_bytes = stored_bytes + ?", (len(payload),))
+        if len(payload) > self._max_report_bytes:
+            self._oversized.add(seq)
 
     def _drop_unstored(self, error: DiskError) -> None:
         self._unstored += 1
-        self._depth = Depth(self._depth.reports, self._depth.dropped_reports + 1, self._depth.refused_reports)
+        self._depth = replace(self._depth, dropped_reports=self._depth.dropped_reports + 1)
         self._note_unstored()
         if not self._failing:
             self._failing = True
@@ -221,15 +274,48 @@ class Outbox:
         with contextlib.suppress(OSError):
             self._count_file.write(self._unstored, sync=True)
 
-    def _oldest(self, limit: int) -> list[Stored]:
-        while True:
-            rows = self._db.execute(
-                "SELECT seq, kind, payload, boot, crc FROM report ORDER BY seq LIMIT ?", (limit,)
-            ).fetchall()
-            damaged = [row for row in rows if not is_whole(row)]
-            if not damaged:
-                return [Stored(seq, kind, payload) for seq, kind, payload, *_ in rows]
+    def _numbers(self, order: str, limit: int) -> list[int]:
+        found = self._db.execute(
+            f"SELECT seq FROM report WHERE length(payload) <= ? {order}",  # noqa: S608 - one of ours
+            (self._max_report_bytes, limit),
+        )
+        return [seq for (seq,) in found]
+
+    def _whole(self, seqs: Iterable[int]) -> list[Row]:
+        select = "SELECT seq, kind, payload, boot, crc FROM report WHERE seq = ?"
+        rows = [row for seq in seqs if (row := self._db.execute(select, (seq,)).fetchone())]
+        damaged = [row for row in rows if not is_whole(row)]
+        if damaged:
             self._put_aside(damaged)
+        return [row for row in rows if row not in damaged]
+
+    def _split_waiting(self) -> None:
+        self._oversized.clear()
+        long = self._db.execute("SELECT seq FROM report WHERE length(payload) > ?", (self._max_report_bytes,))
+        for (seq,) in long.fetchall():
+            for row in self._whole([seq]):
+                self._split(row)
+
+    def _split(self, row: Row) -> None:
+        seq, kind, payload, boot, _ = row
+        parts = split(kind, payload, 0)
+        if len(parts) == 1:
+            self._oversized.add(seq)
+            return
+        numbers = [self._number() for _ in parts]
+        whole = SplitFrom(boot=boot, seq=seq, parts_boot=self.boot, first=numbers[0], last=numbers[-1])
+        for number, part in zip(numbers, parts, strict=True):
+            self._insert(number, kind, renumbered(part, self.boot, number, whole))
+        self._remove([seq])
+
+    def _refile(self, boot: str, seqs: Iterable[int]) -> int:
+        taken = [row for row in self._whole(seqs) if row[3] == boot]
+        if taken and boot == self.boot:
+            self.boot = self._new_boot()
+        for _, kind, payload, *_ in taken:
+            number = self._number()
+            self._insert(number, kind, renumbered(payload, self.boot, number))
+        return self._remove([row[0] for row in taken])
 
     def _put_aside(self, damaged: list[Row]) -> None:
         gone = [row[0] for row in damaged]
@@ -262,7 +348,8 @@ class Outbox:
 
     def _refuse(self, boot: str, seqs: Iterable[int]) -> int:
         count = self._delete(boot, seqs)
-        self._db.execute("UPDATE state SET refused = refused + ?", (count,))
+        if count:  # a transaction that changes nothing costs no sync
+            self._db.execute("UPDATE state SET refused = refused + ?", (count,))
         return count
 
     def _delete(self, boot: str, seqs: Iterable[int]) -> int:
@@ -275,5 +362,6 @@ class Outbox:
             row = self._db.execute("DELETE FROM report WHERE seq = ? RETURNING length(payload)", (seq,)).fetchone()
             if row:
                 count += 1
+                self._oversized.discard(seq)
                 self._db.execute("UPDATE state SET waiting = waiting - 1, stored_bytes = stored_bytes - ?", row)
         return count

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Callable
 from typing import Final
 
 from probes.site_database import Damage, Row, Shape
@@ -58,7 +57,7 @@ def _is_state(row: Row) -> bool:
 OUTBOX: Final = Shape(_TABLES, _PRAGMAS, {"report": is_whole, "state": _is_state})
 
 
-def prepare(db: sqlite3.Connection, new_boot: Callable[[], str]) -> None:
+def prepare(db: sqlite3.Connection, boot: str) -> None:
     """Begin a new file, or bring one of an older version up to this one."""
     missing = [
         f"ALTER TABLE {table} ADD COLUMN {name} {sql}"
@@ -72,13 +71,13 @@ def prepare(db: sqlite3.Connection, new_boot: Callable[[], str]) -> None:
         db.execute("UPDATE report SET boot = (SELECT boot FROM state) WHERE boot IS NULL")
         db.execute("UPDATE state SET waiting = (SELECT count(*) FROM report)")
     if db.execute("SELECT 1 FROM state").fetchone() is None:
-        db.execute("INSERT INTO state (only, boot, next_seq) VALUES (1, ?, 0)", (new_boot(),))
+        db.execute("INSERT INTO state (only, boot, next_seq) VALUES (1, ?, 0)", (boot,))
 
 
 def take_over(db: sqlite3.Connection, damage: Damage) -> str:
     """Take the whole reports and the counts of a damaged file into a new one; the sentence that says what was lost.
 
-    The new file keeps its own boot: which numbers the old one gave last may be unknown.
+    Which numbers the old one gave last may be unknown.
     """
     reports = {row[0]: row for row in damage.rows["report"]}
     old = max(damage.rows["state"], key=lambda row: int(row[2]), default=None)

@@ -92,10 +92,11 @@ class SiteAnswer(Message):
     """A site of the mesh and the status that it publishes.
 
     `state` is `unknown` until the site has published a status. `outbox_reports` wait at the site for the collector,
-    `dropped_reports` were lost to a full outbox, the collector refused `refused_reports` for good; the site's reflector
-    did not answer `dropped_datagrams`. `throughput_tests` counts the tests of its incoming links, since it started, by
-    the reason why each ran. `budget_left_bytes` is what its tests may move now of `budget_bytes_per_day`, which accrues
-    evenly; both are null for a site without a budget.
+    `dropped_reports` were lost to a full outbox, the collector refused `refused_reports` for good; `oversized_reports`
+    wait as the broker takes no packets of their size. The site's reflector did not answer `dropped_datagrams`.
+    `throughput_tests` counts the tests of its incoming links, since it started, by the reason why each ran.
+    `budget_left_bytes` is what its tests may move now of `budget_bytes_per_day`, which accrues evenly; both are null
+    for a site without a budget.
     """
 
     site: str
@@ -108,6 +109,7 @@ class SiteAnswer(Message):
     outbox_reports: int | None = None
     dropped_reports: int | None = None
     refused_reports: int | None = None
+    oversized_reports: int | None = None
     dropped_datagrams: int | None = None
     throughput_tests: dict[str, int] | None = None
     budget_bytes_per_day: int | None = None

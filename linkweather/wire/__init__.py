@@ -24,9 +24,10 @@ from linkweather.wire.fields import (
     UsdPerDeviceHour,
 )
 from linkweather.wire.latency import LatencyReport, LatencyRow, Outage
-from linkweather.wire.messages import AnyMessage, LinkReport, Message, Report, Row, decode, encode
+from linkweather.wire.messages import AnyMessage, LinkReport, Message, Report, Row, SplitFrom, decode, encode
 from linkweather.wire.path import Hop, PathReport, PathRow
 from linkweather.wire.reports import (
+    CONFLICT,
     REPORTS,
     AnyReport,
     Committed,
@@ -36,9 +37,11 @@ from linkweather.wire.reports import (
     Status,
     decode_report,
 )
+from linkweather.wire.rewriting import renumbered, split
 from linkweather.wire.throughput import Answer, Claim, Invite, Served, ThroughputReport, ThroughputRow
 
 __all__ = [
+    "CONFLICT",
     "REPORTS",
     "Answer",
     "AnyMessage",
@@ -76,6 +79,7 @@ __all__ = [
     "Seconds",
     "Served",
     "SignedDelay",
+    "SplitFrom",
     "Status",
     "Text",
     "ThroughputReport",
@@ -84,4 +88,6 @@ __all__ = [
     "decode",
     "decode_report",
     "encode",
+    "renumbered",
+    "split",
 ]

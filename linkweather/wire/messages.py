@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from linkweather.errors import MessageError
 from linkweather.mesh import SiteId
@@ -61,10 +61,27 @@ def check_says_something(row: Row, results: Iterable[str]) -> None:
         raise ValueError("neither a result nor a failure")
 
 
+class SplitFrom(Message):
+    """The key of a report that was split by its rows, and that may have been sent whole; the keys of its parts."""
+
+    boot: Name
+    seq: ReportNumber
+    parts_boot: Name
+    first: ReportNumber
+    last: ReportNumber
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if not self.first <= self.last < self.first + MAX_ROWS:
+            raise ValueError("the numbers of the parts cannot be")
+        return self
+
+
 class Report(Message):
     """What a probe publishes: one message, many rows. Its key is (site, boot, seq); the topic names the site.
 
-    `boot` is the id of the outbox that numbered it; `at` is when the measurement ended.
+    `boot` is the id of the run of the outbox that numbered it; `at` is when the measurement ended. A part of a report
+    that was split after it may have been sent says which: the record takes either the whole or its parts.
     """
 
     v: Literal[1] = 1
@@ -72,6 +89,7 @@ class Report(Message):
     seq: ReportNumber
     at: Moment
     kind: str
+    split_from: SplitFrom | None = None
 
     @property
     def rows(self) -> Sequence[Message]:

@@ -33,7 +33,7 @@ _ENDS: Mapping[str, tuple[Callable[[Row], str], Callable[[Row], str]]] = {
 
 
 # Where a kind's rows stand in its report.
-_ROWS: Final[Mapping[str, str]] = {**dict.fromkeys(REPORTS, "links"), "capacity": "devices"}
+ROWS: Final[Mapping[str, str]] = {**dict.fromkeys(REPORTS, "links"), "capacity": "devices"}
 
 
 class RefusedRow(NamedTuple):
@@ -75,17 +75,17 @@ def _without_bad_rows(kind: str, payload: bytes, error: ValidationError) -> Deco
     details: dict[int, str] = {}
     for one in errors:
         match one["loc"]:
-            case (str(name), int(place), *_) if name == _ROWS[kind]:
+            case (str(name), int(place), *_) if name == ROWS[kind]:
                 details.setdefault(place, _sentence(one))
             case _:
                 raise refusal(error) from None
     values = from_json(payload)
-    rows = values[_ROWS[kind]]
+    rows = values[ROWS[kind]]
     good = [row for place, row in enumerate(rows) if place not in details]
     if not good:
         raise refusal(error) from None
     try:
-        report = REPORTS[kind].model_validate_json(to_json({**values, _ROWS[kind]: good}))
+        report = REPORTS[kind].model_validate_json(to_json({**values, ROWS[kind]: good}))
     except ValidationError as other:
         raise refusal(other) from None
     return DecodedReport(report, tuple(RefusedRow(to_json(rows[place]), said) for place, said in details.items()))
@@ -105,8 +105,12 @@ def _check_ends(site: str, report: LinkReport) -> None:
         raise MessageError("impossible", f"{site} → {site} is no link")
 
 
+# The journal has another report under this one's number: the site gives it a new one.
+CONFLICT: Final = "conflict"
+
+
 class ReportRefusal(Message):
-    """A report that the journal will never hold, and why; the site drops and counts it."""
+    """A report that the journal will never hold, and why; the site drops and counts it, unless it is a CONFLICT."""
 
     seq: ReportNumber
     reason: Name
@@ -124,6 +128,8 @@ class Committed(Message):
 class Status(Message):
     """A site's retained state; its will says offline. `dropped_datagrams` are those that its reflector did not answer.
 
+    `oversized_reports` wait, as the broker takes no packets of their size.
+
     `throughput_tests` counts the tests of its incoming links by the reason why each ran. `budget_left_bytes` is what
     its tests may move now of the `budget_bytes_per_day`, which accrues evenly; both are absent without a budget.
     """
@@ -136,6 +142,7 @@ class Status(Message):
     outbox_reports: Count = 0
     dropped_reports: Count = 0
     refused_reports: Count = 0
+    oversized_reports: Count = 0
     dropped_datagrams: Count = 0
     throughput_tests: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
     budget_bytes_per_day: Bytes | None = None

@@ -6,13 +6,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from linkweather.errors import OperatorError
+from linkweather.wire import LatencyReport, LatencyRow, SplitFrom, decode, encode
 from probes.outbox import Depth, Outbox, Stored
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
 def opened(path: Path, boot: str = "boot-1", max_bytes: int = 1000) -> Outbox:
@@ -21,6 +25,10 @@ def opened(path: Path, boot: str = "boot-1", max_bytes: int = 1000) -> Outbox:
 
 def payload(boot: str, seq: int) -> bytes:
     return f"{boot}:{seq}".encode()
+
+
+def waiting(box: Outbox) -> list[Stored]:
+    return box.reports(box.oldest(10**6))
 
 
 @pytest.fixture
@@ -37,8 +45,11 @@ def outbox(path: Path) -> Iterator[Outbox]:
 
 def test_reports_come_back_oldest_first_with_their_number_inside(outbox: Outbox) -> None:
     assert [outbox.add("latency", payload), outbox.add("path", payload)] == [0, 1]
-    assert outbox.oldest(10) == [Stored(0, "latency", b"boot-1:0"), Stored(1, "path", b"boot-1:1")]
-    assert outbox.oldest(1) == [Stored(0, "latency", b"boot-1:0")]
+    assert waiting(outbox) == [Stored(0, "latency", b"boot-1:0"), Stored(1, "path", b"boot-1:1")]
+    assert outbox.oldest(1) == [0]
+    assert outbox.newest(1) == [1]
+    assert outbox.newest(10) == [0, 1]
+    assert outbox.reports([1, 77]) == [Stored(1, "path", b"boot-1:1")]
 
 
 def test_committed_reports_are_gone_and_those_of_another_boot_stay(outbox: Outbox) -> None:
@@ -46,7 +57,7 @@ def test_committed_reports_are_gone_and_those_of_another_boot_stay(outbox: Outbo
     outbox.add("latency", payload)
     assert outbox.committed("another", [0, 1]) == 0
     assert outbox.committed("boot-1", [0, 77]) == 1
-    assert [stored.seq for stored in outbox.oldest(10)] == [1]
+    assert outbox.oldest(10) == [1]
 
 
 def test_refused_reports_are_gone_and_counted(outbox: Outbox) -> None:
@@ -56,15 +67,119 @@ def test_refused_reports_are_gone_and_counted(outbox: Outbox) -> None:
     assert outbox.depth() == Depth(reports=0, dropped_reports=0, refused_reports=1)
 
 
-def test_numbers_and_boot_go_on_after_a_restart_also_when_all_was_committed(path: Path) -> None:
+def test_every_opening_is_a_boot_of_its_own_and_numbers_go_on(path: Path) -> None:
     first = opened(path)
+    first.add("latency", payload)
     first.add("latency", payload)
     first.committed("boot-1", [0])
     first.close()
-    second = opened(path, boot="never used")
-    assert second.boot == "boot-1"
-    assert second.add("latency", payload) == 1
+    second = opened(path, boot="boot-2")
+    assert second.add("latency", payload) == 2
+    assert [stored.payload for stored in waiting(second)] == [b"boot-1:1", b"boot-2:2"]
+    assert second.committed("boot-2", [1]) == 0
+    assert second.committed("boot-1", [1]) == 1
+    assert second.committed("boot-2", [2]) == 1
     second.close()
+
+
+def test_an_outbox_that_goes_back_in_time_gives_no_key_twice(path: Path) -> None:
+    box = opened(path)
+    box.add("latency", payload)
+    box.close()
+    backup = path.read_bytes()
+    box = opened(path, boot="boot-2")
+    box.add("latency", payload)
+    box.close()
+    path.write_bytes(backup)
+    box = opened(path, boot="boot-3")
+    box.add("latency", payload)
+    assert [stored.payload for stored in waiting(box)] == [b"boot-1:0", b"boot-3:1"]
+    box.close()
+
+
+def rows_of(*peers: str) -> Callable[[str, int], bytes]:
+    rows = tuple(LatencyRow(src="a", dst=peer, method="stamp", sent=50, received=50) for peer in peers)
+    return lambda boot, seq: encode(LatencyReport(boot=boot, seq=seq, at=NOON, links=rows))
+
+
+def report_of(stored: Stored) -> LatencyReport:
+    return decode(LatencyReport, stored.payload)
+
+
+def peers_of(stored: Stored) -> list[str]:
+    return [row.dst for row in report_of(stored).links]
+
+
+PEERS = tuple(f"site-{number}" for number in range(11))
+TWO_ROWS = len(rows_of(*PEERS[:2])("boot-1", 2**53))
+
+
+def test_a_report_that_is_too_long_for_the_broker_is_written_as_several(path: Path) -> None:
+    box = opened(path, max_bytes=10**6)
+    box.limit(TWO_ROWS)
+    assert box.add("latency", rows_of(*PEERS[:5])) == 0
+    assert box.add("latency", rows_of("b")) == 3
+    assert [peers_of(stored) for stored in waiting(box)] == [
+        ["site-0", "site-1"],
+        ["site-2", "site-3"],
+        ["site-4"],
+        ["b"],
+    ]
+    assert [report_of(stored).seq for stored in waiting(box)] == [0, 1, 2, 3]
+    assert all(report_of(stored).split_from is None for stored in waiting(box))
+    assert box.depth() == Depth(reports=4, dropped_reports=0, refused_reports=0)
+    box.close()
+
+
+def test_what_waits_and_may_have_been_sent_is_split_into_rows_that_name_it(path: Path) -> None:
+    box = opened(path, max_bytes=10**6)
+    box.add("latency", rows_of(*PEERS[:3]))
+    box.close()
+    box = opened(path, boot="boot-2", max_bytes=10**6)
+    box.limit(TWO_ROWS)
+    whole = SplitFrom(boot="boot-1", seq=0, parts_boot="boot-2", first=1, last=3)
+    found = [report_of(stored) for stored in waiting(box)]
+    assert [(report.boot, report.seq, report.split_from) for report in found] == [
+        ("boot-2", seq, whole) for seq in (1, 2, 3)
+    ]
+    assert [row.dst for report in found for row in report.links] == list(PEERS[:3])
+    assert {report.at for report in found} == {NOON}
+    box.close()
+
+
+def test_a_row_that_alone_is_too_long_waits_is_counted_and_returns_with_the_limit(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    box = opened(path, max_bytes=10**6)
+    box.add("latency", rows_of("b"))
+    box.limit(50)
+    box.add("latency", lambda _boot, _seq: b"short")
+    assert box.oldest(10) == [1]
+    assert box.newest(10) == [1]
+    assert box.depth() == Depth(reports=2, dropped_reports=0, refused_reports=0, oversized_reports=1)
+    assert "the broker takes reports of 50 bytes at most: 1, each of a single row, are longer, and wait" in caplog.text
+    box.limit(None)
+    assert box.oldest(10) == [0, 1]
+    box.close()
+
+
+def test_reports_whose_numbers_are_taken_get_new_ones_and_the_next_ones_too(path: Path) -> None:
+    boots = iter(["boot-1", "boot-2"])
+    box = Outbox(path, new_boot=lambda: next(boots))
+    for peer in ("b", "c", "d"):
+        box.add("latency", rows_of(peer))
+    assert box.refile("boot-1", [1, 77]) == 1
+    box.add("latency", rows_of("e"))
+    found = [report_of(stored) for stored in waiting(box)]
+    assert [(report.boot, report.seq, report.links[0].dst) for report in found] == [
+        ("boot-1", 0, "b"),
+        ("boot-1", 2, "d"),
+        ("boot-2", 3, "c"),
+        ("boot-2", 4, "e"),
+    ]
+    assert box.refile("boot-1", [2]) == 1  # under the boot that is present by now
+    assert report_of(waiting(box)[-1]).boot == "boot-2"
+    box.close()
 
 
 def test_overflow_drops_the_oldest_and_counts_them_across_restarts(path: Path) -> None:
@@ -74,7 +189,7 @@ def test_overflow_drops_the_oldest_and_counts_them_across_restarts(path: Path) -
         first.add("latency", payload)
     first.close()
     second = opened(path, max_bytes=20)
-    assert [stored.seq for stored in second.oldest(10)] == [1, 2]
+    assert second.oldest(10) == [1, 2]
     assert second.depth() == Depth(reports=2, dropped_reports=1, refused_reports=0)
     second.close()
 
@@ -83,7 +198,7 @@ def test_a_report_larger_than_the_bound_is_kept_alone(path: Path) -> None:
     box = opened(path, max_bytes=4)
     box.add("latency", payload)
     box.add("latency", payload)
-    assert [stored.seq for stored in box.oldest(10)] == [1]
+    assert box.oldest(10) == [1]
     box.close()
 
 
@@ -135,7 +250,7 @@ def test_every_report_that_was_acknowledged_survives_a_kill(path: Path) -> None:
         writer.send_signal(signal.SIGKILL)
         acknowledged += [int(line) for line in writer.stdout if line.endswith("\n")]
     box = opened(path, max_bytes=10**6)
-    stored = {stored.seq: stored.payload for stored in box.oldest(10**6)}
+    stored = {stored.seq: stored.payload for stored in waiting(box)}
     assert acknowledged == list(range(len(acknowledged)))
     assert all(stored[seq] == b"b:%d" % seq for seq in acknowledged)
     box.close()
@@ -219,7 +334,7 @@ def test_a_damaged_page_above_the_reports_costs_none_of_them(
     full_of(path, 80)
     overwrite(path, 0 if table == "schema" else page_of(path, table), b"")
     box = opened(path, "boot-2", max_bytes=10**9)
-    stored = box.oldest(1000)
+    stored = waiting(box)
     assert [(one.seq, one.payload.strip()) for one in stored] == [(seq, b"boot-1:%d" % seq) for seq in range(80)]
     assert box.depth() == Depth(reports=80, dropped_reports=0, refused_reports=0)
     assert "is damaged" in caplog.text
@@ -241,7 +356,7 @@ def test_a_damaged_page_of_reports_costs_those_and_they_are_counted(
     overwrite(path, 19, b"\x0d")
     box = opened(path, "boot-2", max_bytes=10**9)
     assert box.depth() == Depth(reports=77, dropped_reports=3, refused_reports=0)
-    assert len(box.oldest(1000)) == 77
+    assert len(waiting(box)) == 77
     assert "77 of 80 waiting reports are kept, 3 are lost and counted as dropped" in caplog.text
     box.close()
 
@@ -254,7 +369,7 @@ def test_damage_that_a_start_did_not_see_is_noticed_where_it_is_read(
     overwrite(path, 19, b"")
     box = opened(path, "boot-2", max_bytes=10**9)
     assert box.depth().reports == 80
-    assert len(box.oldest(1000)) == 77
+    assert len(waiting(box)) == 77
     assert box.add("latency", payload) == 80
     assert box.depth() == Depth(reports=78, dropped_reports=3, refused_reports=0)
     box.close()
@@ -270,7 +385,8 @@ def test_damaged_reports_are_put_aside_and_counted_and_hold_no_other_up(
         db.execute(f"UPDATE report SET {what} = CAST(x'ff' || {what} AS {sql_type}) WHERE seq < 64")  # noqa: S608
     db.close()
     box = opened(path, max_bytes=10**9)
-    assert [stored.seq for stored in box.oldest(64)] == list(range(64, 100))
+    assert box.reports(box.oldest(64)) == []
+    assert [stored.seq for stored in waiting(box)] == list(range(64, 100))
     assert box.depth() == Depth(reports=36, dropped_reports=64, refused_reports=0)
     assert "64 waiting reports of the outbox" in caplog.text
     assert box._db.execute("SELECT count(*) FROM damaged").fetchone() == (64,)
@@ -284,7 +400,7 @@ def test_of_damaged_reports_the_newest_thousand_stay(path: Path, monkeypatch: py
         db.execute("UPDATE report SET crc = crc + 1 WHERE seq < 5")
     db.close()
     box = opened(path, max_bytes=10**9)
-    assert [stored.seq for stored in box.oldest(10)] == [5, 6, 7]
+    assert [stored.seq for stored in waiting(box)] == [5, 6, 7]
     assert box._db.execute("SELECT seq FROM damaged ORDER BY seq").fetchall() == [(2,), (3,), (4,)]
     box.close()
 
@@ -303,6 +419,6 @@ def test_an_outbox_of_an_earlier_version_is_taken_over(path: Path) -> None:
     db.close()
     box = opened(path)
     assert box.depth() == Depth(reports=1, dropped_reports=2, refused_reports=1)
-    assert box.oldest(2) == [Stored(6, "latency", b"abcd")]
+    assert waiting(box) == [Stored(6, "latency", b"abcd")]
     assert box.committed("old", [6]) == 1
     box.close()

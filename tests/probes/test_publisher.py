@@ -3,59 +3,133 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from linkweather.broker import parse_broker
 from linkweather.mqtt import Connection
-from linkweather.wire import Committed, ReportRefusal, topics
+from linkweather.wire import (
+    CONFLICT,
+    Committed,
+    LatencyReport,
+    LatencyRow,
+    ReportRefusal,
+    SplitFrom,
+    decode,
+    encode,
+    topics,
+)
 from probes.outbox import Depth, Outbox
-from probes.publisher import RESEND_FIRST_S, RESEND_MAX_S, WINDOW_REPORTS, Flight, Publisher
+from probes.publisher import FRESH_REPORTS, RESEND_MOST_S, WINDOW_REPORTS, Flight, Publisher
+from tests import servers
+from tests.collector.waiting import until
 
 
-def test_each_report_is_due_once_and_again_after_the_resend_time() -> None:
+def due(flight: Flight, waiting: Sequence[int], now: float) -> list[int]:
+    """What is due of a queue, as the publisher asks; it counts as sent."""
+    found = flight.due(waiting[:WINDOW_REPORTS], waiting[-FRESH_REPORTS:], now)
+    flight.sent(found, now)
+    return found
+
+
+def test_each_report_is_due_once_and_again_after_a_minute_when_no_commit_was_ever_seen() -> None:
     flight = Flight()
-    assert flight.due([1, 2], now=0.0) == [1, 2]
-    flight.sent([1, 2], now=0.0)
-    assert flight.due([1, 2, 3], now=1.0) == [3]
-    assert flight.due([1, 2, 3], now=RESEND_FIRST_S) == [1, 2, 3]
+    assert due(flight, [1, 2], now=0.0) == [1, 2]
+    assert due(flight, [1, 2, 3], now=1.0) == [3]
+    assert due(flight, [1, 2, 3], now=59.9) == []
+    assert due(flight, [1, 2, 3], now=60.0) == [1, 2]
 
 
-def test_patience_doubles_with_each_resend_up_to_a_minute_and_returns_when_the_collector_speaks() -> None:
+def test_patience_is_four_of_the_slowest_commits_of_late_and_a_receipt_does_not_shorten_it() -> None:
     flight = Flight()
-    flight.sent([1], now=0.0)
-    waits = []
-    for _ in range(7):
-        flight.sent([1], now=0.0)
-        waits.append(flight.wait_s(now=0.0))
-    assert waits == [6.0, 12.0, 24.0, 48.0, RESEND_MAX_S, RESEND_MAX_S, RESEND_MAX_S]
-    flight.settled([99])
-    assert flight.wait_s(now=1.0) == 2.0
-    flight.settled([1])
-    assert flight.wait_s(now=0.0) is None
+    due(flight, [1, 2], now=0.0)
+    flight.settled([1], now=5.0)
+    assert flight.patience_s == 20.0
+    assert flight.wait_s(now=5.0) == 15.0
+    due(flight, [2, 3], now=6.0)
+    flight.settled([3], now=6.1)
+    assert flight.patience_s == 18.0  # nine tenths of 5 s, four times
+    flight.settled([99], now=7.0)
+    assert flight.patience_s == 18.0
+
+
+def test_each_repetition_doubles_the_wait_until_a_report_that_was_sent_once_is_settled() -> None:
+    flight = Flight()
+    due(flight, [1], now=0.0)
+    flight.settled([1], now=0.1)
+    now, waits = 0.0, []
+    due(flight, [2], now)
+    for _ in range(8):
+        waits.append(flight.patience_s)
+        now += flight.patience_s
+        assert due(flight, [2], now) == [2]
+    assert waits == [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, RESEND_MOST_S, RESEND_MOST_S]
+    due(flight, [2, 3], now)
+    flight.settled([2], now)
+    assert flight.patience_s == RESEND_MOST_S
+    for seq in range(3, 80):  # nine tenths of 1230 s, 77 times: below the 2.5 s of which four are the least
+        due(flight, [seq], now)
+        flight.settled([seq], now + 0.1)
+    assert flight.patience_s == 10.0
+
+
+def test_a_collector_that_takes_longer_and_longer_is_sent_each_report_once() -> None:
+    """A commit of all that has arrived takes 1 s, then half as long again each time, up to 30 s; 4 reports a second."""
+    flight, sent, now, commit_s, written = Flight(), 0, 0.0, 1.0, 0
+    while now < 300.0:
+        arrived = due(flight, range(written, int(4 * now) + 1), now)
+        sent += len(arrived)
+        now, commit_s = now + commit_s, min(1.5 * commit_s, 30.0)
+        flight.settled(arrived, now)
+        written += len(arrived)
+    assert sent == written > 1000
+
+
+def test_the_newest_have_a_share_of_the_window_and_the_rest_goes_in_order() -> None:
+    flight = Flight()
+    backlog = list(range(12_000))
+    old_reports = WINDOW_REPORTS - FRESH_REPORTS
+    assert due(flight, backlog, now=0.0) == [*backlog[-FRESH_REPORTS:], *backlog[:old_reports]]
+    flight.settled(backlog[-FRESH_REPORTS:], now=0.4)
+    rest = [*backlog[:-FRESH_REPORTS], 12_000]
+    # Not what comes before the newest: the lane is for what is measured from now on.
+    assert due(flight, rest, now=0.5) == [12_000]
+    flight.settled(backlog[:10], now=0.6)
+    assert due(flight, rest[10:], now=0.7) == backlog[old_reports : old_reports + 10]
+
+
+def test_no_more_than_a_window_is_in_flight_however_many_are_new() -> None:
+    flight, waiting = Flight(), list(range(1000))
+    sent = set(due(flight, waiting, now=0.0))
+    for _ in range(20):
+        waiting += [len(waiting) + number for number in range(10)]
+        sent.update(due(flight, waiting, now=0.1))
+    assert len(sent) == WINDOW_REPORTS
 
 
 def test_a_new_connection_makes_everything_due() -> None:
     flight = Flight()
-    flight.sent([1], now=0.0)
+    due(flight, [1], now=0.0)
     flight.forget()
-    assert flight.due([1], now=0.1) == [1]
+    assert due(flight, [1], now=0.1) == [1]
 
 
 def test_a_report_dropped_in_flight_is_not_waited_for() -> None:
     flight = Flight()
-    flight.sent([1, 2], now=0.0)
-    flight.due([2], now=1.0)
-    flight.settled([2])
+    due(flight, [1, 2], now=0.0)
+    due(flight, [2], now=1.0)
+    flight.missing([2])
     assert flight.wait_s(now=5.0) is None
 
 
 def test_a_wait_that_is_over_is_zero_and_not_negative() -> None:
     flight = Flight()
-    flight.sent([1], now=0.0)
+    due(flight, [1], now=0.0)
     assert flight.wait_s(now=100.0) == 0.0
 
 
@@ -78,7 +152,7 @@ async def publishing(outbox: Outbox, port: int) -> AsyncIterator[tuple[Publisher
         "site-a",
         subscriptions=(),
         handle=lambda _topic, _payload: None,
-        on_connect=lambda: publisher.start_over(),  # noqa: PLW0108  (bound below)
+        on_connect=lambda: publisher.on_connect(connection.max_packet_bytes),
     )
     publisher = Publisher(outbox, "a", connection.publish)
     async with asyncio.TaskGroup() as group:
@@ -129,16 +203,20 @@ async def test_more_than_a_window_is_drained_as_the_collector_commits(outbox: Ou
     count = 2 * WINDOW_REPORTS + 5
     add(outbox, count)
     async with listening(broker_port) as got, publishing(outbox, broker_port) as (publisher, _):
-        for seq in range(count):
-            assert (await asyncio.wait_for(got.get(), 10))[1] == b"boot:%d" % seq
+        arrived = []
+        for _ in range(count):
+            seq = int((await asyncio.wait_for(got.get(), 10))[1].removeprefix(b"boot:"))
+            arrived.append(seq)
             publisher.handle_committed(Committed(boot="boot", seqs=(seq,)))
+    assert sorted(arrived) == list(range(count))
     assert outbox.depth().reports == 0
 
 
 async def test_an_uncommitted_report_is_sent_again(
     outbox: Outbox, broker_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("probes.publisher.RESEND_FIRST_S", 0.05)
+    monkeypatch.setattr("probes.publisher.RESEND_LEAST_S", 0.05)
+    monkeypatch.setattr("probes.publisher.COMMIT_UNKNOWN_S", 0.0)
     add(outbox, 1)
     async with listening(broker_port) as got, publishing(outbox, broker_port):
         arrived = [await asyncio.wait_for(got.get(), 10) for _ in range(3)]
@@ -160,3 +238,55 @@ def test_what_cannot_be_deleted_on_a_full_disk_stays_and_the_probe_goes_on(
     assert outbox.depth().reports == 1
     publisher.handle_committed(Committed(boot="boot", seqs=(0,)))
     assert outbox.depth().reports == 0
+
+
+PEERS = tuple(f"site-{number}" for number in range(11))
+
+
+def one_report(boot: str, seq: int) -> bytes:
+    """What a site of twelve says of its links: some 2,700 octets."""
+    values: dict[str, Any] = dict.fromkeys(
+        ("rtt_min_s", "rtt_mean_s", "rtt_p50_s", "rtt_p95_s", "rtt_p99_s"), 0.0123456789
+    )
+    rows = tuple(
+        LatencyRow(src="a", dst=peer, method="stamp", sent=50, received=50, timestamp="kernel", window_s=10.0, **values)
+        for peer in PEERS
+    )
+    return encode(LatencyReport(boot=boot, seq=seq, at=datetime.now(UTC), links=rows))
+
+
+@pytest.mark.parametrize("max_packet_bytes", [700, 1500])
+async def test_a_broker_with_small_packets_gets_every_row_once(
+    outbox: Outbox, tmp_path: Path, max_packet_bytes: int
+) -> None:
+    """What was written before the limit was known, and what is written after."""
+    outbox.add("latency", one_report)
+    rows: list[tuple[str, SplitFrom | None]] = []
+    with servers.mosquitto(tmp_path, extra=f"max_packet_size {max_packet_bytes}\n") as port:
+        async with listening(port) as got, publishing(outbox, port) as (publisher, connection):
+            await until(lambda: connection.connected)
+            outbox.add("latency", one_report)
+            publisher.wake()
+            while len(rows) < 2 * len(PEERS):
+                report = decode(LatencyReport, (await asyncio.wait_for(got.get(), 10))[1])
+                rows += [(row.dst, report.split_from) for row in report.links]
+                publisher.handle_committed(Committed(boot=report.boot, seqs=(report.seq,)))
+            assert connection.connected
+            assert not connection.oversized
+    assert outbox.depth() == Depth(reports=0, dropped_reports=0, refused_reports=0)
+    assert sorted(dst for dst, whole in rows if whole) == sorted(PEERS)
+    assert sorted(dst for dst, whole in rows if whole is None) == sorted(PEERS)
+
+
+async def test_reports_whose_numbers_are_taken_are_sent_again_under_others(
+    outbox: Outbox, broker_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox.add("latency", one_report)
+    async with listening(broker_port) as got, publishing(outbox, broker_port) as (publisher, _):
+        first = decode(LatencyReport, (await asyncio.wait_for(got.get(), 10))[1])
+        taken = ReportRefusal(seq=first.seq, reason=CONFLICT)
+        publisher.handle_committed(Committed(boot=first.boot, refused=(taken,)))
+        again = decode(LatencyReport, (await asyncio.wait_for(got.get(), 10))[1])
+    assert again.model_copy(update={"seq": first.seq}) == first
+    assert again.seq == first.seq + 1
+    assert "the numbers of 1 reports belong to others in the collector's journal" in caplog.text
