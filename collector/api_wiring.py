@@ -30,7 +30,7 @@ from collector.settings import CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
 from linkweather.models.sink_state import SinkAnswer
-from linkweather.models.state import HistoryBucket, MeshAnswer
+from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer
 from linkweather.mqtt import Connection
 
 
@@ -98,17 +98,28 @@ class ApiWiring:
     def _sources(self) -> AppSources:
         return AppSources(
             now=time.time,
-            links=self.links.links,
-            link=self.links.link,
+            links=self._links,
+            link=self._link,
             sites=self.sites.sites,
             history=self._history,
             mesh=self._mesh_answer,
             push_mesh=self._push_mesh,
             not_ready=self._not_ready,
             registry=self._registry,
-            degraded=self.exporters.failing,
+            degraded=self._degraded,
             token=self._token(),
         )
+
+    def _links(self, now: float) -> list[LinkAnswer]:
+        return self.sites.clocks.findings(now).explained(self.links.links(now))
+
+    def _link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
+        found = self.links.link(src, dst, now)
+        return found and self.sites.clocks.findings(now).explained([found])[0]
+
+    def _degraded(self) -> list[str]:
+        ours = self.sites.clocks.findings(time.time()).ours
+        return [*self.exporters.failing(), *([ours] if ours else [])]
 
     def _token(self) -> str | None:
         token_file = self.settings.api.token_file

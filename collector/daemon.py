@@ -176,8 +176,11 @@ class CollectorDaemon:
                 self._capacities.observe(entry.site, moment, report.devices)
             else:
                 self._links.observe(moment, report.links)
+                self._sites.clocks.reported(entry.site, report.at.timestamp(), entry.received_at.timestamp())
             self._sites.reported(entry.site, moment.at)
         self._route_updater.on_reports([entry.report for entry in entries])
+        for sentence in self._sites.clocks.news(time.time()):
+            log.warning("%s", sentence)
 
     def _on_connect(self) -> None:
         # The broker now sends every retained status again; a status that it no longer has is unknown.

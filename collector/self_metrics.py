@@ -74,6 +74,16 @@ def _gauges(readings: Readings) -> Iterable[Metric]:
     links, sites = [link.state for link in readings.links], [site.state for site in readings.sites]
     yield _by_state("links", "Links of the mesh by state.", LINK_STATES, links)
     yield _by_state("sites", "Sites of the mesh by state.", SITE_STATES, sites)
+    yield _clocks(readings.sites)
+
+
+def _clocks(sites: Iterable[SiteAnswer]) -> Metric:
+    text = "By how much a site's clock is ahead of the collector's, within some seconds."
+    family = GaugeMetricFamily("linkweather_site_clock_offset_seconds", text, labels=["site"])
+    for site in sites:
+        if site.clock_offset_s is not None:
+            family.add_metric([site.site], site.clock_offset_s)
+    return family
 
 
 def _sinks(sinks: Sequence[SinkAnswer]) -> Iterable[Metric]:

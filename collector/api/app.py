@@ -166,7 +166,7 @@ def _add_health(app: FastAPI, sources: AppSources) -> None:
     async def readyz(response: Response) -> ReadyAnswer:
         """Whether the collector can do its work now; 503 with the reasons where it cannot.
 
-        `degraded` names what fails and holds up nothing else: sinks.
+        `degraded` names what fails and holds up nothing else: sinks, and the collector's own clock.
         """
         reasons = tuple(sources.not_ready())
         response.status_code = 503 if reasons else 200

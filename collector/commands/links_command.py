@@ -57,6 +57,13 @@ def _print_links(answers: list[LinkAnswer], *, as_json_: bool) -> None:
     else:
         console = terminal()
         console.print(links_table(answers, console.width))
+        for reason in _reasons(answers):
+            console.print(reason, soft_wrap=True)
+
+
+def _reasons(answers: list[LinkAnswer]) -> list[str]:
+    """What explains the states, each once."""
+    return list(dict.fromkeys(answer.reason for answer in answers if answer.reason))
 
 
 def _watch(client: Client, every_s: float) -> None:
@@ -75,6 +82,9 @@ def _watch(client: Client, every_s: float) -> None:
 
 def _screen(answers: list[LinkAnswer], note: str, console: Console) -> Group:
     """The rows that fit the terminal; a longer table turns its pages by itself, so that every link is seen."""
-    shown, which = page(answers, max(1, console.height - _OTHER_ROWS), int(time.monotonic() / PAGE_S))
+    reasons = _reasons(answers)
+    rows = max(1, console.height - _OTHER_ROWS - len(reasons))
+    shown, which = page(answers, rows, int(time.monotonic() / PAGE_S))
     lines = [Text(line, style) for line, style in ((which, "dim"), (note, "red")) if line]
+    lines += [Text(reason, "yellow") for reason in reasons]
     return Group(links_table(shown, console.width), *lines)

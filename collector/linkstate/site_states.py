@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from collector.linkstate.link_window import ReportMoment
+from collector.linkstate.site_clocks import ClockFindings, SiteClocks
 from collector.settings import CapacitySettings
 from linkweather.mesh import Mesh, Site
 from linkweather.models.state import CapacityAnswer, SiteAnswer
@@ -19,6 +20,7 @@ class SiteStates:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
+        self.clocks = SiteClocks(mesh)
         self._statuses: dict[str, Status] = {}
         self._reported_at: dict[str, float] = {}
 
@@ -27,6 +29,7 @@ class SiteStates:
         self._mesh = mesh
         self._statuses = {site: status for site, status in self._statuses.items() if site in mesh.sites}
         self._reported_at = {site: at for site, at in self._reported_at.items() if site in mesh.sites}
+        self.clocks.apply_mesh(mesh)
 
     def forget_statuses(self) -> None:
         """Forget all statuses; a broker sends every retained one at each connection."""
@@ -36,6 +39,7 @@ class SiteStates:
         """Set a site's status: its retained one, or its will."""
         if site in self._mesh.sites:
             self._statuses[site] = status
+            self.clocks.status(site, status)
 
     def reported(self, site: str, at: float) -> None:
         """Note a report of the site whose measurement ended `at`, in seconds since the epoch."""
@@ -49,9 +53,10 @@ class SiteStates:
 
     def sites(self, now: float) -> list[SiteAnswer]:
         """Every site of the mesh in the mesh's order, also sites never heard."""
-        return [self._answer(name, site, now) for name, site in self._mesh.sites.items()]
+        clocks = self.clocks.findings(now)
+        return [self._answer(name, site, now, clocks) for name, site in self._mesh.sites.items()]
 
-    def _answer(self, name: str, site: Site, now: float) -> SiteAnswer:
+    def _answer(self, name: str, site: Site, now: float, clocks: ClockFindings) -> SiteAnswer:
         status = self._statuses.get(name)
         reported_at = self._reported_at.get(name)
         return SiteAnswer(
@@ -60,6 +65,8 @@ class SiteStates:
             address=site.address,
             status_at=status.at if status else None,
             report_age_s=None if reported_at is None else max(0.0, now - reported_at),
+            clock_offset_s=clocks.offsets_s.get(name),
+            clock=clocks.sentence(name),
             version=status.version if status else None,
             capabilities=status.capabilities if status else (),
             # A will carries no numbers: null, not the zeroes of its defaults.

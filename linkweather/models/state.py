@@ -35,7 +35,8 @@ class LinkAnswer(Message):
     the next measurement: `p50` is expected, and four of five measurements lie between `p10` and `p90`, which spread
     with the age of the newest one; `samples` is how many the forecast uses. A forecast of the RTT leaves out rows that
     our own tests loaded, by the rule above. Expired measurements give no forecast. `failure` is the newest failed
-    measurement of any kind, with its age.
+    measurement of any kind, with its age. `reason` names the clock where one that dates the link's rows is wrong: a
+    link whose site's clock is behind looks expired.
     """
 
     src: str
@@ -86,6 +87,7 @@ class LinkAnswer(Message):
     failure_kind: Literal["latency", "throughput", "path"] | None = None
     failure_detail: str | None = None
     failure_age_s: float | None = None
+    reason: str | None = None
 
 
 class SiteAnswer(Message):
@@ -96,7 +98,9 @@ class SiteAnswer(Message):
     wait as the broker takes no packets of their size. The site's reflector did not answer `dropped_datagrams`.
     `throughput_tests` counts the tests of its incoming links, since it started, by the reason why each ran.
     `budget_left_bytes` is what its tests may move now of `budget_bytes_per_day`, which accrues evenly; both are null
-    for a site without a budget.
+    for a site without a budget. `clock_offset_s` is by how much the site's clock is ahead of the collector's, within
+    some seconds, by its last reports; null where too few came or they waited at the site. `clock` is a sentence where a
+    clock is wrong: the site's, or the collector's own, if most sites are off.
     """
 
     site: str
@@ -104,6 +108,8 @@ class SiteAnswer(Message):
     address: str
     status_at: AwareDatetime | None = None
     report_age_s: float | None = None
+    clock_offset_s: float | None = None
+    clock: str | None = None
     version: str | None = None
     capabilities: tuple[str, ...] = ()
     outbox_reports: int | None = None

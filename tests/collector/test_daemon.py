@@ -39,8 +39,10 @@ TWO = '[sites.a]\naddress = "192.0.2.1"\n\n[sites.b]\naddress = "192.0.2.2"\n'
 THREE = TWO + '\n[sites.c]\naddress = "192.0.2.3"\n'
 
 
-def latency_report(seq: int, *, boot: str = "boot", p50_s: float = 0.02, ahead_s: float = 0) -> bytes:
-    row = LatencyRow(src="a", dst="b", method="stamp", sent=50, received=49, rtt_p50_s=p50_s, rtt_p95_s=p50_s + 0.01)
+def latency_report(seq: int, *, boot: str = "boot", p50_s: float = 0.02, ahead_s: float = 0, link: str = "ab") -> bytes:
+    row = LatencyRow(
+        src=link[0], dst=link[1], method="stamp", sent=50, received=49, rtt_p50_s=p50_s, rtt_p95_s=p50_s + 0.01
+    )
     return encode(LatencyReport(boot=boot, seq=seq, at=datetime.now(UTC) + timedelta(seconds=ahead_s), links=(row,)))
 
 
@@ -149,12 +151,19 @@ async def test_a_restart_answers_as_before(settings: CollectorSettings, site: ai
 
 
 async def test_a_dead_link_is_down_though_its_rows_of_before_were_from_a_clock_ahead(
-    settings: CollectorSettings, site: aiomqtt.Client
+    settings: CollectorSettings, site: aiomqtt.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(settings) as collector:
         for seq in range(3):
             await site.publish(topics.report("a", "latency"), latency_report(seq, ahead_s=3000), qos=1)
-        await collector.until_link("state", "fresh")
+        link = await collector.until_link("state", "fresh")
+        sentence = "the clock of site a is 50 min ahead of the collector's: synchronise it, by NTP say"
+        first, second = await collector.get("/api/v1/sites")
+        assert (link["reason"], first["clock"], second["clock"]) == (sentence, sentence, None)
+        assert 2970 < first["clock_offset_s"] < 3001
+        assert (await collector.get("/api/v1/links"))[0]["reason"] == sentence
+        assert 'linkweather_site_clock_offset_seconds{site="a"} 29' in (await collector.http.get("/metrics")).text
+        assert [record.message for record in caplog.records if "clock" in record.message] == [sentence]
         dead = LatencyRow(src="a", dst="b", method="stamp", sent=50, received=0)
         report = LatencyReport(boot="boot", seq=3, at=datetime.now(UTC), links=(dead,))
         await site.publish(topics.report("a", "latency"), encode(report), qos=1)
@@ -172,6 +181,11 @@ async def test_a_collector_whose_clock_is_two_hours_behind_takes_every_report(
         await site.publish(topics.report("a", "latency"), latency_report(7, ahead_s=7200), qos=1)
         assert decode(Committed, await next_payload(site)) == Committed(boot="boot", seqs=(7,))
         assert (await collector.until_link("state", "fresh"))["age_s"] < 30
+        await site.publish(topics.report("b", "latency"), latency_report(7, ahead_s=7200, link="ba"), qos=1)
+        ready = await collector.until("/readyz", lambda answer: bool(answer.json()["degraded"]))
+    (ours,) = ready.json()["degraded"]
+    assert ready.status_code == 200
+    assert ours == "the collector's clock is 2 h behind those of 2 of 2 sites: synchronise it, by NTP say"
 
 
 async def test_reports_around_a_stop_are_in_the_journal_once_each(

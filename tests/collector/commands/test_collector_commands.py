@@ -100,6 +100,18 @@ def test_a_table_longer_than_the_terminal_turns_its_pages(monkeypatch: pytest.Mo
     assert seen == [["b0", "b1"], ["b2", "b3"], ["b4"], ["b0", "b1"]]
 
 
+def test_a_clock_that_is_wrong_is_named_once_below_the_links(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "the clock of site a is 50 min behind the collector's: synchronise it, by NTP say"
+    links = [LinkAnswer(src="a", dst=f"b{number}", reason=reason) for number in range(5)]
+    links_command._print_links(links, as_json_=False)
+    assert capsys.readouterr().out.splitlines()[-1] == reason
+    console = Console(width=80, height=10, record=True, file=io.StringIO())
+    console.print(links_command._screen(links, "", console))
+    text = console.export_text()
+    assert len(text.splitlines()) < 10
+    assert text.count("50 min behind") == 1
+
+
 @pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
 def test_a_time_that_is_none_is_wrong_usage(seconds: str) -> None:
     result = run("links", "--watch", "--every", seconds)
