@@ -14,7 +14,7 @@ case $wanted in
     check) extras=collector,dev ready=(run check) programs=() ;;
     test)
         extras=collector,dev ready=(run check test)
-        programs+=(influxd:influxdb victoria-metrics:victoria-metrics ping:iputils-ping)
+        programs+=(influxd:influxdb victoria-metrics:victoria-metrics ping:iputils-ping sysctl:procps)
         ;;
     *) echo "usage: setup.sh run|check|test" >&2; exit 2 ;;
 esac
@@ -61,22 +61,32 @@ how_to_install() {
     else echo "$* (these are Debian's names for them)"; fi
 }
 
+# A venv does not move: its scripts name their folder.
+venv_works() { grep -qsF "$PWD/.venv/bin/python" .venv/bin/pip && .venv/bin/python -c '' 2>/dev/null; }
+
+# Whatever is missing is found and named at once: a user without apt's rights installs it by one command.
 packages=()
 missing=()
+lacks() { missing+=("$1") packages+=("$2"); }
 for entry in "${programs[@]}"; do
-    command -v "${entry%%:*}" >/dev/null && continue
-    missing+=("${entry%%:*}")
-    packages+=("${entry##*:}")
+    command -v "${entry%%:*}" >/dev/null || lacks "${entry%%:*}" "${entry##*:}"
 done
+if ! venv_works; then
+    if ! python=$(find_python); then
+        lacks "Python 3.11 or newer (or name it: PYTHON=/path/to/python3)" python3
+        lacks "its venv module" python3-venv
+    elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        lacks "the venv module of $python" "$("$python" -c 'import sys; print(f"python3.{sys.version_info[1]}-venv")')"
+    fi
+fi
 if [ ${#packages[@]} -gt 0 ]; then
+    list=$(printf ', %s' "${missing[@]}")
     apt_install "${packages[@]}" ||
-        fail "these programs are missing: ${missing[*]}. Install them, then run this again: $(how_to_install "${packages[@]}")"
+        fail "missing: ${list:2}. Install them, then run this again: $(how_to_install "${packages[@]}")"
     stop_services "${packages[@]}"
 fi
 
 state=$(cat pyproject.toml constraints.txt setup.sh | cksum)
-# A venv does not move: its scripts name their folder.
-venv_works() { grep -qsF "$PWD/.venv/bin/python" .venv/bin/pip && .venv/bin/python -c '' 2>/dev/null; }
 if venv_works && [ -x .venv/bin/linkweather ] && [ "$(cat ".venv/.ready-$wanted" 2>/dev/null)" = "$state" ]; then
     exit 0
 fi
@@ -85,18 +95,9 @@ fi
 venv_works || rm -rf .venv
 
 if [ ! -d .venv ]; then
-    python=$(find_python) || { apt_install python3 python3-venv && python=$(find_python); } ||
-        fail "Python 3.11 or newer is needed and not found; install it, or name it: PYTHON=/path/to/python3 make …"
-    venv_package=$(basename "$python")-venv
+    python=$(find_python) || fail "Python 3.11 or newer is needed and was not found"
     say "making .venv with $("$python" --version)"
-    "$python" -m venv .venv >/dev/null 2>&1 || {
-        rm -rf .venv
-        apt_install "$venv_package" || true
-        "$python" -m venv .venv || {
-            rm -rf .venv
-            fail "$python cannot make a virtual environment; install its venv module, then run this again: $(how_to_install "$venv_package")"
-        }
-    }
+    "$python" -m venv .venv || { rm -rf .venv; fail "$python cannot make a virtual environment"; }
 fi
 say "installing linkweather[$extras] with the pinned packages"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]" ||
