@@ -10,6 +10,10 @@ import pytest
 
 from tests import installing, servers
 
+# A script that starts `make test &` has SIGINT ignored, and so would every program that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture
 def broker_port(tmp_path: Path) -> Iterator[int]:
