@@ -29,6 +29,7 @@ from collector.routing.route_question import RouteQuestion
 from collector.settings import CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
+from linkweather.containment import faults
 from linkweather.models.sink_state import SinkAnswer
 from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer
 from linkweather.mqtt import Connection
@@ -160,5 +161,7 @@ class ApiWiring:
             refused={**ingest.refused, **self.bad_statuses},
             waiting_bytes=ingest.waiting_bytes,
             last_commit_s=ingest.last_commit_s,
+            refused_rows=ingest.refused_rows,
+            faults=faults(),
             sinks=sinks,
         )

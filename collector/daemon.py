@@ -33,6 +33,7 @@ from collector.store.columns import Entry, Recorded
 from collector.store.decision_log import DecisionLog
 from collector.store.journal import open_journal
 from linkweather.backoff import Backoff
+from linkweather.containment import contained
 from linkweather.errors import MessageError, operator_error
 from linkweather.mesh import Mesh
 from linkweather.mqtt import Connection
@@ -151,12 +152,15 @@ class CollectorDaemon:
         now = datetime.now(UTC)
         since = {kind: now - timedelta(seconds=age_s) for kind, age_s in self._links.horizons_s.items()}
         for _, report in itertools.groupby(self._journal.last_rows(since), key=attrgetter("site", "boot", "seq")):
-            first, *others = report
-            self._links.observe(_moment(first), [first.row, *(one.row for one in others)])
-            self._sites.reported(first.site, _moment(first).at)
+            with contained("rebuild"):
+                first, *others = report
+                self._links.observe(_moment(first), [first.row, *(one.row for one in others)])
+                self._sites.reported(first.site, _moment(first).at)
         for devices in self._journal.capacities():
-            self._capacities.observe(devices.site, _moment(devices), [devices.row])
-        self._route_updater.restore()
+            with contained("rebuild"):
+                self._capacities.observe(devices.site, _moment(devices), [devices.row])
+        with contained("rebuild"):
+            self._route_updater.restore()
 
     def _handle(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
@@ -170,14 +174,15 @@ class CollectorDaemon:
 
     def _on_committed(self, entries: list[Entry]) -> None:
         for entry in entries:
-            report = entry.report
-            moment = ReportMoment.of(report.at, entry.received_at, report.boot, report.seq)
-            if isinstance(report, CapacityReport):
-                self._capacities.observe(entry.site, moment, report.devices)
-            else:
-                self._links.observe(moment, report.links)
-                self._sites.clocks.reported(entry.site, report.at.timestamp(), entry.received_at.timestamp())
-            self._sites.reported(entry.site, moment.at)
+            with contained("committed report"):
+                report = entry.report
+                moment = ReportMoment.of(report.at, entry.received_at, report.boot, report.seq)
+                if isinstance(report, CapacityReport):
+                    self._capacities.observe(entry.site, moment, report.devices)
+                else:
+                    self._links.observe(moment, report.links)
+                    self._sites.clocks.reported(entry.site, report.at.timestamp(), entry.received_at.timestamp())
+                self._sites.reported(entry.site, moment.at)
         self._route_updater.on_reports([entry.report for entry in entries])
         for sentence in self._sites.clocks.news(time.time()):
             log.warning("%s", sentence)
@@ -214,9 +219,10 @@ class CollectorDaemon:
     async def _prune(self) -> None:
         while True:
             now, keep_days = datetime.now(UTC), self._settings.journal.keep_days
-            await asyncio.to_thread(self._journal.prune, now)
-            if keep_days is not None:
-                await asyncio.to_thread(self._decision_log.prune, now - timedelta(days=keep_days))
+            with contained("retention"):  # a full disk, say: the next hour tries again
+                await asyncio.to_thread(self._journal.prune, now)
+                if keep_days is not None:
+                    await asyncio.to_thread(self._decision_log.prune, now - timedelta(days=keep_days))
             await asyncio.sleep(PRUNE_INTERVAL_S)
 
     async def _drain(self) -> None:

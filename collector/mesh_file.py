@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from linkweather import atomicfile
+from linkweather.containment import contained
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from linkweather.mesh_methods import load_mesh, parse_mesh
@@ -45,7 +46,8 @@ class MeshFile:
         if mesh != self.mesh:
             self.mesh = mesh
             log.info("the mesh is now %s", summary(mesh, str(self._path)))
-            self._on_change(mesh)
+            with contained("mesh"):
+                self._on_change(mesh)
 
     def replace(self, text: str) -> Mesh:
         """Check a mesh given as TOML text, write it to the file in one step, and apply it.

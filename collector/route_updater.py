@@ -20,6 +20,7 @@ from collector.routing.router import Router
 from collector.settings import EvaluationSettings, RoutingSettings
 from collector.store.decision_log import DecisionLog, Measurements, Occasion, PlacementDecision, RouteDecision
 from collector.store.decision_writer import DecisionWriter
+from linkweather.containment import contained
 from linkweather.mesh import Mesh
 from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.events import LinkEvent, RouteEvent
@@ -137,11 +138,12 @@ class RouteUpdater:
                 async with asyncio.timeout(0 if self._changed or self._sampling else LOOK_AGAIN_S):
                     await self._news.wait()
             self._news.clear()
-            self._decide()
-            self._sample()
-            self._announce()
-            await self._publisher.publish_some(self._site_routes)
-            await self._writer.write()
+            for part in (self._decide, self._sample, self._announce):
+                with contained("routing"):
+                    part()
+            with contained("routing"):
+                await self._publisher.publish_some(self._site_routes)
+                await self._writer.write()
             await asyncio.sleep(GATHER_S)
 
     async def finish(self) -> None:

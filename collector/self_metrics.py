@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from prometheus_client import CollectorRegistry
@@ -33,6 +33,8 @@ class Readings:
     refused: Mapping[str, int]
     waiting_bytes: int
     last_commit_s: float
+    refused_rows: int = 0
+    faults: Mapping[str, int] = field(default_factory=dict)
     sinks: Sequence[SinkAnswer] = ()
 
 
@@ -59,12 +61,19 @@ def _counters(readings: Readings) -> Iterable[Metric]:
         ("rows", "Link rows committed.", readings.rows),
         ("duplicates", "Reports that were in the journal already.", readings.duplicates),
         ("overflowed", "Messages dropped because too many waited; their sites send them again.", readings.overflowed),
+        ("refused_rows", "Rows that cannot be, of reports that were committed without them.", readings.refused_rows),
     ):
         yield CounterMetricFamily(f"linkweather_ingest_{name}", text, value)
     refused = CounterMetricFamily("linkweather_ingest_refused", "Messages refused for good.", labels=["reason"])
     for reason, count in readings.refused.items():
         refused.add_metric([reason], count)
     yield refused
+    faults = CounterMetricFamily(
+        "linkweather_faults", "Unexpected exceptions, contained; the log has the first of each.", labels=["place"]
+    )
+    for place, count in readings.faults.items():
+        faults.add_metric([place], count)
+    yield faults
 
 
 def _gauges(readings: Readings) -> Iterable[Metric]:

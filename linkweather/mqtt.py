@@ -17,6 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from linkweather.backoff import Backoff
 from linkweather.broker import Broker
+from linkweather.containment import contained
 
 log = logging.getLogger(__name__)
 
@@ -147,10 +148,12 @@ class Connection:
             _raise_cancellation()
             self._client = client
             self._report("")
-            self._on_connect()
+            with contained("connection"):
+                self._on_connect()
             # The only reader of this iterator: cancelling a read loses the message it popped.
             async for message in client.messages:
-                self._handle(message.topic.value, message.payload)
+                with contained("message"):
+                    self._handle(message.topic.value, message.payload)
 
     def _is_oversized(self, topic: str, payload: bytes) -> bool:
         size, limit = len(topic.encode()) + len(payload) + HEADER_BYTES, self.max_packet_bytes

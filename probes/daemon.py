@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Final, Literal
 
 from linkweather.broker import parse_broker
+from linkweather.containment import contained
 from linkweather.errors import MessageError
 from linkweather.mqtt import Connection, Will
 from linkweather.wire import (
@@ -217,8 +218,9 @@ class ProbeDaemon:
         self._report("path", lambda boot, seq: encode(PathReport(boot=boot, seq=seq, at=at, links=(row,))))
 
     def _report(self, kind: str, encoded: Callable[[str, int], bytes]) -> None:
-        self._outbox.add(kind, encoded)
-        self._publisher.wake()
+        with contained("report"):
+            self._outbox.add(kind, encoded)
+            self._publisher.wake()
 
     async def _publish_statuses(self) -> None:
         """Keep the retained status up to date: at once after a connection, then when it has changed."""
@@ -229,9 +231,10 @@ class ProbeDaemon:
                     await self._status_due.wait()
                     published = None
             self._status_due.clear()
-            status = self._status("online")
-            if status != published and await self._publish_status("online"):
-                published = status
+            with contained("status"):
+                status = self._status("online")
+                if status != published and await self._publish_status("online"):
+                    published = status
 
     async def _publish_status(self, state: Literal["online", "offline"]) -> bool:
         status = self._status(state).model_copy(update={"at": datetime.now(UTC)})

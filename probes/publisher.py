@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from linkweather.containment import contained, note
 from linkweather.mqtt import HEADER_BYTES
 from linkweather.wire import CONFLICT, REPORTS, Committed, topics
 from probes.outbox import Outbox, Stored
@@ -35,6 +36,7 @@ RESEND_LEAST_S: Final = 10.0
 RESEND_MOST_S: Final = 600.0
 COMMIT_UNKNOWN_S: Final = 15.0  # until one was seen
 _DECAY: Final = 0.9
+AFTER_FAULT_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -165,13 +167,22 @@ class Publisher:
         async with asyncio.TaskGroup() as sending:
             while True:
                 self._wake.clear()
-                for stored in self._due():
+                for stored in await self._due_contained():
                     sending.create_task(self._send(stored), name=f"report {stored.seq}")
                 wait_s = self._flight.wait_s(time.monotonic())
                 # Not wait_for: before Python 3.12 it swallows a cancellation that comes with the wake-up.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait_s):
                         await self._wake.wait()
+
+    async def _due_contained(self) -> list[Stored]:
+        try:
+            return self._due()
+        except Exception as error:  # noqa: BLE001 - the reports are in the outbox still
+            note("publisher", error)
+            await asyncio.sleep(AFTER_FAULT_S)
+            self._wake.set()
+            return []
 
     def _due(self) -> list[Stored]:
         now = time.monotonic()
@@ -186,4 +197,5 @@ class Publisher:
         return reports
 
     async def _send(self, stored: Stored) -> None:
-        await self._publish(topics.report(self._site, stored.kind), stored.payload)
+        with contained("publisher"):
+            await self._publish(topics.report(self._site, stored.kind), stored.payload)

@@ -80,8 +80,9 @@ class CostQuery:
         tested = [view.costs(kind) for kind in self.tested]
         found: dict[Pair, Any] = {}
         for pair in pairs:
-            values = [costs.get(pair) for costs in returned]
-            if any(value is not None for value in values) and self.condition.holds([c.get(pair) for c in tested]):
+            values = [_cost(kind, pair, costs) for kind, costs in zip(self.types, returned, strict=True)]
+            met = [_cost(kind, pair, costs) for kind, costs in zip(self.tested, tested, strict=True)]
+            if any(value is not None for value in values) and self.condition.holds(met):
                 found[pair] = values if self.multi else values[0]
         return found
 
@@ -96,6 +97,13 @@ class CostQuery:
     def key(self) -> list[dict[str, Any]]:
         """The part of the query that enters the response's version tag."""
         return [kind.document for kind in self.types]
+
+
+def _cost(kind: CostType, pair: Pair, costs: Mapping[Pair, float]) -> float | None:
+    """A cost, 0 of a PID to itself: nothing leaves it. Of a throughput 0 would be the worst, and it is not known."""
+    if pair[0] == pair[1]:
+        return None if METRICS[kind.metric].more_is_better else 0
+    return costs.get(pair)
 
 
 def read_query(asked: Fields) -> CostQuery:
@@ -168,7 +176,7 @@ def nested(costs: Mapping[Pair, Any]) -> dict[str, dict[str, Any]]:
 
 def whole(view: View, resource: str, cost_type: CostType) -> dict[str, Any]:
     """The map of one cost type."""
-    return _document(view, resource, single_type(cost_type), view.link)
+    return _document(view, resource, single_type(cost_type), [*_diagonal(view), *view.link])
 
 
 def filtered(view: View, resource: str, asked: Fields) -> dict[str, Any]:
@@ -182,9 +190,14 @@ def pairs(view: View, asked: Fields) -> list[Pair]:
     sources, destinations = ends(asked)
     return [
         (src, dst)
-        for src, dst in view.link
+        for src, dst in (*_diagonal(view), *view.link)
         if (not sources or src in sources) and (not destinations or dst in destinations)
     ]
+
+
+def _diagonal(view: View) -> list[Pair]:
+    """Every PID of a link with itself: clients expect whole matrices."""
+    return [(pid, pid) for pid in dict.fromkeys(end for pair in view.link for end in pair)]
 
 
 def ends(asked: Fields) -> tuple[set[str], set[str]]:

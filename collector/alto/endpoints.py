@@ -45,7 +45,7 @@ def cost(view: View, resource: str, asked: Fields, requester: str) -> dict[str, 
     """The costs that a ReqEndpointCostMap asks for: those between the PIDs. Raises AltoError, ApiError."""
     query = cost_maps.read_query(asked)
     pids = pids_of(view, endpoint_pairs(asked, requester))
-    costs = query.costs(view, dict.fromkeys(pids.values()))
+    costs = query.costs(view, dict.fromkeys(pair for pair in pids.values() if pair[0] != pair[1]))
     rows = nested({ends: costs[pair] for ends, pair in pids.items() if pair in costs})
     tag = tag_of([query.key, rows])
     return {"meta": {"vtag": vtag(resource, tag), **query.meta(view)}, "endpoint-cost-map": rows}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from linkweather.errors import LinkweatherError, NoSuchSiteError, UnitError
 from linkweather.mesh import Mesh
@@ -61,7 +63,6 @@ def answer_errors(app: FastAPI) -> None:
     app.exception_handler(ApiError)(_answer_api_error)
     app.exception_handler(RequestValidationError)(_answer_invalid)
     app.exception_handler(HTTPException)(_answer_http)
-    app.exception_handler(Exception)(_answer_crash)
 
 
 async def _answer_api_error(_: Request, error: ApiError) -> Response:
@@ -76,12 +77,24 @@ async def _answer_invalid(_: Request, error: RequestValidationError) -> Response
 
 
 async def _answer_http(request: Request, error: HTTPException) -> Response:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = {"Allow": ", ".join(sorted(_methods(request)))}
+        if request.method == "OPTIONS":
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=allowed)
+        error.headers = allowed
     sentence = f"{request.method} {request.url.path}: {error.detail.lower()}; see /docs"
     return _error(error.status_code, ErrorAnswer(error=sentence), error.headers)
 
 
-async def _answer_crash(_: Request, error: Exception) -> Response:
-    # The error goes on to the server, which logs it with its traceback.
+def _methods(request: Request) -> set[str]:
+    """What the path takes, in all of its operations: the router's own answer names only the first one's."""
+    matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = {method for route in matching for method in getattr(route, "methods", None) or ()}
+    return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
+
+
+def answer_crash(error: Exception) -> Response:
+    """The answer to a request that met a fault of ours, which the log explains."""
     return _error(500, ErrorAnswer(error=f"the collector failed ({type(error).__name__}); its log says where"))
 
 

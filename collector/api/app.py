@@ -16,6 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from collector.api import docs_page
 from collector.api.access import FORBIDDEN, guarded
 from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id
+from collector.api.middleware import ContainedApi, HeadAsGet
 from collector.store.journal import METRICS, metric_source
 from linkweather.errors import OperatorError
 from linkweather.models.state import (
@@ -74,6 +75,8 @@ def create_app(sources: AppSources) -> FastAPI:
         responses={422: {"model": ErrorAnswer, "description": "One sentence says what is wrong with the question"}},
     )
     answer_errors(app)
+    app.add_middleware(ContainedApi)
+    app.add_middleware(HeadAsGet)
     _add_answers(app, sources)
     _add_history(app, sources)
     _add_mesh(app, sources)

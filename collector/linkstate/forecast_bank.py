@@ -28,6 +28,8 @@ Floats = npt.NDArray[np.floating]
 # Kept beyond the rows that a replay uses: rows that may have come since the moment of the pool.
 _SPARE_ROWS: Final = 2
 _POOL_SERIES: Final = 512
+# One value whose square single precision does not hold would spoil the pool, and so every series.
+_MOST: Final = 1e18
 _CHUNK_SERIES: Final = 512  # the working set stays in the cache
 
 
@@ -87,9 +89,9 @@ class ForecastBank:
         return 2 * self._kind.memory_s + self._kind.step_s
 
     def observe(self, series: Indices, at: float, values: npt.ArrayLike) -> None:
-        """Take in one row for each of `series`, measured `at`; values that are NaN or not above 0 are skipped."""
+        """Take in one row for each of `series`, measured `at`; values not above 0, or above _MOST, are skipped."""
         measured = np.asarray(values, np.float32)
-        good = np.isfinite(measured) & (measured > 0)
+        good = (measured > 0) & (measured < _MOST)
         series, measured = series[good], measured[good]
         late = self._newest(series) > at
         if late.any() or len(set(series.tolist())) < len(series):
@@ -212,10 +214,13 @@ class ForecastBank:
 
     def _aged(self, series: slice, now: float) -> Forecast:
         p10, p50, p90, step = self._expected[:, series].astype(float)
-        samples = self._samples[series]
+        # What single precision could not compute is no forecast.
+        samples = np.where(np.isfinite(p10 + p50 + p90 + step), self._samples[series], 0)
         age_s = np.where(samples > 0, np.maximum(0.0, now - self._times[series, -1]), np.nan)
         wider = np.maximum(1.0, age_s / self._kind.step_s / np.maximum(step, 1.0)) ** self._kind.growth
         low, high = p50 - (p50 - p10) * wider, p50 + (p90 - p50) * wider
         if self._kind.log:
             low, p50, high = np.exp(low), np.exp(p50), np.exp(high)
-        return Forecast(np.maximum(low, 0.0), p50, high, samples, age_s, self._follows[series])
+        none = (samples == 0) | ~np.isfinite(high)
+        low, p50, high = (np.where(none, np.nan, value) for value in (np.maximum(low, 0.0), p50, high))
+        return Forecast(low, p50, high, np.where(none, 0, samples), age_s, self._follows[series] & ~none)

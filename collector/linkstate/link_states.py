@@ -11,6 +11,7 @@ from collector.linkstate.link_forecasts import LinkForecasts, Pace
 from collector.linkstate.link_window import AnyRow, LinkWindow, ReportMoment, TimedRow, good, observe
 from collector.linkstate.snapshot import AgeLimits, LinkFacts, LinkMatrices, Snapshot
 from collector.settings import StateSettings
+from linkweather.containment import contained, note
 from linkweather.mesh import Mesh
 from linkweather.models.state import GoodputCondition, LinkAnswer, LinkCondition
 from linkweather.wire import LatencyRow, Row, ThroughputRow
@@ -64,9 +65,13 @@ class LinkStates:
         known = [row for row in rows if (row.src, row.dst) in self._windows]
         for row in known:
             pair = (row.src, row.dst)
-            observe(self._windows[pair], moment, row, self._settings)
+            try:
+                observe(self._windows[pair], moment, row, self._settings)
+            except Exception as error:  # noqa: BLE001 - one row costs itself
+                note("link state", error)
             self._touched.add(pair)
-        self._forecasts.observe(moment.at, known)
+        with contained("forecasts"):
+            self._forecasts.observe(moment.at, known)
 
     def links(self, now: float) -> list[LinkAnswer]:
         """Every link of the mesh in the mesh's order, also links never measured."""
@@ -95,11 +100,20 @@ class LinkStates:
     def snapshot(self, now: float) -> Snapshot:
         """The snapshot at `now`: what decisions are made from."""
         for pair in self._touched:
-            self._matrices.put(*pair, _facts(self._windows[pair], self._limits, self._settings))
+            with contained("snapshot"):
+                self._matrices.put(*pair, _facts(self._windows[pair], self._limits, self._settings))
         self._touched = set()
         return self._matrices.snapshot(now, self._limits, self._forecasts.rtt(now), self._forecasts.goodput(now))
 
     def _answer(self, pair: Pair, window: LinkWindow, now: float, expected: dict[str, Any]) -> LinkAnswer:
+        """The answer of one link; where it cannot be made, a link of which nothing is known."""
+        try:
+            return self._made(pair, window, now, expected)
+        except Exception as error:  # noqa: BLE001 - one link costs itself
+            note("link answer", error)
+            return LinkAnswer(src=pair[0], dst=pair[1])
+
+    def _made(self, pair: Pair, window: LinkWindow, now: float, expected: dict[str, Any]) -> LinkAnswer:
         return LinkAnswer(
             src=pair[0],
             dst=pair[1],

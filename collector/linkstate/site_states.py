@@ -10,6 +10,7 @@ from typing import Any
 from collector.linkstate.link_window import ReportMoment
 from collector.linkstate.site_clocks import ClockFindings, SiteClocks
 from collector.settings import CapacitySettings
+from linkweather.containment import contained
 from linkweather.mesh import Mesh, Site
 from linkweather.models.state import CapacityAnswer, SiteAnswer
 from linkweather.wire import DeviceRow, Status
@@ -124,9 +125,12 @@ class Capacities:
 
     def capacities(self, now: float) -> list[CapacityAnswer]:
         """Every type of devices of every site, in the mesh's order, also expired ones."""
-        return [
-            self._answer(site, device, now) for site in self._mesh.sites for _, device in sorted(self._of(site).items())
-        ]
+        found = []
+        for site in self._mesh.sites:
+            for _, device in sorted(self._of(site).items()):
+                with contained("capacity answer"):
+                    found.append(self._answer(site, device, now))
+        return found
 
     def _of(self, site: str) -> dict[str, _TimedDevice]:
         return self._devices.get(site, {})

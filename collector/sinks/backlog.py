@@ -12,8 +12,9 @@ from typing import Any
 import duckdb
 
 from collector.sinks.set_aside import SentAgain, SetAside
-from collector.store.columns import TABLES, recorded
+from collector.store.columns import TABLES, recorded, sound
 from collector.store.database import Database
+from linkweather.containment import contained
 from linkweather.sink import ExportedRow, RowRefusal
 
 Numbers = tuple[int, int]  # the first row and the last
@@ -51,12 +52,20 @@ class JournalBatch:
     def __len__(self) -> int:
         return self._length
 
+    def unsound(self) -> int:
+        """How many of these rows no message could have: `source` leaves them out."""
+        found: int = self.sql(f"SELECT count(*) FROM {self.kind} WHERE {self._among}")[0][0]  # noqa: S608 - our own names
+        return found - len(self)
+
+    @property
+    def _among(self) -> str:
+        # A bound on both sides reads these rows alone, however long the table is.
+        return " OR ".join(f"number BETWEEN {first} AND {last}" for first, last in self.ranges)
+
     @property
     def source(self) -> str:
         """The rows as a table for `sql`."""
-        # A bound on both sides reads these rows alone, however long the table is.
-        among = " OR ".join(f"number BETWEEN {first} AND {last}" for first, last in self.ranges)
-        return f"(SELECT * FROM {self.kind} WHERE {among})"  # noqa: S608 - names of our own
+        return f"(SELECT * FROM {self.kind} WHERE ({self._among}) AND {sound(self.kind)})"  # noqa: S608 - names of our own
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """What DuckDB answers. Raises duckdb.Error."""
@@ -67,7 +76,11 @@ class JournalBatch:
         table = TABLES[self.kind]
         columns = ", ".join(f'"{name}"' for name in table.columns)
         found = self.sql(f"SELECT {columns} FROM {self.source} ORDER BY number")  # noqa: S608 - names of our own
-        return [self._row(values) for values in found]
+        rows = []
+        for values in found:
+            with contained("journal row"):
+                rows.append(self._row(values))
+        return rows
 
     def part(self, start: int, stop: int) -> JournalBatch:
         """The numbers from place `start` to before place `stop`, of `span` places."""

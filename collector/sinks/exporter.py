@@ -11,7 +11,6 @@ import contextlib
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from collector.sinks.delivery import AllRefusedError, deliver
 from collector.store.columns import TABLES
 from collector.store.database import Database
 from linkweather.backoff import Backoff
+from linkweather.containment import note
 from linkweather.errors import LinkweatherError
 from linkweather.models.sink_state import SinkAnswer
 from linkweather.sink import RowRefusal, Sink, SinkAwayError, SinkError, SinkSettings, SinkSetupError
@@ -106,7 +106,6 @@ class Exporter:
         self._backoff = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
         self._held: dict[str, _Held] = {}
         self._trouble: Trouble | None = None
-        self._faults: set[tuple[str, int]] = set()
         self._settling = threading.Lock()
         self._given_up = False
         self._refusals_logged_at = -REFUSALS_LOG_S
@@ -162,7 +161,7 @@ class Exporter:
         try:
             self._sink.close()
         except Exception as error:  # noqa: BLE001 – a sink of others': the journal is still to be closed
-            self._log_fault(error)
+            self._note_fault(error)
         if self._thread.ident is not None:
             self._thread.join(_LAST_S)
 
@@ -203,7 +202,7 @@ class Exporter:
                 return
             except Exception as error:  # noqa: BLE001 – a sink of others' may raise anything: it is contained, and logged
                 self._trouble = trouble_of(error, self._backoff.next_s())
-                self._log_fault(error)
+                self._note_fault(error)
                 wait_s = self._trouble.wait_s
             self._log_change(before)
             self._news.wait(wait_s)
@@ -213,11 +212,13 @@ class Exporter:
         batch = self.backlog.next(kind, self._settings.batch_rows)
         if batch is None or self._lingers(batch):
             return False
-        refusals = deliver(self._write, batch, turn)
+        refusals = deliver(self._write, batch, turn) if len(batch) else []
         with self._unless_given_up():
             self.backlog.advance(kind, batch.last, refusals, self._now())
         self._waiting_since.pop(kind, None)
         self._count(len(batch), kind, refusals)
+        if len(batch) < batch.span and (unsound := batch.unsound()):
+            log.warning("sink %s: %d %s rows of the journal cannot be, and are left out", self.name, unsound, kind)
         return True
 
     def _send_again(self) -> bool:
@@ -276,9 +277,6 @@ class Exporter:
         elif now is not None and (before is None or now.sentence != before.sentence):
             log.warning("sink %s: %s; it is tried again, and nothing is lost", self.name, now.sentence)
 
-    def _log_fault(self, error: Exception) -> None:
-        """Log where a fault lies, once for each place."""
-        place = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1].lineno or 0
-        if not isinstance(error, SinkError | duckdb.Error) and place not in self._faults:
-            self._faults.add(place)
-            log.error("sink %s failed", self.name, exc_info=error)
+    def _note_fault(self, error: Exception) -> None:
+        if not isinstance(error, SinkError | duckdb.Error):
+            note(f"sink {self.name}", error)

@@ -25,6 +25,7 @@ from linkweather.wire import Row
 
 MAX_INFLIGHT = 100
 _LOOP_S = 0.1
+_MAX_TOPIC_BYTES = 65_535  # MQTT 5 §1.5.4
 _HEADER_BYTES = 16  # at most, beside topic and payload: type, lengths, packet identifier, no properties
 # Reason codes, MQTT 5 §2.4.
 _FAILURE = 0x80
@@ -122,7 +123,9 @@ class _Session:
         for place in places:
             name, body = messages[place]
             size = len(name.encode()) + len(body) + _HEADER_BYTES
-            if size > self._max_bytes:
+            if len(name.encode()) > _MAX_TOPIC_BYTES:
+                refused.append((place, f"{name[:80]!r} is no topic"))
+            elif size > self._max_bytes:
                 refused.append((place, f"{size} bytes: the broker takes packets of {self._max_bytes} at most"))
             else:
                 sent[self._client.publish(name, body, qos=1).mid] = place

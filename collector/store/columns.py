@@ -6,7 +6,7 @@ A nested field (a path's hops, outages) is kept as JSON text. NULL is a field th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from linkweather.containment import contained
 from linkweather.wire import (
     AnyReport,
     DeviceRow,
@@ -25,6 +26,7 @@ from linkweather.wire import (
     RefusedRow,
     ThroughputRow,
 )
+from linkweather.wire.fields import FIRST_MOMENT, LAST_MOMENT
 
 Column = NDArray[Any]
 
@@ -173,6 +175,37 @@ CAPACITY: JournalTable[DeviceRow] = _table("capacity", DeviceRow)
 TABLES: Mapping[str, JournalTable[Any]] = {**LINK_TABLES, "capacity": CAPACITY}
 
 
+def sound(kind: str) -> str:
+    """The SQL condition that holds for rows within the bounds of their message: what a journal holds may be older.
+
+    It asks for what is required, for times, numbers and the lengths of texts, and looks into no text or list.
+    """
+    row = TABLES[kind].row
+    required = [f'"{name}" IS NOT NULL' for name, field in row.model_fields.items() if field.is_required()]
+    bounded: dict[str, Any] = row.model_json_schema()["properties"]
+    conditions = [one for name, part in bounded.items() for one in _within(name, part)]
+    envelope = [times("at"), times("received_at"), "site IS NOT NULL", "boot IS NOT NULL", "seq >= 0"]
+    return " AND ".join([*envelope, *required, *conditions])
+
+
+def times(name: str) -> str:
+    """The SQL condition that holds where a column's time is one of a calendar in use."""
+    return f"\"{name}\" BETWEEN '{FIRST_MOMENT:%Y-%m-%d}' AND '{LAST_MOMENT:%Y-%m-%d}'"
+
+
+def _within(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
+    # NaN is above every number in DuckDB, and NULL above nothing.
+    for one in schema.get("anyOf", [schema]):
+        if "maximum" in one:
+            yield f'coalesce("{name}" BETWEEN {one["minimum"]} AND {one["maximum"]}, true)'
+        elif one.get("type") == "string" and "maxLength" in one:
+            yield f'coalesce(length("{name}") <= {one["maxLength"]}, true)'
+        elif "additionalProperties" in one:
+            least, most = (one["additionalProperties"][end] for end in ("minimum", "maximum"))
+            values = f'map_values("{name}")'
+            yield f"coalesce(list_min({values}) >= {least} AND list_max({values}) <= {most}, true)"
+
+
 def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
     """The columns that all rows of a report share, one report per element; `report` is the place in `entries`."""
     return {
@@ -199,6 +232,13 @@ def row_columns(table: JournalTable[Any], entries: Sequence[Entry], first_number
             if column.count(None) < len(column)
         },
     }
+
+
+def readable(table: JournalTable[AnyRow], rows: Iterable[Sequence[Any]]) -> Iterator[Recorded[AnyRow]]:
+    """The rows that can be read, of (site, at, fields in order); others are counted and left out."""
+    for values in rows:
+        with contained("journal row"):
+            yield recorded(table, values)
 
 
 def recorded(table: JournalTable[AnyRow], values: Sequence[Any]) -> Recorded[AnyRow]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from collector.store.columns import microseconds, naive
+from collector.store.columns import microseconds, naive, sound, times
 from collector.store.database import Database
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import NoRoute, Objective, PathExpectation, RouteAnswer
@@ -41,6 +41,12 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
         "answer": "VARCHAR",
     },
 }
+
+# What a decision needs to be read back.
+_SOUND = (
+    f"""objective IN ({", ".join(f"'{name}'" for name in get_args(Objective))})"""
+    f""" AND src IS NOT NULL AND dst IS NOT NULL AND path IS NOT NULL AND {times("at")}"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +143,8 @@ class DecisionLog:
     def since(self, since: datetime, until: datetime) -> list[RouteDecision]:
         """The decisions about routes in `[since, until)`, oldest first, without the answers' text."""
         rows = self._database.rows(
-            """SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
-               WHERE "at" >= ? AND "at" < ? ORDER BY "at", rowid""",
+            f"""SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
+               WHERE "at" >= ? AND "at" < ? AND {_SOUND} ORDER BY "at", rowid""",  # noqa: S608 - a constant
             [naive(since), naive(until)],
         )
         return [_route_decision(row) for row in rows]
@@ -146,9 +152,9 @@ class DecisionLog:
     def active(self) -> list[RouteDecision]:
         """The newest change of every pair and objective: the active routes when the collector ended."""
         rows = self._database.rows(
-            """SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
-               WHERE occasion = 'changed'
-               QUALIFY row_number() OVER (PARTITION BY src, dst, objective ORDER BY "at" DESC, rowid DESC) = 1"""
+            f"""SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
+               WHERE occasion = 'changed' AND {_SOUND}
+               QUALIFY row_number() OVER (PARTITION BY src, dst, objective ORDER BY "at" DESC, rowid DESC) = 1"""  # noqa: S608 - a constant
         )
         return [_route_decision(row) for row in rows]
 
@@ -178,17 +184,17 @@ class DecisionLog:
     def latencies(self, since: datetime) -> Measurements:
         """The RTTs (p50 of each row that our own tests did not load) measured from then on."""
         return self._measured(
-            """SELECT src, dst, epoch("at"), CASE WHEN rtt_p50_s IS NULL THEN 'inf'::DOUBLE ELSE rtt_p50_s END
-               FROM latency WHERE "at" >= ? AND NOT during_throughput
-               AND (rtt_p50_s IS NOT NULL OR failure IS NOT NULL OR sent > 0) ORDER BY "at", number""",
+            f"""SELECT src, dst, epoch("at"), CASE WHEN rtt_p50_s IS NULL THEN 'inf'::DOUBLE ELSE rtt_p50_s END
+               FROM latency WHERE "at" >= ? AND {sound("latency")} AND NOT during_throughput
+               AND (rtt_p50_s IS NOT NULL OR failure IS NOT NULL OR sent > 0) ORDER BY "at", number""",  # noqa: S608 - our own names
             since,
         )
 
     def goodputs(self, since: datetime) -> Measurements:
         """The goodputs measured from then on; a test that failed says nothing about the path."""
         return self._measured(
-            """SELECT src, dst, epoch("at"), goodput_bps FROM throughput
-               WHERE "at" >= ? AND goodput_bps IS NOT NULL ORDER BY "at", number""",
+            f"""SELECT src, dst, epoch("at"), goodput_bps FROM throughput
+               WHERE "at" >= ? AND {sound("throughput")} AND goodput_bps IS NOT NULL ORDER BY "at", number""",  # noqa: S608 - our own names
             since,
         )
 
@@ -227,5 +233,5 @@ def _route_decision(row: tuple[Any, ...]) -> RouteDecision:
 
 
 def _number(value: float | None) -> float | None:
-    """A column's NaN is None: numpy has no other way to write it."""
-    return None if value is None or np.isnan(value) else value
+    """A column's NaN is None: numpy has no other way to write it. So is what is not finite otherwise."""
+    return value if value is not None and np.isfinite(value) else None

@@ -43,9 +43,10 @@ from collector.store.columns import (
     JournalTable,
     Recorded,
     naive,
-    recorded,
+    readable,
     report_columns,
     row_columns,
+    sound,
 )
 from collector.store.database import Database
 from collector.store.report_keys import Key, RangeChanges, ReportKeys
@@ -130,12 +131,13 @@ class Journal:
         """The last report of each type of devices of each site, however old; by `seq`, and between boots by time."""
         rows = self.database.rows(
             f"""SELECT {_names(CAPACITY)} FROM
-                    (FROM capacity QUALIFY row_number() OVER (PARTITION BY site, "type", boot ORDER BY seq DESC) = 1)
+                    (FROM capacity WHERE {sound("capacity")}
+                     QUALIFY row_number() OVER (PARTITION BY site, "type", boot ORDER BY seq DESC) = 1)
                 QUALIFY row_number()
                     OVER (PARTITION BY site, "type" ORDER BY least("at", received_at) DESC, number DESC) = 1
                 ORDER BY site, "type" """  # noqa: S608 - names from our table
         )
-        return [recorded(CAPACITY, row) for row in rows]
+        return list(readable(CAPACITY, rows))
 
     def history(
         self, src: str, dst: str, metric: str, *, since: datetime, until: datetime, step_s: float
@@ -154,7 +156,7 @@ class Journal:
                        quantile_cont(value, 0.5), quantile_cont(value, 0.95), max(value)
                 FROM (SELECT least("at", received_at) AS "at", {table}.{column}::DOUBLE AS value FROM {table}
                       WHERE src = $src AND dst = $dst AND received_at >= $since)
-                WHERE value IS NOT NULL AND "at" >= $since AND "at" < $until
+                WHERE isfinite(value) AND "at" >= $since AND "at" < $until
                 GROUP BY bucket ORDER BY bucket""",  # noqa: S608 - names from our table
             {"step": step_us, "src": src, "dst": dst, "since": naive(since), "until": naive(until)},
         )
@@ -205,10 +207,11 @@ class Journal:
 
     def _rows_since(self, table: JournalTable[Any], since: datetime) -> list[Recorded[Any]]:
         rows = self.database.rows(
-            f"SELECT {_names(table)} FROM {table.kind} WHERE received_at >= ? ORDER BY number",  # noqa: S608
+            f"""SELECT {_names(table)} FROM {table.kind}
+                WHERE received_at >= ? AND {sound(table.kind)} ORDER BY number""",  # noqa: S608 - names from our table
             [naive(since)],
         )
-        return [recorded(table, row) for row in rows]
+        return list(readable(table, rows))
 
     def _load(self) -> None:
         self._seen = self._load_seen()
@@ -233,7 +236,13 @@ class Journal:
         return {(src, dst): fingerprint for src, dst, fingerprint in rows}
 
     def _load_seen(self) -> ReportKeys:
-        seen = ReportKeys(self.database.stream("SELECT site, boot, first, last FROM received ORDER BY ALL"))
+        # NULL and ranges that are none are not our own: such a row must not end every start.
+        seen = ReportKeys(
+            self.database.stream(
+                "SELECT site, boot, first, last FROM received "
+                "WHERE site IS NOT NULL AND boot IS NOT NULL AND 0 <= first AND first <= last ORDER BY ALL"
+            )
+        )
         ranges = list(seen.ranges())
         if len(ranges) < self.database.rows("SELECT count(*) FROM received")[0][0]:
             # An older version's journal has a row for each report.

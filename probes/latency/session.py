@@ -17,8 +17,10 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Literal
 
+from linkweather.containment import note
 from linkweather.errors import MessageError
 from linkweather.wire import LatencyRow
+from linkweather.wire.fields import printable
 from probes.latency.clocks import NS_PER_S, Clock, decode_error, encode_error, ntp_from_ns, to_ns
 from probes.latency.loss_direction import Edge, Probed, by_direction
 from probes.latency.pacing import Window
@@ -191,7 +193,12 @@ class Session:
         losses, self._edge = by_direction((probe.probed() for probe in tally.probes), self._edge, self._right_edge())
         outages = self._outages.follow(tally.probes)
         method = TWAMP_LIGHT if self._light else self._method
-        return row(self._src, self.dst, method, tally, losses, jitter=self._jitter, outages=outages)
+        try:
+            return row(self._src, self.dst, method, tally, losses, jitter=self._jitter, outages=outages)
+        except Exception as error:  # noqa: BLE001 - a figure that cannot be costs its own link's row
+            note("latency row", error)
+            remark = printable(f"{type(error).__name__}: {error}")
+            return LatencyRow(src=self._src, dst=self.dst, method=method, failure="prober_error", detail=remark)
 
     def _right_edge(self) -> Probed | None:
         later = (probe for tally in self._tallies for probe in tally.probes)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from linkweather.containment import contained
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh, PathTests, Site
 from linkweather.wire import PathRow
@@ -70,7 +71,8 @@ class Tracing:
             except TimeoutError:
                 if mesh and turn:
                     self._traced[turn.peer] = time.monotonic()
-                    self._report(await self._row(turn.peer, mesh.sites[turn.peer], tests))
+                    with contained("path test"):
+                        self._report(await self._row(turn.peer, mesh.sites[turn.peer], tests))
 
     async def _row(self, peer: str, site: Site, tests: PathTests) -> PathRow:
         port = site.tcp_port if tests.method == "tcp" else tests.udp_port

@@ -25,6 +25,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
+from linkweather.containment import contained, note
 from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import Mesh, ThroughputTests
 from linkweather.wire import Answer, Claim, Invite, Served, ThroughputRow
@@ -133,11 +134,12 @@ class Negotiator:
         async with asyncio.TaskGroup() as tests:
             while True:
                 by, invite = await self._invites.get()
-                refused = self._refused(by, invite)
-                if refused is not None:
-                    await self._signalling.answer(by, refused)
-                else:  # one at a time, for the lease is ours
-                    tests.create_task(self._take_part(by, invite), name=f"invited[{by}]")
+                with contained("invitation"):
+                    refused = self._refused(by, invite)
+                    if refused is not None:
+                        await self._signalling.answer(by, refused)
+                    else:  # one at a time, for the lease is ours
+                        tests.create_task(self._take_part(by, invite), name=f"invited[{by}]")
 
     def _refused(self, by: str, invite: Invite) -> Answer | None:
         """The answer that declines an invitation; None when our lease is taken for it."""
@@ -253,6 +255,10 @@ class Negotiator:
                 log.warning("cannot take part in a throughput test with %s: %s", by, error)
                 reason = error.reason if isinstance(error, MeasurementError) else "cannot_serve"
                 await self._signalling.answer(by, invitation.declined(invite, reason))
+                return
+            except Exception as error:  # noqa: BLE001 - one test costs itself
+                note("throughput test", error)
+                await self._signalling.answer(by, invitation.declined(invite, "fault"))
                 return
             if sent is not None:
                 await self._signalling.answer(by, Answer(id=invite.id, accepted=True, served=_served(sent)))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from math import ceil
 
+from linkweather.containment import note
 from linkweather.mesh import Mesh
 from linkweather.wire import LatencyRow, PathRow, ThroughputRow
 from probes.throughput import invitation
@@ -83,7 +84,14 @@ class ThroughputScheduler:
                     await self._changed.wait()
             except TimeoutError:
                 if agenda and planned:
-                    await self._test(agenda.mesh, planned)
+                    await self._contained_test(agenda.mesh, planned)
+
+    async def _contained_test(self, mesh: Mesh, planned: Planned) -> None:
+        try:
+            await self._test(mesh, planned)
+        except Exception as error:  # noqa: BLE001 - one test costs itself, and is a failure of its link
+            note("throughput test", error)
+            self._conclude(planned, invitation.failed(planned.src, self._site, "fault", type(error).__name__))
 
     async def _test(self, mesh: Mesh, planned: Planned) -> None:
         if invitation.caller(mesh, planned.src, self._site) is None:

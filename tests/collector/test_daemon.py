@@ -91,6 +91,8 @@ async def running(settings: CollectorSettings) -> AsyncIterator[RunningCollector
         url = f"http://127.0.0.1:{settings.api.port}"
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
             await until(lambda: task.done() or found._connection.connected)
+            if task.done():
+                await task
             yield RunningCollector(settings, http, found)
             stop.set()
             await task

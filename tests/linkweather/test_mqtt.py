@@ -5,7 +5,40 @@ from __future__ import annotations
 import asyncio
 
 from linkweather.broker import parse_broker
+from linkweather.containment import faults
 from linkweather.mqtt import Connection
+
+
+async def test_a_handler_that_fails_costs_its_message(broker_port: int) -> None:
+    """A fault on connecting and one for the first message; the second message comes all the same."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    connected = asyncio.Event()
+
+    def handle(_topic: str, payload: bytes) -> None:
+        if payload == b"bad":
+            raise UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range")
+        heard.put_nowait(payload)
+
+    def on_connect() -> None:
+        connected.set()
+        raise RuntimeError("not ready")
+
+    before = faults()
+    connection = Connection(
+        parse_broker(f"mqtt://127.0.0.1:{broker_port}"), "a", subscriptions=("t",), handle=handle, on_connect=on_connect
+    )
+    running = asyncio.create_task(connection.run(), name="connection")
+    try:
+        async with asyncio.timeout(20):
+            await connected.wait()
+            for payload in (b"bad", b"good"):
+                assert await connection.publish("t", payload)
+            assert await heard.get() == b"good"
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+    for place in ("message", "connection"):
+        assert faults()[place] == before.get(place, 0) + 1
 
 
 async def test_two_clients_of_one_name_are_told_so(broker_port: int) -> None:

@@ -16,8 +16,13 @@ WHOLE = {"bj": {"gz": 40_000, "cc": 90_000}, "gz": {"cc": 10_000}, "cc": {"bj": 
 
 
 def filtered(**fields: Any) -> dict[str, Any]:
-    found: dict[str, Any] = cost_maps.filtered(view(), "filtered-cost-map", asked(**fields))["cost-map"]
-    return found
+    """The costs between different PIDs."""
+    return apart(cost_maps.filtered(view(), "filtered-cost-map", asked(**fields))["cost-map"])
+
+
+def apart(costs: dict[str, Any]) -> dict[str, Any]:
+    rows = {src: {dst: cost for dst, cost in row.items() if dst != src} for src, row in costs.items()}
+    return {src: row for src, row in rows.items() if row}
 
 
 def refused(**fields: Any) -> dict[str, Any]:
@@ -30,10 +35,19 @@ def invalid(field: str, **value: str) -> dict[str, Any]:
 
 def test_a_whole_map_has_every_known_pair_and_no_other() -> None:
     found = cost_maps.whole(view(), "cost-map-num-delay-rt", RTT)
-    assert found["cost-map"] == WHOLE
+    assert apart(found["cost-map"]) == WHOLE
     assert found["meta"]["dependent-vtags"] == [view().network.vtag]
     assert found["meta"]["cost-type"]["cost-metric"] == "delay-rt"
     assert found["meta"]["vtag"]["resource-id"] == "cost-map-num-delay-rt"
+
+
+def test_a_pid_costs_nothing_to_itself_where_less_is_better() -> None:
+    whole = cost_maps.whole(view(), "m", RTT)["cost-map"]
+    assert {src: row[src] for src, row in whole.items()} == dict.fromkeys(("bj", "gz", "cc", "store"), 0)
+    one = {"srcs": ["bj"], "dsts": ["bj"]}
+    found = cost_maps.filtered(view(), "m", asked(cost_type=NUM_RTT, pids=one))["cost-map"]
+    assert found == {"bj": {"bj": 0}}
+    assert cost_maps.filtered(view(), "m", asked(cost_type=NUM_TPUT, pids=one))["cost-map"] == {}
 
 
 def test_the_tag_of_a_map_changes_with_its_costs_and_not_with_their_age() -> None:
@@ -83,7 +97,7 @@ def test_ranks_are_those_of_the_whole_map_whatever_is_filtered() -> None:
 def test_several_costs_stand_in_the_order_of_the_question_with_null_for_the_unknown() -> None:
     query = asked(multi_cost_types=[NUM_TPUT, NUM_RTT])
     found = cost_maps.filtered(view(), "filtered-cost-map", query)
-    assert found["cost-map"] == {
+    assert apart(found["cost-map"]) == {
         "bj": {"gz": [1e8, 40_000], "cc": [None, 90_000]},
         "gz": {"cc": [5e8, 10_000]},
         "cc": {"bj": [None, 40_000]},

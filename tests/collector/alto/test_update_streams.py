@@ -81,7 +81,7 @@ def test_a_change_is_told_as_a_patch_to_the_document_before() -> None:
     (patch,) = following.events(SLOWER)
     assert (patch.media, patch.substream) == ("application/merge-patch+json", "costs")
     assert patch.document["cost-map"] == {"bj": {"gz": 50_000}}
-    assert applied(whole.document, patch.document)["cost-map"]["bj"] == {"gz": 50_000, "cc": 90_000}
+    assert applied(whole.document, patch.document)["cost-map"]["bj"] == {"bj": 0, "gz": 50_000, "cc": 90_000}
 
 
 def test_a_client_without_incremental_changes_gets_the_whole_document_again() -> None:

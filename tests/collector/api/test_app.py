@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.http_server import HttpServer
+from linkweather.containment import faults
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer, SiteAnswer
@@ -189,8 +190,25 @@ async def test_what_breaks_is_told_without_its_insides_and_the_next_question_is_
 ) -> None:
     found = await error(await http.get("/api/v1/links/a/b/history", params={"metric": "rtt_max_s"}), 500)
     assert found["error"] == "the collector failed (RuntimeError); its log says where"
-    assert "the disk is gone" in caplog.text
     assert (await http.get("/healthz")).json() == {"status": "alive"}
+    await http.get("/api/v1/links/a/b/history", params={"metric": "rtt_max_s"})
+    assert len([record for record in caplog.records if record.exc_info]) <= 1  # the first in this process is logged
+    assert faults()["api"] >= 2
+
+
+async def test_head_is_get_without_the_content(http: httpx.AsyncClient) -> None:
+    for path in ("/api/v1/links", "/api/v1/links/a/c", "/metrics", "/openapi.json"):
+        got, headed = await http.get(path), await http.head(path)
+        assert (headed.status_code, headed.content) == (got.status_code, b"")
+        assert headed.headers["content-type"] == got.headers["content-type"]
+        assert headed.headers["content-length"] == str(len(got.content))
+
+
+async def test_options_names_every_method_of_a_path(http: httpx.AsyncClient) -> None:
+    answer = await http.request("OPTIONS", "/api/v1/mesh")
+    assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS, PUT")
+    assert (await http.delete("/api/v1/mesh")).headers["allow"] == "GET, HEAD, OPTIONS, PUT"
+    assert (await http.request("OPTIONS", "/x")).status_code == 404
 
 
 async def test_an_unknown_path_and_a_wrong_method_have_the_same_form(http: httpx.AsyncClient) -> None:

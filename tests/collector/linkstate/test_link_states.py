@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.link_window import ReportMoment
 from collector.settings import StateSettings
+from linkweather.containment import faults
 from linkweather.mesh import Mesh
 from linkweather.models.state import LinkAnswer
 from linkweather.wire import Hop, LatencyRow, Outage, PathRow, Row, ThroughputRow
@@ -413,3 +416,26 @@ def test_each_kind_of_row_is_read_back_as_far_as_it_says_something() -> None:
 
 def test_an_unknown_kind_of_row_changes_nothing() -> None:
     assert after(101.0, (100.0, Row(src="a", dst="b", method="stamp"))) == after(101.0)
+
+
+def test_figures_beyond_single_precision_are_no_forecast_and_harm_no_other_link() -> None:
+    """Two rows of 3.4e38, as a journal of an earlier version may hold: their sum is beyond a float32."""
+    links = states()
+    absurd = LatencyRow.model_construct(src="a", dst="c", method="stamp", sent=50, received=50, rtt_p50_s=3.4e38)
+    for at in (100.0, 105.0, 110.0):
+        links.observe(ReportMoment(at, "boot", int(at)), [absurd, latency(0.020)])
+    good, _, bad = links.links(111.0)
+    assert good.rtt_forecast_p50_s == pytest.approx(0.020)
+    assert good.rtt_forecast_samples == 3
+    assert (bad.state, bad.rtt_forecast_p50_s, bad.rtt_forecast_samples) == ("fresh", None, None)
+    assert np.isnan(links.snapshot(111.0).rtt_p50_s[0, 2])
+
+
+def test_a_link_whose_answer_cannot_be_made_costs_its_own_answer() -> None:
+    links = states()
+    nan = LatencyRow.model_construct(src="a", dst="c", method="stamp", sent=50, received=50, rtt_min_s=math.nan)
+    links.observe(ReportMoment(100.0, "boot", 1), [nan, latency(0.020)])
+    before = faults().get("link answer", 0)
+    good, _, bad = links.links(101.0)
+    assert (good.state, bad.state) == ("fresh", "unknown")
+    assert faults()["link answer"] == before + 1

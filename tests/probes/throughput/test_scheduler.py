@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from linkweather.mesh import Link, Mesh, Site, ThroughputTests
-from linkweather.wire import LatencyRow, PathRow, ThroughputRow
+from linkweather.wire import Invite, LatencyRow, PathRow, ThroughputRow
 from probes.throughput.agenda import Attention
 from probes.throughput.budget import BudgetStore
 from probes.throughput.invitation import Declined
+from probes.throughput.limiting import SenderEvidence
 from probes.throughput.scheduler import ThroughputScheduler
 from tests import servers
 from tests.probes.throughput.test_negotiation import ADDRESS, TESTS, Wire, holder, serving, site, until
@@ -63,6 +64,53 @@ async def test_tests_say_why_they_ran_and_are_charged_to_both_ends(tmp_path: Pat
     assert left_bytes(ledgers["a"]) < full_bytes
     for ledger in ledgers.values():
         ledger.close()
+
+
+async def test_a_fault_in_one_test_is_a_failure_of_its_link_and_the_turns_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = site(Wire(), "b", tmp_path)
+    ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
+    rows: asyncio.Queue[ThroughputRow] = asyncio.Queue()
+
+    async def measure(*_: object, **_more: object) -> ThroughputRow:
+        raise ValueError("embedded null byte")
+
+    monkeypatch.setattr(b, "measure", measure)
+    turns = ThroughputScheduler(
+        "b", b, lambda _, row: rows.put_nowait(row), budgets=ledger, attention=Attention(random.Random(1))
+    )
+    turns.apply_mesh(mesh_of(None))
+    running = asyncio.create_task(turns.run(), name="turns")
+    async with asyncio.timeout(20):
+        found = [await rows.get() for _ in range(2)]
+    running.cancel()
+    await asyncio.wait([running])
+    ledger.close()
+    assert [(row.src, row.failure, row.detail) for row in found] == 2 * [("a", "fault", "ValueError")]
+
+
+async def test_a_fault_of_the_invited_end_is_a_declined_test_and_the_next_one_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers.require("iperf3")
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    send, faulty = a._send, iter([True, False])
+
+    async def fail_once(by: str, invite: Invite) -> SenderEvidence | None:
+        if next(faulty):
+            raise UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range")
+        return await send(by, invite)
+
+    monkeypatch.setattr(a, "_send", fail_once)
+    async with serving(a):
+        first = await b.measure("a", ADDRESS["a"], TESTS)
+        second = await b.measure("a", ADDRESS["a"], TESTS)
+    assert isinstance(first, ThroughputRow)
+    assert (first.failure, first.detail) == ("fault", "a declined")
+    assert isinstance(second, ThroughputRow)
+    assert second.failure is None
 
 
 async def test_a_source_whose_budget_is_spent_declines_and_is_free_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""What stands before every operation of the API, as plain ASGI: HEAD as GET without its body, and containment.
+
+A room of its own, as it deals in ASGI messages where the others deal in requests and answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from collector.api.api_requests import answer_crash
+from linkweather.containment import note
+
+
+class ContainedApi:
+    """A fault of ours costs the caller that met it: an answer 500, or a cut one where it had begun."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001 - it costs this caller
+            note("api", error)
+            if not started:  # else the server closes the connection, as the answer is not complete
+                await answer_crash(error)(scope, receive, send)
+
+
+class HeadAsGet:
+    """RFC 9110 §9.3.2: HEAD is GET without the content, also of a stream, which then ends at once."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        started, asked = asyncio.Event(), False
+
+        async def receiving() -> Message:
+            nonlocal asked
+            if not asked:
+                asked = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await started.wait()
+            return {"type": "http.disconnect"}
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+                started.set()
+
+        await self._app({**scope, "method": "GET"}, receiving, sending)
