@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from collector.store.journal_repair import is_damage, rebuild, repair_log
 from linkweather.errors import OperatorError
 
 SCHEMA_VERSION = 1
@@ -32,6 +33,7 @@ class Database:
         self._writing = threading.RLock()
         self._readers: list[Callable[[], None]] = []
         self._reopened = False
+        self.rebuilt = False  # rows of the file may be missing
         self._connection = self._open()
 
     @contextlib.contextmanager
@@ -95,12 +97,41 @@ class Database:
         with contextlib.suppress(duckdb.Error):
             connection.rollback()
 
+    def rebuild(self, reason: str) -> None:
+        """Set the file aside, which cannot be read, and go on with a new one that has what is readable of it.
+
+        Raises OperatorError where that cannot be done either.
+        """
+        with self._writing:
+            self._connection.close()
+            self._connection = self._rebuilt(reason)
+
     def _open(self) -> duckdb.DuckDBPyConnection:
         try:
-            connection = self._connect()
-            _prepare(connection, self._path)
+            repair_log(self._path)
+            return self._prepared()
+        except OSError as error:
+            raise OperatorError(f"journal {self._path}: cannot be opened: {error}") from None
         except duckdb.Error as error:
-            raise OperatorError(f"journal {self._path}: {_sentence(str(error))}") from None
+            if not is_damage(error):
+                raise OperatorError(f"journal {self._path}: {_sentence(str(error))}") from None
+            return self._rebuilt(str(error))
+
+    def _rebuilt(self, reason: str) -> duckdb.DuckDBPyConnection:
+        try:
+            rebuild(self._path, reason)
+            self.rebuilt = True
+            return self._prepared()
+        except (OSError, duckdb.Error) as error:
+            raise OperatorError(f"journal {self._path}: is damaged ({reason}); {_sentence(str(error))}") from None
+
+    def _prepared(self) -> duckdb.DuckDBPyConnection:
+        connection = self._connect()
+        try:
+            _prepare(connection, self._path)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
@@ -120,10 +151,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         return
     found = connection.execute("SELECT version FROM journal_format").fetchone() if "journal_format" in names else None
     if found is None:
-        connection.close()
         raise OperatorError(f"journal {path}: is a DuckDB database, but not a journal: name another file")
     if found[0] > SCHEMA_VERSION:
-        connection.close()
         raise OperatorError(
             f"journal {path}: has format {found[0]}, this program knows up to {SCHEMA_VERSION}: "
             "update linkweather, or name another file"
@@ -131,11 +160,9 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _sentence(text: str) -> str:
-    if "lock" in text:
+    if "Could not set lock" in text:
         holder = _PID.search(text)
         return f"is in use by another process{f' ({holder[1]})' if holder else ''}: stop it first"
-    if "not a valid DuckDB database" in text:
-        return "is not a DuckDB database: name another file"
     if "version number" in text:
         return "was written by a newer DuckDB: update the package duckdb, or name another file"
     return f"cannot be opened: {text.splitlines()[0]}"

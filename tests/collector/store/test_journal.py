@@ -361,12 +361,11 @@ def test_everything_acknowledged_before_sigkill_is_there_exactly_once(file: Path
     assert journal.commit(again) == []
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(file: Path) -> None:
+def test_a_file_that_is_no_database_is_set_aside_and_left_as_it_is(file: Path) -> None:
     file.write_text("dear diary, " * 1000)
-    with pytest.raises(OperatorError) as refused:
-        Journal(file)
-    assert str(refused.value) == f"journal {file}: is not a DuckDB database: name another file"
-    assert file.read_text() == "dear diary, " * 1000
+    Journal(file).close()
+    (aside,) = file.parent.glob(f"{file.name}.damaged-*")
+    assert aside.read_text() == "dear diary, " * 1000
 
 
 def test_somebody_elses_database_is_refused(file: Path) -> None:

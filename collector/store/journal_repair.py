@@ -1,0 +1,188 @@
+"""What is done about a damaged journal before it is opened: the damaged file is kept aside, what is readable stays.
+
+Three things can be wrong. The log (`journal.duckdb.wal`) has damage or a torn end: it is cut after its last whole
+commit. The log is there without its journal: it is set aside. The journal itself cannot be read: it is set aside, and
+a new one gets every table of it, by groups of rows where a block of a table is damaged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from collector.store.wal import LOG_BEGINS, LogScan, scan_log
+
+log = logging.getLogger(__name__)
+
+_GROUP_ROWS: Final = 122_880  # DuckDB's row group: what one damaged block costs at most
+# The disk's own faults, and what another process or version does: no damage of the file.
+_NO_DAMAGE: Final = (
+    "No space left",
+    "Cannot open file",
+    "Read-only file system",
+    "Permission denied",
+    "Input/output error",
+    "Disk quota",
+    "Too many open files",
+    "Could not set lock",
+    "version number",
+    "Out of Memory",
+)
+
+
+def log_of(path: Path) -> Path:
+    """DuckDB's write-ahead log of a file."""
+    return path.with_name(f"{path.name}.wal")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error of DuckDB says that the file itself cannot be read."""
+    return not any(text in str(error) for text in _NO_DAMAGE)
+
+
+def repair_log(path: Path) -> None:
+    """Cut a damaged log after its last whole commit; set one aside that has no journal. Raises OSError."""
+    wal = log_of(path)
+    if not wal.exists() or not wal.stat().st_size:
+        return
+    if not path.exists():
+        aside = _aside(wal)
+        found = scan_log(wal.read_bytes())
+        wal.rename(aside)
+        log.error(
+            "the journal %s is gone, its log stays with %s commits: it is set aside as %s, and a new journal begins",
+            *(path, found.commits if found else "an unknown number of", aside.name),
+        )
+        return
+    with _held(path) as held:
+        content = wal.read_bytes() if held else LOG_BEGINS
+        found = scan_log(content)
+        if not content.startswith(LOG_BEGINS):
+            aside = _aside(wal)
+            wal.rename(aside)
+            log.error("the log of the journal %s is none: it is set aside as %s", path, aside.name)
+        elif found is not None and found.whole_bytes < wal.stat().st_size:
+            _cut(path, wal, found)
+
+
+def _cut(path: Path, wal: Path, found: LogScan) -> None:
+    aside = _aside(wal)
+    shutil.copy2(wal, aside)
+    with wal.open("r+b") as file:
+        file.truncate(found.whole_bytes)
+        os.fsync(file.fileno())
+    why = (
+        "ends in the middle of a commit, as after a power cut; reports in it are sent again, unless it was acknowledged"
+        if found.torn
+        else f"is damaged after its first {found.commits} commits; at least {found.lost_commits} behind them are lost"
+    )
+    log.error(
+        "the log of the journal %s %s: it is kept as %s, and cut after its last whole commit", path, why, aside.name
+    )
+
+
+def rebuild(path: Path, reason: str) -> None:
+    """Set a journal aside that cannot be read, and copy what can be into a new one. Raises OSError and duckdb.Error."""
+    aside = _aside(path)
+    if not _opens(path) and log_of(path).exists():
+        # Perhaps the log alone is what cannot be read.
+        log_aside = log_of(aside)
+        log_of(path).rename(log_aside)
+        if _opens(path):
+            log.error(
+                "the log of the journal %s cannot be read (%s): it is set aside as %s", path, reason, log_aside.name
+            )
+            return
+        log_aside.rename(log_of(path))
+    path.rename(aside)
+    with contextlib.suppress(FileNotFoundError):
+        log_of(path).rename(log_of(aside))
+    kept, of = copy_readable(aside, path) if _opens(aside) else (0, None)
+    log.error(
+        "the journal %s is damaged (%s): it is set aside as %s; %d of %s rows are kept",
+        *(path, reason.splitlines()[0], aside.name, kept, "an unknown number of" if of is None else of),
+    )
+
+
+def copy_readable(old: Path, new: Path) -> tuple[int, int]:
+    """Copy all tables of a file that opens into a new one: rows copied, rows that there were. Raises duckdb.Error."""
+    copy = new.with_name(f".{new.name}.new")
+    for left in (copy, log_of(copy)):
+        left.unlink(missing_ok=True)
+    with duckdb.connect(str(copy)) as db:
+        db.execute("SET threads = 1")
+        db.execute(f"ATTACH '{_quoted(old)}' AS old (READ_ONLY)")
+        tables = db.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'old' ORDER BY ALL"
+        ).fetchall()
+        counts = [_copy_table(db, name) for (name,) in tables]
+        db.execute("DETACH old")
+    _sync(copy)
+    copy.rename(new)
+    return sum(kept for kept, _ in counts), sum(of for _, of in counts)
+
+
+def _copy_table(db: duckdb.DuckDBPyConnection, name: str) -> tuple[int, int]:
+    db.execute(f'CREATE TABLE "{name}" AS FROM old."{name}" LIMIT 0')
+    (of,) = _one(db, "SELECT estimated_size FROM duckdb_tables() WHERE database_name = 'old' AND table_name = ?", name)
+    with contextlib.suppress(duckdb.Error):
+        (kept,) = _one(db, f'INSERT INTO "{name}" FROM old."{name}"')
+        return kept, kept
+    kept = 0
+    for first in range(0, of, _GROUP_ROWS):
+        with contextlib.suppress(duckdb.Error):
+            rows = f'FROM old."{name}" WHERE rowid >= {first} AND rowid < {first + _GROUP_ROWS}'
+            kept += _one(db, f'INSERT INTO "{name}" {rows}')[0]
+    return kept, of
+
+
+def _one(db: duckdb.DuckDBPyConnection, sql: str, *parameters: str) -> tuple[int, ...]:
+    found: tuple[int, ...] | None = db.execute(sql, parameters).fetchone()
+    assert found is not None  # noqa: S101 - each of these answers one row
+    return found
+
+
+def _opens(path: Path) -> bool:
+    try:
+        duckdb.connect(str(path), read_only=True).close()
+    except duckdb.Error as error:
+        if not is_damage(error):
+            raise
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[bool]:
+    """Whether no other process has the journal open, and none opens it during the block."""
+    with path.open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+def _aside(path: Path) -> Path:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    names = [path.with_name(f"{path.name}.damaged-{stamp}{suffix}") for suffix in ("", *(f"-{n}" for n in range(99)))]
+    return next(name for name in names if not name.exists())
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,205 @@
+"""A damaged journal: what is readable stays, the damaged file is kept aside, and what is lost is named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from collector.store.journal import Journal
+from collector.store.journal_repair import is_damage, log_of
+from collector.store.wal import LogScan, scan_log
+from linkweather.errors import OperatorError
+
+# A collector that is killed: COUNT commits of a report each, and the journal is closed once after CLOSED of them.
+_KILLED = """
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from collector.store.columns import Entry
+from collector.store.journal import Journal
+from linkweather.wire import LatencyReport, LatencyRow
+path, count, closed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+now = datetime.now(UTC)
+journal = Journal(path)
+for seq in range(count):
+    if seq == closed:
+        journal.close()
+        journal = Journal(path)
+    row = LatencyRow(src="a", dst="b", method="stamp", sent=1, received=1)
+    journal.commit([Entry("a", LatencyReport(boot="x", seq=seq, at=now, links=(row,)), now)])
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.duckdb"
+
+
+def killed(path: Path, count: int = 20, closed: int = -1) -> None:
+    subprocess.run([sys.executable, "-c", _KILLED, str(path), str(count), str(closed)], check=True)
+
+
+def seqs(path: Path) -> list[int]:
+    journal = Journal(path)
+    try:
+        return [seq for (seq,) in journal.database.rows("SELECT seq FROM latency ORDER BY seq")]
+    finally:
+        journal.close()
+
+
+def asides(path: Path) -> list[str]:
+    return sorted(name.name.partition(".damaged-")[0] for name in path.parent.glob("*.damaged-*"))
+
+
+def rewrite(path: Path, at: int, new: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(new)
+
+
+def test_a_whole_log_is_left_alone(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    killed(path)
+    found = scan_log(log_of(path).read_bytes())
+    assert found == LogScan(found.commits if found else 0, log_of(path).stat().st_size, 0, torn=True)
+    assert seqs(path) == list(range(20))
+    assert not caplog.records
+    assert not asides(path)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 100])
+def test_a_log_that_is_cut_costs_its_last_commit_and_the_loss_is_named(
+    path: Path, cut: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed(path)
+    wal = log_of(path)
+    rewritten = wal.read_bytes()[:-cut]
+    wal.write_bytes(rewritten)
+    assert seqs(path) == list(range(19))
+    assert "has 19 of 20 reports that it acknowledged: 1 are lost" in caplog.text
+    assert "ends in the middle of a commit" in caplog.text
+    (aside,) = path.parent.glob("*.damaged-*")
+    assert aside.read_bytes() == rewritten
+
+
+@pytest.mark.parametrize("zeros", [64, 400])
+def test_a_last_commit_that_is_torn_stops_no_collector(path: Path, zeros: int) -> None:
+    killed(path)
+    size = log_of(path).stat().st_size
+    rewrite(log_of(path), size - zeros, bytes(zeros))
+    assert seqs(path) == list(range(19))
+    assert asides(path) == ["journal.duckdb.wal"]
+
+
+def test_a_flipped_bit_in_the_log_costs_what_follows_it_which_is_counted(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed(path)
+    wal = log_of(path).read_bytes()
+    at = len(wal) // 2
+    rewrite(log_of(path), at, bytes([wal[at] ^ 0x10]))
+    left = seqs(path)
+    assert left == list(range(len(left)))
+    assert 0 < len(left) < 20
+    assert f"has {len(left)} of 20 reports that it acknowledged: {20 - len(left)} are lost" in caplog.text
+    assert f"at least {20 - len(left)} behind them are lost" in caplog.text
+
+
+def test_the_loss_is_named_once_and_the_journal_goes_on(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    killed(path)
+    log_of(path).write_bytes(log_of(path).read_bytes()[:-1])
+    seqs(path)
+    caplog.clear()
+    killed(path, 20)  # the lost one comes again
+    assert seqs(path) == list(range(20))
+    assert not caplog.records
+
+
+def test_a_log_that_is_gone_is_noticed(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    killed(path, 20, closed=12)
+    log_of(path).unlink()
+    assert seqs(path) == list(range(12))
+    assert "has 12 of 20 reports that it acknowledged: 8 are lost" in caplog.text
+
+
+def test_a_log_without_its_journal_is_set_aside_and_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    killed(path, 20, closed=12)
+    path.unlink()
+    assert seqs(path) == []
+    assert asides(path) == ["journal.duckdb.wal"]
+    assert "is gone, its log stays with 8 commits" in caplog.text
+    assert "has 0 of 20 reports that it acknowledged: 20 are lost" in caplog.text
+
+
+def test_a_log_that_is_none_at_all_is_set_aside(path: Path) -> None:
+    killed(path, 20, closed=12)
+    log_of(path).write_bytes(b"no log" * 100)
+    assert seqs(path) == list(range(12))
+    assert asides(path) == ["journal.duckdb.wal"]
+
+
+def blocks_of(path: Path, table: str) -> list[int]:
+    with duckdb.connect(str(path), read_only=True) as db:
+        found = db.execute(
+            "SELECT DISTINCT block_id FROM pragma_storage_info(?) WHERE persistent AND block_id >= 0", [table]
+        ).fetchall()
+    return sorted(block for (block,) in found)
+
+
+def test_a_damaged_block_of_the_keys_costs_none_of_the_rows_nor_their_keys(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The keys are found again in the rows, which lie in other blocks once a table is large enough."""
+    killed(path, 20, closed=19)
+    seqs(path)
+    with duckdb.connect(str(path)) as db:
+        db.execute(
+            "CREATE OR REPLACE TABLE received AS "
+            "SELECT 'z' AS site, hash(i)::VARCHAR AS boot, i AS first, i AS last FROM range(300000) r(i)"
+        )
+    (block, *_) = set(blocks_of(path, "received")) - set(blocks_of(path, "latency"))
+    rewrite(path, 3 * 4096 + block * 262_144 + 1000, b"damaged!" * 8)
+    assert seqs(path) == list(range(20))
+    assert asides(path) == ["journal.duckdb"]
+    assert "rows are kept" in caplog.text
+    journal = Journal(path)
+    assert ("a", "x", 7) in journal._seen
+    journal.close()
+
+
+def test_a_file_that_is_no_database_is_set_aside(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    killed(path, 3, closed=2)
+    rewrite(path, 0, b"damaged!" * 2000)
+    assert seqs(path) == []
+    assert asides(path) == ["journal.duckdb", "journal.duckdb"]  # and its log
+    assert "has 0 of 3 reports that it acknowledged: 3 are lost" in caplog.text
+
+
+def test_what_the_disk_or_another_process_does_is_no_damage() -> None:
+    assert not is_damage(duckdb.IOException("Could not write file: No space left on device"))
+    assert not is_damage(duckdb.IOException("Could not set lock on file: Conflicting lock is held in python (PID 7)"))
+    assert is_damage(
+        duckdb.Error("Corrupt database file: computed checksum 1 does not match stored checksum 2 in block")
+    )
+
+
+def test_a_journal_that_is_open_elsewhere_keeps_its_log(path: Path) -> None:
+    """Whatever its log looks like: another process is writing it."""
+    holder = _KILLED.replace("os._exit(0)", "print('open', flush=True); sys.stdin.read()")
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(path), "5", "-1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "open\n"
+        with log_of(path).open("ab") as log:
+            log.write(b"half a commit")
+        size = log_of(path).stat().st_size
+        with pytest.raises(OperatorError, match="is in use by another process"):
+            Journal(path)
+        assert log_of(path).stat().st_size == size
+        child.kill()
+    assert not asides(path)
