@@ -75,7 +75,7 @@ METRICS: Mapping[str, str] = {
     for name, field in table.fields.items()
     if field.sql in {"BIGINT", "DOUBLE"}
 }
-_FIGURE_METRIC = re.compile(rf"figures\.({FIGURE_NAME.strip('^$')})")
+FIGURE_METRIC = rf"^figures\.({FIGURE_NAME.strip('^$')})$"
 _QUOTED = '"{}"'.format
 _RECEIVED = "CREATE TABLE IF NOT EXISTS received (site VARCHAR, boot VARCHAR, first BIGINT, last BIGINT)"
 
@@ -310,7 +310,7 @@ def metric_source(metric: str) -> tuple[str, str] | None:
     """The table and the column of a metric: a key of METRICS, or `figures.` and the name of a prober's own figure."""
     if metric in METRICS:
         return METRICS[metric], _QUOTED(metric)
-    figure = _FIGURE_METRIC.fullmatch(metric)
+    figure = re.fullmatch(FIGURE_METRIC, metric)
     return ("latency", f"figures['{figure[1]}']") if figure else None
 
 
