@@ -34,14 +34,19 @@ class DemoScene:
     api: str
     data_dir: str
 
+    @property
+    def emulated(self) -> bool:
+        """Whether links differ, as those of a wide-area network do."""
+        return self.engine != "loopback"
+
     def lines(self) -> list[str]:
         """The head of every display."""
         how = {
             "netem": "delays, rates and losses emulated by the kernel's netem",
             "relay": "delays, rates and losses emulated by a relay",
-            "loopback": "on loopback: delays are not emulated",
+            "loopback": "on loopback: delays are not emulated, links are equals, and no relay is worth showing",
         }
-        why = f" ({self.note})" if self.note and self.engine == "loopback" else ""
+        why = f" ({self.note})" if self.note and not self.emulated else ""
         return [
             f"linkweather demo: {self.lab}, {self.sites} sites, {self.links} links; {how[self.engine]}{why}",
             f"API {self.api}/api/v1/links, described at {self.api}/docs; logs in {self.data_dir}/logs",
