@@ -16,10 +16,12 @@ from collector.alto.alto_api import AltoSources, add_alto
 from collector.api.access import read_token
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.event_feed import EventFeed, add_events
+from collector.api.ledger_api import add_ledger
 from collector.api.placement_api import add_capacity, add_placements
 from collector.api.route_api import RouteSources, add_routes
 from collector.api.sink_api import add_sinks
 from collector.ingest.ingest import Ingest
+from collector.ledger import Ledger
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
@@ -49,6 +51,7 @@ class ApiWiring:
     journal: Journal
     ingest: Ingest
     exporters: Exporters
+    ledger: Ledger
     connection: Connection
     bad_statuses: Mapping[str, int]
 
@@ -68,6 +71,7 @@ class ApiWiring:
         )
         add_events(app, self.feed, lambda: mesh.mesh)
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
+        add_ledger(app, self.ledger.answer)
         add_sinks(app, self.exporters, self._token())
         add_placements(app, self._placement_inputs, updater.log_placement)
         add_alto(

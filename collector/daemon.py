@@ -22,6 +22,7 @@ from collector.api.http_server import HttpServer
 from collector.api_wiring import ApiWiring
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen
 from collector.ingest.ingest import Ingest
+from collector.ledger import Ledger
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.link_window import ReportMoment
 from collector.linkstate.site_states import Capacities, SiteStates
@@ -69,6 +70,7 @@ class CollectorDaemon:
                 sites=lambda: self._mesh.mesh.sites,
             )
             self._exporters = Exporters(self._journal.database, settings.sinks, settings.broker_address)
+            self._ledger = Ledger(self._journal.database, self._exporters.by_name)
             self._connection = Connection(
                 settings.broker_address,
                 f"linkweather-collector-{socket.gethostname()}-{os.getpid()}",
@@ -96,6 +98,7 @@ class CollectorDaemon:
             journal=self._journal,
             ingest=self._ingest,
             exporters=self._exporters,
+            ledger=self._ledger,
             connection=self._connection,
             bad_statuses=self._bad_statuses,
         )
@@ -123,6 +126,7 @@ class CollectorDaemon:
         await asyncio.get_running_loop().shutdown_default_executor()
         self._server.close()
         self._exporters.close()
+        self._ledger.write()
         self._journal.close()
 
     def reread_mesh(self) -> None:
@@ -138,6 +142,7 @@ class CollectorDaemon:
         yield "retention", self._prune()
         yield "route updater", self._route_updater.run()
         yield "sinks", self._exporters.run()
+        yield "ledger", self._ledger.run()
 
     async def _start_broker(self, tasks: asyncio.TaskGroup) -> asyncio.Task[None] | None:
         settings = self._settings
@@ -168,7 +173,10 @@ class CollectorDaemon:
             self._ingest.handle(topic, payload)
             return
         try:
-            self._sites.status(parsed.site, decode(Status, payload))
+            status = decode(Status, payload)
+            self._sites.status(parsed.site, status)
+            if parsed.site in self._mesh.mesh.sites:
+                self._ledger.said(parsed.site, status)
         except MessageError as error:
             self._bad_statuses[f"status_{error.reason}"] += 1
 

@@ -58,8 +58,8 @@ from typing import Final, TypeVar
 
 from linkweather.durable_number import DurableNumber
 from linkweather.errors import OperatorError
-from linkweather.wire import SplitFrom, renumbered, split
-from probes.outbox_tables import OUTBOX, is_whole, prepare, report_crc, take_over
+from linkweather.wire import BootCount, SplitFrom, renumbered, split
+from probes.outbox_tables import OUTBOX, boot_counts, is_whole, prepare, report_crc, take_over
 from probes.site_database import Damage, DiskError, Row, open_database, set_aside
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Outbox:
         (stored,) = self._db.execute("SELECT unstored FROM state").fetchone()
         self._unstored = max(stored, self._count_file.read() or 0)  # what the disk did not take, ever
         self._note_unstored()
-        self._depth = self._read_depth()
+        self._depth, self._boots = self._read_depth(), boot_counts(self._db)
 
     def add(self, kind: str, encode: Callable[[str, int], bytes]) -> int | None:
         """Number and store one report, `encode(boot, seq)`; it is on the disk when this returns its number.
@@ -182,6 +182,10 @@ class Outbox:
         """How many reports wait, and how many were lost, after the last change; waits for no disk."""
         return self._depth
 
+    def boots(self) -> tuple[BootCount, ...]:
+        """What became of the reports of the newest boots, after the last change; waits for no disk."""
+        return self._boots
+
     def close(self) -> None:
         """Close the file; its reports stay in it."""
         with self._using:
@@ -217,8 +221,8 @@ class Outbox:
     def _done(self, work: Callable[[], Result]) -> Result:
         with self._transaction():
             result = work()
-            depth = self._read_depth()
-        self._depth = depth
+            depth, boots = self._read_depth(), boot_counts(self._db)
+        self._depth, self._boots = depth, boots
         return result
 
     @contextlib.contextmanager
@@ -306,7 +310,7 @@ class Outbox:
         whole = SplitFrom(boot=boot, seq=seq, parts_boot=self.boot, first=numbers[0], last=numbers[-1])
         for number, part in zip(numbers, parts, strict=True):
             self._insert(number, kind, renumbered(part, self.boot, number, whole))
-        self._remove([seq])
+        self._remove([seq], "refiled")
 
     def _refile(self, boot: str, seqs: Iterable[int]) -> int:
         taken = [row for row in self._whole(seqs) if row[3] == boot]
@@ -315,7 +319,7 @@ class Outbox:
         for _, kind, payload, *_ in taken:
             number = self._number()
             self._insert(number, kind, renumbered(payload, self.boot, number))
-        return self._remove([row[0] for row in taken])
+        return self._remove([row[0] for row in taken], "refiled")
 
     def _put_aside(self, damaged: list[Row]) -> None:
         gone = [row[0] for row in damaged]
@@ -326,7 +330,7 @@ class Outbox:
             "DELETE FROM damaged WHERE seq NOT IN (SELECT seq FROM damaged ORDER BY seq DESC LIMIT ?)",
             (KEPT_DAMAGED_REPORTS,),
         )
-        self._db.execute("UPDATE state SET dropped = dropped + ?", (self._remove(gone),))
+        self._db.execute("UPDATE state SET dropped = dropped + ?", (self._remove(gone, "dropped"),))
         log.error(
             "%d waiting reports of the outbox %s are damaged: they are in its table `damaged` now, counted as dropped",
             *(len(gone), self._path),
@@ -342,26 +346,30 @@ class Outbox:
             gone.append(seq)
             excess -= size
         if gone:
-            count = self._remove(gone)
+            count = self._remove(gone, "dropped")
             self._db.execute("UPDATE state SET dropped = dropped + ?", (count,))
             log.warning("the outbox is full: the oldest %d reports are dropped", count)
 
     def _refuse(self, boot: str, seqs: Iterable[int]) -> int:
-        count = self._delete(boot, seqs)
+        count = self._delete(boot, seqs, "refused")
         if count:  # a transaction that changes nothing costs no sync
             self._db.execute("UPDATE state SET refused = refused + ?", (count,))
         return count
 
-    def _delete(self, boot: str, seqs: Iterable[int]) -> int:
+    def _delete(self, boot: str, seqs: Iterable[int], how: str | None = None) -> int:
         held = "SELECT 1 FROM report WHERE seq = ? AND boot = ?"
-        return self._remove([seq for seq in seqs if self._db.execute(held, (seq, boot)).fetchone()])
+        return self._remove([seq for seq in seqs if self._db.execute(held, (seq, boot)).fetchone()], how)
 
-    def _remove(self, seqs: Iterable[int]) -> int:
+    def _remove(self, seqs: Iterable[int], how: str | None) -> int:
+        """Delete reports, those that are not committed counted by how their boot let go of them."""
         count = 0
+        delete = "DELETE FROM report WHERE seq = ? RETURNING length(payload), boot"
         for seq in seqs:
-            row = self._db.execute("DELETE FROM report WHERE seq = ? RETURNING length(payload)", (seq,)).fetchone()
+            row = self._db.execute(delete, (seq,)).fetchone()
             if row:
                 count += 1
                 self._oversized.discard(seq)
-                self._db.execute("UPDATE state SET waiting = waiting - 1, stored_bytes = stored_bytes - ?", row)
+                self._db.execute("UPDATE state SET waiting = waiting - 1, stored_bytes = stored_bytes - ?", row[:1])
+                if how:
+                    self._db.execute(f"UPDATE boots SET {how} = {how} + 1 WHERE boot = ?", row[1:])  # noqa: S608
         return count

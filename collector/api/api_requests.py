@@ -18,8 +18,6 @@ from linkweather.mesh import Mesh
 from linkweather.models.state import ErrorAnswer
 
 Value = TypeVar("Value")
-# The schema of a text that this program parses itself, with a sentence of its own where it cannot.
-GIVEN: dict[str, Any] = {"minLength": 1}
 
 
 class ApiError(LinkweatherError):

@@ -15,9 +15,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from collector.api import docs_page
 from collector.api.access import FORBIDDEN, guarded
-from collector.api.api_requests import GIVEN, ApiError, answer_errors, read_body, read_parameter, site_id
+from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id
 from collector.api.middleware import ContainedApi, HeadAsGet
-from collector.store.journal import FIGURE_METRIC, METRICS, metric_source
+from collector.store.journal import METRICS, metric_source
 from linkweather.errors import OperatorError
 from linkweather.models.state import (
     ErrorAnswer,
@@ -32,7 +32,6 @@ from linkweather.units import parse_moment, parse_period
 
 MESH_BYTES_MAX = 4_000_000
 BUCKETS_MAX = 10_000
-_METRIC: dict[str, Any] = {"anyOf": [{"enum": sorted(METRICS)}, {"pattern": FIGURE_METRIC}]}
 METRIC_NAMES = f"{', '.join(sorted(METRICS))}, or figures.NAME of a prober's own figure"
 
 
@@ -115,10 +114,10 @@ def _add_history(app: FastAPI, sources: AppSources) -> None:
         *,
         src: str,
         dst: str,
-        metric: Annotated[str, Query(description=f"One of {METRIC_NAMES}", json_schema_extra=_METRIC)] = "rtt_p50_s",
-        since: Annotated[str, Query(description="RFC 3339, or how long ago: 15m", json_schema_extra=GIVEN)] = "1h",
-        until: Annotated[str, Query(description="RFC 3339, or how long ago, or now", json_schema_extra=GIVEN)] = "now",
-        step: Annotated[str, Query(description="One bucket's length, such as 10s", json_schema_extra=GIVEN)] = "10s",
+        metric: Annotated[str, Query(description=f"One of {METRIC_NAMES}")] = "rtt_p50_s",
+        since: Annotated[str, Query(description="RFC 3339, or how long ago, such as 15m")] = "1h",
+        until: Annotated[str, Query(description="RFC 3339, or how long ago, or now")] = "now",
+        step: Annotated[str, Query(description="One bucket's length, such as 10s")] = "10s",
     ) -> HistoryAnswer:
         """One metric of one link over time, in buckets; buckets without a row are left out."""
         link = _known_link(sources, src, dst)

@@ -18,16 +18,12 @@ from linkweather.models.placements import Job, Jobs, PlacementAnswer, Placements
 from linkweather.models.state import CapacityAnswer
 
 JOBS_BYTES_MAX = 4_000_000
-_PATH = "/api/v1/placements"
-# The body is read by `settings.validate`, so that errors name the key: the schema is put here by hand.
-_HERE = f"#/paths/{_PATH.replace('/', '~1')}/post/requestBody/content/application~1json/schema/$defs/{{model}}"
-
-
-def _body() -> dict[str, Any]:
-    schemas = [model.model_json_schema(ref_template=_HERE) for model in (Job, Jobs)]
-    parts = {name: part for one in schemas for name, part in one.pop("$defs").items()}
-    schema = {"description": 'A job, or {"jobs": [job, …]}', "anyOf": schemas, "$defs": parts}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"description": 'A job, or {"jobs": [job, …]}'}}},
+    }
+}
 
 
 def add_capacity(app: FastAPI, capacities: Callable[[], list[CapacityAnswer]]) -> None:
@@ -47,7 +43,7 @@ def add_placements(
     The application has handlers for ApiError.
     """
 
-    @app.post(_PATH, openapi_extra=_body())
+    @app.post("/api/v1/placements", openapi_extra=_BODY)
     async def placements(request: Request) -> PlacementAnswer | PlacementsAnswer:
         """Where a job should run, or several jobs together: `{"jobs": [job, …]}`."""
         values = await _values(request)

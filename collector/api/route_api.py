@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
-from collector.api.api_requests import GIVEN, ApiError, read_parameter, site_id
-from collector.routing.route_question import MAX_BYTES, MAX_RELAYS, RouteQuestion, RouteQuestionError
+from collector.api.api_requests import ApiError, read_parameter, site_id
+from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from linkweather.mesh import Mesh
 from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer
@@ -22,17 +22,6 @@ from linkweather.units import parse_moment
 
 # So many answers are encoded in one go: others have their turn in between.
 ANSWERS_PER_TURN = 100
-# What RouteQuestion refuses with a sentence of its own, as the schema says it.
-_BYTES: dict[str, Any] = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": int(MAX_BYTES)}, {"type": "null"}]}
-_RELAYS: dict[str, Any] = {"minimum": 0, "maximum": MAX_RELAYS}
-_PRICE: Any = Query(
-    description="Of all sites that send, summed",
-    json_schema_extra={"anyOf": [{"type": "number", "minimum": 0}, {"type": "null"}]},
-)
-_AVOID: Any = Query(
-    description="Not through this site; may be given again",
-    json_schema_extra={"anyOf": [{"type": "array", "items": {"type": "string", "minLength": 1}}, {"type": "null"}]},
-)
 CONDITIONS = ("objective", "bytes", "max_relays", "avoid", "max_price_usd_per_gb")
 
 
@@ -60,7 +49,7 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
 
     @app.get("/api/v1/evaluation")
     async def evaluation(
-        since: Annotated[str, Query(description="RFC 3339, or how long ago", json_schema_extra=GIVEN)] = "24h",
+        since: Annotated[str, Query(description="RFC 3339, or how long ago")] = "24h",
     ) -> EvaluationAnswer:
         """How the decisions since then did, against what was measured afterwards."""
         now = datetime.fromtimestamp(sources.now(), UTC)
@@ -101,10 +90,10 @@ def _add_pair(app: FastAPI, sources: RouteSources) -> None:
         src: str,
         dst: str,
         objective: Annotated[Objective, Query()] = "latency",
-        bytes: Annotated[int | None, Query(description="What is to be sent", json_schema_extra=_BYTES)] = None,  # noqa: A002 – the API's name
-        max_relays: Annotated[int, Query(description="0, 1 or 2", json_schema_extra=_RELAYS)] = 1,
-        avoid: Annotated[list[str] | None, _AVOID] = None,
-        max_price_usd_per_gb: Annotated[float | None, _PRICE] = None,
+        bytes: Annotated[int | None, Query(description="What is to be sent")] = None,  # noqa: A002 – the API's name
+        max_relays: Annotated[int, Query(description="0, 1 or 2")] = 1,
+        avoid: Annotated[list[str] | None, Query(description="Not through this site; may be given again")] = None,
+        max_price_usd_per_gb: Annotated[float | None, Query(description="Of all sites that send, summed")] = None,
     ) -> RouteAnswer:
         """Which path data from `src` to `dst` should take now, and why; sites by id or compute_id."""
         _refuse_unknown(request)

@@ -133,8 +133,9 @@ class Ingest:
         sites = self._sites()
         outcome = await self._until_written(lambda: self._commit(batch, sites))
         rejected = [_rejected(refusal) for refusal in outcome.refused] + _rejected_rows(outcome.new)
+        refusals = [(one.site, one.key[0], one.reason) for one in outcome.refused if one.site and one.key]
         if rejected:
-            await self._until_written(lambda: self._quarantine.add(rejected))
+            await self._until_written(lambda: self._quarantine.add(rejected, refusals))
         self._count(outcome)
         with contained("committed reports"):
             self._on_committed(outcome.new)

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from collector.sinks import sink_ledger
 from collector.sinks.set_aside import SentAgain, SetAside
 from collector.store.columns import TABLES, recorded, sound
 from collector.store.database import Database
@@ -117,6 +118,7 @@ class Backlog:
                     "(FROM cursors WHERE exporter = $sink AND kind = $kind)",
                     {"sink": sink, "kind": kind},
                 )
+            sink_ledger.create(connection, sink)
         self.set_aside = SetAside(database, sink)
 
     def next(self, kind: str, limit: int) -> JournalBatch | None:
@@ -141,13 +143,14 @@ class Backlog:
         number: int = rows[0][0]
         return number
 
-    def advance(self, kind: str, cursor: int, refusals: Sequence[RowRefusal], at: datetime) -> None:
-        """Remember that everything up to `cursor` is written, but for these rows, which are set aside."""
+    def advance(self, batch: JournalBatch, refusals: Sequence[RowRefusal], at: datetime) -> None:
+        """Remember that a batch is written, but for these rows, which are set aside."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE cursors SET number = ? WHERE exporter = ? AND kind = ?", [cursor, self._sink, kind]
+                "UPDATE cursors SET number = ? WHERE exporter = ? AND kind = ?", [batch.last, self._sink, batch.kind]
             )
-            self.set_aside.add(connection, kind, refusals, at)
+            sink_ledger.count_passed(connection, self._sink, batch.source)
+            self.set_aside.add(connection, batch.kind, refusals, at)
 
     def again(self, limit: int) -> tuple[JournalBatch, SentAgain] | None:
         """Rows that were set aside and are to be sent again, about `limit`, and what named them."""
@@ -185,5 +188,5 @@ def forget(database: Database, sink: str) -> None:
     """Let go of a removed sink's cursors, and of all that is kept for it."""
     with database.transaction() as connection:
         connection.execute("DELETE FROM cursors WHERE exporter = ?", [sink])
-        for table in ("sink_streams", "set_aside_rows", "sink_drops"):
+        for table in ("sink_streams", "set_aside_rows", "sink_drops", "sink_passed", "sink_missed", "sink_begun"):
             connection.execute(f"DELETE FROM {table} WHERE sink = ?", [sink])  # noqa: S608 - names of our own

@@ -214,7 +214,7 @@ class Exporter:
             return False
         refusals = deliver(self._write, batch, turn) if len(batch) else []
         with self._unless_given_up():
-            self.backlog.advance(kind, batch.last, refusals, self._now())
+            self.backlog.advance(batch, refusals, self._now())
         self._waiting_since.pop(kind, None)
         self._count(len(batch), kind, refusals)
         if len(batch) < batch.span and (unsound := batch.unsound()):

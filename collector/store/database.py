@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 
@@ -17,6 +17,12 @@ from linkweather.errors import OperatorError
 SCHEMA_VERSION = 1
 STREAM_ROWS = 10_000
 _PID = re.compile(r"PID (\d+)")
+
+
+class Query(Protocol):
+    """Gives the rows that a query answers."""
+
+    def __call__(self, sql: str, parameters: Sequence[Any] = ...) -> list[tuple[Any, ...]]: ...  # noqa: D102
 
 
 class Database:
@@ -53,6 +59,16 @@ class Database:
         """The rows of a query, as last committed; waits for no writer. Raises duckdb.Error when the disk fails."""
         with self._connection.cursor() as cursor:
             return cursor.execute(sql, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Query]:
+        """Several queries of one moment: what is committed meanwhile they do not see. Waits for no writer."""
+        with self._connection.cursor() as cursor:
+            cursor.begin()
+            try:
+                yield lambda sql, parameters=(): cursor.execute(sql, parameters).fetchall()
+            finally:
+                cursor.rollback()
 
     def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """The same, a slice at a time: of a million rows few are in memory at once."""

@@ -38,6 +38,7 @@ import duckdb
 import numpy as np
 
 from collector.settings import JournalSettings
+from collector.store import outbox_ledger
 from collector.store.columns import (
     CAPACITY,
     LINK_TABLES,
@@ -75,7 +76,7 @@ METRICS: Mapping[str, str] = {
     for name, field in table.fields.items()
     if field.sql in {"BIGINT", "DOUBLE"}
 }
-FIGURE_METRIC = rf"^figures\.({FIGURE_NAME.strip('^$')})$"
+_FIGURE_METRIC = re.compile(rf"figures\.({FIGURE_NAME.strip('^$')})")
 _QUOTED = '"{}"'.format
 _RECEIVED = "CREATE TABLE IF NOT EXISTS received (site VARCHAR, boot VARCHAR, first BIGINT, last BIGINT)"
 
@@ -131,6 +132,7 @@ class Journal:
                     _append_rows(connection, kind, report_columns(reports), batch)
             grown = self._seen.grown(new)
             _write_ranges(connection, self._seen.changes(grown))
+            outbox_ledger.count_rows(connection, new.values())
         self._seen.update(grown)
         self._remember(new, learnt)
         return list(new.values())
@@ -310,7 +312,7 @@ def metric_source(metric: str) -> tuple[str, str] | None:
     """The table and the column of a metric: a key of METRICS, or `figures.` and the name of a prober's own figure."""
     if metric in METRICS:
         return METRICS[metric], _QUOTED(metric)
-    figure = re.fullmatch(FIGURE_METRIC, metric)
+    figure = _FIGURE_METRIC.fullmatch(metric)
     return ("latency", f"figures['{figure[1]}']") if figure else None
 
 
@@ -325,6 +327,7 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {kind} ({definitions})")
         for name, sql in table.columns.items():
             connection.execute(f"ALTER TABLE {kind} ADD COLUMN IF NOT EXISTS {_QUOTED(name)} {sql}")
+    outbox_ledger.create(connection)
     connection.execute(_RECEIVED)
     connection.execute("CREATE TABLE IF NOT EXISTS cursors (exporter VARCHAR, kind VARCHAR, number BIGINT)")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from collector.store.columns import naive
 from collector.store.database import Database
+from collector.store.outbox_ledger import REFUSALS_TABLE, count_refusals
 
 KEPT_MESSAGES = 1000
 KEPT_BYTES = 4096
@@ -37,6 +38,7 @@ class Quarantine:
                 "reason VARCHAR, detail VARCHAR, payload BLOB)"
             )
             connection.execute("CREATE TABLE IF NOT EXISTS rejections (reason VARCHAR, messages BIGINT)")
+            connection.execute(REFUSALS_TABLE)
         self._last_number = 0
         self._counts: Counter[str] = Counter()
         database.remember(self._read)
@@ -46,8 +48,11 @@ class Quarantine:
         """Reason → messages, since the journal began."""
         return self._counts
 
-    def add(self, rejected: Sequence[QuarantinedMessage]) -> None:
-        """Keep these, and drop the oldest beyond KEPT_MESSAGES. Raises duckdb.Error when the disk fails."""
+    def add(self, rejected: Sequence[QuarantinedMessage], refusals: Iterable[tuple[str, str, str]] = ()) -> None:
+        """Keep these, and drop the oldest beyond KEPT_MESSAGES. Raises duckdb.Error when the disk fails.
+
+        `refusals` are the reports among them, by site, boot and reason: for the ledger.
+        """
         with self._database.transaction() as connection:
             counts = self._counts + Counter(message.reason for message in rejected)
             last = self._last_number + len(rejected)
@@ -58,6 +63,7 @@ class Quarantine:
             ]
             connection.executemany("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?)", rows)
             connection.execute("DELETE FROM quarantine WHERE number <= ?", [last - KEPT_MESSAGES])
+            count_refusals(connection, refusals)
             connection.execute("DELETE FROM rejections")
             connection.executemany("INSERT INTO rejections VALUES (?, ?)", list(counts.items()))
         self._counts = counts

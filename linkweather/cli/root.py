@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Command] = {
     "place": Command("collector.commands.place_command:place", "Say which site should run a job now."),
     "capacity": Command("collector.commands.capacity_command:capacity", "Report and show what a site has for jobs."),
     "judge": Command("collector.commands.judge_command:judge", "Score past decisions by what was measured afterwards."),
+    "ledger": Command("collector.commands.ledger_command:ledger", "Show where every report went."),
     "archive": Command("collector.commands.archive_command:archive", "Show the sinks, and what they refused."),
     "mesh": Command("collector.commands.mesh_command:mesh", "Check, show and push the mesh."),
     "lab": Command("linkweather.lab.lab_command:lab", "Change and enter a running lab."),

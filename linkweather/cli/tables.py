@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from linkweather.models.evaluation import EvaluationAnswer, RouteEvaluation
+from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
 from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
@@ -183,6 +184,26 @@ def set_aside_table(entries: Iterable[SetAsideAnswer]) -> Table:
         numbers = str(one.first) if one.first == one.last else f"{one.first}–{one.last}"
         reason = f"to be sent again; {one.reason}" if one.waiting else one.reason
         table.add_row(f"{one.at:%Y-%m-%d %H:%M:%S}", one.kind, numbers, str(one.rows), reason)
+    return table
+
+
+_LEDGER_COUNTS = ("written", "committed", "waiting", "dropped", "refused", "refiled", "gaps")
+_SINK_COUNTS = ("committed", "exported", "waiting", "set_aside", "dropped", "missed", "unexplained")
+
+
+def ledger_table(answer: LedgerAnswer) -> Table:
+    """Reports by outbox; the first figure is the sum of the others."""
+    table = _table(("site", "boot"), _LEDGER_COUNTS)
+    for line in answer.outboxes:
+        table.add_row(line.site, line.boot[:8], *(str(getattr(line, name)) for name in _LEDGER_COUNTS))
+    return table
+
+
+def sink_ledger_table(answer: LedgerAnswer) -> Table:
+    """Rows by sink; the first figure is the sum of the others."""
+    table = _table(("sink",), [name.replace("_", " ") for name in _SINK_COUNTS])
+    for sink in answer.sinks:
+        table.add_row(sink.sink, *(str(getattr(sink, f"{name}_rows")) for name in _SINK_COUNTS))
     return table
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from linkweather.errors import OperatorError
 from linkweather.models.evaluation import EvaluationAnswer
+from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
 from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
@@ -127,6 +128,12 @@ def place_together(jobs: Iterable[Job]) -> Request[PlacementsAnswer]:
 def evaluation(since: str = "24h") -> Request[EvaluationAnswer]:
     """How the decisions since then did, against what was measured afterwards; RFC 3339 or how long ago."""
     return Request("/api/v1/evaluation", TypeAdapter(EvaluationAnswer), more={"params": {"since": since}})
+
+
+def ledger(*, site: str | None = None, limit: int = 1000) -> Request[LedgerAnswer]:
+    """Where every report and row went, of all sites or one; `limit` outboxes have a line."""
+    params = {"limit": limit} | ({} if site is None else {"site": site})
+    return Request("/api/v1/ledger", TypeAdapter(LedgerAnswer), more={"params": params})
 
 
 def sinks() -> Request[list[SinkAnswer]]:

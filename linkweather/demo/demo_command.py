@@ -69,6 +69,6 @@ def demo(
     shown = display.LiveDemo(console) if live else display.PlainDemo(console)
     outcome = asyncio.run(run(DemoOrder(lab, data_dir.absolute(), port, for_s, engine), shown))
     if as_json:
-        click.echo(display.final_json(outcome.scene, outcome.links, outcome.sites, outcome.relayed))
+        click.echo(display.final_json(outcome.scene, outcome.links, outcome.sites, outcome.relayed, outcome.ledger))
     else:
-        display.final_table(console, outcome.links, outcome.relayed)
+        display.final_table(console, outcome.links, outcome.relayed, outcome.ledger)

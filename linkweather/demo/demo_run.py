@@ -22,6 +22,7 @@ from linkweather.errors import CollectorUnavailableError, OperatorError
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile
 from linkweather.lab.protocol import LabEngineName
+from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.routes import Objective, RouteAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
@@ -53,6 +54,7 @@ class DemoOutcome:
     links: Sequence[LinkAnswer]
     sites: Sequence[SiteAnswer]
     relayed: Sequence[RouteAnswer]
+    ledger: LedgerAnswer | None = None
 
 
 async def run(order: DemoOrder, display: DemoDisplay) -> DemoOutcome:
@@ -133,13 +135,14 @@ async def _watch(
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(for_s):
             while not stop.is_set():
-                await _refresh(scene, client, display)
+                await _refresh(client, display)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(REFRESH_S):
                         await stop.wait()
     try:
         links, sites = await asyncio.to_thread(client.links), await asyncio.to_thread(client.sites)
-        return DemoOutcome(scene, links, sites, await asyncio.to_thread(_relayed, client, scene))
+        relayed = await asyncio.to_thread(_relayed, client)
+        return DemoOutcome(scene, links, sites, relayed, await asyncio.to_thread(client.ledger))
     except CollectorUnavailableError as away:
         raise OperatorError(str(away)) from None
 
@@ -159,20 +162,15 @@ async def _ready(client: Client, stop: asyncio.Event) -> bool:
     return False
 
 
-async def _refresh(scene: DemoScene, client: Client, display: DemoDisplay) -> None:
+async def _refresh(client: Client, display: DemoDisplay) -> None:
     try:
-        display.show(await asyncio.to_thread(client.links), await asyncio.to_thread(_relayed, client, scene))
+        display.show(await asyncio.to_thread(client.links), await asyncio.to_thread(_relayed, client))
     except CollectorUnavailableError as away:
         display.note(str(away))
 
 
-def _relayed(client: Client, scene: DemoScene) -> list[RouteAnswer]:
-    """The active routes through a relay, by RTT and by goodput; none where every link is the same loopback device.
-
-    What differs there is the load of this machine from one test to the next: a relay's gain would be none.
-    """
-    if not scene.emulated:
-        return []
+def _relayed(client: Client) -> list[RouteAnswer]:
+    """The active routes through a relay, by RTT and by goodput."""
     return [answer for objective in OBJECTIVES for answer in client.routes(objective).routes if answer.relays]
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from linkweather.cli.tables import PAGE_S, WIDTH, links_table, page
 from linkweather.client import as_json
+from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.routes import RouteAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
@@ -34,19 +35,14 @@ class DemoScene:
     api: str
     data_dir: str
 
-    @property
-    def emulated(self) -> bool:
-        """Whether links differ, as those of a wide-area network do."""
-        return self.engine != "loopback"
-
     def lines(self) -> list[str]:
         """The head of every display."""
         how = {
             "netem": "delays, rates and losses emulated by the kernel's netem",
             "relay": "delays, rates and losses emulated by a relay",
-            "loopback": "on loopback: delays are not emulated, links are equals, and no relay is worth showing",
+            "loopback": "on loopback: delays are not emulated",
         }
-        why = f" ({self.note})" if self.note and not self.emulated else ""
+        why = f" ({self.note})" if self.note and self.engine == "loopback" else ""
         return [
             f"linkweather demo: {self.lab}, {self.sites} sites, {self.links} links; {how[self.engine]}{why}",
             f"API {self.api}/api/v1/links, described at {self.api}/docs; logs in {self.data_dir}/logs",
@@ -146,19 +142,28 @@ class PlainDemo:
         """Nothing to give back."""
 
 
-def final_table(console: Console, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer]) -> None:
-    """Print the whole mesh and the active routes through a relay."""
+def final_table(
+    console: Console, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer], ledger: LedgerAnswer | None
+) -> None:
+    """Print the whole mesh, the active routes through a relay, and where every report went."""
     wide = console if console.is_terminal else Console(file=console.file, width=WIDTH)
     wide.print(links_table(links))
     for answer in relayed:
         console.print(answer.why, soft_wrap=True)
+    if ledger is not None:
+        console.print(ledger.why, soft_wrap=True)
 
 
 def final_json(
-    scene: DemoScene, links: Sequence[LinkAnswer], sites: Sequence[SiteAnswer], relayed: Sequence[RouteAnswer]
+    scene: DemoScene,
+    links: Sequence[LinkAnswer],
+    sites: Sequence[SiteAnswer],
+    relayed: Sequence[RouteAnswer],
+    ledger: LedgerAnswer | None,
 ) -> str:
     """The outcome as one JSON document."""
     parts = {"mesh": as_json([*links]), "sites_seen": as_json([*sites]), "relayed": as_json([*relayed])}
+    parts["ledger"] = None if ledger is None else as_json(ledger)
     return json.dumps({**asdict(scene), **parts}, indent=2)
 
 

@@ -28,8 +28,10 @@ from linkweather.wire.messages import AnyMessage, LinkReport, Message, Report, R
 from linkweather.wire.path import Hop, PathReport, PathRow
 from linkweather.wire.reports import (
     CONFLICT,
+    MAX_BOOTS,
     REPORTS,
     AnyReport,
+    BootCount,
     Committed,
     DecodedReport,
     RefusedRow,
@@ -42,11 +44,13 @@ from linkweather.wire.throughput import Answer, Claim, Invite, Served, Throughpu
 
 __all__ = [
     "CONFLICT",
+    "MAX_BOOTS",
     "REPORTS",
     "Answer",
     "AnyMessage",
     "AnyReport",
     "BitsPerSecond",
+    "BootCount",
     "Bytes",
     "CapacityReport",
     "Claim",

@@ -35,6 +35,8 @@ _ENDS: Mapping[str, tuple[Callable[[Row], str], Callable[[Row], str]]] = {
 # Where a kind's rows stand in its report.
 ROWS: Final[Mapping[str, str]] = {**dict.fromkeys(REPORTS, "links"), "capacity": "devices"}
 
+MAX_BOOTS: Final = 64  # of an outbox in one status: the newest
+
 
 class RefusedRow(NamedTuple):
     """One row that cannot be: its JSON, and why."""
@@ -125,6 +127,22 @@ class Committed(Message):
     refused: Annotated[tuple[ReportRefusal, ...], Field(max_length=MAX_ROWS)] = ()
 
 
+class BootCount(Message):
+    """What became of the numbers `first` to before `next` that one boot of an outbox gave.
+
+    So many of these reports wait, were dropped for lack of room, were refused by the collector, or were filed again
+    under other numbers; all others are committed, as far as the site was told.
+    """
+
+    boot: Name
+    first: ReportNumber = 0
+    next: ReportNumber
+    waiting: Count = 0
+    dropped: Count = 0
+    refused: Count = 0
+    refiled: Count = 0
+
+
 class Status(Message):
     """A site's retained state; its will says offline. `dropped_datagrams` are those that its reflector did not answer.
 
@@ -132,6 +150,7 @@ class Status(Message):
 
     `throughput_tests` counts the tests of its incoming links by the reason why each ran. `budget_left_bytes` is what
     its tests may move now of the `budget_bytes_per_day`, which accrues evenly; both are absent without a budget.
+    `boots` says what became of the reports of the outbox's newest boots.
     """
 
     v: Literal[1] = 1
@@ -143,6 +162,7 @@ class Status(Message):
     dropped_reports: Count = 0
     refused_reports: Count = 0
     oversized_reports: Count = 0
+    boots: Annotated[tuple[BootCount, ...], Field(max_length=MAX_BOOTS)] = ()
     dropped_datagrams: Count = 0
     throughput_tests: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
     budget_bytes_per_day: Bytes | None = None

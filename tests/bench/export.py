@@ -143,7 +143,7 @@ def _batches(journal: Journal, name: str) -> Iterator[JournalBatch]:
     backlog = Backlog(journal.database, name)
     while (batch := backlog.next("latency", 5000)) is not None:
         yield batch
-        backlog.advance("latency", batch.last, (), START)
+        backlog.advance(batch, (), START)
 
 
 def _lines(batch: JournalBatch) -> list[str]:

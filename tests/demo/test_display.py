@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from linkweather.demo.display import DemoScene, LiveDemo, PlainDemo, final_json, final_table
+from linkweather.models.ledger import LedgerAnswer, ReportCounts
 from linkweather.models.routes import PathExpectation, RouteAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
@@ -21,15 +22,13 @@ RELAYED = RouteAnswer(
     path=PathExpectation(sites=("a", "c", "b")),
     why="a – b goes through c: it is shorter.",
 )
+LEDGER = LedgerAnswer(at=RELAYED.at, total=ReportCounts(), balanced=True, why="0 reports written; it balances")
 LINKS = [LinkAnswer(src=src, dst=dst) for src in "cab" for dst in "abc" if src != dst]
 
 
 def test_the_head_says_when_nothing_is_emulated_and_why() -> None:
     assert SCENE.lines() == [
-        (
-            "linkweather demo: hubs, 3 sites, 6 links; on loopback: delays are not emulated, links are equals, "
-            "and no relay is worth showing (not root)"
-        ),
+        "linkweather demo: hubs, 3 sites, 6 links; on loopback: delays are not emulated (not root)",
         "API http://127.0.0.1:8484/api/v1/links, described at http://127.0.0.1:8484/docs; logs in demo-data/logs",
     ]
 
@@ -57,21 +56,22 @@ def test_a_pipe_gets_the_head_what_is_amiss_and_the_table_without_escape_codes()
     display.show(LINKS, [RELAYED])
     display.note("the collector is away")
     display.end()
-    final_table(console, LINKS, [RELAYED])
+    final_table(console, LINKS, [RELAYED], LEDGER)
     text = output.getvalue()
     head = [*SCENE.lines(), RELAYED.why, "the collector is away"]
     assert text.splitlines()[:4] == head
-    assert text.splitlines()[-1] == RELAYED.why
+    assert text.splitlines()[-2:] == [RELAYED.why, LEDGER.why]
     assert text.count(" → ") == 6
     assert "\x1b" not in text
 
 
 def test_the_document_has_the_scene_the_mesh_and_the_sites() -> None:
-    document = json.loads(final_json(SCENE, LINKS[:1], [SiteAnswer(site="a", address="10.0.0.1")], [RELAYED]))
+    document = json.loads(final_json(SCENE, LINKS[:1], [SiteAnswer(site="a", address="10.0.0.1")], [RELAYED], LEDGER))
     assert (document["engine"], document["api"], document["sites"]) == ("loopback", "http://127.0.0.1:8484", 3)
     assert document["mesh"][0]["goodput_bps"] is None
     assert document["sites_seen"][0]["site"] == "a"
     assert document["relayed"][0]["path"]["sites"] == ["a", "c", "b"]
+    assert document["ledger"]["why"] == LEDGER.why
 
 
 def test_a_log_says_each_decision_once_and_when_it_ends() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from linkweather.errors import OperatorError
-from linkweather.wire import LatencyReport, LatencyRow, SplitFrom, decode, encode
+from linkweather.wire import MAX_BOOTS, BootCount, LatencyReport, LatencyRow, SplitFrom, decode, encode
 from probes.outbox import Depth, Outbox, Stored
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -422,3 +422,45 @@ def test_an_outbox_of_an_earlier_version_is_taken_over(path: Path) -> None:
     assert waiting(box) == [Stored(6, "latency", b"abcd")]
     assert box.committed("old", [6]) == 1
     box.close()
+
+
+def add(box: Outbox, reports: int) -> None:
+    for _ in range(reports):
+        box.add("latency", lambda boot, seq: f'{{"boot":"{boot}","seq":{seq}}}'.encode())
+
+
+def test_each_boot_says_what_became_of_its_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite"
+    box = Outbox(path, new_boot=lambda: "first")
+    add(box, 5)
+    box.committed("first", [0])
+    box.refused("first", [1])
+    box.close()
+    names = iter(("second", "third"))
+    box = Outbox(path, new_boot=lambda: next(names))
+    add(box, 2)
+    box.refile("second", [5])
+    assert box.boots() == (
+        BootCount(boot="first", first=0, next=5, waiting=3, refused=1),
+        BootCount(boot="second", first=5, next=7, waiting=1, refiled=1),
+        BootCount(boot="third", first=7, next=8, waiting=1),
+    )
+
+
+def test_what_overflows_is_dropped_of_the_boot_that_wrote_it(tmp_path: Path) -> None:
+    box = Outbox(tmp_path / "outbox.sqlite", new_boot=lambda: "only", max_bytes=1)
+    add(box, 3)
+    assert box.boots() == (BootCount(boot="only", first=0, next=3, waiting=1, dropped=2),)
+
+
+def test_of_many_boots_the_newest_are_said_and_older_ones_that_wait(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite"
+    for number in range(MAX_BOOTS + 5):
+        box = opened(path, f"boot-{number}")
+        add(box, 1)
+        if number != 2:
+            box.committed(f"boot-{number}", [number])
+        box.close()
+    box = Outbox(path, new_boot=lambda: "last")
+    said = [count.boot for count in box.boots()]
+    assert said == ["boot-2", *(f"boot-{number}" for number in range(6, MAX_BOOTS + 5))]

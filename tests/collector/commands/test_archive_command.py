@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from click.testing import CliRunner, Result
 from fastapi import FastAPI
 
 from collector.api.api_requests import answer_errors
-from collector.api.http_server import HttpServer
 from collector.api.sink_api import add_sinks
 from collector.sinks.backlog import Backlog
 from collector.sinks.exporters import Exporters
@@ -21,6 +19,7 @@ from collector.store.journal import Journal
 from linkweather.broker import Broker
 from linkweather.cli.root import main
 from tests import servers
+from tests.collector.commands.serving import serving
 from tests.collector.sinks.exporting import ScriptedServer, fill, v2
 
 
@@ -41,24 +40,11 @@ def sinks(tmp_path: Path) -> Iterator[Exporters]:
 
 @pytest.fixture
 def api(sinks: Exporters) -> Iterator[str]:
-    app, port, stopping = FastAPI(), servers.free_port(), threading.Event()
+    app = FastAPI()
     answer_errors(app)
     add_sinks(app, sinks, None)
-
-    async def serve() -> None:
-        server = HttpServer(app, "127.0.0.1", port)
-        task = asyncio.create_task(server.run(), name="server")
-        await asyncio.to_thread(stopping.wait)
-        task.cancel()
-        await asyncio.wait([task])
-        server.close()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    servers.wait_until(lambda: servers.answers(port), "the API answers")
-    yield f"http://127.0.0.1:{port}"
-    stopping.set()
-    thread.join()
+    with serving(app) as url:
+        yield url
 
 
 def archive(api: str, *arguments: str) -> Result:
@@ -83,7 +69,7 @@ def test_every_sink_is_a_line(api: str) -> None:
 async def test_why_a_sink_fails_stands_below_the_table(api: str, sinks: Exporters) -> None:
     task = asyncio.create_task(sinks.by_name["other"].run(), name="exporter")
     async with asyncio.timeout(30):
-        while sinks.by_name["other"].trouble is None:  # noqa: ASYNC110 – set by another thread
+        while sinks.by_name["other"].trouble is None:  # noqa: ASYNC110 – it works in a thread
             await asyncio.sleep(0.01)
     result = await asyncio.to_thread(archive, api, "list")
     assert "failing" in result.output

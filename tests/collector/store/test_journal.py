@@ -205,7 +205,9 @@ def test_retention_keeps_what_an_exporter_has_still_to_write(file: Path) -> None
     journal = Journal(file, keep_days=1)
     journal.commit([entry(latency(seq)) for seq in (1, 2, 3)])
     backlog = Backlog(journal.database, "archive")
-    backlog.advance("latency", 2, (), NOON)
+    taken = backlog.next("latency", 2)
+    assert taken is not None
+    backlog.advance(taken, (), NOON)
     assert journal.prune(NOON + timedelta(days=9)) == 2
     assert journal.database.rows("SELECT seq FROM latency") == [(3,)]
 
@@ -221,7 +223,9 @@ def test_numbers_are_not_given_twice_after_retention_has_emptied_a_table(file: P
     journal = Journal(file, keep_days=1)
     backlog = Backlog(journal.database, "archive")
     journal.commit([entry(latency(1))])
-    backlog.advance("latency", 1, (), NOON)
+    taken = backlog.next("latency", 1)
+    assert taken is not None
+    backlog.advance(taken, (), NOON)
     journal.prune(NOON + timedelta(days=9))
     journal.close()
     journal = Journal(file, keep_days=1)

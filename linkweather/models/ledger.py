@@ -1,0 +1,72 @@
+"""Where every report went, as the API answers: per outbox, and per sink. A room of its own: only operators read it."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime, Field
+
+from linkweather.wire import Message
+
+
+class ReportCounts(Message):
+    """Reports: `written` is the sum of all that follow but `conflicts`.
+
+    `committed` are in the journal, `waiting` at the site. The site has `dropped` what its outbox had no room for, filed
+    `refiled` ones again under other numbers, and deleted what the collector `refused` for good. `gaps` are numbers that
+    the site let go of as committed, or that nothing is said of, and that the journal never had: zero, or a loss.
+    `conflicts` came with the number of another report.
+    """
+
+    written: int = 0
+    committed: int = 0
+    waiting: int = 0
+    dropped: int = 0
+    refused: int = 0
+    refiled: int = 0
+    gaps: int = 0
+    conflicts: int = 0
+
+
+class OutboxLine(ReportCounts):
+    """One boot of one site's outbox; `rows` are those of its committed reports.
+
+    `passed_rows` are those of them that each sink took, or set aside. `refused_by_reason` counts the collector's
+    refusals; one that was sent twice counts twice.
+    """
+
+    site: str
+    boot: str
+    rows: int = 0
+    passed_rows: dict[str, int] = Field(default_factory=dict)
+    refused_by_reason: dict[str, int] = Field(default_factory=dict)
+
+
+class SinkLine(Message):
+    """One sink's rows: `committed_rows` is the sum of the five that follow it, and of `unexplained_rows`.
+
+    `exported_rows` were taken, `waiting_rows` come next, `set_aside_rows` were refused for good, `dropped_rows` were
+    set aside once and let go of; retention had deleted `missed_rows` before the sink was configured.
+    """
+
+    sink: str
+    committed_rows: int
+    exported_rows: int
+    waiting_rows: int
+    set_aside_rows: int
+    dropped_rows: int
+    missed_rows: int
+    unexplained_rows: int
+
+
+class LedgerAnswer(Message):
+    """Where every report and row went. `total` counts all outboxes, also the `omitted` ones that have no line here.
+
+    `balanced`: no gaps, and no unexplained rows; `why` says it in a sentence.
+    """
+
+    at: AwareDatetime
+    total: ReportCounts
+    outboxes: tuple[OutboxLine, ...] = ()
+    omitted: int = 0
+    sinks: tuple[SinkLine, ...] = ()
+    balanced: bool
+    why: str
