@@ -142,11 +142,11 @@ class SiteClocks:
                 self._said_s[subject] = offset_s
                 news.append(str(found.ours) if subject is None else _sentence(subject, offset_s))
         for subject in [one for one in said_s if one not in off_s and (one is None or one in self._heard)]:
-            if self._agrees(subject, found):
+            if not self._agrees(subject, found):
+                self._said_s[subject] = said_s[subject]
+            elif subject is None or found.ours is None:  # otherwise it was ours that was wrong
                 others = "those of most sites" if subject is None else "the collector's"
                 news.append(f"{_name(subject)} agrees with {others} again")
-            else:
-                self._said_s[subject] = said_s[subject]
         return news
 
     def _agrees(self, subject: str | None, found: ClockFindings) -> bool:

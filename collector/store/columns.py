@@ -155,6 +155,8 @@ _COMMON: Mapping[str, str] = {
     "received_at": "TIMESTAMP",
 }
 
+# When a row's measurement ended, by a clock that is not ahead of ours: SQL.
+MEASURED_AT = 'least("at", received_at)'
 # Which report a row came in.
 REPORT_COLUMNS = tuple(name for name in _COMMON if name != "number")
 

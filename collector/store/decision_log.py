@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from collector.store.columns import microseconds, naive, sound, times
+from collector.store.columns import MEASURED_AT, microseconds, naive, sound, times
 from collector.store.database import Database
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import NoRoute, Objective, PathExpectation, RouteAnswer
@@ -184,17 +184,18 @@ class DecisionLog:
     def latencies(self, since: datetime) -> Measurements:
         """The RTTs (p50 of each row that our own tests did not load) measured from then on."""
         return self._measured(
-            f"""SELECT src, dst, epoch("at"), CASE WHEN rtt_p50_s IS NULL THEN 'inf'::DOUBLE ELSE rtt_p50_s END
-               FROM latency WHERE "at" >= ? AND {sound("latency")} AND NOT during_throughput
-               AND (rtt_p50_s IS NOT NULL OR failure IS NOT NULL OR sent > 0) ORDER BY "at", number""",  # noqa: S608 - our own names
+            f"""SELECT src, dst, epoch({MEASURED_AT}), CASE WHEN rtt_p50_s IS NULL THEN 'inf'::DOUBLE ELSE rtt_p50_s END
+               FROM latency WHERE {MEASURED_AT} >= ? AND {sound("latency")} AND NOT during_throughput
+               AND (rtt_p50_s IS NOT NULL OR failure IS NOT NULL OR sent > 0) ORDER BY {MEASURED_AT}, number""",  # noqa: S608 - our own names
             since,
         )
 
     def goodputs(self, since: datetime) -> Measurements:
         """The goodputs measured from then on; a test that failed says nothing about the path."""
         return self._measured(
-            f"""SELECT src, dst, epoch("at"), goodput_bps FROM throughput
-               WHERE "at" >= ? AND {sound("throughput")} AND goodput_bps IS NOT NULL ORDER BY "at", number""",  # noqa: S608 - our own names
+            f"""SELECT src, dst, epoch({MEASURED_AT}), goodput_bps FROM throughput
+               WHERE {MEASURED_AT} >= ? AND {sound("throughput")} AND goodput_bps IS NOT NULL
+               ORDER BY {MEASURED_AT}, number""",  # noqa: S608 - our own names
             since,
         )
 

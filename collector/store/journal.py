@@ -42,6 +42,7 @@ from collector.store import outbox_ledger
 from collector.store.columns import (
     CAPACITY,
     LINK_TABLES,
+    MEASURED_AT,
     REPORT_COLUMNS,
     TABLES,
     Column,
@@ -152,7 +153,7 @@ class Journal:
                     (FROM capacity WHERE {sound("capacity")}
                      QUALIFY row_number() OVER (PARTITION BY site, "type", boot ORDER BY seq DESC) = 1)
                 QUALIFY row_number()
-                    OVER (PARTITION BY site, "type" ORDER BY least("at", received_at) DESC, number DESC) = 1
+                    OVER (PARTITION BY site, "type" ORDER BY {MEASURED_AT} DESC, number DESC) = 1
                 ORDER BY site, "type" """  # noqa: S608 - names from our table
         )
         return list(readable(CAPACITY, rows))
@@ -172,7 +173,7 @@ class Journal:
         rows = self.database.rows(
             f"""SELECT epoch_us("at") // $step AS bucket, count(value), min(value),
                        quantile_cont(value, 0.5), quantile_cont(value, 0.95), max(value)
-                FROM (SELECT least("at", received_at) AS "at", {table}.{column}::DOUBLE AS value FROM {table}
+                FROM (SELECT {MEASURED_AT} AS "at", {table}.{column}::DOUBLE AS value FROM {table}
                       WHERE src = $src AND dst = $dst AND received_at >= $since)
                 WHERE isfinite(value) AND "at" >= $since AND "at" < $until
                 GROUP BY bucket ORDER BY bucket""",  # noqa: S608 - names from our table

@@ -150,6 +150,17 @@ def test_where_most_sites_are_off_it_is_our_own_clock(ahead_s: float, direction:
     ]
 
 
+def test_a_site_that_was_blamed_for_our_clock_is_not_said_to_agree_when_another_shows_whose_it_is() -> None:
+    found, ours = clocks(), "the collector's clock is 2 h behind those of 2 of 2 sites: synchronise it, by NTP say"
+    report(found, "a", range(1000, 1060, 5), ahead_s=7200)
+    assert found.news(1060) == ["the clock of site a is 2 h ahead of the collector's: synchronise it, by NTP say"]
+    report(found, "b", range(1000, 1060, 5), ahead_s=7200)
+    assert found.news(1060) == [ours]
+    for site in "ab":
+        report(found, site, range(1060, 1200, 5))
+    assert found.news(1200) == ["the collector's clock agrees with those of most sites again"]
+
+
 def test_sites_that_fall_silent_do_not_put_our_clock_right() -> None:
     found = clocks()
     for site in "ab":

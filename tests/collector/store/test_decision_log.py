@@ -83,6 +83,13 @@ def test_measured_latencies_leave_out_loaded_rows_and_count_silence_as_infinite(
     assert log.latencies(NOON + timedelta(seconds=4)).value.tolist() == [np.inf]
 
 
+def test_a_measurement_from_a_clock_that_is_ahead_counts_when_it_arrived(journal: Journal, log: DecisionLog) -> None:
+    journal.commit([entry(latency(7200), after_s=-7195), entry(throughput(7300), "b", after_s=-7293)])
+    assert (log.latencies(NOON).at_s - NOON.timestamp()).tolist() == [5]
+    assert (log.goodputs(NOON).at_s - NOON.timestamp()).tolist() == [7]
+    assert log.latencies(NOON + timedelta(seconds=6)).value.tolist() == []
+
+
 def test_measured_goodputs_leave_out_tests_that_failed(journal: Journal, log: DecisionLog) -> None:
     journal.commit(
         [
