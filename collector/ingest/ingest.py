@@ -9,19 +9,20 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import duckdb
 
-from collector.ingest.admission import IncomingMessage, RefusedMessage, admit, receipts
+from collector.ingest.admission import IncomingMessage, RefusedMessage, admit, conflict, head, receipts
 from collector.store.columns import Entry
 from collector.store.journal import Journal
 from collector.store.quarantine import Quarantine, QuarantinedMessage
+from collector.store.report_keys import Key
 from linkweather.backoff import Backoff
 from linkweather.containment import contained, note
-from linkweather.wire import encode, topics
+from linkweather.wire import CONFLICT, encode, topics
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ _BAD_VALUES = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedErr
 
 @dataclass(frozen=True, slots=True)
 class _CommitResult:
-    accepted: list[Entry]
+    accepted: list[Key]
     new: list[Entry]
     refused: list[RefusedMessage]
     seconds: float
@@ -73,6 +74,7 @@ class Ingest:
         self._enough = asyncio.Event()
         self._closed = False
         self._busy = False
+        self._conflicting: set[str | None] = set()  # sites: said once each
         self.waiting_bytes = 0
         self.reports = 0
         self.rows = 0
@@ -159,17 +161,48 @@ class Ingest:
 
     def _commit(self, batch: Sequence[IncomingMessage], sites: Collection[str] | None) -> _CommitResult:
         started = time.perf_counter()
+        result = _CommitResult([], [], [], 0.0)
         with garbage_collection_paused():
-            admitted = [admit(message, sites) for message in batch]
-            accepted = [entry for entry in admitted if isinstance(entry, Entry)]
-            refused = [refusal for refusal in admitted if isinstance(refusal, RefusedMessage)]
-            try:
-                new = self._journal.commit(accepted)
-            except Exception as error:
-                if isinstance(error, duckdb.Error) and not isinstance(error, _BAD_VALUES):
-                    raise  # the disk fails: the batch is repeated
-                accepted, new = self._commit_singly(batch, admitted, refused)
-        return _CommitResult(accepted, new, refused, time.perf_counter() - started)
+            while batch:
+                batch = self._commit_once(batch, sites, result)
+        return replace(result, seconds=time.perf_counter() - started)
+
+    def _commit_once(
+        self, batch: Sequence[IncomingMessage], sites: Collection[str] | None, result: _CommitResult
+    ) -> list[IncomingMessage]:
+        """Commit the messages of keys that are there once, and the first of each other; the rest of those is left."""
+        heads = [head(message, sites) for message in batch]
+        recorded = self._journal.recorded({found.key for found in heads if found})
+        taken: set[Key] = set()
+        fresh: list[IncomingMessage] = []
+        left: list[IncomingMessage] = []
+        for message, found in zip(batch, heads, strict=True):
+            if found is None:
+                fresh.append(message)
+            elif found.key not in recorded:
+                (left if found.key in taken else fresh).append(message)
+                taken.add(found.key)
+            elif not recorded[found.key] or (found.kind, found.at) in recorded[found.key]:
+                result.accepted.append(found.key)
+            else:
+                result.refused.append(conflict(message, found, recorded[found.key]))
+        self._commit_new(fresh, sites, result)
+        return left
+
+    def _commit_new(
+        self, batch: Sequence[IncomingMessage], sites: Collection[str] | None, result: _CommitResult
+    ) -> None:
+        admitted = [admit(message, sites) for message in batch]
+        accepted = [entry for entry in admitted if isinstance(entry, Entry)]
+        result.refused.extend(refusal for refusal in admitted if isinstance(refusal, RefusedMessage))
+        try:
+            new = self._journal.commit(accepted)
+        except Exception as error:
+            if isinstance(error, duckdb.Error) and not isinstance(error, _BAD_VALUES):
+                raise  # the disk fails: the batch is repeated
+            accepted, new = self._commit_singly(batch, admitted, result.refused)
+        result.accepted.extend((entry.site, entry.report.boot, entry.report.seq) for entry in accepted)
+        result.new.extend(new)
 
     def _commit_singly(
         self,
@@ -199,6 +232,14 @@ class Ingest:
         self.rows += sum(len(entry.report.rows) for entry in outcome.new)
         self.duplicates += len(outcome.accepted) - len(outcome.new)
         self.refused.update(refusal.reason for refusal in outcome.refused)
+        for refusal in outcome.refused:
+            if refusal.reason == CONFLICT and refusal.site not in self._conflicting:
+                self._conflicting.add(refusal.site)
+                log.error(
+                    "the site %s sends other reports under numbers that are recorded (%s): has its machine gone back "
+                    "to a snapshot, or do two run on copies of one data folder? They are sent again under new numbers",
+                    *(refusal.site, refusal.detail),
+                )
         self.refused_rows += sum(len(entry.refused) for entry in outcome.new)
         self.last_commit_s = outcome.seconds
 

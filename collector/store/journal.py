@@ -10,7 +10,10 @@ connection, a collector or a `committed`. The journal makes that exactly once:
    DuckDB syncs its log before the commit returns: rows and keys are on the disk together, or not at all.
 3. Only then does the memory of keys, row numbers and path fingerprints move on. A commit that fails changes nothing and
    may be repeated.
-4. Duplicates are acknowledged like new reports: their rows are on the disk already.
+4. Duplicates are acknowledged like new reports: their rows are on the disk already. One whose content differs is none:
+   see `recorded`, by which `ingest` tells them apart.
+5. A report that a site split after it may have been sent is taken whole or in parts, whichever comes first: its parts
+   name it, and the first of them enters its key, too.
 
 Keys are kept for ever, also when retention has deleted the rows: a site that returns after a year sends nothing twice.
 That is cheap, as an outbox counts one by one: memory and file keep ranges, one an outbox and one more a gap, and a
@@ -29,7 +32,7 @@ import contextlib
 import itertools
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -131,12 +134,27 @@ class Journal:
                     if kind == "throughput":
                         batch["path_fingerprint"] = np.array(joined, dtype=object)
                     _append_rows(connection, kind, report_columns(reports), batch)
-            grown = self._seen.grown(new)
+            grown = self._seen.grown([*new, *_wholes(new.values())])
             _write_ranges(connection, self._seen.changes(grown))
             outbox_ledger.count_rows(connection, new.values())
         self._seen.update(grown)
         self._remember(new, learnt)
         return list(new.values())
+
+    def recorded(self, keys: Iterable[Key]) -> dict[Key, set[tuple[str, datetime]]]:
+        """Those of the keys that the journal has, with the kind and `at` of their rows, where it still has rows."""
+        with self.database.transaction() as connection:  # which opens a file again that failed
+            found: dict[Key, set[tuple[str, datetime]]] = {key: set() for key in keys if key in self._seen}
+            for kind in TABLES if found else ():
+                rows = connection.execute(
+                    f"""SELECT DISTINCT site, boot, seq, "at" FROM {kind}
+                        JOIN (VALUES {", ".join(["(?, ?, ?)"] * len(found))}) AS wanted(site, boot, seq)
+                        USING (site, boot, seq)""",  # noqa: S608 - names of our tables
+                    [value for key in found for value in key],
+                )
+                for site, boot, seq, at in rows.fetchall():
+                    found[site, boot, seq].add((kind, at.replace(tzinfo=UTC)))
+        return found
 
     def last_rows(self, since: datetime | Mapping[str, datetime]) -> Iterator[Recorded[Row]]:
         """Every link's row that arrived at or after `since`: what rebuilds the links' state at a start.
@@ -228,11 +246,23 @@ class Journal:
 
     def _new(self, entries: Sequence[Entry]) -> dict[Key, Entry]:
         new: dict[Key, Entry] = {}
+        in_parts: set[Key] = set()
         for entry in entries:
             key = (entry.site, entry.report.boot, entry.report.seq)
-            if key not in self._seen:
-                new.setdefault(key, entry)
+            if key in self._seen or key in new or key in in_parts or self._has_whole(entry, new):
+                continue
+            new[key] = entry
+            in_parts.update(_wholes([entry]))
         return new
+
+    def _has_whole(self, entry: Entry, new: Mapping[Key, Entry]) -> bool:
+        """Whether this is a part of a report that is in the journal whole: it is there, and none of its parts is."""
+        split = entry.report.split_from
+        if split is None:
+            return False
+        whole = (entry.site, split.boot, split.seq)
+        parts = ((entry.site, split.parts_boot, seq) for seq in range(split.first, split.last + 1))
+        return (whole in self._seen or whole in new) and not any(part in self._seen or part in new for part in parts)
 
     def _rows_since(self, table: JournalTable[Any], since: datetime) -> list[Recorded[Any]]:
         rows = self.database.rows(
@@ -307,6 +337,14 @@ def _acknowledged(path: Path) -> DurableNumber:
         return DurableNumber(path.with_name(f"{path.name}.acknowledged"))
     except OSError as error:
         raise OperatorError(f"journal {path}: cannot be opened: {error}") from None
+
+
+def _wholes(entries: Iterable[Entry]) -> Iterator[Key]:
+    """The reports that came in parts: the whole, if it arrives after all, is a duplicate."""
+    for entry in entries:
+        split = entry.report.split_from
+        if split is not None:
+            yield entry.site, split.boot, split.seq
 
 
 def metric_source(metric: str) -> tuple[str, str] | None:

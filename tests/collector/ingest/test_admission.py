@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from collector.ingest.admission import MAX_PAYLOAD_BYTES, IncomingMessage, RefusedMessage, admit, receipts
+from collector.ingest.admission import (
+    MAX_PAYLOAD_BYTES,
+    IncomingMessage,
+    RefusedMessage,
+    ReportHead,
+    admit,
+    conflict,
+    head,
+    receipts,
+)
 from collector.store.columns import Entry
 from linkweather.wire import Committed, ReportRefusal, encode, topics
-from tests.collector.report_samples import NOON, entry, latency, throughput
+from tests.collector.report_samples import NOON, latency, throughput
 
 REPORT = latency(7)
 ROW = '{"src":"a","dst":"b","method":"stamp","sent":50,"received":50,"rtt_p50_s":%s}'
@@ -89,8 +100,8 @@ def test_a_site_gets_one_receipt_per_outbox_and_each_number_once() -> None:
     other = latency(9).model_copy(update={"boot": "boot-2"})
     never = refusal(admit(message(TEXT % (ROW % "-1")), None))
     keyless = refusal(admit(message("{}"), None))
-    entries = [entry(latency(1)), entry(latency(2)), entry(latency(1)), entry(other), entry(latency(3), site="b")]
-    assert receipts(entries, [never, keyless]) == [
+    reports = [("a", latency(1)), ("a", latency(2)), ("a", latency(1)), ("a", other), ("b", latency(3))]
+    assert receipts([(site, report.boot, report.seq) for site, report in reports], [never, keyless]) == [
         ("a", Committed(boot="boot-1", seqs=(1, 2), refused=(ReportRefusal(seq=7, reason="impossible"),))),
         ("a", Committed(boot="boot-2", seqs=(9,))),
         ("b", Committed(boot="boot-1", seqs=(3,))),
@@ -102,3 +113,45 @@ def test_a_site_with_nothing_but_refusals_gets_a_receipt_too() -> None:
     assert receipts([], [never]) == [
         ("a", Committed(boot="boot-1", refused=(ReportRefusal(seq=7, reason="impossible"),)))
     ]
+
+
+HEAD = ReportHead(("a", "boot-1", 7), "latency", NOON + timedelta(seconds=7))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        encode(REPORT),
+        TEXT % "",
+        (TEXT % "").replace('"v":1,', ""),  # another program's order of fields
+        (TEXT % "").replace("12:00:07Z", "13:00:07+01:00"),
+    ],
+)
+def test_a_report_s_head_is_read_without_its_body(payload: bytes | str) -> None:
+    assert head(message(payload), {"a"}) == HEAD
+    assert head(message(payload), None) == HEAD
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        IncomingMessage(topics.status("a"), encode(REPORT), NOON),
+        IncomingMessage("elsewhere", encode(REPORT), NOON),
+        message(encode(REPORT), site="b"),
+        message(b" " * (MAX_PAYLOAD_BYTES + 1)),
+        message("no JSON"),
+        message((TEXT % "").replace("12:00:07Z", "12:00:07 ")),
+        message((TEXT % "").replace("2026-11-01T12:00:07Z", "2026-13-01T12:00:07Z")),
+        message((TEXT % "").replace("2026-11-01T12:00:07Z", "2026-11-01T12:00:07.000")),  # whose noon?
+    ],
+)
+def test_what_would_be_refused_has_no_head(found: IncomingMessage) -> None:
+    assert head(found, {"a"}) is None
+
+
+def test_a_conflict_names_what_is_recorded_and_what_came() -> None:
+    found = conflict(message(encode(REPORT)), HEAD, {("path", NOON)})
+    assert (found.reason, found.site, found.key) == ("conflict", "a", ("boot-1", 7))
+    assert found.detail == (
+        "recorded under its number: path of 2026-11-01T12:00:00+00:00; this: latency of 2026-11-01T12:00:07+00:00"
+    )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import duckdb
 import pytest
 
 from collector.ingest import ingest as module
+from collector.ingest.admission import admit
 from collector.ingest.ingest import BATCH_REPORTS, Ingest
 from collector.store.columns import Entry
 from collector.store.journal import Journal
 from linkweather.broker import parse_broker
 from linkweather.containment import faults
 from linkweather.mqtt import Connection
-from linkweather.wire import Committed, LinkReport, ReportRefusal, decode, encode, topics
+from linkweather.wire import CONFLICT, Committed, LinkReport, ReportRefusal, decode, encode, topics
 from tests.collector.report_samples import NOON, latency
 from tests.collector.waiting import until
 
@@ -107,6 +109,62 @@ async def test_a_report_whose_acknowledgement_got_lost_is_acknowledged_when_it_c
         send(ingest, 1)
         await until(lambda: bool(site.heard))
     assert site.heard == [(topics.committed("a"), Committed(boot="boot-1", seqs=(1,)))]
+
+
+async def test_a_duplicate_s_body_is_not_decoded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, decoded = ReportingSite(), 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal decoded
+        decoded += 1
+        return admit(*arguments)
+
+    monkeypatch.setattr(module, "admit", counted)
+    async with running(journal, site) as ingest:
+        send(ingest, 1)
+        await until(lambda: len(site.heard) == 1)
+        send(ingest, 1, 1, 1)
+        await until(lambda: ingest.duplicates == 3)
+    assert decoded == 1
+    assert site.heard[-1] == (topics.committed("a"), Committed(boot="boot-1", seqs=(1,)))
+
+
+async def test_another_report_under_a_recorded_number_is_a_conflict_and_kept(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a site sends whose machine went back to a snapshot, memory and all: also within one batch."""
+    site = ReportingSite()
+    other = latency(1).model_copy(update={"at": NOON + timedelta(hours=1)})
+    third = latency(2).model_copy(update={"at": NOON + timedelta(hours=1)})
+    async with running(journal, site) as ingest:
+        send(ingest, 1)
+        await until(lambda: len(site.heard) == 1)
+        send(ingest, 1)
+        ingest.handle(topics.report("a", "latency"), encode(other))
+        send(ingest, 2)
+        ingest.handle(topics.report("a", "latency"), encode(third))
+        await until(lambda: len(site.heard) == 2)
+    refused = tuple(ReportRefusal(seq=seq, reason=CONFLICT) for seq in (1, 2))
+    assert site.heard[1][1] == Committed(boot="boot-1", seqs=(1, 2), refused=refused)
+    assert (ingest.reports, ingest.duplicates, ingest.refused["conflict"]) == (2, 1, 2)
+    assert journal.database.rows("SELECT seq FROM latency ORDER BY seq") == [(1,), (2,)]
+    kept = journal.database.rows("SELECT reason, payload FROM quarantine ORDER BY number")
+    assert kept == [("conflict", encode(other)), ("conflict", encode(third))]
+    assert caplog.text.count("the site a sends other reports under numbers that are recorded") == 1
+
+
+async def test_a_file_that_failed_is_opened_again_for_a_duplicate(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_FIRST_S", 0.01)
+    site = ReportingSite()
+    async with running(journal, site) as ingest:
+        send(ingest, 1)
+        await until(lambda: len(site.heard) == 1)
+        journal.database._connection.close()  # what DuckDB's fatal errors come down to
+        send(ingest, 1)
+        await until(lambda: ingest.duplicates == 1)
+    assert site.heard[0] == site.heard[1]
 
 
 async def test_a_bad_report_beside_good_ones_is_refused_alone(journal: Journal) -> None:

@@ -13,12 +13,12 @@ import duckdb
 import pytest
 
 from collector.sinks.backlog import Backlog
-from collector.store.columns import TABLES
+from collector.store.columns import TABLES, Entry
 from collector.store.database import _sentence
 from collector.store.journal import METRICS, Journal, metric_source
 from collector.store.quarantine import Quarantine, QuarantinedMessage
 from linkweather.errors import OperatorError
-from linkweather.wire import REPORTS, AnyReport, DeviceRow, LatencyReport, LatencyRow, Outage
+from linkweather.wire import REPORTS, AnyReport, DeviceRow, LatencyReport, LatencyRow, Outage, SplitFrom
 from tests.collector.report_samples import NOON, capacity, entry, latency, path, throughput
 
 
@@ -511,3 +511,55 @@ def test_quarantined_messages_are_numbered_once_after_such_a_failure(file: Path)
     quarantine.add([message])
     assert journal.database.rows("SELECT number FROM quarantine ORDER BY number") == [(1,), (2,)]
     assert quarantine.counts == {"malformed": 2}
+
+
+WHOLE = latency(1, peers=("b", "c"))
+
+
+def parts(*seqs: int) -> list[Entry]:
+    """The rows of WHOLE as reports 11 and 12 of the next boot."""
+    whole = SplitFrom(boot="boot-1", seq=1, parts_boot="boot-2", first=11, last=12)
+    found = {seq: (row,) for seq, row in zip((11, 12), WHOLE.links, strict=True)}
+    return [
+        entry(WHOLE.model_copy(update={"boot": "boot-2", "seq": seq, "links": found[seq], "split_from": whole}))
+        for seq in seqs
+    ]
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [[entry(WHOLE)], parts(11), parts(12)],
+        [[entry(WHOLE)], parts(11, 12, 11)],
+        [[entry(WHOLE), *parts(12, 11)]],
+        [parts(11), [entry(WHOLE)], parts(12)],
+        [[*parts(12), entry(WHOLE), *parts(11)]],
+        [parts(11, 12), parts(11), [entry(WHOLE)]],
+    ],
+)
+def test_a_report_that_comes_whole_and_in_parts_is_there_once(file: Path, batches: list[list[Entry]]) -> None:
+    journal = Journal(file)
+    for batch in batches:
+        journal.commit(batch)
+        journal.close()
+        journal = Journal(file)
+    assert journal.database.rows("SELECT dst FROM latency ORDER BY dst") == [("b",), ("c",)]
+    keys = [
+        (boot, seq)
+        for boot, first, last in journal.database.rows("SELECT boot, first, last FROM received")
+        for seq in range(first, last + 1)
+    ]
+    assert len(set(keys)) == len(keys)
+    journal.close()
+
+
+def test_what_is_recorded_under_a_key_is_its_kinds_and_times(file: Path) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(1)), entry(path(2, "f")), entry(latency(3, peers=()))])
+    keys = [("a", "boot-1", seq) for seq in (1, 2, 3, 4)]
+    assert journal.recorded(keys) == {
+        keys[0]: {("latency", latency(1).at)},
+        keys[1]: {("path", path(2, "f").at)},
+        keys[2]: set(),
+    }
+    assert journal.recorded([]) == {}
