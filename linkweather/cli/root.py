@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +45,9 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 
+_OWN = frozenset({"linkweather", "probes", "collector"})
+
+
 class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -57,8 +62,12 @@ class _Group(click.Group):
         try:
             command: click.Command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package in _OWN:
+                raise  # a module of ours that is gone is our mistake
             raise OperatorError(
-                f"`linkweather {cmd_name}` needs the package {error.name}: install linkweather[collector]"
+                f"`linkweather {cmd_name}` needs the package {package}, which is not installed: "
+                "pip install 'linkweather[collector]'"
             ) from None
         return command
 
@@ -68,6 +77,7 @@ class _Group(click.Group):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        _show_what_cannot_be_written()
         try:
             return super().invoke(ctx)
         except OperatorError as error:
@@ -79,6 +89,13 @@ class _Group(click.Group):
             mistake = found
         click.echo(f"Error: {mistake}", err=True)
         return ctx.exit(EXIT_USAGE)
+
+
+def _show_what_cannot_be_written() -> None:
+    """A terminal that is not UTF-8 shows ? for →: better than a traceback in the middle of a table."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            stream.reconfigure(errors="replace")
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

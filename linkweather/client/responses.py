@@ -19,7 +19,7 @@ from linkweather.errors import (
     NotFoundError,
     OperatorError,
 )
-from linkweather.models.events import EVENTS, Event
+from linkweather.models.events import EVENTS, Event, Gap
 from linkweather.models.state import ErrorAnswer
 from linkweather.wire import decode
 from linkweather.wire.server_sent_events import KEEP_ALIVE_S, EventParser, ServerSentEvent
@@ -84,7 +84,10 @@ class EventReader:
         self._parser = EventParser()
 
     def line(self, text: str) -> Event | None:
-        """Take one line without its end; return the event that it completes, if this version knows its kind."""
+        """Take one line without its end; return the event that it completes, if this version knows its kind.
+
+        An event of a known kind that cannot be read is a gap of one.
+        """
         received = self._parser.line(text)
         return None if received is None else self._event(received)
 
@@ -102,4 +105,5 @@ class EventReader:
         try:
             return decode(form, received.data)
         except MessageError:
-            return None  # a newer collector's event: this program skips what it cannot read
+            # A newer collector's event, or a damaged one: the program learns that it missed something.
+            return Gap(missed=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 
@@ -49,8 +50,41 @@ def test_a_missing_package_says_what_to_install() -> None:
     result = CliRunner().invoke(main, ["gone"])
     assert (result.exit_code, result.output) == (
         2,
-        "Error: `linkweather gone` needs the package no_such_package: install linkweather[collector]\n",
+        (
+            "Error: `linkweather gone` needs the package no_such_package, which is not installed: "
+            "pip install 'linkweather[collector]'\n"
+        ),
     )
+
+
+def test_a_module_of_ours_that_is_gone_is_no_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "COMMANDS", {"lost": Command("linkweather.no_such_module:x", "Lost.")})
+    result = CliRunner().invoke(main, ["lost"])
+    assert isinstance(result.exception, ModuleNotFoundError)
+
+
+ARROW = """
+import click, rich
+from linkweather.cli import root
+
+@click.command()
+def arrow():
+    rich.print("a → b")
+
+root.COMMANDS = {"arrow": root.Command("__main__:arrow", "An arrow.")}
+root.main(["arrow"])
+"""
+
+
+def test_a_terminal_that_is_not_utf_8_shows_what_it_can() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ARROW],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a ? b\n", "")
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:

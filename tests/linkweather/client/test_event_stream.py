@@ -22,9 +22,9 @@ def test_comments_and_unknown_fields_and_kinds_say_nothing() -> None:
     assert read(EventReader(), ": still here\n\nretry: 5\nevent: weather\ndata: {}\n\n") == []
 
 
-def test_an_event_of_a_newer_collector_that_cannot_be_read_is_passed_over() -> None:
+def test_an_event_that_cannot_be_read_is_a_gap_of_one() -> None:
     reader = EventReader()
-    assert read(reader, 'id: b.8\nevent: gap\ndata: {"missed": "many"}\n\n') == []
+    assert read(reader, 'id: b.8\nevent: link\ndata: {"at": "many"}\n\n') == [Gap(missed=1)]
     assert reader.last_id == "b.8"
 
 
