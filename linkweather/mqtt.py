@@ -58,6 +58,8 @@ class Connection:
 
     `on_connect`, when given, is called after each (re)connection, once subscribed. `rng` spreads the reconnections of
     many clients over time.
+
+    A client that connects under another one's name ends the other's connection: `step_back` leaves it to the other.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Connection:
         self._will = will
         self._backoff = Backoff(rng=rng)
         self._client: _Client | None = None
+        self._pause_s: float | None = None
         self.last_error = ""
         # Topic → messages that were larger than the broker takes.
         self.oversized: Counter[str] = Counter()
@@ -108,7 +111,11 @@ class Connection:
                 self._client = None
             finally:
                 self._client = None
-            await asyncio.sleep(self._backoff.next_s())
+            await asyncio.sleep(self._next_s())
+
+    def step_back(self, pause_s: float) -> None:
+        """End this connection, in whose handler this is called, and make the next one after so long."""
+        self._pause_s = pause_s
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Publish with QoS 1; true once the broker has acknowledged it, false without a connection.
@@ -154,6 +161,12 @@ class Connection:
             async for message in client.messages:
                 with contained("message"):
                     self._handle(message.topic.value, message.payload)
+                if self._pause_s is not None:
+                    return
+
+    def _next_s(self) -> float:
+        pause_s, self._pause_s = self._pause_s, None
+        return self._backoff.next_s() if pause_s is None else pause_s
 
     def _is_oversized(self, topic: str, payload: bytes) -> bool:
         size, limit = len(topic.encode()) + len(payload) + HEADER_BYTES, self.max_packet_bytes

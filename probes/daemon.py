@@ -28,6 +28,7 @@ from linkweather.wire import (
     LatencyRow,
     PathReport,
     PathRow,
+    Presence,
     Status,
     ThroughputReport,
     ThroughputRow,
@@ -35,13 +36,14 @@ from linkweather.wire import (
     encode,
     topics,
 )
-from probes.latency.stamp import read_key
+from probes.latency.stamp import key_id, read_key
 from probes.latency.station import Station
 from probes.mesh_cache import MeshCache
 from probes.outbox import Depth, Outbox
 from probes.path.route_store import RouteStore
 from probes.path.tracer_process import can_trace
 from probes.path.tracing import Tracing
+from probes.presence import SitePresence
 from probes.publisher import Publisher
 from probes.settings import ProbeSettings
 from probes.throughput.agenda import Attention
@@ -90,9 +92,18 @@ class ProbeDaemon:
         )
         self._routes = RouteStore(settings.data_dir / "routes.sqlite")
         self._path = Tracing(self._site, self._report_path, memory=self._routes, bind=settings.bind, rng=rng)
+        self._presence = SitePresence(
+            self._site,
+            secrets.token_hex(8),
+            key_id(self._key),
+            publish=self._connection.publish,
+            neighbours=self._latency,
+            step_back=self._connection.step_back,
+        )
         self._status_due = asyncio.Event()
         self._handlers: Mapping[str, Callable[[str, bytes], None]] = {
             "committed": self._handle_committed,
+            "presence": lambda site, payload: self._presence.handle(site, decode(Presence, payload)),
             "invite": lambda by, payload: self._negotiator.handle_invite(by, decode(Invite, payload)),
             "answer": lambda by, payload: self._negotiator.handle_answer(by, decode(Answer, payload)),
             "claim": lambda by, payload: self._negotiator.handle_claim(by, decode(Claim, payload)),
@@ -106,7 +117,7 @@ class ProbeDaemon:
             self._apply_mesh()
         try:
             async with asyncio.TaskGroup() as group:
-                latency = group.create_task(self._latency.run(stop), name="latency")
+                latency = group.create_task(self._latency.run(stop, self._presence.say_goodbye), name="latency")
                 others = [
                     group.create_task(self._throughput.run(), name="throughput"),
                     group.create_task(self._path.run(), name="path"),
@@ -137,6 +148,7 @@ class ProbeDaemon:
                 topics.invite(self._site, "+"),
                 topics.answer(self._site, "+"),
                 topics.ALL_CLAIMS,
+                topics.ALL_PRESENCES,
             ),
             handle=self._handle,
             on_connect=self._on_connect,
@@ -173,6 +185,7 @@ class ProbeDaemon:
     def _on_connect(self) -> None:
         self._negotiator.on_connect()
         self._publisher.on_connect(self._connection.max_packet_bytes)
+        self._presence.on_connect()
         self._status_due.set()
 
     def _handle(self, topic: str, payload: bytes) -> None:
@@ -232,6 +245,8 @@ class ProbeDaemon:
                     published = None
             self._status_due.clear()
             with contained("status"):
+                if published is None:
+                    await self._presence.say_here()
                 status = self._status("online")
                 if status != published and await self._publish_status("online"):
                     published = status

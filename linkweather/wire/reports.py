@@ -167,3 +167,17 @@ class Status(Message):
     throughput_tests: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
     budget_bytes_per_day: Bytes | None = None
     budget_left_bytes: Bytes | None = None
+
+
+class Presence(Message):
+    """What a site's probe says of itself to its peers: retained `here`, and once `leaving` before it stops.
+
+    `instance` is the run of the program, `started` when that began, on `host`; `key_id` names the key of its tests.
+    """
+
+    v: Literal[1] = 1
+    state: Literal["here", "leaving"]
+    instance: Name
+    started: Moment
+    host: Text
+    key_id: Name | None = None

@@ -11,10 +11,12 @@ MESH = f"{PREFIX}/mesh"
 ALL_REPORTS = f"{PREFIX}/site/+/report/+"
 ALL_STATUSES = f"{PREFIX}/site/+/status"
 ALL_CLAIMS = f"{PREFIX}/site/+/claim"
+ALL_PRESENCES = f"{PREFIX}/site/+/presence"
 
 # name → whether the topic has a last level, which is a kind (`report`) or the writing site.
 _HAS_DETAIL: dict[str, bool] = {
     "status": False,
+    "presence": False,
     "report": True,
     "committed": False,
     "invite": True,
@@ -36,6 +38,11 @@ class Topic:
 def status(site: str) -> str:
     """Retained, with a will: online or offline, version, outbox depth. Written by that site."""
     return f"{PREFIX}/site/{site}/status"
+
+
+def presence(site: str) -> str:
+    """Which probe runs as the site, retained; and, not retained, that it restarts. Written by that site."""
+    return f"{PREFIX}/site/{site}/presence"
 
 
 def report(site: str, kind: str) -> str:

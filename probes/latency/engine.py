@@ -33,7 +33,7 @@ from probes.latency.prober import ExchangeProber, Method
 from probes.latency.session import ProbeOutcome, Session
 from probes.latency.stamp_packet import StampRequest
 from probes.latency.tally import SentProbe
-from probes.latency.targets import LatencyPeer, LatencyTarget, Route, Targets, choose
+from probes.latency.targets import LatencyPeer, LatencyTarget, Route, Targets
 
 # Failures by which the address answers, so that another one of its name is not tried.
 _ADDRESS_ANSWERS = frozenset({"late", "short_reply", "wrong_key", "prober_error"})
@@ -133,6 +133,12 @@ class LatencyEngine:
             if target.peer.site == site:
                 target.session.mark_loaded()
 
+    def hold(self, site: str, until: float) -> None:
+        """Do not probe a site until then, as it restarts; a time that is over: probe it."""
+        for target in self._targets:
+            if target.peer.site == site:
+                target.held_until = until
+
     def stop(self) -> None:
         """Send no more; the window ends now, and `run` returns when its probes are settled."""
         self._stopping = True
@@ -194,16 +200,7 @@ class LatencyEngine:
             target.session.open(self._windows.current, clocks.read(), loaded=peer.site == self._loaded)
 
     def _resolved(self, name: Name, choices: list[Route]) -> None:
-        usable = [choice for choice in dict.fromkeys(choices) if choice.family in self._transport.families]
-        for target in self._targets:
-            # A closed peer may have the address of its NAT in common with one that is not.
-            if target.peer.name != name or target.peer.closed is not None:
-                continue
-            if usable:
-                target.choices = usable
-                self._targets.reach(target, choose(usable, target.route), time.monotonic())
-            elif target.route is None:  # a name that fails later keeps its last address
-                target.reason = "no_local_address" if choices else "unresolved"
+        self._targets.resolved(name, choices, self._transport.families, time.monotonic())
 
     # One timer: probes, timeouts, ends of windows
 
@@ -251,6 +248,9 @@ class LatencyEngine:
         if target.route is None:
             return
         now, wall_ns = clocks.moment()
+        if now < target.held_until:
+            target.session.note("peer_restarting", "not probed while the site restarts")
+            return
         stamps = self._transport.stamps
         probe, request = target.session.send(now, wall_ns, awaits_stamp=stamps)
         probe.tally.address = target.probed
@@ -295,5 +295,5 @@ class LatencyEngine:
             self._names.doubt(target.peer.name)
             # Only what was all sent to the present address says anything of it.
             if row.sent and target.since <= window.start_s and row.failure not in _ADDRESS_ANSWERS:
-                self._targets.reach(target, choose(target.choices, target.route, silent=True), time.monotonic())
+                self._targets.try_next(target, time.monotonic())
         return row

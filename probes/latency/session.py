@@ -189,7 +189,7 @@ class Session:
             return None
         tally = self._tallies.popleft()
         if not tally.probes:
-            tally.reason, tally.remark = tally.reason or reason, remark
+            tally.reason, tally.remark = tally.reason or reason, tally.remark or remark
         losses, self._edge = by_direction((probe.probed() for probe in tally.probes), self._edge, self._right_edge())
         outages = self._outages.follow(tally.probes)
         method = TWAMP_LIGHT if self._light else self._method

@@ -5,6 +5,7 @@ See `stamp_packet` for the packets, `stamp_tlvs` for the padding, and `reflector
 
 from __future__ import annotations
 
+import hmac
 import re
 import socket
 import stat
@@ -73,6 +74,11 @@ class StampProber:
         """A reflector's packet. Raises MessageError: `short_reply`, `bad_hmac`."""
         del family
         return decode_reply(data, self._key)
+
+
+def key_id(key: bytes | None) -> str | None:
+    """A short name of a key, by which two ends see whether they have the same; it says nothing of the key itself."""
+    return hmac.digest(key, b"linkweather key id", "sha256")[:4].hex() if key else None
 
 
 def read_key(path: Path) -> bytes:

@@ -6,10 +6,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 from linkweather import settings
 from linkweather.errors import OperatorError
@@ -19,7 +19,9 @@ from probes.latency.engine import LatencyEngine
 from probes.latency.prober import AbsentProber, Method, load
 from probes.latency.reflector import Reflector
 from probes.latency.reflector_drops import ReflectorDrops, log_drops
+from probes.latency.reflector_guard import Recent
 from probes.latency.session import ProbeOutcome
+from probes.latency.stamp import key_id
 from probes.latency.targets import Closed, LatencyPeer
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,13 @@ _INSTEAD: Mapping[str, str] = {"icmp": "tcp"}
 
 # A minute at a hundred probes a second: more than the longest test.
 REMEMBERED = 6000
+
+
+MOST_KEYS = 10_000
+
+
+async def no_goodbye() -> None:
+    """Say nothing."""
 
 
 class Station:
@@ -50,8 +59,9 @@ class Station:
         allow: Sequence[str] | None = None,
     ) -> None:
         self._site = site
-        self._on_window = on_window
+        self._emit = on_window
         self._key = key
+        self._key_ids: Recent[str, str | None] = Recent(MOST_KEYS)
         self._bind = bind
         self._allow = allow
         # What the reflectors, one after another, did not answer, by reason.
@@ -90,16 +100,44 @@ class Station:
         """The median RTT to the peer of the running test in its last seconds; None where it is not probed."""
         return self._working.p50(site, last_s, time.monotonic())
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Measure and answer until `stop` is set and what is under way is settled."""
+    def note_key(self, site: str, key_id: str | None) -> None:
+        """A site's tests have this key."""
+        self._key_ids.keep(site, key_id)
+
+    def hold(self, site: str, limit_s: float) -> None:
+        """Do not probe a site's reflector for so long: it restarts."""
+        self._engines["stamp"].hold(site, time.monotonic() + limit_s)
+
+    def resume(self, site: str) -> None:
+        """Probe a site's reflector again."""
+        self._engines["stamp"].hold(site, 0.0)
+
+    async def run(self, stop: asyncio.Event, goodbye: Callable[[], Coroutine[Any, Any, None]] = no_goodbye) -> None:
+        """Measure until `stop` is set and what is under way is settled, and answer until `goodbye` is said as well."""
         async with asyncio.TaskGroup() as group:
             answering = group.create_task(self._answer(), name="reflector")
             logging_drops = group.create_task(log_drops(self.dropped), name="dropped datagrams")
             starting = group.create_task(self._run_engines(stop), name="latency engines")
             await stop.wait()
+            saying = group.create_task(goodbye(), name="goodbye")
             await asyncio.wait([starting], timeout=SETTLE_LIMIT_S)
+            await saying
             for task in (starting, logging_drops, answering):
                 task.cancel()
+
+    def _on_window(self, at: datetime, rows: list[LatencyRow]) -> None:
+        self._emit(at, [self._explained(row) for row in rows])
+
+    def _explained(self, row: LatencyRow) -> LatencyRow:
+        """A reflector is silent to who has another key; but its site says which it has."""
+        mesh = self._mesh
+        if row.failure != "no_reply" or row.method != "stamp" or mesh is None or not mesh.latency.authenticated:
+            return row
+        ours, theirs = key_id(self._key), self._key_ids.get(row.dst, key_id(self._key))
+        if theirs == ours:
+            return row
+        detail = f"{row.dst} has another key (its id is {theirs}, ours {ours})" if theirs else f"{row.dst} has no key"
+        return row.model_copy(update={"failure": "wrong_key", "detail": detail})
 
     def _sampled(self, sample: ProbeOutcome) -> None:
         if sample.site == self._working.peer:

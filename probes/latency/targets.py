@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from socket import AddressFamily
 from typing import NamedTuple
@@ -67,6 +68,7 @@ class LatencyTarget:
     """A peer, its session, and how it is reached now; `reason` says why it cannot be, None when it can.
 
     `choices` are all routes that its name has; `since` is when the present one was taken.
+    Until `held_until` it is not probed, as it restarts.
     """
 
     peer: LatencyPeer
@@ -74,6 +76,7 @@ class LatencyTarget:
     route: Route | None = None
     choices: Sequence[Route] = ()
     since: float = 0.0
+    held_until: float = 0.0
     reason: str | None = "unresolved"
     sent: int = 0
 
@@ -127,6 +130,25 @@ class Targets:
         self._unroute(target)
         target.route, target.reason, target.since = route, None, now
         self._by_address[route.address[:2]] = target
+
+    def try_next(self, target: LatencyTarget, now: float) -> None:
+        """Nothing came from a target's present address: send to the next one that its name has."""
+        self.reach(target, choose(target.choices, target.route, silent=True), now)
+
+    def resolved(
+        self, name: tuple[str, int], choices: Sequence[Route], families: AbstractSet[AddressFamily], now: float
+    ) -> None:
+        """A name has these routes, none where it does not resolve; we can send over these families."""
+        usable = [choice for choice in dict.fromkeys(choices) if choice.family in families]
+        for target in self:
+            # A closed peer may have the address of its NAT in common with one that is not.
+            if target.peer.name != name or target.peer.closed is not None:
+                continue
+            if usable:
+                target.choices = usable
+                self.reach(target, choose(usable, target.route), now)
+            elif target.route is None:  # a name that fails later keeps its last address
+                target.reason = "no_local_address" if choices else "unresolved"
 
     def at(self, address: Address) -> LatencyTarget | None:
         """The target at an address."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from linkweather.broker import parse_broker
 from linkweather.containment import faults
@@ -66,3 +67,34 @@ async def test_two_clients_of_one_name_are_told_so(broker_port: int) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+async def test_a_client_that_steps_back_disconnects_and_returns_after_its_pause(broker_port: int) -> None:
+    connects, moments = 0, []
+    returned = asyncio.Event()
+
+    def on_connect() -> None:
+        nonlocal connects
+        connects += 1
+        moments.append(time.monotonic())
+        if connects == 2:
+            returned.set()
+
+    connection = Connection(
+        parse_broker(f"mqtt://127.0.0.1:{broker_port}"),
+        "site-a",
+        subscriptions=("here",),
+        handle=lambda _topic, _payload: connection.step_back(1.0),
+        on_connect=on_connect,
+    )
+    task = asyncio.create_task(connection.run(), name="connection")
+    try:
+        async with asyncio.timeout(20):
+            while not await connection.publish("here", b""):  # noqa: ASYNC110 - it sets no event
+                await asyncio.sleep(0.01)
+            await returned.wait()
+        assert moments[1] - moments[0] >= 1.0
+        assert connection.last_error == ""
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

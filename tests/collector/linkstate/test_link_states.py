@@ -76,7 +76,7 @@ def test_a_prober_s_figures_are_those_of_the_newest_row_also_of_a_failed_one() -
     assert (answer.state, answer.failure, answer.figures) == ("down", "server_error", {"status": 503.0})
 
 
-@pytest.mark.parametrize("failure", ["behind_nat", "method_missing", "bad_options", "prober_error"])
+@pytest.mark.parametrize("failure", ["behind_nat", "method_missing", "bad_options", "prober_error", "peer_restarting"])
 def test_a_row_of_a_link_that_is_not_probed_leaves_its_state_as_it_was(failure: str) -> None:
     closed = LatencyRow(src="a", dst="b", method="http", failure=failure)
     assert after(103.0, (100.0, closed)).state == "unknown"

@@ -1,0 +1,118 @@
+"""Who is there: this site says so to its peers, says goodbye before it stops, and notices a second probe of its id.
+
+Two clients of one name take the connection from each other for ever, and a broker need not say why it closed one. But
+each says in one retained message which run of the program it is. So what another run wrote over ours, since we said
+it, shows that this run is alive; both know then, and the one that started later steps back. It looks again after a
+while: the other one may be gone.
+
+A site that stops says so while it still answers. Its peers do not probe it until it is back, or `RESTART_LIMIT_S` is
+over, so that a planned restart is not a loss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from linkweather.wire import Presence, encode, topics
+
+log = logging.getLogger(__name__)
+
+STEP_BACK_S: Final = 300.0
+RESTART_LIMIT_S: Final = 60.0
+# What a message to the broker may take, and one from there to a peer, together with the probes that are under way.
+GOODBYE_LIMIT_S: Final = 1.0
+LINGER_S: Final = 1.0
+
+
+class Neighbours(Protocol):
+    """What is done with what peers say."""
+
+    def note_key(self, site: str, key_id: str | None) -> None:
+        """The site's tests have this key."""
+
+    def hold(self, site: str, limit_s: float) -> None:
+        """Do not probe the site for so long: it restarts."""
+
+    def resume(self, site: str) -> None:
+        """The site is back."""
+
+
+class SitePresence:
+    """Says that this site is here, and hears the others.
+
+    `publish(topic, payload, retain)` says whether the broker has it. `step_back` is called with the seconds for which
+    to leave the site's name to another probe.
+    """
+
+    def __init__(
+        self,
+        site: str,
+        instance: str,
+        key_id: str | None,
+        *,
+        publish: Callable[..., Awaitable[bool]],
+        neighbours: Neighbours,
+        step_back: Callable[[float], None],
+        now: datetime | None = None,
+    ) -> None:
+        self._site = site
+        started = (now or datetime.now(UTC)).replace(microsecond=0)
+        host = socket.gethostname()[:255]
+        self._own = Presence(state="here", instance=instance, started=started, host=host, key_id=key_id)
+        self._publish = publish
+        self._neighbours = neighbours
+        self._step_back = step_back
+        self._said = self._said_before = False
+        self._named: str | None = None
+
+    def on_connect(self) -> None:
+        """A connection is made: the broker says again what is retained."""
+        self._said_before = self._said
+
+    async def say_here(self) -> None:
+        """Say which run this is."""
+        if await self._publish(topics.presence(self._site), encode(self._own), retain=True):
+            self._said = True
+
+    async def say_goodbye(self) -> None:
+        """Say that this site stops, and return when the peers know; at once without a broker."""
+        leaving = encode(self._own.model_copy(update={"state": "leaving"}))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_LIMIT_S):
+                heard = await self._publish(topics.presence(self._site), leaving)
+            if heard:
+                await asyncio.sleep(LINGER_S)
+
+    def handle(self, site: str, said: Presence) -> None:
+        """A site's probe said this, ours or another one."""
+        if site != self._site:
+            self._neighbours.note_key(site, said.key_id)
+            if said.state == "leaving":
+                self._neighbours.hold(site, RESTART_LIMIT_S)
+            else:
+                self._neighbours.resume(site)
+        elif said.instance != self._own.instance and self._said_before and said.state == "here":
+            self._meet(said)
+
+    def _meet(self, other: Presence) -> None:
+        newer = (self._own.started, self._own.instance) > (other.started, other.instance)
+        if self._named != other.instance:
+            self._named = other.instance
+            log.error("%s", _sentence(self._site, other, newer=newer))
+        if newer:
+            self._said = False
+            self._step_back(STEP_BACK_S)
+
+
+def _sentence(site: str, other: Presence, *, newer: bool) -> str:
+    then = f"this one is newer and leaves the broker to it for {STEP_BACK_S:g} s" if newer else "it is newer"
+    return (
+        f"another probe runs as site {site}, on {other.host} since {other.started:%Y-%m-%d %H:%M:%S} UTC: {then}; "
+        "stop one of them, or give it a site id of its own"
+    )
