@@ -33,6 +33,7 @@ from collector.sinks.exporters import Exporters
 from collector.store.columns import Entry, Recorded
 from collector.store.decision_log import DecisionLog
 from collector.store.journal import open_journal
+from collector.store.retention import Retention
 from linkweather.backoff import Backoff
 from linkweather.containment import contained
 from linkweather.errors import MessageError, operator_error
@@ -43,7 +44,6 @@ from linkweather.wire import CapacityReport, Status, decode, encode, topics
 log = logging.getLogger(__name__)
 
 DRAIN_LIMIT_S = 10.0
-PRUNE_INTERVAL_S = 3600.0
 _POLL_S = 0.02
 
 
@@ -139,7 +139,7 @@ class CollectorDaemon:
         yield "api", self._server.run()
         yield "mesh file", self._mesh.watch()
         yield "mesh publisher", self._publish_mesh()
-        yield "retention", self._prune()
+        yield "retention", Retention(self._journal, self._decision_log, self._settings.journal.keep_days).run()
         yield "route updater", self._route_updater.run()
         yield "sinks", self._exporters.run()
         yield "ledger", self._ledger.run()
@@ -223,15 +223,6 @@ class CollectorDaemon:
 
     async def _publish_mesh_once(self) -> bool:
         return await self._connection.publish(topics.MESH, encode(self._mesh.mesh), retain=True)
-
-    async def _prune(self) -> None:
-        while True:
-            now, keep_days = datetime.now(UTC), self._settings.journal.keep_days
-            with contained("retention"):  # a full disk, say: the next hour tries again
-                await asyncio.to_thread(self._journal.prune, now)
-                if keep_days is not None:
-                    await asyncio.to_thread(self._decision_log.prune, now - timedelta(days=keep_days))
-            await asyncio.sleep(PRUNE_INTERVAL_S)
 
     async def _drain(self) -> None:
         self._ingest.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Self, get_args
@@ -47,6 +47,11 @@ _SOUND = (
     f"""objective IN ({", ".join(f"'{name}'" for name in get_args(Objective))})"""
     f""" AND src IS NOT NULL AND dst IS NOT NULL AND path IS NOT NULL AND {times("at")}"""
 )
+
+# The newest change of every pair and objective: what is decided now.
+_ACTIVE = """rowid IN (SELECT arg_max(rowid, "at") FROM decisions WHERE occasion = 'changed'
+                       GROUP BY src, dst, objective)"""
+PRUNED_ROWS = 20_000  # about so many in one transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +175,24 @@ class DecisionLog:
             for at, job, site, p50, p90 in rows
         ]
 
-    def prune(self, before: datetime) -> None:
-        """Delete what was decided before, except the active routes."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                """DELETE FROM decisions WHERE "at" < $before AND rowid NOT IN (
-                       SELECT arg_max(rowid, "at") FROM decisions WHERE occasion = 'changed'
-                       GROUP BY src, dst, objective)""",
-                {"before": naive(before)},
-            )
-            connection.execute('DELETE FROM placements WHERE "at" < $before', {"before": naive(before)})
+    def prune(self, before: datetime) -> Iterator[int]:
+        """Delete what was decided before, except the active routes: a slice at each step, which says how many."""
+        for table, kept in (("decisions", _ACTIVE), ("placements", "false")):
+            old = f'"at" < $before AND NOT ({kept})'
+            while True:
+                # The moments of one slice; of one moment there are at most as many as pairs and objectives.
+                ((until,),) = self._database.rows(
+                    f'SELECT max("at") FROM (SELECT "at" FROM {table} WHERE {old} ORDER BY "at" LIMIT {PRUNED_ROWS})',  # noqa: S608
+                    {"before": naive(before)},
+                )
+                if until is None:
+                    break
+                with self._database.transaction() as connection:
+                    ((deleted,),) = connection.execute(
+                        f'DELETE FROM {table} WHERE {old} AND "at" <= $until',  # noqa: S608 - names of our own
+                        {"before": naive(before), "until": until},
+                    ).fetchall()
+                yield deleted
 
     def latencies(self, since: datetime) -> Measurements:
         """The RTTs (p50 of each row that our own tests did not load) measured from then on."""

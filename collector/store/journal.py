@@ -70,6 +70,7 @@ from linkweather.wire.fields import FIGURE_NAME
 log = logging.getLogger(__name__)
 
 JOURNAL_FILE = "journal.duckdb"
+PRUNED_ROWS = 20_000  # in one transaction: some 20 ms
 
 Pair = tuple[str, str]  # src, dst
 
@@ -205,25 +206,34 @@ class Journal:
             for bucket, *values in rows
         ]
 
-    def prune(self, now: datetime) -> int:
-        """Delete rows that arrived more than `keep_days` ago; returns how many.
+    def prune(self, now: datetime) -> Iterator[int]:
+        """Delete rows that arrived more than `keep_days` ago: a slice at each step, which says how many.
 
         Rows that a sink has yet to write stay, and so do the keys of all reports: a report that arrives again after
         years is still a duplicate.
         """
         if self._keep_days is None:
-            return 0
+            return
         before = naive(now - timedelta(days=self._keep_days))
-        deleted = 0
-        with self.database.transaction() as connection:
-            for kind in TABLES:
-                found = connection.execute(
-                    f"""DELETE FROM {kind} WHERE received_at < $before AND number <= coalesce(
-                            (SELECT min(number) FROM cursors WHERE kind = $kind), 9223372036854775807)""",  # noqa: S608
-                    {"before": before, "kind": kind},
-                ).fetchone()
-                deleted += found[0] if found else 0
-        return deleted
+        for kind in TABLES:
+            old = "received_at < $before AND number BETWEEN $first AND $last"
+            first, last = self._prunable(kind, before)
+            for start in range(first, last + 1, PRUNED_ROWS):
+                numbers = {"first": start, "last": min(start + PRUNED_ROWS - 1, last)}
+                with self.database.transaction() as connection:
+                    statement = f"DELETE FROM {kind} WHERE {old}"  # noqa: S608 - names from our table
+                    ((deleted,),) = connection.execute(statement, {"before": before, **numbers}).fetchall()
+                yield deleted
+
+    def _prunable(self, kind: str, before: datetime) -> tuple[int, int]:
+        """The first and the last row that may go; the last is before the first where none may."""
+        ((first, last),) = self.database.rows(
+            f"""SELECT coalesce(min(number), 1), coalesce(max(number), 0) FROM {kind}
+                WHERE received_at < $before AND number <= coalesce(
+                    (SELECT min(number) FROM cursors WHERE kind = $kind), 9223372036854775807)""",  # noqa: S608
+            {"before": before, "kind": kind},
+        )
+        return first, last
 
     def close(self) -> None:
         """Checkpoint the file and close it."""
