@@ -22,10 +22,10 @@ from collector.store.decision_log import DecisionLog, Measurements, Occasion, Pl
 from collector.store.decision_writer import DecisionWriter
 from linkweather.containment import contained
 from linkweather.mesh import Mesh
-from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.events import LinkEvent, RouteEvent
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer, SiteRoutes
+from linkweather.models.scores import EvaluationAnswer
 from linkweather.wire import AnyReport, PathRow, ThroughputRow, encode, topics
 
 # Links age without any report; reports that come together are decided upon together.

@@ -15,8 +15,8 @@ from pydantic_core import to_json
 from collector.api.api_requests import ApiError, read_parameter, site_id
 from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from linkweather.mesh import Mesh
-from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer
+from linkweather.models.scores import EvaluationAnswer
 from linkweather.models.state import ErrorAnswer
 from linkweather.units import parse_moment
 

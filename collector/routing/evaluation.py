@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.store.decision_log import Measurements, RouteDecision
-from linkweather.models.evaluation import RouteEvaluation, WorstRoute
 from linkweather.models.routes import Objective
+from linkweather.models.scores import RouteEvaluation, WorstRoute
 
 FLAP_WINDOW_S = 600.0
 WORST = 5

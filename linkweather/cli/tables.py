@@ -9,10 +9,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from linkweather.models.evaluation import EvaluationAnswer, RouteEvaluation
 from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
+from linkweather.models.scores import EvaluationAnswer, RouteEvaluation
 from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
 from linkweather.models.state import CapacityAnswer, LinkAnswer
 from linkweather.units import MISSING, age, duration, megabits, milliseconds, percent, price

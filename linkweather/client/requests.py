@@ -14,10 +14,10 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from linkweather.errors import OperatorError
-from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
+from linkweather.models.scores import EvaluationAnswer
 from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
 from linkweather.models.state import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 

@@ -22,8 +22,8 @@ from collector.routing.route_question import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
-from linkweather.models.evaluation import EvaluationAnswer
 from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer
+from linkweather.models.scores import EvaluationAnswer
 from tests import servers
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

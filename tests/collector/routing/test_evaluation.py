@@ -12,8 +12,8 @@ import pytest
 from collector.routing import evaluation
 from collector.routing.evaluation import evaluate
 from collector.store.decision_log import Measurements, RouteDecision
-from linkweather.models.evaluation import RouteEvaluation
 from linkweather.models.routes import Objective
+from linkweather.models.scores import RouteEvaluation
 from tests.collector.report_samples import NOON
 
 SITES = ("a", "b", "c")

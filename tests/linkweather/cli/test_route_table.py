@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from linkweather.cli.tables import evaluations_table, route_table, routes_table, worst_lines
-from linkweather.models.evaluation import EvaluationAnswer, RouteEvaluation, WorstRoute
 from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
+from linkweather.models.scores import EvaluationAnswer, RouteEvaluation, WorstRoute
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DIRECT = PathExpectation(sites=("a", "b"), rtt_p50_s=0.06, rtt_p90_s=0.061, goodput_p50_bps=5e7, goodput_p90_bps=4e7)
