@@ -27,6 +27,7 @@ START_LIMIT_S = 10.0
 STOP_LIMIT_S = 3.0
 RETRY_FIRST_S = 0.5
 HEALTHY_S = 60.0  # one that ran this long has recovered: the delays before a restart begin anew
+_ANSWER_LIMIT_S = 1.0
 _POLL_S = 0.02
 
 
@@ -186,11 +187,19 @@ def _clear_socket(path: Path) -> None:
     if not stat.S_ISSOCK(path.stat().st_mode):
         raise OperatorError(f"broker_socket = '{path}': is a file, and no socket: choose another path")
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_ANSWER_LIMIT_S)
         try:
             probe.connect(str(path))
-        except OSError:
-            path.unlink()
+        except ConnectionRefusedError:
+            path.unlink()  # what listened there is gone
             return
+        except (BlockingIOError, TimeoutError):
+            pass  # it listens, and is too busy to say so
+        except OSError as error:
+            raise OperatorError(
+                f"broker_socket = '{path}': something is there that cannot be asked ({error.strerror}): "
+                "choose another path"
+            ) from None
     raise OperatorError(f"broker_socket = '{path}': another broker answers there: stop it, or choose another path")
 
 

@@ -42,8 +42,10 @@ def ask(data_dir: Path, request: BaseModel) -> LabState:
                 answer = lines.readline()
         except TimeoutError:
             raise OperatorError(f"the lab in {data_dir} does not answer") from None
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError, ConnectionError):
             answer = b""
+        except OSError as error:
+            raise OperatorError(f"the lab in {data_dir} cannot be asked: {error.strerror}") from None
     if not answer:
         raise OperatorError(f"no lab runs in {data_dir}: start one with `linkweather demo`, or give its --data-dir")
     return state_of(LabReply.model_validate_json(answer))

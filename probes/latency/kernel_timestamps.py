@@ -65,6 +65,11 @@ REASONS = {
 }
 
 
+# A mistake of our own, which no network makes.
+_OURS = frozenset({errno.EBADF, errno.ENOTSOCK, errno.EINVAL, errno.EFAULT})
+# What a machine without a family says when a socket of it is opened or bound.
+_NO_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT, errno.EPERM, errno.EACCES})
+
 Control = Sequence[tuple[int, int, bytes]]
 # Data, source, the kernel's RX stamp in ns, TTL, what to send a reply with so that it leaves from where the request
 # came in, and whether the data was cut. A plain tuple: a named one takes half as long to make as to receive.
@@ -135,7 +140,9 @@ def receive(opened: socket.socket, limit: int = BATCH) -> Iterator[Datagram]:
             data, control, flags, source = opened.recvmsg(MAX_BYTES, _CONTROL_BYTES)
         except BlockingIOError:
             return
-        except OSError:
+        except OSError as error:
+            if error.errno in _OURS:
+                raise
             continue  # an ICMP error, about any peer: reading has cleared it
         kernel_ns, ttl, local = None, 0, _ANYWHERE
         # By kind alone: among what we ask for, no kind is in two levels.
@@ -180,8 +187,12 @@ class Sending(Generic[Tag]):
         while True:
             try:
                 _, control, _, address = self.socket.recvmsg(0, _ERROR_BYTES, socket.MSG_ERRQUEUE)
-            except OSError:
-                return  # empty
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _OURS:
+                    raise
+                return  # the kernel has no memory now: what waits is read the next time
             event = self._event(control, address)
             if event is not None:
                 yield event
@@ -262,8 +273,10 @@ def _has(family: socket.AddressFamily, wildcard: str) -> bool:
         with socket.socket(family, socket.SOCK_DGRAM) as trial:
             trial.bind((wildcard, 0))
             return True
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in _NO_FAMILY:
+            return False
+        raise OperatorError(_sentence(wildcard, 0, error)) from None
 
 
 def _family(address: str) -> socket.AddressFamily:

@@ -194,3 +194,10 @@ async def test_root_gets_an_emulated_network_whatever_the_kernel(tmp_path: Path)
 async def test_command_after_the_labs_end_fails_with_a_sentence() -> None:
     status, output = await run([sys.executable, "-m", "linkweather.lab.enter", "/proc/0/fd/7", "0", "--", "true"])
     assert (status, output) == (127, "Error: the lab of this site has ended\n")
+
+
+def test_a_lab_that_cannot_be_asked_is_not_called_none(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(tmp_path / "lab.sock"))
+        with pytest.raises(OperatorError, match="cannot be asked: Protocol wrong type for socket"):
+            ask(tmp_path, ShowLab())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -147,6 +148,30 @@ async def test_a_socket_where_another_broker_answers_is_left_alone(listen: Liste
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(listen.path))
         other.listen()
+        with pytest.raises(OperatorError, match=r"another broker answers there: stop it, or choose another path$"):
+            await EmbeddedBroker(listen, tmp_path).start()
+    assert listen.path.exists()
+
+
+async def test_a_socket_of_another_kind_is_left_alone(listen: Listen, tmp_path: Path) -> None:
+    assert listen.path is not None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(listen.path))
+        with pytest.raises(OperatorError, match=r"something is there that cannot be asked \(Protocol wrong type"):
+            await EmbeddedBroker(listen, tmp_path).start()
+    assert listen.path.exists()
+
+
+async def test_a_broker_that_is_too_busy_to_answer_is_left_alone(listen: Listen, tmp_path: Path) -> None:
+    assert listen.path is not None
+    with socket.socket(socket.AF_UNIX) as other, contextlib.ExitStack() as waiting:
+        other.bind(str(listen.path))
+        other.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(10):  # until its queue is full
+                caller = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                caller.setblocking(False)  # noqa: FBT003 - the standard library's signature
+                caller.connect(str(listen.path))
         with pytest.raises(OperatorError, match=r"another broker answers there: stop it, or choose another path$"):
             await EmbeddedBroker(listen, tmp_path).start()
     assert listen.path.exists()
