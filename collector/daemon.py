@@ -57,8 +57,8 @@ class CollectorDaemon:
         self._settings = settings
         self._mesh_changed = asyncio.Event()
         self._mesh = MeshFile(settings.mesh, self._apply_mesh)
-        self._links = LinkStates(self._mesh.mesh, settings.state)
         self._sites = SiteStates(self._mesh.mesh)
+        self._links = LinkStates(self._mesh.mesh, settings.state, self._sites.next_test)
         self._capacities = Capacities(self._mesh.mesh, settings.capacity)
         self._bad_statuses: Counter[str] = Counter()
         self._journal = open_journal(settings.data_dir, settings.journal)

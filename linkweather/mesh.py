@@ -214,6 +214,11 @@ class Mesh(Settings):
             if link.both:
                 yield link.dst, link.src
 
+    def tested_pairs(self) -> Iterator[tuple[str, str]]:
+        """Every directed pair (src, dst) whose throughput is tested."""
+        able = {name for name, site in self.sites.items() if site.throughput and self.throughput.enabled}
+        return ((src, dst) for src, dst in self.pairs() if src in able and dst in able)
+
     def budget_bytes_per_day(self, site: str) -> int | None:
         """How much the throughput tests of a site may move in 24 hours; None is unlimited."""
         own = self.sites[site].budget_bytes_per_day

@@ -46,8 +46,9 @@ from probes.path.tracing import Tracing
 from probes.presence import SitePresence
 from probes.publisher import Publisher
 from probes.settings import ProbeSettings
-from probes.throughput.agenda import Attention
+from probes.throughput.attention import Attention
 from probes.throughput.budget import BudgetStore
+from probes.throughput.history_store import HistoryStore
 from probes.throughput.iperf3_ends import SiteIperf3
 from probes.throughput.iperf3_output import Build
 from probes.throughput.iperf3_server import ServerPlace
@@ -64,12 +65,13 @@ class ProbeDaemon:
     """One site. `run` measures and publishes until it is stopped; each report is in the outbox before it is sent.
 
     The constructor opens the files in the data folder, and raises OperatorError for settings that cannot be used.
-    `iperf3` is the installed one, None where there is none that can be used.
+    `iperf3` is the installed one, None where there is none that can be used; then `throughput_problem` says why.
     """
 
-    def __init__(self, settings: ProbeSettings, *, iperf3: Build | None) -> None:
+    def __init__(self, settings: ProbeSettings, *, iperf3: Build | None, throughput_problem: str | None = None) -> None:
         self._settings = settings
         self._iperf3 = iperf3
+        self._throughput_problem = throughput_problem
         self._site = settings.site
         self._key = read_key(settings.key_file) if settings.key_file else None
         self._connection = self._connect()
@@ -85,10 +87,16 @@ class ProbeDaemon:
         )
         rng = random.Random()  # noqa: S311 - it spreads load, and hides nothing
         self._budgets = BudgetStore(settings.data_dir / "ledger.sqlite", self._site)
-        self._attention = Attention(rng)
+        histories = HistoryStore(settings.data_dir / "tests.json")
+        self._attention = Attention(rng, histories.load())
         self._negotiator = self._make_negotiator()
         self._throughput = ThroughputScheduler(
-            self._site, self._negotiator, self._report_throughput, budgets=self._budgets, attention=self._attention
+            self._site,
+            self._negotiator,
+            self._report_throughput,
+            budgets=self._budgets,
+            attention=self._attention,
+            keep=histories.keep,
         )
         self._routes = RouteStore(settings.data_dir / "routes.sqlite")
         self._path = Tracing(self._site, self._report_path, memory=self._routes, bind=settings.bind, rng=rng)
@@ -216,6 +224,7 @@ class ProbeDaemon:
         self._latency.apply_mesh(mesh)
         self._throughput.apply_mesh(mesh)
         self._path.apply_mesh(mesh)
+        self._status_due.set()  # it says when the links' next tests are due
 
     def _report_latency(self, at: datetime, rows: list[LatencyRow]) -> None:
         for row in rows:
@@ -271,4 +280,6 @@ class ProbeDaemon:
             throughput_tests=dict(self._throughput.ran),
             budget_bytes_per_day=budget_bytes,
             budget_left_bytes=left_bytes,
+            next_tests=self._throughput.next_tests() if state == "online" else (),
+            throughput_problem=self._throughput_problem,
         )

@@ -50,18 +50,17 @@ async def _run(settings: ProbeSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await ProbeDaemon(settings, iperf3=await _iperf3()).run(stop)
+    build, problem = await _iperf3()
+    if problem:
+        log.warning("%s; this site measures no throughput", problem)
+    await ProbeDaemon(settings, iperf3=build, throughput_problem=problem).run(stop)
 
 
-async def _iperf3() -> Build | None:
-    """The installed iperf3; without one that can be used the site measures no throughput, and its status says so."""
+async def _iperf3() -> tuple[Build | None, str | None]:
+    """The installed iperf3, or why there is none that can be used: then the site measures no throughput."""
     try:
         build = await installed()
     except OperatorError as error:
-        log.warning("%s", error)
-        return None
+        return None, str(error)
     problem = too_old(build) if build else "the installed iperf3 does not name its version: install another one"
-    if problem:
-        log.warning("%s; this site measures no throughput", problem)
-        return None
-    return build
+    return (None, problem) if problem else (build, None)

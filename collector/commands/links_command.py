@@ -36,7 +36,9 @@ _OTHER_ROWS = 7
 )
 @api_option
 def links(*, as_json_: bool, watch: bool, every_s: float, api: str) -> None:
-    """Print every link of the mesh: state, RTT, jitter (RTT p95 - p50), loss, goodput, age.
+    """Print every link of the mesh: state, RTT, jitter (RTT p95 - p50), loss, goodput, age, next throughput test.
+
+    A terminal of 100 columns also shows why that test takes place and what it waits for; --json always does.
 
     With --json and --watch: one line of JSON each time.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from collector.linkstate.forecast_bank import Forecast
@@ -20,6 +20,11 @@ RTT_FIELDS = ("rtt_min_s", "rtt_mean_s", "rtt_p50_s", "rtt_p95_s", "rtt_p99_s", 
 GOODPUT_FIELDS = ("goodput_bps", "goodput_low_bps", "goodput_high_bps", "rtt_loaded_s", "limited_by")
 
 Pair = tuple[str, str]
+NextTestOf = Callable[[str, str, float], Mapping[str, Any]]
+
+
+def _unknown(_src: str, _dst: str, _now: float) -> Mapping[str, Any]:
+    return {}
 
 
 def _pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
@@ -36,10 +41,14 @@ def _pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
 
 
 class LinkStates:
-    """The state of every link of the mesh. Rows about other links are dropped."""
+    """The state of every link of the mesh. Rows about other links are dropped.
 
-    def __init__(self, mesh: Mesh, settings: StateSettings) -> None:
+    `next_test` says of a link (src, dst), now, when its throughput is tested next, as fields of its answer.
+    """
+
+    def __init__(self, mesh: Mesh, settings: StateSettings, next_test: NextTestOf = _unknown) -> None:
         self._settings = settings
+        self._next_test = next_test
         self._windows: dict[Pair, LinkWindow] = {}
         self._forecasts = LinkForecasts((), _pace(mesh, settings)[1])
         self.apply_mesh(mesh)
@@ -124,6 +133,7 @@ class LinkStates:
             **_goodput(window, now, self._limits),
             **_path(window, now),
             **_failure(window, now),
+            **self._next_test(*pair, now),
             **expected,
         )
 

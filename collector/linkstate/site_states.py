@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ from collector.settings import CapacitySettings
 from linkweather.containment import contained
 from linkweather.mesh import Mesh, Site
 from linkweather.models.state import CapacityAnswer, SiteAnswer
-from linkweather.wire import DeviceRow, Status
+from linkweather.wire import DeviceRow, NextTest, Status
 
 
 class SiteStates:
@@ -24,6 +24,8 @@ class SiteStates:
         self.clocks = SiteClocks(mesh)
         self._statuses: dict[str, Status] = {}
         self._reported_at: dict[str, float] = {}
+        self._next_tests: dict[str, dict[str, NextTest]] = {}
+        self._tested = frozenset(mesh.tested_pairs())
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """Adopt a changed mesh."""
@@ -31,6 +33,8 @@ class SiteStates:
         self._statuses = {site: status for site, status in self._statuses.items() if site in mesh.sites}
         self._reported_at = {site: at for site, at in self._reported_at.items() if site in mesh.sites}
         self.clocks.apply_mesh(mesh)
+        self._next_tests = {site: tests for site, tests in self._next_tests.items() if site in mesh.sites}
+        self._tested = frozenset(mesh.tested_pairs())
 
     def forget_statuses(self) -> None:
         """Forget all statuses; a broker sends every retained one at each connection."""
@@ -41,11 +45,24 @@ class SiteStates:
         if site in self._mesh.sites:
             self._statuses[site] = status
             self.clocks.status(site, status)
+            self._next_tests[site] = {test.src: test for test in status.next_tests}
 
     def reported(self, site: str, at: float) -> None:
         """Note a report of the site whose measurement ended `at`, in seconds since the epoch."""
         if site in self._mesh.sites:
             self._reported_at[site] = max(at, self._reported_at.get(site, at))
+
+    def next_test(self, src: str, dst: str, now: float) -> Mapping[str, Any]:
+        """The fields of a link's answer that say when its throughput is tested next; no field without a status."""
+        if (src, dst) not in self._tested:
+            return {"next_test_waits_for": "disabled"}
+        status, test = self._statuses.get(dst), self._next_tests.get(dst, {}).get(src)
+        if status is not None and status.state == "offline":
+            return {"next_test_waits_for": "offline"}
+        if status is None or test is None:
+            return {}
+        in_s = max(0.0, test.at.timestamp() - now)
+        return {"next_test_in_s": in_s, "next_test_reason": test.reason, "next_test_waits_for": test.waits_for}
 
     @property
     def offline(self) -> list[str]:
@@ -79,6 +96,7 @@ class SiteStates:
             throughput_tests=_stated(status, "throughput_tests"),
             budget_bytes_per_day=_stated(status, "budget_bytes_per_day"),
             budget_left_bytes=_stated(status, "budget_left_bytes"),
+            throughput_problem=_stated(status, "throughput_problem"),
             compute_id=site.compute_id,
             operator=site.operator,
             region=site.region,

@@ -19,8 +19,8 @@ from linkweather.units import MISSING, age, duration, megabits, milliseconds, pe
 
 WIDTH = 80
 PAGE_S: Final = 4.0  # how long a live display shows one page
-_FIGURES_WIDTH = 60  # all columns but the link's, with gaps and margins, at their widest
-_STATE_WIDTH = 7  # of that, the widest state's
+_MARGINS = _GAP = 2  # of a table, and between its columns
+_WIDE = 100  # columns from which on there is room for why a test takes place
 STATE_STYLES: Mapping[str, str] = {
     "fresh": "green",
     "stale": "yellow",
@@ -33,13 +33,17 @@ STATE_STYLES: Mapping[str, str] = {
 def links_table(links: Iterable[LinkAnswer], width: int = WIDTH) -> Table:
     """Links sorted by source and destination, in `width` columns: long site ids are cut, figures never.
 
-    RTT (median), its p95 and the jitter (p95 minus median) are in ms; `down 12s` is down since 12 s.
+    RTT (median), its p95 and the jitter (p95 minus median) are in ms; `down 12s` is down since 12 s. `test` is when the
+    throughput is tested next; wide tables also say why, or what the test waits for.
     """
-    table = _table(("link", "state"), [heading for heading, _ in _LINK_FIGURES])
-    rows = [(link, _state(link)) for link in sorted(links, key=lambda link: (link.src, link.dst))]
-    room = width - _FIGURES_WIDTH - max((len(state) - _STATE_WIDTH for _, state in rows), default=0)
-    for link, state in rows:
-        table.add_row(_name(link, room), state, *(show(link) for _, show in _LINK_FIGURES))
+    columns = {"state": _state, **_LINK_FIGURES, **(_LINK_REASONS if width >= _WIDE else {})}
+    ordered = sorted(links, key=lambda link: (link.src, link.dst))
+    rows = [[show(link) for show in columns.values()] for link in ordered]
+    widths = (max(map(len, column)) for column in zip([*columns], *rows, strict=True))
+    room = width - _MARGINS - sum(_GAP + each for each in widths)
+    table = _table(("link", "state"), [heading for heading in columns if heading != "state"])
+    for link, cells in zip(ordered, rows, strict=True):
+        table.add_row(_name(link, room), *cells)
     return table
 
 
@@ -47,7 +51,7 @@ def _state(link: LinkAnswer) -> Text:
     """The state; of a link that is down also since when, where that is known."""
     known = link.state == "down" and link.outage_s is not None
     since = f" {age(link.outage_s).replace(' ', '')}" if known else ""
-    return Text(f"{link.state}{since}".ljust(_STATE_WIDTH), style=STATE_STYLES[link.state])
+    return Text(f"{link.state}{since}", style=STATE_STYLES[link.state])
 
 
 def _name(link: LinkAnswer, room: int) -> str:
@@ -62,14 +66,25 @@ def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"
 
 
-_LINK_FIGURES: tuple[tuple[str, Callable[[LinkAnswer], str]], ...] = (
-    ("RTT ms", lambda link: milliseconds(link.rtt_p50_s)),
-    ("p95", lambda link: milliseconds(link.rtt_p95_s)),
-    ("jitter", lambda link: milliseconds(link.jitter_s)),
-    ("loss %", lambda link: percent(link.loss_ratio)),
-    ("Mbit/s", lambda link: megabits(link.goodput_bps)),
-    ("age", lambda link: age(link.age_s)),
-)
+def _next_test(link: LinkAnswer) -> str:
+    if link.next_test_in_s is None:
+        return _NO_TESTS.get(link.next_test_waits_for or "", MISSING)
+    return age(link.next_test_in_s)
+
+
+_NO_TESTS: Mapping[str, str] = {"disabled": "off", "offline": "offline"}
+_LINK_FIGURES: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
+    "RTT ms": lambda link: milliseconds(link.rtt_p50_s),
+    "p95": lambda link: milliseconds(link.rtt_p95_s),
+    "jitter": lambda link: milliseconds(link.jitter_s),
+    "loss %": lambda link: percent(link.loss_ratio),
+    "Mbit/s": lambda link: megabits(link.goodput_bps),
+    "age": lambda link: age(link.age_s),
+    "test": _next_test,
+}
+_LINK_REASONS: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
+    "why": lambda link: ", ".join(filter(None, (link.next_test_reason, link.next_test_waits_for))) or MISSING
+}
 
 
 def page(links: Sequence[LinkAnswer], rows: int, turn: int) -> tuple[Sequence[LinkAnswer], str]:

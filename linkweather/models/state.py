@@ -37,6 +37,10 @@ class LinkAnswer(Message):
     our own tests loaded, by the rule above. Expired measurements give no forecast. `failure` is the newest failed
     measurement of any kind, with its age. `reason` names the clock where one that dates the link's rows is wrong: a
     link whose site's clock is behind looks expired.
+    `next_test_in_s` is the time until the next throughput test, as `dst` says in its status, and `next_test_reason` why
+    it takes place: first, expired, scheduled, or brought forward by latency_shift, loss or new_path.
+    `next_test_waits_for` is why the last turn was not used, such as budget or leased, or why there is none: disabled in
+    the mesh, or offline, which is `dst`.
     """
 
     src: str
@@ -88,6 +92,9 @@ class LinkAnswer(Message):
     failure_detail: str | None = None
     failure_age_s: float | None = None
     reason: str | None = None
+    next_test_in_s: float | None = None
+    next_test_reason: str | None = None
+    next_test_waits_for: str | None = None
 
 
 class SiteAnswer(Message):
@@ -101,6 +108,7 @@ class SiteAnswer(Message):
     for a site without a budget. `clock_offset_s` is by how much the site's clock is ahead of the collector's, within
     some seconds, by its last reports; null where too few came or they waited at the site. `clock` is a sentence where a
     clock is wrong: the site's, or the collector's own, if most sites are off.
+    `throughput_problem` is a sentence that says why the site tests no throughput.
     """
 
     site: str
@@ -120,6 +128,7 @@ class SiteAnswer(Message):
     throughput_tests: dict[str, int] | None = None
     budget_bytes_per_day: int | None = None
     budget_left_bytes: int | None = None
+    throughput_problem: str | None = None
     compute_id: str | None = None
     operator: str | None = None
     region: str | None = None

@@ -41,11 +41,21 @@ from linkweather.wire.reports import (
     decode_report,
 )
 from linkweather.wire.rewriting import renumbered, split
-from linkweather.wire.throughput import Answer, Claim, Invite, Served, ThroughputReport, ThroughputRow
+from linkweather.wire.throughput import (
+    MAX_NEXT_TESTS,
+    Answer,
+    Claim,
+    Invite,
+    NextTest,
+    Served,
+    ThroughputReport,
+    ThroughputRow,
+)
 
 __all__ = [
     "CONFLICT",
     "MAX_BOOTS",
+    "MAX_NEXT_TESTS",
     "REPORTS",
     "Answer",
     "AnyMessage",
@@ -71,6 +81,7 @@ __all__ = [
     "Message",
     "Moment",
     "Name",
+    "NextTest",
     "Outage",
     "PathReport",
     "PathRow",

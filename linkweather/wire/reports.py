@@ -15,7 +15,7 @@ from linkweather.wire.fields import Bytes, Count, Moment, Name, ReportNumber, Te
 from linkweather.wire.latency import LatencyReport
 from linkweather.wire.messages import MAX_ROWS, LinkReport, Message, Row, refusal
 from linkweather.wire.path import PathReport
-from linkweather.wire.throughput import ThroughputReport
+from linkweather.wire.throughput import MAX_NEXT_TESTS, NextTest, ThroughputReport
 
 AnyReport = LatencyReport | ThroughputReport | PathReport | CapacityReport
 
@@ -151,6 +151,7 @@ class Status(Message):
     `throughput_tests` counts the tests of its incoming links by the reason why each ran. `budget_left_bytes` is what
     its tests may move now of the `budget_bytes_per_day`, which accrues evenly; both are absent without a budget.
     `boots` says what became of the reports of the outbox's newest boots.
+    `next_tests` are those of its incoming links, the soonest first; `throughput_problem` is why it tests no throughput.
     """
 
     v: Literal[1] = 1
@@ -167,6 +168,8 @@ class Status(Message):
     throughput_tests: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
     budget_bytes_per_day: Bytes | None = None
     budget_left_bytes: Bytes | None = None
+    next_tests: Annotated[tuple[NextTest, ...], Field(max_length=MAX_NEXT_TESTS)] = ()
+    throughput_problem: Text | None = None
 
 
 class Presence(Message):

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from linkweather.mesh import SiteId
 from linkweather.wire.fields import (
     BitsPerSecond,
     Bytes,
@@ -28,6 +29,8 @@ THROUGHPUT_RELATIONS = Relations(
     "goodput_low_bps <= goodput_10s_bps <= goodput_high_bps",
     "8 * bytes <= 1e14 * duration_s",
 )
+
+MAX_NEXT_TESTS = 1000  # in a status; those that are due later are left out
 
 
 class ThroughputRow(Row):
@@ -68,6 +71,18 @@ class ThroughputReport(LinkReport):
 
     kind: Literal["throughput"] = "throughput"
     links: Annotated[tuple[ThroughputRow, ...], MANY]
+
+
+class NextTest(Message):
+    """When the next test of the link from `src` to the site that publishes this is due, and why it takes place.
+
+    `reason` is as in a row. `waits_for` is why the link's last turn was not used, such as budget or leased.
+    """
+
+    src: SiteId
+    at: Moment
+    reason: Name
+    waits_for: Name | None = None
 
 
 class Invite(Message):

@@ -6,24 +6,36 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from math import ceil
+from typing import Final
 
 from linkweather.containment import note
 from linkweather.mesh import Mesh
-from linkweather.wire import LatencyRow, PathRow, ThroughputRow
+from linkweather.wire import MAX_NEXT_TESTS, LatencyRow, NextTest, PathRow, ThroughputRow
 from probes.throughput import invitation
-from probes.throughput.agenda import Agenda, Attention, Planned
+from probes.throughput.agenda import Agenda, Planned
+from probes.throughput.attention import Attention, LinkHistory
 from probes.throughput.budget import BudgetStore, charged_bytes
 from probes.throughput.invitation import Declined
 from probes.throughput.negotiation import Negotiator
+from probes.throughput.tournament import block_slots
 
 log = logging.getLogger(__name__)
 
+# A test that is due later is none that a status needs to name.
+_HORIZON_S: Final = 366 * 86_400.0
+
+
+def _forget(_: Mapping[str, LinkHistory]) -> None:
+    pass
+
 
 class ThroughputScheduler:
-    """Runs the tests of the links to `site`; every row, also a failed test's, goes to `on_row`."""
+    """Runs the tests of the links to `site`; every row, also a failed test's, goes to `on_row`.
+
+    `keep` keeps what the tests have found, after each.
+    """
 
     def __init__(
         self,
@@ -33,16 +45,18 @@ class ThroughputScheduler:
         *,
         budgets: BudgetStore,
         attention: Attention,
+        keep: Callable[[Mapping[str, LinkHistory]], None] = _forget,
     ) -> None:
         self._site = site
         self._negotiator = negotiator
         self._on_row = on_row
         self._budgets = budgets
         self._attention = attention
+        self._keep = keep
         self._agenda: Agenda | None = None
         self._changed = asyncio.Event()
-        # The sources whose tests take longer than a slot, each of which is logged once.
-        self._beyond_slot: set[str] = set()
+        # How many slots the tests of a link take, where it is more than one: each number is logged once.
+        self._long: dict[str, int] = {}
         # Tests by the reason why each ran.
         self.ran: Counter[str] = Counter()
 
@@ -93,33 +107,55 @@ class ThroughputScheduler:
             note("throughput test", error)
             self._conclude(planned, invitation.failed(planned.src, self._site, "fault", type(error).__name__))
 
+    def next_tests(self) -> tuple[NextTest, ...]:
+        """When the next test of each link is due, as far as is known now, and why it waits; the soonest come first."""
+        if self._agenda is None:
+            return ()
+        now_s = time.time()
+        planned = self._agenda.planned(now_s, self._attention)
+        return tuple(
+            NextTest(
+                src=each.src,
+                at=datetime.fromtimestamp(round(each.start_s), UTC),
+                reason=each.reason,
+                waits_for=self._attention.waits_for(each.src),
+            )
+            for each in planned[:MAX_NEXT_TESTS]
+            if each.start_s < now_s + _HORIZON_S
+        )
+
     async def _test(self, mesh: Mesh, planned: Planned) -> None:
         if invitation.caller(mesh, planned.src, self._site) is None:
             self._conclude(planned, invitation.unreachable(planned.src, self._site))
             return
+        began = time.monotonic()
         found = await self._afforded(mesh, planned)
         if isinstance(found, Declined):
-            self._attention.postponed(planned.src, time.time() + found.retry_after_s)
-            log.info("the throughput test of %s → %s is postponed: %s", planned.src, self._site, found.reason)
+            self._postpone(planned.src, found)
             return
         self.ran[planned.reason] += 1
-        self._conclude(planned, found)
+        block = block_slots(time.monotonic() - began, mesh.throughput.slot_s)
+        self._note_block(planned.src, block, mesh.throughput.slot_s)
+        self._conclude(planned, found, block)
 
-    def _conclude(self, planned: Planned, row: ThroughputRow) -> None:
-        self._attention.tested(time.time(), row)
+    def _conclude(self, planned: Planned, row: ThroughputRow, block: int = 1) -> None:
+        self._attention.tested(time.time(), row, block)
+        self._keep(self._attention.histories())
         self._on_row(datetime.now(UTC), row.model_copy(update={"reason": planned.reason}))
+
+    def _postpone(self, src: str, declined: Declined) -> None:
+        if self._attention.postponed(src, time.time() + declined.retry_after_s, declined.reason):
+            log.info("the throughput test of %s → %s is postponed: %s", src, self._site, declined.reason)
 
     async def _afforded(self, mesh: Mesh, planned: Planned) -> ThroughputRow | Declined:
         """The test, within the budgets."""
         src = planned.src
         max_bytes = self._budgets.ask(src, self._site)
-        keep = planned.reason in {"first", "scheduled"}
+        keep = planned.reason in {"first", "expired", "scheduled"}
         reservation = self._budgets.reserve(time.time(), src, self._site, max_bytes, keep=keep)
         if reservation is None:
             return Declined(invitation.BUDGET, invitation.RETRY_AFTER_S)
-        began = time.monotonic()
         found = await self._negotiator.measure(src, mesh.sites[src].address, mesh.throughput, max_bytes=max_bytes)
-        self._note_length(src, time.monotonic() - began, mesh.throughput.slot_s)
         if isinstance(found, Declined):
             self._budgets.settle(reservation, src, self._site, 0)
         else:
@@ -127,10 +163,10 @@ class ThroughputScheduler:
             self._budgets.settle(reservation, src, self._site, charged_bytes(found, max_bytes), limited=limited)
         return found
 
-    def _note_length(self, src: str, took_s: float, slot_s: float) -> None:
-        """Log once that a link's tests take several slots: leases keep the others out meanwhile."""
-        if took_s <= slot_s or src in self._beyond_slot:
+    def _note_block(self, src: str, block: int, slot_s: float) -> None:
+        """Log once that a link's tests take several slots: they are tested in fewer rounds, and the others between."""
+        if block <= self._long.get(src, 1):
             return
-        self._beyond_slot.add(src)
-        text = "a throughput test of %s → %s took %.1f s and its slot is %g s: it takes %d slots, and their tests wait"
-        log.warning(text, src, self._site, took_s, slot_s, ceil(took_s / slot_s))
+        self._long[src] = block
+        text = "a throughput test of %s → %s takes longer than its slot of %g s: from now on it gets %d slots"
+        log.warning(text, src, self._site, slot_s, block)

@@ -19,7 +19,8 @@ from itertools import pairwise
 
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.wire import LatencyRow, PathRow, ThroughputRow
-from probes.throughput.agenda import Agenda, Attention, Planned
+from probes.throughput.agenda import Agenda, Planned
+from probes.throughput.attention import Attention
 
 DAY_S = 86_400.0
 WINDOW_S = 5.0
@@ -87,7 +88,7 @@ class Day:
             due = sorted(
                 (each.start_s, site)
                 for site, each in planned.items()
-                if each is not None and each.start_s < now_s + WINDOW_S
+                if each is not None and each.start_s <= now_s + WINDOW_S
             )
             for start_s, site in due:
                 self._test(start_s, site, planned[site])
@@ -120,7 +121,7 @@ class Day:
         assert planned is not None
         ends = (site, planned.src)
         if any(self.busy_until.get(end, 0.0) > start_s for end in ends):
-            self.attention[site].postponed(planned.src, start_s + TEST_S)  # leased
+            self.attention[site].postponed(planned.src, start_s + TEST_S, "leased")
             return
         self.busy_until |= dict.fromkeys(ends, start_s + TEST_S)
         rate_bps = self.links[planned.src, site].rate_bps * self.rng.gauss(1.0, 0.015)

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import random
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -100,7 +101,7 @@ async def probing(
     broker = f"mqtt://127.0.0.1:{port}"
     settings = ProbeSettings(site=site, broker=broker, data_dir=folder / site, bind=(address,), allow=allow)
     stop = asyncio.Event()
-    daemon = ProbeDaemon(settings, iperf3=None)
+    daemon = ProbeDaemon(settings, iperf3=None, throughput_problem="iperf3 is too old")
     async with asyncio.TaskGroup() as group:
         group.create_task(daemon.run(stop), name=f"daemon[{site}]")
         try:
@@ -170,6 +171,22 @@ async def test_a_changed_mesh_is_followed_without_a_restart(broker_port: int, tm
         await collector.until(lambda: len(collector.reports["a"]) > count + 1)
         assert {row.dst for row in collector.reports["a"][-1].links} == {"b", "c"}
         assert daemon.ignored == {"malformed": 1}
+
+
+async def test_status_says_when_the_next_tests_are_due_and_why_the_site_cannot_run_them(
+    broker_port: int, tmp_path: Path
+) -> None:
+    both = addresses(2)
+    async with collecting(broker_port) as collector, probing("a", both[0], broker_port, tmp_path):
+        await collector.until(lambda: "a" in collector.statuses)
+        assert collector.statuses["a"].throughput_problem == "iperf3 is too old"
+        assert collector.statuses["a"].capabilities.count("throughput") == 0
+        await collector.mesh(*both, throughput={"every_s": 3600.0, "slot_s": 5.0})
+        await collector.until(lambda: bool(collector.statuses["a"].next_tests))
+        (due,) = collector.statuses["a"].next_tests
+        assert (due.src, due.reason, due.waits_for) == ("b", "first", None)
+        assert abs(due.at.timestamp() - time.time()) <= 20  # three slots make a table
+    assert collector.statuses["a"].next_tests == ()
 
 
 async def test_a_new_port_moves_the_reflector(broker_port: int, tmp_path: Path) -> None:

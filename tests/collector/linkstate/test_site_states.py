@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from collector.linkstate.site_states import SiteStates
 from linkweather.mesh import Mesh
 from linkweather.models.state import SiteAnswer
-from linkweather.wire import Status
+from linkweather.wire import NextTest, Status
 
 MESH = Mesh.model_validate({"sites": {"a": {"address": "192.0.2.1", "operator": "X"}, "b": {"address": "192.0.2.2"}}})
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -95,3 +95,35 @@ def test_a_site_is_offline_by_its_will_until_the_statuses_are_forgotten() -> Non
     assert states.offline == ["b"]
     states.forget_statuses()
     assert (states.offline, site(states).state) == ([], "unknown")
+
+
+def test_next_test_of_a_link_is_what_its_destination_says() -> None:
+    states, now = SiteStates(MESH), AT.timestamp()
+    assert states.next_test("a", "b", now) == {}
+    due = NextTest(src="a", at=datetime(2026, 1, 31, 12, 0, 25, tzinfo=UTC), reason="first", waits_for="budget")
+    states.status("b", Status(state="online", next_tests=(due,)))
+    said = {"next_test_in_s": 25.0, "next_test_reason": "first", "next_test_waits_for": "budget"}
+    assert states.next_test("a", "b", now) == said
+    assert states.next_test("a", "b", now + 60.0)["next_test_in_s"] == 0.0
+    assert states.next_test("b", "a", now) == {}
+    states.forget_statuses()
+    assert states.next_test("a", "b", now) == {}
+    states.status("b", Status(state="offline"))
+    assert states.next_test("a", "b", now) == {"next_test_waits_for": "offline"}
+
+
+def test_next_test_of_a_link_that_the_mesh_does_not_test_is_disabled() -> None:
+    states = SiteStates(MESH)
+    sites = {**MESH.sites, "a": MESH.sites["a"].model_copy(update={"throughput": False})}
+    states.apply_mesh(MESH.model_copy(update={"sites": sites}))
+    assert states.next_test("a", "b", 0.0) == states.next_test("b", "a", 0.0) == {"next_test_waits_for": "disabled"}
+    off = MESH.throughput.model_copy(update={"enabled": False})
+    assert SiteStates(MESH.model_copy(update={"throughput": off})).next_test("a", "b", 0.0) != {}
+
+
+def test_site_that_tests_no_throughput_says_why() -> None:
+    states = SiteStates(MESH)
+    states.status("a", Status(state="online", throughput_problem="iperf3 3.1.3 cannot …"))
+    assert site(states).throughput_problem == "iperf3 3.1.3 cannot …"
+    states.status("a", Status(state="offline"))
+    assert site(states).throughput_problem is None

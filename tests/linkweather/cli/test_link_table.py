@@ -20,6 +20,8 @@ GOOD = LinkAnswer(
     jitter_s=0.0047,
     loss_ratio=0.02,
     goodput_bps=302_400_000.0,
+    next_test_in_s=75.0,
+    next_test_reason="scheduled",
 )
 WIDEST = LinkAnswer(
     src="s" * 32,
@@ -31,6 +33,7 @@ WIDEST = LinkAnswer(
     jitter_s=12.345,
     loss_ratio=1.0,
     goodput_bps=123_456_000_000.0,
+    next_test_in_s=7199.0,
 )
 
 
@@ -43,17 +46,17 @@ def printed(*links: LinkAnswer, width: int = 80) -> list[str]:
 
 def test_a_link_is_one_line_with_readable_units_and_never_measured_is_a_dash() -> None:
     head, _, good, never = printed(NEVER, GOOD)
-    assert head.split() == ["link", "state", "RTT", "ms", "p95", "jitter", "loss", "%", "Mbit/s", "age"]
-    assert good.split() == ["a", "→", "b", "fresh", "20.4", "25.1", "4.70", "2.0", "302", "3", "s"]
-    assert never.split() == ["b", "→", "a", "unknown", *["–"] * 6]
+    assert head.split() == ["link", "state", "RTT", "ms", "p95", "jitter", "loss", "%", "Mbit/s", "age", "test"]
+    assert good.split() == ["a", "→", "b", "fresh", "20.4", "25.1", "4.70", "2.0", "302", "3", "s", "75", "s"]
+    assert never.split() == ["b", "→", "a", "unknown", *["–"] * 7]
 
 
 def test_the_widest_link_fits_eighty_columns_with_every_figure_whole() -> None:
     lines = printed(WIDEST)
     assert max(map(len, lines)) <= 80
     assert lines[2].split() == [
-        *["sssssss…", "→", "ddddddd…"],
-        *["expired", "12345", "12345", "12345", "100.0", "123456", "120", "min"],
+        *["sss…", "→", "ddd…"],
+        *["expired", "12345", "12345", "12345", "100.0", "123456", "120", "min", "120", "min"],
     ]
 
 
@@ -61,9 +64,26 @@ def test_a_link_that_is_down_says_since_when_and_its_neighbours_make_room() -> N
     down = WIDEST.model_copy(update={"state": "down", "outage_s": 7000.0})
     lines = printed(down, WIDEST.model_copy(update={"dst": "e"}))
     assert max(map(len, lines)) <= 80
-    assert lines[2].split()[:5] == ["sssss…", "→", "ddddd…", "down", "117min"]
+    assert lines[2].split()[:5] == ["s…", "→", "d…", "down", "117min"]
     assert lines[2].split()[5:] == lines[3].split()[4:]
     assert printed(GOOD.model_copy(update={"outage_s": 7.0})) == printed(GOOD)
+
+
+def test_figures_leave_the_room_that_they_do_not_take_to_the_names() -> None:
+    link = GOOD.model_copy(update={"src": "frankfurt", "dst": "sao-paulo"})
+    (line,) = printed(link)[2:]
+    assert line.split()[:4] == ["frankfurt", "→", "sao-paulo", "fresh"]
+    assert len(line) <= 80
+
+
+def test_a_wide_terminal_says_why_the_next_test_takes_place_and_what_it_waits_for() -> None:
+    waiting = GOOD.model_copy(update={"next_test_reason": "first", "next_test_waits_for": "budget"})
+    off = NEVER.model_copy(update={"next_test_waits_for": "disabled"})
+    head, _, first, second = printed(waiting, off, width=100)
+    assert head.split()[-2:] == ["test", "why"]
+    assert first.split()[-4:] == ["75", "s", "first,", "budget"]
+    assert second.split()[-2:] == ["off", "disabled"]
+    assert printed(off)[2].split()[-1] == "off"
 
 
 def test_a_wide_terminal_shows_long_site_ids_whole() -> None:

@@ -13,7 +13,7 @@ import pytest
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.wire import Answer, ThroughputRow
 from probes.throughput import time_limits
-from probes.throughput.agenda import Attention
+from probes.throughput.attention import Attention
 from probes.throughput.budget import BudgetStore
 from probes.throughput.invitation import Declined
 from probes.throughput.iperf3_output import Build

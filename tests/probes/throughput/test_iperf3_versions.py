@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from linkweather.wire import ThroughputRow
+from probes import probe_command
 from probes.throughput.credentials import Credential, Guard, key_pair
 from probes.throughput.iperf3_client import ClientTest, run_client
 from probes.throughput.iperf3_output import Build, Transcript, parse_version
@@ -126,9 +127,9 @@ async def test_oldest_version_calls_a_plain_server_and_takes_no_part_in_arranged
         assert build is not None
         result = await run_client(ClientTest(HERE, server.port, StopRule(1.0, until_converged=True)), build)
     assert (result.failure, result.stopped_by) == (None, "time")
-    assert too_old(build) == (
-        "iperf3 3.1.3 cannot take part in arranged throughput tests: install iperf3 3.1.5 or later"
-    )
+    problem = "iperf3 3.1.3 cannot take part in arranged throughput tests: install iperf3 3.1.5 or later"
+    assert too_old(build) == problem
+    assert await probe_command._iperf3() == (None, problem)  # what the site's status says
 
 
 @pytest.mark.skipif(not REAL, reason="needs paths of programs in IPERF3_PROGRAMS")

@@ -10,11 +10,13 @@ import pytest
 
 from linkweather.mesh import Link, Mesh, Site, ThroughputTests
 from linkweather.wire import Invite, LatencyRow, PathRow, ThroughputRow
-from probes.throughput.agenda import Attention
+from probes.throughput.attention import Attention, LinkHistory
 from probes.throughput.budget import BudgetStore
+from probes.throughput.history_store import HistoryStore
 from probes.throughput.invitation import Declined
 from probes.throughput.limiting import SenderEvidence
 from probes.throughput.scheduler import ThroughputScheduler
+from probes.throughput.tournament import block_slots
 from tests import servers
 from tests.probes.throughput.test_negotiation import ADDRESS, TESTS, Wire, holder, serving, site, until
 
@@ -138,11 +140,18 @@ async def test_a_destination_whose_budget_is_spent_asks_nobody_and_goes_on(
     turns.apply_mesh(mesh)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(turns.run(), name="turns")
-        await until(lambda: caplog.text.count("a → b is postponed: budget") == 2)
+        await until(lambda: caplog.text.count("a → b is postponed: budget") == 1)
+        (due,) = turns.next_tests()
         running.cancel()
     assert wire.sent == []
     assert not turns.ran
+    assert (due.src, due.reason, due.waits_for) == ("a", "first", "budget")
+    assert 0 < due.at.timestamp() - time.time() < 10
     ledger.close()
+
+
+def reasons(attention: Attention) -> list[str]:
+    return [wanted.reason for wanted in attention.wanted(time.time(), "a")]
 
 
 async def test_what_is_noticed_is_asked_of_attention(tmp_path: Path) -> None:
@@ -153,11 +162,11 @@ async def test_what_is_noticed_is_asked_of_attention(tmp_path: Path) -> None:
     turns.apply_mesh(mesh_of(None, every_s=600.0))
     attention.tested(time.time(), ThroughputRow(src="a", dst="b", method="iperf3", goodput_bps=1e8))
     turns.notice_path(PathRow(src="b", dst="a", method="udp", fingerprint="f"))
-    assert attention.raised() == []
+    assert reasons(attention) == ["expired", "scheduled"]
     for rtt_s in [0.02] * 24 + [0.03] * 3:
         row = LatencyRow(src="b", dst="a", method="stamp", sent=50, received=50, rtt_p50_s=rtt_s)
         turns.notice_latency(row)
-    assert [raised.reason for raised in attention.raised()] == ["latency_shift"]
+    assert reasons(attention) == ["expired", "scheduled", "latency_shift"]
     ledger.close()
 
 
@@ -168,10 +177,46 @@ async def test_link_whose_tests_take_longer_than_a_slot_is_named_once(
     made = site(Wire(), "b", tmp_path)
     turns = ThroughputScheduler("b", made, lambda *_: None, budgets=ledger, attention=Attention(random.Random(1)))
     for took_s in (3.9, 9.0, 9.5):
-        turns._note_length("a", took_s, 4.0)
+        turns._note_block("a", block_slots(took_s, 4.0), 4.0)
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith("a throughput test of a → b took 9.0 s and its slot is 4 s: it takes 3 slots")
+    assert said == ("a throughput test of a → b takes longer than its slot of 4 s: from now on it gets 4 slots")
     ledger.close()
+
+
+async def test_what_a_test_found_is_kept_for_the_next_run(tmp_path: Path) -> None:
+    ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
+    store = HistoryStore(tmp_path / "tests.json")
+    assert store.load() == {}
+    attention = Attention(random.Random(1), store.load())
+    made = site(Wire(), "b", tmp_path, None)  # without iperf3 its tests fail at once
+    rows: asyncio.Queue[ThroughputRow] = asyncio.Queue()
+    turns = ThroughputScheduler(
+        "b", made, lambda _, row: rows.put_nowait(row), budgets=ledger, attention=attention, keep=store.keep
+    )
+    assert turns.next_tests() == ()
+    turns.apply_mesh(mesh_of(None))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(turns.run(), name="turns")
+        assert (await rows.get()).failure == "missing"
+        running.cancel()
+    assert store.load() == attention.histories()
+    assert store.load()["a"].failures == 1
+    ledger.close()
+
+
+def test_file_that_cannot_be_used_costs_its_memory_and_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = tmp_path / "tests.json"
+    damaged.write_text('{"a": {"block": 1e9}}')
+    assert HistoryStore(damaged).load() == {}
+    nowhere = HistoryStore(tmp_path / "none" / "tests.json")
+    for _ in range(3):
+        nowhere.keep({"a": LinkHistory()})
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        f"what earlier throughput tests found cannot be read from {damaged}",
+        f"what throughput tests found cannot be kept in {tmp_path / 'none' / 'tests.json'}",
+    ]
 
 
 async def test_rtt_of_a_window_sets_the_limits_unless_our_own_test_loaded_the_link(tmp_path: Path) -> None:

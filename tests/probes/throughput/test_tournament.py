@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from linkweather.mesh import Link, Mesh, Site, ThroughputTests
-from probes.throughput.tournament import Pair, Timetable, Turn, timetable
+from probes.throughput.tournament import Pair, block_slots, timetable
 
 SLOT_S = 4.0
 
@@ -16,8 +16,10 @@ def turn(now_s: float, mesh: Mesh) -> frozenset[Pair]:
     return timetable(mesh).turn(now_s)
 
 
-def next_turn(now_s: float, site: str, mesh: Mesh) -> Turn | None:
-    return timetable(mesh).next_turn(now_s, site)
+def next_turn(now_s: float, site: str, mesh: Mesh) -> tuple[float, str] | None:
+    """The first turn of a site as the destination: when, and from where."""
+    table = timetable(mesh)
+    return min(((table.next_turn(now_s, src, site), src) for src in table.sources(site)), default=None)
 
 
 def cycle_s(mesh: Mesh) -> float:
@@ -38,13 +40,14 @@ def mesh_of(
 
 def test_four_sites_play_the_tournament_that_was_worked_out_by_hand() -> None:
     mesh = mesh_of(4)
-    assert [turn(SLOT_S * slot, mesh) for slot in range(7)] == [
+    assert [turn(SLOT_S * slot, mesh) for slot in range(8)] == [
         {("a", "d"), ("b", "c")},
         {("d", "a"), ("c", "b")},
         {("b", "d"), ("a", "c")},
         {("d", "b"), ("c", "a")},
         {("c", "d"), ("a", "b")},
         {("d", "c"), ("b", "a")},
+        set(),  # so that the number of slots is odd
         {("a", "d"), ("b", "c")},
     ]
 
@@ -54,11 +57,10 @@ def test_four_sites_play_the_tournament_that_was_worked_out_by_hand() -> None:
 def test_a_cycle_tests_every_link_once_and_no_site_twice_in_a_slot(count: int, every_s: float) -> None:
     mesh = mesh_of(count, every_s=every_s)
     slots = 2 * (count + count % 2 - 1)
-    step_s = cycle_s(mesh) / slots
-    start_s = 1000 * cycle_s(mesh)
+    start_s = 1000 * (slots + 1) * SLOT_S
     played: Counter[tuple[str, str]] = Counter()
     for slot in range(slots):
-        pairs = turn(start_s + (slot + 0.1) * step_s if every_s == 0 else start_s + slot * step_s + 1.0, mesh)
+        pairs = turn(start_s + (slot + 0.1) * SLOT_S, mesh)
         busy = [site for pair in pairs for site in pair]
         assert len(busy) == len(set(busy))
         assert len(pairs) == count // 2
@@ -67,26 +69,39 @@ def test_a_cycle_tests_every_link_once_and_no_site_twice_in_a_slot(count: int, e
 
 
 def test_the_cycle_is_as_long_as_asked_or_as_its_slots_need() -> None:
-    assert cycle_s(mesh_of(4)) == 6 * SLOT_S
-    assert cycle_s(mesh_of(5)) == 10 * SLOT_S
+    assert cycle_s(mesh_of(4)) == 7 * SLOT_S
+    assert cycle_s(mesh_of(5)) == 11 * SLOT_S
     assert cycle_s(mesh_of(4, every_s=60.0)) == 60.0
+    assert timetable(mesh_of(4, every_s=60.0)).round_s == 7 * SLOT_S
 
 
-def test_rounds_are_spread_over_the_cycle_and_between_them_nobody_tests() -> None:
-    mesh = mesh_of(4, every_s=60.0)  # 6 rounds: one every 10 s, each 4 s long
-    assert turn(63.9, mesh) == {("a", "d"), ("b", "c")}
-    assert turn(64.0, mesh) == frozenset()
-    assert turn(69.9, mesh) == frozenset()
-    assert turn(70.0, mesh) == {("d", "a"), ("c", "b")}
+def test_days_of_the_calendar_are_spread_over_the_cycle() -> None:
+    table = timetable(mesh_of(4, every_s=70.0))
+    assert sorted(table.due(0.0, *pair) for pair in table.places) == [n * 10.0 for n in range(6) for _ in "ab"]
+    assert table.due(0.0, "a", "d") == 0.0
+    assert table.due(0.1, "a", "d") == 70.0
+    assert table.due(-0.1, "a", "d") == 0.0
+    assert table.due(1e9, "b", "a") == pytest.approx(50.0 + 70.0 * 14285714)
+
+
+def test_without_a_pause_each_turn_is_a_day_whatever_the_rounding() -> None:
+    mesh = mesh_of(5)
+    mesh = mesh.model_copy(update={"throughput": ThroughputTests(every_s=0.0, slot_s=3.7)})
+    table = timetable(mesh)
+    for pair in table.places:
+        start_s = table.next_turn(1.79e9, *pair)
+        for _ in range(100):
+            start_s = table.next_turn(start_s, *pair)
+            assert table.due(start_s - 0.5 * table.round_s, *pair) == pytest.approx(start_s, abs=1e-3)
 
 
 def test_the_next_turn_is_the_first_later_slot_as_a_destination() -> None:
     mesh = mesh_of(4)
-    assert next_turn(0.0, "a", mesh) == Turn(4.0, "d")
-    assert next_turn(3.9, "a", mesh) == Turn(4.0, "d")
-    assert next_turn(4.0, "a", mesh) == Turn(12.0, "c")
-    assert next_turn(20.0, "a", mesh) == Turn(28.0, "d")
-    assert next_turn(0.0, "d", mesh) == Turn(8.0, "b")
+    assert next_turn(0.0, "a", mesh) == (4.0, "d")
+    assert next_turn(3.9, "a", mesh) == (4.0, "d")
+    assert next_turn(4.0, "a", mesh) == (12.0, "c")
+    assert next_turn(20.0, "a", mesh) == (32.0, "d")
+    assert next_turn(0.0, "d", mesh) == (8.0, "b")
 
 
 @pytest.mark.parametrize("count", [2, 5, 8])
@@ -98,10 +113,11 @@ def test_turns_of_each_destination_are_the_turns_of_the_table(count: int, every_
         for _ in range(count - 1):
             found = next_turn(now_s, site, mesh)
             assert found is not None
-            assert found.start_s > now_s
-            assert (found.src, site) in turn(found.start_s + 0.001, mesh)
-            now_s = found.start_s
-            seen.add(found.src)
+            start_s, src = found
+            assert start_s > now_s
+            assert (src, site) in turn(start_s + 0.001, mesh)
+            now_s = start_s
+            seen.add(src)
         assert seen == set(mesh.sites) - {site}
 
 
@@ -111,14 +127,14 @@ def test_links_that_the_mesh_does_not_have_leave_their_slot_idle() -> None:
     assert turn(4.0, mesh) == {("c", "b")}
     assert turn(8.0, mesh) == frozenset()
     assert next_turn(0.0, "a", mesh) is None
-    assert next_turn(0.0, "d", mesh) == Turn(24.0, "a")
+    assert next_turn(0.0, "d", mesh) == (28.0, "a")
 
 
 def test_a_site_without_throughput_is_never_drawn() -> None:
     mesh = mesh_of(4, without="c")
     assert turn(0.0, mesh) == {("a", "d")}
     assert next_turn(0.0, "c", mesh) is None
-    assert next_turn(0.0, "b", mesh) == Turn(12.0, "d")  # not c, in the slot at 4 s
+    assert next_turn(0.0, "b", mesh) == (12.0, "d")  # not c, in the slot at 4 s
     assert all("c" not in pair for slot in range(6) for pair in turn(slot * SLOT_S, mesh))
 
 
@@ -145,7 +161,7 @@ def groups_of(mesh: Mesh, sizes: int, count: int) -> dict[str, str]:
 
 def test_a_round_in_which_a_group_meets_itself_twice_takes_two_slots() -> None:
     mesh = shared(mesh_of(4), {"a": "uplink", "b": "uplink"})
-    assert [turn(SLOT_S * slot, mesh) for slot in range(11)] == [
+    assert [turn(SLOT_S * slot, mesh) for slot in range(12)] == [
         {("a", "d")},
         {("b", "c")},
         {("d", "a")},
@@ -156,6 +172,7 @@ def test_a_round_in_which_a_group_meets_itself_twice_takes_two_slots() -> None:
         {("d", "b")},
         {("c", "d"), ("a", "b")},  # within the group there is one test, and it is in none of the others
         {("d", "c"), ("b", "a")},
+        set(),
         {("a", "d")},
     ]
 
@@ -163,12 +180,12 @@ def test_a_round_in_which_a_group_meets_itself_twice_takes_two_slots() -> None:
 @pytest.mark.parametrize(
     ("count", "size", "groups", "minutes"),
     [
-        # Without groups as in the published table: 2·(N−1) slots of 4 s.
-        (8, 0, 0, 56.0 / 60),
-        (50, 0, 0, 392.0 / 60),
-        (200, 0, 0, 1592.0 / 60),
+        # Without groups 2·(N−1) slots of 4 s, and an idle one.
+        (8, 0, 0, 60.0 / 60),
+        (50, 0, 0, 396.0 / 60),
+        (200, 0, 0, 1596.0 / 60),
         # A group of g sites is in 2·g·(N−g) + g·(g−1) tests, one at a time: that is the least a cycle can take.
-        (8, 2, 1, 1.74),
+        (8, 2, 1, 1.8),
         (50, 3, 4, None),
         (200, 4, 10, None),
     ],
@@ -194,46 +211,23 @@ def test_every_link_is_tested_and_no_site_and_no_group_is_in_two_tests(
         assert table.cycle_s / 60 == pytest.approx(minutes, abs=0.01)
 
 
-def free_slots(table: Timetable, src: str, dst: str, until_s: float) -> list[float]:
-    found: list[float] = []
-    start_s = table.next_free(0.0, src, dst)
-    while start_s is not None and start_s < until_s:
-        found.append(start_s)
-        start_s = table.next_free(start_s, src, dst)
-    return found
-
-
-def test_free_slots_lie_between_the_turns_and_nobody_has_two_of_them_at_once() -> None:
-    mesh = mesh_of(4, every_s=96.0)  # a step of 16 s: its turn, and three free slots
-    table = timetable(mesh)
-    assert table.free == 3
-    starts: dict[float, list[str]] = {}
-    for src, dst in mesh.pairs():
-        for start_s in free_slots(table, src, dst, 192.0):
-            assert start_s % 16.0 in {4.0, 8.0, 12.0}
-            starts.setdefault(start_s, []).extend((src, dst))
-    assert len(starts) == 36
-    assert all(sorted(busy) == ["a", "b", "c", "d"] for busy in starts.values())
-    # The free slots are a cycle of their own: 6 of them, three a step.
-    assert free_slots(table, "a", "d", 96.0) == [4.0, 36.0, 68.0]
-
-
-def test_without_room_between_the_turns_there_is_no_free_slot() -> None:
-    assert timetable(mesh_of(4)).next_free(0.0, "a", "b") is None
-
-
-def test_a_link_that_the_mesh_does_not_have_has_no_free_slot() -> None:
-    table = timetable(mesh_of(4, every_s=96.0, links=(Link(src="a", dst="d"),)))
-    assert table.next_free(0.0, "d", "a") is None
-    assert table.next_free(0.0, "a", "d") == 4.0
+@pytest.mark.parametrize(
+    ("took_s", "block"), [(0.1, 1), (4.0, 1), (4.1, 2), (8.1, 4), (16.0, 4), (150.0, 64), (9e9, 64)]
+)
+def test_a_long_test_gets_a_power_of_two_of_slots(took_s: float, block: int) -> None:
+    assert block_slots(took_s, SLOT_S) == block
 
 
 @dataclass
 class Meeting:
-    """What sites do that each follow their own mesh, with leases for the moments when the meshes differ."""
+    """What sites do that each follow their own mesh, with leases for the moments when the meshes differ.
+
+    Only a link's destination knows that its tests take a block of slots.
+    """
 
     views: dict[str, Mesh]
     dead: set[str] = field(default_factory=set)
+    blocks: dict[Pair, int] = field(default_factory=dict)
     done: list[tuple[float, Pair]] = field(default_factory=list)
     lost: list[Pair] = field(default_factory=list)
 
@@ -243,17 +237,19 @@ class Meeting:
         leased: dict[str, float] = {}
         starts = []
         for dst, table in tables.items():
-            found = table.next_turn(since_s - 0.001, dst)
-            while found is not None and found.start_s < until_s:
-                starts.append((found.start_s, found.src, dst))
-                found = table.next_turn(found.start_s, dst)
+            for src in table.sources(dst):
+                block = self.blocks.get((src, dst), 1)
+                start_s = table.next_turn(since_s - 0.001, src, dst, block=block)
+                while start_s < until_s:
+                    starts.append((start_s, src, dst))
+                    start_s = table.next_turn(start_s, src, dst, block=block)
         for start_s, src, dst in sorted(starts):
             if dst in self.dead:
                 continue
             if src in self.dead or max(leased.get(src, 0.0), leased.get(dst, 0.0)) > start_s:
                 self.lost.append((src, dst))
                 continue
-            leased[src] = leased[dst] = start_s + SLOT_S
+            leased[src] = leased[dst] = start_s + self.blocks.get((src, dst), 1) * SLOT_S
             self.done.append((start_s, (src, dst)))
 
 
@@ -293,7 +289,7 @@ def test_a_site_that_joins_or_leaves_between_two_slots_costs_the_others_none_of_
     meeting.play(change_s, change_s + next_cycle_s)
     # Every slot is full, every link has its turn in the new cycle, and none waits two cycles for it.
     assert Counter(Counter(start_s for start_s, _ in meeting.done).values()) == {
-        len(after.sites) // 2: round(next_cycle_s / SLOT_S)
+        len(after.sites) // 2: round(next_cycle_s / SLOT_S) - 1
     }
     assert {pair for _, pair in meeting.done} == set(after.pairs())
     waits = [start_s - tested_s[pair] for start_s, pair in meeting.done if pair in tested_s]
@@ -312,3 +308,29 @@ def test_while_sites_hear_of_a_newcomer_one_after_another_leases_keep_each_in_on
     busy = Counter((start_s, site) for start_s, pair in meeting.done for site in pair)
     assert max(busy.values()) == 1
     assert {pair for start_s, pair in meeting.done if start_s >= 2 * SLOT_S} == set(after.pairs())
+
+
+@pytest.mark.parametrize(
+    ("count", "slow", "block"), [(3, 1, 2), (4, 1, 4), (8, 1, 2), (8, 8, 2), (8, 3, 4), (50, 2, 8), (200, 1, 2)]
+)
+def test_sites_whose_tests_take_blocks_of_slots_starve_no_link(count: int, slow: int, block: int) -> None:
+    mesh = mesh_of(count)
+    far = sorted(mesh.sites)[:slow]
+    blocks = {pair: block for pair in mesh.pairs() if set(pair) & {*far}}
+    meeting = Meeting(dict.fromkeys(mesh.sites, mesh), blocks=blocks)
+    meeting.play(0.0, 2 * block * cycle_s(mesh))
+    tested = Counter(pair for _, pair in meeting.done)
+    assert tested.keys() == set(mesh.pairs())
+    # Blocks are in each other's way nowhere; of the others each has at least one turn in `block` rounds.
+    assert not {pair for pair in meeting.lost if pair in blocks}
+    assert {tested[pair] for pair in blocks} == {2}
+    assert min(tested.values()) >= 2
+
+
+def test_blocks_of_different_lengths_starve_no_link() -> None:
+    mesh = mesh_of(8)
+    lengths = dict(zip(sorted(mesh.sites), (1, 1, 1, 1, 2, 2, 4, 8), strict=True))
+    blocks = {(src, dst): max(lengths[src], lengths[dst]) for src, dst in mesh.pairs()}
+    meeting = Meeting(dict.fromkeys(mesh.sites, mesh), blocks=blocks)
+    meeting.play(0.0, 8 * cycle_s(mesh))
+    assert {pair for _, pair in meeting.done} == set(mesh.pairs())
