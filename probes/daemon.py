@@ -18,7 +18,7 @@ from typing import Final, Literal
 from linkweather.broker import parse_broker
 from linkweather.containment import contained
 from linkweather.errors import MessageError
-from linkweather.mqtt import Connection, Will
+from linkweather.mqtt import HEADER_BYTES, Connection, Will
 from linkweather.wire import (
     Answer,
     Claim,
@@ -261,8 +261,10 @@ class ProbeDaemon:
                     published = status
 
     async def _publish_status(self, state: Literal["online", "offline"]) -> bool:
+        topic, limit = topics.status(self._site), self._connection.max_packet_bytes
         status = self._status(state).model_copy(update={"at": datetime.now(UTC)})
-        return await self._connection.publish(topics.status(self._site), encode(status), retain=True)
+        fitted = status.fitting(None if limit is None else limit - len(topic.encode()) - HEADER_BYTES)
+        return await self._connection.publish(topic, encode(fitted), retain=True)
 
     def _status(self, state: Literal["online", "offline"]) -> Status:
         depth = self.depth()

@@ -13,7 +13,7 @@ from linkweather.errors import MessageError
 from linkweather.wire.capacity import CapacityReport
 from linkweather.wire.fields import Bytes, Count, Moment, Name, ReportNumber, Text
 from linkweather.wire.latency import LatencyReport
-from linkweather.wire.messages import MAX_ROWS, LinkReport, Message, Row, refusal
+from linkweather.wire.messages import MAX_ROWS, LinkReport, Message, Row, encode, refusal
 from linkweather.wire.path import PathReport
 from linkweather.wire.throughput import MAX_NEXT_TESTS, NextTest, ThroughputReport
 
@@ -170,6 +170,13 @@ class Status(Message):
     budget_left_bytes: Bytes | None = None
     next_tests: Annotated[tuple[NextTest, ...], Field(max_length=MAX_NEXT_TESTS)] = ()
     throughput_problem: Text | None = None
+
+    def fitting(self, max_bytes: int | None) -> Status:
+        """The status with as many of its next tests as fit into a payload of this size, by halves."""
+        fitted = self
+        while max_bytes is not None and fitted.next_tests and len(encode(fitted)) > max_bytes:
+            fitted = fitted.model_copy(update={"next_tests": fitted.next_tests[: len(fitted.next_tests) // 2]})
+        return fitted
 
 
 class Presence(Message):

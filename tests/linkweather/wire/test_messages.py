@@ -16,6 +16,7 @@ from linkweather.wire import (
     LatencyReport,
     LatencyRow,
     LinkReport,
+    NextTest,
     PathReport,
     PathRow,
     ReportRefusal,
@@ -224,3 +225,15 @@ def test_a_capacity_that_cannot_be_is_refused(devices: list[dict[str, Any]], det
     with pytest.raises(MessageError) as refused:
         decode_report("a", "capacity", capacity(*devices))
     assert (refused.value.reason, refused.value.detail) == ("impossible", detail)
+
+
+def test_a_status_leaves_out_next_tests_until_it_fits_and_nothing_else() -> None:
+    at = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    tests = tuple(NextTest(src=f"s{number:03}", at=at, reason="first") for number in range(200))
+    status = Status(state="online", at=at, next_tests=tests)
+    assert status.fitting(None) == status
+    assert status.fitting(len(encode(status))) == status
+    small = status.fitting(3000)
+    assert small.next_tests == tests[:25]  # of some 60 bytes each; the soonest are kept
+    assert len(encode(small)) <= 3000
+    assert status.fitting(10) == Status(state="online", at=at)
