@@ -21,6 +21,7 @@ from collector.api.placement_api import add_capacity, add_placements
 from collector.api.route_api import RouteSources, add_routes
 from collector.api.sink_api import add_sinks
 from collector.ingest.ingest import Ingest
+from collector.ingest.other_journals import OtherJournals
 from collector.ledger import Ledger
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
@@ -53,6 +54,7 @@ class ApiWiring:
     exporters: Exporters
     ledger: Ledger
     connection: Connection
+    other_journals: OtherJournals
     bad_statuses: Mapping[str, int]
 
     def application(self) -> FastAPI:
@@ -124,7 +126,7 @@ class ApiWiring:
 
     def _degraded(self) -> list[str]:
         ours = self.sites.clocks.findings(time.time()).ours
-        return [*self.exporters.failing(), *([ours] if ours else [])]
+        return [*self.exporters.failing(), *([ours] if ours else []), *self.other_journals.sentences()]
 
     def _token(self) -> str | None:
         token_file = self.settings.api.token_file

@@ -22,6 +22,7 @@ from collector.api.http_server import HttpServer
 from collector.api_wiring import ApiWiring
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen
 from collector.ingest.ingest import Ingest
+from collector.ingest.other_journals import OtherJournals
 from collector.ledger import Ledger
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.link_window import ReportMoment
@@ -40,6 +41,7 @@ from linkweather.errors import MessageError, operator_error
 from linkweather.mesh import Mesh
 from linkweather.mqtt import Connection
 from linkweather.wire import CapacityReport, Status, decode, encode, topics
+from linkweather.wire.journals import PublishedMesh
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +71,13 @@ class CollectorDaemon:
                 on_committed=self._on_committed,
                 sites=lambda: self._mesh.mesh.sites,
             )
+            self._other_journals = OtherJournals(self._journal.id, settings.journal.replaces)
             self._exporters = Exporters(self._journal.database, settings.sinks, settings.broker_address)
             self._ledger = Ledger(self._journal.database, self._exporters.by_name)
             self._connection = Connection(
                 settings.broker_address,
                 f"linkweather-collector-{socket.gethostname()}-{os.getpid()}",
-                subscriptions=[topics.ALL_REPORTS, topics.ALL_STATUSES],
+                subscriptions=[topics.ALL_REPORTS, topics.ALL_STATUSES, topics.MESH],
                 handle=self._handle,
                 on_connect=self._on_connect,
             )
@@ -100,6 +103,7 @@ class CollectorDaemon:
             exporters=self._exporters,
             ledger=self._ledger,
             connection=self._connection,
+            other_journals=self._other_journals,
             bad_statuses=self._bad_statuses,
         )
 
@@ -169,16 +173,20 @@ class CollectorDaemon:
 
     def _handle(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
-        if parsed is None or parsed.name != "status":
+        if topic != topics.MESH and (parsed is None or parsed.name != "status"):
             self._ingest.handle(topic, payload)
             return
         try:
+            if parsed is None:
+                self._other_journals.handle_mesh(payload)
+                return
             status = decode(Status, payload)
+            self._other_journals.handle_status(parsed.site, status)
             self._sites.status(parsed.site, status)
             if parsed.site in self._mesh.mesh.sites:
                 self._ledger.said(parsed.site, status)
         except MessageError as error:
-            self._bad_statuses[f"status_{error.reason}"] += 1
+            self._bad_statuses[f"{'mesh' if parsed is None else 'status'}_{error.reason}"] += 1
 
     def _on_committed(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -198,6 +206,7 @@ class CollectorDaemon:
     def _on_connect(self) -> None:
         # The broker now sends every retained status again; a status that it no longer has is unknown.
         self._sites.forget_statuses()
+        self._other_journals.forget()
         self._mesh_changed.set()
         self._route_updater.on_connect()
 
@@ -222,7 +231,10 @@ class CollectorDaemon:
             backoff.reset()
 
     async def _publish_mesh_once(self) -> bool:
-        return await self._connection.publish(topics.MESH, encode(self._mesh.mesh), retain=True)
+        mesh = PublishedMesh(
+            **dict(self._mesh.mesh), journal=self._journal.id, replaces=self._settings.journal.replaces
+        )
+        return await self._connection.publish(topics.MESH, encode(mesh), retain=True)
 
     async def _drain(self) -> None:
         self._ingest.close()

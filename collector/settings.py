@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from collector.sink_tables import SinkTables
 from linkweather.broker import Broker, parse_broker
 from linkweather.errors import OperatorError
-from linkweather.mesh import FilePath, NotNegative, Port, Positive, Settings
+from linkweather.mesh import FilePath, NotNegative, Port, Positive, Settings, Tuple
 
 EMBEDDED = "embedded"
 LOOPBACK = "127.0.0.1"
@@ -40,9 +40,13 @@ class ApiSettings(Settings):
 
 
 class JournalSettings(Settings):
-    """For how many days rows are kept (without it, for ever), and how much memory DuckDB may use."""
+    """For how many days rows are kept (without it, for ever), and how much memory DuckDB may use.
+
+    Sites that follow a journal in `replaces` follow this one instead.
+    """
 
     keep_days: Positive | None = None
+    replaces: Annotated[tuple[str, ...], Tuple, Field(max_length=64)] = ()
     memory_limit_mb: Annotated[int, Field(ge=64)] = 512
 
 

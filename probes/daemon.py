@@ -36,6 +36,8 @@ from linkweather.wire import (
     encode,
     topics,
 )
+from linkweather.wire.journals import MeshOrigin
+from probes.journal_choice import JournalChoice
 from probes.latency.stamp import key_id, read_key
 from probes.latency.station import Station
 from probes.mesh_cache import MeshCache
@@ -81,6 +83,7 @@ class ProbeDaemon:
             max_bytes=settings.outbox_max_bytes,
         )
         self._mesh_cache = MeshCache(self._site, settings.data_dir / "mesh.json", has_key=self._key is not None)
+        self._journal_choice = JournalChoice(self._site, settings.data_dir / "followed-journal")
         self._publisher = Publisher(self._outbox, self._site, self._connection.publish)
         self._latency = Station(
             self._site, on_window=self._report_latency, key=self._key, bind=settings.bind, allow=settings.allow
@@ -208,13 +211,20 @@ class ProbeDaemon:
             log.debug("a message on %s is ignored: %s", topic, error)
 
     def _handle_mesh(self, payload: bytes) -> None:
+        if not self._journal_choice.takes_mesh(decode(MeshOrigin, payload)):
+            self.ignored["other_journal"] += 1
+            return
         # A collector that comes back publishes the mesh: it needs again what it did not commit.
         self._publisher.start_over()
         if self._mesh_cache.accept(payload):
             self._apply_mesh()
 
     def _handle_committed(self, _: str, payload: bytes) -> None:
-        self._publisher.handle_committed(decode(Committed, payload))
+        committed = decode(Committed, payload)
+        if self._journal_choice.takes_committed(committed.journal):
+            self._publisher.handle_committed(committed)
+        else:
+            self.ignored["other_journal"] += 1
 
     def _apply_mesh(self) -> None:
         """Measure as the present mesh says."""
@@ -273,6 +283,7 @@ class ProbeDaemon:
             state=state,
             version=version("linkweather"),
             capabilities=("latency", *["throughput"] * bool(self._iperf3), *["path"] * can_trace()),
+            journal=self._journal_choice.journal,
             outbox_reports=depth.reports,
             dropped_reports=depth.dropped_reports,
             refused_reports=depth.refused_reports,

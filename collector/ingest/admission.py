@@ -125,7 +125,7 @@ def admit(message: IncomingMessage, sites: Collection[str] | None) -> Entry | Re
     return Entry(topic.site, report, message.received_at, bad_rows)
 
 
-def receipts(accepted: Iterable[Key], refused: Iterable[RefusedMessage]) -> list[tuple[str, Committed]]:
+def receipts(journal: str, accepted: Iterable[Key], refused: Iterable[RefusedMessage]) -> list[tuple[str, Committed]]:
     """The `committed` messages, one per site and outbox."""
     committed: dict[tuple[str, str], list[int]] = {}
     refusals: dict[tuple[str, str], list[ReportRefusal]] = {}
@@ -139,7 +139,10 @@ def receipts(accepted: Iterable[Key], refused: Iterable[RefusedMessage]) -> list
         (
             site,
             Committed(
-                boot=boot, seqs=_unique(committed.get((site, boot), ())), refused=tuple(refusals.get((site, boot), ()))
+                journal=journal,
+                boot=boot,
+                seqs=_unique(committed.get((site, boot), ())),
+                refused=tuple(refusals.get((site, boot), ())),
             ),
         )
         for site, boot in dict.fromkeys((*committed, *refusals))

@@ -141,7 +141,7 @@ class Ingest:
         self._count(outcome)
         with contained("committed reports"):
             self._on_committed(outcome.new)
-        messages = receipts(outcome.accepted, outcome.refused)
+        messages = receipts(self._journal.id, outcome.accepted, outcome.refused)
         await asyncio.gather(
             *(self._publish(topics.committed(site), encode(committed)) for site, committed in messages)
         )

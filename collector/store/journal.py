@@ -32,6 +32,7 @@ import contextlib
 import itertools
 import logging
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -246,6 +247,7 @@ class Journal:
             if self.database.rebuilt:
                 _keys_from_rows(connection)
         self.database.remember(self._load)
+        self.id: str = self.database.rows("SELECT id FROM journal_identity")[0][0]
 
     def _remember(self, new: Mapping[Key, Entry], learnt: Mapping[Pair, str]) -> None:
         for entry in new.values():
@@ -377,6 +379,9 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
         for name, sql in table.columns.items():
             connection.execute(f"ALTER TABLE {kind} ADD COLUMN IF NOT EXISTS {_QUOTED(name)} {sql}")
     outbox_ledger.create(connection)
+    connection.execute("CREATE TABLE IF NOT EXISTS journal_identity (id VARCHAR)")
+    if connection.execute("SELECT 1 FROM journal_identity").fetchone() is None:
+        connection.execute("INSERT INTO journal_identity VALUES (?)", [secrets.token_hex(8)])
     connection.execute(_RECEIVED)
     connection.execute("CREATE TABLE IF NOT EXISTS cursors (exporter VARCHAR, kind VARCHAR, number BIGINT)")
 

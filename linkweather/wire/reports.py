@@ -119,9 +119,10 @@ class ReportRefusal(Message):
 
 
 class Committed(Message):
-    """Collector to site: these reports of outbox `boot` are in the journal, or refused for good."""
+    """Collector to site: these reports of outbox `boot` are in the journal of this id, or refused for good."""
 
     v: Literal[1] = 1
+    journal: Name | None = None
     boot: Name
     seqs: Annotated[tuple[ReportNumber, ...], Field(max_length=MAX_ROWS)] = ()
     refused: Annotated[tuple[ReportRefusal, ...], Field(max_length=MAX_ROWS)] = ()
@@ -146,7 +147,8 @@ class BootCount(Message):
 class Status(Message):
     """A site's retained state; its will says offline. `dropped_datagrams` are those that its reflector did not answer.
 
-    `oversized_reports` wait, as the broker takes no packets of their size.
+    `journal` is the id of the one that it follows. `oversized_reports` wait, as the broker takes no packets of their
+    size.
 
     `throughput_tests` counts the tests of its incoming links by the reason why each ran. `budget_left_bytes` is what
     its tests may move now of the `budget_bytes_per_day`, which accrues evenly; both are absent without a budget.
@@ -159,6 +161,7 @@ class Status(Message):
     at: Moment | None = None
     version: Text | None = None
     capabilities: Annotated[tuple[Name, ...], Field(max_length=64)] = ()
+    journal: Name | None = None
     outbox_reports: Count = 0
     dropped_reports: Count = 0
     refused_reports: Count = 0

@@ -103,7 +103,9 @@ def _stages(folder: Path, rounds: Sequence[Round]) -> dict[str, list[float]]:
             decoded = time.perf_counter()
             journal.commit(entries)
         committed = time.perf_counter()
-        for _, told in receipts([(entry.site, entry.report.boot, entry.report.seq) for entry in entries], []):
+        for _, told in receipts(
+            journal.id, [(entry.site, entry.report.boot, entry.report.seq) for entry in entries], []
+        ):
             encode(told)
         stages["decode and check"].append(decoded - started)
         stages["commit"].append(committed - decoded)

@@ -31,6 +31,7 @@ from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from linkweather.mqtt import Connection
 from linkweather.wire import Committed, LatencyReport, LatencyRow, Status, decode, encode, topics
+from linkweather.wire.journals import MeshOrigin
 from tests import servers
 from tests.collector.waiting import until
 
@@ -247,6 +248,36 @@ async def test_what_is_committed_at_a_stop_is_acknowledged(settings: CollectorSe
         recorded = {seq for (seq,) in journal.execute("SELECT seq FROM latency").fetchall()}
     assert acknowledged == recorded
     assert len(recorded) > BATCH_REPORTS
+
+
+async def test_two_collectors_on_one_broker_say_so_both(
+    settings: CollectorSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = ApiSettings(port=servers.free_port())
+    second = settings.model_copy(update={"data_dir": tmp_path / "second", "api": api})
+    async with running(settings) as one, running(second) as two:
+        for collector in (one, two):
+            answer = await collector.until("/readyz", lambda answer: bool(answer.json()["degraded"]))
+            (sentence,) = answer.json()["degraded"]
+            assert sentence.startswith("the mesh on this broker was published by another collector")
+    assert caplog.text.count("the mesh on this broker was published by another collector") == 2
+
+
+async def test_the_mesh_and_committed_name_the_journal_also_after_a_restart(
+    settings: CollectorSettings, site: aiomqtt.Client
+) -> None:
+    settings = settings.model_copy(update={"journal": JournalSettings(memory_limit_mb=128, replaces=("j0",))})
+    journals = []
+    await site.subscribe(topics.committed("a"), qos=1)
+    for seq in range(2):
+        async with running(settings):
+            await site.publish(topics.report("a", "latency"), latency_report(seq), qos=1)
+            journals.append(decode(Committed, await next_payload(site)).journal)
+    await site.subscribe(topics.MESH, qos=1)
+    origin = decode(MeshOrigin, await next_payload(site))
+    assert origin.replaces == ("j0",)
+    assert {*journals, origin.journal} == {origin.journal}
+    assert origin.journal is not None
 
 
 async def test_an_invalid_mesh_is_refused_and_the_old_one_stays(

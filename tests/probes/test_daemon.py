@@ -229,3 +229,24 @@ async def test_a_site_outside_the_mesh_only_waits(site: str, broker_port: int, t
         await collector.until(lambda: collector.statuses.get(site) is not None)
     assert collector.statuses[site].state == "offline"
     assert not collector.reports[site]
+
+
+async def test_what_another_journal_has_committed_stays_in_the_outbox(
+    broker_port: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (address,) = addresses(1)
+    async with collecting(broker_port) as collector, probing("a", address, broker_port, tmp_path) as daemon:
+        await collector.mesh(address, "192.0.2.1", journal="j1")
+        await until(lambda: daemon.depth().reports > 0)
+        collector.commits = False
+        await collector.mesh(address, journal="j2")
+        await collector.connection.publish(
+            topics.committed("a"), encode(Committed(journal="j2", boot=daemon._outbox.boot, seqs=tuple(range(100))))
+        )
+        await until(lambda: daemon.ignored["other_journal"] == 2)
+        assert daemon.depth().reports > 0
+        assert "a second collector, of the journal j2, is on this broker" in caplog.text
+        collector.changed.clear()
+        await collector.until(lambda: collector.statuses["a"].journal == "j1")
+        await collector.mesh(address, "192.0.2.1", journal="j2", replaces=["j1"])
+        await collector.until(lambda: collector.statuses["a"].journal == "j2")

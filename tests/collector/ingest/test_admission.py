@@ -101,17 +101,20 @@ def test_a_site_gets_one_receipt_per_outbox_and_each_number_once() -> None:
     never = refusal(admit(message(TEXT % (ROW % "-1")), None))
     keyless = refusal(admit(message("{}"), None))
     reports = [("a", latency(1)), ("a", latency(2)), ("a", latency(1)), ("a", other), ("b", latency(3))]
-    assert receipts([(site, report.boot, report.seq) for site, report in reports], [never, keyless]) == [
-        ("a", Committed(boot="boot-1", seqs=(1, 2), refused=(ReportRefusal(seq=7, reason="impossible"),))),
-        ("a", Committed(boot="boot-2", seqs=(9,))),
-        ("b", Committed(boot="boot-1", seqs=(3,))),
+    assert receipts("j1", [(site, report.boot, report.seq) for site, report in reports], [never, keyless]) == [
+        (
+            "a",
+            Committed(journal="j1", boot="boot-1", seqs=(1, 2), refused=(ReportRefusal(seq=7, reason="impossible"),)),
+        ),
+        ("a", Committed(journal="j1", boot="boot-2", seqs=(9,))),
+        ("b", Committed(journal="j1", boot="boot-1", seqs=(3,))),
     ]
 
 
 def test_a_site_with_nothing_but_refusals_gets_a_receipt_too() -> None:
     never = refusal(admit(IncomingMessage(topics.report("a", "latency"), (TEXT % (ROW % "-1")).encode(), NOON), None))
-    assert receipts([], [never]) == [
-        ("a", Committed(boot="boot-1", refused=(ReportRefusal(seq=7, reason="impossible"),)))
+    assert receipts("j1", [], [never]) == [
+        ("a", Committed(journal="j1", boot="boot-1", refused=(ReportRefusal(seq=7, reason="impossible"),)))
     ]
 
 
