@@ -38,6 +38,7 @@ _SIGNED_REFLECTED = Struct("!I20xH2s4xQ8x4s12x10s6xB15x16x")
 _T3, _SIGNED_T3 = 4, 16
 _TIMESTAMP = Struct("!Q")
 _NO_SSID = bytes(2)
+_NO_TIME = bytes(8)
 _MASK = 0xFFFFFFFF
 
 
@@ -113,7 +114,7 @@ def is_reply(data: bytes, *, authenticated: bool) -> bool:
     there, or TWAMP-Light's padding, which is like this once in 10⁸.
     """
     sent, received = _SIGNED_TIMES if authenticated else _TIMES
-    if not any(data[received : received + 8]):
+    if len(data) < LEAST_REPLY_BYTES or data[received : received + 8] == _NO_TIME:
         return False
     # Both formats of time begin with 32 bits of seconds.
     residence_s = int.from_bytes(data[sent : sent + 4]) - int.from_bytes(data[received : received + 4])

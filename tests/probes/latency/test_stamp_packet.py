@@ -120,6 +120,7 @@ def test_the_form_tells_a_reply_from_a_request() -> None:
         assert is_plain_request(request, authenticated=authenticated)
         assert not is_plain_request(reply, authenticated=authenticated)
     assert is_reply(B[:38], authenticated=False)
+    assert not is_reply(B[:37], authenticated=False)
 
 
 def test_twamp_light_s_padding_is_no_reply_but_no_plain_request_either() -> None:
