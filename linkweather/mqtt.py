@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 MAX_INFLIGHT = 200
 # At most, beside topic and payload: type, lengths, packet identifier, no properties (MQTT 5 §3.3).
 HEADER_BYTES = 16
+_CONNECT_LIMIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ class _Client(aiomqtt.Client):
     """A client that keeps to the limits which the broker names as it accepts the connection (MQTT 5 §3.2.2.3)."""
 
     max_packet_bytes: int | None = None
+
+    def open_by(self, open_socket: Callable[[], socket.socket]) -> None:
+        """Connect by TCP in this way; the name for TLS stays the broker's."""
+        self._client._create_socket_connection = open_socket  # type: ignore[method-assign]  # noqa: SLF001 - no other way in
 
     def _on_connect(
         self,
@@ -82,6 +88,7 @@ class Connection:
         self._backoff = Backoff(rng=rng)
         self._client: _Client | None = None
         self._pause_s: float | None = None
+        self._address: tuple[str, int] | None = None
         self.last_error = ""
         # Topic → messages that were larger than the broker takes.
         self.oversized: Counter[str] = Counter()
@@ -135,7 +142,7 @@ class Connection:
 
     async def _session(self) -> None:
         will = aiomqtt.Will(self._will.topic, self._will.payload, qos=1, retain=True) if self._will else None
-        async with _Client(
+        client = _Client(
             self._broker.host,
             self._broker.port or 1883,
             transport="unix" if self._broker.scheme == "unix" else "tcp",
@@ -148,7 +155,9 @@ class Connection:
             will=will,
             max_inflight_messages=MAX_INFLIGHT,
             tls_context=ssl.create_default_context() if self._broker.scheme == "mqtts" else None,
-        ) as client:
+        )
+        client.open_by(self._open)
+        async with client:
             client.pending_calls_threshold = MAX_INFLIGHT
             if self._subscriptions:
                 await client.subscribe([(topic, 1) for topic in self._subscriptions])
@@ -163,6 +172,17 @@ class Connection:
                     self._handle(message.topic.value, message.payload)
                 if self._pause_s is not None:
                     return
+
+    def _open(self) -> socket.socket:
+        """Connect to the broker, at the last known address of a name that does not resolve. In a thread of its own."""
+        try:
+            opened = socket.create_connection((self._broker.host, self._broker.port), _CONNECT_LIMIT_S)
+        except socket.gaierror:
+            if self._address is None:
+                raise
+            opened = socket.create_connection(self._address, _CONNECT_LIMIT_S)
+        self._address = opened.getpeername()[:2]
+        return opened
 
     def _next_s(self) -> float:
         pause_s, self._pause_s = self._pause_s, None

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from linkweather.broker import parse_broker
 from linkweather.containment import faults
 from linkweather.mqtt import Connection
+from tests import servers
 
 
 async def test_a_handler_that_fails_costs_its_message(broker_port: int) -> None:
@@ -98,3 +105,39 @@ async def test_a_client_that_steps_back_disconnects_and_returns_after_its_pause(
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_a_broker_s_last_known_address_is_used_while_its_name_does_not_resolve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connects: asyncio.Queue[None] = asyncio.Queue()
+    look_up, known = socket.getaddrinfo, ["broker.test"]
+
+    def resolve(host: str, *rest: Any, **more: Any) -> Any:
+        if host in known:
+            return look_up("127.0.0.1", *rest, **more)
+        if host == "broker.test":
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with contextlib.ExitStack() as first:
+        port = first.enter_context(servers.mosquitto(tmp_path))
+        connection = Connection(
+            parse_broker(f"mqtt://broker.test:{port}"),
+            "site-a",
+            subscriptions=(),
+            handle=lambda _topic, _payload: None,
+            on_connect=lambda: connects.put_nowait(None),
+        )
+        task = asyncio.create_task(connection.run(), name="connection")
+        try:
+            async with asyncio.timeout(60):
+                await connects.get()
+                known.clear()
+                first.close()
+                with servers.mosquitto(tmp_path, port):
+                    await connects.get()
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
