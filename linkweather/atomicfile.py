@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import secrets
+import time
 from pathlib import Path
 
 
@@ -37,6 +38,20 @@ def replace(path: Path, content: str | bytes, *, mode: int | None = None) -> Non
             copy.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file to `NAME.damaged-<time>`, a name that is free, which is returned. Raises OSError."""
+    aside = damaged_name(path)
+    path.rename(aside)
+    return aside
+
+
+def damaged_name(path: Path) -> Path:
+    """`NAME.damaged-<time>`, with a number where that is taken."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    names = (path.with_name(f"{path.name}.damaged-{stamp}{suffix}") for suffix in ("", *(f"-{n}" for n in range(99))))
+    return next(name for name in names if not name.exists())
 
 
 def _sync_folder(folder: Path) -> None:

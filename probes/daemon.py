@@ -37,6 +37,7 @@ from linkweather.wire import (
     topics,
 )
 from linkweather.wire.journals import MeshOrigin
+from probes.disk_queue import DiskQueue
 from probes.journal_choice import JournalChoice
 from probes.latency.stamp import key_id, read_key
 from probes.latency.station import Station
@@ -82,6 +83,7 @@ class ProbeDaemon:
             new_boot=lambda: secrets.token_hex(8),
             max_bytes=settings.outbox_max_bytes,
         )
+        self._disk = DiskQueue()
         self._mesh_cache = MeshCache(self._site, settings.data_dir / "mesh.json", has_key=self._key is not None)
         self._journal_choice = JournalChoice(self._site, settings.data_dir / "followed-journal")
         self._publisher = Publisher(self._outbox, self._site, self._connection.publish)
@@ -133,10 +135,12 @@ class ProbeDaemon:
                     group.create_task(self._throughput.run(), name="throughput"),
                     group.create_task(self._path.run(), name="path"),
                     group.create_task(self._publish_statuses(), name="status"),
+                    group.create_task(self._disk.run(), name="disk"),
                     group.create_task(self._publisher.run(), name="publisher"),
                     group.create_task(self._connection.run(), name="mqtt"),
                 ]
                 await asyncio.wait([latency])
+                await self._disk.drain()
                 await self._publish_status("offline")
                 for task in others:
                     task.cancel()
@@ -189,9 +193,9 @@ class ProbeDaemon:
         self._latency.mark_loaded(None)
         self._attention.mark_loaded(time.time())
 
-    def _afford(self, dst: str, max_bytes: int | None) -> bool:
+    async def _afford(self, dst: str, max_bytes: int | None) -> bool:
         # Only the destination learns how much the test moved: a source spends the whole limit.
-        return self._budgets.reserve(time.time(), self._site, dst, max_bytes) is not None
+        return await asyncio.to_thread(self._budgets.reserve, time.time(), self._site, dst, max_bytes) is not None
 
     def _on_connect(self) -> None:
         self._negotiator.on_connect()
@@ -218,6 +222,7 @@ class ProbeDaemon:
         self._publisher.start_over()
         if self._mesh_cache.accept(payload):
             self._apply_mesh()
+            self._disk.put(self._mesh_cache.keep)
 
     def _handle_committed(self, _: str, payload: bytes) -> None:
         committed = decode(Committed, payload)

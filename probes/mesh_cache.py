@@ -24,6 +24,7 @@ class MeshCache:
         self._path = path
         self._has_key = has_key
         self.mesh: Mesh | None = None
+        self._unkept: bytes | None = None
 
     def restore(self) -> bool:
         """Take the mesh of the last run; whether there is one that can be applied."""
@@ -34,17 +35,36 @@ class MeshCache:
         except OSError as error:
             log.warning("the mesh of the last run cannot be read from %s: %s", self._path, error.strerror)
             return False
-        return self.accept(payload)
-
-    def accept(self, payload: bytes) -> bool:
-        """Take a mesh from the wire; whether it can be applied and differs from the present one."""
         try:
             mesh = Mesh.model_validate_json(payload)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "mesh"
-            log.warning("the collector's mesh is refused, the present one stays: %s: %s", where, first["msg"])
+            self._set_aside(error)
             return False
+        return self._take(mesh)
+
+    def accept(self, payload: bytes) -> bool:
+        """Take a mesh from the wire; whether it can be applied and differs from the present one. Then call `keep`."""
+        try:
+            mesh = Mesh.model_validate_json(payload)
+        except ValidationError as error:
+            log.warning("the collector's mesh is refused, the present one stays: %s", _sentence(error))
+            return False
+        if not self._take(mesh):
+            return False
+        self._unkept = payload
+        return True
+
+    def keep(self) -> None:
+        """Write the present mesh to the disk, unless it is there. Blocks; any thread may call."""
+        payload, self._unkept = self._unkept, None
+        if payload is None:
+            return
+        try:
+            atomicfile.replace(self._path, payload)
+        except OSError as error:
+            log.warning("the mesh cannot be kept in %s: %s", self._path, error.strerror)
+
+    def _take(self, mesh: Mesh) -> bool:
         if mesh.latency.authenticated and not self._has_key:
             log.error("the mesh asks for authenticated tests: give this probe a key_file; the present mesh stays")
             return False
@@ -53,8 +73,19 @@ class MeshCache:
         if self._site not in mesh.sites:
             log.warning("the mesh %s has no site %s: this probe measures nothing until it has", mesh.name, self._site)
         self.mesh = mesh
-        try:
-            atomicfile.replace(self._path, payload)
-        except OSError as error:
-            log.warning("the mesh cannot be kept in %s: %s", self._path, error.strerror)
         return True
+
+    def _set_aside(self, error: ValidationError) -> None:
+        try:
+            aside = f"is set aside as {atomicfile.set_aside(self._path).name}"
+        except OSError as failed:
+            aside = f"cannot be set aside: {failed.strerror}"
+        log.error(
+            "the mesh of the last run in %s is damaged (%s): it %s; the collector sends the mesh again",
+            *(self._path, _sentence(error), aside),
+        )
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'mesh'}: {first['msg']}"

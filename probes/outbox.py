@@ -52,7 +52,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, replace, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -103,6 +103,7 @@ class Outbox:
         self._path = path
         self._new_boot = new_boot
         self._using = threading.Lock()
+        self._counting = threading.Lock()
         self._failing = False  # the disk takes nothing: said once
         self._max_report_bytes = UNLIMITED
         self._oversized: set[int] = set()  # the numbers of single rows that are longer
@@ -177,6 +178,12 @@ class Outbox:
         Where they were written under the present boot, a new one begins, as its further numbers may be taken, too.
         """
         return self._do(lambda: self._refile(boot, seqs))
+
+    def note_dropped(self) -> None:
+        """Count a report that was dropped before it came here; the next write keeps the count."""
+        with self._counting:  # not `_using`, which a slow disk holds
+            self._unstored += 1
+            self._depth = replace(self._depth, dropped_reports=self._depth.dropped_reports + 1)
 
     def depth(self) -> Depth:
         """How many reports wait, and how many were lost, after the last change; waits for no disk."""

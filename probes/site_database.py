@@ -13,11 +13,12 @@ import logging
 import shutil
 import sqlite3
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from linkweather.atomicfile import damaged_name
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def open_database(path: Path, shape: Shape) -> tuple[sqlite3.Connection, Damage 
 
 def set_aside(path: Path, shape: Shape, reason: str) -> Damage:
     """Rename a damaged file that is closed, and read what is left in it."""
-    aside = _free_name(path)
+    aside = damaged_name(path)
     for ending in _ENDINGS:
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{ending}").rename(f"{aside}{ending}")
@@ -107,12 +108,6 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
 def _is_damage(error: sqlite3.OperationalError) -> bool:
     # A file whose schema is not ours, or cannot be parsed, is an "SQL logic error".
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-
-
-def _free_name(path: Path) -> Path:
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    names = [path.with_name(f"{path.name}.damaged-{stamp}{suffix}") for suffix in ("", *(f"-{n}" for n in range(99)))]
-    return next(name for name in names if not name.exists())
 
 
 def _salvaged(aside: Path, shape: Shape) -> dict[str, list[Row]]:

@@ -12,7 +12,6 @@ import fcntl
 import logging
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from typing import Final
 import duckdb
 
 from collector.store.wal import LOG_BEGINS, LogScan, scan_log
+from linkweather.atomicfile import damaged_name
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def repair_log(path: Path) -> None:
     if not wal.exists() or not wal.stat().st_size:
         return
     if not path.exists():
-        aside = _aside(wal)
+        aside = damaged_name(wal)
         found = scan_log(wal.read_bytes())
         wal.rename(aside)
         log.error(
@@ -67,7 +67,7 @@ def repair_log(path: Path) -> None:
         content = wal.read_bytes() if held else LOG_BEGINS
         found = scan_log(content)
         if not content.startswith(LOG_BEGINS):
-            aside = _aside(wal)
+            aside = damaged_name(wal)
             wal.rename(aside)
             log.error("the log of the journal %s is none: it is set aside as %s", path, aside.name)
         elif found is not None and found.whole_bytes < wal.stat().st_size:
@@ -75,7 +75,7 @@ def repair_log(path: Path) -> None:
 
 
 def _cut(path: Path, wal: Path, found: LogScan) -> None:
-    aside = _aside(wal)
+    aside = damaged_name(wal)
     shutil.copy2(wal, aside)
     with wal.open("r+b") as file:
         file.truncate(found.whole_bytes)
@@ -92,7 +92,7 @@ def _cut(path: Path, wal: Path, found: LogScan) -> None:
 
 def rebuild(path: Path, reason: str) -> None:
     """Set a journal aside that cannot be read, and copy what can be into a new one. Raises OSError and duckdb.Error."""
-    aside = _aside(path)
+    aside = damaged_name(path)
     if not _opens(path) and log_of(path).exists():
         # Perhaps the log alone is what cannot be read.
         log_aside = log_of(aside)
@@ -171,12 +171,6 @@ def _held(path: Path) -> Iterator[bool]:
             yield False
             return
         yield True
-
-
-def _aside(path: Path) -> Path:
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    names = [path.with_name(f"{path.name}.damaged-{stamp}{suffix}") for suffix in ("", *(f"-{n}" for n in range(99)))]
-    return next(name for name in names if not name.exists())
 
 
 def _quoted(path: Path) -> str:

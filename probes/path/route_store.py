@@ -9,31 +9,39 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from probes.path.traced_route import KnownRoute
+from probes.site_database import Row, Shape, open_database
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS route (
-    peer TEXT, address TEXT, method TEXT, known TEXT NOT NULL, PRIMARY KEY (peer, address, method)
-);
-"""
+
+def _is_route(row: Row) -> bool:
+    return all(isinstance(value, str) for value in row)
+
+
+_SHAPE = Shape(
+    """CREATE TABLE IF NOT EXISTS route (
+        peer TEXT, address TEXT, method TEXT, known TEXT NOT NULL, PRIMARY KEY (peer, address, method)
+    );""",
+    "PRAGMA synchronous = FULL;",
+    {"route": _is_route},
+)
 _KNOWN = TypeAdapter(tuple[KnownRoute, ...])
 
 
 class RouteStore:
     """The known routes to each peer, by its address and the method: another address is another link.
 
-    After a power failure a route on the disk is the old one or the new one. Where the file cannot be used, the routes
-    are kept in memory only, and tracing goes on.
+    After a power failure a route on the disk is the old one or the new one. A damaged file is set aside, and what is
+    readable of it known. Where no file can be used, the routes are kept in memory only, and tracing goes on.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         try:
-            self._db = _open(str(path or ":memory:"))
-        except sqlite3.Error as error:
+            self._db = _open(path) if path else _in_memory()
+        except (OSError, sqlite3.Error) as error:
             log.warning("known routes cannot be kept in %s: %s", path, error)
-            self._db = _open(":memory:")
+            self._db = _in_memory()
 
     def recall(self, peer: str, address: str, method: str) -> tuple[KnownRoute, ...]:
         """The known routes, the one in use first."""
@@ -60,11 +68,19 @@ class RouteStore:
         self._db.close()
 
 
-def _open(name: str) -> sqlite3.Connection:
-    db = sqlite3.connect(name, timeout=1, isolation_level=None)
-    try:
-        db.executescript(f"PRAGMA synchronous = FULL; {_SCHEMA}")
-    except sqlite3.Error:
-        db.close()
-        raise
+def _open(path: Path) -> sqlite3.Connection:
+    db, damage = open_database(path, _SHAPE)
+    if damage is not None:
+        rows = damage.rows["route"]
+        db.executemany("INSERT OR REPLACE INTO route VALUES (?, ?, ?, ?)", rows)
+        log.error(
+            "the known routes in %s are damaged (%s): the file is set aside as %s; %d are kept",
+            *(path, damage.reason, damage.aside.name, len(rows)),
+        )
+    return db
+
+
+def _in_memory() -> sqlite3.Connection:
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    db.executescript(_SHAPE.tables)
     return db

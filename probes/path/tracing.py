@@ -91,11 +91,11 @@ class Tracing:
             return PathRow(
                 src=self._site, dst=peer, method=tests.method, failure=error.reason, detail=printable(error.detail)
             )
-        known = self._memory.recall(peer, site.address, tests.method)
+        known = await asyncio.to_thread(self._memory.recall, peer, site.address, tests.method)
         row, after = conclude(self._site, peer, tests.method, traced, known)
         if cut_off(traced.samples, tests.max_hops):
             row = row.model_copy(update={"detail": not_within(tests.max_hops)})
-        self._memory.keep(peer, site.address, tests.method, after)
+        await asyncio.to_thread(self._memory.keep, peer, site.address, tests.method, after)
         return row
 
 

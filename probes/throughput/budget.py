@@ -5,12 +5,16 @@ eighths, so that in no 24 hours, wherever they begin, more than the budget goes 
 at which it is full again (the generic cell rate algorithm): a crash between two writes cannot leave half a state.
 
 Before a test its whole limit is spent, on the disk; afterwards what it did not move is given back. So a crash in the
-middle of a test costs the budget too much, never too little, and no restart gives a byte back.
+middle of a test costs the budget too much, never too little, and no restart gives a byte back. Where the disk takes
+nothing there is no test; where the file was damaged, a bucket that is not in what is left of it counts as empty then.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +23,9 @@ from typing import Final
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from linkweather.wire import ThroughputRow
+from probes.site_database import Damage, DiskError, Row, Shape, open_database, set_aside
+
+log = logging.getLogger(__name__)
 
 DAY_S: Final = 86_400.0
 BURST_SHARE: Final = 1 / 8
@@ -88,8 +95,18 @@ def charged_bytes(row: ThroughputRow, max_bytes: int | None) -> int:
     return row.bytes if max_bytes is None else min(max_bytes, row.bytes + BLOCK_BYTES)
 
 
-_SCHEMA: Final = "CREATE TABLE IF NOT EXISTS bucket (account TEXT PRIMARY KEY, full_at_s REAL NOT NULL)"
+def _is_bucket(row: Row) -> bool:
+    return len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], float)
+
+
+# FULL: what a test may cost is on the disk before its first packet is on the wire.
+_SHAPE: Final = Shape(
+    "CREATE TABLE IF NOT EXISTS bucket (account TEXT PRIMARY KEY, full_at_s REAL NOT NULL);",
+    "PRAGMA synchronous = FULL;",
+    {"bucket": _is_bucket},
+)
 _SITE: Final = "site"  # the account of all tests of this site; the others are named "src dst"
+_ANY_OTHER: Final = "*"  # accounts that a damaged file may have had
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +122,22 @@ class Reservation:
 class BudgetStore:
     """The budgets of one site and of its links, in an SQLite file. Without any in the mesh, everything is allowed.
 
-    Raises OperatorError when the file cannot be used.
+    Any thread may call; `reserve` and `settle` wait for the disk. A damaged file is set aside. Raises OperatorError
+    when the file cannot be used.
     """
 
     def __init__(self, path: Path, site: str) -> None:
+        self._path = path
         self._site = site
         self._mesh: Mesh | None = None
         self._last: dict[tuple[str, str], LastTest] = {}
+        self._using = threading.Lock()
+        self._failing = False  # the disk takes nothing: said once
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=1, isolation_level=None)
-            # FULL: what a test may cost is on the disk before its first packet is on the wire.
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute(_SCHEMA)
+            self._db, damage = open_database(path, _SHAPE)
+            self._full_at_s: dict[str, float] = dict(self._db.execute("SELECT account, full_at_s FROM bucket"))
+            if damage is not None:
+                self._take_over(damage)
         except (OSError, sqlite3.DatabaseError) as error:
             raise OperatorError(f"the budget file {path} cannot be used: {error}") from None
 
@@ -137,32 +157,33 @@ class BudgetStore:
     def reserve(
         self, now_s: float, src: str, dst: str, max_bytes: int | None, *, keep: bool = False
     ) -> Reservation | None:
-        """Set aside what a test of the link may move; None when some budget has not so much left.
+        """Set aside what a test of the link may move; None when some budget has not so much left, or the disk is full.
 
         `keep` leaves a part to the tests that are brought forward.
         """
-        before = {account: self._bucket(account, budget) for account, budget in self._budgets(src, dst).items()}
-        if max_bytes is None:
-            return None if before else Reservation(now_s, None, {}, {})
-        kept_share = KEPT_SHARE if keep else 0.0
-        if any(each.left_bytes(now_s) < max_bytes + kept_share * each.capacity_bytes for each in before.values()):
-            return None
-        during = {account: bucket.spent(now_s, max_bytes) for account, bucket in before.items()}
-        self._write(during)
-        return Reservation(now_s, max_bytes, before, during)
+        with self._using:
+            before = {account: self._bucket(account, budget) for account, budget in self._budgets(src, dst).items()}
+            if max_bytes is None:
+                return None if before else Reservation(now_s, None, {}, {})
+            kept_share = KEPT_SHARE if keep else 0.0
+            if any(each.left_bytes(now_s) < max_bytes + kept_share * each.capacity_bytes for each in before.values()):
+                return None
+            during = {account: bucket.spent(now_s, max_bytes) for account, bucket in before.items()}
+            return Reservation(now_s, max_bytes, before, during) if self._write(during) else None
 
     def settle(self, reservation: Reservation, src: str, dst: str, moved_bytes: int, *, limited: bool = False) -> None:
         """Give back what a test did not move; `limited` says that its limit in bytes ended it."""
         if moved_bytes:
             self._last[src, dst] = LastTest(moved_bytes, limited)
         # Where another test has spent since, what was reserved counts: that errs on the side of the budget.
-        self._write(
-            {
-                account: bucket.spent(reservation.at_s, moved_bytes)
-                for account, bucket in reservation.before.items()
-                if self._bucket(account, bucket.budget_bytes) == reservation.during[account]
-            }
-        )
+        with self._using:
+            self._write(
+                {
+                    account: bucket.spent(reservation.at_s, moved_bytes)
+                    for account, bucket in reservation.before.items()
+                    if self._bucket(account, bucket.budget_bytes) == reservation.during[account]
+                }
+            )
 
     def state(self, now_s: float) -> tuple[int, int] | None:
         """The site's budget per day and what it may spend now, in bytes; None without a budget."""
@@ -183,13 +204,51 @@ class BudgetStore:
         return self._mesh.budget_bytes_per_day(site) if self._mesh and site in self._mesh.sites else None
 
     def _bucket(self, account: str, budget_bytes: int) -> Allowance:
-        row = self._db.execute("SELECT full_at_s FROM bucket WHERE account = ?", (account,)).fetchone()
-        return Allowance(budget_bytes, row[0] if row else 0.0)
+        any_other_s = self._full_at_s.get(_ANY_OTHER, 0.0)
+        return Allowance(budget_bytes, self._full_at_s.get(account, any_other_s))
 
-    def _write(self, buckets: Mapping[str, Allowance]) -> None:
-        if not buckets:
-            return
-        self._db.execute("BEGIN")
-        rows = [(account, bucket.full_at_s) for account, bucket in buckets.items()]
-        self._db.executemany("INSERT OR REPLACE INTO bucket VALUES (?, ?)", rows)
-        self._db.execute("COMMIT")
+    def _write(self, buckets: Mapping[str, Allowance]) -> bool:
+        """Write what has changed; whether the disk took it."""
+        changed = {account: bucket.full_at_s for account, bucket in buckets.items()}
+        try:
+            self._put(changed)
+        except DiskError as error:
+            if not self._failing:
+                log.warning(
+                    "the budget file %s cannot be written (%s): no throughput test until it can", self._path, error
+                )
+            self._failing = True
+            return False
+        self._failing = False
+        self._full_at_s |= changed
+        return True
+
+    def _put(self, full_at_s: Mapping[str, float]) -> None:
+        try:
+            self._insert(full_at_s)
+        except DiskError:
+            raise
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            damage = set_aside(self._path, _SHAPE, str(error))
+            self._db, _ = open_database(self._path, _SHAPE)
+            log.error("%s was damaged (%s): it is set aside as %s", self._path, error, damage.aside.name)
+            self._insert({**self._full_at_s, **full_at_s})  # all that it had is known here
+
+    def _insert(self, full_at_s: Mapping[str, float]) -> None:
+        if full_at_s:
+            with self._db:
+                self._db.execute("BEGIN")
+                self._db.executemany("INSERT OR REPLACE INTO bucket VALUES (?, ?)", full_at_s.items())
+
+    def _take_over(self, damage: Damage) -> None:
+        """Take the readable buckets of a damaged file; all others are empty now, whatever their budget."""
+        found = {_ANY_OTHER: time.time() + DAY_S * BURST_SHARE / (1 - BURST_SHARE)}
+        for account, full_at_s in damage.rows["bucket"]:
+            found[account] = max(full_at_s, found.get(account, full_at_s))
+        self._insert(found)
+        self._full_at_s = found
+        log.error(
+            "the budget file %s is damaged (%s): it is set aside as %s; %d budgets are known, others begin empty",
+            *(self._path, damage.reason, damage.aside.name, len(found) - 1),
+        )

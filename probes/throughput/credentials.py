@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import sys
 import tempfile
@@ -17,7 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from linkweather import atomicfile
 from linkweather.errors import OperatorError
+
+log = logging.getLogger(__name__)
 
 USER = "probe"
 CLOCK_SKEW_S = 10
@@ -58,15 +62,34 @@ def users_line(user: str, secret: str) -> str:
 
 
 async def key_pair(folder: Path) -> KeyPair:
-    """The key pair of a folder, made at the first call. Raises OperatorError where the folder cannot keep it."""
-    private, public = folder / "iperf3-private.pem", folder / "iperf3-public.pem"
+    """The key pair of a folder, made at the first call and where it is damaged; peers get the public key at each test.
+
+    Raises OperatorError where the folder cannot keep it.
+    """
+    private, public, digest = (folder / f"iperf3-{name}" for name in ("private.pem", "public.pem", "keys.sha256"))
     try:
-        if not (private.exists() and public.exists()):
+        if not (private.exists() and public.exists() and _is_whole(private, public, digest)):
             _keep_private(folder)
             await _make(private, public)
+            await asyncio.to_thread(atomicfile.replace, digest, _digest(private, public), mode=0o600)
         return KeyPair(private, public.read_text(encoding="ascii"))
     except (OSError, UnicodeDecodeError) as error:
         raise OperatorError(f"{folder}: cannot keep iperf3's keys there: {error}") from None
+
+
+def _is_whole(private: Path, public: Path, digest: Path) -> bool:
+    """Whether both keys are as they were made; damaged ones are set aside."""
+    if not digest.exists():
+        return False  # made by an earlier version: new ones cost a second
+    if digest.read_bytes() == _digest(private, public).encode():
+        return True
+    aside = [atomicfile.set_aside(path).name for path in (private, public)]
+    log.error("iperf3's keys in %s are damaged: they are set aside as %s, and new ones made", private.parent, aside)
+    return False
+
+
+def _digest(private: Path, public: Path) -> str:
+    return hashlib.sha256(private.read_bytes() + public.read_bytes()).hexdigest()
 
 
 def _keep_private(folder: Path) -> None:

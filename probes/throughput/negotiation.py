@@ -50,7 +50,7 @@ def _ignore(_peer: str) -> None:
     pass
 
 
-def _unlimited(_peer: str, _max_bytes: int | None) -> bool:
+async def _unlimited(_peer: str, _max_bytes: int | None) -> bool:
     return True
 
 
@@ -76,7 +76,7 @@ class Negotiator:
         iperf3: SiteIperf3 | None,
         on_start: Callable[[str], None] = _ignore,
         on_end: Callable[[str], None] = _ignore,
-        afford: Callable[[str, int | None], bool] = _unlimited,
+        afford: Callable[[str, int | None], Awaitable[bool]] = _unlimited,
         working_latency: Callable[[str, float], float | None] = _unknown,
         token: Callable[[], str] = lambda: secrets.token_urlsafe(24),
     ) -> None:
@@ -135,13 +135,13 @@ class Negotiator:
             while True:
                 by, invite = await self._invites.get()
                 with contained("invitation"):
-                    refused = self._refused(by, invite)
+                    refused = await self._refused(by, invite)
                     if refused is not None:
                         await self._signalling.answer(by, refused)
                     else:  # one at a time, for the lease is ours
                         tests.create_task(self._take_part(by, invite), name=f"invited[{by}]")
 
-    def _refused(self, by: str, invite: Invite) -> Answer | None:
+    async def _refused(self, by: str, invite: Invite) -> Answer | None:
         """The answer that declines an invitation; None when our lease is taken for it."""
         reason = invitation.refusal(by, self._site, invite, self._mesh, installed=self._iperf3 is not None)
         if reason is not None:
@@ -151,7 +151,7 @@ class Negotiator:
         if not self._take(invite.duration_s, by):
             wait_s = invitation.patience_s(self._lease.remaining_s(_now()))
             return invitation.declined(invite, invitation.LEASED, wait_s)
-        if not self._afford(by, invite.max_bytes):
+        if not await self._afford(by, invite.max_bytes):
             self._lease.release(by)
             return invitation.declined(invite, invitation.BUDGET)
         return None

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from linkweather.containment import note
@@ -152,15 +153,18 @@ class ThroughputScheduler:
         src = planned.src
         max_bytes = self._budgets.ask(src, self._site)
         keep = planned.reason in {"first", "expired", "scheduled"}
-        reservation = self._budgets.reserve(time.time(), src, self._site, max_bytes, keep=keep)
+        # The budget is on the disk before the test, and a slow disk holds up no other measurement.
+        reserve = partial(self._budgets.reserve, time.time(), src, self._site, max_bytes, keep=keep)
+        reservation = await asyncio.to_thread(reserve)
         if reservation is None:
             return Declined(invitation.BUDGET, invitation.RETRY_AFTER_S)
         found = await self._negotiator.measure(src, mesh.sites[src].address, mesh.throughput, max_bytes=max_bytes)
         if isinstance(found, Declined):
-            self._budgets.settle(reservation, src, self._site, 0)
+            settle = partial(self._budgets.settle, reservation, src, self._site, 0)
         else:
-            limited = found.stopped_by == "bytes"
-            self._budgets.settle(reservation, src, self._site, charged_bytes(found, max_bytes), limited=limited)
+            moved_bytes, limited = charged_bytes(found, max_bytes), found.stopped_by == "bytes"
+            settle = partial(self._budgets.settle, reservation, src, self._site, moved_bytes, limited=limited)
+        await asyncio.to_thread(settle)
         return found
 
     def _note_block(self, src: str, block: int, slot_s: float) -> None:

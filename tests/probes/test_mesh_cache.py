@@ -59,7 +59,9 @@ def test_a_mesh_without_this_site_is_in_force_and_said(tmp_path: Path, caplog: p
 
 def test_the_mesh_of_the_last_run_is_restored(tmp_path: Path) -> None:
     assert not membership(tmp_path).restore()
-    membership(tmp_path).accept(wire(name="kept"))
+    first = membership(tmp_path)
+    first.accept(wire(name="kept"))
+    first.keep()
     again = membership(tmp_path)
     assert again.restore()
     assert again.mesh is not None
@@ -70,6 +72,7 @@ def test_a_mesh_that_cannot_be_kept_is_followed_all_the_same(tmp_path: Path, cap
     caplog.set_level(logging.WARNING)
     member = MeshCache("a", tmp_path / "no" / "such" / "folder" / "mesh.json", has_key=False)
     assert member.accept(wire())
+    member.keep()
     assert "cannot be kept in" in caplog.text
 
 
@@ -79,3 +82,15 @@ def test_a_mesh_of_the_last_run_that_cannot_be_read_is_said_and_waited_for(
     (tmp_path / "mesh.json").mkdir()
     assert not membership(tmp_path).restore()
     assert "mesh.json: Is a directory" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"\x80garbage", b"", wire()[:60]])
+def test_a_damaged_mesh_of_the_last_run_is_set_aside_and_the_collector_is_not_blamed(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "mesh.json").write_bytes(content)
+    assert not membership(tmp_path).restore()
+    (aside,) = tmp_path.glob("mesh.json.damaged-*")
+    assert aside.read_bytes() == content
+    assert aside.name in caplog.text
+    assert "collector's mesh" not in caplog.text

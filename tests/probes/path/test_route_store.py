@@ -57,15 +57,40 @@ def test_process_that_dies_while_it_writes_leaves_a_route_whole(tmp_path: Path) 
         memory.close()
 
 
-def test_file_that_cannot_be_used_forgets_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_file_that_is_no_database_is_set_aside_and_a_new_one_keeps(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "routes.sqlite"
     file.write_bytes(b"no database at all, and long enough to be taken for one" * 100)
-    memory = RouteStore(file)
+    first = RouteStore(file)
+    first.keep("b", "192.0.2.1", "udp", known("a E"))
+    first.close()
+    (aside,) = tmp_path.glob("routes.sqlite.damaged-*")
+    assert aside.read_bytes().startswith(b"no database")
+    assert f"is set aside as {aside.name}; 0 are kept" in caplog.text
+    second = RouteStore(file)
+    assert second.recall("b", "192.0.2.1", "udp") == known("a E")
+    second.close()
+
+
+def test_routes_that_can_be_read_in_a_damaged_file_are_known(tmp_path: Path) -> None:
+    file = tmp_path / "routes.sqlite"
+    first = RouteStore(file)
+    first.keep("b", "192.0.2.1", "udp", known("a E"))
+    first.close()
+    file.write_bytes(b"damaged!" * 512 + file.read_bytes()[4096:])
+    second = RouteStore(file)
+    assert second.recall("b", "192.0.2.1", "udp") == known("a E")
+    second.close()
+
+
+def test_file_that_cannot_be_made_forgets_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    memory = RouteStore(tmp_path / "file" / "routes.sqlite")
     memory.keep("b", "192.0.2.1", "udp", known("a E"))
     assert memory.recall("b", "192.0.2.1", "udp") == known("a E")
     memory.close()
     assert "known routes cannot be kept in" in caplog.text
-    assert file.read_bytes().startswith(b"no database")
 
 
 def test_garbage_in_the_file_is_nothing_known(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

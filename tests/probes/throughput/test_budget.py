@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
 
-from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.wire import ThroughputRow
 from probes.throughput.budget import (
@@ -215,7 +215,54 @@ def test_nothing_is_given_back_where_another_test_has_spent_since(tmp_path: Path
     ledger.close()
 
 
-def test_a_file_that_is_no_ledger_is_refused_in_one_sentence(tmp_path: Path) -> None:
+def test_a_file_that_is_no_ledger_is_set_aside_and_no_byte_is_given_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every budget begins empty, and is full again after a seventh of a day."""
     (tmp_path / "ledger.sqlite").write_text("no ledger" * 100)
-    with pytest.raises(OperatorError, match=r"the budget file .* cannot be used"):
-        BudgetStore(tmp_path / "ledger.sqlite", "a")
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    now_s = time.time()
+    assert ledger.reserve(now_s, "b", "a", MB) is None
+    assert ledger.reserve(now_s + DAY_S / 7, "b", "a", 100 * MB)
+    ledger.close()
+    (aside,) = tmp_path.glob("ledger.sqlite.damaged-*")
+    assert aside.read_text() == "no ledger" * 100
+    assert aside.name in caplog.text
+
+
+def test_of_a_damaged_ledger_the_budgets_that_can_be_read_stay(tmp_path: Path) -> None:
+    first = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert first.reserve(NOW_S, "b", "a", 60 * MB)
+    first.close()
+    file = tmp_path / "ledger.sqlite"
+    file.write_bytes(b"damaged!" * 512 + file.read_bytes()[4096:])  # the first page: nothing leads to the others
+    second = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert left_bytes(second) == pytest.approx(40 * MB, abs=200)
+    second.close()
+
+
+def test_damage_while_it_runs_costs_nothing(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert ledger.reserve(NOW_S, "b", "a", 10 * MB)
+    (tmp_path / "ledger.sqlite").write_bytes(b"damaged!" * 1536)
+    assert ledger.reserve(NOW_S, "b", "a", 10 * MB)
+    ledger.close()
+    again = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    assert left_bytes(again) == pytest.approx(80 * MB, abs=400)
+    again.close()
+
+
+def test_a_full_disk_stops_tests_and_nothing_else_and_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    first = ledger.reserve(NOW_S, "b", "a", 10 * MB)
+    assert first is not None
+    ledger._db.execute("PRAGMA query_only = 1")
+    ledger.settle(first, "b", "a", 0)
+    assert ledger.reserve(NOW_S, "b", "a", 10 * MB) is None
+    assert left_bytes(ledger) == pytest.approx(90 * MB, abs=200)
+    assert len(caplog.records) == 1
+    ledger._db.execute("PRAGMA query_only = 0")
+    assert ledger.reserve(NOW_S, "b", "a", 10 * MB)
+    ledger.close()

@@ -43,7 +43,11 @@ async def test_tests_say_why_they_ran_and_are_charged_to_both_ends(tmp_path: Pat
     wire = Wire()
     a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
     ledgers = {name: BudgetStore(tmp_path / name / "ledger.sqlite", name) for name in "ab"}
-    a._afford = lambda dst, count: ledgers["a"].reserve(time.time(), "a", dst, count) is not None
+
+    async def afford(dst: str, count: int | None) -> bool:
+        return ledgers["a"].reserve(time.time(), "a", dst, count) is not None
+
+    a._afford = afford
     rows: asyncio.Queue[ThroughputRow] = asyncio.Queue()
     mesh = mesh_of(BUDGET)
     ledgers["a"].apply_mesh(mesh)
@@ -118,7 +122,11 @@ async def test_a_fault_of_the_invited_end_is_a_declined_test_and_the_next_one_ru
 async def test_a_source_whose_budget_is_spent_declines_and_is_free_at_once(tmp_path: Path) -> None:
     wire = Wire()
     a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
-    a._afford = lambda _dst, _count: False
+
+    async def afford(_dst: str, _count: int | None) -> bool:
+        return False
+
+    a._afford = afford
     async with serving(a):
         found = await b.measure("a", ADDRESS["a"], TESTS, max_bytes=GB)
     assert isinstance(found, Declined)
