@@ -222,7 +222,7 @@ class ProbeDaemon:
         self._publisher.start_over()
         if self._mesh_cache.accept(payload):
             self._apply_mesh()
-            self._disk.put(self._mesh_cache.keep)
+            self._disk.put("mesh cache", self._mesh_cache.keep)
 
     def _handle_committed(self, _: str, payload: bytes) -> None:
         committed = decode(Committed, payload)
@@ -255,9 +255,8 @@ class ProbeDaemon:
         self._report("path", lambda boot, seq: encode(PathReport(boot=boot, seq=seq, at=at, links=(row,))))
 
     def _report(self, kind: str, encoded: Callable[[str, int], bytes]) -> None:
-        with contained("report"):
-            self._outbox.add(kind, encoded)
-            self._publisher.wake()
+        if not self._disk.put("report", partial(self._outbox.add, kind, encoded), then=self._publisher.wake):
+            self._outbox.note_dropped()
 
     async def _publish_statuses(self) -> None:
         """Keep the retained status up to date: at once after a connection, then when it has changed."""

@@ -26,21 +26,21 @@ class DiskQueue:
     """Pieces of work, each a call that blocks, and what to call in the loop after it."""
 
     def __init__(self, max_waiting: int = MAX_WAITING) -> None:
-        self._waiting: asyncio.Queue[tuple[Callable[[], object], Callable[[], None]]] = asyncio.Queue(max_waiting)
+        self._waiting: asyncio.Queue[tuple[str, Callable[[], object], Callable[[], None]]] = asyncio.Queue(max_waiting)
 
-    def put(self, work: Callable[[], object], *, then: Callable[[], None] = _nothing) -> bool:
-        """Hand a piece over; false where too many wait: the caller counts it."""
+    def put(self, place: str, work: Callable[[], object], *, then: Callable[[], None] = _nothing) -> bool:
+        """Hand a piece over, whose faults are counted at `place`; false where too many wait: the caller counts it."""
         if self._waiting.full():
             return False
-        self._waiting.put_nowait((work, then))
+        self._waiting.put_nowait((place, work, then))
         return True
 
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            work, then = await self._waiting.get()
+            place, work, then = await self._waiting.get()
             try:
-                with contained("disk"):
+                with contained(place):
                     await asyncio.to_thread(work)
                     then()
             finally:

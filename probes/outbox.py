@@ -52,7 +52,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -60,7 +60,7 @@ from linkweather.durable_number import DurableNumber
 from linkweather.errors import OperatorError
 from linkweather.wire import BootCount, SplitFrom, renumbered, split
 from probes.outbox_tables import OUTBOX, boot_counts, is_whole, prepare, report_crc, take_over
-from probes.site_database import Damage, DiskError, Row, open_database, set_aside
+from probes.site_database import Damage, DamageError, DiskError, Row, is_damage, open_database, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,7 @@ class Outbox:
         self._using = threading.Lock()
         self._counting = threading.Lock()
         self._failing = False  # the disk takes nothing: said once
+        self._prepared = True  # the file knows this boot
         self._max_report_bytes = UNLIMITED
         self._oversized: set[int] = set()  # the numbers of single rows that are longer
         try:
@@ -130,6 +131,7 @@ class Outbox:
         except DiskError as error:
             self._drop_unstored(error)
             return None
+        self._prepared = True
         if self._failing:
             self._failing = False
             log.warning("the outbox %s takes reports again; %d were dropped so far", self._path, self._unstored)
@@ -202,6 +204,16 @@ class Outbox:
     def _begin(self, damage: Damage | None) -> None:
         self.boot = self._new_boot()
         self._db.text_factory = lambda raw: raw.decode(errors="replace")
+        try:
+            self._prepare(damage)
+        except DiskError as error:
+            if damage is not None or self._db.execute("SELECT 1 FROM state").fetchone() is None:
+                raise
+            # What waits can be sent all the same.
+            log.warning("the outbox %s cannot be written (%s): what waits in it is sent", self._path, error)
+            self._prepared = False
+
+    def _prepare(self, damage: Damage | None) -> None:
         with self._transaction():
             prepare(self._db, self.boot)
             if damage is not None:
@@ -216,9 +228,9 @@ class Outbox:
         with self._using:
             try:
                 return self._done(work)
-            except DiskError:
-                raise
-            except sqlite3.DatabaseError as error:
+            except DamageError as error:
+                if not is_damage(error):
+                    raise
                 self._db.close()
                 damage = set_aside(self._path, OUTBOX, str(error))
                 self._db, _ = open_database(self._path, OUTBOX)
@@ -234,7 +246,7 @@ class Outbox:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("BEGIN")
         try:
             yield
             self._db.execute("COMMIT")
@@ -259,6 +271,8 @@ class Outbox:
         return seq
 
     def _number(self) -> int:
+        if not self._prepared:
+            prepare(self._db, self.boot)
         number: int
         (number,) = self._db.execute("UPDATE state SET next_seq = next_seq + 1 RETURNING next_seq - 1").fetchone()
         return number
@@ -271,8 +285,7 @@ class Outbox:
             self._oversized.add(seq)
 
     def _drop_unstored(self, error: DiskError) -> None:
-        self._unstored += 1
-        self._depth = replace(self._depth, dropped_reports=self._depth.dropped_reports + 1)
+        self.note_dropped()
         self._note_unstored()
         if not self._failing:
             self._failing = True

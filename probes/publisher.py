@@ -16,8 +16,10 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from linkweather.containment import contained, note
@@ -44,6 +46,10 @@ class _Sending:
     first_at: float
     last_at: float
     times: int = 1
+
+
+# Messages of the collector that wait while the disk is slow.
+MAX_WORK: Final = 1000
 
 
 class Flight:
@@ -121,7 +127,11 @@ class Publisher:
         self._site = site
         self._publish = publish
         self._flight = Flight()
+        self._failing = False  # the disk takes nothing: said once
+        self._limited = True  # the outbox knows this connection's limit
         self._wake = asyncio.Event()
+        # What the outbox has yet to be told; what is too much is said again by the collector.
+        self._work: deque[Callable[[], Awaitable[None]]] = deque(maxlen=MAX_WORK)
 
     def wake(self) -> None:
         """Note that a report was added."""
@@ -130,10 +140,9 @@ class Publisher:
     def on_connect(self, max_packet_bytes: int | None) -> None:
         """Send everything that waits through a new connection, in packets of this size at most."""
         overhead = HEADER_BYTES + len(topics.report(self._site, max(REPORTS, key=len)))
-        try:
-            self._outbox.limit(None if max_packet_bytes is None else max(0, max_packet_bytes - overhead))
-        except DiskError as error:
-            log.warning("reports that are too long for the broker cannot be split now (%s)", error)
+        max_report_bytes = None if max_packet_bytes is None else max(0, max_packet_bytes - overhead)
+        self._limited = False
+        self._work.appendleft(partial(self._limit, max_report_bytes))
         self.start_over()
 
     def start_over(self) -> None:
@@ -142,17 +151,31 @@ class Publisher:
         self._wake.set()
 
     def handle_committed(self, message: Committed) -> None:
-        """Delete what the collector has, and what it refuses for good; number again what conflicts."""
+        """Delete what the collector has, and what it refuses for good; number again what conflicts: all in `run`."""
+        self._work.append(partial(self._settle, message))
+        self._wake.set()
+
+    async def _limit(self, max_report_bytes: int | None) -> None:
+        try:
+            await asyncio.to_thread(self._outbox.limit, max_report_bytes)
+        except DiskError as error:
+            log.warning("reports that are too long for the broker cannot be split now (%s)", error)
+        self._limited = True
+
+    async def _settle(self, message: Committed) -> None:
         conflicts = [refusal.seq for refusal in message.refused if refusal.reason == CONFLICT]
         refused = [refusal.seq for refusal in message.refused if refusal.reason != CONFLICT]
         try:
-            self._outbox.committed(message.boot, message.seqs)
-            self._outbox.refused(message.boot, refused)
-            refiled = self._outbox.refile(message.boot, conflicts)
+            await asyncio.to_thread(self._outbox.committed, message.boot, message.seqs)
+            await asyncio.to_thread(self._outbox.refused, message.boot, refused)
+            refiled = await asyncio.to_thread(self._outbox.refile, message.boot, conflicts)
         except DiskError as error:
             # They stay in flight: the collector acknowledges them again when they are sent again.
-            log.warning("committed reports cannot be deleted from the outbox now (%s)", error)
+            if not self._failing:
+                log.warning("committed reports cannot be deleted from the outbox now (%s)", error)
+            self._failing = True
             return
+        self._failing = False
         if refiled:
             log.error(
                 "the numbers of %d reports belong to others in the collector's journal: did this machine go back to a "
@@ -160,7 +183,6 @@ class Publisher:
                 refiled,
             )
         self._flight.settled([*message.seqs, *refused, *conflicts], time.monotonic())
-        self._wake.set()
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -177,17 +199,24 @@ class Publisher:
 
     async def _due_contained(self) -> list[Stored]:
         try:
-            return self._due()
+            while self._work:
+                await self._work.popleft()()
+            return await self._due()
         except Exception as error:  # noqa: BLE001 - the reports are in the outbox still
             note("publisher", error)
             await asyncio.sleep(AFTER_FAULT_S)
             self._wake.set()
             return []
 
-    def _due(self) -> list[Stored]:
+    async def _due(self) -> list[Stored]:
+        oldest = await asyncio.to_thread(self._outbox.oldest, WINDOW_REPORTS)
+        newest = await asyncio.to_thread(self._outbox.newest, FRESH_REPORTS)
         now = time.monotonic()
-        seqs = self._flight.due(self._outbox.oldest(WINDOW_REPORTS), self._outbox.newest(FRESH_REPORTS), now)
-        reports = self._outbox.reports(seqs)
+        seqs = self._flight.due(oldest, newest, now)
+        reports = await asyncio.to_thread(self._outbox.reports, seqs)
+        if not self._limited:  # a connection came up meanwhile: what was found may be too long for it
+            self._wake.set()
+            return []
         found = [report.seq for report in reports]
         gone = set(seqs).difference(found)
         if gone:  # dropped or damaged since: others take their places

@@ -61,11 +61,9 @@ def open_database(path: Path, shape: Shape) -> tuple[sqlite3.Connection, Damage 
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return _opened(path, shape), None
-    except DiskError as error:
-        if not _is_damage(error):
-            raise
-        reason = str(error)
     except DamageError as error:
+        if not is_damage(error):
+            raise
         reason = str(error)
     damage = set_aside(path, shape, reason)
     return _opened(path, shape), damage
@@ -105,9 +103,11 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
         raise DamageError(found.replace("\n", " "))
 
 
-def _is_damage(error: sqlite3.OperationalError) -> bool:
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error says that the file is damaged: not the disk's, nor that it is closed or in use."""
     # A file whose schema is not ours, or cannot be parsed, is an "SQL logic error".
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    logic = isinstance(error, DiskError) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    return logic or type(error) is DamageError
 
 
 def _salvaged(aside: Path, shape: Shape) -> dict[str, list[Row]]:

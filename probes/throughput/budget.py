@@ -23,7 +23,7 @@ from typing import Final
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from linkweather.wire import ThroughputRow
-from probes.site_database import Damage, DiskError, Row, Shape, open_database, set_aside
+from probes.site_database import Damage, DamageError, DiskError, Row, Shape, is_damage, open_database, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -226,9 +226,9 @@ class BudgetStore:
     def _put(self, full_at_s: Mapping[str, float]) -> None:
         try:
             self._insert(full_at_s)
-        except DiskError:
-            raise
-        except sqlite3.DatabaseError as error:
+        except DamageError as error:
+            if not is_damage(error):
+                raise
             self._db.close()
             damage = set_aside(self._path, _SHAPE, str(error))
             self._db, _ = open_database(self._path, _SHAPE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import random
 import time
 from collections import defaultdict
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from linkweather.broker import parse_broker
 from linkweather.mqtt import Connection
 from linkweather.wire import Committed, LinkReport, Row, Status, decode, decode_report, encode, topics
 from probes.daemon import ProbeDaemon
+from probes.outbox import Outbox
 from probes.settings import ProbeSettings
 from tests import servers
 
@@ -187,6 +190,36 @@ async def test_status_says_when_the_next_tests_are_due_and_why_the_site_cannot_r
         assert (due.src, due.reason, due.waits_for) == ("b", "first", None)
         assert abs(due.at.timestamp() - time.time()) <= 20  # three slots make a table
     assert collector.statuses["a"].next_tests == ()
+
+
+async def test_a_disk_that_takes_150_ms_a_sync_makes_no_probe_late_by_more_than_a_slot(
+    broker_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that waits for the disk once is late by 150 ms; a slot is 50 ms. A timer stands for the probes."""
+    commit, sync, slow = Outbox._done, os.fsync, []
+
+    def slow_commit(*args: Any) -> Any:
+        time.sleep(0.15)
+        slow.append("commit")
+        return commit(*args)
+
+    def slow_sync(file: int) -> None:
+        time.sleep(0.15)
+        slow.append("sync")
+        sync(file)
+
+    monkeypatch.setattr(Outbox, "_done", slow_commit)
+    monkeypatch.setattr("linkweather.atomicfile.os.fsync", slow_sync)
+    address, peer = addresses(2)
+    latest_s = 0.0
+    async with collecting(broker_port) as collector, probing("a", address, broker_port, tmp_path):
+        await collector.mesh(address, peer)
+        while len(collector.reports["a"]) < 4 or "sync" not in slow:
+            due = time.monotonic() + 0.005
+            await asyncio.sleep(0.005)
+            latest_s = max(latest_s, time.monotonic() - due)
+    assert slow.count("commit") > 8
+    assert latest_s < 0.1
 
 
 async def test_a_new_port_moves_the_reflector(broker_port: int, tmp_path: Path) -> None:

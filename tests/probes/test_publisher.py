@@ -196,7 +196,7 @@ async def test_what_waited_before_the_broker_came_is_published_in_order_and_stay
         publisher.handle_committed(
             Committed(boot="boot", seqs=(0, 1), refused=(ReportRefusal(seq=2, reason="foreign"),))
         )
-        assert outbox.depth() == Depth(reports=0, dropped_reports=0, refused_reports=1)
+        await until(lambda: outbox.depth() == Depth(reports=0, dropped_reports=0, refused_reports=1))
 
 
 async def test_more_than_a_window_is_drained_as_the_collector_commits(outbox: Outbox, broker_port: int) -> None:
@@ -208,8 +208,8 @@ async def test_more_than_a_window_is_drained_as_the_collector_commits(outbox: Ou
             seq = int((await asyncio.wait_for(got.get(), 10))[1].removeprefix(b"boot:"))
             arrived.append(seq)
             publisher.handle_committed(Committed(boot="boot", seqs=(seq,)))
+        await until(lambda: outbox.depth().reports == 0)
     assert sorted(arrived) == list(range(count))
-    assert outbox.depth().reports == 0
 
 
 async def test_an_uncommitted_report_is_sent_again(
@@ -223,21 +223,27 @@ async def test_an_uncommitted_report_is_sent_again(
     assert {payload for _, payload in arrived} == {b"boot:0"}
 
 
-def test_what_cannot_be_deleted_on_a_full_disk_stays_and_the_probe_goes_on(
+async def test_what_cannot_be_deleted_on_a_full_disk_stays_and_is_said_once(
     outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def publish(_topic: str, _payload: bytes) -> bool:
         return True
 
-    add(outbox, 1)
+    add(outbox, 2)
     outbox._db.execute("PRAGMA query_only = 1")  # every write fails, as on a disk that is full
     publisher = Publisher(outbox, "a", publish)
-    publisher.handle_committed(Committed(boot="boot", seqs=(0,)))
-    assert "committed reports cannot be deleted from the outbox now" in caplog.text
-    outbox._db.execute("PRAGMA query_only = 0")
-    assert outbox.depth().reports == 1
-    publisher.handle_committed(Committed(boot="boot", seqs=(0,)))
-    assert outbox.depth().reports == 0
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(publisher.run(), name="publisher")
+        publisher.handle_committed(Committed(boot="boot", seqs=(0,)))
+        await until(lambda: "committed reports cannot be deleted from the outbox now" in caplog.text)
+        publisher.handle_committed(Committed(boot="boot", seqs=(0,)))
+        await until(lambda: not publisher._work)
+        outbox._db.execute("PRAGMA query_only = 0")
+        assert outbox.depth().reports == 2
+        publisher.handle_committed(Committed(boot="boot", seqs=(0, 1)))
+        await until(lambda: outbox.depth().reports == 0)
+        task.cancel()
+    assert len(caplog.records) == 1
 
 
 PEERS = tuple(f"site-{number}" for number in range(11))
@@ -273,6 +279,7 @@ async def test_a_broker_with_small_packets_gets_every_row_once(
                 publisher.handle_committed(Committed(boot=report.boot, seqs=(report.seq,)))
             assert connection.connected
             assert not connection.oversized
+            await until(lambda: not outbox.depth().reports)
     assert outbox.depth() == Depth(reports=0, dropped_reports=0, refused_reports=0)
     assert sorted(dst for dst, whole in rows if whole) == sorted(PEERS)
     assert sorted(dst for dst, whole in rows if whole is None) == sorted(PEERS)

@@ -26,13 +26,17 @@ async def test_keys_are_made_once_and_are_for_their_owner_alone(tmp_path: Path) 
     assert programs.children() == []
 
 
+def damaged_in(folder: Path) -> list[Path]:
+    return list(folder.glob("iperf3-private.pem.damaged-*"))
+
+
 async def test_damaged_keys_are_set_aside_and_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = await key_pair(tmp_path)
     first.private_path.write_bytes(b"garbage")
     second = await key_pair(tmp_path)
     assert second.public_pem != first.public_pem
     assert second.private_path.read_text().startswith("-----BEGIN RSA PRIVATE KEY-----")
-    (aside,) = tmp_path.glob("iperf3-private.pem.damaged-*")
+    (aside,) = damaged_in(tmp_path)
     assert aside.read_bytes() == b"garbage"
     assert aside.name in caplog.text
 
