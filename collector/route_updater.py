@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice, permutations
 
@@ -18,8 +18,9 @@ from collector.routing.goodput_estimate import shrunk
 from collector.routing.route_question import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import EvaluationSettings, RoutingSettings
-from collector.store.decision_log import DecisionLog, Measurements, Occasion, PlacementDecision, RouteDecision
+from collector.store.decision_log import DecisionLog, Occasion, PlacementDecision, RouteDecision
 from collector.store.decision_writer import DecisionWriter
+from collector.store.past_decisions import PastDecisions
 from linkweather.containment import contained
 from linkweather.mesh import Mesh
 from linkweather.models.events import LinkEvent, RouteEvent
@@ -279,13 +280,11 @@ def _time(at: float) -> datetime:
 def _evaluation(
     log: DecisionLog, settings: EvaluationSettings, sites: Sequence[str], since: datetime, until: datetime
 ) -> EvaluationAnswer:
-    decisions = log.since(since, until)
-    measured: Sequence[tuple[Objective, Callable[[datetime], Measurements], float]] = (
-        ("latency", log.latencies, settings.latency_within_s),
-        ("goodput", log.goodputs, settings.goodput_within_s),
-    )
-    evaluations = tuple(
-        evaluate(decisions, measurements(since), objective, sites=sites, within_s=within_s)
-        for objective, measurements, within_s in measured
-    )
-    return EvaluationAnswer(since=since, until=until, evaluations=evaluations)
+    within: Mapping[Objective, float] = {"latency": settings.latency_within_s, "goodput": settings.goodput_within_s}
+    evaluations = []
+    for objective, within_s in within.items():
+        past = PastDecisions(log.database, objective, since, until)
+        decisions = past.spread()
+        measured = past.measured(sorted({one.at for one in decisions}), within_s)
+        evaluations.append(evaluate(decisions, measured, past.changes(), objective, sites=sites, within_s=within_s))
+    return EvaluationAnswer(since=since, until=until, evaluations=tuple(evaluations))

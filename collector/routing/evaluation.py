@@ -7,23 +7,21 @@ decision is compared only with what was measured.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from itertools import groupby, pairwise
 from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
 
-from collector.store.decision_log import Measurements, RouteDecision
+from collector.store.decision_log import RouteDecision
+from collector.store.past_decisions import Measurements, RouteChanges
 from linkweather.models.routes import Objective
 from linkweather.models.scores import RouteEvaluation, WorstRoute
 
-FLAP_WINDOW_S = 600.0
 WORST = 5
-MOMENTS_MAX = 500  # over a longer time the decisions of so many moments, evenly spread, are evaluated
 
 Floats = npt.NDArray[np.float64]
 
@@ -90,22 +88,21 @@ class LaterMeasurements:
 def evaluate(
     decisions: Sequence[RouteDecision],
     measured: Measurements,
+    changes: RouteChanges,
     objective: Objective,
     *,
     sites: Sequence[str],
     within_s: float,
 ) -> RouteEvaluation:
-    """The evaluation of these decisions under one objective. `sites` is the mesh's, `within_s` in seconds."""
-    mine = [one for one in decisions if one.objective == objective]
-    sampled = _spread([one for one in mine if one.occasion in {"changed", "sampled"}])
-    outcomes = list(_outcomes(sampled, LaterMeasurements(measured, sites, within_s), sites, _ARITHMETIC[objective]))
+    """The evaluation of these decisions under one objective, in order. `sites` is the mesh's, `within_s` in seconds."""
+    later = LaterMeasurements(measured, sites, within_s)
+    outcomes = list(_outcomes(decisions, later, sites, _ARITHMETIC[objective]))
     counted = {
         "objective": objective,
-        "decisions": len(sampled),
+        "decisions": len(decisions),
         "evaluated": len(outcomes),
         "failed": sum(outcome.failed for outcome in outcomes),
-        **_switches([one for one in mine if one.occasion == "changed"]),
-        "pair_hours": _pair_hours(mine),
+        **asdict(changes),
     }
     figures = _figures(outcomes, objective) if outcomes else {}
     evaluation = RouteEvaluation.model_validate({**counted, **figures, "worst": _worst(outcomes)})
@@ -187,30 +184,6 @@ def _share(truths: Iterable[bool]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def _switches(changed: Sequence[RouteDecision]) -> dict[str, int]:
-    """Changes of path, and those that returned to the path before within FLAP_WINDOW_S."""
-    histories: defaultdict[tuple[str, str], list[RouteDecision]] = defaultdict(list)
-    for one in changed:
-        histories[one.src, one.dst].append(one)
-    counts: Counter[str] = Counter(switches=0, flaps=0)
-    for history in histories.values():
-        counts["switches"] += sum(after.path != before.path for before, after in pairwise(history))
-        counts["flaps"] += sum(
-            third.path == first.path != second.path and (third.at - second.at).total_seconds() <= FLAP_WINDOW_S
-            for first, second, third in zip(history, history[1:], history[2:], strict=False)
-        )
-    return dict(counts)
-
-
-def _pair_hours(mine: Sequence[RouteDecision]) -> float:
-    """The time from the first decision to the last of each pair, summed."""
-    ends: dict[tuple[str, str], tuple[datetime, datetime]] = {}
-    for one in mine:
-        first, last = ends.get((one.src, one.dst), (one.at, one.at))
-        ends[one.src, one.dst] = min(first, one.at), max(last, one.at)
-    return sum((last - first).total_seconds() for first, last in ends.values()) / 3600.0
-
-
 def _worst(outcomes: Sequence[_EvaluatedRoute]) -> tuple[WorstRoute, ...]:
     """The worst decision of each pair, the worst pairs first, without those that lost nothing."""
     by_pair: dict[tuple[str, str], _EvaluatedRoute] = {}
@@ -228,14 +201,6 @@ def _worst(outcomes: Sequence[_EvaluatedRoute]) -> tuple[WorstRoute, ...]:
         )
         for outcome in lost[:WORST]
     )
-
-
-def _spread(sampled: Sequence[RouteDecision]) -> list[RouteDecision]:
-    """The decisions of at most MOMENTS_MAX moments, evenly over the time."""
-    moments = sorted({one.at for one in sampled})
-    step = -(-len(moments) // MOMENTS_MAX)
-    kept = set(moments[:: max(1, step)])
-    return sorted((one for one in sampled if one.at in kept), key=attrgetter("at"))
 
 
 def _rows_by_pair(measured: Measurements) -> dict[tuple[str, str], npt.NDArray[np.intp]]:

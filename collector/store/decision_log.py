@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from collector.store.columns import MEASURED_AT, microseconds, naive, sound, times
+from collector.store.columns import microseconds, naive, times
 from collector.store.database import Database
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import NoRoute, Objective, PathExpectation, RouteAnswer
@@ -107,24 +107,11 @@ class PlacementDecision:
 LoggedDecision = RouteDecision | PlacementDecision
 
 
-@dataclass(frozen=True, slots=True)
-class Measurements:
-    """Measured values of links, in order of time: `at_s` since the epoch, `value` in base units.
-
-    A latency test without any reply has an infinite value.
-    """
-
-    src: npt.NDArray[np.object_]
-    dst: npt.NDArray[np.object_]
-    at_s: npt.NDArray[np.float64]
-    value: npt.NDArray[np.float64]
-
-
 class DecisionLog:
     """The tables of decisions. Any thread may call; raises duckdb.Error when the disk fails."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         with database.transaction() as connection:
             for table, columns in _TABLES.items():
                 types = ", ".join(f'"{name}" {sql}' for name, sql in columns.items())
@@ -138,7 +125,7 @@ class DecisionLog:
             "decisions": [one for one in decisions if isinstance(one, RouteDecision)],
             "placements": [one for one in decisions if isinstance(one, PlacementDecision)],
         }
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             for table, rows in batches.items():
                 if rows:
                     connection.register("batch", _columns(table, rows))
@@ -147,25 +134,25 @@ class DecisionLog:
 
     def since(self, since: datetime, until: datetime) -> list[RouteDecision]:
         """The decisions about routes in `[since, until)`, oldest first, without the answers' text."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             f"""SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
                WHERE "at" >= ? AND "at" < ? AND {_SOUND} ORDER BY "at", rowid""",  # noqa: S608 - a constant
             [naive(since), naive(until)],
         )
-        return [_route_decision(row) for row in rows]
+        return [route_decision(row) for row in rows]
 
     def active(self) -> list[RouteDecision]:
         """The newest change of every pair and objective: the active routes when the collector ended."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             f"""SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
                WHERE occasion = 'changed' AND {_SOUND}
                QUALIFY row_number() OVER (PARTITION BY src, dst, objective ORDER BY "at" DESC, rowid DESC) = 1"""  # noqa: S608 - a constant
         )
-        return [_route_decision(row) for row in rows]
+        return [route_decision(row) for row in rows]
 
     def placements(self, since: datetime, until: datetime) -> list[PlacementDecision]:
         """The placements in `[since, until)`, oldest first, without the answers' text."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             """SELECT "at", job, site, done_p50_s, done_p90_s FROM placements
                WHERE "at" >= ? AND "at" < ? ORDER BY "at", rowid""",
             [naive(since), naive(until)],
@@ -181,43 +168,18 @@ class DecisionLog:
             old = f'"at" < $before AND NOT ({kept})'
             while True:
                 # The moments of one slice; of one moment there are at most as many as pairs and objectives.
-                ((until,),) = self._database.rows(
+                ((until,),) = self.database.rows(
                     f'SELECT max("at") FROM (SELECT "at" FROM {table} WHERE {old} ORDER BY "at" LIMIT {PRUNED_ROWS})',  # noqa: S608
                     {"before": naive(before)},
                 )
                 if until is None:
                     break
-                with self._database.transaction() as connection:
+                with self.database.transaction() as connection:
                     ((deleted,),) = connection.execute(
                         f'DELETE FROM {table} WHERE {old} AND "at" <= $until',  # noqa: S608 - names of our own
                         {"before": naive(before), "until": until},
                     ).fetchall()
                 yield deleted
-
-    def latencies(self, since: datetime) -> Measurements:
-        """The RTTs (p50 of each row that our own tests did not load) measured from then on."""
-        return self._measured(
-            f"""SELECT src, dst, epoch({MEASURED_AT}), CASE WHEN rtt_p50_s IS NULL THEN 'inf'::DOUBLE ELSE rtt_p50_s END
-               FROM latency WHERE {MEASURED_AT} >= ? AND {sound("latency")} AND NOT during_throughput
-               AND (rtt_p50_s IS NOT NULL OR failure IS NOT NULL OR sent > 0) ORDER BY {MEASURED_AT}, number""",  # noqa: S608 - our own names
-            since,
-        )
-
-    def goodputs(self, since: datetime) -> Measurements:
-        """The goodputs measured from then on; a test that failed says nothing about the path."""
-        return self._measured(
-            f"""SELECT src, dst, epoch({MEASURED_AT}), goodput_bps FROM throughput
-               WHERE {MEASURED_AT} >= ? AND {sound("throughput")} AND goodput_bps IS NOT NULL
-               ORDER BY {MEASURED_AT}, number""",  # noqa: S608 - our own names
-            since,
-        )
-
-    def _measured(self, sql: str, since: datetime) -> Measurements:
-        rows = self._database.rows(sql, [naive(since)])
-        src, dst, at_s, value = zip(*rows, strict=True) if rows else ((), (), (), ())
-        return Measurements(
-            np.array(src, dtype=object), np.array(dst, dtype=object), np.array(at_s, float), np.array(value, float)
-        )
 
 
 def _figures(path: PathExpectation, objective: Objective) -> tuple[float | None, float | None]:
@@ -240,7 +202,8 @@ def _column(sql: str, values: Sequence[Any]) -> npt.NDArray[Any]:
     return np.array([" ".join(value) if isinstance(value, tuple) else value for value in values], dtype=object)
 
 
-def _route_decision(row: tuple[Any, ...]) -> RouteDecision:
+def route_decision(row: tuple[Any, ...]) -> RouteDecision:
+    """The decision that a row of all columns but `answer` holds."""
     at, occasion, src, dst, objective, path, p50, p90, direct_p50 = row
     figures = (_number(p50), _number(p90), _number(direct_p50))
     return RouteDecision(at.replace(tzinfo=UTC), occasion, src, dst, objective, tuple(path.split()), *figures)

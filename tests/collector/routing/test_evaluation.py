@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from collector.routing import evaluation
 from collector.routing.evaluation import evaluate
-from collector.store.decision_log import Measurements, RouteDecision
+from collector.store.decision_log import RouteDecision
+from collector.store.past_decisions import Measurements, RouteChanges
 from linkweather.models.routes import Objective
 from linkweather.models.scores import RouteEvaluation
 from tests.collector.report_samples import NOON
@@ -41,7 +41,7 @@ def decided(
 def latency(
     decisions: Sequence[RouteDecision], rows: Sequence[tuple[str, str, float, float]] = RTTS
 ) -> RouteEvaluation:
-    return evaluate(decisions, measured(rows), "latency", sites=SITES, within_s=60)
+    return evaluate(decisions, measured(rows), RouteChanges(3, 1, 0.5), "latency", sites=SITES, within_s=60)
 
 
 def test_the_best_path_has_no_regret_and_gains_what_direct_loses() -> None:
@@ -111,26 +111,15 @@ def test_goodput_is_the_smallest_of_the_legs_and_more_is_better() -> None:
         decided("a b", objective="goodput", p50=60e6, p90=40e6),
         decided("a c b", objective="goodput", p50=90e6, p90=80e6),
     ]
-    found = evaluate(asked, measured(rows), "goodput", sites=SITES, within_s=60)
+    found = evaluate(asked, measured(rows), RouteChanges(), "goodput", sites=SITES, within_s=60)
     assert found.regret_mean_ratio == pytest.approx((1 + 0) / 2)
     assert found.gain_ratio == pytest.approx(2**0.5)
     assert (found.within_p50_ratio, found.within_p90_ratio) == (0.5, 1)
 
 
-def test_switches_and_flaps_are_counted_from_the_changes() -> None:
-    changes = [("a b", 0), ("a c b", 10), ("a b", 20), ("a c b", 1000), ("a c b", 1010)]
-    found = latency([decided(path, at_s, occasion="changed") for path, at_s in changes])
-    assert (found.switches, found.flaps) == (3, 1)
-    assert found.pair_hours == pytest.approx(1010 / 3600)
-
-
-def test_a_long_time_is_looked_at_by_evenly_spread_moments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "MOMENTS_MAX", 2)
-    assert latency([decided("a b", at_s / 10) for at_s in range(4)]).decisions == 2
-
-
-def test_decisions_for_other_objectives_are_left_out() -> None:
-    assert latency([decided("a b", objective="goodput")]).decisions == 0
+def test_changes_are_passed_on() -> None:
+    found = latency([decided("a b")])
+    assert (found.switches, found.flaps, found.pair_hours) == (3, 1, 0.5)
 
 
 def test_the_sentence_says_it_all() -> None:

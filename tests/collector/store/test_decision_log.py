@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from collector.store.decision_log import DecisionLog, RouteDecision
 from collector.store.journal import Journal
-from tests.collector.report_samples import NOON, entry, latency, throughput
+from tests.collector.report_samples import NOON
 
 DIRECT = RouteDecision(NOON, "changed", "a", "b", "latency", ("a", "b"), 0.02, 0.03, 0.02, '{"why":"it is"}')
 RELAYED = RouteDecision(
@@ -63,39 +62,3 @@ def test_decisions_are_there_after_a_restart(tmp_path: Path) -> None:
     second = Journal(path)
     assert DecisionLog(second.database).active() == [bare(DIRECT)]
     second.close()
-
-
-def test_measured_latencies_leave_out_loaded_rows_and_count_silence_as_infinite(
-    journal: Journal, log: DecisionLog
-) -> None:
-    journal.commit(
-        [
-            entry(latency(1)),
-            entry(latency(2, during_throughput=True)),
-            entry(latency(3, received=0, rtt_p50_s=None)),
-            entry(latency(4, sent=0, received=0, rtt_p50_s=None, failure="unresolved")),
-        ]
-    )
-    found = log.latencies(NOON)
-    assert found.value.tolist() == [0.001, np.inf, np.inf]
-    assert (found.at_s - NOON.timestamp()).tolist() == [1, 3, 4]
-    assert (set(found.src), set(found.dst)) == ({"a"}, {"b"})
-    assert log.latencies(NOON + timedelta(seconds=4)).value.tolist() == [np.inf]
-
-
-def test_a_measurement_from_a_clock_that_is_ahead_counts_when_it_arrived(journal: Journal, log: DecisionLog) -> None:
-    journal.commit([entry(latency(7200), after_s=-7195), entry(throughput(7300), "b", after_s=-7293)])
-    assert (log.latencies(NOON).at_s - NOON.timestamp()).tolist() == [5]
-    assert (log.goodputs(NOON).at_s - NOON.timestamp()).tolist() == [7]
-    assert log.latencies(NOON + timedelta(seconds=6)).value.tolist() == []
-
-
-def test_measured_goodputs_leave_out_tests_that_failed(journal: Journal, log: DecisionLog) -> None:
-    journal.commit(
-        [
-            entry(throughput(1), "b"),
-            entry(throughput(2, goodput_bps=None, bytes=None, failure="declined"), "b"),
-        ]
-    )
-    assert log.goodputs(NOON).value.tolist() == [1e7]
-    assert log.goodputs(NOON + timedelta(seconds=2)).value.tolist() == []

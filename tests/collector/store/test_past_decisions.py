@@ -1,0 +1,128 @@
+"""What an evaluation reads of a real journal, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from collector.store import past_decisions
+from collector.store.decision_log import DecisionLog, RouteDecision
+from collector.store.journal import Journal
+from collector.store.past_decisions import Measurements, PastDecisions, RouteChanges
+from linkweather.models.routes import Objective
+from tests.collector.report_samples import NOON, entry, latency, throughput
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    found = Journal(tmp_path / "journal.duckdb")
+    DecisionLog(found.database)
+    yield found
+    found.close()
+
+
+def past(journal: Journal, objective: Objective = "latency", days: float = 1) -> PastDecisions:
+    return PastDecisions(journal.database, objective, NOON, NOON + timedelta(days=days))
+
+
+def after(journal: Journal, *seconds: float, objective: Objective = "latency", within_s: float = 60) -> Measurements:
+    moments = [NOON + timedelta(seconds=second) for second in seconds]
+    return past(journal, objective).measured(moments, within_s)
+
+
+def seconds(found: Measurements) -> list[float]:
+    return [float(at_s) - NOON.timestamp() for at_s in found.at_s]
+
+
+def decided(path: str, at_s: float, occasion: Any = "changed", objective: Objective = "latency") -> RouteDecision:
+    return RouteDecision(NOON + timedelta(seconds=at_s), occasion, "a", "b", objective, tuple(path.split()))
+
+
+def times(decisions: list[RouteDecision]) -> list[datetime]:
+    return [one.at for one in decisions]
+
+
+def test_the_first_measurement_after_each_moment_is_taken_of_each_link(journal: Journal) -> None:
+    journal.commit([entry(latency(seq, peers=("b", "c"))) for seq in range(1, 200)])
+    found = after(journal, 0.5, 100, 110)
+    assert sorted(set(seconds(found))) == [1, 101, 111]
+    assert len(found.value) == 3 * 2
+    assert found.value[(found.dst == "c") & (found.at_s == NOON.timestamp() + 101)].tolist() == [0.101]
+
+
+def test_a_measurement_at_the_moment_itself_or_too_late_is_none(journal: Journal) -> None:
+    journal.commit([entry(latency(seq)) for seq in (10, 71, 150)])
+    assert seconds(after(journal, 10)) == []
+    assert seconds(after(journal, 11)) == [71]
+    assert seconds(after(journal, 10, within_s=61)) == [71]
+
+
+def test_one_measurement_may_be_the_first_after_two_moments(journal: Journal) -> None:
+    journal.commit([entry(latency(59))])
+    assert seconds(after(journal, 1, 58)) == [59, 59]
+
+
+def test_latencies_leave_out_loaded_rows_and_count_silence_as_infinite(journal: Journal) -> None:
+    journal.commit(
+        [
+            entry(latency(1)),
+            entry(latency(2, during_throughput=True)),
+            entry(latency(3, received=0, rtt_p50_s=None)),
+            entry(latency(4, sent=0, received=0, rtt_p50_s=None, failure="unresolved")),
+        ]
+    )
+    found = after(journal, 0, 1, 3)
+    assert seconds(found) == [1, 3, 4]
+    assert found.value.tolist() == [0.001, np.inf, np.inf]
+
+
+def test_a_measurement_from_a_clock_that_is_ahead_counts_when_it_arrived(journal: Journal) -> None:
+    journal.commit([entry(latency(7200), after_s=-7195), entry(throughput(7300), "b", after_s=-7293)])
+    assert seconds(after(journal, 1)) == [5]
+    assert seconds(after(journal, 6)) == []
+    assert seconds(after(journal, 1, objective="goodput")) == [7]
+
+
+def test_goodputs_leave_out_tests_that_failed(journal: Journal) -> None:
+    failed = throughput(2, goodput_bps=None, bytes=None, failure="declined")
+    journal.commit([entry(throughput(1), "b"), entry(failed, "b")])
+    assert after(journal, 0, 1.5, objective="goodput").value.tolist() == [1e7]
+
+
+def test_decisions_of_one_objective_are_read_in_order_without_those_that_were_asked_for(journal: Journal) -> None:
+    later, sooner = decided("a c b", 9, "sampled"), decided("a b", 3)
+    asked, other = decided("a b", 5, "asked"), decided("a b", 4, objective="goodput")
+    DecisionLog(journal.database).add([later, sooner, asked, other])
+    assert past(journal).spread() == [sooner, later]
+    assert past(journal, "goodput").spread() == [other]
+
+
+def test_a_long_time_is_looked_at_by_evenly_spread_moments(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past_decisions, "MOMENTS_MAX", 2)
+    DecisionLog(journal.database).add([decided("a b", at_s, "sampled") for at_s in range(4) for _ in "ab"])
+    assert times(past(journal).spread()) == [NOON, NOON, *[NOON + timedelta(seconds=2)] * 2]
+
+
+def test_of_many_pairs_fewer_moments_are_looked_at(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past_decisions, "DECISIONS_MAX", 10)
+    DecisionLog(journal.database).add([decided("a b", at_s, "sampled") for at_s in range(4) for _ in range(5)])
+    assert len(past(journal).spread()) == 10
+
+
+def test_switches_and_flaps_are_counted_from_the_changes(journal: Journal) -> None:
+    changes = [("a b", 0), ("a c b", 10), ("a b", 20), ("a c b", 1000), ("a c b", 1010)]
+    DecisionLog(journal.database).add([decided(*change) for change in changes])
+    found = past(journal).changes()
+    assert (found.switches, found.flaps) == (3, 1)
+    assert found.pair_hours == pytest.approx(1010 / 3600)
+
+
+def test_nothing_decided_is_nothing_changed(journal: Journal) -> None:
+    assert past(journal).changes() == RouteChanges()
+    assert past(journal).spread() == []
+    assert after(journal).value.tolist() == []
