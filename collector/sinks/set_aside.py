@@ -16,6 +16,7 @@ import duckdb
 
 from collector.store.columns import naive
 from collector.store.database import Database
+from collector.store.outbox_ledger import add_counts
 from linkweather.models.sink_state import SetAsideAnswer
 from linkweather.sink import RowRefusal
 
@@ -135,12 +136,10 @@ class SetAside:
 
     @staticmethod
     def _let_go(connection: duckdb.DuckDBPyConnection, chosen: str, named: Mapping[str, Any]) -> None:
-        connection.execute(
-            f"INSERT INTO sink_drops SELECT $sink, sum(rows) FROM set_aside_rows WHERE {chosen} "  # noqa: S608
-            "HAVING count(*) > 0",
-            named,
-        )
         used = {name: value for name, value in named.items() if f"${name}" in chosen}
+        dropped = f"SELECT coalesce(sum(rows), 0)::BIGINT FROM set_aside_rows WHERE {chosen}"  # noqa: S608
+        ((rows,),) = connection.execute(dropped, used).fetchall()
+        add_counts(connection, "sink_drops", ("sink",), {(named["sink"],): rows} if rows else {})
         connection.execute(f"DELETE FROM set_aside_rows WHERE {chosen}", used)  # noqa: S608 - names of our own
 
     def _sum(self, sql: str) -> int:

@@ -175,10 +175,12 @@ class Status(Message):
     throughput_problem: Text | None = None
 
     def fitting(self, max_bytes: int | None) -> Status:
-        """The status with as many of its next tests as fit into a payload of this size, by halves."""
+        """The status as it fits into a payload of this size: without its later next tests, then its older boots."""
         fitted = self
-        while max_bytes is not None and fitted.next_tests and len(encode(fitted)) > max_bytes:
-            fitted = fitted.model_copy(update={"next_tests": fitted.next_tests[: len(fitted.next_tests) // 2]})
+        while max_bytes is not None and (fitted.next_tests or fitted.boots) and len(encode(fitted)) > max_bytes:
+            tests, boots = fitted.next_tests, fitted.boots
+            fewer = {"next_tests": tests[: len(tests) // 2]} if tests else {"boots": boots[(len(boots) + 1) // 2 :]}
+            fitted = fitted.model_copy(update=fewer)
         return fitted
 
 

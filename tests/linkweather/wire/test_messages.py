@@ -10,6 +10,7 @@ import pytest
 from linkweather.errors import MessageError
 from linkweather.wire import (
     Answer,
+    BootCount,
     Committed,
     DeviceRow,
     Hop,
@@ -237,3 +238,10 @@ def test_a_status_leaves_out_next_tests_until_it_fits_and_nothing_else() -> None
     assert small.next_tests == tests[:25]  # of some 60 bytes each; the soonest are kept
     assert len(encode(small)) <= 3000
     assert status.fitting(10) == Status(state="online", at=at)
+
+
+def test_a_status_without_room_for_all_boots_keeps_the_newest() -> None:
+    boots = tuple(BootCount(boot=f"boot-{number:02}", next=number) for number in range(64))
+    status = Status(state="online", boots=boots)
+    assert status.fitting(4000).boots == boots[32:]
+    assert status.fitting(10).boots == ()
