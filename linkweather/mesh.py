@@ -141,10 +141,11 @@ class LatencyTests(Settings):
 class ThroughputTests(Settings):
     """How throughput is measured: every link once in `every_s`, one test per slot and site.
 
-    A test ends after `max_duration_s`; with `until_converged` as soon as its estimate has converged. A link whose tests
-    agree waits longer from test to test, up to `quiet_factor` times; a shifted latency, loss or a new path brings its
-    test forward. In no 24 hours do the tests of a site, sent and received, move more payload than
-    `budget_bytes_per_day`, nor those of a link more than `link_budget_bytes_per_day`; unset is unlimited.
+    A link that was never measured, or whose figure has expired, is tested at its next turn. A test ends after
+    `max_duration_s`; with `until_converged` as soon as its estimate has converged. A link whose tests agree waits
+    longer from test to test, up to `quiet_factor` times; a shifted latency, loss or a new path brings its test forward.
+    In no 24 hours do the tests of a site, sent and received, move more payload than `budget_bytes_per_day`, nor those
+    of a link more than `link_budget_bytes_per_day`; unset is unlimited.
     """
 
     enabled: bool = True
@@ -170,7 +171,6 @@ class ThroughputTests(Settings):
 class PathTests(Settings):
     """How paths are traced: every outgoing link once in `every_s`, over several flows, to find parallel paths.
 
-    MAX_HOPS, MOST_HOPS = 30, 64
     `udp` probes go to `udp_port`, where no program should listen; `tcp` probes to the site's `tcp_port`.
     """
 
