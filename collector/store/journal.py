@@ -126,6 +126,7 @@ class Journal:
         learnt: dict[Pair, str] = {}
         with self.database.transaction() as connection:
             new = self._new(entries)
+            outbox_ledger.note_parts(connection, [entry for entry in entries if self._has_whole(entry, new)])
             if not new:
                 return []
             by_kind = {kind: [entry for entry in new.values() if entry.report.kind == kind] for kind in TABLES}

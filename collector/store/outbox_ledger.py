@@ -15,7 +15,7 @@ import numpy as np
 
 from collector.store.columns import TABLES, Entry
 from collector.store.database import Database, Query
-from collector.store.report_keys import Range
+from collector.store.report_keys import Range, ReportKeys
 from linkweather.models.ledger import OutboxLine, ReportCounts
 from linkweather.wire import BootCount
 
@@ -29,6 +29,7 @@ _COUNTS = tuple(BootCount.model_fields)
 def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables; an older journal's rows are counted once."""
     known = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'outbox_rows'").fetchall()
+    connection.execute("CREATE TABLE IF NOT EXISTS parts_of_wholes (site VARCHAR, boot VARCHAR, seq BIGINT)")
     connection.execute("CREATE TABLE IF NOT EXISTS outbox_rows (site VARCHAR, boot VARCHAR, rows BIGINT)")
     numbers = ", ".join(f'"{name}" BIGINT' for name in _COUNTS if name != "boot")
     connection.execute(f"CREATE TABLE IF NOT EXISTS boot_counts (site VARCHAR, boot VARCHAR, {numbers})")
@@ -36,6 +37,14 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     if known == [(0,)]:
         all_rows = " UNION ALL ".join(f"SELECT site, boot FROM {kind}" for kind in TABLES)  # noqa: S608
         connection.execute(f"INSERT INTO outbox_rows SELECT site, boot, count(*) FROM ({all_rows}) GROUP BY ALL")  # noqa: S608
+
+
+def note_parts(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry]) -> None:
+    """Note the keys of parts whose report is in the journal whole: they are acknowledged, and in no table of rows."""
+    for entry in entries:
+        key = [entry.site, entry.report.boot, entry.report.seq]
+        connection.execute("DELETE FROM parts_of_wholes WHERE site = ? AND boot = ? AND seq = ?", key)
+        connection.execute("INSERT INTO parts_of_wholes VALUES (?, ?, ?)", key)
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, entries: Iterable[Entry]) -> None:
@@ -105,8 +114,12 @@ class OutboxLedger:
             count = BootCount.model_validate(dict(zip(_COUNTS, values, strict=True)))
             said.setdefault((site, count.boot), count)
         ranges: dict[Outbox, list[Range]] = {}
-        for one in query("SELECT site, boot, first, last FROM received ORDER BY ALL"):
-            ranges.setdefault((one[0], one[1]), []).append(one)
+        keys = query(
+            "SELECT site, boot, first, last FROM received "
+            "UNION ALL SELECT site, boot, seq, seq FROM parts_of_wholes ORDER BY ALL"
+        )
+        for one in ReportKeys((site, boot, first, last) for site, boot, first, last in keys).ranges():
+            ranges.setdefault(one[:2], []).append(one)
         rows = {(site, boot): count for site, boot, count in query("FROM outbox_rows")}
         reasons: dict[Outbox, dict[str, int]] = {}
         for site, boot, reason, reports in query("FROM boot_refusals"):

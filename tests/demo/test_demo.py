@@ -63,6 +63,8 @@ def test_the_mesh_is_measured_and_nothing_is_left_behind(clean: Path, options: t
     assert (outcome["sites"], outcome["links"]) == (3, 6)
     assert {link["state"] for link in outcome["mesh"]} == {"fresh"}
     assert {site["state"] for site in outcome["sites_seen"]} == {"online"}
+    assert outcome["ledger"]["balanced"] is True, outcome["ledger"]["why"]
+    assert outcome["ledger"]["total"]["committed"] > 0
     if outcome["engine"] != "loopback":
         _check_emulated(outcome["mesh"])
 

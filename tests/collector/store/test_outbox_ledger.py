@@ -10,7 +10,7 @@ from collector.store.outbox_ledger import OutboxLedger, outbox_line
 from collector.store.quarantine import Quarantine, QuarantinedMessage
 from collector.store.report_keys import Range
 from linkweather.models.ledger import OutboxLine, ReportCounts
-from linkweather.wire import BootCount
+from linkweather.wire import BootCount, SplitFrom
 from tests.collector.report_samples import NOON, entry, latency
 
 
@@ -80,6 +80,20 @@ def test_rows_refusals_and_statements_are_kept_by_site_and_boot(tmp_path: Path) 
     assert OutboxLedger(journal.database).lines(journal.database.rows) == [line]
     assert counts(line) == {"written": 5, "committed": 3, "waiting": 1, "refused": 1, "conflicts": 1}
     assert (line.rows, line.refused_by_reason) == (5, {"foreign": 1})
+
+
+def test_parts_of_a_report_that_is_there_whole_are_committed_and_no_gap(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.duckdb")
+    ledger = OutboxLedger(journal.database)
+    journal.commit([entry(latency(0, peers=("b", "c")))])
+    whole = SplitFrom(boot="boot-1", seq=0, parts_boot="boot-1", first=1, last=2)
+    parts = [entry(latency(seq).model_copy(update={"split_from": whole})) for seq in (1, 2)]
+    for _ in range(2):
+        assert journal.commit(parts) == []
+    ledger.said("a", [BootCount(boot="boot-1", next=3, refiled=1)])
+    (line,) = ledger.lines(journal.database.rows)
+    assert counts(line) == {"written": 3, "committed": 3}
+    assert line.rows == 2
 
 
 def test_rows_of_a_journal_from_before_the_ledger_are_counted_once(tmp_path: Path) -> None:
