@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from socket import AF_INET
+from socket import AF_INET, AF_INET6
 
 import pytest
 
@@ -70,3 +70,40 @@ def test_a_target_without_an_address_owns_nothing() -> None:
     b = targets.add(LatencyPeer("b", *HERE), 1.0)
     with pytest.raises(MessageError, match="stray"):
         targets.owner(reply(b.session.ssid), HERE)
+
+
+def test_a_name_keeps_its_address_while_it_has_it_or_does_not_resolve() -> None:
+    targets: Targets = Targets("a", "stamp", random.Random(1))
+    b = targets.add(LatencyPeer("b", "b.example.org", 8620), 1.0)
+    here, there = Route(AF_INET, HERE), Route(AF_INET, THERE)
+    for now, choices, families, route, reason in (
+        (1.0, [], {AF_INET}, None, "unresolved"),
+        (2.0, [here], {AF_INET6}, None, "no_local_address"),
+        (3.0, [here, there], {AF_INET}, here, None),
+        (4.0, [there, here], {AF_INET}, here, None),
+        (5.0, [], {AF_INET}, here, None),
+        (6.0, [there], {AF_INET}, there, None),
+    ):
+        targets.resolved(b.peer.name, choices, families, now)
+        assert (b.route, b.reason) == (route, reason)
+    assert (b.since, b.probed) == (6.0, "192.0.2.2")
+
+
+def test_after_the_last_address_comes_the_first_again() -> None:
+    targets: Targets = Targets("a", "stamp", random.Random(1))
+    b = targets.add(LatencyPeer("b", "b.example.org", 8620), 1.0)
+    targets.resolved(b.peer.name, [Route(AF_INET, HERE), Route(AF_INET, THERE)], {AF_INET}, 1.0)
+    seen = []
+    for now in (2.0, 3.0, 4.0):
+        targets.try_next(b, now)
+        seen.append((b.probed, b.since))
+    assert seen == [("192.0.2.2", 2.0), ("192.0.2.1", 3.0), ("192.0.2.2", 4.0)]
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "fe80::1%eth0"])
+def test_an_address_in_figures_is_not_named_again(address: str) -> None:
+    targets: Targets = Targets("a", "stamp", random.Random(1))
+    b = targets.add(LatencyPeer("b", address, 8620), 1.0)
+    assert b.probed is None
+    targets.reach(b, Route(AF_INET, (address, 8620)))
+    assert b.probed is None
