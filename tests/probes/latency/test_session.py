@@ -374,3 +374,28 @@ def test_an_exchange_that_ends_after_its_timeout_changes_nothing() -> None:
     link.send()
     assert [each.outcome for each in link.expire()] == ["lost"]
     assert link.session.finish(link.sent[0][0], RoundTrip(0.01), 5.0) is None
+
+
+def test_a_figure_that_cannot_be_costs_the_row_and_not_the_probe() -> None:
+    link = Link(kernel=False)
+    link.send()
+    link.session.finish(link.sent[0][0], RoundTrip(4000.0), 5000.0)  # an RTT is an hour at most
+    row = link.row()
+    assert (row.failure, row.sent) == ("prober_error", 0)
+    assert row.detail is not None
+    assert "rtt_min_s" in row.detail
+
+
+def test_the_method_is_twamp_light_s_from_its_first_reply_on_and_stamp_s_again_from_stamp_s() -> None:
+    link = Link()
+    methods: list[str] = []
+    for light in (True, False, None):
+        if link.window.unsettled or link.sent:
+            link.window = Window(AT, 0.0, 5.0)
+            link.session.open(link.window, UNKNOWN)
+        link.send()
+        if light is not None:
+            link.reply(-1, len(methods), light=light)
+        link.session.expire(link.sent[-1][0])
+        methods.append(link.row().method)
+    assert methods == ["twamp-light", "stamp", "stamp"]
