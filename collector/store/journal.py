@@ -62,6 +62,7 @@ from collector.store.columns import (
 from collector.store.database import Database
 from collector.store.journal_repair import is_damage
 from collector.store.report_keys import Key, RangeChanges, ReportKeys
+from linkweather import atomicfile
 from linkweather.durable_number import DurableNumber
 from linkweather.errors import OperatorError
 from linkweather.models.state import HistoryBucket
@@ -244,7 +245,7 @@ class Journal:
 
     def _begin(self) -> None:
         with self.database.transaction() as connection:
-            _create(connection)
+            _create(connection, self._path.with_name(f"{self._path.name}.id"))
             if self.database.rebuilt:
                 _keys_from_rows(connection)
         self.database.remember(self._load)
@@ -338,6 +339,12 @@ class Journal:
         return seen
 
 
+def _kept_id(file: Path) -> str | None:
+    with contextlib.suppress(OSError, ValueError):
+        return bytes.fromhex(file.read_text(encoding="ascii")).hex() or None
+    return None
+
+
 def _keys_from_rows(connection: duckdb.DuckDBPyConnection) -> None:
     """Add the keys of all rows: of a damaged journal, rows may be left whose keys are not."""
     for kind in TABLES:
@@ -372,8 +379,11 @@ def _names(table: JournalTable[Any]) -> str:
     return ", ".join(map(_QUOTED, (*REPORT_COLUMNS, *table.fields)))
 
 
-def _create(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create what is missing; a field that a message gained since becomes a column, NULL in older rows."""
+def _create(connection: duckdb.DuckDBPyConnection, id_file: Path) -> None:
+    """Create what is missing; a field that a message gained since becomes a column, NULL in older rows.
+
+    The journal's id is in `id_file` as well: one that is rebuilt after damage keeps it, and with it its sites.
+    """
     for kind, table in TABLES.items():
         definitions = ", ".join(f"{_QUOTED(name)} {sql}" for name, sql in table.columns.items())
         connection.execute(f"CREATE TABLE IF NOT EXISTS {kind} ({definitions})")
@@ -381,8 +391,12 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(f"ALTER TABLE {kind} ADD COLUMN IF NOT EXISTS {_QUOTED(name)} {sql}")
     outbox_ledger.create(connection)
     connection.execute("CREATE TABLE IF NOT EXISTS journal_identity (id VARCHAR)")
-    if connection.execute("SELECT 1 FROM journal_identity").fetchone() is None:
-        connection.execute("INSERT INTO journal_identity VALUES (?)", [secrets.token_hex(8)])
+    if (found := connection.execute("SELECT id FROM journal_identity").fetchone()) is None:
+        found = (_kept_id(id_file) or secrets.token_hex(8),)
+        connection.execute("INSERT INTO journal_identity VALUES (?)", found)
+    if _kept_id(id_file) != found[0]:
+        with contextlib.suppress(OSError):
+            atomicfile.replace(id_file, found[0])
     connection.execute(_RECEIVED)
     connection.execute("CREATE TABLE IF NOT EXISTS cursors (exporter VARCHAR, kind VARCHAR, number BIGINT)")
 

@@ -113,8 +113,11 @@ def rebuild(path: Path, reason: str) -> None:
     )
 
 
-def copy_readable(old: Path, new: Path) -> tuple[int, int]:
-    """Copy all tables of a file that opens into a new one: rows copied, rows that there were. Raises duckdb.Error."""
+def copy_readable(old: Path, new: Path, *, whole: bool = False) -> tuple[int, int]:
+    """Copy all tables of a file that opens into a new one: rows copied, rows that there were.
+
+    With `whole`, nothing is replaced where a row cannot be read. Raises duckdb.Error.
+    """
     copy = new.with_name(f".{new.name}.new")
     for left in (copy, log_of(copy)):
         left.unlink(missing_ok=True)
@@ -124,25 +127,35 @@ def copy_readable(old: Path, new: Path) -> tuple[int, int]:
         tables = db.execute(
             "SELECT table_name FROM duckdb_tables() WHERE database_name = 'old' ORDER BY ALL"
         ).fetchall()
-        counts = [_copy_table(db, name) for (name,) in tables]
+        counts = [_copy_table(db, name, whole=whole) for (name,) in tables]
         db.execute("DETACH old")
     _sync(copy)
     copy.rename(new)
     return sum(kept for kept, _ in counts), sum(of for _, of in counts)
 
 
-def _copy_table(db: duckdb.DuckDBPyConnection, name: str) -> tuple[int, int]:
+def _copy_table(db: duckdb.DuckDBPyConnection, name: str, *, whole: bool) -> tuple[int, int]:
     db.execute(f'CREATE TABLE "{name}" AS FROM old."{name}" LIMIT 0')
     (of,) = _one(db, "SELECT estimated_size FROM duckdb_tables() WHERE database_name = 'old' AND table_name = ?", name)
-    with contextlib.suppress(duckdb.Error):
+    try:
         (kept,) = _one(db, f'INSERT INTO "{name}" FROM old."{name}"')
-        return kept, kept
-    kept = 0
-    for first in range(0, of, _GROUP_ROWS):
+    except duckdb.Error as error:
+        if whole or not is_damage(error):
+            raise
+        return _copy_groups(db, name, of), of
+    return kept, kept
+
+
+def _copy_groups(db: duckdb.DuckDBPyConnection, name: str, of: int) -> int:
+    kept, first, more = 0, 0, True
+    while more or first < of:  # the numbers of deleted rows count, too
+        more = False
         with contextlib.suppress(duckdb.Error):
             rows = f'FROM old."{name}" WHERE rowid >= {first} AND rowid < {first + _GROUP_ROWS}'
-            kept += _one(db, f'INSERT INTO "{name}" {rows}')[0]
-    return kept, of
+            (some,) = _one(db, f'INSERT INTO "{name}" {rows}')
+            kept, more = kept + some, some > 0
+        first += _GROUP_ROWS
+    return kept
 
 
 def _one(db: duckdb.DuckDBPyConnection, sql: str, *parameters: str) -> tuple[int, ...]:
@@ -159,6 +172,12 @@ def _opens(path: Path) -> bool:
             raise
         return False
     return True
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process has the journal open."""
+    with _held(path) as ours:
+        return not ours
 
 
 @contextlib.contextmanager

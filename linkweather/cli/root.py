@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Command] = {
     "judge": Command("collector.commands.judge_command:judge", "Score past decisions by what was measured afterwards."),
     "ledger": Command("collector.commands.ledger_command:ledger", "Show where every report went."),
     "archive": Command("collector.commands.archive_command:archive", "Show the sinks, and what they refused."),
+    "journal": Command("collector.commands.journal_command:journal", "Check, copy and compact the journal."),
     "mesh": Command("collector.commands.mesh_command:mesh", "Check, show and push the mesh."),
     "lab": Command("linkweather.lab.lab_command:lab", "Change and enter a running lab."),
 }

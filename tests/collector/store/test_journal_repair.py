@@ -179,6 +179,15 @@ def test_a_file_that_is_no_database_is_set_aside(path: Path, caplog: pytest.LogC
     assert "has 0 of 3 reports that it acknowledged: 3 are lost" in caplog.text
 
 
+def test_a_journal_that_is_lost_and_begun_anew_keeps_its_id_and_with_it_its_sites(path: Path) -> None:
+    first = Journal(path)
+    first.close()
+    path.unlink()
+    again = Journal(path)
+    assert again.id == first.id
+    again.close()
+
+
 def test_what_the_disk_or_another_process_does_is_no_damage() -> None:
     assert not is_damage(duckdb.IOException("Could not write file: No space left on device"))
     assert not is_damage(duckdb.IOException("Could not set lock on file: Conflicting lock is held in python (PID 7)"))

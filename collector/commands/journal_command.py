@@ -1,0 +1,56 @@
+"""`linkweather journal`: check, copy and compact the collector's journal, by its files and without the collector."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from collector.store import journal_files
+from collector.store.journal import JOURNAL_FILE
+from linkweather.cli.click_types import FILE
+from linkweather.cli.options import json_option
+
+_data_dir = click.option(
+    "--data-dir", type=FILE, default="collector-data", show_default=True, help="The folder of the journal."
+)
+
+
+@click.group(short_help="Check, copy and compact the journal.")
+def journal() -> None:
+    """Check, copy and compact the collector's journal."""
+
+
+@journal.command()
+@_data_dir
+@json_option
+@click.pass_context
+def check(context: click.Context, *, data_dir: Path, as_json_: bool) -> None:
+    """Read all of it; while a collector writes it, a copy. Exit status 1 where something is wrong."""
+    found = journal_files.check(data_dir / JOURNAL_FILE)
+    if as_json_:
+        click.echo(json.dumps(asdict(found), indent=2))
+    else:
+        click.echo(f"{found.reports} reports, {sum(found.rows.values())} rows in {len(found.rows)} tables")
+        for problem in found.problems or ("all of it can be read",):
+            click.echo(problem)
+    context.exit(1 if found.problems else 0)
+
+
+@journal.command()
+@click.argument("to", type=FILE)
+@_data_dir
+def backup(*, to: Path, data_dir: Path) -> None:
+    """Copy it to the file TO, as of one moment, also while the collector writes it."""
+    journal_files.backup(data_dir / JOURNAL_FILE, to)
+    click.echo(f"{to}: {to.stat().st_size} bytes")
+
+
+@journal.command()
+@_data_dir
+def compact(*, data_dir: Path) -> None:
+    """Give back the space of deleted rows; the collector is stopped meanwhile, and the disk holds both copies."""
+    before, after = journal_files.compact(data_dir / JOURNAL_FILE)
+    click.echo(f"{before} bytes before, {after} after")

@@ -1,0 +1,150 @@
+"""What an operator does with a journal's files: check them, copy them while the collector writes, and give space back.
+
+A copy of a running journal. DuckDB changes the blocks that its header names only by writing others and then, at a
+checkpoint, another header; what was committed since is in the log, which only grows. So a copy of the file and then of
+its log is consistent if the header is the same before and after, and the log's last, half copied commit is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from collector.store.journal_repair import copy_readable, is_damage, is_held, log_of, repair_log
+from collector.store.wal import scan_log
+from linkweather.durable_number import DurableNumber
+from linkweather.errors import OperatorError
+
+_HEADER_BYTES: Final = 3 * 4096
+_ATTEMPTS: Final = 20
+_AGAIN_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class JournalCheck:
+    """Rows by table that could be read, reports that were acknowledged and are there, and what is wrong."""
+
+    rows: Mapping[str, int]
+    reports: int
+    acknowledged: int
+    problems: tuple[str, ...]
+
+
+def check(path: Path) -> JournalCheck:
+    """Read all of a journal, or of a copy of it while it is in use. Raises OperatorError where there is none."""
+    _exists(path)
+    if not is_held(path):
+        return _checked(path, _acknowledged(path))
+    acknowledged = _acknowledged(path)  # before the copy, which has these and later ones
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".check-") as folder:
+        copy = Path(folder) / path.name
+        _copy(path, copy)
+        return _checked(copy, acknowledged)
+
+
+def backup(path: Path, to: Path) -> None:
+    """Copy a journal, in use or not, to a file that there is not yet. Raises OperatorError."""
+    _exists(path)
+    if to.exists():
+        raise OperatorError(f"{to}: is there already: name another file")
+    try:
+        _copy(path, to)
+        with duckdb.connect(str(to)) as db:
+            db.execute("CHECKPOINT")
+    except (OSError, duckdb.Error) as error:
+        raise OperatorError(f"{to}: the journal cannot be copied there: {error}") from None
+
+
+def compact(path: Path) -> tuple[int, int]:
+    """Write a stopped journal anew, without the space of deleted rows; its bytes before and after.
+
+    Raises OperatorError for one that is in use or damaged.
+    """
+    _exists(path)
+    if is_held(path):
+        raise OperatorError(f"journal {path}: is in use: stop the collector first")
+    before = path.stat().st_size
+    try:
+        repair_log(path)
+        with duckdb.connect(str(path)) as db:
+            db.execute("CHECKPOINT")
+        copy_readable(path, path, whole=True)
+    except (OSError, duckdb.Error) as error:
+        raise OperatorError(f"journal {path}: cannot be written anew, and stays as it is: {error}") from None
+    return before, path.stat().st_size
+
+
+def _checked(path: Path, acknowledged: int) -> JournalCheck:
+    problems: list[str] = []
+    rows: dict[str, int] = {}
+    reports = 0
+    log = log_of(path).read_bytes() if log_of(path).exists() else b""
+    found = scan_log(log)
+    if found is not None and found.whole_bytes < len(log):
+        problems.append(f"the log is whole for its first {found.commits} commits only")
+    try:
+        with duckdb.connect(str(path), read_only=True) as db:
+            for (name,) in db.execute("SELECT table_name FROM duckdb_tables() ORDER BY ALL").fetchall():
+                _read(db, name, rows, problems)
+            if "received" in rows:
+                ((reports,),) = db.execute("SELECT coalesce(sum(last - first + 1), 0) FROM received").fetchall()
+    except duckdb.Error as error:
+        if not is_damage(error):
+            raise OperatorError(f"journal {path}: cannot be read: {error}") from None
+        problems.append(str(error).splitlines()[0])
+    if reports < acknowledged:
+        problems.append(f"{acknowledged - reports} of {acknowledged} reports that were acknowledged are lost")
+    return JournalCheck(rows, int(reports), acknowledged, tuple(problems))
+
+
+def _read(db: duckdb.DuckDBPyConnection, name: str, rows: dict[str, int], problems: list[str]) -> None:
+    try:
+        everything = f'SELECT count(*), bit_xor(hash(t)) FROM "{name}" t'  # noqa: S608 - a table of ours
+        ((rows[name], _),) = db.execute(everything).fetchall()
+    except duckdb.Error as error:
+        problems.append(f"table {name}: {str(error).splitlines()[0]}")
+
+
+def _copy(path: Path, to: Path) -> None:
+    for _ in range(_ATTEMPTS):
+        before = _state(path)
+        shutil.copyfile(path, to)
+        log = log_of(path).read_bytes() if log_of(path).exists() else b""
+        if _state(path) == before:
+            found = scan_log(log)
+            log_of(to).write_bytes(log[: found.whole_bytes] if found else b"")
+            return
+        time.sleep(_AGAIN_S)
+    to.unlink(missing_ok=True)
+    raise OSError("the collector writes checkpoints faster than its journal is copied")
+
+
+def _state(path: Path) -> tuple[bytes, list[str]]:
+    """The header, and the logs: there are two while a checkpoint is written."""
+    with path.open("rb", buffering=0) as file:
+        header = os.pread(file.fileno(), _HEADER_BYTES, 0)
+    return header, sorted(name.name for name in path.parent.glob(f"{path.name}*wal") if name != log_of(path))
+
+
+def _acknowledged(path: Path) -> int:
+    file = path.with_name(f"{path.name}.acknowledged")
+    if not file.exists():
+        return 0
+    number = DurableNumber(file)
+    try:
+        return number.read() or 0
+    finally:
+        number.close()
+
+
+def _exists(path: Path) -> None:
+    if not path.is_file():
+        raise OperatorError(f"{path}: there is no journal: name its folder with --data-dir")

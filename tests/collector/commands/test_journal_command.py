@@ -1,0 +1,126 @@
+"""`linkweather journal`: one in use is copied whole, damage is named, deleted rows give space back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from click.testing import CliRunner, Result
+
+from collector.commands.journal_command import journal
+from collector.store.columns import Entry
+from collector.store.journal import Journal
+from linkweather.errors import OperatorError
+from linkweather.wire import LatencyReport, LatencyRow
+
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
+# A collector that commits a report, says so, and goes on until its input ends.
+_COLLECTOR = """
+import sys, threading
+from pathlib import Path
+from tests.collector.commands.test_journal_command import Journal, entry
+journal, ended = Journal(Path(sys.argv[1])), threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), ended.set())).start()
+seq = 0
+while not ended.is_set():
+    journal.commit([entry(seq)])
+    seq += 1
+    if seq % 20 == 0:
+        journal.database._connection.execute("CHECKPOINT")
+    print(seq, flush=True)
+"""
+
+
+def entry(seq: int) -> Entry:
+    row = LatencyRow(src="a", dst="b", method="stamp", sent=1, received=1)
+    return Entry("a", LatencyReport(boot="x", seq=seq, at=NOW, links=(row,)), NOW)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(journal, arguments)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    kept = Journal(tmp_path / "journal.duckdb")
+    kept.commit([entry(seq) for seq in range(5)])
+    kept.close()
+    return tmp_path
+
+
+def test_a_whole_journal_is_said_to_be_whole(folder: Path) -> None:
+    result = run("check", "--data-dir", str(folder))
+    assert result.exit_code == 0
+    assert result.output.splitlines()[0].startswith("5 reports, ")
+    assert result.output.splitlines()[1:] == ["all of it can be read"]
+    assert json.loads(run("check", "--json", "--data-dir", str(folder)).output)["rows"]["latency"] == 5
+
+
+def test_what_is_damaged_or_lost_is_named_and_left_as_it_is(folder: Path) -> None:
+    with duckdb.connect(str(folder / "journal.duckdb")) as db:
+        db.execute("DELETE FROM received")
+    result = run("check", "--data-dir", str(folder))
+    assert result.exit_code == 1
+    assert "5 of 5 reports that were acknowledged are lost" in result.output
+    with (folder / "journal.duckdb").open("r+b") as file:
+        file.seek(3 * 4096 + 1000)
+        file.write(b"damaged!" * 8)
+    before = (folder / "journal.duckdb").read_bytes()
+    result = run("check", "--data-dir", str(folder))
+    assert result.exit_code == 1
+    assert "Corrupt database file" in result.output
+    assert (folder / "journal.duckdb").read_bytes() == before
+    assert not list(folder.glob("*damaged*"))
+
+
+def test_a_folder_without_a_journal_is_named(tmp_path: Path) -> None:
+    for command in (["check"], ["backup", str(tmp_path / "to")], ["compact"]):
+        found = run(*command, "--data-dir", str(tmp_path)).exception
+        assert isinstance(found, OperatorError)
+        assert "there is no journal" in str(found)
+
+
+def test_a_copy_of_a_journal_in_use_has_every_commit_that_was_acknowledged_before(tmp_path: Path) -> None:
+    """Checkpoints come between, every twenty commits."""
+    path = tmp_path / "journal.duckdb"
+    with subprocess.Popen(
+        [sys.executable, "-c", _COLLECTOR, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as collector:
+        assert collector.stdout is not None
+        assert collector.stdin is not None
+        for number in range(3):
+            for _ in range(15):
+                acknowledged = int(collector.stdout.readline())
+            copy = tmp_path / f"copy-{number}.duckdb"
+            assert run("backup", str(copy), "--data-dir", str(tmp_path)).exit_code == 0
+            with duckdb.connect(str(copy), read_only=True) as db:
+                ((rows, last),) = db.execute("SELECT count(*), max(seq) FROM latency").fetchall()
+            assert rows == last + 1 >= acknowledged
+            assert run("check", "--data-dir", str(tmp_path)).exit_code == 0
+        refused = run("compact", "--data-dir", str(tmp_path)).exception
+        assert isinstance(refused, OperatorError)
+        assert "is in use: stop the collector first" in str(refused)
+        assert isinstance(run("backup", str(copy), "--data-dir", str(tmp_path)).exception, OperatorError)
+        collector.stdin.close()
+        collector.stdout.read()
+
+
+def test_compacting_gives_space_back_and_keeps_the_rest(folder: Path) -> None:
+    path = folder / "journal.duckdb"
+    with duckdb.connect(str(path)) as db:
+        db.execute("CREATE TABLE filler AS SELECT hash(i) AS h, hash(i + 1) AS g FROM range(400000) r(i)")
+        db.execute("CHECKPOINT")
+        db.execute("CREATE TABLE behind AS SELECT hash(i) AS h FROM range(100000) r(i)")
+        db.execute("CHECKPOINT")
+        db.execute("DROP TABLE filler")
+    before = path.stat().st_size
+    assert run("compact", "--data-dir", str(folder)).exit_code == 0
+    assert path.stat().st_size < before / 2
+    again = Journal(path)
+    assert again.commit([entry(4), entry(5)]) == [entry(5)]
+    again.close()
