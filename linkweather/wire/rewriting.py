@@ -25,7 +25,7 @@ def split(kind: str, payload: bytes, max_bytes: int) -> list[bytes]:
         return [payload]
     try:
         values = from_json(payload)
-        rows = values[ROWS[kind]]
+        rows = list(values[ROWS[kind]])
     except (ValueError, KeyError, TypeError):
         return [payload]
     room = max_bytes + 1 - len(to_json({**values, "seq": _LONGEST_SEQ, ROWS[kind]: []}))  # the last row has no comma
@@ -38,7 +38,7 @@ def split(kind: str, payload: bytes, max_bytes: int) -> list[bytes]:
             used = 0
         parts[-1].append(row)
         used += size
-    return [to_json({**values, ROWS[kind]: part}) for part in parts]
+    return [to_json({**values, ROWS[kind]: part}) for part in parts] or [payload]
 
 
 def renumbered(payload: bytes, boot: str, seq: int, split_from: SplitFrom | None = None) -> bytes:

@@ -141,3 +141,51 @@ async def test_a_broker_s_last_known_address_is_used_while_its_name_does_not_res
         finally:
             task.cancel()
             await asyncio.wait([task])
+
+
+async def test_what_is_larger_than_the_broker_takes_is_not_sent_and_said_once_with_size_and_limit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The longest packet that fits is taken: 1,000 octets are topic (1), payload and 16 of headers at most."""
+    connected = asyncio.Event()
+    with servers.mosquitto(tmp_path, extra="max_packet_size 1000\n") as port:
+        broker = parse_broker(f"mqtt://127.0.0.1:{port}")
+        connection = Connection(
+            broker, "collector", subscriptions=(), handle=lambda _topic, _payload: None, on_connect=connected.set
+        )
+        running = asyncio.create_task(connection.run(), name="connection")
+        try:
+            async with asyncio.timeout(20):
+                await connected.wait()
+                assert connection.max_packet_bytes == 1000
+                assert await connection.publish("t", bytes(983))
+                assert not await connection.publish("t", bytes(984))
+                assert not await connection.publish("t", bytes(5000), retain=True)
+                assert await connection.publish("t", b"small")
+                assert connection.connected
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+    assert connection.max_packet_bytes is None
+    assert connection.oversized == {"t": 2}
+    assert caplog.text.count("t: 1001 bytes, and the broker") == 1
+    assert caplog.text.count("takes packets of 1000 at most") == 1
+
+
+async def test_no_more_is_in_flight_than_the_broker_receives(tmp_path: Path) -> None:
+    connected = asyncio.Event()
+    with servers.mosquitto(tmp_path, extra="max_inflight_messages 7\n") as port:
+        broker = parse_broker(f"mqtt://127.0.0.1:{port}")
+        connection = Connection(
+            broker, "a", subscriptions=(), handle=lambda _topic, _payload: None, on_connect=connected.set
+        )
+        running = asyncio.create_task(connection.run(), name="connection")
+        try:
+            async with asyncio.timeout(20):
+                await connected.wait()
+                assert connection._client is not None
+                assert connection._client._client._max_inflight_messages == 7
+                assert all(await asyncio.gather(*(connection.publish("t", b"x") for _ in range(50))))
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
