@@ -72,8 +72,10 @@ def add_counts(
     columns = dict(zip(key, (np.array(column, dtype=object) for column in zip(*counts, strict=True)), strict=True))
     connection.register("batch", {**columns, "rows": np.array(list(counts.values()), dtype=np.int64)})
     same = " AND ".join(f"{table}.{name} = batch.{name}" for name in key)
-    connection.execute(f"UPDATE {table} SET rows = {table}.rows + batch.rows FROM batch WHERE {same}")  # noqa: S608
-    connection.execute(f"INSERT INTO {table} BY NAME FROM batch ANTI JOIN {table} USING ({', '.join(key)})")
+    update = f"UPDATE {table} SET rows = {table}.rows + batch.rows FROM batch WHERE {same}"  # noqa: S608
+    ((changed,),) = connection.execute(update).fetchall()
+    if changed < len(counts):
+        connection.execute(f"INSERT INTO {table} BY NAME FROM batch ANTI JOIN {table} USING ({', '.join(key)})")
 
 
 class OutboxLedger:
