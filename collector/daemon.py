@@ -70,6 +70,7 @@ class CollectorDaemon:
                 publish=self._publish,
                 on_committed=self._on_committed,
                 sites=lambda: self._mesh.mesh.sites,
+                max_packet_bytes=lambda: self._connection.max_packet_bytes,
             )
             self._other_journals = OtherJournals(self._journal.id, settings.journal.replaces)
             self._exporters = Exporters(self._journal.database, settings.sinks, settings.broker_address)

@@ -30,6 +30,7 @@ from linkweather.wire import (
     ReportRefusal,
     decode,
     decode_report,
+    encode,
     topics,
 )
 
@@ -147,6 +148,19 @@ def receipts(journal: str, accepted: Iterable[Key], refused: Iterable[RefusedMes
         )
         for site, boot in dict.fromkeys((*committed, *refusals))
     ]
+
+
+def fitting(committed: Committed, max_bytes: int | None) -> list[Committed]:
+    """The same in messages of at most `max_bytes` each, as far as halving gets there; None is no limit."""
+    items = len(committed.seqs) + len(committed.refused)
+    if max_bytes is None or items < 2 or len(encode(committed)) <= max_bytes:
+        return [committed]
+    seqs, refused = len(committed.seqs) // 2, (len(committed.refused) + 1) // 2
+    halves = (
+        {"seqs": committed.seqs[:seqs], "refused": committed.refused[:refused]},
+        {"seqs": committed.seqs[seqs:], "refused": committed.refused[refused:]},
+    )
+    return [part for half in halves for part in fitting(committed.model_copy(update=half), max_bytes)]
 
 
 def _unique(seqs: Sequence[int]) -> tuple[int, ...]:

@@ -15,14 +15,15 @@ from typing import TypeVar
 
 import duckdb
 
-from collector.ingest.admission import IncomingMessage, RefusedMessage, admit, conflict, head, receipts
+from collector.ingest.admission import IncomingMessage, RefusedMessage, admit, conflict, fitting, head, receipts
 from collector.store.columns import Entry
 from collector.store.journal import Journal
 from collector.store.quarantine import Quarantine, QuarantinedMessage
 from collector.store.report_keys import Key
 from linkweather.backoff import Backoff
 from linkweather.containment import contained, note
-from linkweather.wire import CONFLICT, encode, topics
+from linkweather.mqtt import HEADER_BYTES
+from linkweather.wire import CONFLICT, Committed, encode, topics
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ class Ingest:
 
     `publish(topic, payload)` sends `committed`; if it cannot, the site sends the report again, which is then
     acknowledged as a duplicate. `on_committed` gets the new reports, on the event loop. `sites` returns
-    the mesh's site ids, None while there is no mesh. Counters are plain attributes.
+    the mesh's site ids, None while there is no mesh; `max_packet_bytes` what the broker takes. Counters are plain
+    attributes.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Ingest:
         on_committed: Callable[[list[Entry]], None] = lambda _entries: None,
         sites: Callable[[], Collection[str] | None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        max_packet_bytes: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._journal = journal
         self._quarantine = Quarantine(journal.database)
@@ -69,6 +72,7 @@ class Ingest:
         self._on_committed = on_committed
         self._sites = sites
         self._now = now
+        self._max_packet_bytes = max_packet_bytes
         self._waiting: deque[IncomingMessage] = deque()
         self._arrived = asyncio.Event()
         self._enough = asyncio.Event()
@@ -141,10 +145,17 @@ class Ingest:
         self._count(outcome)
         with contained("committed reports"):
             self._on_committed(outcome.new)
-        messages = receipts(self._journal.id, outcome.accepted, outcome.refused)
-        await asyncio.gather(
-            *(self._publish(topics.committed(site), encode(committed)) for site, committed in messages)
-        )
+        await asyncio.gather(*(self._acknowledge(*receipt) for receipt in self._receipts(outcome)))
+
+    def _receipts(self, outcome: _CommitResult) -> Iterator[tuple[str, Committed]]:
+        limit = self._max_packet_bytes()
+        for site, committed in receipts(self._journal.id, outcome.accepted, outcome.refused):
+            room = None if limit is None else limit - HEADER_BYTES - len(topics.committed(site))
+            for part in fitting(committed, room):
+                yield site, part
+
+    async def _acknowledge(self, site: str, committed: Committed) -> None:
+        await self._publish(topics.committed(site), encode(committed))
 
     async def _until_written(self, write: Callable[[], Result]) -> Result:
         """Run a blocking write in a worker thread, and repeat it while the disk fails."""

@@ -11,6 +11,7 @@ from collector.ingest.admission import (
     ReportHead,
     admit,
     conflict,
+    fitting,
     head,
     receipts,
 )
@@ -150,6 +151,19 @@ def test_a_report_s_head_is_read_without_its_body(payload: bytes | str) -> None:
 )
 def test_what_would_be_refused_has_no_head(found: IncomingMessage) -> None:
     assert head(found, {"a"}) is None
+
+
+def test_a_receipt_fits_the_broker_s_packets_and_says_the_same() -> None:
+    refused = tuple(ReportRefusal(seq=seq, reason="impossible") for seq in range(1000, 1021))
+    whole = Committed(journal="j1", boot="boot-1", seqs=tuple(range(100)), refused=refused)
+    assert fitting(whole, None) == [whole]
+    assert fitting(whole, len(encode(whole))) == [whole]
+    parts = fitting(whole, 200)
+    assert max(len(encode(part)) for part in parts) <= 200
+    assert tuple(seq for part in parts for seq in part.seqs) == whole.seqs
+    assert tuple(one for part in parts for one in part.refused) == refused
+    assert {(part.journal, part.boot) for part in parts} == {("j1", "boot-1")}
+    assert len(fitting(whole, 1)) == 121  # nothing is smaller than one number
 
 
 def test_a_conflict_names_what_is_recorded_and_what_came() -> None:

@@ -265,6 +265,14 @@ async def test_the_mesh_of_the_moment_says_who_may_report(journal: Journal) -> N
     assert [entry.report.seq for entry in site.new] == [2]
 
 
+async def test_receipts_fit_a_broker_with_small_packets(journal: Journal) -> None:
+    site = ReportingSite()
+    async with running(journal, site, max_packet_bytes=lambda: 250) as ingest:
+        send(ingest, *range(BATCH_REPORTS))
+        await until(lambda: sum(len(committed.seqs) for _, committed in site.heard) == BATCH_REPORTS)
+    assert all(len(encode(committed)) < 250 for _, committed in site.heard)
+
+
 async def test_while_the_disk_fails_nothing_is_acknowledged_and_then_everything(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
