@@ -137,7 +137,7 @@ class ApiWiring:
         return MeshAnswer(mesh=mesh, links=sum(1 for _ in mesh.pairs()), refused=self.mesh.refused)
 
     async def _push_mesh(self, text: str) -> None:
-        self.mesh.replace(text)
+        await self.mesh.replace(text)
 
     async def _history(self, query: HistoryQuery) -> list[HistoryBucket]:
         return await asyncio.to_thread(self.journal.history, **asdict(query))

@@ -49,14 +49,14 @@ class MeshFile:
             with contained("mesh"):
                 self._on_change(mesh)
 
-    def replace(self, text: str) -> Mesh:
+    async def replace(self, text: str) -> Mesh:
         """Check a mesh given as TOML text, write it to the file in one step, and apply it.
 
         Raises OperatorError with the same sentence as for an invalid file.
         """
         parse_mesh(text, str(self._path))
         try:
-            atomicfile.replace(self._path, text)
+            await asyncio.to_thread(atomicfile.replace, self._path, text)  # a slow disk holds up no commit
         except OSError as error:
             raise OperatorError(f"{self._path}: cannot be written: {error.strerror}") from None
         self.reread()

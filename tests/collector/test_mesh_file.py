@@ -81,7 +81,7 @@ def test_a_removed_file_is_refused_and_the_old_mesh_stays(path: Path, file: Mesh
 
 def test_a_replaced_mesh_is_in_the_file_with_its_mode_and_in_force(path: Path, file: MeshFile) -> None:
     path.chmod(0o640)
-    assert list(file.replace(THREE).sites) == ["a", "b", "c"]
+    assert list(asyncio.run(file.replace(THREE)).sites) == ["a", "b", "c"]
     assert path.read_text() == THREE
     assert path.stat().st_mode & 0o777 == 0o640
     assert os.listdir(path.parent) == ["mesh.toml"]  # noqa: PTH208 – names are what is meant
@@ -89,7 +89,7 @@ def test_a_replaced_mesh_is_in_the_file_with_its_mode_and_in_force(path: Path, f
 
 def test_an_invalid_replacement_leaves_the_file_alone(path: Path, file: MeshFile) -> None:
     with pytest.raises(OperatorError, match=r"sites.a.address = '192.0.2.300'"):
-        file.replace(INVALID)
+        asyncio.run(file.replace(INVALID))
     assert path.read_text() == TWO
 
 
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_written_is_one_sentence(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OperatorError, match=r"mesh.toml: cannot be written: No space left on device"):
-        file.replace(THREE)
+        asyncio.run(file.replace(THREE))
     assert path.read_text() == TWO
 
 
