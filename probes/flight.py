@@ -1,0 +1,100 @@
+"""Reports in flight: which of those that wait to send now. Pure; times in seconds of one clock.
+
+Two lanes share the window of reports in flight. The larger one takes what waits in order, oldest first; the other is
+for what was measured since the connection began, and a little before: while a backlog of hours drains, the collector
+knows how the links are now.
+
+A report is sent again after a new connection and after a collector came back, as what was in flight may be lost.
+Beside these, only a message that a full collector or broker dropped needs it: it is sent again after several times as
+long as commits were seen to take, and each time after twice as long. No receipt shortens that wait: a collector that
+is slow would be sent everything twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+# Reports in flight: over a round trip of 0.3 s and a commit of 0.1 s, some 300 a second; a commit takes 200 at most.
+WINDOW_REPORTS: Final = 128
+FRESH_REPORTS: Final = 32
+RESEND_COMMITS: Final = 4  # as often as the slowest recent commit took
+RESEND_LEAST_S: Final = 10.0
+RESEND_MOST_S: Final = 600.0
+COMMIT_UNKNOWN_S: Final = 15.0  # until one was seen
+_DECAY: Final = 0.9
+
+
+@dataclass(slots=True)
+class _Sending:
+    first_at: float
+    last_at: float
+    times: int = 1
+
+
+class Flight:
+    """Which waiting reports to send now, in a bounded window."""
+
+    def __init__(self) -> None:
+        self._in_flight: dict[int, _Sending] = {}
+        self._fresh_from: int | None = None  # the lane of fresh reports begins at this number
+        self._commit_s: float | None = None  # the slowest of late
+        self._doublings = 0
+
+    @property
+    def patience_s(self) -> float:
+        """How long after it was sent a report is sent again."""
+        commit_s = COMMIT_UNKNOWN_S if self._commit_s is None else self._commit_s
+        return min(max(RESEND_LEAST_S, RESEND_COMMITS * commit_s) * 2.0**self._doublings, RESEND_MOST_S)
+
+    def due(self, oldest: Sequence[int], newest: Sequence[int], now: float) -> list[int]:
+        """Which to send, of the oldest and of the newest that wait, each ascending."""
+        if self._fresh_from is None and newest:
+            self._fresh_from = newest[0]
+        if oldest:  # an overflow drops the oldest, in flight or not
+            self._in_flight = {seq: sending for seq, sending in self._in_flight.items() if seq >= oldest[0]}
+        again = [seq for seq, sending in self._in_flight.items() if now - sending.last_at >= self.patience_s]
+        old = oldest[: WINDOW_REPORTS - FRESH_REPORTS]
+        fresh = [seq for seq in newest if seq >= (self._fresh_from or 0) and seq not in old]
+        room = WINDOW_REPORTS - len(self._in_flight)
+        return again + [seq for seq in (*fresh, *old) if seq not in self._in_flight][:room]
+
+    def sent(self, seqs: Iterable[int], now: float) -> None:
+        """Note what is sent; each repetition doubles the wait for the next one."""
+        repeated = False
+        for seq in seqs:
+            if seq in self._in_flight:
+                repeated = True
+                self._in_flight[seq].last_at = now
+                self._in_flight[seq].times += 1
+            else:
+                self._in_flight[seq] = _Sending(now, now)
+        self._doublings += repeated and self.patience_s < RESEND_MOST_S
+
+    def settled(self, seqs: Iterable[int], now: float) -> None:
+        """Note what the collector has settled, and how long that took."""
+        found = [sending for seq in seqs if (sending := self._in_flight.pop(seq, None))]
+        if not found:
+            return
+        slowest_s = max(now - sending.first_at for sending in found)
+        self._commit_s = max(slowest_s, _DECAY * (self._commit_s or 0.0))
+        if all(sending.times == 1 for sending in found):
+            self._doublings = 0
+
+    def missing(self, seqs: Iterable[int]) -> None:
+        """Note what no longer waits."""
+        for seq in seqs:
+            self._in_flight.pop(seq, None)
+
+    def forget(self) -> None:
+        """Note a new connection, or a collector that came back: what was in flight may be lost."""
+        self._in_flight.clear()
+        self._fresh_from = None
+        self._doublings = 0
+
+    def wait_s(self, now: float) -> float | None:
+        """How long until a report is due again; None when none is in flight."""
+        if not self._in_flight:
+            return None
+        return max(0.0, min(sending.last_at for sending in self._in_flight.values()) + self.patience_s - now)

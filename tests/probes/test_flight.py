@@ -1,0 +1,110 @@
+"""Reports in flight: two lanes in one window, and a patience that grows with what commits take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from probes.flight import FRESH_REPORTS, RESEND_MOST_S, WINDOW_REPORTS, Flight
+
+
+def due(flight: Flight, waiting: Sequence[int], now: float) -> list[int]:
+    """What is due of a queue, as the publisher asks; it counts as sent."""
+    found = flight.due(waiting[:WINDOW_REPORTS], waiting[-FRESH_REPORTS:], now)
+    flight.sent(found, now)
+    return found
+
+
+def test_each_report_is_due_once_and_again_after_a_minute_when_no_commit_was_ever_seen() -> None:
+    flight = Flight()
+    assert due(flight, [1, 2], now=0.0) == [1, 2]
+    assert due(flight, [1, 2, 3], now=1.0) == [3]
+    assert due(flight, [1, 2, 3], now=59.9) == []
+    assert due(flight, [1, 2, 3], now=60.0) == [1, 2]
+
+
+def test_patience_is_four_of_the_slowest_commits_of_late_and_a_receipt_does_not_shorten_it() -> None:
+    flight = Flight()
+    due(flight, [1, 2], now=0.0)
+    flight.settled([1], now=5.0)
+    assert flight.patience_s == 20.0
+    assert flight.wait_s(now=5.0) == 15.0
+    due(flight, [2, 3], now=6.0)
+    flight.settled([3], now=6.1)
+    assert flight.patience_s == 18.0  # nine tenths of 5 s, four times
+    flight.settled([99], now=7.0)
+    assert flight.patience_s == 18.0
+
+
+def test_each_repetition_doubles_the_wait_until_a_report_that_was_sent_once_is_settled() -> None:
+    flight = Flight()
+    due(flight, [1], now=0.0)
+    flight.settled([1], now=0.1)
+    now, waits = 0.0, []
+    due(flight, [2], now)
+    for _ in range(8):
+        waits.append(flight.patience_s)
+        now += flight.patience_s
+        assert due(flight, [2], now) == [2]
+    assert waits == [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, RESEND_MOST_S, RESEND_MOST_S]
+    due(flight, [2, 3], now)
+    flight.settled([2], now)
+    assert flight.patience_s == RESEND_MOST_S
+    for seq in range(3, 80):  # nine tenths of 1230 s, 77 times: below the 2.5 s of which four are the least
+        due(flight, [seq], now)
+        flight.settled([seq], now + 0.1)
+    assert flight.patience_s == 10.0
+
+
+def test_a_collector_that_takes_longer_and_longer_is_sent_each_report_once() -> None:
+    """A commit of all that has arrived takes 1 s, then half as long again each time, up to 30 s; 4 reports a second."""
+    flight, sent, now, commit_s, written = Flight(), 0, 0.0, 1.0, 0
+    while now < 300.0:
+        arrived = due(flight, range(written, int(4 * now) + 1), now)
+        sent += len(arrived)
+        now, commit_s = now + commit_s, min(1.5 * commit_s, 30.0)
+        flight.settled(arrived, now)
+        written += len(arrived)
+    assert sent == written > 1000
+
+
+def test_the_newest_have_a_share_of_the_window_and_the_rest_goes_in_order() -> None:
+    flight = Flight()
+    backlog = list(range(12_000))
+    old_reports = WINDOW_REPORTS - FRESH_REPORTS
+    assert due(flight, backlog, now=0.0) == [*backlog[-FRESH_REPORTS:], *backlog[:old_reports]]
+    flight.settled(backlog[-FRESH_REPORTS:], now=0.4)
+    rest = [*backlog[:-FRESH_REPORTS], 12_000]
+    # Not what comes before the newest: the lane is for what is measured from now on.
+    assert due(flight, rest, now=0.5) == [12_000]
+    flight.settled(backlog[:10], now=0.6)
+    assert due(flight, rest[10:], now=0.7) == backlog[old_reports : old_reports + 10]
+
+
+def test_no_more_than_a_window_is_in_flight_however_many_are_new() -> None:
+    flight, waiting = Flight(), list(range(1000))
+    sent = set(due(flight, waiting, now=0.0))
+    for _ in range(20):
+        waiting += [len(waiting) + number for number in range(10)]
+        sent.update(due(flight, waiting, now=0.1))
+    assert len(sent) == WINDOW_REPORTS
+
+
+def test_a_new_connection_makes_everything_due() -> None:
+    flight = Flight()
+    due(flight, [1], now=0.0)
+    flight.forget()
+    assert due(flight, [1], now=0.1) == [1]
+
+
+def test_a_report_dropped_in_flight_is_not_waited_for() -> None:
+    flight = Flight()
+    due(flight, [1, 2], now=0.0)
+    due(flight, [2], now=1.0)
+    flight.missing([2])
+    assert flight.wait_s(now=5.0) is None
+
+
+def test_a_wait_that_is_over_is_zero_and_not_negative() -> None:
+    flight = Flight()
+    due(flight, [1], now=0.0)
+    assert flight.wait_s(now=100.0) == 0.0
