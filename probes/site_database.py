@@ -70,16 +70,16 @@ def open_database(path: Path, shape: Shape) -> tuple[sqlite3.Connection, Damage 
 
 
 def set_aside(path: Path, shape: Shape, reason: str) -> Damage:
-    """Rename a damaged file that is closed, and read what is left in it."""
+    """Read what is left in a damaged file that is closed, and rename it: a kill before that loses nothing."""
+    rows: dict[str, list[Row]] = {name: [] for name in shape.is_row}
+    try:
+        rows = _salvaged(path, shape)
+    except (OSError, sqlite3.Error) as error:
+        log.warning("nothing can be read out of %s: %s", path, error)
     aside = damaged_name(path)
     for ending in _ENDINGS:
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{ending}").rename(f"{aside}{ending}")
-    rows: dict[str, list[Row]] = {name: [] for name in shape.is_row}
-    try:
-        rows = _salvaged(aside, shape)
-    except (OSError, sqlite3.Error) as error:
-        log.warning("nothing can be read out of %s: %s", aside, error)
     return Damage(reason, aside, rows)
 
 
@@ -110,12 +110,14 @@ def is_damage(error: sqlite3.Error) -> bool:
     return logic or type(error) is DamageError
 
 
-def _salvaged(aside: Path, shape: Shape) -> dict[str, list[Row]]:
-    with tempfile.TemporaryDirectory(dir=aside.parent, prefix=".salvage-") as folder:
+def _salvaged(path: Path, shape: Shape) -> dict[str, list[Row]]:
+    for left in path.parent.glob(f".salvage-{path.name}-*"):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".salvage-{path.name}-") as folder:
         copy = Path(folder) / "copy"
         for ending in _ENDINGS:
             with contextlib.suppress(FileNotFoundError):
-                shutil.copy(f"{aside}{ending}", f"{copy}{ending}")
+                shutil.copy(f"{path}{ending}", f"{copy}{ending}")
         _take_log_in(copy)
         return _read_leaves(copy, Path(folder) / "new", shape)
 

@@ -361,6 +361,22 @@ def test_a_damaged_page_of_reports_costs_those_and_they_are_counted(
     box.close()
 
 
+def test_a_kill_while_a_damaged_file_is_read_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full_of(path, 80)
+    overwrite(path, page_of(path, "state"), b"")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("probes.site_database._read_leaves", killed)
+        with pytest.raises(KeyboardInterrupt):
+            opened(path)
+    box = opened(path, max_bytes=10**9)
+    assert len(box.oldest(1000)) == 80
+    box.close()
+
+
 def test_damage_that_a_start_did_not_see_is_noticed_where_it_is_read(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
