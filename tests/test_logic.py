@@ -47,6 +47,7 @@ SHELLS: Mapping[str, str] = {
     "probes/adhoc/adhoc_latency.py": "awaits probes",
     "collector/sinks/builtin.py": "opens sinks",
     "collector/store/decision_log.py": "reads and writes the database that it is given",
+    "collector/store/past_decisions.py": "likewise",
     "collector/store/quarantine.py": "likewise",
 }
 # Logic that needs a name from a module that also does I/O.

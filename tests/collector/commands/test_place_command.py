@@ -220,7 +220,7 @@ async def test_a_mistake_that_only_the_collector_can_see_is_its_sentence(placing
         (("--site", "a", "a100"), "'a100': must be TYPE=TOTAL or TYPE=TOTAL:FREE, such as a100=16:4"),
         (("--site", "a", "a100=x"), "'a100=x': must be TYPE=TOTAL or TYPE=TOTAL:FREE, such as a100=16:4"),
         (("--site", "a", "a100=-1"), "'a100=-1': total = -1: must be at least 0"),
-        (("--site", "a", "a100=4:5"), "'a100=4:5': free exceeds total"),
+        (("--site", "a", "a100=4:5"), "'a100=4:5': free <= total does not hold: 5 > 4"),
         (("--site", "a", "a100=4", "a100=5"), "the options: a type occurs twice"),
         (("--site", "a", "a100=4", "--queue", "long"), "--queue 'long': must be a duration such as 50ms, 60s or 5min"),
         (("--site", "a", "a100=4", "--price", "2EUR"), "--price '2EUR': must be a price such as 500 or 500USD"),
