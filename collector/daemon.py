@@ -264,10 +264,15 @@ async def run(settings: CollectorSettings) -> None:
     """Run a collector until SIGTERM or SIGINT. Raises OperatorError, also out of any of its tasks."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    daemon = CollectorDaemon(settings)
+
+    def reread() -> None:  # the loop calls it when it turns next: with a daemon
+        daemon.reread_mesh()
+
+    # Before anything opens: whoever sees the port may send a signal, and its default would kill.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, daemon.reread_mesh)
+    loop.add_signal_handler(signal.SIGHUP, reread)
+    daemon = CollectorDaemon(settings)
     try:
         await daemon.run(stop)
     except BaseExceptionGroup as group:

@@ -25,7 +25,7 @@ from collector import daemon, mesh_file
 from collector.daemon import CollectorDaemon
 from collector.ingest.ingest import BATCH_REPORTS
 from collector.settings import ApiSettings, CollectorSettings, JournalSettings
-from collector.store.journal import JOURNAL_FILE
+from collector.store.journal import JOURNAL_FILE, Journal, open_journal
 from linkweather.client import Client
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
@@ -389,11 +389,24 @@ def command(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def until_healthy(port: int, process: subprocess.Popen[str]) -> None:
+    """Wait until the collector answers, or has ended; a loaded machine takes long to load its engines."""
+
+    def settled() -> bool:
+        if process.poll() is not None:
+            return True
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).is_success
+        return False
+
+    servers.wait_until(settled, "the collector is healthy", limit_s=90)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_command_with_status_0_and_its_broker_with_it(folder: Path, number: signal.Signals) -> None:
     port, broker = servers.free_port(), servers.free_port()
     with command(folder, "--port", str(port), "--broker-port", str(broker)) as process:
-        servers.wait_until(lambda: servers.answers(port) or process.poll() is not None, "the API answers")
+        until_healthy(port, process)
         with Client(f"http://127.0.0.1:{port}") as client:
             assert [site.site for site in client.sites()] == ["a", "b"]
         process.send_signal(number)
@@ -405,7 +418,7 @@ def test_a_signal_ends_the_command_with_status_0_and_its_broker_with_it(folder: 
 def test_sighup_rereads_the_mesh(folder: Path) -> None:
     port = servers.free_port()
     with command(folder, "--port", str(port), "--broker-port", str(servers.free_port())) as process:
-        servers.wait_until(lambda: servers.answers(port) or process.poll() is not None, "the API answers")
+        until_healthy(port, process)
         stat = (folder / "mesh.toml").stat()
         (folder / "mesh.toml").write_text(TWO.replace("192.0.2.2", "192.0.2.9"))
         os.utime(folder / "mesh.toml", ns=(stat.st_atime_ns, stat.st_mtime_ns))  # the watch sees no change
@@ -448,7 +461,7 @@ def test_a_bad_broker_option_is_one_sentence_and_status_2(folder: Path) -> None:
 def test_a_second_collector_on_the_same_data_is_refused(folder: Path) -> None:
     port = servers.free_port()
     with command(folder, "--port", str(port), "--broker-port", str(servers.free_port())) as process:
-        servers.wait_until(lambda: servers.answers(port) or process.poll() is not None, "the API answers")
+        until_healthy(port, process)
         log = refusal(folder, "--port", str(servers.free_port()), "--broker-port", str(servers.free_port()))
     assert log.startswith(f"Error: journal {folder}/collector-data/journal.duckdb: is in use by another process")
 
@@ -465,6 +478,34 @@ def test_an_empty_token_file_is_one_sentence(folder: Path) -> None:
     assert refusal(folder, "--config", "collector.toml") == (
         f"Error: api.token_file = '{folder}/token': is empty; a token was expected\n"
     )
+
+
+async def test_signals_that_come_while_the_collector_opens_are_handled(
+    settings: CollectorSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = signal.SIGHUP, signal.SIGTERM
+    reread: list[CollectorDaemon] = []
+
+    def signalled(data_dir: Path, settings: JournalSettings) -> Journal:
+        for number in numbers:
+            os.kill(os.getpid(), number)
+        return open_journal(data_dir, settings)
+
+    def note(found: CollectorDaemon) -> None:
+        reread.append(found)
+
+    monkeypatch.setattr(daemon, "open_journal", signalled)
+    monkeypatch.setattr(CollectorDaemon, "reread_mesh", note)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)  # the default would end pytest
+    try:
+        async with asyncio.timeout(30):
+            await daemon.run(settings)
+    finally:
+        for number in numbers:
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+    assert len(reread) == 1
 
 
 async def test_what_is_not_the_operator_s_mistake_crashes_loudly(
