@@ -32,6 +32,7 @@ from collector.routing.route_question import RouteQuestion
 from collector.settings import CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
+from collector.store.recorded_rows import RecordedRows
 from linkweather.containment import faults
 from linkweather.models.sink_state import SinkAnswer
 from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer
@@ -140,7 +141,7 @@ class ApiWiring:
         await self.mesh.replace(text)
 
     async def _history(self, query: HistoryQuery) -> list[HistoryBucket]:
-        return await asyncio.to_thread(self.journal.history, **asdict(query))
+        return await asyncio.to_thread(RecordedRows(self.journal.database).history, **asdict(query))
 
     def _not_ready(self) -> list[str]:
         reasons = []

@@ -34,6 +34,7 @@ from collector.sinks.exporters import Exporters
 from collector.store.columns import Entry, Recorded
 from collector.store.decision_log import DecisionLog
 from collector.store.journal import open_journal
+from collector.store.recorded_rows import RecordedRows
 from collector.store.retention import Retention
 from linkweather.backoff import Backoff
 from linkweather.containment import contained
@@ -159,14 +160,14 @@ class CollectorDaemon:
 
     def _rebuild(self) -> None:
         """Rebuild the state from the journal: the same as if its rows had just arrived."""
-        now = datetime.now(UTC)
+        now, rows = datetime.now(UTC), RecordedRows(self._journal.database)
         since = {kind: now - timedelta(seconds=age_s) for kind, age_s in self._links.horizons_s.items()}
-        for _, report in itertools.groupby(self._journal.last_rows(since), key=attrgetter("site", "boot", "seq")):
+        for _, report in itertools.groupby(rows.last_rows(since), key=attrgetter("site", "boot", "seq")):
             with contained("rebuild"):
                 first, *others = report
                 self._links.observe(_moment(first), [first.row, *(one.row for one in others)])
                 self._sites.reported(first.site, _moment(first).at)
-        for devices in self._journal.capacities():
+        for devices in rows.capacities():
             with contained("rebuild"):
                 self._capacities.observe(devices.site, _moment(devices), [devices.row])
         with contained("rebuild"):

@@ -49,6 +49,7 @@ SHELLS: Mapping[str, str] = {
     "collector/store/decision_log.py": "reads and writes the database that it is given",
     "collector/store/past_decisions.py": "likewise",
     "collector/store/quarantine.py": "likewise",
+    "collector/store/recorded_rows.py": "likewise",
 }
 # Logic that needs a name from a module that also does I/O.
 USES: Mapping[str, frozenset[str]] = {"probes/latency/targets.py": frozenset({"socket"})}  # the type of an address

@@ -17,7 +17,7 @@ from collector.api import docs_page
 from collector.api.access import FORBIDDEN, guarded
 from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id
 from collector.api.middleware import ContainedApi, HeadAsGet
-from collector.store.journal import METRICS, metric_source
+from collector.store.recorded_rows import METRICS, metric_source
 from linkweather.errors import OperatorError
 from linkweather.models.state import (
     ErrorAnswer,

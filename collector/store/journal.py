@@ -23,51 +23,29 @@ Rows are numbered per table in the order of commit. A sink's cursor is such a nu
 to it, and rows that are committed later have higher numbers.
 
 Damage. A file beside the journal says how many reports were ever acknowledged; a start that finds fewer keys names the
-loss. What a start does about a damaged journal or log: see `journal_repair`.
+loss. What a start does about a damaged journal or log: see `journal_repair`. What reads rows back: `recorded_rows`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
-import re
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
 
 from collector.settings import JournalSettings
-from collector.store import outbox_ledger
-from collector.store.columns import (
-    CAPACITY,
-    LINK_TABLES,
-    MEASURED_AT,
-    REPORT_COLUMNS,
-    TABLES,
-    Column,
-    Entry,
-    JournalTable,
-    Recorded,
-    naive,
-    readable,
-    report_columns,
-    row_columns,
-    sound,
-)
+from collector.store import journal_tables, outbox_ledger
+from collector.store.columns import TABLES, Entry, naive, report_columns, row_columns
 from collector.store.database import Database
 from collector.store.journal_repair import is_damage
-from collector.store.report_keys import Key, RangeChanges, ReportKeys
-from linkweather import atomicfile
+from collector.store.report_keys import Key
 from linkweather.durable_number import DurableNumber
 from linkweather.errors import OperatorError
-from linkweather.models.state import HistoryBucket
-from linkweather.wire import DeviceRow, PathRow, Row, ThroughputRow
-from linkweather.wire.fields import FIGURE_NAME
+from linkweather.wire import PathRow, ThroughputRow
 
 log = logging.getLogger(__name__)
 
@@ -75,17 +53,6 @@ JOURNAL_FILE = "journal.duckdb"
 PRUNED_ROWS = 20_000  # in one transaction: some 20 ms
 
 Pair = tuple[str, str]  # src, dst
-
-# metric of a link → the table that has it: every field that is a number.
-METRICS: Mapping[str, str] = {
-    name: kind
-    for kind, table in LINK_TABLES.items()
-    for name, field in table.fields.items()
-    if field.sql in {"BIGINT", "DOUBLE"}
-}
-_FIGURE_METRIC = re.compile(rf"figures\.({FIGURE_NAME.strip('^$')})")
-_QUOTED = '"{}"'.format
-_RECEIVED = "CREATE TABLE IF NOT EXISTS received (site VARCHAR, boot VARCHAR, first BIGINT, last BIGINT)"
 
 
 def open_journal(data_dir: Path, settings: JournalSettings) -> Journal:
@@ -137,9 +104,9 @@ class Journal:
                     batch = row_columns(TABLES[kind], reports, self._last_number[kind] + 1)
                     if kind == "throughput":
                         batch["path_fingerprint"] = np.array(joined, dtype=object)
-                    _append_rows(connection, kind, report_columns(reports), batch)
+                    journal_tables.append_rows(connection, kind, report_columns(reports), batch)
             grown = self._seen.grown([*new, *_wholes(new.values())])
-            _write_ranges(connection, self._seen.changes(grown))
+            journal_tables.write_ranges(connection, self._seen.changes(grown))
             outbox_ledger.count_rows(connection, new.values())
         self._seen.update(grown)
         self._remember(new, learnt)
@@ -159,55 +126,6 @@ class Journal:
                 for site, boot, seq, at in rows.fetchall():
                     found[site, boot, seq].add((kind, at.replace(tzinfo=UTC)))
         return found
-
-    def last_rows(self, since: datetime | Mapping[str, datetime]) -> Iterator[Recorded[Row]]:
-        """Every link's row that arrived at or after `since`: what rebuilds the links' state at a start.
-
-        Kind by kind, in the order of commit. `since` may differ by kind; kinds without a moment are left out.
-        """
-        moments = dict.fromkeys(LINK_TABLES, since) if isinstance(since, datetime) else since
-        return itertools.chain.from_iterable(self._rows_since(LINK_TABLES[kind], at) for kind, at in moments.items())
-
-    def capacities(self) -> list[Recorded[DeviceRow]]:
-        """The last report of each type of devices of each site, however old; by `seq`, and between boots by time."""
-        rows = self.database.rows(
-            f"""SELECT {_names(CAPACITY)} FROM
-                    (FROM capacity WHERE {sound("capacity")}
-                     QUALIFY row_number() OVER (PARTITION BY site, "type", boot ORDER BY seq DESC) = 1)
-                QUALIFY row_number()
-                    OVER (PARTITION BY site, "type" ORDER BY {MEASURED_AT} DESC, number DESC) = 1
-                ORDER BY site, "type" """  # noqa: S608 - names from our table
-        )
-        return list(readable(CAPACITY, rows))
-
-    def history(
-        self, src: str, dst: str, metric: str, *, since: datetime, until: datetime, step_s: float
-    ) -> list[HistoryBucket]:
-        """One metric that `metric_source` knows of one link in `[since, until)`, by buckets of `step_s`, oldest first.
-
-        Buckets lie on multiples of the step since 1970; buckets without a value are left out. A row whose site's clock
-        is ahead stands where it arrived.
-        """
-        source = metric_source(metric)
-        assert source is not None  # noqa: S101 - the caller has checked it
-        table, column = source
-        step_us = max(1, round(step_s * 1e6))
-        rows = self.database.rows(
-            f"""SELECT epoch_us("at") // $step AS bucket, count(value), min(value),
-                       quantile_cont(value, 0.5), quantile_cont(value, 0.95), max(value)
-                FROM (SELECT {MEASURED_AT} AS "at", {table}.{column}::DOUBLE AS value FROM {table}
-                      WHERE src = $src AND dst = $dst AND received_at >= $since)
-                WHERE isfinite(value) AND "at" >= $since AND "at" < $until
-                GROUP BY bucket ORDER BY bucket""",  # noqa: S608 - names from our table
-            {"step": step_us, "src": src, "dst": dst, "since": naive(since), "until": naive(until)},
-        )
-        fields = ("count", "min", "p50", "p95", "max")
-        return [
-            HistoryBucket(
-                at=datetime.fromtimestamp(bucket * step_us / 1e6, UTC), **dict(zip(fields, values, strict=True))
-            )
-            for bucket, *values in rows
-        ]
 
     def prune(self, now: datetime) -> Iterator[int]:
         """Delete rows that arrived more than `keep_days` ago: a slice at each step, which says how many.
@@ -245,9 +163,9 @@ class Journal:
 
     def _begin(self) -> None:
         with self.database.transaction() as connection:
-            _create(connection, self._path.with_name(f"{self._path.name}.id"))
+            journal_tables.create(connection, self._path.with_name(f"{self._path.name}.id"))
             if self.database.rebuilt:
-                _keys_from_rows(connection)
+                journal_tables.add_keys_of_rows(connection)
         self.database.remember(self._load)
         self.id: str = self.database.rows("SELECT id FROM journal_identity")[0][0]
 
@@ -278,18 +196,10 @@ class Journal:
         parts = ((entry.site, split.parts_boot, seq) for seq in range(split.first, split.last + 1))
         return (whole in self._seen or whole in new) and not any(part in self._seen or part in new for part in parts)
 
-    def _rows_since(self, table: JournalTable[Any], since: datetime) -> list[Recorded[Any]]:
-        rows = self.database.rows(
-            f"""SELECT {_names(table)} FROM {table.kind}
-                WHERE received_at >= ? AND {sound(table.kind)} ORDER BY number""",  # noqa: S608 - names from our table
-            [naive(since)],
-        )
-        return list(readable(table, rows))
-
     def _load(self) -> None:
-        self._seen = self._load_seen()
-        self._last_number = self._load_numbers()
-        self._fingerprints = self._load_fingerprints()
+        self._seen = journal_tables.read_keys(self.database)
+        self._last_number = journal_tables.read_numbers(self.database)
+        self._fingerprints = journal_tables.read_fingerprints(self.database)
         self._reports = have = sum(last - first + 1 for *_, first, last in self._seen.ranges())
         acknowledged = self._acknowledged.read() or 0
         if have < acknowledged:
@@ -303,52 +213,6 @@ class Journal:
         # Without a sync: it costs microseconds, and after a power cut it may say too few, never too many.
         with contextlib.suppress(OSError):
             self._acknowledged.write(self._reports, sync=False)
-
-    def _load_numbers(self) -> dict[str, int]:
-        # A cursor may point beyond the rows that retention left: numbers are never given twice.
-        return {
-            kind: self.database.rows(
-                f"""SELECT greatest(coalesce((SELECT max(number) FROM {kind}), 0),
-                           coalesce((SELECT max(number) FROM cursors WHERE kind = ?), 0))""",  # noqa: S608
-                [kind],
-            )[0][0]
-            for kind in TABLES
-        }
-
-    def _load_fingerprints(self) -> dict[tuple[str, str], str]:
-        rows = self.database.rows(
-            "SELECT src, dst, arg_max(fingerprint, number) FROM path WHERE fingerprint IS NOT NULL GROUP BY src, dst"
-        )
-        return {(src, dst): fingerprint for src, dst, fingerprint in rows}
-
-    def _load_seen(self) -> ReportKeys:
-        # NULL and ranges that are none are not our own: such a row must not end every start.
-        seen = ReportKeys(
-            self.database.stream(
-                "SELECT site, boot, first, last FROM received "
-                "WHERE site IS NOT NULL AND boot IS NOT NULL AND 0 <= first AND first <= last ORDER BY ALL"
-            )
-        )
-        ranges = list(seen.ranges())
-        if len(ranges) < self.database.rows("SELECT count(*) FROM received")[0][0]:
-            # An older version's journal has a row for each report.
-            with self.database.transaction() as connection:
-                connection.execute("DROP TABLE received")
-                connection.execute(_RECEIVED)
-                _write_ranges(connection, RangeChanges([], [], ranges))
-        return seen
-
-
-def _kept_id(file: Path) -> str | None:
-    with contextlib.suppress(OSError, ValueError):
-        return bytes.fromhex(file.read_text(encoding="ascii")).hex() or None
-    return None
-
-
-def _keys_from_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    """Add the keys of all rows: of a damaged journal, rows may be left whose keys are not."""
-    for kind in TABLES:
-        connection.execute(f"INSERT INTO received SELECT DISTINCT site, boot, seq, seq FROM {kind}")  # noqa: S608 – ours
 
 
 def _acknowledged(path: Path) -> DurableNumber:
@@ -365,65 +229,6 @@ def _wholes(entries: Iterable[Entry]) -> Iterator[Key]:
         split = entry.report.split_from
         if split is not None:
             yield entry.site, split.boot, split.seq
-
-
-def metric_source(metric: str) -> tuple[str, str] | None:
-    """The table and the column of a metric: a key of METRICS, or `figures.` and the name of a prober's own figure."""
-    if metric in METRICS:
-        return METRICS[metric], _QUOTED(metric)
-    figure = _FIGURE_METRIC.fullmatch(metric)
-    return ("latency", f"figures['{figure[1]}']") if figure else None
-
-
-def _names(table: JournalTable[Any]) -> str:
-    return ", ".join(map(_QUOTED, (*REPORT_COLUMNS, *table.fields)))
-
-
-def _create(connection: duckdb.DuckDBPyConnection, id_file: Path) -> None:
-    """Create what is missing; a field that a message gained since becomes a column, NULL in older rows.
-
-    The journal's id is in `id_file` as well: one that is rebuilt after damage keeps it, and with it its sites.
-    """
-    for kind, table in TABLES.items():
-        definitions = ", ".join(f"{_QUOTED(name)} {sql}" for name, sql in table.columns.items())
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {kind} ({definitions})")
-        for name, sql in table.columns.items():
-            connection.execute(f"ALTER TABLE {kind} ADD COLUMN IF NOT EXISTS {_QUOTED(name)} {sql}")
-    outbox_ledger.create(connection)
-    connection.execute("CREATE TABLE IF NOT EXISTS journal_identity (id VARCHAR)")
-    if (found := connection.execute("SELECT id FROM journal_identity").fetchone()) is None:
-        found = (_kept_id(id_file) or secrets.token_hex(8),)
-        connection.execute("INSERT INTO journal_identity VALUES (?)", found)
-    if _kept_id(id_file) != found[0]:
-        with contextlib.suppress(OSError):
-            atomicfile.replace(id_file, found[0])
-    connection.execute(_RECEIVED)
-    connection.execute("CREATE TABLE IF NOT EXISTS cursors (exporter VARCHAR, kind VARCHAR, number BIGINT)")
-
-
-def _append_rows(
-    connection: duckdb.DuckDBPyConnection, kind: str, reports: dict[str, Column], rows: dict[str, Column]
-) -> None:
-    connection.register("batch_reports", reports)
-    connection.register("batch_rows", rows)
-    connection.execute(
-        f"INSERT INTO {kind} BY NAME SELECT * EXCLUDE (report) FROM batch_rows JOIN batch_reports USING (report)"  # noqa: S608
-    )
-
-
-def _write_ranges(connection: duckdb.DuckDBPyConnection, changes: RangeChanges) -> None:
-    """Change `received`; a range that grows is changed in its place, so that the table stays as small as it is."""
-    same = "received.site = batch.site AND received.boot = batch.boot AND received.first = batch.first"
-    for ranges, statement in (
-        (changes.extended, f"UPDATE received SET last = batch.last FROM batch WHERE {same}"),  # noqa: S608 – ours
-        (changes.gone, f"DELETE FROM received USING batch WHERE {same}"),  # noqa: S608
-        (changes.new, "INSERT INTO received BY NAME FROM batch"),
-    ):
-        if ranges:
-            site, boot, first, last = (np.array(column) for column in zip(*ranges, strict=True))
-            columns = {"site": site.astype(object), "boot": boot.astype(object), "first": first, "last": last}
-            connection.register("batch", columns)
-            connection.execute(statement)
 
 
 def _paths_joined(entries: Sequence[Entry], known: Mapping[Pair, str], learnt: dict[Pair, str]) -> list[str | None]:

@@ -14,7 +14,8 @@ from collector.sinks.builtin import MqttSettings, ParquetSettings
 from collector.store.columns import FIGURES, TABLES, naive
 from collector.store.decision_log import _TABLES as DECISION_TABLES
 from collector.store.decision_log import DecisionLog
-from collector.store.journal import JOURNAL_FILE, METRICS, Journal
+from collector.store.journal import JOURNAL_FILE, Journal
+from collector.store.recorded_rows import METRICS
 from tests import servers
 from tests.collector.test_daemon import THREE, running
 

@@ -13,13 +13,15 @@ import duckdb
 import pytest
 
 from collector.sinks.backlog import Backlog
+from collector.store import journal_tables
 from collector.store.columns import TABLES, Entry
-from collector.store.database import _sentence
-from collector.store.journal import METRICS, Journal, metric_source
+from collector.store.database import Database, _sentence
+from collector.store.journal import Journal
 from collector.store.quarantine import Quarantine, QuarantinedMessage
+from collector.store.recorded_rows import RecordedRows
 from linkweather.errors import OperatorError
-from linkweather.wire import REPORTS, AnyReport, DeviceRow, LatencyReport, LatencyRow, Outage, SplitFrom
-from tests.collector.report_samples import NOON, capacity, entry, latency, path, throughput
+from linkweather.wire import REPORTS, AnyReport, LatencyReport, Outage, SplitFrom
+from tests.collector.report_samples import NOON, entry, latency, path, throughput
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def test_a_report_is_recorded_with_every_field_as_it_came(file: Path) -> None:
     ]
     journal.commit([entry(report) for report in reports])
     journal.close()
-    rows = list(Journal(file).last_rows(NOON))
+    rows = list(RecordedRows(Journal(file).database).last_rows(NOON))
     by_kind = [reports[0], reports[2], reports[1]]
     assert [row.row for row in rows] == [report.rows[0] for report in by_kind]
     assert [row.at for row in rows] == [report.at for report in by_kind]
@@ -111,55 +113,6 @@ def test_throughput_is_joined_with_the_latest_known_path_of_its_link(file: Path)
     assert joined == [(1, None), (4, "f2"), (6, "f2")]
 
 
-def test_last_rows_come_as_they_were_committed_and_leave_out_what_arrived_before(file: Path) -> None:
-    """A row counts by its arrival: one from a clock 50 min behind is as new as any."""
-    journal = Journal(file)
-    behind = entry(latency(6), after_s=3000)
-    journal.commit([entry(latency(5)), entry(throughput(4)), entry(latency(3)), behind, entry(path(1, "f"))])
-    rows = list(journal.last_rows(NOON + timedelta(seconds=4)))
-    assert [(row.boot, row.seq, (row.received_at - NOON).total_seconds()) for row in rows] == [
-        ("boot-1", 5, 6),
-        ("boot-1", 3, 4),
-        ("boot-1", 6, 3006),
-        ("boot-1", 4, 5),
-    ]
-
-
-def test_last_rows_go_back_as_far_as_each_kind_is_asked_for(file: Path) -> None:
-    journal = Journal(file)
-    journal.commit([entry(latency(5)), entry(throughput(4)), entry(latency(3)), entry(path(6, "f"))])
-    since = {"latency": NOON + timedelta(seconds=5), "throughput": NOON}
-    assert [(row.at - NOON).total_seconds() for row in journal.last_rows(since)] == [5, 4]
-
-
-def test_history_gives_quantiles_by_bucket_and_leaves_out_rows_without_a_value(file: Path) -> None:
-    journal = Journal(file)
-    journal.commit([entry(latency(seq)) for seq in range(1, 6)])  # 1 to 5 ms at 12:00:01 to 12:00:05
-    journal.commit([entry(latency(6, rtt_p50_s=None)), entry(latency(7, peers=("c",)))])
-    until = NOON + timedelta(minutes=1)
-    buckets = journal.history("a", "b", "rtt_p50_s", since=NOON, until=until, step_s=4)
-    assert [bucket.at for bucket in buckets] == [NOON, NOON + timedelta(seconds=4)]
-    assert [tuple(bucket.model_dump(exclude={"at"}).values()) for bucket in buckets] == [
-        pytest.approx((3, 0.001, 0.002, 0.0029, 0.003)),
-        pytest.approx((2, 0.004, 0.0045, 0.00495, 0.005)),
-    ]
-
-
-def test_a_prober_s_own_figures_are_kept_as_a_map_and_have_a_history(file: Path) -> None:
-    journal = Journal(file)
-    figures = {"connect_s": 0.012, "status": 200.0, "tiny": 1e-9}
-    journal.commit([entry(latency(1, figures=figures)), entry(latency(2))])
-    journal.commit([entry(latency(3, figures={"connect_s": 0.014}))])
-    assert [kept.row.figures for kept in journal.last_rows(NOON) if isinstance(kept.row, LatencyRow)] == [
-        figures,
-        None,
-        {"connect_s": 0.014},
-    ]
-    assert journal.database.rows("SELECT figures['status'] FROM latency ORDER BY seq") == [(200.0,), (None,), (None,)]
-    (bucket,) = journal.history("a", "b", "figures.connect_s", since=NOON, until=NOON + timedelta(hours=1), step_s=3600)
-    assert (bucket.count, bucket.min, bucket.max) == (2, 0.012, 0.014)
-
-
 def test_a_journal_from_before_a_field_gains_its_column(file: Path) -> None:
     journal = Journal(file)
     journal.commit([entry(latency(1))])
@@ -169,27 +122,6 @@ def test_a_journal_from_before_a_field_gains_its_column(file: Path) -> None:
     journal = Journal(file)
     journal.commit([entry(latency(2, figures={"connect_s": 0.5}))])
     assert journal.database.rows("SELECT figures FROM latency ORDER BY seq") == [(None,), ({"connect_s": 0.5},)]
-
-
-def test_a_figure_s_metric_is_a_name_and_nothing_else() -> None:
-    assert metric_source("figures.connect_s") == ("latency", "figures['connect_s']")
-    for metric in (
-        "figures",
-        "figures.",
-        "figures.A",
-        "figures.a'] --",
-        "figures.a\n",
-        "connect_s",
-        f"figures.{'a' * 33}",
-    ):
-        assert metric_source(metric) is None
-
-
-def test_history_knows_every_number_of_the_contract_and_nothing_else() -> None:
-    assert METRICS["rtt_p50_s"] == "latency"
-    assert METRICS["goodput_bps"] == "throughput"
-    assert METRICS["path_mtu_bytes"] == "path"
-    assert not METRICS.keys() & {"src", "failure", "hops", "during_throughput", "number"}
 
 
 def test_retention_deletes_old_rows_but_a_report_that_comes_again_is_still_a_duplicate(file: Path) -> None:
@@ -279,7 +211,7 @@ def test_a_field_that_the_messages_have_gained_becomes_a_column_of_an_old_file(f
 def test_a_failed_commit_leaves_nothing_and_can_be_repeated(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(file)
     monkeypatch.setattr(
-        "collector.store.journal._write_ranges", lambda *_: (_ for _ in ()).throw(duckdb.IOException("full"))
+        "collector.store.journal_tables.write_ranges", lambda *_: (_ for _ in ()).throw(duckdb.IOException("full"))
     )
     with pytest.raises(duckdb.IOException):
         journal.commit([entry(latency(1)), entry(path(2, "f"))])
@@ -413,44 +345,6 @@ def test_every_kind_of_report_has_a_table() -> None:
     assert list(TABLES) == list(REPORTS) == ["latency", "throughput", "path", "capacity"]
 
 
-def test_capacities_are_recorded_once_and_the_newest_of_each_type_comes_back(file: Path) -> None:
-    journal = Journal(file)
-    reports = [
-        capacity(1, DeviceRow(type="a100", total=8, free=8), DeviceRow(type="h100", total=4)),
-        capacity(3, DeviceRow(type="a100", total=8, free=2, queue_s=60.0, usd_per_device_hour=2.5)),
-        capacity(2, DeviceRow(type="a100", total=8, free=5)),
-    ]
-    assert len(journal.commit([entry(report) for report in reports])) == 3
-    assert journal.commit([entry(reports[0])]) == []
-    journal.close()
-    reopened = Journal(file)
-    found = reopened.capacities()
-    assert [(one.site, one.at, one.row) for one in found] == [
-        ("a", reports[1].at, reports[1].devices[0]),
-        ("a", reports[0].at, reports[0].devices[1]),
-    ]
-    assert list(reopened.last_rows(NOON)) == []
-    assert reopened.commit([entry(capacity(4, DeviceRow(type="a100", total=8)))])
-    assert reopened.database.rows("SELECT number FROM capacity ORDER BY number") == [(n,) for n in range(1, 6)]
-
-
-def test_the_newest_capacity_is_that_of_the_highest_number_and_between_boots_of_the_later_time(file: Path) -> None:
-    """A clock 50 min ahead that was then corrected, and another boot before that."""
-    journal = Journal(file)
-    other = capacity(2, DeviceRow(type="a100", total=1)).model_copy(update={"boot": "boot-0"})
-    ahead = entry(capacity(3000, DeviceRow(type="a100", total=2)).model_copy(update={"seq": 1}), after_s=-2997)
-    corrected = entry(capacity(4, DeviceRow(type="a100", total=3)))
-    journal.commit([entry(other), ahead, corrected])
-    assert [(one.seq, one.row.total) for one in journal.capacities()] == [(4, 3)]
-
-
-def test_history_shows_a_row_from_a_clock_that_is_ahead_where_it_arrived(file: Path) -> None:
-    journal = Journal(file)
-    journal.commit([entry(latency(7200), after_s=-7195)])
-    (bucket,) = journal.history("a", "b", "rtt_p50_s", since=NOON, until=NOON + timedelta(seconds=60), step_s=5.0)
-    assert bucket.at == NOON + timedelta(seconds=5)
-
-
 class Unsynced:
     """A connection whose commit is in the log of the disk, and fails all the same: sync and truncation failed."""
 
@@ -484,15 +378,15 @@ def test_a_commit_that_failed_but_is_on_the_disk_is_not_written_again(file: Path
 
 def test_what_cannot_be_read_again_is_read_before_the_next_write(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(file)
-    load = journal._load_numbers
+    load = journal_tables.read_numbers
     failures = iter([duckdb.IOException("the disk is away")])
 
-    def failing() -> dict[str, int]:
+    def failing(database: Database) -> dict[str, int]:
         for error in failures:
             raise error
-        return load()
+        return load(database)
 
-    monkeypatch.setattr(journal, "_load_numbers", failing)
+    monkeypatch.setattr(journal_tables, "read_numbers", failing)
     fail_the_next_commit(journal)
     for error in (duckdb.FatalException, duckdb.IOException):
         with pytest.raises(error):

@@ -1,0 +1,122 @@
+"""The journal's tables in the database: made at the opening, read into memory at each start, written by a commit.
+
+A field that a message gained becomes a column here, and an older version's table of keys becomes ranges.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from collector.store import outbox_ledger
+from collector.store.columns import TABLES, Column
+from collector.store.database import Database
+from collector.store.report_keys import RangeChanges, ReportKeys
+from linkweather import atomicfile
+
+_QUOTED = '"{}"'.format
+_RECEIVED = "CREATE TABLE IF NOT EXISTS received (site VARCHAR, boot VARCHAR, first BIGINT, last BIGINT)"
+
+
+def create(connection: duckdb.DuckDBPyConnection, id_file: Path) -> None:
+    """Create what is missing; a field that a message gained since becomes a column, NULL in older rows.
+
+    The journal's id is in `id_file` as well: one that is rebuilt after damage keeps it, and with it its sites.
+    """
+    for kind, table in TABLES.items():
+        definitions = ", ".join(f"{_QUOTED(name)} {sql}" for name, sql in table.columns.items())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {kind} ({definitions})")
+        for name, sql in table.columns.items():
+            connection.execute(f"ALTER TABLE {kind} ADD COLUMN IF NOT EXISTS {_QUOTED(name)} {sql}")
+    outbox_ledger.create(connection)
+    connection.execute("CREATE TABLE IF NOT EXISTS journal_identity (id VARCHAR)")
+    if (found := connection.execute("SELECT id FROM journal_identity").fetchone()) is None:
+        found = (_kept_id(id_file) or secrets.token_hex(8),)
+        connection.execute("INSERT INTO journal_identity VALUES (?)", found)
+    if _kept_id(id_file) != found[0]:
+        with contextlib.suppress(OSError):
+            atomicfile.replace(id_file, found[0])
+    connection.execute(_RECEIVED)
+    connection.execute("CREATE TABLE IF NOT EXISTS cursors (exporter VARCHAR, kind VARCHAR, number BIGINT)")
+
+
+def add_keys_of_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the keys of all rows: of a damaged journal, rows may be left whose keys are not."""
+    for kind in TABLES:
+        connection.execute(f"INSERT INTO received SELECT DISTINCT site, boot, seq, seq FROM {kind}")  # noqa: S608 – ours
+
+
+def read_keys(database: Database) -> ReportKeys:
+    """The keys of all reports ever committed. Raises duckdb.Error."""
+    # NULL and ranges that are none are not our own: such a row must not end every start.
+    seen = ReportKeys(
+        database.stream(
+            "SELECT site, boot, first, last FROM received "
+            "WHERE site IS NOT NULL AND boot IS NOT NULL AND 0 <= first AND first <= last ORDER BY ALL"
+        )
+    )
+    ranges = list(seen.ranges())
+    if len(ranges) < database.rows("SELECT count(*) FROM received")[0][0]:
+        # An older version's journal has a row for each report.
+        with database.transaction() as connection:
+            connection.execute("DROP TABLE received")
+            connection.execute(_RECEIVED)
+            write_ranges(connection, RangeChanges([], [], ranges))
+    return seen
+
+
+def read_numbers(database: Database) -> dict[str, int]:
+    """The last number given in each table. Raises duckdb.Error."""
+    # A cursor may point beyond the rows that retention left: numbers are never given twice.
+    return {
+        kind: database.rows(
+            f"""SELECT greatest(coalesce((SELECT max(number) FROM {kind}), 0),
+                       coalesce((SELECT max(number) FROM cursors WHERE kind = ?), 0))""",  # noqa: S608
+            [kind],
+        )[0][0]
+        for kind in TABLES
+    }
+
+
+def read_fingerprints(database: Database) -> dict[tuple[str, str], str]:
+    """The latest known path of each link, as its fingerprint. Raises duckdb.Error."""
+    rows = database.rows(
+        "SELECT src, dst, arg_max(fingerprint, number) FROM path WHERE fingerprint IS NOT NULL GROUP BY src, dst"
+    )
+    return {(src, dst): fingerprint for src, dst, fingerprint in rows}
+
+
+def append_rows(
+    connection: duckdb.DuckDBPyConnection, kind: str, reports: dict[str, Column], rows: dict[str, Column]
+) -> None:
+    """Add the rows of a batch to the table of their kind, each with the columns of its report."""
+    connection.register("batch_reports", reports)
+    connection.register("batch_rows", rows)
+    connection.execute(
+        f"INSERT INTO {kind} BY NAME SELECT * EXCLUDE (report) FROM batch_rows JOIN batch_reports USING (report)"  # noqa: S608
+    )
+
+
+def write_ranges(connection: duckdb.DuckDBPyConnection, changes: RangeChanges) -> None:
+    """Change `received`; a range that grows is changed in its place, so that the table stays as small as it is."""
+    same = "received.site = batch.site AND received.boot = batch.boot AND received.first = batch.first"
+    for ranges, statement in (
+        (changes.extended, f"UPDATE received SET last = batch.last FROM batch WHERE {same}"),  # noqa: S608 – ours
+        (changes.gone, f"DELETE FROM received USING batch WHERE {same}"),  # noqa: S608
+        (changes.new, "INSERT INTO received BY NAME FROM batch"),
+    ):
+        if ranges:
+            site, boot, first, last = (np.array(column) for column in zip(*ranges, strict=True))
+            columns = {"site": site.astype(object), "boot": boot.astype(object), "first": first, "last": last}
+            connection.register("batch", columns)
+            connection.execute(statement)
+
+
+def _kept_id(file: Path) -> str | None:
+    with contextlib.suppress(OSError, ValueError):
+        return bytes.fromhex(file.read_text(encoding="ascii")).hex() or None
+    return None
