@@ -43,6 +43,9 @@ cannot be written either (a disk that is read-only, or fails), a kill forgets wh
 **Damage.** Each report has a checksum. A waiting one that does not fit it goes to the table `damaged` (the last 1,000
 stay) and is counted as dropped. A file that is damaged itself is set aside; a new one takes over the
 reports that are whole, each under the boot that it was written under (see `outbox_tables`).
+
+**Rooms.** Here is the outbox as its callers see it: one transaction per call, what the disk does not take, a damaged
+file. What happens to the reports within a transaction is in `outbox_reports`, the file's tables in `outbox_tables`.
 """
 
 from __future__ import annotations
@@ -58,15 +61,14 @@ from typing import Final, TypeVar
 
 from linkweather.durable_number import DurableNumber
 from linkweather.errors import OperatorError
-from linkweather.wire import BootCount, SplitFrom, renumbered, split
-from probes.outbox_tables import OUTBOX, boot_counts, is_whole, prepare, report_crc, take_over
-from probes.site_database import Damage, DamageError, DiskError, Row, is_damage, open_database, set_aside
+from linkweather.wire import BootCount
+from probes.outbox_reports import WaitingReports
+from probes.outbox_tables import OUTBOX, boot_counts, prepare, take_over
+from probes.site_database import Damage, DamageError, DiskError, is_damage, open_database, set_aside
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MAX_BYTES: Final = 64 * 2**20
-UNLIMITED: Final = 2**63 - 1
-KEPT_DAMAGED_REPORTS: Final = 1000
 
 Result = TypeVar("Result")
 
@@ -93,21 +95,16 @@ class Depth:
 class Outbox:
     """One site's reports that wait, by number, bounded by `max_bytes` of payload. Any thread may call.
 
-    `boot` is the id under which reports are written now. A damaged file is set aside under another name, never
-    overwritten, and what is whole in it is taken over. Raises OperatorError when the folder cannot be written, or
-    another process holds the outbox.
+    A damaged file is set aside under another name, never overwritten, and what is whole in it is taken over. Raises
+    OperatorError when the folder cannot be written, or another process holds the outbox.
     """
 
     def __init__(self, path: Path, *, new_boot: Callable[[], str], max_bytes: int = DEFAULT_MAX_BYTES) -> None:
-        self._max_bytes = max_bytes
         self._path = path
-        self._new_boot = new_boot
+        self._reports = WaitingReports(path, new_boot=new_boot, max_bytes=max_bytes)
         self._using = threading.Lock()
         self._counting = threading.Lock()
         self._failing = False  # the disk takes nothing: said once
-        self._prepared = True  # the file knows this boot
-        self._max_report_bytes = UNLIMITED
-        self._oversized: set[int] = set()  # the numbers of single rows that are longer
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db, damage = open_database(path, OUTBOX)
@@ -115,10 +112,15 @@ class Outbox:
             self._count_file = DurableNumber(path.with_name(f"{path.name}.unstored"))
         except (OSError, DiskError) as error:
             raise OperatorError(f"the outbox {path} cannot be used: {error}") from None
-        (stored,) = self._db.execute("SELECT unstored FROM state").fetchone()
+        *_, stored = self._reports.counts()
         self._unstored = max(stored, self._count_file.read() or 0)  # what the disk did not take, ever
         self._note_unstored()
         self._depth, self._boots = self._read_depth(), boot_counts(self._db)
+
+    @property
+    def boot(self) -> str:
+        """The id under which reports are written now."""
+        return self._reports.boot
 
     def add(self, kind: str, encode: Callable[[str, int], bytes]) -> int | None:
         """Number and store one report, `encode(boot, seq)`; it is on the disk when this returns its number.
@@ -127,11 +129,11 @@ class Outbox:
         does not take is dropped and counted, without a number: None.
         """
         try:
-            number = self._do(lambda: self._add(kind, encode))
+            number = self._do(lambda: self._reports.add(kind, encode, unstored=self._unstored))
         except DiskError as error:
             self._drop_unstored(error)
             return None
-        self._prepared = True
+        self._reports.prepared = True
         if self._failing:
             self._failing = False
             log.warning("the outbox %s takes reports again; %d were dropped so far", self._path, self._unstored)
@@ -143,43 +145,43 @@ class Outbox:
         The rows become reports of their own, as what waits may have been sent whole: see `split_from`.
         """
         with self._using:
-            self._max_report_bytes = max_report_bytes or UNLIMITED
-        self._do(self._split_waiting)
-        if self._oversized:
+            self._reports.limit(max_report_bytes)
+        self._do(self._reports.split_waiting)
+        if self._reports.oversized:
             log.warning(
                 "the broker takes reports of %d bytes at most: %d, each of a single row, are longer, and wait",
-                *(self._max_report_bytes, len(self._oversized)),
+                *(max_report_bytes, len(self._reports.oversized)),
             )
 
     def oldest(self, limit: int) -> list[int]:
         """The numbers of up to `limit` waiting reports that the broker takes, oldest first. Raises DiskError."""
-        return self._do(lambda: self._numbers("ORDER BY seq LIMIT ?", limit))
+        return self._do(lambda: self._reports.oldest(limit))
 
     def newest(self, limit: int) -> list[int]:
         """The numbers of the up to `limit` newest reports that the broker takes, oldest first. Raises DiskError."""
-        return self._do(lambda: self._numbers("ORDER BY seq DESC LIMIT ?", limit)[::-1])
+        return self._do(lambda: self._reports.newest(limit))
 
     def reports(self, seqs: Iterable[int]) -> list[Stored]:
         """Those of the reports with these numbers that wait; damaged ones are put aside. Raises DiskError."""
-        return self._do(lambda: [Stored(seq, kind, payload) for seq, kind, payload, *_ in self._whole(seqs)])
+        return self._do(lambda: [Stored(seq, kind, payload) for seq, kind, payload, *_ in self._reports.whole(seqs)])
 
     def committed(self, boot: str, seqs: Iterable[int]) -> int:
         """Delete what is in the journal; how many of them waited here. Those of another outbox are ignored.
 
         Raises DiskError.
         """
-        return self._do(lambda: self._delete(boot, seqs))
+        return self._do(lambda: self._reports.delete(boot, seqs))
 
     def refused(self, boot: str, seqs: Iterable[int]) -> int:
         """Delete and count what the collector refuses for good; how many of them waited here. Raises DiskError."""
-        return self._do(lambda: self._refuse(boot, seqs))
+        return self._do(lambda: self._reports.refuse(boot, seqs))
 
     def refile(self, boot: str, seqs: Iterable[int]) -> int:
         """Number reports again whose numbers belong to others in the journal; how many waited here. Raises DiskError.
 
         Where they were written under the present boot, a new one begins, as its further numbers may be taken, too.
         """
-        return self._do(lambda: self._refile(boot, seqs))
+        return self._do(lambda: self._reports.refile(boot, seqs))
 
     def note_dropped(self) -> None:
         """Count a report that was dropped before it came here; the next write keeps the count."""
@@ -202,7 +204,7 @@ class Outbox:
             self._count_file.close()
 
     def _begin(self, damage: Damage | None) -> None:
-        self.boot = self._new_boot()
+        self._reports.begin(self._db)
         self._db.text_factory = lambda raw: raw.decode(errors="replace")
         try:
             self._prepare(damage)
@@ -211,7 +213,7 @@ class Outbox:
                 raise
             # What waits can be sent all the same.
             log.warning("the outbox %s cannot be written (%s): what waits in it is sent", self._path, error)
-            self._prepared = False
+            self._reports.prepared = False
 
     def _prepare(self, damage: Damage | None) -> None:
         with self._transaction():
@@ -256,33 +258,8 @@ class Outbox:
             raise
 
     def _read_depth(self) -> Depth:
-        waiting, dropped, refused = self._db.execute("SELECT waiting, dropped, refused FROM state").fetchone()
-        return Depth(waiting, dropped + self._unstored, refused, len(self._oversized))
-
-    def _add(self, kind: str, encode: Callable[[str, int], bytes]) -> int:
-        seq = self._number()
-        first, *others = split(kind, encode(self.boot, seq), self._max_report_bytes)
-        self._insert(seq, kind, first)
-        for part in others:
-            number = self._number()
-            self._insert(number, kind, renumbered(part, self.boot, number))
-        self._db.execute("UPDATE state SET unstored = ?", (self._unstored,))
-        self._drop_oldest(keep=seq)
-        return seq
-
-    def _number(self) -> int:
-        if not self._prepared:
-            prepare(self._db, self.boot)
-        number: int
-        (number,) = self._db.execute("UPDATE state SET next_seq = next_seq + 1 RETURNING next_seq - 1").fetchone()
-        return number
-
-    def _insert(self, seq: int, kind: str, payload: bytes) -> None:
-        crc = report_crc(self.boot, seq, kind, payload)
-        self._db.execute("INSERT INTO report VALUES (?, ?, ?, ?, ?)", (seq, kind, payload, self.boot, crc))
-        self._db.execute("UPDATE state SET waiting = waiting + 1, stored_bytes = stored_bytes + ?", (len(payload),))
-        if len(payload) > self._max_report_bytes:
-            self._oversized.add(seq)
+        waiting, dropped, refused, _ = self._reports.counts()
+        return Depth(waiting, dropped + self._unstored, refused, len(self._reports.oversized))
 
     def _drop_unstored(self, error: DiskError) -> None:
         self.note_dropped()
@@ -297,99 +274,3 @@ class Outbox:
         # Where even this cannot be written, the next report that the disk takes carries the count.
         with contextlib.suppress(OSError):
             self._count_file.write(self._unstored, sync=True)
-
-    def _numbers(self, order: str, limit: int) -> list[int]:
-        found = self._db.execute(
-            f"SELECT seq FROM report WHERE length(payload) <= ? {order}",  # noqa: S608 - one of ours
-            (self._max_report_bytes, limit),
-        )
-        return [seq for (seq,) in found]
-
-    def _whole(self, seqs: Iterable[int]) -> list[Row]:
-        select = "SELECT seq, kind, payload, boot, crc FROM report WHERE seq = ?"
-        rows = [row for seq in seqs if (row := self._db.execute(select, (seq,)).fetchone())]
-        damaged = [row for row in rows if not is_whole(row)]
-        if damaged:
-            self._put_aside(damaged)
-        return [row for row in rows if row not in damaged]
-
-    def _split_waiting(self) -> None:
-        self._oversized.clear()
-        long = self._db.execute("SELECT seq FROM report WHERE length(payload) > ?", (self._max_report_bytes,))
-        for (seq,) in long.fetchall():
-            for row in self._whole([seq]):
-                self._split(row)
-
-    def _split(self, row: Row) -> None:
-        seq, kind, payload, boot, _ = row
-        parts = split(kind, payload, 0)
-        if len(parts) == 1:
-            self._oversized.add(seq)
-            return
-        numbers = [self._number() for _ in parts]
-        whole = SplitFrom(boot=boot, seq=seq, parts_boot=self.boot, first=numbers[0], last=numbers[-1])
-        for number, part in zip(numbers, parts, strict=True):
-            self._insert(number, kind, renumbered(part, self.boot, number, whole))
-        self._remove([seq], "refiled")
-
-    def _refile(self, boot: str, seqs: Iterable[int]) -> int:
-        taken = [row for row in self._whole(seqs) if row[3] == boot]
-        if taken and boot == self.boot:
-            self.boot = self._new_boot()
-        for _, kind, payload, *_ in taken:
-            number = self._number()
-            self._insert(number, kind, renumbered(payload, self.boot, number))
-        return self._remove([row[0] for row in taken], "refiled")
-
-    def _put_aside(self, damaged: list[Row]) -> None:
-        gone = [row[0] for row in damaged]
-        self._db.executemany(
-            "INSERT OR REPLACE INTO damaged SELECT * FROM report WHERE seq = ?", [(seq,) for seq in gone]
-        )
-        self._db.execute(
-            "DELETE FROM damaged WHERE seq NOT IN (SELECT seq FROM damaged ORDER BY seq DESC LIMIT ?)",
-            (KEPT_DAMAGED_REPORTS,),
-        )
-        self._db.execute("UPDATE state SET dropped = dropped + ?", (self._remove(gone, "dropped"),))
-        log.error(
-            "%d waiting reports of the outbox %s are damaged: they are in its table `damaged` now, counted as dropped",
-            *(len(gone), self._path),
-        )
-
-    def _drop_oldest(self, keep: int) -> None:
-        (stored_bytes,) = self._db.execute("SELECT stored_bytes FROM state").fetchone()
-        excess = stored_bytes - self._max_bytes
-        gone: list[int] = []
-        for seq, size in self._db.execute("SELECT seq, length(payload) FROM report ORDER BY seq"):
-            if excess <= 0 or seq == keep:
-                break
-            gone.append(seq)
-            excess -= size
-        if gone:
-            count = self._remove(gone, "dropped")
-            self._db.execute("UPDATE state SET dropped = dropped + ?", (count,))
-            log.warning("the outbox is full: the oldest %d reports are dropped", count)
-
-    def _refuse(self, boot: str, seqs: Iterable[int]) -> int:
-        count = self._delete(boot, seqs, "refused")
-        if count:  # a transaction that changes nothing costs no sync
-            self._db.execute("UPDATE state SET refused = refused + ?", (count,))
-        return count
-
-    def _delete(self, boot: str, seqs: Iterable[int], how: str | None = None) -> int:
-        held = "SELECT 1 FROM report WHERE seq = ? AND boot = ?"
-        return self._remove([seq for seq in seqs if self._db.execute(held, (seq, boot)).fetchone()], how)
-
-    def _remove(self, seqs: Iterable[int], how: str | None) -> int:
-        """Delete reports, those that are not committed counted by how their boot let go of them."""
-        count = 0
-        delete = "DELETE FROM report WHERE seq = ? RETURNING length(payload), boot"
-        for seq in seqs:
-            row = self._db.execute(delete, (seq,)).fetchone()
-            if row:
-                count += 1
-                self._oversized.discard(seq)
-                self._db.execute("UPDATE state SET waiting = waiting - 1, stored_bytes = stored_bytes - ?", row[:1])
-                if how:
-                    self._db.execute(f"UPDATE boots SET {how} = {how} + 1 WHERE boot = ?", row[1:])  # noqa: S608
-        return count

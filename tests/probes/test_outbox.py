@@ -410,7 +410,7 @@ def test_damaged_reports_are_put_aside_and_counted_and_hold_no_other_up(
 
 
 def test_of_damaged_reports_the_newest_thousand_stay(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("probes.outbox.KEPT_DAMAGED_REPORTS", 3)
+    monkeypatch.setattr("probes.outbox_reports.KEPT_DAMAGED_REPORTS", 3)
     full_of(path, 8)
     with sqlite3.connect(path) as db:
         db.execute("UPDATE report SET crc = crc + 1 WHERE seq < 5")
