@@ -21,13 +21,14 @@ from linkweather.containment import note
 from linkweather.errors import MessageError
 from linkweather.wire import LatencyRow
 from linkweather.wire.fields import printable
-from probes.latency.clocks import NS_PER_S, Clock, decode_error, encode_error, ntp_from_ns, to_ns
+from probes.latency.clocks import Clock, encode_error, ntp_from_ns
 from probes.latency.loss_direction import Edge, Probed, by_direction
 from probes.latency.pacing import Window
 from probes.latency.prober import RoundTrip, TimestampSource
 from probes.latency.stamp_packet import StampReply, StampRequest
 from probes.latency.statistics import Jitter
 from probes.latency.tally import Outages, SentProbe, Tally, TimedReply, row
+from probes.latency.trip_times import add_one_way, elapsed_s, round_trip
 
 # As if probe 0 had been lost: this sets a stateful reflector, which counts its replies from 0, apart from a stateless
 # one, which copies our sequence.
@@ -36,10 +37,6 @@ _MASK = 0xFFFFFFFF
 _HALF = 0x80000000
 _REMEMBERED_TIMEOUTS = 4  # a later reply than this, or than the floor, is a stray
 _REMEMBERED_FLOOR_S = 10.0
-# By how much the wall clock and the monotonic one may part: our two readings of them are not one moment,
-# and a clock that is slewed does so by at most 500 ppm (adjtimex).
-_STEP_NS = 1e6
-_SLEW = 5e-4
 
 TWAMP_LIGHT = "twamp-light"  # the method of rows whose replies have its format
 
@@ -164,7 +161,7 @@ class Session:
             return self._duplicate(probe, reply)
         probe.first = probe.last = reply.sequence
         self._light = reply.light
-        late_s = _elapsed_s(probe, arrival) - self.timeout_s
+        late_s = elapsed_s(probe, arrival) - self.timeout_s
         if late_s > 0 or probe.settled:
             return self._late(probe, late_s)
         return self._on_time(probe, arrival)
@@ -216,15 +213,11 @@ class Session:
 
     def _settle(self, probe: SentProbe, arrival: TimedReply) -> ProbeOutcome:
         self._close(probe)
-        reply, tally = arrival.reply, probe.tally
-        residence_ns = to_ns(reply.timestamp, reply.error) - to_ns(reply.received, reply.error)
-        elapsed_ns, source = _elapsed(probe, arrival)
-        reason = _impossible(elapsed_ns, residence_ns, probe, arrival)
-        if reason:
-            return self._set_aside(probe, source, reason)
-        rtt_s = (elapsed_ns - residence_ns) / NS_PER_S
-        tally.add_rtt(rtt_s, source)
-        _one_way(probe, arrival)
+        rtt_s, source, impossible = round_trip(probe, arrival)
+        if impossible:
+            return self._set_aside(probe, source, impossible)
+        probe.tally.add_rtt(rtt_s, source)
+        add_one_way(probe, arrival)
         return ProbeOutcome(self.dst, probe.sequence, "received", rtt_s, source)
 
     def _set_aside(self, probe: SentProbe, source: TimestampSource, reason: str) -> ProbeOutcome:
@@ -260,47 +253,3 @@ class Session:
         horizon = now - max(_REMEMBERED_FLOOR_S, _REMEMBERED_TIMEOUTS * self.timeout_s)
         while (first := next(iter(self._probes.values()))).sent_s < horizon:
             del self._probes[first.sequence]
-
-
-def _elapsed(probe: SentProbe, arrival: TimedReply) -> tuple[float, TimestampSource]:
-    """From sending to arrival in ns: by the kernel's stamps where both are there, else by our monotonic clock."""
-    if probe.stamp_ns is not None and arrival.kernel_ns is not None:
-        return arrival.kernel_ns - probe.stamp_ns, "kernel"
-    return (arrival.now - probe.sent_s) * NS_PER_S, "user"
-
-
-def _elapsed_s(probe: SentProbe, arrival: TimedReply) -> float:
-    """How long the reply took, for its timeout: we may have read it late, the kernel did not."""
-    seen_s = arrival.now - probe.sent_s
-    if arrival.kernel_ns is None:
-        return seen_s
-    kernel_s = (arrival.kernel_ns - (probe.stamp_ns or probe.sent_ns)) / NS_PER_S
-    # A stepped clock is no measure.
-    return kernel_s if 0 <= kernel_s <= seen_s else seen_s
-
-
-def _impossible(elapsed_ns: float, residence_ns: int, probe: SentProbe, arrival: TimedReply) -> str | None:
-    """Why these times cannot be: the kernel's are wall-clock times, and a wall clock may be stepped."""
-    seen_ns = (arrival.now - probe.sent_s) * NS_PER_S
-    went_ns = arrival.wall_ns - probe.sent_ns
-    if not 0 <= elapsed_ns <= seen_ns or abs(went_ns - seen_ns) > _STEP_NS + _SLEW * seen_ns:
-        return "clock_stepped"
-    if residence_ns < 0:
-        return "negative_residence"
-    if residence_ns > elapsed_ns:
-        return "negative_rtt"
-    return None
-
-
-def _one_way(probe: SentProbe, arrival: TimedReply) -> None:
-    reply, clock = arrival.reply, probe.tally.clock
-    theirs = decode_error(reply.error)
-    if not (clock.synchronised and theirs.synchronised) or theirs.error_s is None:
-        return
-    left_ns = probe.sent_ns if probe.stamp_ns is None else probe.stamp_ns
-    came_ns = arrival.wall_ns if arrival.kernel_ns is None else arrival.kernel_ns
-    probe.tally.add_one_way(
-        (to_ns(reply.received, reply.error) - left_ns) / NS_PER_S,
-        (came_ns - to_ns(reply.timestamp, reply.error)) / NS_PER_S,
-        clock.error_s + theirs.error_s,
-    )
