@@ -1,14 +1,15 @@
-"""The logic of an invitation: who calls, who is refused and why, which answer is a result, the row of a test. Pure."""
+"""An invitation's logic: its messages, who calls, who is refused and why, which answer is a result, the row. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from linkweather.errors import MeasurementError
-from linkweather.mesh import Mesh
+from linkweather.mesh import Mesh, ThroughputTests
 from linkweather.wire import Answer, Invite, Served, ThroughputRow
 from linkweather.wire.fields import printable
-from probes.throughput.limiting import agreed
+from probes.throughput.iperf3_output import Build
+from probes.throughput.limiting import SenderEvidence, agreed
 from probes.throughput.result import Result
 
 METHOD = "iperf3"
@@ -58,6 +59,28 @@ def refusal(by: str, site: str, invite: Invite, mesh: Mesh | None, *, installed:
 def patience_s(remaining_s: float) -> float:
     """When to try again where a lease lasts at most so much longer: most tests end long before."""
     return min(remaining_s, RETRY_AFTER_S)
+
+
+def proposed(test_id: str, tests: ThroughputTests, build: Build, max_bytes: int | None) -> Invite:
+    """The invitation to a test as the mesh says, of so many bytes at most."""
+    return Invite(
+        id=test_id,
+        duration_s=tests.max_duration_s,
+        iperf3=str(build),
+        authentication=build.authentication,
+        max_bytes=max_bytes,
+    )
+
+
+def accepted(invite: Invite, build: Build) -> Answer:
+    """The answer of a source that will call: it names no port."""
+    return Answer(id=invite.id, accepted=True, iperf3=str(build), authentication=build.authentication)
+
+
+def evidence(invite: Invite, sent: SenderEvidence) -> Answer:
+    """The answer of a source after the test: what its kernel saw."""
+    served = Served(retransmits=sent.retransmits, congestion=sent.congestion, limited_by=sent.limited_by)
+    return Answer(id=invite.id, accepted=True, served=served)
 
 
 def declined(invite: Invite, reason: str, retry_after_s: float | None = None) -> Answer:

@@ -28,7 +28,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from linkweather.containment import contained, note
 from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import Mesh, ThroughputTests
-from linkweather.wire import Answer, Claim, Invite, Served, ThroughputRow
+from linkweather.wire import Answer, Claim, Invite, ThroughputRow
 from probes.throughput import invitation
 from probes.throughput.group_lease import GroupLease
 from probes.throughput.invitation import Declined
@@ -168,13 +168,7 @@ class Negotiator:
             return invitation.failed(src, self._site, "missing", f"{self._site} has no iperf3 that can be used")
         if not self._take(tests.max_duration_s, src):
             return Declined(invitation.LEASED, invitation.patience_s(self._lease.remaining_s(_now())))
-        invite = Invite(
-            id=self._token(),
-            duration_s=tests.max_duration_s,
-            iperf3=str(iperf3.build),
-            authentication=iperf3.build.authentication,
-            max_bytes=max_bytes,
-        )
+        invite = invitation.proposed(self._token(), tests, iperf3.build, max_bytes)
         rule = StopRule(tests.max_duration_s, until_converged=tests.until_converged, max_bytes=max_bytes)
         with self._held(src), self._signalling.pending(src, invite.id, self._rtts_s.get(src)) as test:
             async with self._groups.held(src, invite.id, tests.max_duration_s) as declined:
@@ -261,7 +255,7 @@ class Negotiator:
                 await self._signalling.answer(by, invitation.declined(invite, "fault"))
                 return
             if sent is not None:
-                await self._signalling.answer(by, Answer(id=invite.id, accepted=True, served=_served(sent)))
+                await self._signalling.answer(by, invitation.evidence(invite, sent))
 
     async def _send(self, by: str, invite: Invite) -> SenderEvidence | None:
         """Send, called or calling; None when the peer did not come to the test."""
@@ -287,19 +281,14 @@ class Negotiator:
         return foreign and iperf3.can_call(invite.iperf3) and not mesh.sites[by].nat
 
     async def _call(self, by: str, host: str, invite: Invite, iperf3: SiteIperf3) -> SenderEvidence | None:
-        build, rtt_s = iperf3.build, self._rtts_s.get(by)
-        accepted = Answer(id=invite.id, accepted=True, iperf3=str(build), authentication=build.authentication)
+        rtt_s = self._rtts_s.get(by)
         with self._signalling.pending(by, invite.id, rtt_s) as test:
-            offer = await self._signalling.accept(test, accepted)
+            offer = await self._signalling.accept(test, invitation.accepted(invite, iperf3.build))
         if offer is None or offer.port is None:
             log.info("the throughput test for %s: it did not say where to call", by)
             return None
         rule = StopRule(invite.duration_s, max_bytes=invite.max_bytes)
         return (await iperf3.deliver(host, offer, rule, rtt_s)).sent
-
-
-def _served(sent: SenderEvidence) -> Served:
-    return Served(retransmits=sent.retransmits, congestion=sent.congestion, limited_by=sent.limited_by)
 
 
 def _now() -> float:

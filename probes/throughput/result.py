@@ -80,6 +80,26 @@ def conclude(
         return replace(common, failure=fault.reason, detail=fault.detail)
     if received.rate_bps == 0.0:
         return replace(common, failure="stalled", detail="connected, but no data arrived")
+    return _measured(common, transcript, received, found, ended, limit_bytes=limit_bytes)
+
+
+def ended_late(ended: Fault | StoppedBy, transcript: Transcript) -> bool:
+    """Whether the watchdog ended a test that was under way: its data still came, and is enough for an estimate."""
+    if not isinstance(ended, Fault) or ended.reason != "timeout" or transcript.fault is not None:
+        return False
+    return len(transcript.intervals) >= MIN_SAMPLES and transcript.intervals[-1].rate_bps > 0
+
+
+def _measured(
+    common: Result,
+    transcript: Transcript,
+    received: EndSummary,
+    found: SteadyGoodput,
+    ended: StoppedBy,
+    *,
+    limit_bytes: int | None,
+) -> Result:
+    ends, reverse = common.intervals_of, common.intervals_of == "receiver"
     sent = transcript.summaries.get("sender")
     # A short test's duration, printed to 10 ms, is too coarse for what is known exactly.
     exact = limit_bytes if ended == "bytes" else None
@@ -96,15 +116,8 @@ def conclude(
         stopped_by=ended,
         datagrams=received.datagrams,
         steady_s=received.duration_s * len(found.steady) / len(transcript.intervals) if reverse else None,
-        limited_by=own_limit(ended, ends, filled=found.filled or not reverse, cpu_demand=cpu_demand),
+        limited_by=own_limit(ended, ends, filled=found.filled or not reverse, cpu_demand=common.cpu_demand),
     )
-
-
-def ended_late(ended: Fault | StoppedBy, transcript: Transcript) -> bool:
-    """Whether the watchdog ended a test that was under way: its data still came, and is enough for an estimate."""
-    if not isinstance(ended, Fault) or ended.reason != "timeout" or transcript.fault is not None:
-        return False
-    return len(transcript.intervals) >= MIN_SAMPLES and transcript.intervals[-1].rate_bps > 0
 
 
 def _of_intervals(intervals: Sequence[Interval]) -> EndSummary:
