@@ -49,15 +49,8 @@ from probes.path.tracing import Tracing
 from probes.presence import SitePresence
 from probes.publisher import Publisher
 from probes.settings import ProbeSettings
-from probes.throughput.attention import Attention
-from probes.throughput.budget import BudgetStore
-from probes.throughput.history_store import HistoryStore
-from probes.throughput.iperf3_ends import SiteIperf3
+from probes.site_throughput import SiteThroughput
 from probes.throughput.iperf3_output import Build
-from probes.throughput.iperf3_server import ServerPlace
-from probes.throughput.leases import SiteLease
-from probes.throughput.negotiation import Negotiator
-from probes.throughput.scheduler import ThroughputScheduler
 
 log = logging.getLogger(__name__)
 
@@ -91,36 +84,19 @@ class ProbeDaemon:
             self._site, on_window=self._report_latency, key=self._key, bind=settings.bind, allow=settings.allow
         )
         rng = random.Random()  # noqa: S311 - it spreads load, and hides nothing
-        self._budgets = BudgetStore(settings.data_dir / "ledger.sqlite", self._site)
-        histories = HistoryStore(settings.data_dir / "tests.json")
-        self._attention = Attention(rng, histories.load())
-        self._negotiator = self._make_negotiator()
-        self._throughput = ThroughputScheduler(
-            self._site,
-            self._negotiator,
-            self._report_throughput,
-            budgets=self._budgets,
-            attention=self._attention,
-            keep=histories.keep,
+        self._throughput = SiteThroughput(
+            settings,
+            iperf3,
+            publish=self._connection.publish,
+            on_row=self._report_throughput,
+            latency=self._latency,
+            rng=rng,
         )
         self._routes = RouteStore(settings.data_dir / "routes.sqlite")
         self._path = Tracing(self._site, self._report_path, memory=self._routes, bind=settings.bind, rng=rng)
-        self._presence = SitePresence(
-            self._site,
-            secrets.token_hex(8),
-            key_id(self._key),
-            publish=self._connection.publish,
-            neighbours=self._latency,
-            step_back=self._connection.step_back,
-        )
+        self._presence = self._make_presence()
         self._status_due = asyncio.Event()
-        self._handlers: Mapping[str, Callable[[str, bytes], None]] = {
-            "committed": self._handle_committed,
-            "presence": lambda site, payload: self._presence.handle(site, decode(Presence, payload)),
-            "invite": lambda by, payload: self._negotiator.handle_invite(by, decode(Invite, payload)),
-            "answer": lambda by, payload: self._negotiator.handle_answer(by, decode(Answer, payload)),
-            "claim": lambda by, payload: self._negotiator.handle_claim(by, decode(Claim, payload)),
-        }
+        self._handlers = self._make_handlers()
         # Messages that could not be decoded, by reason.
         self.ignored: Counter[str] = Counter()
 
@@ -132,7 +108,7 @@ class ProbeDaemon:
             async with asyncio.TaskGroup() as group:
                 latency = group.create_task(self._latency.run(stop, self._presence.say_goodbye), name="latency")
                 others = [
-                    group.create_task(self._throughput.run(), name="throughput"),
+                    group.create_task(self._throughput.scheduler.run(), name="throughput"),
                     group.create_task(self._path.run(), name="path"),
                     group.create_task(self._publish_statuses(), name="status"),
                     group.create_task(self._disk.run(), name="disk"),
@@ -146,7 +122,7 @@ class ProbeDaemon:
                     task.cancel()
         finally:
             self._outbox.close()
-            self._budgets.close()
+            self._throughput.close()
             self._routes.close()
 
     def depth(self) -> Depth:
@@ -171,34 +147,29 @@ class ProbeDaemon:
             rng=random.Random(),  # noqa: S311 - it spreads load, and hides nothing
         )
 
-    def _make_negotiator(self) -> Negotiator:
-        settings = self._settings
-        first, last = settings.throughput_ports
-        place = ServerPlace(next(iter(settings.bind), None), range(first, last + 1))
-        token = partial(secrets.token_urlsafe, 24)
-        build = self._iperf3
-        return Negotiator(
+    def _make_presence(self) -> SitePresence:
+        return SitePresence(
             self._site,
+            secrets.token_hex(8),
+            key_id(self._key),
             publish=self._connection.publish,
-            lease=SiteLease(),
-            iperf3=SiteIperf3(place, settings.data_dir / "keys", build, token) if build else None,
-            token=token,
-            on_start=self._latency.mark_loaded,
-            on_end=self._on_test_end,
-            afford=self._afford,
-            working_latency=self._latency.working_latency,
+            neighbours=self._latency,
+            step_back=self._connection.step_back,
         )
 
-    def _on_test_end(self, _peer: str) -> None:
-        self._latency.mark_loaded(None)
-        self._attention.mark_loaded(time.time())
-
-    async def _afford(self, dst: str, max_bytes: int | None) -> bool:
-        # Only the destination learns how much the test moved: a source spends the whole limit.
-        return await asyncio.to_thread(self._budgets.reserve, time.time(), self._site, dst, max_bytes) is not None
+    def _make_handlers(self) -> Mapping[str, Callable[[str, bytes], None]]:
+        """Who takes which message, by the name of its topic; from or for which site, and its payload."""
+        presence, negotiator = self._presence, self._throughput.negotiator
+        return {
+            "committed": self._handle_committed,
+            "presence": lambda site, payload: presence.handle(site, decode(Presence, payload)),
+            "invite": lambda by, payload: negotiator.handle_invite(by, decode(Invite, payload)),
+            "answer": lambda by, payload: negotiator.handle_answer(by, decode(Answer, payload)),
+            "claim": lambda by, payload: negotiator.handle_claim(by, decode(Claim, payload)),
+        }
 
     def _on_connect(self) -> None:
-        self._negotiator.on_connect()
+        self._throughput.negotiator.on_connect()
         self._publisher.on_connect(self._connection.max_packet_bytes)
         self._presence.on_connect()
         self._status_due.set()
@@ -237,20 +208,20 @@ class ProbeDaemon:
         if mesh is None:
             return
         self._latency.apply_mesh(mesh)
-        self._throughput.apply_mesh(mesh)
+        self._throughput.scheduler.apply_mesh(mesh)
         self._path.apply_mesh(mesh)
         self._status_due.set()  # it says when the links' next tests are due
 
     def _report_latency(self, at: datetime, rows: list[LatencyRow]) -> None:
         for row in rows:
-            self._throughput.notice_latency(row)
+            self._throughput.scheduler.notice_latency(row)
         self._report("latency", lambda boot, seq: encode(LatencyReport(boot=boot, seq=seq, at=at, links=tuple(rows))))
 
     def _report_throughput(self, at: datetime, row: ThroughputRow) -> None:
         self._report("throughput", lambda boot, seq: encode(ThroughputReport(boot=boot, seq=seq, at=at, links=(row,))))
 
     def _report_path(self, row: PathRow) -> None:
-        self._throughput.notice_path(row)
+        self._throughput.scheduler.notice_path(row)
         at = datetime.now(UTC)
         self._report("path", lambda boot, seq: encode(PathReport(boot=boot, seq=seq, at=at, links=(row,))))
 
@@ -282,7 +253,7 @@ class ProbeDaemon:
 
     def _status(self, state: Literal["online", "offline"]) -> Status:
         depth = self.depth()
-        budget_bytes, left_bytes = self._budgets.state(time.time()) or (None, None)
+        budget_bytes, left_bytes = self._throughput.budgets.state(time.time()) or (None, None)
         return Status(
             state=state,
             version=version("linkweather"),
@@ -294,9 +265,9 @@ class ProbeDaemon:
             oversized_reports=depth.oversized_reports,
             boots=self._outbox.boots(),
             dropped_datagrams=self._latency.dropped.total(),
-            throughput_tests=dict(self._throughput.ran),
+            throughput_tests=dict(self._throughput.scheduler.ran),
             budget_bytes_per_day=budget_bytes,
             budget_left_bytes=left_bytes,
-            next_tests=self._throughput.next_tests() if state == "online" else (),
+            next_tests=self._throughput.scheduler.next_tests() if state == "online" else (),
             throughput_problem=self._throughput_problem,
         )
