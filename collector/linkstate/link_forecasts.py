@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -98,6 +99,21 @@ class LinkForecasts:
     def _place(self, sites: Sequence[str], pace: Pace) -> None:
         self._position = {site: place for place, site in enumerate(sites)}
         self._pace = pace
+
+
+def quantile_fields(
+    metric: str, unit: str, forecast: Forecast, series: Sequence[int], expired_s: float
+) -> Iterator[dict[str, Any]]:
+    """The forecast fields of each series; no fields for one whose newest row has expired."""
+    names = [f"{metric}_forecast_{name}_{unit}" for name in ("p10", "p50", "p90")]
+    columns = (forecast.p10, forecast.p50, forecast.p90, forecast.samples, forecast.age_s)
+    for *values, samples, age_s in zip(*(column[series].tolist() for column in columns), strict=True):
+        if age_s <= expired_s:
+            # A bank computes in single precision: more digits would be noise.
+            rounded = {name: float(f"{value:.6g}") for name, value in zip(names, values, strict=True)}
+            yield rounded | {f"{metric}_forecast_samples": samples}
+        else:
+            yield {}
 
 
 def _figure(row: Row) -> tuple[str, float | None]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from collector.linkstate.forecast_bank import Forecast
-from collector.linkstate.link_forecasts import LinkForecasts, Pace
+from collector.linkstate.link_forecasts import LinkForecasts, Pace, quantile_fields
 from collector.linkstate.link_window import AnyRow, LinkWindow, ReportMoment, TimedRow, good, observe
 from collector.linkstate.snapshot import AgeLimits, LinkFacts, LinkMatrices, Snapshot
 from collector.settings import StateSettings
@@ -87,8 +86,8 @@ class LinkStates:
         rtt, goodput = self._forecasts.rtt(now), self._forecasts.goodput(now)
         series = [self._forecasts.series(*pair) for pair in self._windows]
         expected = zip(
-            _quantiles("rtt", "s", rtt, series, self._limits.expired_s),
-            _quantiles("goodput", "bps", goodput, series, self._limits.goodput_expired_s),
+            quantile_fields("rtt", "s", rtt, series, self._limits.expired_s),
+            quantile_fields("goodput", "bps", goodput, series, self._limits.goodput_expired_s),
             strict=True,
         )
         return [
@@ -102,8 +101,8 @@ class LinkStates:
         if window is None:
             return None
         rtt, goodput = self._forecasts.rtt_of(src, dst, now), self._forecasts.goodput_of(src, dst, now)
-        (rtt_quantiles,) = _quantiles("rtt", "s", rtt, [0], self._limits.expired_s)
-        (goodput_quantiles,) = _quantiles("goodput", "bps", goodput, [0], self._limits.goodput_expired_s)
+        (rtt_quantiles,) = quantile_fields("rtt", "s", rtt, [0], self._limits.expired_s)
+        (goodput_quantiles,) = quantile_fields("goodput", "bps", goodput, [0], self._limits.goodput_expired_s)
         return self._answer((src, dst), window, now, rtt_quantiles | goodput_quantiles)
 
     def snapshot(self, now: float) -> Snapshot:
@@ -136,21 +135,6 @@ class LinkStates:
             **self._next_test(*pair, now),
             **expected,
         )
-
-
-def _quantiles(
-    metric: str, unit: str, forecast: Forecast, series: Sequence[int], expired_s: float
-) -> Iterator[dict[str, Any]]:
-    """The forecast fields of each series; no fields for one whose newest row has expired."""
-    names = [f"{metric}_forecast_{name}_{unit}" for name in ("p10", "p50", "p90")]
-    columns = (forecast.p10, forecast.p50, forecast.p90, forecast.samples, forecast.age_s)
-    for *values, samples, age_s in zip(*(column[series].tolist() for column in columns), strict=True):
-        if age_s <= expired_s:
-            # A bank computes in single precision: more digits would be noise.
-            rounded = {name: float(f"{value:.6g}") for name, value in zip(names, values, strict=True)}
-            yield rounded | {f"{metric}_forecast_samples": samples}
-        else:
-            yield {}
 
 
 def _facts(window: LinkWindow, limits: AgeLimits, settings: StateSettings) -> LinkFacts:

@@ -55,9 +55,8 @@ def test_a_prober_s_own_figures_are_kept_as_a_map_and_have_a_history(file: Path)
     figures = {"connect_s": 0.012, "status": 200.0, "tiny": 1e-9}
     journal.commit([entry(latency(1, figures=figures)), entry(latency(2))])
     journal.commit([entry(latency(3, figures={"connect_s": 0.014}))])
-    assert [
-        kept.row.figures for kept in RecordedRows(journal.database).last_rows(NOON) if isinstance(kept.row, LatencyRow)
-    ] == [
+    rows = RecordedRows(journal.database)
+    assert [kept.row.figures for kept in rows.last_rows(NOON) if isinstance(kept.row, LatencyRow)] == [
         figures,
         None,
         {"connect_s": 0.014},
