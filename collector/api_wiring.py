@@ -22,7 +22,6 @@ from collector.api.route_api import RouteSources, add_routes
 from collector.api.sink_api import add_sinks
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
-from collector.ledger import Ledger
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
@@ -33,6 +32,7 @@ from collector.settings import CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
 from collector.store.recorded_rows import RecordedRows
+from collector.total_ledger import Ledger
 from linkweather.containment import faults
 from linkweather.models.sink_state import SinkAnswer
 from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer

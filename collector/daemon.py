@@ -23,7 +23,6 @@ from collector.api_wiring import ApiWiring
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
-from collector.ledger import Ledger
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.link_window import ReportMoment
 from collector.linkstate.site_states import Capacities, SiteStates
@@ -36,6 +35,7 @@ from collector.store.decision_log import DecisionLog
 from collector.store.journal import open_journal
 from collector.store.recorded_rows import RecordedRows
 from collector.store.retention import Retention
+from collector.total_ledger import Ledger
 from linkweather.backoff import Backoff
 from linkweather.containment import contained
 from linkweather.errors import MessageError, operator_error

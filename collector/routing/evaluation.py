@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.store.decision_log import RouteDecision
-from collector.store.past_decisions import Measurements, RouteChanges
+from collector.store.past_decisions import Measurements, SwitchCounts
 from linkweather.models.routes import Objective
 from linkweather.models.scores import RouteEvaluation, WorstRoute
 
@@ -88,7 +88,7 @@ class LaterMeasurements:
 def evaluate(
     decisions: Sequence[RouteDecision],
     measured: Measurements,
-    changes: RouteChanges,
+    changes: SwitchCounts,
     objective: Objective,
     *,
     sites: Sequence[str],

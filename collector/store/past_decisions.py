@@ -50,7 +50,7 @@ class Measurements:
 
 
 @dataclass(frozen=True, slots=True)
-class RouteChanges:
+class SwitchCounts:
     """Changes of path, those back to the path before within FLAP_WINDOW_S, and the pairs' time from first to last."""
 
     switches: int = 0
@@ -104,7 +104,7 @@ class PastDecisions:
             np.array(src, dtype=object), np.array(dst, dtype=object), np.array(at_s, float), np.array(value_, float)
         )
 
-    def changes(self) -> RouteChanges:
+    def changes(self) -> SwitchCounts:
         """How often paths changed."""
         ((switches, flaps),) = self.database.rows(
             f"""SELECT count(*) FILTER (path <> before),
@@ -122,7 +122,7 @@ class PastDecisions:
                     GROUP BY src, dst)""",  # noqa: S608
             self._span(),
         )
-        return RouteChanges(switches, flaps, hours)
+        return SwitchCounts(switches, flaps, hours)
 
     def _span(self) -> dict[str, object]:
         return {"objective": self.objective, "since": naive(self.since), "until": naive(self.until)}

@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from fastapi import FastAPI
 
 from collector.api.ledger_api import add_ledger
-from collector.ledger import Ledger
 from collector.sinks.backlog import Backlog
 from collector.store.journal import Journal
+from collector.total_ledger import Ledger
 from linkweather.cli.root import main
 from linkweather.wire import BootCount, Status
 from tests.collector.commands.serving import serving

@@ -11,7 +11,7 @@ import pytest
 
 from collector.routing.evaluation import evaluate
 from collector.store.decision_log import RouteDecision
-from collector.store.past_decisions import Measurements, RouteChanges
+from collector.store.past_decisions import Measurements, SwitchCounts
 from linkweather.models.routes import Objective
 from linkweather.models.scores import RouteEvaluation
 from tests.collector.report_samples import NOON
@@ -41,7 +41,7 @@ def decided(
 def latency(
     decisions: Sequence[RouteDecision], rows: Sequence[tuple[str, str, float, float]] = RTTS
 ) -> RouteEvaluation:
-    return evaluate(decisions, measured(rows), RouteChanges(3, 1, 0.5), "latency", sites=SITES, within_s=60)
+    return evaluate(decisions, measured(rows), SwitchCounts(3, 1, 0.5), "latency", sites=SITES, within_s=60)
 
 
 def test_the_best_path_has_no_regret_and_gains_what_direct_loses() -> None:
@@ -111,7 +111,7 @@ def test_goodput_is_the_smallest_of_the_legs_and_more_is_better() -> None:
         decided("a b", objective="goodput", p50=60e6, p90=40e6),
         decided("a c b", objective="goodput", p50=90e6, p90=80e6),
     ]
-    found = evaluate(asked, measured(rows), RouteChanges(), "goodput", sites=SITES, within_s=60)
+    found = evaluate(asked, measured(rows), SwitchCounts(), "goodput", sites=SITES, within_s=60)
     assert found.regret_mean_ratio == pytest.approx((1 + 0) / 2)
     assert found.gain_ratio == pytest.approx(2**0.5)
     assert (found.within_p50_ratio, found.within_p90_ratio) == (0.5, 1)

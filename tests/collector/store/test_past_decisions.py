@@ -13,7 +13,7 @@ import pytest
 from collector.store import past_decisions
 from collector.store.decision_log import DecisionLog, RouteDecision
 from collector.store.journal import Journal
-from collector.store.past_decisions import Measurements, PastDecisions, RouteChanges
+from collector.store.past_decisions import Measurements, PastDecisions, SwitchCounts
 from linkweather.models.routes import Objective
 from tests.collector.report_samples import NOON, entry, latency, throughput
 
@@ -123,6 +123,6 @@ def test_switches_and_flaps_are_counted_from_the_changes(journal: Journal) -> No
 
 
 def test_nothing_decided_is_nothing_changed(journal: Journal) -> None:
-    assert past(journal).changes() == RouteChanges()
+    assert past(journal).changes() == SwitchCounts()
     assert past(journal).spread() == []
     assert after(journal).value.tolist() == []

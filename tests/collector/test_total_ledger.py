@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from collector.ledger import Ledger
 from collector.sinks.backlog import Backlog
 from collector.store.journal import Journal
+from collector.total_ledger import Ledger
 from linkweather.sink import RowRefusal
 from linkweather.wire import BootCount, Status
 from tests.collector.report_samples import NOON, entry, latency, path

@@ -1,4 +1,7 @@
-"""The ledger: where every report and every row went, all of one moment, and a sentence that says it."""
+"""The ledger over all: where every report and every row went, all of one moment, and a sentence that says it.
+
+It sums up the ledgers of reports (`store/outbox_ledger`) and of rows (`sinks/sink_ledger`).
+"""
 
 from __future__ import annotations
 
