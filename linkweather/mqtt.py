@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
@@ -10,6 +11,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import aiomqtt
 import paho.mqtt.client as paho
@@ -26,6 +28,7 @@ MAX_INFLIGHT = 200
 # At most, beside topic and payload: type, lengths, packet identifier, no properties (MQTT 5 §3.3).
 HEADER_BYTES = 16
 _CONNECT_LIMIT_S = 5.0
+_ABANDON_LIMIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,19 @@ class _Client(aiomqtt.Client):
     """A client that keeps to the limits which the broker names as it accepts the connection (MQTT 5 §3.2.2.3)."""
 
     max_packet_bytes: int | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect. Cancelled meanwhile, end what has begun: aiomqtt leaves its socket and a task to the collector."""
+        entering = asyncio.create_task(super().__aenter__(), name="connecting")
+        try:
+            return await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            await asyncio.wait([entering], timeout=_ABANDON_LIMIT_S)
+            if entering.cancel() or entering.exception() is not None:
+                raise
+            with contextlib.suppress(aiomqtt.MqttError):
+                await self.__aexit__(None, None, None)
+            raise
 
     def open_by(self, open_socket: Callable[[], socket.socket]) -> None:
         """Connect by TCP in this way; the name for TLS stays the broker's."""

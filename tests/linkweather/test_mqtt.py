@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import time
 from pathlib import Path
@@ -47,6 +48,24 @@ async def test_a_handler_that_fails_costs_its_message(broker_port: int) -> None:
         await asyncio.wait([running])
     for place in ("message", "connection"):
         assert faults()[place] == before.get(place, 0) + 1
+
+
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+async def test_a_connection_that_is_cancelled_while_it_is_made_leaves_nothing_open(
+    broker_port: int, turns: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After so many turns of the loop: before the socket is there, before CONNACK, after it."""
+    broker = parse_broker(f"mqtt://127.0.0.1:{broker_port}")
+    running = asyncio.create_task(
+        Connection(broker, "a", subscriptions=("t",), handle=lambda _topic, _payload: None).run(), name="connection"
+    )
+    for _ in range(turns):
+        await asyncio.sleep(0.0001)
+    running.cancel()
+    await asyncio.wait([running])
+    gc.collect()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert "Traceback" not in caplog.text
 
 
 async def test_two_clients_of_one_name_are_told_so(broker_port: int) -> None:
