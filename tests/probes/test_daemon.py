@@ -270,8 +270,8 @@ async def test_what_another_journal_has_committed_stays_in_the_outbox(
     (address,) = addresses(1)
     async with collecting(broker_port) as collector, probing("a", address, broker_port, tmp_path) as daemon:
         await collector.mesh(address, "192.0.2.1", journal="j1")
-        await until(lambda: daemon.depth().reports > 0)
         collector.commits = False
+        await until(lambda: daemon.depth().reports > 0)
         await collector.mesh(address, journal="j2")
         await collector.connection.publish(
             topics.committed("a"), encode(Committed(journal="j2", boot=daemon._outbox.boot, seqs=tuple(range(100))))

@@ -172,7 +172,8 @@ async def test_two_sites_test_their_link_over_a_real_broker(tmp_path: Path, brok
     assert row.congestion == DEFAULT_CONGESTION  # only the source could tell
     assert sorted(wire.tests) == [("a", "end", "b"), ("a", "start", "b"), ("b", "end", "a"), ("b", "start", "a")]
     # Only the keys stay: no user list, no secret.
-    assert [path.name for path in programs.files(tmp_path / "a")] == ["iperf3-private.pem", "iperf3-public.pem"]
+    names = sorted(path.name for path in programs.files(tmp_path / "a"))
+    assert names == ["iperf3-keys.sha256", "iperf3-private.pem", "iperf3-public.pem"]
 
 
 async def test_both_sites_hold_their_lease_for_the_test_and_no_longer(tmp_path: Path) -> None:
