@@ -169,6 +169,7 @@ class ApiWiring:
             waiting_bytes=ingest.waiting_bytes,
             last_commit_s=ingest.last_commit_s,
             refused_rows=ingest.refused_rows,
+            dropped_decisions=self.route_updater.dropped_decisions,
             faults=faults(),
             sinks=sinks,
         )

@@ -84,6 +84,11 @@ class RouteUpdater:
         self._sample_at = 0.0
         self._sites = tuple(mesh.sites)
 
+    @property
+    def dropped_decisions(self) -> int:
+        """How many decisions the log never had, as its disk failed for long."""
+        return self._writer.dropped
+
     def restore(self) -> None:
         """Take over the active routes from before the collector ended. Blocks; before `run`."""
         self._router.restore(route for one in self._log.active() if (route := ActiveRoute.of(one)) is not None)

@@ -34,6 +34,7 @@ class Readings:
     waiting_bytes: int
     last_commit_s: float
     refused_rows: int = 0
+    dropped_decisions: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
     sinks: Sequence[SinkAnswer] = ()
 
@@ -68,6 +69,8 @@ def _counters(readings: Readings) -> Iterable[Metric]:
     for reason, count in readings.refused.items():
         refused.add_metric([reason], count)
     yield refused
+    text = "Decisions that the log never had, as its disk failed for long."
+    yield CounterMetricFamily("linkweather_decisions_dropped", text, readings.dropped_decisions)
     faults = CounterMetricFamily(
         "linkweather_faults", "Unexpected exceptions, contained; the log has the first of each.", labels=["place"]
     )

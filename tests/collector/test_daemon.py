@@ -25,6 +25,7 @@ from collector import daemon, mesh_file
 from collector.daemon import CollectorDaemon
 from collector.ingest.ingest import BATCH_REPORTS
 from collector.settings import ApiSettings, CollectorSettings, JournalSettings
+from collector.store import decision_writer
 from collector.store.journal import JOURNAL_FILE, Journal, open_journal
 from linkweather.client import Client
 from linkweather.errors import OperatorError
@@ -360,6 +361,17 @@ async def test_a_sink_that_fails_degrades_the_collector_and_holds_up_nothing(
     assert [sentence.partition(" (")[0] for sentence in ready.json()["degraded"]] == [
         f"sink main: {url} takes no data now"
     ]
+
+
+async def test_decisions_that_found_no_room_are_a_metric(
+    settings: CollectorSettings, site: aiomqtt.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decision_writer, "UNWRITTEN_MAX", 0)
+    async with running(settings) as collector:
+        dropped = "linkweather_decisions_dropped_total"
+        assert f"{dropped} 0.0" in (await collector.http.get("/metrics")).text
+        await site.publish(topics.report("a", "latency"), latency_report(1), qos=1)
+        await collector.until("/metrics", lambda answer: dropped in answer.text and f"{dropped} 0.0" not in answer.text)
 
 
 def decode_mesh(payload: bytes) -> Mesh:
