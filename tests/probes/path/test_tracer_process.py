@@ -69,9 +69,9 @@ async def test_packets_have_the_address_that_is_bound_to() -> None:
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a capability up")
 async def test_without_privileges_the_failure_says_so() -> None:
-    other = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *TRACER)
+    other = ("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw", *TRACER)
     error = await failure(TraceRequest(host="127.0.0.1", port=PORT), other)
     assert error.reason == "no_privileges"
     assert error.detail == "tracing a path needs root, or the capability CAP_NET_RAW"
