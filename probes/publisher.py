@@ -58,7 +58,8 @@ class Publisher:
 
     def handle_committed(self, message: Committed) -> None:
         """Delete what the collector has, and what it refuses for good; number again what conflicts: all in `run`."""
-        self._work.append(partial(self._settle, message))
+        if len(self._work) < MAX_WORK:  # never in the place of a connection's limit, which is first
+            self._work.append(partial(self._settle, message))
         self._wake.set()
 
     async def _limit(self, max_report_bytes: int | None) -> None:

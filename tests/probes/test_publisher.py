@@ -183,6 +183,29 @@ async def test_a_broker_with_small_packets_gets_every_row_once(
     assert sorted(dst for dst, whole in rows if whole is None) == sorted(PEERS)
 
 
+async def test_receipts_beyond_the_bound_do_not_push_out_the_limit_of_a_new_connection(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probes.publisher.MAX_WORK", 2)
+    sent: list[bytes] = []
+
+    async def publish(_: str, payload: bytes) -> bool:
+        sent.append(payload)
+        return True
+
+    publisher = Publisher(outbox, "a", publish)
+    add(outbox, 1)
+    publisher.on_connect(None)
+    for _ in range(3):
+        publisher.handle_committed(Committed(boot="another"))
+    task = asyncio.create_task(publisher.run(), name="publisher")
+    try:
+        await until(lambda: bool(sent))
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def test_reports_whose_numbers_are_taken_are_sent_again_under_others(
     outbox: Outbox, broker_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
