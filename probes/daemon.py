@@ -37,17 +37,17 @@ from linkweather.wire import (
     topics,
 )
 from linkweather.wire.journals import MeshOrigin
+from probes.delivery.journal_choice import JournalChoice
+from probes.delivery.outbox import Depth, Outbox
+from probes.delivery.publisher import Publisher
 from probes.disk_queue import DiskQueue
-from probes.journal_choice import JournalChoice
 from probes.latency.stamp import key_id, read_key
 from probes.latency.station import Station
 from probes.mesh_cache import MeshCache
-from probes.outbox import Depth, Outbox
 from probes.path.route_store import RouteStore
 from probes.path.tracer_process import can_trace
 from probes.path.tracing import Tracing
 from probes.presence import SitePresence
-from probes.publisher import Publisher
 from probes.settings import ProbeSettings
 from probes.site_throughput import SiteThroughput
 from probes.throughput.iperf3_output import Build

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from linkweather.broker import parse_broker
 from linkweather.errors import OperatorError
 from linkweather.mesh import Address, Port, Prefix, Settings, SiteId, Tuple
-from probes.outbox import DEFAULT_MAX_BYTES
+from probes.delivery.outbox import DEFAULT_MAX_BYTES
 
 
 def _broker(value: str) -> str:

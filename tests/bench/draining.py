@@ -22,8 +22,8 @@ from collector.store.journal import Journal
 from linkweather.broker import Broker, parse_broker
 from linkweather.mqtt import Connection
 from linkweather.wire import Committed, LatencyReport, LatencyRow, decode, encode, topics
-from probes.outbox import Outbox
-from probes.publisher import Publisher
+from probes.delivery.outbox import Outbox
+from probes.delivery.publisher import Publisher
 from tests import servers
 
 PEERS = 11

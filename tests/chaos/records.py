@@ -17,7 +17,7 @@ import duckdb
 import httpx
 
 from collector.store.columns import TABLES, microseconds
-from probes.outbox import Outbox
+from probes.delivery.outbox import Outbox
 from tests.chaos.balance import ArchiveRecord, Checksum, Column, JournalRecord, Key, OutboxRecord, Point, WrittenReport
 from tests.chaos.mesh_of_processes import INFLUX_DATABASE
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.outbox import Outbox
+from probes.delivery.outbox import Outbox
 from tests import servers
 from tests.chaos.chaos_run import LIMIT_BYTES, LIMITED, begin, compare, drain, outbox_record, run, wait_exported
 from tests.chaos.mesh_of_processes import system

@@ -21,7 +21,7 @@ from linkweather.broker import parse_broker
 from linkweather.mqtt import Connection
 from linkweather.wire import Committed, LinkReport, Row, Status, decode, decode_report, encode, topics
 from probes.daemon import ProbeDaemon
-from probes.outbox import Outbox
+from probes.delivery.outbox import Outbox
 from probes.settings import ProbeSettings
 from tests import servers
 

@@ -62,8 +62,8 @@ from typing import Final, TypeVar
 from linkweather.durable_number import DurableNumber
 from linkweather.errors import OperatorError
 from linkweather.wire import BootCount
-from probes.outbox_reports import WaitingReports
-from probes.outbox_tables import OUTBOX, boot_counts, prepare, take_over
+from probes.delivery.outbox_reports import WaitingReports
+from probes.delivery.outbox_tables import OUTBOX, boot_counts, prepare, take_over
 from probes.site_database import Damage, DamageError, DiskError, is_damage, open_database, set_aside
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linkweather.wire.journals import MeshOrigin
-from probes.journal_choice import JournalChoice
+from probes.delivery.journal_choice import JournalChoice
 
 
 @pytest.fixture

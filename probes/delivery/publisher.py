@@ -14,8 +14,8 @@ from typing import Final
 from linkweather.containment import contained, note
 from linkweather.mqtt import HEADER_BYTES
 from linkweather.wire import CONFLICT, REPORTS, Committed, topics
-from probes.flight import FRESH_REPORTS, WINDOW_REPORTS, Flight
-from probes.outbox import Outbox, Stored
+from probes.delivery.flight import FRESH_REPORTS, WINDOW_REPORTS, Flight
+from probes.delivery.outbox import Outbox, Stored
 from probes.site_database import DiskError
 
 log = logging.getLogger(__name__)

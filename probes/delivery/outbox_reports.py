@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from linkweather.wire import SplitFrom, renumbered, split
-from probes.outbox_tables import is_whole, prepare, report_crc
+from probes.delivery.outbox_tables import is_whole, prepare, report_crc
 from probes.site_database import Row
 
 log = logging.getLogger(__name__)

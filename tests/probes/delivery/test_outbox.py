@@ -14,7 +14,7 @@ import pytest
 
 from linkweather.errors import OperatorError
 from linkweather.wire import MAX_BOOTS, BootCount, LatencyReport, LatencyRow, SplitFrom, decode, encode
-from probes.outbox import Depth, Outbox, Stored
+from probes.delivery.outbox import Depth, Outbox, Stored
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be_made_is_refused_with_a_sentence(tmp_path: Path)
 _WRITER = """
 import sys
 from pathlib import Path
-from probes.outbox import Outbox
+from probes.delivery.outbox import Outbox
 box = Outbox(Path(sys.argv[1]), new_boot=lambda: "b")
 while True:
     print(box.add("latency", lambda boot, seq: f"{boot}:{seq}".encode()), flush=True)
@@ -410,7 +410,7 @@ def test_damaged_reports_are_put_aside_and_counted_and_hold_no_other_up(
 
 
 def test_of_damaged_reports_the_newest_thousand_stay(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("probes.outbox_reports.KEPT_DAMAGED_REPORTS", 3)
+    monkeypatch.setattr("probes.delivery.outbox_reports.KEPT_DAMAGED_REPORTS", 3)
     full_of(path, 8)
     with sqlite3.connect(path) as db:
         db.execute("UPDATE report SET crc = crc + 1 WHERE seq < 5")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from probes.flight import FRESH_REPORTS, RESEND_MOST_S, WINDOW_REPORTS, Flight
+from probes.delivery.flight import FRESH_REPORTS, RESEND_MOST_S, WINDOW_REPORTS, Flight
 
 
 def due(flight: Flight, waiting: Sequence[int], now: float) -> list[int]:

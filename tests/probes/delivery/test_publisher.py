@@ -24,9 +24,9 @@ from linkweather.wire import (
     encode,
     topics,
 )
-from probes.flight import WINDOW_REPORTS
-from probes.outbox import Depth, Outbox
-from probes.publisher import Publisher
+from probes.delivery.flight import WINDOW_REPORTS
+from probes.delivery.outbox import Depth, Outbox
+from probes.delivery.publisher import Publisher
 from tests import servers
 from tests.collector.waiting import until
 
@@ -113,8 +113,8 @@ async def test_more_than_a_window_is_drained_as_the_collector_commits(outbox: Ou
 async def test_an_uncommitted_report_is_sent_again(
     outbox: Outbox, broker_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("probes.flight.RESEND_LEAST_S", 0.05)
-    monkeypatch.setattr("probes.flight.COMMIT_UNKNOWN_S", 0.0)
+    monkeypatch.setattr("probes.delivery.flight.RESEND_LEAST_S", 0.05)
+    monkeypatch.setattr("probes.delivery.flight.COMMIT_UNKNOWN_S", 0.0)
     add(outbox, 1)
     async with listening(broker_port) as got, publishing(outbox, broker_port):
         arrived = [await asyncio.wait_for(got.get(), 10) for _ in range(3)]
@@ -186,7 +186,7 @@ async def test_a_broker_with_small_packets_gets_every_row_once(
 async def test_receipts_beyond_the_bound_do_not_push_out_the_limit_of_a_new_connection(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("probes.publisher.MAX_WORK", 2)
+    monkeypatch.setattr("probes.delivery.publisher.MAX_WORK", 2)
     sent: list[bytes] = []
 
     async def publish(_: str, payload: bytes) -> bool:
