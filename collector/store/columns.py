@@ -202,8 +202,8 @@ def _within(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
             yield f'coalesce("{name}" BETWEEN {one["minimum"]} AND {one["maximum"]}, true)'
         elif one.get("type") == "string" and "maxLength" in one:
             yield f'coalesce(length("{name}") <= {one["maxLength"]}, true)'
-        elif "additionalProperties" in one:
-            least, most = (one["additionalProperties"][end] for end in ("minimum", "maximum"))
+        elif "patternProperties" in one:
+            ((least, most),) = ((one["minimum"], one["maximum"]) for one in one["patternProperties"].values())
             values = f'map_values("{name}")'
             yield f"coalesce(list_min({values}) >= {least} AND list_max({values}) <= {most}, true)"
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from collector.ingest import admission
 from collector.ingest.admission import (
     MAX_PAYLOAD_BYTES,
     IncomingMessage,
@@ -16,6 +17,7 @@ from collector.ingest.admission import (
     receipts,
 )
 from collector.store.columns import Entry
+from linkweather.containment import faults
 from linkweather.wire import Committed, ReportRefusal, encode, topics
 from tests.collector.report_samples import NOON, latency, throughput
 
@@ -172,3 +174,14 @@ def test_a_conflict_names_what_is_recorded_and_what_came() -> None:
     assert found.detail == (
         "recorded under its number: path of 2026-11-01T12:00:00+00:00; this: latency of 2026-11-01T12:00:07+00:00"
     )
+
+
+def test_a_fault_of_ours_costs_the_message_that_it_arose_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise ZeroDivisionError
+
+    before = faults().get("admission", 0)
+    monkeypatch.setattr(admission, "decode_report", failing)
+    found = refusal(admit(message(encode(REPORT)), {"a"}))
+    assert (found.reason, found.detail, found.key) == ("fault", "ZeroDivisionError", ("boot-1", 7))
+    assert faults()["admission"] == before + 1

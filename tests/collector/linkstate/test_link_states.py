@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from collector.linkstate import link_states, link_window
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.link_window import ReportMoment
 from collector.settings import StateSettings
@@ -439,3 +440,20 @@ def test_a_link_whose_answer_cannot_be_made_costs_its_own_answer() -> None:
     good, _, bad = links.links(101.0)
     assert (good.state, bad.state) == ("fresh", "unknown")
     assert faults()["link answer"] == before + 1
+
+
+def test_a_fault_in_one_row_costs_that_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, whole = faults().get("link state", 0), link_window.observe
+
+    def failing(window: Any, at: ReportMoment, row: Row, settings: StateSettings) -> None:
+        if row.method == "icmp":
+            raise ZeroDivisionError
+        whole(window, at, row, settings)
+
+    monkeypatch.setattr(link_states, "observe", failing)
+    links = states()
+    links.observe(moment(0), [latency(0.5, method="icmp"), latency(0.02)])
+    assert faults()["link state"] == before + 1
+    answer = links.link("a", "b", 1)
+    assert answer is not None
+    assert answer.rtt_p50_s == 0.02

@@ -127,3 +127,13 @@ def test_history_shows_a_row_from_a_clock_that_is_ahead_where_it_arrived(file: P
         "a", "b", "rtt_p50_s", since=NOON, until=NOON + timedelta(seconds=60), step_s=5.0
     )
     assert bucket.at == NOON + timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("value", ["1e300", "-1e300", "'nan'::DOUBLE", "'inf'::DOUBLE"])
+def test_a_row_whose_figures_no_message_could_have_is_left_out(file: Path, value: str) -> None:
+    journal = Journal(file)
+    journal.commit([entry(latency(seq, figures={"connect_s": 0.5})) for seq in (1, 2)])
+    with journal.database.transaction() as connection:
+        connection.execute(f"UPDATE latency SET figures = MAP {{'connect_s': {value}}} WHERE seq = 1")  # noqa: S608
+    found = RecordedRows(journal.database).last_rows(NOON)
+    assert [kept.row.figures for kept in found if isinstance(kept.row, LatencyRow)] == [{"connect_s": 0.5}]

@@ -160,6 +160,21 @@ def test_no_reply_says_what_was_tried() -> None:
     assert found.failed
 
 
+def test_a_reply_that_is_no_result_is_not_called_silence() -> None:
+    short = Attempt("stamp", StampProber.wording, 8620, answered=False, instead="replies of 20 octets, too short")
+    nothing = LatencyFindings(LatencyRow(src=HERE, dst=THERE, method="stamp", failure="short_reply"), (), (short,))
+    assert summary.text(Findings(TARGET, AT, nothing)).splitlines() == [
+        "Latency to gw.example.org (192.0.2.7): no reply that is a result",
+        "  tried    STAMP: replies of 20 octets, too short, at port 8620",
+    ]
+
+
+def test_a_failure_with_figures_is_no_silence_either() -> None:
+    row = LatencyRow(src=HERE, dst=THERE, method="http", failure="server_error", figures={"status": 503.0})
+    text = summary.text(Findings(TARGET, AT, LatencyFindings(row, (), (NO_STAMP,))))
+    assert text.splitlines()[0] == "Latency to gw.example.org (192.0.2.7): failed"
+
+
 def test_the_method_line_says_why() -> None:
     tcp = Attempt("tcp", TcpProber.wording, 443, answered=True)
     refused = Attempt("stamp", StampProber.wording, 8620, answered=False, reason="refused")
