@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import math
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from linkweather.errors import MeasurementError
 from probes.child_process import child, lines, send
 from probes.throughput.credentials import Credential, private_file
-from probes.throughput.iperf3_output import Build, Fault, Interval, Transcript
+from probes.throughput.iperf3_output import Build, End, Fault, Interval, Transcript
 from probes.throughput.iperf3_program import command, knows, milliseconds
 from probes.throughput.result import Result, conclude
 from probes.throughput.sampler import CpuDemand, SenderSampler
@@ -47,12 +48,25 @@ def _ignore(_: Interval) -> None:
     pass
 
 
+async def _no_address(test: ClientTest) -> str | None:
+    """Why the host's name has no address: iperf3's own words for it differ with the resolver, and may name none."""
+    try:
+        await asyncio.get_running_loop().getaddrinfo(test.host, test.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        return (error.strerror if isinstance(error, OSError) else None) or "it is no host name"
+    return None
+
+
 async def run_client(test: ClientTest, build: Build, on_interval: Callable[[Interval], None] = _ignore) -> Result:
     """Run the test with the installed iperf3, whose `build` says which options it takes.
 
     A failure is a Result; where we send, the result has `sent`, what our kernel saw. Cancelling stops the program.
     Raises OperatorError when there is no iperf3.
     """
+    why = await _no_address(test)
+    if why is not None:
+        end: End = "receiver" if test.reverse else "sender"
+        return Result((), end, test.streams, failure="unresolved", detail=f"{test.host} has no address: {why}")
     # A sender's intervals vary several times as much as its receiver's; late ones stop nothing.
     timely = test.reverse and knows(build, "client", "--forceflush")
     rule = replace(test.rule, until_converged=test.rule.until_converged and timely)
