@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import installing, servers
 
 # A script that starts `make test &` has SIGINT ignored, and so would every program that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test measures absolute time: an example may be slow where the machine is.
+settings.register_profile("linkweather", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("linkweather")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.linkstate.snapshot import Snapshot
@@ -54,13 +54,11 @@ def test_links_out_of_contact_tell_nothing() -> None:
     assert noise(following(30, rtt_p50_s=rtt)) == 1.0
 
 
-@settings(deadline=None)
 @given(links=st.integers(0, LINKS - 1))
 def test_noise_is_a_share_that_falls_with_every_link_that_follows(links: int) -> None:
     assert 1.0 >= noise(following(links)) >= noise(following(links + 1)) >= 0.0
 
 
-@settings(deadline=None)
 @given(share=st.floats(0, 1), hysteresis=st.floats(1, 100), caution=st.floats(0, 10))
 def test_settings_against_noise_are_between_none_and_their_own(share: float, hysteresis: float, caution: float) -> None:
     whole = RoutingSettings(latency_hysteresis=hysteresis, latency_caution=caution)

@@ -327,7 +327,7 @@ def test_every_link_changed_is_decided_as_a_whole() -> None:
     assert ask(router).path.sites == ("gz", "bj", "gs")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8), st.floats(0.001, 1.0)), min_size=1, max_size=12))
 def test_changed_links_lead_to_what_all_links_anew_lead_to(news: Sequence[tuple[int, int, float]]) -> None:
     sites = tuple("abcdefghi")
