@@ -35,6 +35,7 @@ class Publisher:
         self._flight = Flight()
         self._failing = False  # the disk takes nothing: said once
         self._limited = True  # the outbox knows this connection's limit
+        self._starts = 0
         self._wake = asyncio.Event()
         # What the outbox has yet to be told; what is too much is said again by the collector.
         self._work: deque[Callable[[], Awaitable[None]]] = deque(maxlen=MAX_WORK)
@@ -53,6 +54,7 @@ class Publisher:
 
     def start_over(self) -> None:
         """Send everything that waits, after a new connection or when a collector came back."""
+        self._starts += 1
         self._flight.forget()
         self._wake.set()
 
@@ -97,7 +99,7 @@ class Publisher:
             while True:
                 self._wake.clear()
                 for stored in await self._due_contained():
-                    sending.create_task(self._send(stored), name=f"report {stored.seq}")
+                    sending.create_task(self._send(stored, self._starts), name=f"report {stored.seq}")
                 wait_s = self._flight.wait_s(time.monotonic())
                 # Not wait_for: before Python 3.12 it swallows a cancellation that comes with the wake-up.
                 with contextlib.suppress(TimeoutError):
@@ -132,6 +134,8 @@ class Publisher:
         self._flight.sent(found, now)
         return reports
 
-    async def _send(self, stored: Stored) -> None:
+    async def _send(self, stored: Stored, start: int) -> None:
+        if start != self._starts:
+            return  # a connection came up before this task ran: through it everything is sent anew
         with contained("publisher"):
             await self._publish(topics.report(self._site, stored.kind), stored.payload)
