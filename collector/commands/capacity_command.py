@@ -23,6 +23,9 @@ from linkweather.mqtt import Connection
 from linkweather.wire import CapacityReport, Committed, DeviceRow, decode, encode, topics
 
 
+REPEAT_S = 2.0
+
+
 class _Where(Settings):
     """What is read of a probe's settings: which site this is, and where its broker is."""
 
@@ -133,11 +136,12 @@ async def _publish(where: _Where, report: CapacityReport, limit_s: float) -> str
     running = asyncio.create_task(connection.run(), name="capacity")
     try:
         async with asyncio.timeout(limit_s):
-            await connected.wait()
-            while not await connection.publish(topics.report(where.site, "capacity"), encode(report)):
-                connected.clear()
+            while not told.done():  # a collector that comes up meanwhile has not heard what was said before
                 await connected.wait()
-            return _refusal(where, await told)
+                if not await connection.publish(topics.report(where.site, "capacity"), encode(report)):
+                    connected.clear()
+                await asyncio.wait([told], timeout=REPEAT_S)
+            return _refusal(where, told.result())
     except TimeoutError:
         away = "no collector confirms it: is one running, and may this user read what it says to the site?"
         return f"not in the record after {limit_s:g} s: {connection.last_error or away}"

@@ -28,6 +28,7 @@ from linkweather.models.state import LinkAnswer, SiteAnswer
 
 REFRESH_S = 1.0
 CAPACITIES_S = 1200.0
+FAILED_PAUSE_S = 1.0
 OBJECTIVES: tuple[Objective, ...] = ("latency", "goodput")  # completion depends on the size of the data
 READY_LIMIT_S = 60.0
 SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(7))
@@ -119,11 +120,15 @@ async def _processes(lab: Lab, places: plan.DemoPlaces, file: LabFile) -> AsyncI
 
 
 async def _report_capacities(commands: Sequence[Sequence[str]], log: Path) -> None:
-    """Report what the sites have for jobs, one after the other, and again before these reports expire."""
+    """Report what the sites have for jobs, one after the other, and again before these reports expire.
+
+    What no collector confirmed in time is reported again at once: at the start of a busy machine it may not run yet.
+    """
     while True:
-        for command in commands:
-            await run_once(command, log)
-        await asyncio.sleep(CAPACITIES_S)
+        waiting = list(commands)
+        while waiting:
+            waiting = [command for command in waiting if await run_once(command, log) != 0]
+            await asyncio.sleep(FAILED_PAUSE_S if waiting else CAPACITIES_S)
 
 
 async def _watch(
