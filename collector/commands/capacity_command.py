@@ -22,7 +22,6 @@ from linkweather.mesh import Settings, SiteId
 from linkweather.mqtt import Connection
 from linkweather.wire import CapacityReport, Committed, DeviceRow, decode, encode, topics
 
-
 REPEAT_S = 2.0
 
 
