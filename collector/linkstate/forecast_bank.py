@@ -65,6 +65,37 @@ class Forecast:
     follows: npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """What each series is expected to show next, before it ages; `forecast` makes forecasts of it.
+
+    p10 to p90 are logarithms where the kind's arithmetic is, `step` is the mean step between rows, in the kind's steps,
+    and `newest_at` the time of the newest row, in seconds since the epoch.
+    """
+
+    p10: Floats
+    p50: Floats
+    p90: Floats
+    step: Floats
+    samples: npt.NDArray[np.integer]
+    newest_at: Floats
+    follows: npt.NDArray[np.bool_]
+
+    def forecast(self, now: float, kind: SeriesKind) -> Forecast:
+        """Every series' forecast at `now`, its interval widened by its age."""
+        p10, p50, p90, step = (np.asarray(one, float) for one in (self.p10, self.p50, self.p90, self.step))
+        # What single precision could not compute is no forecast.
+        samples = np.where(np.isfinite(p10 + p50 + p90 + step), self.samples, 0)
+        age_s = np.where(samples > 0, np.maximum(0.0, now - self.newest_at), np.nan)
+        wider = np.maximum(1.0, age_s / kind.step_s / np.maximum(step, 1.0)) ** kind.growth
+        low, high = p50 - (p50 - p10) * wider, p50 + (p90 - p50) * wider
+        if kind.log:
+            low, p50, high = np.exp(low), np.exp(p50), np.exp(high)
+        none = (samples == 0) | ~np.isfinite(high)
+        low, p50, high = (np.where(none, np.nan, value) for value in (np.maximum(low, 0.0), p50, high))
+        return Forecast(low, p50, high, np.where(none, 0, samples), age_s, self.follows & ~none)
+
+
 class ForecastBank:
     """The forecasts of `count` series."""
 
@@ -111,6 +142,11 @@ class ForecastBank:
         """As `forecast`, of one series: arrays of one element."""
         self._refresh(now)
         return self._aged(slice(series, series + 1), now)
+
+    def expectations(self, series: Indices, now: float) -> Expectations:
+        """What these series are expected to show, as `forecast` would age it."""
+        self._refresh(now)
+        return self._expectations(series)
 
     def every(self) -> Floats:
         """What each forecaster alone expects, [forecasters, series]: to compare with."""
@@ -212,15 +248,10 @@ class ForecastBank:
         logarithm = np.log(values[shown]) if kind.log else values[shown]
         return SeriesRows(logarithm, gaps[shown].astype(np.float32), kind.log), samples
 
-    def _aged(self, series: slice, now: float) -> Forecast:
-        p10, p50, p90, step = self._expected[:, series].astype(float)
-        # What single precision could not compute is no forecast.
-        samples = np.where(np.isfinite(p10 + p50 + p90 + step), self._samples[series], 0)
-        age_s = np.where(samples > 0, np.maximum(0.0, now - self._times[series, -1]), np.nan)
-        wider = np.maximum(1.0, age_s / self._kind.step_s / np.maximum(step, 1.0)) ** self._kind.growth
-        low, high = p50 - (p50 - p10) * wider, p50 + (p90 - p50) * wider
-        if self._kind.log:
-            low, p50, high = np.exp(low), np.exp(p50), np.exp(high)
-        none = (samples == 0) | ~np.isfinite(high)
-        low, p50, high = (np.where(none, np.nan, value) for value in (np.maximum(low, 0.0), p50, high))
-        return Forecast(low, p50, high, np.where(none, 0, samples), age_s, self._follows[series] & ~none)
+    def _aged(self, series: Indices | slice, now: float) -> Forecast:
+        return self._expectations(series).forecast(now, self._kind)
+
+    def _expectations(self, series: Indices | slice) -> Expectations:
+        p10, p50, p90, step = self._expected[:, series]
+        newest_at, follows = self._times[series, -1], self._follows[series]
+        return Expectations(p10, p50, p90, step, self._samples[series], newest_at, follows)

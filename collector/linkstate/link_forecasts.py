@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from collector.linkstate.forecast_bank import Forecast, ForecastBank, SeriesKind
+from collector.linkstate.forecast_bank import Expectations, Forecast, ForecastBank, SeriesKind
+from collector.linkstate.link_columns import Places
 from linkweather.wire import LatencyRow, Row, ThroughputRow
 
 # While a link has only rows that our own tests loaded, the last few of them say more than old unloaded ones.
 _LOADED_WINDOW = 4
 # Goodput is measured rarely, on quiet links more rarely still: the memory, in multiples of its expiry.
 _GOODPUT_MEMORIES = 5
+
+AnyColumns = TypeVar("AnyColumns", Forecast, Expectations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,17 @@ class LinkForecasts:
         idle, loaded = self._banks["rtt"].newest_of(series), self._banks["loaded"].newest_of(series)
         return self._banks["loaded" if loaded > idle + self._pace.stale_s else "rtt"].forecast_one(series, now)
 
+    def rtt_expectations(self, places: Places, now: float) -> Expectations:
+        """What the links at `places` are expected to show, as `rtt` ages it."""
+        series = self._series(places)
+        idle, loaded = (self._banks[name].expectations(series, now) for name in ("rtt", "loaded"))
+        newest = [np.where(one.samples > 0, one.newest_at, -np.inf) for one in (idle, loaded)]
+        return _either(newest[1] > newest[0] + self._pace.stale_s, loaded, idle)
+
+    def goodput_expectations(self, places: Places, now: float) -> Expectations:
+        """Likewise, as `goodput` ages it."""
+        return self._banks["goodput"].expectations(self._series(places), now)
+
     def goodput(self, now: float) -> Forecast:
         """Every pair's goodput."""
         return self._banks["goodput"].forecast(now)
@@ -95,6 +110,9 @@ class LinkForecasts:
     def goodput_of(self, src: str, dst: str, now: float) -> Forecast:
         """One pair's goodput, as arrays of one element."""
         return self._banks["goodput"].forecast_one(self.series(src, dst), now)
+
+    def _series(self, places: Places) -> npt.NDArray[np.intp]:
+        return places[0] * len(self._position) + places[1]
 
     def _place(self, sites: Sequence[str], pace: Pace) -> None:
         self._position = {site: place for place, site in enumerate(sites)}
@@ -122,12 +140,8 @@ def _figure(row: Row) -> tuple[str, float | None]:
     return "goodput", row.goodput_bps if isinstance(row, ThroughputRow) and row.failure is None else None
 
 
-def _either(first: np.ndarray, one: Forecast, other: Forecast) -> Forecast:
+def _either(first: np.ndarray, one: AnyColumns, other: AnyColumns) -> AnyColumns:
     if not first.any():
         return other
-    return Forecast(
-        *(
-            np.where(first, getattr(one, name), getattr(other, name))
-            for name in ("p10", "p50", "p90", "samples", "age_s", "follows")
-        )
-    )
+    names = [field.name for field in fields(one)]
+    return type(one)(*(np.where(first, getattr(one, name), getattr(other, name)) for name in names))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from collector.linkstate.link_columns import GOODPUT_FACTS, LATENCY_FACTS, GoodputColumns, LatencyColumns, Places
 from collector.linkstate.link_forecasts import LinkForecasts, Pace, quantile_fields
 from collector.linkstate.link_window import AnyRow, LinkWindow, ReportMoment, TimedRow, good, observe
 from collector.linkstate.snapshot import AgeLimits, LinkFacts, LinkMatrices, Snapshot
@@ -26,7 +27,8 @@ def _unknown(_src: str, _dst: str, _now: float) -> Mapping[str, Any]:
     return {}
 
 
-def _pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
+def pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
+    """The ages at which links are stale and expired, and how often rows come, by the mesh and the settings."""
     report_s = mesh.latency.report_interval_s
     # However small `every_s` is, a round takes a slot for each test: a site is in one at a time, and has two per peer.
     round_s = max(mesh.throughput.every_s, mesh.throughput.slot_s * 2 * len(mesh.sites))
@@ -49,14 +51,14 @@ class LinkStates:
         self._settings = settings
         self._next_test = next_test
         self._windows: dict[Pair, LinkWindow] = {}
-        self._forecasts = LinkForecasts((), _pace(mesh, settings)[1])
+        self._forecasts = LinkForecasts((), pace(mesh, settings)[1])
         self.apply_mesh(mesh)
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """Adopt a changed mesh; links that stay keep their rows."""
-        self._limits, pace = _pace(mesh, self._settings)
+        self._limits, rows_pace = pace(mesh, self._settings)
         self._windows = {pair: self._windows.get(pair) or LinkWindow() for pair in mesh.pairs()}
-        self._forecasts.apply_mesh(tuple(mesh.sites), pace)
+        self._forecasts.apply_mesh(tuple(mesh.sites), rows_pace)
         self._matrices = LinkMatrices(tuple(mesh.sites))
         self._touched = set(self._windows)
 
@@ -105,13 +107,30 @@ class LinkStates:
         (goodput_quantiles,) = quantile_fields("goodput", "bps", goodput, [0], self._limits.goodput_expired_s)
         return self._answer((src, dst), window, now, rtt_quantiles | goodput_quantiles)
 
+    def latency_columns(self, places: Places, now: float) -> LatencyColumns:
+        """What is known of these links' contact and RTT."""
+        self._refresh()
+        return LatencyColumns(
+            **self._matrices.facts(LATENCY_FACTS, places), rtt=self._forecasts.rtt_expectations(places, now)
+        )
+
+    def goodput_columns(self, places: Places, now: float) -> GoodputColumns:
+        """What is known of these links' goodput."""
+        self._refresh()
+        return GoodputColumns(
+            **self._matrices.facts(GOODPUT_FACTS, places), goodput=self._forecasts.goodput_expectations(places, now)
+        )
+
     def snapshot(self, now: float) -> Snapshot:
         """The snapshot at `now`: what decisions are made from."""
+        self._refresh()
+        return self._matrices.snapshot(now, self._limits, self._forecasts.rtt(now), self._forecasts.goodput(now))
+
+    def _refresh(self) -> None:
         for pair in self._touched:
             with contained("snapshot"):
                 self._matrices.put(*pair, _facts(self._windows[pair], self._limits, self._settings))
         self._touched = set()
-        return self._matrices.snapshot(now, self._limits, self._forecasts.rtt(now), self._forecasts.goodput(now))
 
     def _answer(self, pair: Pair, window: LinkWindow, now: float, expected: dict[str, Any]) -> LinkAnswer:
         """The answer of one link; where it cannot be made, a link of which nothing is known."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from collector.linkstate.forecast_bank import Forecast
+from collector.linkstate.link_columns import Places
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
@@ -147,6 +148,15 @@ class LinkMatrices:
         self._loss_ratio[place], self._jitter_s[place] = facts.loss_ratio, facts.jitter_s
         self._owd_p50_s[place] = facts.owd_p50_s
         self._goodput_at[place], self._rerouted_at[place] = facts.goodput_at, facts.rerouted_at
+
+    def facts(self, names: Iterable[str], places: Places) -> dict[str, Any]:
+        """Some of the facts of the links at `places`, a column each."""
+        return {name: getattr(self, f"_{name}")[places] for name in names}
+
+    def put_facts(self, facts: Mapping[str, Any], places: Places) -> None:
+        """Replace some of the facts of the links at `places`."""
+        for name, column in facts.items():
+            getattr(self, f"_{name}")[places] = column
 
     def snapshot(self, now: float, limits: AgeLimits, rtt: Forecast, goodput: Forecast) -> Snapshot:
         """All links at `now`; the forecasts are of the pairs of sites, row by row."""

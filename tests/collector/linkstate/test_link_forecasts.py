@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from collector.linkstate.link_states import LinkStates
-from collector.linkstate.snapshot import Snapshot
+from collector.linkstate.link_columns import GOODPUT_FACTS, LATENCY_FACTS
+from collector.linkstate.link_states import LinkStates, pace
+from collector.linkstate.snapshot import LinkMatrices, Snapshot
 from collector.settings import StateSettings
 from linkweather.mesh import Mesh
 from linkweather.models.state import LinkAnswer
@@ -195,3 +196,27 @@ def test_links_that_stay_in_a_changed_mesh_keep_their_forecasts() -> None:
     snapshot = links.snapshot(107.0)
     assert (snapshot.rtt_samples[1, 2], snapshot.goodput_samples[1, 2]) == (2, 1)
     assert snapshot.usable.sum() == 1
+
+
+def test_columns_of_links_age_as_the_snapshot_does() -> None:
+    """Also where a link's RTT comes from rows that our own tests loaded, and where nothing is known of one."""
+    links, rng = LinkStates(MESH, StateSettings()), random.Random(3)
+    for at in np.arange(0.0, 300.0, 5.0).tolist():
+        quiet = [latency(rng.gauss(0.02, 0.001), received=49, src=src, dst=dst) for src, dst in MESH.pairs()][:-1]
+        links.observe(moment(at), [row.model_copy(update={"during_throughput": at > 200}) for row in quiet])
+    links.observe(moment(299.0), [throughput(), throughput(2e8, dst="c")])
+    places = (np.array([0, 0, 2]), np.array([1, 2, 1]))
+    limits, rows_pace = pace(MESH, StateSettings())
+    known, kinds, matrices = links.latency_columns(places, 301.0), rows_pace.kinds(), LinkMatrices("abc")
+    tested = links.goodput_columns(places, 301.0)
+    matrices.put_facts({name: getattr(known, name) for name in LATENCY_FACTS}, places)
+    matrices.put_facts({name: getattr(tested, name) for name in GOODPUT_FACTS}, places)
+    whole = links.snapshot(320.0)
+    for name in ("p10", "p50", "p90", "age_s", "samples"):
+        rtt, goodput = known.rtt.forecast(320.0, kinds["rtt"]), tested.goodput.forecast(320.0, kinds["goodput"])
+        unit = {"age_s": ("age_s", "age_s"), "samples": ("samples", "samples")}.get(name, (f"{name}_s", f"{name}_bps"))
+        np.testing.assert_array_equal(getattr(rtt, name), getattr(whole, f"rtt_{unit[0]}")[places])
+        np.testing.assert_array_equal(getattr(goodput, name), getattr(whole, f"goodput_{unit[1]}")[places])
+    assert known.up.tolist() == [True, True, False]
+    assert matrices.facts(["contact_at"], places)["contact_at"].tolist() == [295.0, 295.0, -np.inf]
+    assert limits.expired_s == 300.0
