@@ -92,6 +92,16 @@ def head(message: IncomingMessage, sites: Collection[str] | None) -> ReportHead 
     return ReportHead((topic.site, boot, seq), topic.detail, at)
 
 
+def measured_at(message: IncomingMessage) -> datetime | None:
+    """When a message says that it was measured, if it begins as `encode` writes a report."""
+    found = _BEGINNING.match(message.payload)
+    try:
+        at = datetime.fromisoformat(found[3].decode()) if found else None
+    except ValueError:
+        return None
+    return at if at is not None and at.tzinfo is not None else None
+
+
 def _envelope(payload: bytes) -> tuple[str, int, datetime]:
     found = _BEGINNING.match(payload)
     if found:

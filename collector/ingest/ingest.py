@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +15,9 @@ from typing import TypeVar
 
 import duckdb
 
+from collector.ingest.acknowledgement import Acknowledgement
 from collector.ingest.admission import IncomingMessage, RefusedMessage, admit, conflict, fitting, head, receipts
+from collector.ingest.waiting_messages import BATCH_REPORTS, WaitingMessages
 from collector.store.columns import Entry
 from collector.store.journal import Journal
 from collector.store.quarantine import Quarantine, QuarantinedMessage
@@ -23,17 +25,13 @@ from collector.store.report_keys import Key
 from linkweather.backoff import Backoff
 from linkweather.containment import contained, note
 from linkweather.mqtt import HEADER_BYTES
-from linkweather.wire import CONFLICT, Committed, encode, topics
+from linkweather.wire import CONFLICT, Committed, topics
 
 log = logging.getLogger(__name__)
 
-BATCH_REPORTS = 200
 # Under load a commit starts this long after the last one, so that more reports share its sync.
 GATHER_S = 0.1
 Result = TypeVar("Result")
-MAX_WAITING_BYTES = 128_000_000
-# What a message holds beside its payload: topic, time, and the objects themselves.
-MESSAGE_BYTES = 500
 RETRY_FIRST_S = 0.5
 # What duckdb raises where the values are at fault, and not the disk: to try again would be in vain.
 _BAD_VALUES = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError)
@@ -68,18 +66,17 @@ class Ingest:
     ) -> None:
         self._journal = journal
         self._quarantine = Quarantine(journal.database)
-        self._publish = publish
+        self._acknowledgement = Acknowledgement(publish)
         self._on_committed = on_committed
         self._sites = sites
         self._now = now
         self._max_packet_bytes = max_packet_bytes
-        self._waiting: deque[IncomingMessage] = deque()
+        self._waiting = WaitingMessages()
         self._arrived = asyncio.Event()
         self._enough = asyncio.Event()
         self._closed = False
         self._busy = False
         self._conflicting: set[str | None] = set()  # sites: said once each
-        self.waiting_bytes = 0
         self.reports = 0
         self.rows = 0
         self.duplicates = 0
@@ -92,22 +89,24 @@ class Ingest:
     @property
     def at_rest(self) -> bool:
         """Whether everything that arrived is committed and acknowledged."""
-        return not self._waiting and not self._busy
+        return not self._waiting and not self._busy and not self._acknowledgement.under_way
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits to be committed."""
+        return self._waiting.bytes
 
     def close(self) -> None:
         """Take no more messages, before the end: their sites send them again to the next collector."""
         self._closed = True
 
     def handle(self, topic: str, payload: bytes) -> None:
-        """Queue a message. Beyond MAX_WAITING_BYTES it is dropped and counted: its site sends it again."""
+        """Queue a message. What is beyond the queue's bound is dropped and counted: its site sends it again."""
         if self._closed:
             return
-        message = IncomingMessage(topic, payload, self._now())
-        if self.waiting_bytes + _size(message) > MAX_WAITING_BYTES:
+        if not self._waiting.put(IncomingMessage(topic, payload, self._now())):
             self.overflowed += 1
             return
-        self._waiting.append(message)
-        self.waiting_bytes += _size(message)
         self._arrived.set()
         if len(self._waiting) >= BATCH_REPORTS:
             self._enough.set()
@@ -115,27 +114,28 @@ class Ingest:
     async def run(self) -> None:
         """Commit messages until cancelled: at once when idle, in batches under load."""
         loop = asyncio.get_running_loop()
-        while True:
-            await self._arrived.wait()
-            started = loop.time()
-            self._busy = True
-            await self._commit_and_acknowledge(self._take())
-            self._busy = False
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(started + GATHER_S):
-                    await self._enough.wait()
+        async with asyncio.TaskGroup() as acknowledging:
+            while True:
+                await self._arrived.wait()
+                started = loop.time()
+                self._busy = True
+                for site, committed in await self._committed(self._take()):
+                    await self._acknowledgement.send(acknowledging, site, committed)
+                self._busy = False
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(started + GATHER_S):
+                        await self._enough.wait()
 
     def _take(self) -> list[IncomingMessage]:
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_REPORTS))]
-        self.waiting_bytes -= sum(map(_size, batch))
+        batch = self._waiting.take()
         if not self._waiting:
             self._arrived.clear()
         if len(self._waiting) < BATCH_REPORTS:
             self._enough.clear()
         return batch
 
-    async def _commit_and_acknowledge(self, batch: Sequence[IncomingMessage]) -> None:
-        """No message is acknowledged, as committed or as refused, before the disk has it."""
+    async def _committed(self, batch: Sequence[IncomingMessage]) -> list[tuple[str, Committed]]:
+        """Commit a batch; the receipts. None is given, for a report committed or refused, before the disk has it."""
         sites = self._sites()
         outcome = await self._until_written(lambda: self._commit(batch, sites))
         rejected = [_rejected(refusal) for refusal in outcome.refused] + _rejected_rows(outcome.new)
@@ -145,7 +145,7 @@ class Ingest:
         self._count(outcome)
         with contained("committed reports"):
             self._on_committed(outcome.new)
-        await asyncio.gather(*(self._acknowledge(*receipt) for receipt in self._receipts(outcome)))
+        return list(self._receipts(outcome))
 
     def _receipts(self, outcome: _CommitResult) -> Iterator[tuple[str, Committed]]:
         limit = self._max_packet_bytes()
@@ -153,9 +153,6 @@ class Ingest:
             room = None if limit is None else limit - HEADER_BYTES - len(topics.committed(site))
             for part in fitting(committed, room):
                 yield site, part
-
-    async def _acknowledge(self, site: str, committed: Committed) -> None:
-        await self._publish(topics.committed(site), encode(committed))
 
     async def _until_written(self, write: Callable[[], Result]) -> Result:
         """Run a blocking write in a worker thread, and repeat it while the disk fails."""
@@ -273,10 +270,6 @@ def _rejected_rows(entries: Iterable[Entry]) -> list[QuarantinedMessage]:
         for entry in entries
         for row in entry.refused
     ]
-
-
-def _size(message: IncomingMessage) -> int:
-    return MESSAGE_BYTES + len(message.topic) + len(message.payload)
 
 
 def _rejected(refusal: RefusedMessage) -> QuarantinedMessage:

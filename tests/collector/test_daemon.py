@@ -23,7 +23,7 @@ import pytest
 
 from collector import daemon, mesh_file
 from collector.daemon import CollectorDaemon
-from collector.ingest.ingest import BATCH_REPORTS
+from collector.ingest.waiting_messages import BATCH_REPORTS
 from collector.settings import ApiSettings, CollectorSettings, JournalSettings
 from collector.store import decision_writer
 from collector.store.journal import JOURNAL_FILE, Journal, open_journal

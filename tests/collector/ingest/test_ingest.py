@@ -11,9 +11,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from collector.ingest import acknowledgement
 from collector.ingest import ingest as module
 from collector.ingest.admission import admit
-from collector.ingest.ingest import BATCH_REPORTS, Ingest
+from collector.ingest.ingest import Ingest
+from collector.ingest.waiting_messages import BATCH_REPORTS, MESSAGE_BYTES, WaitingMessages
 from collector.store.columns import Entry
 from collector.store.journal import Journal
 from linkweather.broker import parse_broker
@@ -301,8 +303,8 @@ async def test_while_the_disk_fails_nothing_is_acknowledged_and_then_everything(
 async def test_beyond_the_bound_messages_are_let_go_and_counted(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    size = len(encode(latency(1))) + len(topics.report("a", "latency")) + module.MESSAGE_BYTES
-    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 2 * size)
+    size = len(encode(latency(1))) + len(topics.report("a", "latency")) + MESSAGE_BYTES
+    monkeypatch.setattr(module, "WaitingMessages", lambda: WaitingMessages(2 * size))
     site = ReportingSite()
     ingest = Ingest(journal, publish=site.publish)
     send(ingest, 1, 2, 3)
@@ -311,7 +313,7 @@ async def test_beyond_the_bound_messages_are_let_go_and_counted(
 
 
 async def test_messages_without_a_payload_have_a_bound_too(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 10 * module.MESSAGE_BYTES)
+    monkeypatch.setattr(module, "WaitingMessages", lambda: WaitingMessages(10 * MESSAGE_BYTES))
     ingest = Ingest(journal, publish=ReportingSite().publish)
     for _ in range(1000):
         ingest.handle(topics.report("a", "latency"), b"")
@@ -339,6 +341,29 @@ async def test_at_rest_is_after_the_acknowledgement_and_after_the_end_nothing_is
         hearing.set()
         await until(lambda: ingest.at_rest)
     assert site.heard == [(topics.committed("a"), Committed(boot="boot-1", seqs=(1,)))]
+
+
+async def test_commits_go_on_while_the_broker_acknowledges_nothing_up_to_a_bound(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "Acknowledgement", lambda publish: acknowledgement.Acknowledgement(publish, 2))
+    site, answering = ReportingSite(), asyncio.Event()
+
+    async def publish(topic: str, payload: bytes) -> bool:
+        await answering.wait()
+        return await ReportingSite.publish(site, topic, payload)
+
+    site.publish = publish  # type: ignore[method-assign]
+    async with running(journal, site) as ingest:
+        for seq in (1, 2, 3):
+            send(ingest, seq)
+            await until(lambda seq=seq: ingest.reports == seq)  # type: ignore[misc]
+        send(ingest, 4)
+        await asyncio.sleep(3 * module.GATHER_S)  # nothing to wait for: the third message has no room yet
+        assert (ingest.reports, ingest.at_rest) == (3, False)
+        answering.set()
+        await until(lambda: ingest.at_rest)
+    assert [committed.seqs for _, committed in site.heard] == [(1,), (2,), (3,), (4,)]
 
 
 async def test_a_report_goes_over_a_real_broker_into_the_journal_and_back_as_committed(
