@@ -180,7 +180,7 @@ class Ingest:
     ) -> list[IncomingMessage]:
         """Commit the messages of keys that are there once, and the first of each other; the rest of those is left."""
         heads = [head(message, sites) for message in batch]
-        recorded = self._journal.recorded({found.key for found in heads if found})
+        recorded = self._journal.recorded({found.key: (found.kind, found.at) for found in heads if found})
         taken: set[Key] = set()
         fresh: list[IncomingMessage] = []
         left: list[IncomingMessage] = []

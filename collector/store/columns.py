@@ -84,7 +84,8 @@ def _reals(values: Sequence[float | None]) -> Column:
     return np.ma.masked_array(column, mask=missing) if missing.any() else column
 
 
-def _texts(values: Sequence[str | None]) -> Column:
+def texts(values: Sequence[str | None]) -> Column:
+    """A column of texts."""
     return np.array(values, dtype=object)
 
 
@@ -114,8 +115,8 @@ def _nested(annotation: Any) -> FieldType:
 _TYPES: Mapping[Any, FieldType] = {
     int: FieldType("BIGINT", _integers),
     float: FieldType("DOUBLE", _reals),
-    str: FieldType("VARCHAR", _texts),
-    Literal: FieldType("VARCHAR", _texts),
+    str: FieldType("VARCHAR", texts),
+    Literal: FieldType("VARCHAR", texts),
     bool: FieldType("BOOLEAN", _truths),
     dict: FieldType(FIGURES, _figures),
 }
@@ -212,11 +213,11 @@ def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
     """The columns that all rows of a report share, one report per element; `report` is the place in `entries`."""
     return {
         "report": np.arange(len(entries)),
-        "site": _texts([entry.site for entry in entries]),
-        "boot": _texts([entry.report.boot for entry in entries]),
+        "site": texts([entry.site for entry in entries]),
+        "boot": texts([entry.report.boot for entry in entries]),
         "seq": _integers([entry.report.seq for entry in entries]),
-        "at": _times(entry.report.at for entry in entries),
-        "received_at": _times(entry.received_at for entry in entries),
+        "at": moments(entry.report.at for entry in entries),
+        "received_at": moments(entry.received_at for entry in entries),
     }
 
 
@@ -264,5 +265,6 @@ def naive(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(tzinfo=None)
 
 
-def _times(times: Iterable[datetime]) -> Column:
+def moments(times: Iterable[datetime]) -> Column:
+    """A column of times, in UTC to the microsecond."""
     return np.array([microseconds(at) for at in times], dtype=np.int64).view("datetime64[us]")

@@ -31,7 +31,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -53,6 +53,7 @@ JOURNAL_FILE = "journal.duckdb"
 PRUNED_ROWS = 20_000  # in one transaction: some 20 ms
 
 Pair = tuple[str, str]  # src, dst
+RowsOf = tuple[str, datetime]  # kind and `at` of a report
 
 
 def open_journal(data_dir: Path, settings: JournalSettings) -> Journal:
@@ -112,19 +113,22 @@ class Journal:
         self._remember(new, learnt)
         return list(new.values())
 
-    def recorded(self, keys: Iterable[Key]) -> dict[Key, set[tuple[str, datetime]]]:
-        """Those of the keys that the journal has, with the kind and `at` of their rows, where it still has rows."""
+    def recorded(self, wanted: Mapping[Key, RowsOf]) -> dict[Key, set[RowsOf]]:
+        """Those of the keys that the journal has, with the kind and `at` of their rows, where it still has rows.
+
+        What `wanted` expects under a key is looked for first, among the rows of that time: a duplicate costs the same
+        however long the record is. Only for the others is all of it read.
+        """
         with self.database.transaction() as connection:  # which opens a file again that failed
-            found: dict[Key, set[tuple[str, datetime]]] = {key: set() for key in keys if key in self._seen}
-            for kind in TABLES if found else ():
-                rows = connection.execute(
-                    f"""SELECT DISTINCT site, boot, seq, "at" FROM {kind}
-                        JOIN (VALUES {", ".join(["(?, ?, ?)"] * len(found))}) AS wanted(site, boot, seq)
-                        USING (site, boot, seq)""",  # noqa: S608 - names of our tables
-                    [value for key in found for value in key],
-                )
-                for site, boot, seq, at in rows.fetchall():
-                    found[site, boot, seq].add((kind, at.replace(tzinfo=UTC)))
+            found: dict[Key, set[RowsOf]] = {key: set() for key in wanted if key in self._seen}
+            for kind in TABLES:
+                here = [key for key in found if wanted[key][0] == kind]
+                times = [wanted[key][1] for key in here]
+                found.update(journal_tables.rows_like(connection, kind, here, times))
+            others = [key for key, rows in found.items() if wanted[key] not in rows]
+            for kind in TABLES:
+                for key, rows in journal_tables.rows_like(connection, kind, others).items():
+                    found[key] |= rows
         return found
 
     def prune(self, now: datetime) -> Iterator[int]:

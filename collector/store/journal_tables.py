@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import duckdb
 import numpy as np
 
 from collector.store import outbox_ledger
-from collector.store.columns import TABLES, Column
+from collector.store.columns import TABLES, Column, moments, texts
 from collector.store.database import Database
-from collector.store.report_keys import RangeChanges, ReportKeys
+from collector.store.report_keys import Key, RangeChanges, ReportKeys
 from linkweather import atomicfile
 
 _QUOTED = '"{}"'.format
@@ -99,6 +102,30 @@ def append_rows(
     connection.execute(
         f"INSERT INTO {kind} BY NAME SELECT * EXCLUDE (report) FROM batch_rows JOIN batch_reports USING (report)"  # noqa: S608
     )
+
+
+def rows_like(
+    connection: duckdb.DuckDBPyConnection, kind: str, keys: Sequence[Key], times: Sequence[datetime] | None = None
+) -> dict[Key, set[tuple[str, datetime]]]:
+    """The kind and `at` of the rows of each report, where `times` are given only those of that time.
+
+    DuckDB reads the blocks alone that lie within the numbers, and the times, that are asked for.
+    """
+    if not keys:
+        return {}
+    site, boot, seq = zip(*keys, strict=True)
+    wanted = {"site": texts(site), "boot": texts(boot), "seq": np.array(seq, dtype=np.int64)}
+    if times is not None:
+        wanted["at"] = moments(times)
+    connection.register("wanted", wanted)
+    rows = connection.execute(
+        f"""SELECT DISTINCT site, boot, seq, "at" FROM {kind}
+            SEMI JOIN wanted USING ({", ".join(map(_QUOTED, wanted))})"""  # noqa: S608 - names of our tables
+    )
+    found: dict[Key, set[tuple[str, datetime]]] = {key: set() for key in keys}
+    for *key, at in rows.fetchall():
+        found[cast("Key", tuple(key))].add((kind, at.replace(tzinfo=UTC)))
+    return found
 
 
 def write_ranges(connection: duckdb.DuckDBPyConnection, changes: RangeChanges) -> None:

@@ -451,9 +451,7 @@ def test_what_is_recorded_under_a_key_is_its_kinds_and_times(file: Path) -> None
     journal = Journal(file)
     journal.commit([entry(latency(1)), entry(path(2, "f")), entry(latency(3, peers=()))])
     keys = [("a", "boot-1", seq) for seq in (1, 2, 3, 4)]
-    assert journal.recorded(keys) == {
-        keys[0]: {("latency", latency(1).at)},
-        keys[1]: {("path", path(2, "f").at)},
-        keys[2]: set(),
-    }
-    assert journal.recorded([]) == {}
+    found = {keys[0]: {("latency", latency(1).at)}, keys[1]: {("path", path(2, "f").at)}, keys[2]: set()}
+    for expected in (("latency", latency(1).at), ("path", NOON + timedelta(hours=1)), ("other", NOON)):
+        assert journal.recorded(dict.fromkeys(keys, expected)) == found
+    assert journal.recorded({}) == {}
