@@ -37,6 +37,7 @@ from linkweather.wire import (
     topics,
 )
 from linkweather.wire.journals import MeshOrigin
+from probes.delivery.flight import COLLECTOR_WAIT_S
 from probes.delivery.journal_choice import JournalChoice
 from probes.delivery.outbox import Depth, Outbox
 from probes.delivery.publisher import Publisher
@@ -79,7 +80,9 @@ class ProbeDaemon:
         self._disk = DiskQueue()
         self._mesh_cache = MeshCache(self._site, settings.data_dir / "mesh.json", has_key=self._key is not None)
         self._journal_choice = JournalChoice(self._site, settings.data_dir / "followed-journal")
-        self._publisher = Publisher(self._outbox, self._site, self._connection.publish)
+        self._publisher = Publisher(
+            self._outbox, self._site, self._connection.publish, collector_wait_s=COLLECTOR_WAIT_S
+        )
         self._latency = Station(
             self._site, on_window=self._report_latency, key=self._key, bind=settings.bind, allow=settings.allow
         )

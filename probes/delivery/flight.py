@@ -4,7 +4,10 @@ Two lanes share the window of reports in flight. The larger one takes what waits
 for what was measured since the connection began, and a little before: while a backlog of hours drains, the collector
 knows how the links are now.
 
-A report is sent again after a new connection and after a collector came back, as what was in flight may be lost.
+A report is sent again after a new connection and after a collector came back, as what was in flight may be lost. A
+broker that was started anew may have us back before it has the collector, and then loses what we send: after a new
+connection nothing is sent until the collector's mesh is heard, for COLLECTOR_WAIT_S at most.
+
 Beside these, only a message that a full collector or broker dropped needs it: it is sent again after several times as
 long as commits were seen to take, and each time after twice as long. No receipt shortens that wait: a collector that
 is slow would be sent everything twice.
@@ -12,6 +15,7 @@ is slow would be sent everything twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +27,7 @@ RESEND_COMMITS: Final = 4  # as often as the slowest recent commit took
 RESEND_LEAST_S: Final = 10.0
 RESEND_MOST_S: Final = 600.0
 COMMIT_UNKNOWN_S: Final = 15.0  # until one was seen
+COLLECTOR_WAIT_S: Final = 15.0  # the longest wait between two attempts to connect
 _DECAY: Final = 0.9
 
 
@@ -41,6 +46,7 @@ class Flight:
         self._fresh_from: int | None = None  # the lane of fresh reports begins at this number
         self._commit_s: float | None = None  # the slowest of late
         self._doublings = 0
+        self._held_until = -math.inf
 
     @property
     def patience_s(self) -> float:
@@ -50,6 +56,8 @@ class Flight:
 
     def due(self, oldest: Sequence[int], newest: Sequence[int], now: float) -> list[int]:
         """Which to send, of the oldest and of the newest that wait, each ascending."""
+        if now < self._held_until:
+            return []
         if self._fresh_from is None and newest:
             self._fresh_from = newest[0]
         if oldest:  # an overflow drops the oldest, in flight or not
@@ -92,9 +100,16 @@ class Flight:
         self._in_flight.clear()
         self._fresh_from = None
         self._doublings = 0
+        self._held_until = -math.inf
+
+    def hold(self, until: float) -> None:
+        """Note that the collector may not be there yet: nothing is due before then, or `forget`."""
+        self._held_until = until
 
     def wait_s(self, now: float) -> float | None:
         """How long until a report is due again; None when none is in flight."""
+        if now < self._held_until:
+            return self._held_until - now
         if not self._in_flight:
             return None
         return max(0.0, min(sending.last_at for sending in self._in_flight.values()) + self.patience_s - now)

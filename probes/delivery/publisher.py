@@ -26,12 +26,23 @@ MAX_WORK: Final = 1000
 
 
 class Publisher:
-    """Publishes the outbox of `site` through `publish(topic, payload)`. Only `committed` says what has arrived."""
+    """Publishes the outbox of `site` through `publish(topic, payload)`. Only `committed` says what has arrived.
 
-    def __init__(self, outbox: Outbox, site: str, publish: Callable[[str, bytes], Awaitable[bool]]) -> None:
+    After a new connection it waits for the collector, `collector_wait_s` at most: see `flight`.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        site: str,
+        publish: Callable[[str, bytes], Awaitable[bool]],
+        *,
+        collector_wait_s: float = 0.0,
+    ) -> None:
         self._outbox = outbox
         self._site = site
         self._publish = publish
+        self._collector_wait_s = collector_wait_s
         self._flight = Flight()
         self._failing = False  # the disk takes nothing: said once
         self._limited = True  # the outbox knows this connection's limit
@@ -45,15 +56,16 @@ class Publisher:
         self._wake.set()
 
     def on_connect(self, max_packet_bytes: int | None) -> None:
-        """Send everything that waits through a new connection, in packets of this size at most."""
+        """Send everything that waits through a new connection, once the collector is there, in packets of this size."""
         overhead = HEADER_BYTES + len(topics.report(self._site, max(REPORTS, key=len)))
         max_report_bytes = None if max_packet_bytes is None else max(0, max_packet_bytes - overhead)
         self._limited = False
         self._work.appendleft(partial(self._limit, max_report_bytes))
         self.start_over()
+        self._flight.hold(time.monotonic() + self._collector_wait_s)
 
     def start_over(self) -> None:
-        """Send everything that waits, after a new connection or when a collector came back."""
+        """Send everything that waits: a collector is there, or came back."""
         self._starts += 1
         self._flight.forget()
         self._wake.set()

@@ -27,7 +27,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from linkweather.wire import Committed, LatencyReport, PathReport, Status, ThroughputReport, decode, encode, topics
-from probes.delivery.flight import FRESH_REPORTS, WINDOW_REPORTS, Flight
+from probes.delivery.flight import COLLECTOR_WAIT_S, FRESH_REPORTS, WINDOW_REPORTS, Flight
 from tests.bench.fleet_map import PATH_EVERY_S, Fleet, Map, latency_rows, name, pair_of, path_row, throughput_row
 
 _TICK_S = 0.5
@@ -244,6 +244,7 @@ class SitesPlayer:
         site.client.publish(topics.status(name(site.number)), encode(status), qos=1, retain=True)
         site.up, site.retry_s = True, 0.5
         site.flight.forget()
+        site.flight.hold(time.monotonic() + COLLECTOR_WAIT_S)
         self._send_due(site)
 
     def _lost(self, site: PlayedSite) -> None:

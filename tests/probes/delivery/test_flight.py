@@ -108,3 +108,17 @@ def test_a_wait_that_is_over_is_zero_and_not_negative() -> None:
     flight = Flight()
     due(flight, [1], now=0.0)
     assert flight.wait_s(now=100.0) == 0.0
+
+
+def test_a_new_connection_is_not_used_before_the_collector_is_heard_or_has_had_its_time() -> None:
+    flight = Flight()
+    flight.forget()
+    flight.hold(15.0)
+    assert due(flight, [1, 2], now=5.0) == []
+    assert flight.wait_s(now=5.0) == 10.0
+    assert due(flight, [1, 2], now=15.0) == [1, 2]
+    flight.forget()
+    flight.hold(40.0)
+    flight.forget()  # the collector's mesh
+    assert due(flight, [1, 2], now=20.0) == [1, 2]
+    assert due(flight, [1, 2], now=21.0) == []

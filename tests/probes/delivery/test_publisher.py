@@ -221,3 +221,26 @@ async def test_reports_whose_numbers_are_taken_are_sent_again_under_others(
     assert again.model_copy(update={"seq": first.seq}) == first
     assert again.seq == first.seq + 1
     assert "the numbers of 1 reports belong to others in the collector's journal" in caplog.text
+
+
+async def test_through_a_new_connection_each_report_is_sent_once_when_the_collector_is_heard(outbox: Outbox) -> None:
+    """As after a broker's restart: it had us back first, and what it got before the collector came would be lost."""
+    sent: list[bytes] = []
+
+    async def publish(_: str, payload: bytes) -> bool:
+        sent.append(payload)
+        return True
+
+    publisher = Publisher(outbox, "a", publish, collector_wait_s=60.0)
+    add(outbox, 3)
+    publisher.on_connect(None)
+    task = asyncio.create_task(publisher.run(), name="publisher")
+    try:
+        await until(lambda: not publisher._work and not publisher._wake.is_set())
+        assert not sent
+        publisher.start_over()
+        await until(lambda: len(sent) == 3)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert sent == [b"boot:0", b"boot:1", b"boot:2"]
