@@ -93,9 +93,10 @@ class Journal:
         Every entry is on the disk when this returns, new or a duplicate.
         """
         learnt: dict[Pair, str] = {}
+        wholes = self.recorded({whole: _content(entry) for entry in entries for whole in _wholes([entry])})
         with self.database.transaction() as connection:
-            new = self._new(entries)
-            outbox_ledger.note_parts(connection, [entry for entry in entries if self._has_whole(entry, new)])
+            new = self._new(entries, wholes)
+            outbox_ledger.note_parts(connection, [entry for entry in entries if self._has_whole(entry, new, wholes)])
             if not new:
                 return []
             by_kind = {kind: [entry for entry in new.values() if entry.report.kind == kind] for kind in TABLES}
@@ -119,6 +120,8 @@ class Journal:
         What `wanted` expects under a key is looked for first, among the rows of that time: a duplicate costs the same
         however long the record is. Only for the others is all of it read.
         """
+        if not wanted:
+            return {}
         with self.database.transaction() as connection:  # which opens a file again that failed
             found: dict[Key, set[RowsOf]] = {key: set() for key in wanted if key in self._seen}
             for kind in TABLES:
@@ -180,25 +183,33 @@ class Journal:
         self._reports += len(new)
         self._note_acknowledged()
 
-    def _new(self, entries: Sequence[Entry]) -> dict[Key, Entry]:
+    def _new(self, entries: Sequence[Entry], wholes: Mapping[Key, set[RowsOf]]) -> dict[Key, Entry]:
         new: dict[Key, Entry] = {}
         in_parts: set[Key] = set()
         for entry in entries:
             key = (entry.site, entry.report.boot, entry.report.seq)
-            if key in self._seen or key in new or key in in_parts or self._has_whole(entry, new):
+            if key in self._seen or key in new or key in in_parts or self._has_whole(entry, new, wholes):
                 continue
             new[key] = entry
             in_parts.update(_wholes([entry]))
         return new
 
-    def _has_whole(self, entry: Entry, new: Mapping[Key, Entry]) -> bool:
-        """Whether this is a part of a report that is in the journal whole: it is there, and none of its parts is."""
+    def _has_whole(self, entry: Entry, new: Mapping[Key, Entry], wholes: Mapping[Key, set[RowsOf]]) -> bool:
+        """Whether this is a part of a report that is in the journal whole, and not another under its number.
+
+        Where the whole has no rows, it came in parts, or its rows are deleted: then one of its parts is there, or none.
+        """
         split = entry.report.split_from
         if split is None:
             return False
         whole = (entry.site, split.boot, split.seq)
+        contents = {_content(new[whole])} if whole in new else wholes.get(whole)
+        if contents is None:
+            return False
+        if contents:
+            return _content(entry) in contents
         parts = ((entry.site, split.parts_boot, seq) for seq in range(split.first, split.last + 1))
-        return (whole in self._seen or whole in new) and not any(part in self._seen or part in new for part in parts)
+        return not any(part in self._seen or part in new for part in parts)
 
     def _load(self) -> None:
         self._seen = journal_tables.read_keys(self.database)
@@ -225,6 +236,11 @@ def _acknowledged(path: Path) -> DurableNumber:
         return DurableNumber(path.with_name(f"{path.name}.acknowledged"))
     except OSError as error:
         raise OperatorError(f"journal {path}: cannot be opened: {error}") from None
+
+
+def _content(entry: Entry) -> RowsOf:
+    """What tells a report from others under its number."""
+    return entry.report.kind, entry.report.at
 
 
 def _wholes(entries: Iterable[Entry]) -> Iterator[Key]:

@@ -13,9 +13,10 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypeVar
 
 from collector.ingest.admission import IncomingMessage, admit, receipts
 from collector.ingest.ingest import Ingest, garbage_collection_paused
@@ -29,6 +30,7 @@ ROWS = 100
 BATCH_ROWS = SITES * ROWS
 
 Round = list[tuple[str, bytes]]
+Result = TypeVar("Result")
 
 
 def main() -> None:
@@ -41,10 +43,8 @@ def main() -> None:
     rounds = list(islice(payloads(SITES, ROWS, synchronised=options.synchronised), options.rounds))
     size = sum(len(payload) for _, payload in rounds[0]) / BATCH_ROWS
     print(f"{options.rounds} batches of {SITES} reports of {ROWS} rows, {size:.0f} bytes a row, one core")
-    with tempfile.TemporaryDirectory() as folder:
-        stages = _stages(Path(folder), rounds)
-        peer = _sqlite(Path(folder), rounds)
-        whole = [_whole(Path(folder), rounds) for _ in range(options.repeats)]
+    stages, peer = _in_a_folder(_stages, rounds), _in_a_folder(_sqlite, rounds)
+    whole = [_in_a_folder(_whole, rounds) for _ in range(options.repeats)]
     for name, seconds in stages.items():
         _print(f"  stage: {name}", seconds, BATCH_ROWS)
     _print("peer: sqlite3 executemany of the decoded rows, nothing else", peer, BATCH_ROWS)
@@ -53,6 +53,12 @@ def main() -> None:
     _print("… by processor time", [processor for _, processor in whole], rows)
     ratio = statistics.median(peer) / BATCH_ROWS / (statistics.median(wall for wall, _ in whole) / rows)
     print(f"ratio of the whole to the peer: {ratio:.2f}")
+
+
+def _in_a_folder(measured: Callable[[Path, Sequence[Round]], Result], rounds: Sequence[Round]) -> Result:
+    """In an empty folder each time: a journal finds what was acknowledged before in files beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return measured(Path(folder), rounds)
 
 
 def _print(name: str, seconds: Sequence[float], rows: int) -> None:
@@ -89,7 +95,6 @@ def _whole(folder: Path, rounds: Sequence[Round]) -> tuple[float, float]:
 
     seconds = asyncio.run(feed())
     journal.close()
-    (folder / "whole.duckdb").unlink()
     return seconds
 
 

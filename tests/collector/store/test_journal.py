@@ -447,6 +447,40 @@ def test_a_report_that_comes_whole_and_in_parts_is_there_once(file: Path, batche
     journal.close()
 
 
+def refiled(part: Entry, seq: int) -> Entry:
+    """A part whose number belonged to another report, under a new one."""
+    return entry(part.report.model_copy(update={"boot": "boot-3", "seq": seq}))
+
+
+def other(seq: int, boot: str) -> Entry:
+    """A report of another time, as the machine wrote it before it went back to a snapshot."""
+    return entry(latency(seq, peers=("x",)).model_copy(update={"boot": boot, "at": NOON - timedelta(hours=1)}))
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [[other(11, "boot-2")], [entry(WHOLE)], [refiled(parts(11)[0], 20)], parts(12)],
+        [[other(11, "boot-2")], [entry(WHOLE), refiled(parts(11)[0], 20), *parts(12)]],
+        [[other(11, "boot-2")], [refiled(parts(11)[0], 20)], parts(12), [entry(WHOLE)]],
+        [[other(11, "boot-2")], parts(12), [refiled(parts(11)[0], 20)]],
+        [[other(1, "boot-1")], parts(11), parts(12)],
+        [[other(1, "boot-1"), *parts(11, 12)]],
+        [[other(1, "boot-1")], [other(11, "boot-2")], [refiled(parts(11)[0], 20)], parts(12)],
+    ],
+)
+def test_parts_are_taken_once_where_other_reports_have_their_numbers_or_the_wholes(
+    file: Path, batches: list[list[Entry]]
+) -> None:
+    journal = Journal(file)
+    for batch in batches:
+        journal.commit(batch)
+        journal.close()
+        journal = Journal(file)
+    assert journal.database.rows("SELECT dst FROM latency WHERE dst != 'x' ORDER BY dst") == [("b",), ("c",)]
+    journal.close()
+
+
 def test_what_is_recorded_under_a_key_is_its_kinds_and_times(file: Path) -> None:
     journal = Journal(file)
     journal.commit([entry(latency(1)), entry(path(2, "f")), entry(latency(3, peers=()))])
