@@ -8,9 +8,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Final
 
+from linkweather import overflows
 from linkweather.containment import contained, note
 from linkweather.mqtt import HEADER_BYTES
 from linkweather.wire import CONFLICT, REPORTS, Committed, topics
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 AFTER_FAULT_S: Final = 1.0
 # Messages of the collector that wait while the disk is slow.
-MAX_WORK: Final = 1000
+MAX_RECEIPTS: Final = 1000
 
 
 class Publisher:
@@ -45,11 +45,11 @@ class Publisher:
         self._collector_wait_s = collector_wait_s
         self._flight = Flight()
         self._failing = False  # the disk takes nothing: said once
-        self._limited = True  # the outbox knows this connection's limit
+        self._max_report_bytes: int | None = None  # the limit of the newest connection
+        self._limited = True  # the outbox knows it
         self._starts = 0
         self._wake = asyncio.Event()
-        # What the outbox has yet to be told; what is too much is said again by the collector.
-        self._work: deque[Callable[[], Awaitable[None]]] = deque(maxlen=MAX_WORK)
+        self._receipts: deque[Committed] = deque()
 
     def wake(self) -> None:
         """Note that a report was added."""
@@ -58,9 +58,8 @@ class Publisher:
     def on_connect(self, max_packet_bytes: int | None) -> None:
         """Send everything that waits through a new connection, once the collector is there, in packets of this size."""
         overhead = HEADER_BYTES + len(topics.report(self._site, max(REPORTS, key=len)))
-        max_report_bytes = None if max_packet_bytes is None else max(0, max_packet_bytes - overhead)
+        self._max_report_bytes = None if max_packet_bytes is None else max(0, max_packet_bytes - overhead)
         self._limited = False
-        self._work.appendleft(partial(self._limit, max_report_bytes))
         self.start_over()
         self._flight.hold(time.monotonic() + self._collector_wait_s)
 
@@ -71,17 +70,22 @@ class Publisher:
         self._wake.set()
 
     def handle_committed(self, message: Committed) -> None:
-        """Delete what the collector has, and what it refuses for good; number again what conflicts: all in `run`."""
-        if len(self._work) < MAX_WORK:  # never in the place of a connection's limit, which is first
-            self._work.append(partial(self._settle, message))
+        """Delete what the collector has, and what it refuses for good; number again what conflicts: all in `run`.
+
+        Beyond MAX_RECEIPTS a message is dropped and counted: the collector says the same again of what is sent again.
+        """
+        if len(self._receipts) < MAX_RECEIPTS:
+            self._receipts.append(message)
+        else:
+            overflows.note("receipts")
         self._wake.set()
 
-    async def _limit(self, max_report_bytes: int | None) -> None:
+    async def _limit(self) -> None:
+        self._limited = True  # a connection that comes up meanwhile has a limit of its own
         try:
-            await asyncio.to_thread(self._outbox.limit, max_report_bytes)
+            await asyncio.to_thread(self._outbox.limit, self._max_report_bytes)
         except DiskError as error:
             log.warning("reports that are too long for the broker cannot be split now (%s)", error)
-        self._limited = True
 
     async def _settle(self, message: Committed) -> None:
         conflicts = [refusal.seq for refusal in message.refused if refusal.reason == CONFLICT]
@@ -120,8 +124,8 @@ class Publisher:
 
     async def _due_contained(self) -> list[Stored]:
         try:
-            while self._work:
-                await self._work.popleft()()
+            while self._receipts or not self._limited:
+                await (self._settle(self._receipts.popleft()) if self._limited else self._limit())
             return await self._due()
         except Exception as error:  # noqa: BLE001 - the reports are in the outbox still
             note("publisher", error)

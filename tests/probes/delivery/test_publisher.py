@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from linkweather import overflows
 from linkweather.broker import parse_broker
 from linkweather.mqtt import Connection
 from linkweather.wire import (
@@ -135,7 +136,7 @@ async def test_what_cannot_be_deleted_on_a_full_disk_stays_and_is_said_once(
         publisher.handle_committed(Committed(boot="boot", seqs=(0,)))
         await until(lambda: "committed reports cannot be deleted from the outbox now" in caplog.text)
         publisher.handle_committed(Committed(boot="boot", seqs=(0,)))
-        await until(lambda: not publisher._work)
+        await until(lambda: not publisher._receipts)
         outbox._db.execute("PRAGMA query_only = 0")
         assert outbox.depth().reports == 2
         publisher.handle_committed(Committed(boot="boot", seqs=(0, 1)))
@@ -184,10 +185,9 @@ async def test_a_broker_with_small_packets_gets_every_row_once(
     assert {dst for dst, whole in rows if whole is None} == set(PEERS)
 
 
-async def test_receipts_beyond_the_bound_do_not_push_out_the_limit_of_a_new_connection(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("probes.delivery.publisher.MAX_WORK", 2)
+@asynccontextmanager
+async def sending(outbox: Outbox) -> AsyncIterator[tuple[Publisher, list[bytes]]]:
+    """A publisher without a broker, and what it sends."""
     sent: list[bytes] = []
 
     async def publish(_: str, payload: bytes) -> bool:
@@ -195,16 +195,42 @@ async def test_receipts_beyond_the_bound_do_not_push_out_the_limit_of_a_new_conn
         return True
 
     publisher = Publisher(outbox, "a", publish)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(publisher.run(), name="publisher")
+        try:
+            yield publisher, sent
+        finally:
+            task.cancel()
+
+
+async def test_receipts_beyond_the_bound_are_dropped_and_counted_and_a_connection_is_not(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probes.delivery.publisher.MAX_RECEIPTS", 2)
     add(outbox, 1)
-    publisher.on_connect(None)
-    for _ in range(3):
-        publisher.handle_committed(Committed(boot="another"))
-    task = asyncio.create_task(publisher.run(), name="publisher")
-    try:
+    before = overflows.overflows().get("receipts", 0)
+    async with sending(outbox) as (publisher, sent):
+        publisher.on_connect(None)
+        for _ in range(3):
+            publisher.handle_committed(Committed(boot="another"))
+        assert overflows.overflows()["receipts"] == before + 1
         await until(lambda: bool(sent))
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+        publisher.handle_committed(Committed(boot="boot", seqs=(0,)))
+        await until(lambda: outbox.depth().reports == 0)
+
+
+async def test_of_two_connections_during_a_slow_write_the_newer_ones_limit_holds(outbox: Outbox) -> None:
+    async with sending(outbox) as (publisher, sent):
+        publisher.on_connect(None)
+        publisher.on_connect(1500)  # before the outbox has heard of the first
+        outbox.add("latency", one_report)
+        publisher.wake()
+        await until(lambda: bool(sent))
+        before = len(sent)
+        outbox.add("latency", one_report)
+        publisher.wake()
+        await until(lambda: len(sent) >= before + 2)
+    assert max(map(len, sent)) < 1500
 
 
 async def test_reports_whose_numbers_are_taken_are_sent_again_under_others(
