@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from linkweather import settings
 from linkweather.errors import OperatorError
-from linkweather.mesh import STAMP_PORT, LatencyTests, Mesh
+from linkweather.mesh import LatencyTests, Mesh
 from linkweather.wire import LatencyRow
 from probes.latency.engine import LatencyEngine
 from probes.latency.prober import AbsentProber, Method, load
@@ -187,23 +187,25 @@ class Station:
             group.create_task(engine.run(), name=f"latency[{method}]")
 
     async def _answer(self) -> None:
-        """Answer probes at the port, and with the key, that the mesh gives this site."""
+        """Answer probes at the port, and with the key, that the mesh gives this site; at none before it names one."""
         while True:
             self._answering_changed.clear()
             wanted = self._answering()
-            port, key = wanted
-            reflector = Reflector(port, bind=self._bind, key=key, allow=self._allow, dropped=self.dropped)
             async with asyncio.TaskGroup() as group:
-                running = group.create_task(reflector.run(), name=f"reflector[{port}]")
+                running = wanted and group.create_task(self._reflector(*wanted).run(), name=f"reflector[{wanted[0]}]")
                 while self._answering() == wanted:
                     await self._answering_changed.wait()
                     self._answering_changed.clear()
-                running.cancel()
+                if running:
+                    running.cancel()
 
-    def _answering(self) -> tuple[int, bytes | None]:
+    def _reflector(self, port: int, key: bytes | None) -> Reflector:
+        return Reflector(port, bind=self._bind, key=key, allow=self._allow, dropped=self.dropped)
+
+    def _answering(self) -> tuple[int, bytes | None] | None:
         mesh = self._mesh
         if mesh is None or self._site not in mesh.sites:
-            return STAMP_PORT, None
+            return None
         return mesh.sites[self._site].port, self._key if mesh.latency.authenticated else None
 
 

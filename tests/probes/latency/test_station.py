@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -109,6 +110,18 @@ async def test_the_reflector_takes_the_key_when_the_mesh_asks_for_it_and_the_por
         rows.clear()
         first.apply_mesh(mesh(authenticated=True, **sites))
         await rows.until(lambda row: row.failure is None)
+
+
+async def test_no_port_is_opened_before_a_mesh_says_which() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.41.1", 8620))  # another program's
+        async with measuring("a", "127.0.41.1") as (station, _), measuring("b", "127.0.41.2") as (peer, rows):
+            ports = {"a": servers.free_port(socket.SOCK_DGRAM), "b": servers.free_port(socket.SOCK_DGRAM)}
+            sites = mesh(**{name: {"address": f"127.0.41.{n}", "port": ports[name]} for n, name in enumerate("ab", 1)})
+            peer.apply_mesh(sites)
+            await rows.until(lambda row: row.failure is not None)
+            station.apply_mesh(sites)
+            await rows.until(lambda row: row.rtt_p50_s is not None)
 
 
 async def test_a_site_behind_nat_is_not_probed_and_its_row_says_why() -> None:
