@@ -14,7 +14,14 @@ from itertools import pairwise
 import numpy as np
 
 from collector.routing.arrays import DIRECT, NONE, Relays, relays_of
-from collector.routing.explain import RouteReason, because_left, direct_obstacle, no_route_sentence, route_sentence
+from collector.routing.explain import (
+    DirectObstacle,
+    RouteReason,
+    because_left,
+    direct_obstacle,
+    no_route_sentence,
+    route_sentence,
+)
 from collector.routing.route_question import UNDERLYING, CandidatePaths, RouteQuestion, candidate_paths
 from collector.routing.route_rule import SWITCH_REASONS, Choices, choose, rule_of
 from collector.routing.routing_state import RoutingState
@@ -92,14 +99,22 @@ def _chosen(state: RoutingState, question: RouteQuestion, found: CandidatePaths,
 
 def _unmeasured(state: RoutingState, question: RouteQuestion, pair: tuple[int, int]) -> bool:
     """Whether direct is in contact at an unknown cost, and the price allows it."""
-    if not any(state.tables[name].unmeasured[pair] for name in UNDERLYING[question.objective]):
-        return False
+    unmeasured = any(state.tables[name].unmeasured[pair] for name in UNDERLYING[question.objective])
+    return unmeasured and _affordable(state, question, pair)
+
+
+def _affordable(state: RoutingState, question: RouteQuestion, pair: tuple[int, int]) -> bool:
+    """Whether the price that the question names allows direct; an unknown one is not allowed."""
     ceiling, price = question.max_price_usd_per_gb, state.price(pair)
     return ceiling is None or (price is not None and price <= ceiling)
 
 
+def _obstacle(state: RoutingState, question: RouteQuestion, pair: tuple[int, int]) -> DirectObstacle:
+    return direct_obstacle(state, question.objective, *pair, affordable=_affordable(state, question, pair))
+
+
 def _no_route(state: RoutingState, question: RouteQuestion, choice: _Comparison, pair: tuple[int, int]) -> NoRoute:
-    obstacle = direct_obstacle(state, question.objective, *pair)
+    obstacle = _obstacle(state, question, pair)
     return NoRoute(
         src=question.src,
         dst=question.dst,
@@ -153,7 +168,7 @@ def _reason(state: RoutingState, question: RouteQuestion, choice: _Comparison, p
         unmeasured=unmeasured,
         obstacle=None
         if choice.gain_ratio is not None and not unmeasured
-        else direct_obstacle(state, question.objective, src, dst),
+        else _obstacle(state, question, (src, dst)),
         because=None if choice.active is None else because_left(state, choice.active.active, src, dst),
         excluded=choice.excluded,
         alone=question.max_relays == 0,

@@ -58,14 +58,21 @@ class RouteReason:
     alone: bool = False
 
 
-def direct_obstacle(state: RoutingState, objective: Objective, src: int, dst: int) -> DirectObstacle:
-    """What keeps a link from being used under this objective."""
+def direct_obstacle(
+    state: RoutingState, objective: Objective, src: int, dst: int, *, affordable: bool
+) -> DirectObstacle:
+    """What keeps a link from being used under this objective; `affordable` is whether the question's price allows it.
+
+    What a question rules out is named before what ends by itself: to wait would be in vain.
+    """
     name, contact = state.name(src, dst), state.contact
     if not contact.usable[src, dst]:
         lost_at = float(contact.lost_at[src, dst])
         if np.isfinite(lost_at):
             return DirectObstacle("down", f"the link {name} has been down for {_ago(state, lost_at)}")
         return DirectObstacle("no_contact", f"the link {name} is not in contact")
+    if not affordable:
+        return DirectObstacle("conditions", f"{name} does not meet the conditions")
     if objective != "latency" and not np.isfinite(state.goodputs.expected_bps[src, dst]):
         return DirectObstacle("unknown_goodput", f"the goodput of {name} is unknown")
     if state.held[src, dst]:

@@ -454,14 +454,15 @@ def test_a_changed_price_is_in_the_next_answer() -> None:
     assert (before.path.price_usd_per_gb, ask(router).path.price_usd_per_gb) == pytest.approx((0.2, 0.3))
 
 
-def test_without_a_path_the_sentence_says_that_direct_is_held_down_and_what_the_price_left_out() -> None:
+def test_a_link_above_the_price_is_left_out_for_that_and_not_because_it_is_held_down() -> None:
+    """The hold-down ends by itself, the price does not."""
     router = decided(gz=0.05)
     decide(router, 5.0, without=("gz-cc",))
     decide(router, 10.0)
     answer = refused(router, dst="cc", max_relays=0, max_price_usd_per_gb=0.01)
     assert (answer.reason, answer.why) == (
-        "hold_down",
-        "gz → cc has no usable path: gz → cc came back 0 s ago and is held down; excluded paths: 1 above 0.01 USD/GB.",
+        "conditions",
+        "gz → cc has no usable path: gz → cc does not meet the conditions; excluded paths: 1 above 0.01 USD/GB.",
     )
 
 
