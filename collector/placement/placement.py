@@ -54,7 +54,6 @@ _NO_TRANSFER: Mapping[NoRouteReason, str] = {
     "down": "the link is down, and no relay can be used",
     "no_contact": "the link is not in contact, and no relay can be used",
     "unknown_goodput": "the goodput is unknown",
-    "hold_down": "the link came back a short time ago, and no relay can be used",
     "conditions": "no path can be used",
 }
 

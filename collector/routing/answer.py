@@ -166,9 +166,7 @@ def _reason(state: RoutingState, question: RouteQuestion, choice: _Comparison, p
         needed=rule_of(state.settings, question.objective).margin,
         oldest_s=_oldest_s(state, question, path),
         unmeasured=unmeasured,
-        obstacle=None
-        if choice.gain_ratio is not None and not unmeasured
-        else _obstacle(state, question, (src, dst)),
+        obstacle=None if choice.gain_ratio is not None and not unmeasured else _obstacle(state, question, (src, dst)),
         because=None if choice.active is None else because_left(state, choice.active.active, src, dst),
         excluded=choice.excluded,
         alone=question.max_relays == 0,

@@ -63,7 +63,7 @@ def direct_obstacle(
 ) -> DirectObstacle:
     """What keeps a link from being used under this objective; `affordable` is whether the question's price allows it.
 
-    What a question rules out is named before what ends by itself: to wait would be in vain.
+    Neither a stale link nor one that is held down is kept from being the last choice.
     """
     name, contact = state.name(src, dst), state.contact
     if not contact.usable[src, dst]:
@@ -71,13 +71,8 @@ def direct_obstacle(
         if np.isfinite(lost_at):
             return DirectObstacle("down", f"the link {name} has been down for {_ago(state, lost_at)}")
         return DirectObstacle("no_contact", f"the link {name} is not in contact")
-    if not affordable:
-        return DirectObstacle("conditions", f"{name} does not meet the conditions")
-    if objective != "latency" and not np.isfinite(state.goodputs.expected_bps[src, dst]):
+    if affordable and objective != "latency" and not np.isfinite(state.goodputs.expected_bps[src, dst]):
         return DirectObstacle("unknown_goodput", f"the goodput of {name} is unknown")
-    if state.held[src, dst]:
-        back_at = float(contact.back_at[src, dst])
-        return DirectObstacle("hold_down", f"{name} came back {_ago(state, back_at)} ago and is held down")
     return DirectObstacle("conditions", f"{name} does not meet the conditions")
 
 

@@ -22,7 +22,7 @@ Objective = Literal["latency", "goodput", "completion"]
 # or a path that had failed is back.
 SwitchReason = Literal["first", "better", "failed", "stale", "returned"]
 # What keeps the direct link of a pair without a route from being used; `undecided` before the first decision.
-NoRouteReason = Literal["undecided", "down", "no_contact", "unknown_goodput", "hold_down", "conditions"]
+NoRouteReason = Literal["undecided", "down", "no_contact", "unknown_goodput", "conditions"]
 LinkContact = Literal["fresh", "stale", "unusable"]
 
 
