@@ -117,7 +117,9 @@ async def test_no_port_is_opened_before_a_mesh_says_which() -> None:
         other.bind(("127.0.41.1", 8620))  # another program's
         async with measuring("a", "127.0.41.1") as (station, _), measuring("b", "127.0.41.2") as (peer, rows):
             ports = {"a": servers.free_port(socket.SOCK_DGRAM), "b": servers.free_port(socket.SOCK_DGRAM)}
-            sites = mesh(**{name: {"address": f"127.0.41.{n}", "port": ports[name]} for n, name in enumerate("ab", 1)})
+            sites = mesh(
+                a={"address": "127.0.41.1", "port": ports["a"]}, b={"address": "127.0.41.2", "port": ports["b"]}
+            )
             peer.apply_mesh(sites)
             await rows.until(lambda row: row.failure is not None)
             station.apply_mesh(sites)
