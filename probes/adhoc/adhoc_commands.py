@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from linkweather.cli.click_types import FILE, PORT
-from probes.adhoc.arguments import ANY_FAMILY, AUTO, DEFAULT_UDP_BPS, test_options
+from probes.adhoc.arguments import AUTO, DEFAULT_UDP_BPS, family, test_options
+from probes.adhoc.option_rules import contradiction
 
 if TYPE_CHECKING:
     from probes.adhoc.adhoc_job import AdhocOptions, LoadOptions
@@ -29,6 +31,10 @@ def test(context: click.Context, /, hosts: tuple[str, ...], *, path: bool, **giv
 
     Exit status: 0 done; 1 no reply at all, or throughput was asked for and not measured; 2 wrong usage.
     """
+    values = {"path": path, **given}
+    written = {name for name in values if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    if wrong := contradiction(values, written):
+        raise click.UsageError(wrong)
     if path:
         context.exit(_trace(hosts, given))
     from probes.adhoc import adhoc_run  # noqa: PLC0415 - the help stays quick
@@ -57,7 +63,7 @@ def _options(host: str, given: dict[str, Any]) -> AdhocOptions:
         tcp_port=given["tcp_port"],
         load=_load(given),
         key=read_key(given["key_file"]) if given["key_file"] else None,
-        family=given["family"] or ANY_FAMILY,
+        family=family(given),
     )
 
 
@@ -74,10 +80,6 @@ def _load(given: dict[str, Any]) -> LoadOptions:
     from probes.adhoc.adhoc_job import LoadOptions  # noqa: PLC0415 - the help stays quick
 
     rate_bps, udp = given["rate"], given["udp"]
-    if rate_bps is not None and not udp:
-        raise click.UsageError("--rate is that of --udp: give both, or neither")
-    if given["congestion"] is not None and udp:
-        raise click.UsageError("--congestion is TCP's: leave it out with --udp")
     return LoadOptions(
         port=given["iperf3_port"],
         reverse=given["reverse"],
@@ -103,9 +105,8 @@ def _trace(hosts: tuple[str, ...], given: dict[str, Any]) -> int:
         raise click.UsageError("--path measures nothing else: leave out --latency and --throughput")
     method = given["path_method"]
     port = given["port"] or (443 if method == "tcp" else TRACEROUTE_PORT)
-    family = given["family"] or ANY_FAMILY
     request = TraceRequest(
-        host=hosts[0], method=method, port=port, flows=given["flows"], max_hops=given["max_hops"], family=family
+        host=hosts[0], method=method, port=port, flows=given["flows"], max_hops=given["max_hops"], family=family(given)
     )
     return adhoc_path.perform(request, as_json=given["as_json"])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import click
 
@@ -12,7 +13,7 @@ from linkweather.cli.click_types import FILE, PORT, duration_between, rate_betwe
 # A shorter interval is a flood: at most 1,000 probes leave in a second.
 SHORTEST_INTERVAL_S = 0.001
 SLOWEST_BPS, DEFAULT_UDP_BPS, FASTEST_BPS = 1e3, 10e6, 100e9
-ANY_FAMILY, _IPV4, _IPV6 = 0, 2, 10  # AF_UNSPEC, AF_INET, AF_INET6
+_ANY_FAMILY, _IPV4, _IPV6 = 0, 2, 10  # AF_UNSPEC, AF_INET, AF_INET6
 
 AUTO = "auto"  # the first method that the host answers
 
@@ -154,8 +155,8 @@ _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
         metavar="N",
         help="How many hops --path goes at most.",
     ),
-    click.option("-4", "family", flag_value=_IPV4, type=int, help="Use IPv4."),
-    click.option("-6", "family", flag_value=_IPV6, type=int, help="Use IPv6."),
+    click.option("-4", "ipv4", is_flag=True, help="Use IPv4."),
+    click.option("-6", "ipv6", is_flag=True, help="Use IPv6."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else."),
     click.option("--save", type=FILE, metavar="FILE", help="Write the JSON document to FILE too."),
     click.option(
@@ -172,3 +173,8 @@ def test_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def family(values: Mapping[str, Any]) -> int:
+    """The address family that was asked for; zero is any."""
+    return _IPV4 if values["ipv4"] else _IPV6 if values["ipv6"] else _ANY_FAMILY

@@ -276,7 +276,7 @@ def test_udp_has_a_rate_of_all_streams_and_counts_datagrams(iperf3_port: str) ->
 
 
 def test_a_congestion_control_that_is_not_there_is_a_failure_in_its_words(iperf3_port: str) -> None:
-    done = run("test", HERE, "--latency", *QUICK, "--congestion", "nonsense", "--iperf3-port", iperf3_port, *SHORT)
+    done = run("test", HERE, *QUICK, "--congestion", "nonsense", "--iperf3-port", iperf3_port, *SHORT)
     values = json.loads(done.stdout)
     assert (done.returncode, values["latency"]["received"], values["throughput"]["failure"]) == (1, 20, "protocol")
     assert "TCP_CONGESTION" in values["throughput"]["detail"]
@@ -506,6 +506,14 @@ def test_a_terminal_shows_several_hosts_at_once() -> None:
         (("test", HERE, "--key-file", "/nowhere"), "key file /nowhere: cannot be read: No such file or directory"),
         (("test", HERE, "--rate", "1M"), "--rate is that of --udp: give both, or neither"),
         (("test", HERE, "--udp", "--congestion", "bbr"), "--congestion is TCP's: leave it out with --udp"),
+        (("test", HERE, "--bidir", "--reverse"), "--bidir tests both directions: leave out --reverse and --forward"),
+        (("test", HERE, "-4", "-6"), "-4 and -6 exclude each other: leave one out"),
+        (
+            ("test", HERE, "--latency", "--udp", "--streams", "2"),
+            "--latency measures no throughput: leave out --streams",
+        ),
+        (("test", HERE, "--throughput", "--count", "3"), "--throughput measures no latency: leave out --count"),
+        (("test", HERE, "--path", "--count", "3"), "--path traces the path and measures nothing else: leave out"),
         (("test", HERE, "--udp", "--rate", "fast"), "--rate 'fast': must be a rate in bit/s such as 100M or 1e8"),
         (("test", HERE, "--udp", "--rate", "1"), "--rate '1': must be from 1.00 kbit/s to 100 Gbit/s"),
         (("test", HERE, "--against", "/nowhere"), "/nowhere: cannot be read: No such file or directory"),

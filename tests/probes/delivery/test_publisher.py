@@ -262,7 +262,7 @@ async def test_through_a_new_connection_each_report_is_sent_once_when_the_collec
     publisher.on_connect(None)
     task = asyncio.create_task(publisher.run(), name="publisher")
     try:
-        await until(lambda: not publisher._work and not publisher._wake.is_set())
+        await until(lambda: publisher._limited and not publisher._wake.is_set())
         assert not sent
         publisher.start_over()
         await until(lambda: len(sent) == 3)
