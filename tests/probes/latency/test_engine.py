@@ -261,7 +261,7 @@ async def _answer_until(done: threading.Event, reflector: Reflector) -> None:
 async def test_a_kernel_that_refuses_to_send_is_a_failure_with_its_reason() -> None:
     record = Record()
     shell = sender(record, count=3)
-    shell.set_peers([LatencyPeer("b", "255.255.255.255", 9)], FAST)  # broadcast, which we never ask leave for
+    shell.set_peers([LatencyPeer("b", "127.255.255.255", 9)], FAST)  # broadcast, which we never ask leave for
     await asyncio.wait_for(shell.run(), 30)
     assert [(sample.outcome, sample.reason) for sample in record.samples] == [("lost", "forbidden")] * 3
     assert shell.counters["forbidden"] == 3
