@@ -19,6 +19,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("linkweather", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("linkweather")
 
+# Parallel workers take a file each; what runs a demo on loopback is one worker's, as all have the same addresses.
+# The longest come first, so that no worker waits for another one at the end.
+LOOPBACK_DEMO = ("tests/demo/", "tests/test_documents.py", "tests/test_packaging.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Name the group of each test for `--dist loadgroup`."""
+    for item in items:
+        path = item.nodeid.partition("::")[0]
+        group = "demo" if path.startswith(LOOPBACK_DEMO) else path
+        item.add_marker(pytest.mark.xdist_group(group))
+
 
 @pytest.fixture
 def broker_port(tmp_path: Path) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -18,14 +19,17 @@ import pytest
 # Debian keeps daemons where an ordinary PATH does not look.
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 START_LIMIT_S = 30.0
+# Of the system: hypothesis gives every test, and so every worker, one seed.
+_RNG = random.SystemRandom()
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of loopback that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback that is free now, below those that the kernel gives to clients: none takes it meanwhile."""
+    while True:
+        port = _RNG.randrange(10_000, 32_768)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, kind) as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(condition: Callable[[], bool], what: str, limit_s: float = START_LIMIT_S) -> None:
