@@ -24,7 +24,7 @@ from collector.ingest.embedded_broker import EmbeddedBroker, Listen
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.link_window import ReportMoment
+from collector.linkstate.report_moments import ReportMoment
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
 from collector.route_updater import RouteUpdater
@@ -161,7 +161,9 @@ class CollectorDaemon:
     def _rebuild(self) -> None:
         """Rebuild the state from the journal: the same as if its rows had just arrived."""
         now, rows = datetime.now(UTC), RecordedRows(self._journal.database)
-        since = {kind: now - timedelta(seconds=age_s) for kind, age_s in self._links.horizons_s.items()}
+        since: dict[str, datetime] = {
+            kind: now - timedelta(seconds=age_s) for kind, age_s in self._links.horizons_s.items()
+        }
         for _, report in itertools.groupby(rows.last_rows(since), key=attrgetter("site", "boot", "seq")):
             with contained("rebuild"):
                 first, *others = report

@@ -5,7 +5,7 @@ is not, is refused whole. Its site must be in the mesh, where one is known; the 
 not be: a measurement to a peer that has since left the mesh is still a measurement.
 
 No report is refused for its time: a clock is wrong, the site's or ours, and the site would delete what was measured. A
-time later than the arrival counts as the arrival (`link_window`), and `site_clocks` names the clock.
+time later than the arrival counts as the arrival (`report_moments`), and `site_clocks` names the clock.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 Theory. A bank's state is a function of the set of rows that it was given, not of their order: per series it keeps the
 newest rows, sorted by time, and replays them when it is asked. So a bank that is rebuilt from the journal answers as
 the one before it did. `forecaster_selection` says which of the `forecasters` is selected from a replay, and how wide
-its interval for the next row is; what all series together show (the pool) is taken at multiples of a step, so that
-answers do not depend on how often one asks.
+its interval for the next row is; what all series together show (the pool) is taken at multiples of some steps, so that
+answers do not depend on how often one asks. In between a row costs a replay of its series alone; one that comes late
+is in the others' forecasts from the next pool on.
 
 An interval that was right for the next row is too narrow for a later one. After an age of n mean steps its width
 grows by n ** growth, on either side of p50: 0.5 would be a random walk, 0 noise about a level; 0.25 is between what
@@ -21,12 +22,15 @@ import numpy.typing as npt
 
 from collector.linkstate.forecaster_selection import ErrorPool, SeriesRows, pool, select_forecasters, unknown_pool
 from collector.linkstate.forecasters import FORECASTERS, forecasts
+from collector.linkstate.report_moments import in_turn
 
 Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.floating]
 
+# The pool changes slowly, and a new one has every series forecast anew: that many steps are from one to the next.
+_POOL_STEPS: Final = 12
 # Kept beyond the rows that a replay uses: rows that may have come since the moment of the pool.
-_SPARE_ROWS: Final = 2
+_SPARE_ROWS: Final = _POOL_STEPS + 2
 _POOL_SERIES: Final = 512
 # One value whose square single precision does not hold would spoil the pool, and so every series.
 _MOST: Final = 1e18
@@ -109,29 +113,27 @@ class ForecastBank:
         self._expected = np.full((4, count), np.nan, np.float32)  # p10, p50, p90, and the mean step between rows
         self._samples = np.zeros(count, np.int16)
         self._follows = np.zeros(count, bool)
-        self._stale = np.zeros(count, bool)
+        self._stale = np.zeros(count, bool)  # had rows since its forecast was made
+        self._outdated = np.zeros(count, bool)  # its forecast was made with an earlier pool
         self._pool = unknown_pool(kind.usual_error)
         self._pool_at = -np.inf
-        self._pool_stale = False
+        self._first_at = np.inf
 
     @property
     def horizon_s(self) -> float:
         """Rows older than this change no forecast of a series that had a row within the memory."""
-        return 2 * self._kind.memory_s + self._kind.step_s
+        return 2 * (self._kind.memory_s + _POOL_STEPS * self._kind.step_s)
 
-    def observe(self, series: Indices, at: float, values: npt.ArrayLike) -> None:
-        """Take in one row for each of `series`, measured `at`; values not above 0, or above _MOST, are skipped."""
+    def observe(self, series: Indices, at: npt.ArrayLike, values: npt.ArrayLike) -> None:
+        """Take in a row for each of `series`, measured `at`; values not above 0, or above _MOST, are skipped."""
         measured = np.asarray(values, np.float32)
-        good = (measured > 0) & (measured < _MOST)
-        series, measured = series[good], measured[good]
-        late = self._newest(series) > at
-        if late.any() or len(set(series.tolist())) < len(series):
-            for one, value in zip(series.tolist(), measured.tolist(), strict=True):
-                self._insert(one, at, value)
-        else:
-            self._append(series, at, measured)
+        times = np.broadcast_to(np.asarray(at, np.float64), measured.shape)
+        good = np.flatnonzero((measured > 0) & (measured < _MOST))
+        series, times, measured = series[good], times[good], measured[good]
+        for turn in in_turn(series):
+            self._insert(series[turn], times[turn], measured[turn])
         self._stale[series] = True
-        self._pool_stale |= bool(at <= self._pool_at and len(series))
+        self._first_at = min(self._first_at, float(times.min(initial=np.inf)))
 
     def forecast(self, now: float) -> Forecast:
         """Every series' forecast at `now`, its interval widened by its age."""
@@ -174,44 +176,73 @@ class ForecastBank:
         bank._times[after, -kept:] = self._times[before, -kept:]
         bank._kept[after] = np.minimum(self._kept[before], kept)
         bank._stale[after] = bank._kept[after] > 0
+        bank._first_at = self._first_at
         return bank
 
     def _newest(self, series: Indices | slice) -> Floats:
         return np.where(self._kept[series] > 0, self._times[series, -1], -np.inf)
 
-    def _append(self, series: Indices, at: float, values: npt.NDArray[np.float32]) -> None:
-        self._values[series, :-1] = self._values[series, 1:]
-        self._times[series, :-1] = self._times[series, 1:]
-        self._values[series, -1] = values
-        self._times[series, -1] = at
+    def _insert(self, series: Indices, at: npt.NDArray[np.float64], values: npt.NDArray[np.float32]) -> None:
+        """Insert a row of each series by its time; a full memory drops one that is older than all it has."""
+        late = self._newest(series) > at
+        if late.any():
+            self._insert_late(series[late], at[late], values[late])
+            series, at, values = series[~late], at[~late], values[~late]
+        for kept, new in ((self._times, at), (self._values, values)):
+            kept[series, :-1] = kept[series, 1:]
+            kept[series, -1] = new
         self._kept[series] = np.minimum(self._kept[series] + 1, self._values.shape[1])
 
-    def _insert(self, series: int, at: float, value: float) -> None:
-        """Insert a row by its time; a full memory drops one that is older than all it has."""
-        times, values, size = self._times[series], self._values[series], self._values.shape[1]
-        first = size - int(self._kept[series])
-        place = first + int(np.searchsorted(times[first:], at, side="right"))
-        if place == 0:
-            return
-        oldest = max(first - 1, 0)
-        for kept, new in ((times, at), (values, value)):
-            kept[oldest : place - 1] = kept[oldest + 1 : place]
-            kept[place - 1] = new
-        self._kept[series] = size - oldest
+    def _insert_late(self, series: Indices, at: npt.NDArray[np.float64], values: npt.NDArray[np.float32]) -> None:
+        times, count = self._times[series], self._kept[series]
+        size = times.shape[1]
+        column = np.arange(size)
+        newer = ((times > at[:, None]) & (column >= size - count[:, None])).sum(axis=1)
+        room = newer < size
+        series, at, values, times, newer = series[room], at[room], values[room], times[room], newer[room]
+        place = (size - 1 - newer)[:, None]
+        # What is older than the row moves by one.
+        source = np.minimum(np.where(column < place, column + 1, column), size - 1)
+        for kept, new in ((self._times, at), (self._values, values)):
+            moved = np.take_along_axis(kept[series], source, axis=1)
+            np.put_along_axis(moved, place, new[:, None], axis=1)
+            kept[series] = moved
+        self._kept[series] = np.minimum(self._kept[series] + 1, size)
+
+    def refresh_some(self, now: float) -> bool:
+        """Bring some series up to date, for some milliseconds; whether there is more to do."""
+        self._pool_until(now)
+        # Rows since the last forecast first: what waits for a new pool alone has an answer meanwhile.
+        waiting = np.flatnonzero(self._stale)[:_CHUNK_SERIES]
+        waiting = waiting if len(waiting) else np.flatnonzero(self._outdated)[:_CHUNK_SERIES]
+        self._replay(waiting)
+        return len(waiting) == _CHUNK_SERIES
 
     def _refresh(self, now: float) -> None:
-        step_s = self._kind.step_s
-        boundary = now // step_s * step_s
-        if boundary != self._pool_at or self._pool_stale:
-            # As of a multiple of the step, not of the last call: the answer does not depend on how often one asks.
-            self._pool, self._pool_at, self._pool_stale = self._pooled(boundary), boundary, False
-            self._stale = self._kept > 0
+        if self._pool_until(now):
+            self._stale |= self._outdated
         stale = np.flatnonzero(self._stale)
         for start in range(0, len(stale), _CHUNK_SERIES):
             self._replay(stale[start : start + _CHUNK_SERIES])
-        self._stale[stale] = False
+
+    def _pool_until(self, now: float) -> bool:
+        """Make the pool anew if its time has come; whether it has."""
+        # As of a multiple of the step, not of the last call: the answer does not depend on how often one asks.
+        step_s = self._kind.step_s
+        long_s = _POOL_STEPS * step_s
+        at = now // long_s * long_s
+        if self._first_at > at - long_s:  # a young bank learns at every step
+            at = now // step_s * step_s
+        if at == self._pool_at:
+            return False
+        self._pool, self._pool_at = self._pooled(at), at
+        self._outdated = self._kept > 0
+        return True
 
     def _replay(self, series: Indices) -> None:
+        if not len(series):
+            return
+        self._stale[series] = self._outdated[series] = False
         rows, samples = self._rows(series)
         expected = select_forecasters(rows, self._pool)
         self._expected[:3, series] = expected.p10, expected.p50, expected.p90

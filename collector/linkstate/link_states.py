@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from collector.linkstate.forecast_bank import Forecast
+from collector.linkstate.link_answers import LinkTable, contact_states, link_columns, whole_answers
 from collector.linkstate.link_columns import GOODPUT_FACTS, LATENCY_FACTS, GoodputColumns, LatencyColumns, Places
-from collector.linkstate.link_forecasts import LinkForecasts, Pace, quantile_fields
-from collector.linkstate.link_window import AnyRow, LinkWindow, ReportMoment, TimedRow, good, observe
-from collector.linkstate.snapshot import AgeLimits, LinkFacts, LinkMatrices, Snapshot
+from collector.linkstate.link_forecasts import LinkForecasts, Pace
+from collector.linkstate.link_index import LinkIndex, Pair
+from collector.linkstate.link_memory import LinkMemory
+from collector.linkstate.link_rows import Columns, RowKind, columns_of, kind_of
+from collector.linkstate.report_moments import Links, Moments, ReportMoment
+from collector.linkstate.snapshot import AgeLimits, LinkMatrices, Snapshot, in_cells
 from collector.settings import StateSettings
 from linkweather.containment import contained, note
 from linkweather.mesh import Mesh
-from linkweather.models.state import GoodputCondition, LinkAnswer, LinkCondition
-from linkweather.wire import LatencyRow, Row, ThroughputRow
+from linkweather.models.state import LinkAnswer
+from linkweather.wire import Row
 
-RTT_FIELDS = ("rtt_min_s", "rtt_mean_s", "rtt_p50_s", "rtt_p95_s", "rtt_p99_s", "rtt_max_s", "jitter_rfc3550_s")
-GOODPUT_FIELDS = ("goodput_bps", "goodput_low_bps", "goodput_high_bps", "rtt_loaded_s", "limited_by")
-
-Pair = tuple[str, str]
 NextTestOf = Callable[[str, str, float], Mapping[str, Any]]
 
 
@@ -50,261 +53,125 @@ class LinkStates:
     def __init__(self, mesh: Mesh, settings: StateSettings, next_test: NextTestOf = _unknown) -> None:
         self._settings = settings
         self._next_test = next_test
-        self._windows: dict[Pair, LinkWindow] = {}
-        self._forecasts = LinkForecasts((), pace(mesh, settings)[1])
+        self.index = LinkIndex()
+        self._memory = LinkMemory(0, settings)
+        self._forecasts = LinkForecasts(0, pace(mesh, settings)[1])
         self.apply_mesh(mesh)
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """Adopt a changed mesh; links that stay keep their rows."""
         self._limits, rows_pace = pace(mesh, self._settings)
-        self._windows = {pair: self._windows.get(pair) or LinkWindow() for pair in mesh.pairs()}
-        self._forecasts.apply_mesh(tuple(mesh.sites), rows_pace)
-        self._matrices = LinkMatrices(tuple(mesh.sites))
-        self._touched = set(self._windows)
+        known, self.index = self.index, LinkIndex(mesh)
+        before, after = known.moved(self.index)
+        self._forecasts = self._forecasts.moved(before, after, len(self.index), rows_pace)
+        if not self.index.same(known):
+            memory = LinkMemory(len(self.index), self._settings)
+            memory.adopt(self._memory, before, after)
+            self._memory = memory
 
     @property
-    def horizons_s(self) -> dict[str, float]:
+    def horizons_s(self) -> dict[RowKind, float]:
         """For each kind of row, the age beyond which a row says nothing about now: a start reads no further back."""
-        limits = {"latency": self._limits.expired_s, "throughput": self._limits.goodput_expired_s}
+        limits: dict[RowKind, float] = {
+            "latency": self._limits.expired_s,
+            "throughput": self._limits.goodput_expired_s,
+        }
         forecast = self._forecasts.horizons_s
         horizons = {kind: max(limit_s, forecast[kind]) for kind, limit_s in limits.items()}
         return horizons | {"path": max(limits.values())}
 
     def observe(self, moment: ReportMoment, rows: Iterable[Row]) -> None:
         """Add the rows of a report; reports may come in any order."""
-        known = [row for row in rows if (row.src, row.dst) in self._windows]
-        for row in known:
-            pair = (row.src, row.dst)
+        by_kind: dict[RowKind, list[Row]] = {}
+        for row in rows:
+            if (kind := kind_of(row)) is not None:
+                by_kind.setdefault(kind, []).append(row)
+        for kind, some in by_kind.items():
             try:
-                observe(self._windows[pair], moment, row, self._settings)
-            except Exception as error:  # noqa: BLE001 - one row costs itself
-                note("link state", error)
-            self._touched.add(pair)
-        with contained("forecasts"):
-            self._forecasts.observe(moment.at, known)
+                self._observe_rows(kind, moment, some)
+            except Exception:  # noqa: BLE001 - one row costs itself: each of them is tried alone
+                for row in some:
+                    with contained("link state"):
+                        self._observe_rows(kind, moment, [row])
+
+    def observe_columns(self, kind: RowKind, links: Links, moments: Moments, columns: Columns) -> None:
+        """Add rows of many reports, in the order of their commit; `columns` as `columns_of` gives them."""
+        self._memory.observe(kind, links, moments, columns)
+        self._forecasts.observe(kind, links, moments.at, columns)
+
+    def refresh_some(self, now: float) -> bool:
+        """Bring some of the forecasts up to date, for some milliseconds; whether there is more to do."""
+        return self._forecasts.refresh_some(now)
+
+    def table(self, now: float) -> LinkTable:
+        """The answers about every link of the mesh in the mesh's order, also links never measured."""
+        rtt, goodput = self._forecasts.rtt(now), self._forecasts.goodput(now)
+        return self._table(slice(None), now, rtt, goodput)
 
     def links(self, now: float) -> list[LinkAnswer]:
-        """Every link of the mesh in the mesh's order, also links never measured."""
-        rtt, goodput = self._forecasts.rtt(now), self._forecasts.goodput(now)
-        series = [self._forecasts.series(*pair) for pair in self._windows]
-        expected = zip(
-            quantile_fields("rtt", "s", rtt, series, self._limits.expired_s),
-            quantile_fields("goodput", "bps", goodput, series, self._limits.goodput_expired_s),
-            strict=True,
-        )
-        return [
-            self._answer(pair, window, now, one | other)
-            for (pair, window), (one, other) in zip(self._windows.items(), expected, strict=True)
-        ]
+        """The same as messages."""
+        return list(whole_answers(self.table(now)))
 
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
         """One link; None where the mesh has no such link."""
-        window = self._windows.get((src, dst))
-        if window is None:
+        number = self.index.number(src, dst)
+        if number is None:
             return None
-        rtt, goodput = self._forecasts.rtt_of(src, dst, now), self._forecasts.goodput_of(src, dst, now)
-        (rtt_quantiles,) = quantile_fields("rtt", "s", rtt, [0], self._limits.expired_s)
-        (goodput_quantiles,) = quantile_fields("goodput", "bps", goodput, [0], self._limits.goodput_expired_s)
-        return self._answer((src, dst), window, now, rtt_quantiles | goodput_quantiles)
+        rtt, goodput = self._forecasts.rtt_of(number, now), self._forecasts.goodput_of(number, now)
+        return next(whole_answers(self._table(slice(number, number + 1), now, rtt, goodput)))
+
+    def counts(self, now: float) -> npt.NDArray[np.intp]:
+        """How many links are in each of LINK_STATES."""
+        return np.bincount(contact_states(self._memory, slice(None), now, self._limits), minlength=5)
 
     def latency_columns(self, places: Places, now: float) -> LatencyColumns:
         """What is known of these links' contact and RTT."""
-        self._refresh()
-        return LatencyColumns(
-            **self._matrices.facts(LATENCY_FACTS, places), rtt=self._forecasts.rtt_expectations(places, now)
-        )
+        links = self._at(places)
+        return LatencyColumns(**self._facts(LATENCY_FACTS, links), rtt=self._forecasts.rtt_expectations(links, now))
 
     def goodput_columns(self, places: Places, now: float) -> GoodputColumns:
         """What is known of these links' goodput."""
-        self._refresh()
-        return GoodputColumns(
-            **self._matrices.facts(GOODPUT_FACTS, places), goodput=self._forecasts.goodput_expectations(places, now)
-        )
+        links = self._at(places)
+        goodput = self._forecasts.goodput_expectations(links, now)
+        return GoodputColumns(**self._facts(GOODPUT_FACTS, links), goodput=goodput)
 
     def snapshot(self, now: float) -> Snapshot:
         """The snapshot at `now`: what decisions are made from."""
-        self._refresh()
-        return self._matrices.snapshot(now, self._limits, self._forecasts.rtt(now), self._forecasts.goodput(now))
+        matrices = LinkMatrices(self.index.sites)
+        facts = self._facts((*LATENCY_FACTS, *GOODPUT_FACTS), slice(None))
+        matrices.put_facts(facts, (self.index.src.astype(np.intp), self.index.dst.astype(np.intp)))
+        cells, count = self.index.cells, len(self.index.sites) ** 2
+        rtt, goodput = self._forecasts.rtt(now), self._forecasts.goodput(now)
+        return matrices.snapshot(now, self._limits, in_cells(rtt, cells, count), in_cells(goodput, cells, count))
 
-    def _refresh(self) -> None:
-        for pair in self._touched:
-            with contained("snapshot"):
-                self._matrices.put(*pair, _facts(self._windows[pair], self._limits, self._settings))
-        self._touched = set()
+    def _observe_rows(self, kind: RowKind, moment: ReportMoment, rows: Sequence[Row]) -> None:
+        links = self.index.of_rows(rows)
+        known = np.flatnonzero(links >= 0)
+        if not len(known):
+            return
+        columns = columns_of(kind, rows if len(known) == len(rows) else [rows[place] for place in known.tolist()])
+        self.observe_columns(kind, links[known], Moments.same(moment, len(known)), columns)
 
-    def _answer(self, pair: Pair, window: LinkWindow, now: float, expected: dict[str, Any]) -> LinkAnswer:
-        """The answer of one link; where it cannot be made, a link of which nothing is known."""
-        try:
-            return self._made(pair, window, now, expected)
-        except Exception as error:  # noqa: BLE001 - one link costs itself
-            note("link answer", error)
-            return LinkAnswer(src=pair[0], dst=pair[1])
+    def _at(self, places: Places) -> Links:
+        return self.index.at_cells(places[0] * len(self.index.sites) + places[1])
 
-    def _made(self, pair: Pair, window: LinkWindow, now: float, expected: dict[str, Any]) -> LinkAnswer:
-        return LinkAnswer(
-            src=pair[0],
-            dst=pair[1],
-            state=_condition(window, now, self._limits, self._settings),
-            **_contact(window, now, self._limits),
-            **_loss(_loss_rows(window, self._limits)),
-            **_outage(window.latency, now),
-            **_goodput(window, now, self._limits),
-            **_path(window, now),
-            **_failure(window, now),
-            **self._next_test(*pair, now),
-            **expected,
-        )
+    def _facts(self, names: Iterable[str], links: Links | slice) -> dict[str, Any]:
+        facts = self._memory.facts(links, self._limits.stale_s)
+        return {name: facts[name] for name in names}
 
+    def _table(self, links: slice, now: float, rtt: Forecast, goodput: Forecast) -> LinkTable:
+        columns = link_columns(self._memory, links, now, self._limits, rtt=rtt, goodput=goodput)
+        ends = self.index.src[links], self.index.dst[links]
+        return LinkTable(now, self.index.sites, *ends, columns | self._next_tests(self.index.pairs[links], now))
 
-def _facts(window: LinkWindow, limits: AgeLimits, settings: StateSettings) -> LinkFacts:
-    shown = _shown(window, limits)
-    return LinkFacts(
-        contact_at=window.latency[-1].at if window.latency else -math.inf,
-        up=bool(window.latency) and _up(window, settings),
-        loss_ratio=_known(_loss(_loss_rows(window, limits)).get("loss_ratio")),
-        jitter_s=_known(_jitter(shown.row) if shown else None),
-        owd_p50_s=_known(shown.row.owd_forward_p50_s if shown else None),
-        goodput_at=_time(window.goodput),
-        rerouted_at=_time(window.rerouted),
-    )
-
-
-def _known(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _time(sample: TimedRow[AnyRow] | None) -> float:
-    return -math.inf if sample is None else sample.at
-
-
-def _up(window: LinkWindow, settings: StateSettings) -> bool:
-    return all(good(sample.row) for sample in window.latency[-settings.recover_after_rows :])
-
-
-def _age(sample: TimedRow[AnyRow], now: float) -> float:
-    return max(0.0, now - sample.at)  # our clock may have been set back since
-
-
-def _condition(window: LinkWindow, now: float, limits: AgeLimits, settings: StateSettings) -> LinkCondition:
-    if not window.latency:
-        return "unknown"
-    age_s = _age(window.latency[-1], now)
-    if age_s > limits.expired_s:
-        return "expired"
-    if not _up(window, settings):
-        return "down"
-    return "stale" if age_s > limits.stale_s else "fresh"
-
-
-def _contact(window: LinkWindow, now: float, limits: AgeLimits) -> dict[str, Any]:
-    if not window.latency:
-        return {}
-    newest = window.latency[-1]
-    contact: dict[str, Any] = {"age_s": _age(newest, now), "method": newest.row.method}
-    contact |= {"figures": newest.row.figures, "address": newest.row.address}
-    shown = _shown(window, limits)
-    if shown is None:
-        return contact
-    row = shown.row
-    contact |= {name: getattr(row, name) for name in RTT_FIELDS}
-    contact |= {"rtt_age_s": _age(shown, now), "method": row.method, "jitter_s": _jitter(row)}
-    contact |= {"owd_p50_s": row.owd_forward_p50_s, "owd_error_s": row.owd_error_s}
-    return contact | {"during_throughput": row.during_throughput, "timestamp": row.timestamp}
-
-
-def _shown(window: LinkWindow, limits: AgeLimits) -> TimedRow[LatencyRow] | None:
-    """The row whose RTT is shown: the newest unloaded one, unless it is much older than the newest loaded one."""
-    idle, loaded = window.idle, window.loaded
-    if idle is None or loaded is None:
-        return idle or loaded
-    return idle if loaded.at - idle.at <= limits.stale_s else loaded
-
-
-def _loss_rows(window: LinkWindow, limits: AgeLimits) -> list[TimedRow[LatencyRow]]:
-    """The rows whose loss is shown, by the same rule as the RTT: our own tests fill queues, which drop probes."""
-    if not window.unloaded or window.latency[-1].at - window.unloaded[-1].at > limits.stale_s:
-        return window.latency
-    return window.unloaded
-
-
-def _jitter(row: LatencyRow) -> float | None:
-    if row.jitter_p95_p50_s is not None:
-        return row.jitter_p95_p50_s
-    if row.rtt_p95_s is None or row.rtt_p50_s is None:
-        return None
-    return max(0.0, row.rtt_p95_s - row.rtt_p50_s)
-
-
-def _loss(samples: list[TimedRow[LatencyRow]]) -> dict[str, Any]:
-    rows = [sample.row for sample in samples]
-    sent = sum(row.sent for row in rows)
-    if sent == 0:
-        return {}
-    directed = [
-        (row.sent, row.lost_forward, row.lost_back)
-        for row in rows
-        if row.lost_forward is not None and row.lost_back is not None
-    ]
-    one_way_sent = sum(sent for sent, _, _ in directed)
-    forward = sum(forward for _, forward, _ in directed)
-    return {
-        "loss_probes": sent,
-        "loss_ratio": (sent - sum(row.received for row in rows)) / sent,
-        "loss_forward_ratio": _share(forward, one_way_sent),
-        "loss_back_ratio": _share(sum(back for _, _, back in directed), one_way_sent - forward),
-    }
-
-
-def _outage(samples: list[TimedRow[LatencyRow]], now: float) -> dict[str, Any]:
-    newest = samples[-1].row.outages if samples else None
-    if not newest or newest[-1].end is not None:
-        return {}
-    return {"outage_s": max(0.0, now - newest[-1].start.timestamp())}
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole > 0 else None
-
-
-def _goodput(window: LinkWindow, now: float, limits: AgeLimits) -> dict[str, Any]:
-    if window.goodput is None:
-        return {}
-    values = {name: getattr(window.goodput.row, name) for name in GOODPUT_FIELDS}
-    return values | {
-        "goodput_state": _goodput_condition(window, window.goodput, now, limits),
-        "goodput_age_s": _age(window.goodput, now),
-    }
-
-
-def _goodput_condition(
-    window: LinkWindow, goodput: TimedRow[ThroughputRow], now: float, limits: AgeLimits
-) -> GoodputCondition:
-    age_s = _age(goodput, now)
-    if age_s > limits.goodput_expired_s:
-        return "expired"
-    rerouted = window.rerouted is not None and window.rerouted.at > goodput.at
-    return "stale" if rerouted or age_s > limits.goodput_stale_s else "fresh"
-
-
-def _path(window: LinkWindow, now: float) -> dict[str, Any]:
-    if window.path is None:
-        return {}
-    row = window.path.row
-    return {
-        "path_age_s": _age(window.path, now),
-        "path_fingerprint": row.fingerprint,
-        "path_mtu_bytes": row.path_mtu_bytes,
-        "hops": row.hops[-1].ttl if row.reached and row.hops else None,
-    }
-
-
-def _failure(window: LinkWindow, now: float) -> dict[str, Any]:
-    if not window.failures:
-        return {}
-    kind, newest = max(window.failures.items(), key=lambda item: item[1].at)
-    return {
-        "failure": newest.row.failure or "no_reply",
-        "failure_kind": kind,
-        "failure_detail": newest.row.detail,
-        "failure_age_s": _age(newest, now),
-    }
+    def _next_tests(self, pairs: Sequence[Pair], now: float) -> dict[str, npt.NDArray[Any]]:
+        found: dict[str, npt.NDArray[Any]] = {}
+        for place, pair in enumerate(pairs):
+            try:
+                fields = self._next_test(*pair, now)
+            except Exception as error:  # noqa: BLE001 - one link costs itself
+                note("link answer", error)
+                continue
+            for name, value in fields.items():
+                found.setdefault(name, np.full(len(pairs), None, object))[place] = value
+        return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from collector.linkstate.link_window import ReportMoment
+from collector.linkstate.report_moments import ReportMoment
 from collector.linkstate.site_clocks import ClockFindings, SiteClocks
 from collector.settings import CapacitySettings
 from linkweather.containment import contained

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Self
 
@@ -117,19 +117,6 @@ class AgeLimits:
     goodput_expired_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class LinkFacts:
-    """What the window of one link shows. Times are seconds since the epoch, -inf for never; NaN is unknown."""
-
-    contact_at: float = -np.inf
-    up: bool = False
-    loss_ratio: float = np.nan
-    jitter_s: float = np.nan
-    owd_p50_s: float = np.nan
-    goodput_at: float = -np.inf
-    rerouted_at: float = -np.inf
-
-
 class LinkMatrices:
     """The facts of all links between `sites`, as matrices; `snapshot` combines them with the forecasts."""
 
@@ -140,14 +127,6 @@ class LinkMatrices:
         self._contact_at, self._goodput_at, self._rerouted_at = (np.full(shape, -np.inf) for _ in range(3))
         self._loss_ratio, self._jitter_s, self._owd_p50_s = (np.full(shape, np.nan) for _ in range(3))
         self._up = np.zeros(shape, bool)
-
-    def put(self, src: str, dst: str, facts: LinkFacts) -> None:
-        """Replace the facts of a link."""
-        place = self._position[src], self._position[dst]
-        self._contact_at[place], self._up[place] = facts.contact_at, facts.up
-        self._loss_ratio[place], self._jitter_s[place] = facts.loss_ratio, facts.jitter_s
-        self._owd_p50_s[place] = facts.owd_p50_s
-        self._goodput_at[place], self._rerouted_at[place] = facts.goodput_at, facts.rerouted_at
 
     def facts(self, names: Iterable[str], places: Places) -> dict[str, Any]:
         """Some of the facts of the links at `places`, a column each."""
@@ -193,6 +172,17 @@ def _where(usable: npt.NDArray[np.bool_], values: npt.NDArray[np.floating]) -> M
 
 
 Pair = tuple[str, str]
+
+
+def in_cells(forecast: Forecast, cells: npt.NDArray[np.integer], count: int) -> Forecast:
+    """The forecasts of links as those of `count` pairs of sites, row by row; `cells` are the links' places there."""
+
+    def placed(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        found = np.full(count, np.nan if values.dtype.kind == "f" else 0, values.dtype)
+        found[cells] = values
+        return found
+
+    return Forecast(*(placed(getattr(forecast, field.name)) for field in fields(Forecast)))
 
 
 class ConditionChanges:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from collector.linkstate.link_window import ReportMoment
+from collector.linkstate.report_moments import ReportMoment
 from collector.store.columns import Entry
 from linkweather.wire import (
     AnyReport,

@@ -120,18 +120,42 @@ def test_how_often_one_asks_does_not_matter() -> None:
     asked = ForecastBank(20, KIND)
     for series, at, value in steady():
         asked.observe(np.array([series]), at, [value])
-        if series == 11:
+        if series == 19:  # all rows of this time are in
             asked.forecast(at + 0.25)
     assert_same(asked.forecast(40.5), bank_of(20, steady()).forecast(40.5))
 
 
-def test_a_late_row_counts_in_the_others_forecasts_too() -> None:
+def test_a_late_row_costs_its_series_alone_until_the_next_pool() -> None:
     rows = steady(frames=12)
     bank = bank_of(20, rows[:-1])
-    bank.forecast(12.5)
+    before = bank.forecast(12.5)
     series, at, value = rows[-1]
     bank.observe(np.array([series]), at, [value])
-    assert_same(bank.forecast(12.5), bank_of(20, rows).forecast(12.5))
+    late, whole = bank.forecast(12.5), bank_of(20, rows).forecast(12.5)
+    others = np.arange(20) != series
+    assert late.samples.tolist() == whole.samples.tolist()
+    assert late.age_s[series] == before.age_s[series] - 1.0 == 1.5
+    np.testing.assert_array_equal(late.p90[others], before.p90[others])
+    assert_same(bank.forecast(24.0), bank_of(20, rows).forecast(24.0))
+
+
+def test_an_old_bank_makes_its_pool_every_twelve_steps_and_a_young_one_every_step() -> None:
+    rows = steady(frames=40)
+    old, young = bank_of(20, rows), bank_of(20, [row for row in rows if row[1] > 30])
+    pools = []
+    for now in (40.5, 41.5, 47.9, 48.0):
+        for bank in (old, young):
+            bank.forecast(now)
+        pools.append((old._pool_at, young._pool_at))
+    assert pools == [(36.0, 40.0), (36.0, 41.0), (36.0, 47.0), (48.0, 48.0)]
+
+
+def test_a_refresh_in_parts_ends_where_a_whole_one_does() -> None:
+    rows = [(one, float(at), 10.0 + (one * at) % 7) for at in range(4) for one in range(1200)]
+    parts, whole = bank_of(1200, rows), bank_of(1200, rows)
+    more = [parts.refresh_some(4.5) for _ in range(4)]
+    assert more == [True, True, False, False]
+    assert_same(parts.forecast(4.5), whole.forecast(4.5))
 
 
 def test_rows_beyond_the_horizon_change_nothing() -> None:
@@ -139,7 +163,7 @@ def test_rows_beyond_the_horizon_change_nothing() -> None:
     rows = steady(frames=60)
     bank = bank_of(20, rows, kind)
     rebuilt = bank_of(20, [row for row in rows if row[1] >= 59.5 - bank.horizon_s], kind)
-    assert bank.horizon_s == 21.0
+    assert bank.horizon_s == 44.0
     assert_same(rebuilt.forecast(59.5), bank.forecast(59.5))
 
 

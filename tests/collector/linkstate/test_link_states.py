@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from collector.linkstate import link_states, link_window
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.link_window import ReportMoment
+from collector.linkstate.report_moments import ReportMoment
 from collector.settings import StateSettings
 from linkweather.containment import faults
 from linkweather.mesh import Mesh
@@ -314,7 +313,7 @@ def test_what_is_kept_of_a_link_is_bounded() -> None:
     links = states()
     for number in range(1000):
         links.observe(moment(number), [latency(None, sent=0, received=0, failure="unresolved")])
-    assert len(links._windows["a", "b"].latency) == 100
+    assert links._memory.latency.sizes.tolist() == [100, 0, 0]
 
 
 def test_goodput_carries_its_interval_and_age() -> None:
@@ -411,8 +410,8 @@ def test_thresholds_follow_a_changed_mesh() -> None:
 
 
 def test_each_kind_of_row_is_read_back_as_far_as_it_says_something() -> None:
-    # Twice what the forecasts remember, 300 s and five times 7200 s, and a step of them; paths as long as a goodput.
-    assert states().horizons_s == {"latency": 605.0, "throughput": 72_600.0, "path": 7200.0}
+    # Twice what the forecasts remember, 300 s and five times 7200 s, and twelve steps; paths as long as a goodput.
+    assert states().horizons_s == {"latency": 720.0, "throughput": 86_400.0, "path": 7200.0}
 
 
 def test_an_unknown_kind_of_row_changes_nothing() -> None:
@@ -432,28 +431,32 @@ def test_figures_beyond_single_precision_are_no_forecast_and_harm_no_other_link(
     assert np.isnan(links.snapshot(111.0).rtt_p50_s[0, 2])
 
 
-def test_a_link_whose_answer_cannot_be_made_costs_its_own_answer() -> None:
+def test_a_link_whose_next_test_cannot_be_said_costs_its_own_fields() -> None:
+    def next_test(_src: str, dst: str, _now: float) -> dict[str, Any]:
+        return {"next_test_in_s": 60.0 / "bc".index(dst)}
+
+    links = LinkStates(MESH, StateSettings(), next_test)
+    links.observe(ReportMoment(100.0, "boot", 1), [latency(0.020)])
+    before = faults().get("link answer", 0)
+    bad, *_, good = links.links(101.0)
+    assert (bad.state, bad.next_test_in_s, good.next_test_in_s) == ("fresh", None, 60.0)
+    assert faults()["link answer"] > before
+
+
+def test_a_value_that_is_no_number_is_null() -> None:
     links = states()
     nan = LatencyRow.model_construct(src="a", dst="c", method="stamp", sent=50, received=50, rtt_min_s=math.nan)
     links.observe(ReportMoment(100.0, "boot", 1), [nan, latency(0.020)])
-    before = faults().get("link answer", 0)
-    good, _, bad = links.links(101.0)
-    assert (good.state, bad.state) == ("fresh", "unknown")
-    assert faults()["link answer"] == before + 1
+    _, _, found = links.links(101.0)
+    assert (found.state, found.rtt_min_s) == ("fresh", None)
 
 
-def test_a_fault_in_one_row_costs_that_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, whole = faults().get("link state", 0), link_window.observe
-
-    def failing(window: Any, at: ReportMoment, row: Row, settings: StateSettings) -> None:
-        if row.method == "icmp":
-            raise ZeroDivisionError
-        whole(window, at, row, settings)
-
-    monkeypatch.setattr(link_states, "observe", failing)
+def test_a_fault_in_one_row_costs_that_row() -> None:
+    before = faults().get("link state", 0)
+    fields: dict[str, Any] = {"sent": "many", "received": 50, "rtt_p50_s": 0.5}
+    bad = LatencyRow.model_construct(src="a", dst="c", method="icmp", **fields)
     links = states()
-    links.observe(moment(0), [latency(0.5, method="icmp"), latency(0.02)])
+    links.observe(moment(0), [bad, latency(0.02)])
     assert faults()["link state"] == before + 1
-    answer = links.link("a", "b", 1)
-    assert answer is not None
-    assert answer.rtt_p50_s == 0.02
+    good, _, unknown = links.links(1)
+    assert (good.rtt_p50_s, unknown.state) == (0.02, "unknown")

@@ -1,0 +1,220 @@
+"""The answers about links, made from what is kept of them: a column per field of LinkAnswer. Pure.
+
+Making the columns is arithmetic on copies, a few milliseconds for 40,000 links; their values as Python objects and as
+JSON cost a hundred times that, and need the live state no more: another thread may do it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.linkstate.forecast_bank import Forecast
+from collector.linkstate.link_memory import LinkMemory, share
+from collector.linkstate.link_rows import GOODPUT_FIGURES, KINDS, RTT_FIGURES, present
+from collector.linkstate.report_moments import Floats, Links
+from collector.linkstate.snapshot import AgeLimits
+from linkweather.models.state import GoodputCondition, LinkAnswer, LinkCondition
+
+LINK_STATES: Final[tuple[str, ...]] = get_args(LinkCondition)
+GOODPUT_STATES: Final[tuple[str, ...]] = get_args(GoodputCondition)
+FIELDS: Final = tuple(LinkAnswer.model_fields)
+_COUNTS: Final = frozenset(
+    ("loss_probes", "rtt_forecast_samples", "goodput_forecast_samples", "path_mtu_bytes", "hops")
+)
+_TRUTHS: Final = frozenset({"during_throughput"})
+_SLICE: Final = 250  # links whose answers are made in one go: others have their turn in between
+# A bank computes in single precision: more digits would be noise.
+_DIGITS: Final = 6
+_POWERS: Final = np.array([float(f"1e{power}") for power in range(40)])
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTable:
+    """The answers about some links at `at`, as columns: numbers with NaN for null, or objects.
+
+    `src` and `dst` are places in `sites`; a field that no link has may be missing.
+    """
+
+    at: float
+    sites: tuple[str, ...]
+    src: npt.NDArray[np.integer]
+    dst: npt.NDArray[np.integer]
+    columns: Mapping[str, npt.NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.src)
+
+    def with_columns(self, columns: Mapping[str, npt.NDArray[Any]]) -> LinkTable:
+        """The same with further columns."""
+        return replace(self, columns={**self.columns, **columns})
+
+    def values(self, name: str, links: slice = slice(None)) -> list[Any]:
+        """A field's values as Python objects, None for null."""
+        if name in {"src", "dst"}:
+            places = self.src if name == "src" else self.dst
+            return [self.sites[place] for place in places[links].tolist()]
+        column = self.columns.get(name)
+        return [None] * len(self.src[links]) if column is None else _values(name, column[links])
+
+    def answers(self) -> Iterator[dict[str, Any]]:
+        """Every link's answer: the fields of LinkAnswer, in order."""
+        for start in range(0, len(self), _SLICE):
+            links = slice(start, start + _SLICE)
+            for values in zip(*(self.values(name, links) for name in FIELDS), strict=True):
+                yield dict(zip(FIELDS, values, strict=True))
+
+
+def _values(name: str, column: npt.NDArray[Any]) -> list[Any]:
+    found: list[Any]
+    if column.dtype == object:
+        found = column.tolist()
+        return found
+    known = np.isfinite(column)
+    if name in _COUNTS or name in _TRUTHS:
+        column = np.where(known, column, 0.0).astype(np.int64 if name in _COUNTS else np.bool_)
+    objects = column.astype(object)
+    objects[~known] = None
+    found = objects.tolist()
+    return found
+
+
+def link_columns(
+    memory: LinkMemory, links: Links | slice, now: float, limits: AgeLimits, *, rtt: Forecast, goodput: Forecast
+) -> dict[str, npt.NDArray[Any]]:
+    """The columns of the answers about `links`; the forecasts are theirs."""
+    return {
+        **_contact(memory, links, now, limits),
+        **_loss(memory, links, limits),
+        **_goodput(memory, links, now, limits),
+        **_path(memory, links, now),
+        **_failure(memory, links, now),
+        **forecast_columns("rtt", "s", rtt, limits.expired_s),
+        **forecast_columns("goodput", "bps", goodput, limits.goodput_expired_s),
+    }
+
+
+def contact_states(memory: LinkMemory, links: Links | slice, now: float, limits: AgeLimits) -> npt.NDArray[np.intp]:
+    """The place of each link's state in LINK_STATES."""
+    age_s = _age(memory.latency.at[links], now)
+    cases = [
+        ("unknown", np.isnan(age_s)),
+        ("expired", age_s > limits.expired_s),
+        ("down", ~memory.latency.up[links]),
+        ("stale", age_s > limits.stale_s),
+    ]
+    codes = [LINK_STATES.index(name) for name, _ in cases]
+    return np.select([one for _, one in cases], codes, LINK_STATES.index("fresh"))
+
+
+def forecast_columns(metric: str, unit: str, forecast: Forecast, expired_s: float) -> dict[str, Floats]:
+    """The forecast fields; none of a link whose newest row has expired."""
+    known = forecast.age_s <= expired_s  # NaN is not
+    quantiles = {"p10": forecast.p10, "p50": forecast.p50, "p90": forecast.p90}
+    found = {
+        f"{metric}_forecast_{name}_{unit}": np.where(known, _rounded(values), np.nan)
+        for name, values in quantiles.items()
+    }
+    return found | {f"{metric}_forecast_samples": np.where(known, forecast.samples, np.nan)}
+
+
+def _contact(memory: LinkMemory, links: Links | slice, now: float, limits: AgeLimits) -> dict[str, npt.NDArray[Any]]:
+    numbers = np.arange(len(memory.method))[links]
+    loaded = memory.shows_loaded(limits.stale_s, links)
+    shown_at = np.where(loaded, memory.loaded.at[links], memory.idle.at[links])
+    has_rtt = np.isfinite(shown_at)
+    method = np.where(has_rtt, memory.shown("method", loaded, links), memory.method[links])
+    outage_at = memory.outage_at.of(numbers).astype(np.float64)  # None becomes NaN
+    return {
+        "state": np.array(LINK_STATES, object)[contact_states(memory, links, now, limits)],
+        "age_s": _age(memory.latency.at[links], now),
+        "method": method,
+        "address": memory.address.of(numbers),
+        "rtt_age_s": _age(shown_at, now),
+        **{name: memory.shown(name, loaded, links) for name in RTT_FIGURES},
+        "during_throughput": np.where(has_rtt, loaded, np.nan),
+        "timestamp": memory.shown("timestamp", loaded, links),
+        "figures": memory.figures.of(numbers),
+        "outage_s": np.maximum(0.0, now - outage_at),
+    }
+
+
+def _loss(memory: LinkMemory, links: Links | slice, limits: AgeLimits) -> dict[str, npt.NDArray[Any]]:
+    sent, received, directed, forward, back = memory.loss_sums(limits.stale_s, links)
+    return {
+        "loss_ratio": share(sent - received, sent),
+        "loss_forward_ratio": share(forward, directed),
+        "loss_back_ratio": share(back, directed - forward),
+        "loss_probes": np.where(sent > 0, sent, np.nan),
+    }
+
+
+def _goodput(memory: LinkMemory, links: Links | slice, now: float, limits: AgeLimits) -> dict[str, npt.NDArray[Any]]:
+    newest, at = memory.goodput, memory.goodput.at[links]
+    age_s = _age(at, now)
+    stale = (memory.rerouted.at[links] > at) | (age_s > limits.goodput_stale_s)
+    codes = np.select(
+        [np.isnan(age_s), age_s > limits.goodput_expired_s, stale],
+        [GOODPUT_STATES.index(name) for name in ("unknown", "expired", "stale")],
+        GOODPUT_STATES.index("fresh"),
+    )
+    return {
+        "goodput_state": np.array(GOODPUT_STATES, object)[codes],
+        "goodput_age_s": age_s,
+        **{name: newest.columns[name][links] for name in (*GOODPUT_FIGURES, "limited_by")},
+    }
+
+
+def _path(memory: LinkMemory, links: Links | slice, now: float) -> dict[str, npt.NDArray[Any]]:
+    newest = memory.path
+    fields = {"path_fingerprint": "fingerprint", "path_mtu_bytes": "path_mtu_bytes", "hops": "hops"}
+    return {"path_age_s": _age(newest.at[links], now)} | {
+        name: newest.columns[column][links] for name, column in fields.items()
+    }
+
+
+def _failure(memory: LinkMemory, links: Links | slice, now: float) -> dict[str, npt.NDArray[Any]]:
+    """The newest failure of any kind."""
+    kinds = np.array(list(KINDS), object)
+    at = np.stack([memory.failures[kind].at[links] for kind in KINDS])
+    newest = at.argmax(axis=0)
+    newest_at = at.max(axis=0)
+    known = np.isfinite(newest_at)
+    texts = {
+        name: np.choose(newest, [memory.failures[kind].columns[name][links] for kind in KINDS])
+        for name in ("failure", "detail")
+    }
+    unnamed = known & ~present(texts["failure"])
+    return {
+        "failure": np.where(unnamed, "no_reply", texts["failure"]),
+        "failure_kind": np.where(known, kinds[newest], None),
+        "failure_detail": texts["detail"],
+        "failure_age_s": _age(newest_at, now),
+    }
+
+
+def _age(at: Floats, now: float) -> Floats:
+    """The age of what was at `at`, NaN for never; our clock may have been set back since."""
+    return np.where(np.isfinite(at), np.maximum(0.0, now - at), np.nan)
+
+
+def _rounded(values: npt.NDArray[np.floating]) -> Floats:
+    found = np.asarray(values, np.float64)
+    known = np.isfinite(found) & (found != 0)
+    magnitude = np.floor(np.log10(np.abs(np.where(known, found, 1.0)))).astype(np.intp)
+    power = np.clip(_DIGITS - 1 - magnitude, -39, 39)
+    scale = _POWERS[np.abs(power)]
+    # A quotient, or a product, of exact numbers is the double nearest to what its digits say.
+    fraction = power >= 0
+    digits = np.round(np.where(fraction, found * scale, found / scale))
+    return np.where(known, np.where(fraction, digits / scale, digits * scale), found)
+
+
+def whole_answers(table: LinkTable) -> Iterator[LinkAnswer]:
+    """The answers as messages. The columns were validated on arrival, or made here: they are not checked again."""
+    for answer in table.answers():
+        yield LinkAnswer.model_construct(**answer)

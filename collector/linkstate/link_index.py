@@ -1,0 +1,70 @@
+"""The links of a mesh by number, in the mesh's order: a link's place in every array of the link states. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.linkstate.report_moments import Links
+from linkweather.mesh import Mesh
+from linkweather.wire import Row
+
+Pair = tuple[str, str]
+
+
+class LinkIndex:
+    """The links between `sites`: `src` and `dst` are places in `sites`, `cells` those in a matrix [src, dst], flat."""
+
+    def __init__(self, mesh: Mesh | None = None) -> None:
+        self.sites: tuple[str, ...] = tuple(mesh.sites) if mesh else ()
+        self.position = {site: place for place, site in enumerate(self.sites)}
+        ends = [self.position[site] for pair in (mesh.pairs() if mesh else ()) for site in pair]
+        self.src, self.dst = np.array(ends, np.int32).reshape(-1, 2).T.copy()
+        self.cells = self.src.astype(np.int64) * len(self.sites) + self.dst
+        self._order = np.argsort(self.cells)
+        self._ordered = self.cells[self._order]
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def same(self, other: LinkIndex) -> bool:
+        """Whether every link has the same number in the other."""
+        return self.sites == other.sites and np.array_equal(self.cells, other.cells)
+
+    @cached_property
+    def pairs(self) -> Sequence[Pair]:
+        """The links as (src, dst), by number."""
+        names = np.array(self.sites, object)
+        return list(zip(names[self.src].tolist(), names[self.dst].tolist(), strict=True))
+
+    def number(self, src: str, dst: str) -> int | None:
+        """The number of a link; None where the mesh has no such link."""
+        found = int(self.numbers([(src, dst)])[0])
+        return None if found < 0 else found
+
+    def of_rows(self, rows: Iterable[Row]) -> Links:
+        """The number of each row's link, -1 for links that the mesh does not have."""
+        return self.numbers((row.src, row.dst) for row in rows)
+
+    def numbers(self, pairs: Iterable[Pair]) -> Links:
+        """The number of each link, -1 for links that the mesh does not have."""
+        position = self.position
+        ends = [(position.get(src, -1), position.get(dst, -1)) for src, dst in pairs]
+        src, dst = np.array(ends, np.int64).reshape(-1, 2).T
+        return self.at_cells(np.where((src < 0) | (dst < 0), -1, src * len(self.sites) + dst))
+
+    def at_cells(self, cells: npt.NDArray[np.int64]) -> Links:
+        """The number of the link at each cell, -1 for cells without one."""
+        if not len(self):
+            return np.full(len(cells), -1)
+        place = np.minimum(np.searchsorted(self._ordered, cells), len(self) - 1)
+        return np.where(self._ordered[place] == cells, self._order[place], -1)
+
+    def moved(self, other: LinkIndex) -> tuple[Links, Links]:
+        """The numbers here, and in the other, of the links that both have."""
+        after = other.numbers(self.pairs)
+        before = np.flatnonzero(after >= 0)
+        return before, after[before]
