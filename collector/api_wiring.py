@@ -37,6 +37,7 @@ from linkweather.containment import faults
 from linkweather.models.sink_state import SinkAnswer
 from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer
 from linkweather.mqtt import Connection
+from linkweather.overflows import overflows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,13 @@ class ApiWiring:
 
     def _degraded(self) -> list[str]:
         ours = self.sites.clocks.findings(time.time()).ours
-        return [*self.exporters.failing(), *([ours] if ours else []), *self.other_journals.sentences()]
+        return [
+            *self.exporters.failing(),
+            *([ours] if ours else []),
+            *self.other_journals.sentences(),
+            *self.connection.complaints(),
+            *self.sites.damage(),
+        ]
 
     def _token(self) -> str | None:
         token_file = self.settings.api.token_file
@@ -171,5 +178,7 @@ class ApiWiring:
             refused_rows=ingest.refused_rows,
             dropped_decisions=self.route_updater.dropped_decisions,
             faults=faults(),
+            overflows=overflows(),
+            unpublished=self.connection.refused,
             sinks=sinks,
         )

@@ -36,6 +36,8 @@ class Readings:
     refused_rows: int = 0
     dropped_decisions: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
+    overflows: Mapping[str, int] = field(default_factory=dict)
+    unpublished: Mapping[str, int] = field(default_factory=dict)
     sinks: Sequence[SinkAnswer] = ()
 
 
@@ -46,6 +48,7 @@ class _Own(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from _counters(self._readings)
         yield from _gauges(self._readings)
+        yield from _of_sites(self._readings.sites)
         yield from _sinks(self._readings.sinks)
 
 
@@ -65,18 +68,23 @@ def _counters(readings: Readings) -> Iterable[Metric]:
         ("refused_rows", "Rows that cannot be, of reports that were committed without them.", readings.refused_rows),
     ):
         yield CounterMetricFamily(f"linkweather_ingest_{name}", text, value)
-    refused = CounterMetricFamily("linkweather_ingest_refused", "Messages refused for good.", labels=["reason"])
-    for reason, count in readings.refused.items():
-        refused.add_metric([reason], count)
-    yield refused
     text = "Decisions that the log never had, as its disk failed for long."
     yield CounterMetricFamily("linkweather_decisions_dropped", text, readings.dropped_decisions)
-    faults = CounterMetricFamily(
-        "linkweather_faults", "Unexpected exceptions, contained; the log has the first of each.", labels=["place"]
-    )
-    for place, count in readings.faults.items():
-        faults.add_metric([place], count)
-    yield faults
+    for name, text, label, counts in (
+        ("ingest_refused", "Messages refused for good.", "reason", readings.refused),
+        ("faults", "Unexpected exceptions, contained; the log has the first of each.", "place", readings.faults),
+        ("overflows", "What was dropped as too much waited.", "queue", readings.overflows),
+        (
+            "unpublished",
+            "What the broker would not take; the log has the first of each.",
+            "reason",
+            readings.unpublished,
+        ),
+    ):
+        family = CounterMetricFamily(f"linkweather_{name}", text, labels=[label])
+        for reason, count in counts.items():
+            family.add_metric([reason], count)
+        yield family
 
 
 def _gauges(readings: Readings) -> Iterable[Metric]:
@@ -87,6 +95,31 @@ def _gauges(readings: Readings) -> Iterable[Metric]:
     yield _by_state("links", "Links of the mesh by state.", LINK_STATES, links)
     yield _by_state("sites", "Sites of the mesh by state.", SITE_STATES, sites)
     yield _clocks(readings.sites)
+
+
+def _of_sites(sites: Iterable[SiteAnswer]) -> Iterable[Metric]:
+    """What the sites say in their statuses of what they lost."""
+    known = [site for site in sites if site.outbox_reports is not None]
+    for form, name, text in (
+        (GaugeMetricFamily, "outbox_reports", "Reports that wait at the site."),
+        (CounterMetricFamily, "dropped_reports", "Reports that the site's outbox had no room for."),
+        (CounterMetricFamily, "refused_reports", "Reports that the site deleted as they were refused for good."),
+        (GaugeMetricFamily, "oversized_reports", "Reports that wait as the broker takes no packets of their size."),
+    ):
+        family = form(f"linkweather_site_{name}", text, labels=["site"])
+        for site in known:
+            family.add_metric([site.site], getattr(site, name))
+        yield family
+    for form, name, label, text in (
+        (CounterMetricFamily, "overflows", "queue", "What the site dropped as too much waited."),
+        (CounterMetricFamily, "unpublished", "reason", "What the site's broker would not take."),
+        (GaugeMetricFamily, "damaged_files", "file", "Files that the site found damaged and set aside."),
+    ):
+        family = form(f"linkweather_site_{name}", text, labels=["site", label])
+        for site in known:
+            for value, count in (getattr(site, name) or {}).items():
+                family.add_metric([site.site, value], count)
+        yield family
 
 
 def _clocks(sites: Iterable[SiteAnswer]) -> Metric:

@@ -8,9 +8,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Final
+
+_SET_ASIDE: Final = re.compile(r"(.+)\.damaged-\d{8}T\d{6}Z(?:-\d+)?")
 
 
 def replace(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
@@ -52,6 +57,12 @@ def damaged_name(path: Path) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     names = (path.with_name(f"{path.name}.damaged-{stamp}{suffix}") for suffix in ("", *(f"-{n}" for n in range(99))))
     return next(name for name in names if not name.exists())
+
+
+def damaged_files(folder: Path) -> dict[str, int]:
+    """The files in a folder that were set aside as damaged, by the name that they had. Raises OSError."""
+    found = (_SET_ASIDE.fullmatch(path.name) for path in folder.iterdir())
+    return dict(Counter(match[1] for match in found if match))
 
 
 def _sync_folder(folder: Path) -> None:

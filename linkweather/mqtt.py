@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import socket
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import aiomqtt
-import paho.mqtt.client as paho
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from linkweather.backoff import Backoff
 from linkweather.broker import Broker
 from linkweather.containment import contained
+from linkweather.mqtt_client import MAX_INFLIGHT, MqttClient, RefusedError
+from linkweather.wire import topics
 
 log = logging.getLogger(__name__)
 
-MAX_INFLIGHT = 200
+MOST_COMPLAINTS = 16
+HOLD_REFUSED_S = 60.0
 # At most, beside topic and payload: type, lengths, packet identifier, no properties (MQTT 5 §3.3).
 HEADER_BYTES = 16
 _CONNECT_LIMIT_S = 5.0
-_ABANDON_LIMIT_S = 1.0
+_ALLOW = "allow it in the broker's access rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,42 +37,6 @@ class Will:
 
     topic: str
     payload: bytes
-
-
-class _Client(aiomqtt.Client):
-    """A client that keeps to the limits which the broker names as it accepts the connection (MQTT 5 §3.2.2.3)."""
-
-    max_packet_bytes: int | None = None
-
-    async def __aenter__(self) -> Self:
-        """Connect. Cancelled meanwhile, end what has begun: aiomqtt leaves its socket and a task to the collector."""
-        entering = asyncio.create_task(super().__aenter__(), name="connecting")
-        try:
-            return await asyncio.shield(entering)
-        except asyncio.CancelledError:
-            await asyncio.wait([entering], timeout=_ABANDON_LIMIT_S)
-            if entering.cancel() or entering.exception() is not None:
-                raise
-            with contextlib.suppress(aiomqtt.MqttError):
-                await self.__aexit__(None, None, None)
-            raise
-
-    def open_by(self, open_socket: Callable[[], socket.socket]) -> None:
-        """Connect by TCP in this way; the name for TLS stays the broker's."""
-        self._client._create_socket_connection = open_socket  # type: ignore[method-assign]  # noqa: SLF001 - no other way in
-
-    def _on_connect(
-        self,
-        client: paho.Client,
-        userdata: object,
-        flags: paho.ConnectFlags,
-        reason_code: ReasonCode,
-        properties: Properties | None = None,
-    ) -> None:
-        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
-        inflight = min(MAX_INFLIGHT, getattr(properties, "ReceiveMaximum", MAX_INFLIGHT))
-        client._max_inflight_messages = inflight  # noqa: SLF001 - paho ignores it, and its setter refuses by now
-        super()._on_connect(client, userdata, flags, reason_code, properties)
 
 
 class Connection:
@@ -102,12 +66,14 @@ class Connection:
         self._on_connect = on_connect
         self._will = will
         self._backoff = Backoff(rng=rng)
-        self._client: _Client | None = None
+        self._client: MqttClient | None = None
         self._pause_s: float | None = None
         self._address: tuple[str, int] | None = None
         self.last_error = ""
-        # Topic → messages that were larger than the broker takes.
-        self.oversized: Counter[str] = Counter()
+        self._held_until: dict[str, float] = {}  # family of topics that the broker refused → until when
+        self._complaints: dict[str, str] = {}  # topic, or family → what the broker does not let us do there
+        # Reason → messages that the broker would not take, and subscriptions.
+        self.refused: Counter[str] = Counter()
 
     @property
     def connected(self) -> bool:
@@ -141,24 +107,33 @@ class Connection:
         self._pause_s = pause_s
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
-        """Publish with QoS 1; true once the broker has acknowledged it, false without a connection.
+        """Publish with QoS 1; true once the broker has taken it, false without a connection.
 
-        False also for what is larger than the broker takes, which would end the connection.
+        False also for what the broker refuses, and for what is larger than it takes, which would end the connection:
+        both are counted, and said once. What it refused is not sent for a while, as some brokers close the connection.
         """
         client = self._client
-        if client is None or self._is_oversized(topic, payload):
+        if client is None or self._is_held(topics.family(topic)) or self._is_oversized(topic, payload):
             return False
         try:
             await client.publish(topic, payload, qos=1, retain=retain)
-        except aiomqtt.MqttError:
+        except aiomqtt.MqttError as error:
             _raise_cancellation()
+            if isinstance(error, RefusedError):
+                self._hold(topics.family(topic), str(error))
             return False
         _raise_cancellation()
+        for name in (topic, topics.family(topic)):
+            self._complaints.pop(name, None)
         return True
+
+    def complaints(self) -> list[str]:
+        """What the broker does not let us do now: a sentence a topic, for the first of them."""
+        return list(self._complaints.values())
 
     async def _session(self) -> None:
         will = aiomqtt.Will(self._will.topic, self._will.payload, qos=1, retain=True) if self._will else None
-        client = _Client(
+        client = MqttClient(
             self._broker.host,
             self._broker.port or 1883,
             transport="unix" if self._broker.scheme == "unix" else "tcp",
@@ -176,7 +151,9 @@ class Connection:
         async with client:
             client.pending_calls_threshold = MAX_INFLIGHT
             if self._subscriptions:
-                await client.subscribe([(topic, 1) for topic in self._subscriptions])
+                codes = await client.subscribe([(topic, 1) for topic in self._subscriptions])
+                _raise_cancellation()
+                self._check_subscriptions(codes)
             _raise_cancellation()
             self._client = client
             self._report("")
@@ -204,21 +181,39 @@ class Connection:
         pause_s, self._pause_s = self._pause_s, None
         return self._backoff.next_s() if pause_s is None else pause_s
 
+    def _hold(self, family: str, reason: str) -> None:
+        self._held_until[family] = time.monotonic() + HOLD_REFUSED_S
+        self._complain(family, reason, f"the broker {self._broker} refuses this ({reason}): {_ALLOW}")
+
+    def _is_held(self, family: str) -> bool:
+        return time.monotonic() < self._held_until.get(family, 0.0)
+
+    def _check_subscriptions(self, codes: Sequence[int | ReasonCode]) -> None:
+        self._complaints = {name: said for name, said in self._complaints.items() if name in self._held_until}
+        for topic, code in zip(self._subscriptions, codes, strict=False):
+            if isinstance(code, ReasonCode) and code.is_failure:
+                self._complain(
+                    topic, str(code), f"the broker {self._broker} does not let us read this ({code}): {_ALLOW}"
+                )
+
     def _is_oversized(self, topic: str, payload: bytes) -> bool:
         size, limit = len(topic.encode()) + len(payload) + HEADER_BYTES, self.max_packet_bytes
         if limit is None or size <= limit:
             return False
-        if not self.oversized[topic]:
-            log.error(
-                "%s: %d bytes, and the broker %s takes packets of %d at most: raise its limit (mosquitto: "
-                "max_packet_size)",
-                topic,
-                size,
-                self._broker,
-                limit,
-            )
-        self.oversized[topic] += 1
+        self._complain(
+            topic,
+            "oversized",
+            f"{size} bytes, and the broker {self._broker} takes packets of {limit} at most: raise its limit "
+            "(mosquitto: max_packet_size)",
+        )
         return True
+
+    def _complain(self, topic: str, reason: str, what: str) -> None:
+        """Count what the broker does not let us do, and say it once a topic; of many topics the first."""
+        self.refused[reason.lower().replace(" ", "_")] += 1
+        if topic not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
+            self._complaints[topic] = f"{topic}: {what}"
+            log.error("%s", self._complaints[topic])
 
     def _lost(self) -> str:
         # A broker that shuts down closes the connection in the same way: paho does not tell the two apart.

@@ -15,10 +15,12 @@ from functools import partial
 from importlib.metadata import version
 from typing import Final, Literal
 
+from linkweather.atomicfile import damaged_files
 from linkweather.broker import parse_broker
 from linkweather.containment import contained
 from linkweather.errors import MessageError
 from linkweather.mqtt import HEADER_BYTES, Connection, Will
+from linkweather.overflows import overflows
 from linkweather.wire import (
     Answer,
     Claim,
@@ -100,6 +102,7 @@ class ProbeDaemon:
         self._presence = self._make_presence()
         self._status_due = asyncio.Event()
         self._handlers = self._make_handlers()
+        self._damaged_files: dict[str, int] = {}
         # Messages that could not be decoded, by reason.
         self.ignored: Counter[str] = Counter()
 
@@ -235,15 +238,17 @@ class ProbeDaemon:
     async def _publish_statuses(self) -> None:
         """Keep the retained status up to date: at once after a connection, then when it has changed."""
         published: Status | None = None
+        here = False
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STATUS_EVERY_S):
                     await self._status_due.wait()
-                    published = None
+                    published, here = None, False
             self._status_due.clear()
             with contained("status"):
-                if published is None:
-                    await self._presence.say_here()
+                here = here or await self._presence.say_here()
+                with contextlib.suppress(OSError):
+                    self._damaged_files = await asyncio.to_thread(damaged_files, self._settings.data_dir)
                 status = self._status("online")
                 if status != published and await self._publish_status("online"):
                     published = status
@@ -273,4 +278,7 @@ class ProbeDaemon:
             budget_left_bytes=left_bytes,
             next_tests=self._throughput.scheduler.next_tests() if state == "online" else (),
             throughput_problem=self._throughput_problem,
+            overflows=dict(overflows()),
+            unpublished=dict(self._connection.refused),
+            damaged_files=self._damaged_files,
         )

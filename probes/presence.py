@@ -75,10 +75,11 @@ class SitePresence:
         """A connection is made: the broker says again what is retained."""
         self._said_before = self._said
 
-    async def say_here(self) -> None:
-        """Say which run this is."""
-        if await self._publish(topics.presence(self._site), encode(self._own), retain=True):
-            self._said = True
+    async def say_here(self) -> bool:
+        """Say which run this is; whether the broker has it."""
+        heard = await self._publish(topics.presence(self._site), encode(self._own), retain=True)
+        self._said = self._said or heard
+        return heard
 
     async def say_goodbye(self) -> None:
         """Say that this site stops, and return when the peers know; at once without a broker."""

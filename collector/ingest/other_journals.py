@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
+from linkweather import overflows
 from linkweather.wire import Status, decode
 from linkweather.wire.journals import MeshOrigin
 
 log = logging.getLogger(__name__)
 
-_MOST = 64
+MOST = 64  # meshes of others, and sites that follow them; of further ones none is named
 
 
 class OtherJournals:
@@ -34,14 +35,21 @@ class OtherJournals:
     def handle_mesh(self, payload: bytes) -> None:
         """Note whose mesh was published; ours comes back, too. Raises MessageError."""
         journal = decode(MeshOrigin, payload).journal
-        if journal is not None and journal not in self._known and len(self._meshes) < _MOST:
-            self._meshes.add(journal)
-            self._say(("mesh", journal), self._about_mesh(journal))
+        if journal is None or journal in self._known:
+            return
+        if journal not in self._meshes and len(self._meshes) >= MOST:
+            overflows.note("other journals")
+            return
+        self._meshes.add(journal)
+        self._say(("mesh", journal), self._about_mesh(journal))
 
     def handle_status(self, site: str, status: Status) -> None:
         """Note which journal a site of the mesh follows."""
         if status.journal is None or status.journal in self._known:
             self._sites.pop(site, None)
+            return
+        if site not in self._sites and len(self._sites) >= MOST:
+            overflows.note("other journals")
             return
         self._sites[site] = status.journal
         self._say((site, status.journal), self._about_site(site, status.journal))
@@ -53,7 +61,7 @@ class OtherJournals:
         ]
 
     def _say(self, what: tuple[str, str], sentence: str) -> None:
-        if what not in self._said and len(self._said) < _MOST:
+        if what not in self._said and len(self._said) < MOST:
             self._said.add(what)
             log.error("%s", sentence)
 

@@ -69,6 +69,14 @@ class SiteStates:
         """The sites whose status, or will, is offline."""
         return [site for site, status in self._statuses.items() if status.state == "offline"]
 
+    def damage(self) -> list[str]:
+        """What the sites say of files that they found damaged, a sentence a site."""
+        return [
+            f"the site {site} has set aside {_files(status.damaged_files)}, found damaged: delete what is not needed"
+            for site, status in self._statuses.items()
+            if status.damaged_files
+        ]
+
     def sites(self, now: float) -> list[SiteAnswer]:
         """Every site of the mesh in the mesh's order, also sites never heard."""
         clocks = self.clocks.findings(now)
@@ -97,12 +105,19 @@ class SiteStates:
             budget_bytes_per_day=_stated(status, "budget_bytes_per_day"),
             budget_left_bytes=_stated(status, "budget_left_bytes"),
             throughput_problem=_stated(status, "throughput_problem"),
+            overflows=_stated(status, "overflows"),
+            unpublished=_stated(status, "unpublished"),
+            damaged_files=_stated(status, "damaged_files"),
             compute_id=site.compute_id,
             operator=site.operator,
             region=site.region,
             latitude=site.latitude,
             longitude=site.longitude,
         )
+
+
+def _files(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} of {name}" for name, count in sorted(counts.items()))
 
 
 def _stated(status: Status | None, name: str) -> Any:

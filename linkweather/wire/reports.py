@@ -154,6 +154,10 @@ class Status(Message):
     its tests may move now of the `budget_bytes_per_day`, which accrues evenly; both are absent without a budget.
     `boots` says what became of the reports of the outbox's newest boots.
     `next_tests` are those of its incoming links, the soonest first; `throughput_problem` is why it tests no throughput.
+
+    `overflows` counts, by queue, what was dropped since its start as too much waited; what was dropped of `receipts`
+    and `mqtt messages` is said again. `unpublished` counts, by reason, what its broker would not take. `damaged_files`
+    are those that it has set aside, by the name of the file, until they are deleted.
     """
 
     v: Literal[1] = 1
@@ -173,6 +177,9 @@ class Status(Message):
     budget_left_bytes: Bytes | None = None
     next_tests: Annotated[tuple[NextTest, ...], Field(max_length=MAX_NEXT_TESTS)] = ()
     throughput_problem: Text | None = None
+    overflows: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
+    unpublished: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
+    damaged_files: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
 
     def fitting(self, max_bytes: int | None) -> Status:
         """The status as it fits into a payload of this size: without its later next tests, then its older boots."""

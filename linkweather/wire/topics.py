@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from linkweather.mesh import SITE_ID
@@ -12,6 +13,7 @@ ALL_REPORTS = f"{PREFIX}/site/+/report/+"
 ALL_STATUSES = f"{PREFIX}/site/+/status"
 ALL_CLAIMS = f"{PREFIX}/site/+/claim"
 ALL_PRESENCES = f"{PREFIX}/site/+/presence"
+_SITE = re.compile(f"^{PREFIX}/site/[^/]+")
 
 # name → whether the topic has a last level, which is a kind (`report`) or the writing site.
 _HAS_DETAIL: dict[str, bool] = {
@@ -73,6 +75,11 @@ def claim(site: str) -> str:
 def routes(site: str) -> str:
     """Retained: the site's active routes. Written by the collector."""
     return f"{PREFIX}/site/{site}/routes"
+
+
+def family(topic: str) -> str:
+    """The topic with any site in the place of its site: what a broker's access rules are about."""
+    return _SITE.sub(f"{PREFIX}/site/+", topic)
 
 
 def parse(topic: str) -> Topic | None:

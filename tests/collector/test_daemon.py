@@ -363,6 +363,34 @@ async def test_a_sink_that_fails_degrades_the_collector_and_holds_up_nothing(
     ]
 
 
+async def test_what_a_site_says_that_it_lost_is_in_the_metrics_and_in_readyz(
+    settings: CollectorSettings, site: aiomqtt.Client
+) -> None:
+    counts = {"dropped_reports": 3, "overflows": {"receipts": 2}, "unpublished": {"not_authorized": 1}}
+    status = Status.model_validate({"state": "online", **counts, "damaged_files": {"mesh.json": 1}})
+    async with running(settings) as collector:
+        await site.publish(topics.status("a"), encode(status), qos=1, retain=True)
+        last = 'linkweather_site_damaged_files{file="mesh.json",site="a"} 1.0'
+        text = (await collector.until("/metrics", lambda answer: last in answer.text)).text
+        ready = await collector.get("/readyz")
+    assert 'linkweather_site_dropped_reports_total{site="a"} 3.0' in text
+    assert 'linkweather_site_overflows_total{queue="receipts",site="a"} 2.0' in text
+    assert 'linkweather_site_unpublished_total{reason="not_authorized",site="a"} 1.0' in text
+    assert ready["degraded"] == ["the site a has set aside 1 of mesh.json, found damaged: delete what is not needed"]
+
+
+async def test_what_the_broker_does_not_take_is_in_the_metrics_and_in_readyz(
+    settings: CollectorSettings, tmp_path: Path
+) -> None:
+    with servers.mosquitto(tmp_path, extra="max_packet_size 650\n") as port:  # the mesh is longer
+        async with running(settings.model_copy(update={"broker": f"mqtt://127.0.0.1:{port}"})) as collector:
+            name = 'linkweather_unpublished_total{reason="oversized"}'
+            await collector.until("/metrics", lambda answer: name in answer.text)
+            (sentence,) = (await collector.get("/readyz"))["degraded"]
+    assert sentence.startswith(f"{topics.MESH}: ")
+    assert "takes packets of 650 at most" in sentence
+
+
 async def test_decisions_that_found_no_room_are_a_metric(
     settings: CollectorSettings, site: aiomqtt.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,3 +68,14 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         atomicfile.replace(tmp_path / "nowhere" / "mesh.toml", "new")
+
+
+def test_files_that_were_set_aside_are_counted_by_the_name_that_they_had(tmp_path: Path) -> None:
+    for content in ("one", "two"):
+        (tmp_path / "mesh.json").write_text(content)
+        atomicfile.set_aside(tmp_path / "mesh.json")
+    (tmp_path / "outbox.sqlite").touch()
+    aside = atomicfile.set_aside(tmp_path / "outbox.sqlite")
+    Path(f"{aside}-wal").touch()  # of the same database
+    (tmp_path / "mesh.json").touch()
+    assert atomicfile.damaged_files(tmp_path) == {"mesh.json": 2, "outbox.sqlite": 1}

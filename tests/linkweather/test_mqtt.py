@@ -5,17 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 
+from linkweather import overflows
 from linkweather.broker import parse_broker
 from linkweather.containment import faults
-from linkweather.mqtt import Connection
+from linkweather.mqtt import MOST_COMPLAINTS, Connection
+from linkweather.mqtt_client import MESSAGE_BYTES, Arrivals
+from linkweather.wire import topics
 from tests import servers
+
+ACCESS_RULES = Path("/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so")
 
 
 async def test_a_handler_that_fails_costs_its_message(broker_port: int) -> None:
@@ -186,7 +195,7 @@ async def test_what_is_larger_than_the_broker_takes_is_not_sent_and_said_once_wi
             running.cancel()
             await asyncio.wait([running])
     assert connection.max_packet_bytes is None
-    assert connection.oversized == {"t": 2}
+    assert connection.refused == {"oversized": 2}
     assert caplog.text.count("t: 1001 bytes, and the broker") == 1
     assert caplog.text.count("takes packets of 1000 at most") == 1
 
@@ -208,3 +217,94 @@ async def test_no_more_is_in_flight_than_the_broker_receives(tmp_path: Path) -> 
         finally:
             running.cancel()
             await asyncio.wait([running])
+
+
+@asynccontextmanager
+async def connected(port: int, *topics: str) -> AsyncIterator[Connection]:
+    up = asyncio.Event()
+    broker = parse_broker(f"mqtt://127.0.0.1:{port}")
+    connection = Connection(broker, "a", subscriptions=topics, handle=lambda *_: None, on_connect=up.set)
+    running = asyncio.create_task(connection.run(), name="connection")
+    try:
+        async with asyncio.timeout(20):
+            await up.wait()
+            yield connection
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def reconnected(connection: Connection) -> None:
+    while not await connection.publish(topics.MESH, b"x"):  # noqa: ASYNC110 - it says itself whether it is up
+        await asyncio.sleep(0.05)
+
+
+async def test_a_publication_that_the_broker_refuses_has_not_arrived_is_counted_said_once_and_tried_again_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its PUBACK has a reason code (MQTT 5 §3.4.2.1), which aiomqtt passes over; mosquitto closes the connection."""
+    (tmp_path / "acl").write_text(f"topic readwrite {topics.MESH}\n")
+    rules = f"user root\nacl_file {tmp_path}/acl\n"
+    port = servers.free_port()
+    sentence = (
+        f"linkweather/v1/site/+/routes: the broker mqtt://127.0.0.1:{port} refuses this (Not authorized): "
+        "allow it in the broker's access rules"
+    )
+    with servers.mosquitto(tmp_path, port, extra=rules):
+        async with connected(port) as connection:
+            assert await connection.publish(topics.MESH, b"x")
+            for site in "abc":  # of one rule: the others are held back
+                assert not await connection.publish(topics.routes(site), b"x", retain=True)
+            await reconnected(connection)
+            assert connection.complaints() == [sentence]
+            assert connection.refused == {"not_authorized": 1}
+            connection._held_until = dict.fromkeys(connection._held_until, 0.0)  # a minute later
+            assert not await connection.publish(topics.routes("b"), b"x", retain=True)
+            assert connection.refused == {"not_authorized": 2}
+            await reconnected(connection)
+            assert connection.complaints() == [sentence]
+    with servers.mosquitto(tmp_path, port):
+        async with connected(port) as connection:
+            connection._hold(topics.family(topics.routes("a")), "Not authorized")
+            connection._held_until.clear()
+            assert await connection.publish(topics.routes("b"), b"x", retain=True)
+            assert connection.complaints() == []
+    assert caplog.text.count(sentence) == 2
+
+
+async def test_so_many_topics_are_named_of_those_that_the_broker_refuses(tmp_path: Path) -> None:
+    with servers.mosquitto(tmp_path, extra="max_packet_size 1000\n") as port:
+        async with connected(port) as connection:
+            for number in range(MOST_COMPLAINTS + 5):
+                assert not await connection.publish(f"t/{number}", bytes(1000))
+    assert len(connection.complaints()) == MOST_COMPLAINTS
+    assert connection.refused == {"oversized": MOST_COMPLAINTS + 5}
+
+
+@pytest.mark.skipif(not ACCESS_RULES.exists(), reason="needs mosquitto's plug-in for access rules")
+async def test_a_subscription_that_the_broker_refuses_is_counted_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = {"publishClientSend": True, "publishClientReceive": True, "subscribe": False, "unsubscribe": True}
+    settings = {"defaultACLAccess": rules, "clients": [], "groups": [], "roles": []}
+    (tmp_path / "rules.json").write_text(json.dumps(settings))
+    extra = f"plugin {ACCESS_RULES}\nplugin_opt_config_file {tmp_path}/rules.json\n"
+    with servers.mosquitto(tmp_path, extra=extra) as port:
+        async with connected(port, "t/+", "u") as connection:
+            assert connection.refused == {"not_authorized": 2}
+            assert [sentence.partition(":")[0] for sentence in connection.complaints()] == ["t/+", "u"]
+    assert caplog.text.count("does not let us read this (Not authorized)") == 2
+
+
+def test_what_comes_faster_than_it_is_handled_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 1000
+    monkeypatch.setattr("linkweather.mqtt_client.MAX_WAITING_BYTES", 10 * (MESSAGE_BYTES + size))
+    arrivals = Arrivals()
+    before = overflows.overflows().get("mqtt messages", 0)
+    for number in range(15):
+        arrivals.put_nowait(aiomqtt.Message("t", bytes(size), 0, False, number, None))  # noqa: FBT003 - aiomqtt's own
+    assert arrivals.qsize() == 10
+    assert overflows.overflows()["mqtt messages"] == before + 5
+    assert arrivals.get_nowait().mid == 0
+    arrivals.put_nowait(aiomqtt.Message("t", bytes(size), 0, False, 15, None))  # noqa: FBT003
+    assert arrivals.qsize() == 10

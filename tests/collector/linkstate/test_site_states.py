@@ -127,3 +127,12 @@ def test_site_that_tests_no_throughput_says_why() -> None:
     assert site(states).throughput_problem == "iperf3 3.1.3 cannot …"
     states.status("a", Status(state="offline"))
     assert site(states).throughput_problem is None
+
+
+def test_damaged_files_of_a_site_are_a_sentence() -> None:
+    states = SiteStates(MESH)
+    states.status("a", Status(state="online", damaged_files={"outbox.sqlite": 2, "mesh.json": 1}))
+    states.status("b", Status(state="online"))
+    assert states.damage() == [
+        "the site a has set aside 1 of mesh.json, 2 of outbox.sqlite, found damaged: delete what is not needed"
+    ]
