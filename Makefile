@@ -29,7 +29,7 @@ bench:  ## the two short benches: the demo against its lab, and what an idle pro
 	$(BIN)/python -m tests.bench.demo
 	$(BIN)/python -m tests.bench.idle_probe --for 30
 
-chaos:  ## breaks the whole system on purpose, 100 faults from each of three seeds; ARGS="--seed 7 --faults 100"
+chaos:  ## breaks the whole system on purpose: 100 faults from each of three seeds, then every case; ARGS="--help" lists
 	@bash setup.sh test
 	$(BIN)/python -m tests.chaos $(ARGS)
 

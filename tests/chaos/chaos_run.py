@@ -8,7 +8,7 @@ import itertools
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,17 +18,15 @@ from tests import servers
 from tests.chaos.balance import Balance, OutboxRecord, balance
 from tests.chaos.injector import Injector
 from tests.chaos.mesh_of_processes import System, system
-from tests.chaos.records import read_archive, read_journal, read_outbox, watch
+from tests.chaos.records import read_archive, read_journal, watch
 from tests.chaos.schedule import PlannedFault, plan
 from tests.chaos.small_disk import small_disk
+from tests.chaos.stage import SITES, SMALL_DISKS, Scenario, Stage
 from tests.chaos.tcp_proxy import Proxies
 
-SITES = ("a", "b", "c", "d")
 # The operator lets this site's outbox overflow: some dozens of reports fill it.
 LIMITED = "d"
 LIMIT_BYTES = 2**17
-# Files of a probe and of the collector lie on disks that have room for a run and fill up at once.
-SMALL_DISKS = {"a": 16 * 2**20, "collector": 128 * 2**20}
 # Often enough that something is under way at whatever moment something breaks.
 BUSY = """
 [latency]
@@ -36,10 +34,16 @@ interval_s = 0.05
 timeout_s = 0.2
 report_interval_s = 0.1
 [throughput]
-enabled = false
+every_s = 20
+slot_s = 1
+max_duration_s = 0.5
+link_budget_bytes_per_day = 1_000_000_000
 [path]
-enabled = false
+every_s = 4
+flows = 1
 """
+# A throughput test that began before the mesh had no links is over by then, and what it found is committed.
+QUIET_S = 2.0
 # A connection that is half open is noticed by MQTT's keep-alive, and an archive is tried once a minute at last.
 RECOVERY_LIMIT_S = 240.0
 
@@ -53,42 +57,72 @@ class Outcome:
     complaints: Sequence[str]
 
 
-def run(folder: Path, seed: int, faults: int, gap_s: tuple[float, float], say: Callable[[str], None]) -> Outcome:
+def scheduled(faults: int, gap_s: tuple[float, float]) -> Scenario:
+    """So many faults, by a schedule that follows from the seed."""
+    return Scenario(
+        f"{faults} faults",
+        lambda stage: follow(stage.injector, plan(stage.seed, faults, _targets(stage.injector), gap_s)),
+        sites=SITES,
+        outbox_max_bytes={LIMITED: LIMIT_BYTES},
+        disks=SMALL_DISKS,
+    )
+
+
+def run(folder: Path, scenario: Scenario, seed: int, say: Callable[[str], None]) -> Outcome:
     """One run below an empty folder. Everything that it starts has ended when it returns or raises."""
     with contextlib.ExitStack() as stack:
         ways = stack.enter_context(Proxies())
-        disks = {name: stack.enter_context(small_disk(folder / name, size)) for name, size in SMALL_DISKS.items()}
-        limit = {LIMITED: LIMIT_BYTES}
-        found = stack.enter_context(system(folder, SITES, outbox_max_bytes=limit, through=ways.through))
-        injector = Injector(found, ways, {name: disk for name, disk in disks.items() if disk}, _clock(say))
-        if not injector.disks:
-            say("no small disks: mounting them needs root")
-        begin(found)
-        targets = {
-            "process": list(found.parts),
-            "way": ways.names,
-            "broker": ["broker"],
-            "collector": ["collector"],
-            "influx": ["influx"],
-            "disk": list(injector.disks),
+        disks = {
+            name: stack.enter_context(small_disk(folder / name, size_bytes))
+            for name, size_bytes in scenario.disks.items()
         }
-        follow(injector, plan(seed, faults, targets, gap_s))
+        found = stack.enter_context(
+            system(
+                folder,
+                scenario.sites,
+                outbox_max_bytes=scenario.outbox_max_bytes,
+                faulty=scenario.faulty,
+                may_drop=scenario.may_drop,
+                through=ways.through,
+            )
+        )
+        injector = Injector(found, ways, {name: disk for name, disk in disks.items() if disk}, _clock(say))
+        if len(injector.disks) < len(disks):
+            say("no small disks: mounting them needs root")
+        begin(found, scenario.silent_peers)
+        failed = _tried(lambda: scenario.act(Stage(injector, seed)))
         injector.note("everything is mended; measuring ends, what waits is taken in")
         injector.mend_all()
-        stuck = _recover(found, injector)
-        result = compare(found)
+        failed += _tried(lambda: _recover(found, injector))
+        result = compare(found, damaged=scenario.damages_journal)
         tracebacks = [f"a traceback in the log of {name}" for name in found.tracebacks()]
-        return Outcome(result, injector.ended, [*stuck, *result.differences, *tracebacks])
+        return Outcome(result, injector.ended, [*failed, *result.differences, *tracebacks])
 
 
-def _recover(found: System, injector: Injector) -> list[str]:
-    """Wait until all is taken in and exported; returns what was waited for in vain: the ledger comes all the same."""
+def _targets(injector: Injector) -> Mapping[str, Sequence[str]]:
+    return {
+        "process": list(injector.found.parts),
+        "way": injector.ways.names,
+        "broker": ["broker"],
+        "collector": ["collector"],
+        "influx": ["influx"],
+        "disk": list(injector.disks),
+    }
+
+
+def _tried(step: Callable[[], None]) -> list[str]:
+    """What was waited for in vain, or is not as it should be: the balance comes all the same."""
     try:
-        drain(found, injector.restart_ended)
-        wait_exported(found)
-    except pytest.fail.Exception as error:
+        step()
+    except (pytest.fail.Exception, AssertionError) as error:
         return [str(error)]
     return []
+
+
+def _recover(found: System, injector: Injector) -> None:
+    """Wait until all is taken in and exported."""
+    drain(found, injector.restart_ended)
+    wait_exported(found)
 
 
 def _clock(say: Callable[[str], None]) -> Callable[[str], None]:
@@ -98,8 +132,8 @@ def _clock(say: Callable[[str], None]) -> Callable[[str], None]:
 
 def begin(found: System, silent_peers: int = 0) -> None:
     """Start everything, and wait until reports flow; the limited site measures so many silent peers as well."""
-    for site in found.sites:
-        watch(found.folder / site / "outbox.sqlite", boot=f"boot-of-{site}")
+    for name, file in found.outboxes.items():
+        watch(file.path, boot=f"boot-of-{name}")
     silent = _silent_peers(found, silent_peers)
     found.write_mesh({**found.addresses, **silent}, BUSY, _links(found, silent))
     found.start(*found.parts)
@@ -123,46 +157,55 @@ def follow(injector: Injector, planned: Sequence[PlannedFault]) -> None:
 
 def drain(found: System, attend: Callable[[], None] = lambda: None) -> None:
     """Measure no more, wait until all that was measured is committed and exported, and end the probes."""
-    found.write_mesh(found.addresses, BUSY, "links = []")
-
-    def drained() -> bool:
-        attend()
-        before = {site: _state(found, site) for site in found.sites}
-        time.sleep(0.5)
-        after = {site: _state(found, site) for site in found.sites}
-        return before == after and all(state and not state.waiting for state in after.values())
+    measure_no_more(found)
 
     def ready() -> bool:
         attend()
         return found.answers()
 
     servers.wait_until(ready, "the collector is ready", RECOVERY_LIMIT_S)
+    wait_drained(found, found.outboxes, attend)
+    for name in found.outboxes.keys() & found.parts.keys():
+        found.parts[name].stop()
+
+
+def measure_no_more(found: System) -> None:
+    """Give the sites a mesh without links."""
+    found.write_mesh(found.addresses, BUSY, "links = []")
+
+
+def wait_drained(found: System, probes: Iterable[str], attend: Callable[[], None] = lambda: None) -> None:
+    """Wait until no report waits at these probes, and none comes."""
+
+    def drained() -> bool:
+        attend()
+        before = {probe: _state(found, probe) for probe in probes}
+        if not all(state and not state.waiting for state in before.values()):
+            return False
+        time.sleep(QUIET_S)
+        return before == {probe: _state(found, probe) for probe in probes}
+
     servers.wait_until(drained, "the outboxes are empty", RECOVERY_LIMIT_S)
-    for site in found.sites:
-        found.parts[f"probe {site}"].stop()
 
 
 def wait_exported(found: System) -> None:
-    """Wait until InfluxDB has everything that is in the journal."""
+    """Wait until InfluxDB has everything that is in the journal, and the ledger knows what the sites said last."""
     servers.wait_until(lambda: found.lag_rows() == 0, "the exporter has written everything", RECOVERY_LIMIT_S)
+    servers.wait_until(lambda: found.ledger().total.waiting == 0, "nothing waits in the ledger")
 
 
-def compare(found: System) -> Balance:
-    """End the collector, and balance what the outboxes were given, the journal and InfluxDB."""
-    archive = read_archive(found.ports["influx"])
+def compare(found: System, *, damaged: bool = False) -> Balance:
+    """End the collector, and balance what the outboxes were given, the journal, InfluxDB and the product's ledger."""
+    archive, ledger = read_archive(found.ports["influx"]), found.ledger()
     found.parts["collector"].stop()
-    return balance([outbox_record(found, site) for site in found.sites], read_journal(found.journal), archive)
+    journal = read_journal(found.journal, damaged=damaged)
+    return balance([found.record(name) for name in found.outboxes], journal, archive, ledger)
 
 
-def outbox_record(found: System, site: str) -> OutboxRecord:
-    """What the outbox of a site was given, and what is left of it."""
-    return read_outbox(found.folder / site / "outbox.sqlite", site, limited=site == LIMITED)
-
-
-def _state(found: System, site: str) -> OutboxRecord | None:
+def _state(found: System, probe: str) -> OutboxRecord | None:
     """None while the copy of a file in use is torn."""
     try:
-        return outbox_record(found, site)
+        return found.record(probe)
     except sqlite3.DatabaseError:
         return None
 

@@ -74,6 +74,11 @@ class Injector:
             self.note(f"     {name} does not end within {STOP_LIMIT_S:g} s of SIGTERM: killed")
             part.kill()
 
+    def retire(self, name: str) -> None:
+        """Kill it for good: nothing starts it again."""
+        self.kill(name)
+        del self.found.parts[name]
+
     def restart(self, name: str) -> None:
         self.kill(name)
         self.start(name)

@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from typing import Any
 import httpx
 
 from linkweather.client import Client
+from linkweather.models.ledger import LedgerAnswer
 from tests import servers
+from tests.chaos.balance import OutboxRecord
+from tests.chaos.records import INFLUX_DATABASE, joined, read_outbox
 
 LINKWEATHER = (sys.executable, "-P", "-m", "linkweather")
-INFLUX_DATABASE = "linkweather"
+_FAULTY_PROCESS = Path(__file__).with_name("faulty_process.py")
 # aiomqtt watches a socket from the loop's next round on; where it was reset meanwhile, asyncio logs a traceback.
 _AIOMQTT_RACE = re.compile(
     r"^.*Exception in callback BaseSelectorEventLoop\.add_writer\((?s:.*?)(?=^\d{4}-|\Z)", re.MULTILINE
@@ -67,28 +70,44 @@ class Part:
         return status
 
 
+@dataclass(frozen=True, slots=True)
+class OutboxFile:
+    """The outbox of the probe that runs as part `probe`."""
+
+    probe: str
+    site: str
+    path: Path
+
+
 @dataclass
 class System:
-    """The parts by name: `broker`, `influx`, `collector`, and `probe SITE` for every site."""
+    """The parts by name: `broker`, `influx`, `collector`, and `probe SITE` for every site.
+
+    `outboxes` are the probes' by the names of their parts, `earlier` what files held that were changed since.
+    """
 
     folder: Path
     sites: Sequence[str]
     outbox_max_bytes: Mapping[str, int] = field(default_factory=dict)
+    # Parts that run with another clock, or with commits that fail, when `fault` says so.
+    faulty: Collection[str] = ()
+    # Sites, beside those of `outbox_max_bytes`, of which reports may be dropped.
+    may_drop: Collection[str] = ()
     # (who connects and to what, port) → the port it connects to instead.
     through: Callable[[str, int], int] = lambda _way, port: port
     ports: dict[str, int] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
+    outboxes: dict[str, OutboxFile] = field(default_factory=dict)
+    earlier: dict[str, OutboxRecord] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.addresses = dict(zip(self.sites, _ADDRESSES, strict=False))
         self.ports = {name: servers.free_port() for name in ("broker", "influx", "api")}
         self._add("broker", servers.require("mosquitto"), "-c", self._write("mosquitto.conf", self._broker_settings()))
         self._add("influx", servers.require("influxd"), "-config", self._write("influxd.conf", self._influx_settings()))
-        collector = self._write("collector.toml", self._collector_settings())
-        self._add("collector", *LINKWEATHER, "collector", "--config", collector)
+        self.add_collector("collector", self.ports["api"], self._sink_settings())
         for site in self.sites:
-            probe = self._write(f"probe-{site}.toml", self._probe_settings(site))
-            self._add(f"probe {site}", *LINKWEATHER, "probe", "--config", probe)
+            self.add_probe(f"probe {site}", site, self.folder / site, self.addresses[site])
 
     @property
     def api(self) -> str:
@@ -106,6 +125,35 @@ class System:
         for name in names:
             self.parts[name].start()
 
+    def add_collector(self, name: str, api_port: int, more: str = "") -> None:
+        """A collector with a journal of its own."""
+        text = (
+            f'broker = "mqtt://127.0.0.1:{self._way(name, "broker")}"\ndata_dir = "{name}"\n'
+            f"[api]\nport = {api_port}\n[journal]\nmemory_limit_mb = 128\nkeep_days = 1\n{more}"
+        )
+        self._add(name, *self._linkweather(name), "collector", "--config", self._write(f"{name}.toml", text))
+
+    def add_probe(self, name: str, site: str, folder: Path, address: str) -> None:
+        """A probe of a site, with an outbox of its own."""
+        text = (
+            f'site = "{site}"\nbroker = "mqtt://127.0.0.1:{self._way(name, "broker")}"\n'
+            f'data_dir = "{folder}"\nbind = ["{address}"]\n'
+            f"outbox_max_bytes = {self.outbox_max_bytes.get(site, 2**26)}\n"
+        )
+        self.outboxes[name] = OutboxFile(name, site, folder / "outbox.sqlite")
+        settings = self._write(f"{name.replace(' ', '-')}.toml", text)
+        self._add(name, *self._linkweather(name), "probe", "--config", settings)
+
+    def add_twin(self, site: str) -> str:
+        """A second probe of a site, at another address; its part's name."""
+        name = f"twin {site}"
+        self.add_probe(name, site, self.folder / f"twin-{site}", next(_ADDRESSES))
+        return name
+
+    def fault(self, name: str, what: str, value: str) -> None:
+        """Ask a faulty part for a fault: see `faulty_process`."""
+        self._write(f"fault-{name.replace(' ', '-')}.{what}", value)
+
     def write_mesh(self, sites: Mapping[str, str], tests: str, links: str = "") -> None:
         """Put a mesh into the collector's file: addresses by site."""
         tables = "".join(f'[sites.{site}]\naddress = "{address}"\n' for site, address in sites.items())
@@ -120,6 +168,18 @@ class System:
         with contextlib.suppress(httpx.HTTPError):
             return self._metric("linkweather_ingest_reports_total")
         return 0
+
+    def record(self, name: str) -> OutboxRecord:
+        """What the outbox of a probe's part was given, and what is left of it."""
+        file = self.outboxes[name]
+        may_drop = file.site in {*self.outbox_max_bytes, *self.may_drop}
+        now = read_outbox(file.path, file.site, may_drop=may_drop)
+        return joined(self.earlier[name], now) if name in self.earlier else now
+
+    def ledger(self) -> LedgerAnswer:
+        """Where every report went, says the collector."""
+        with Client(self.api) as client:
+            return client.ledger(limit=10_000)
 
     def _metric(self, name: str) -> int:
         lines = httpx.get(f"{self.api}/metrics", timeout=5).text.splitlines()
@@ -162,20 +222,17 @@ class System:
             f'[monitor]\nstore-enabled = false\n[http]\nbind-address = "127.0.0.1:{self.ports["influx"]}"\n'
         )
 
-    def _collector_settings(self) -> str:
+    def _sink_settings(self) -> str:
         return (
-            f'broker = "mqtt://127.0.0.1:{self._way("collector", "broker")}"\ndata_dir = "collector"\n'
-            f"[api]\nport = {self.ports['api']}\n[journal]\nmemory_limit_mb = 128\n"
             f'[sinks.influx]\nurl = "http://127.0.0.1:{self._way("collector", "influx")}"\n'
             f'database = "{INFLUX_DATABASE}"\n'
         )
 
-    def _probe_settings(self, site: str) -> str:
-        return (
-            f'site = "{site}"\nbroker = "mqtt://127.0.0.1:{self._way(f"probe {site}", "broker")}"\n'
-            f'data_dir = "{self.folder}/{site}"\nbind = ["{self.addresses[site]}"]\n'
-            f"outbox_max_bytes = {self.outbox_max_bytes.get(site, 2**26)}\n"
-        )
+    def _linkweather(self, name: str) -> Sequence[str]:
+        if name not in self.faulty:
+            return LINKWEATHER
+        asked = self.folder / f"fault-{name.replace(' ', '-')}"
+        return sys.executable, "-P", str(_FAULTY_PROCESS), str(asked)
 
 
 @contextlib.contextmanager

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import json
 import shutil
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -18,41 +20,65 @@ import httpx
 
 from collector.store.columns import TABLES, microseconds
 from probes.delivery.outbox import Outbox
-from tests.chaos.balance import ArchiveRecord, Checksum, Column, JournalRecord, Key, OutboxRecord, Point, WrittenReport
-from tests.chaos.mesh_of_processes import INFLUX_DATABASE
+from tests.chaos.balance import JournalRecord, Key, OutboxRecord, Point, WrittenReport
 
+INFLUX_DATABASE = "linkweather"
 KINDS = ("latency", "throughput", "path")
 TAGS = ("src", "dst", "method")
 # In the outbox's own file and transaction: what is noted was written, and the reverse. A note outlives its report.
-_WITNESS = """
-CREATE TABLE chaos_written (boot TEXT, seq INTEGER, at TEXT, links INTEGER);
-CREATE TRIGGER chaos_note AFTER INSERT ON report BEGIN
-    INSERT INTO chaos_written
+_NOTED = """
     SELECT json_extract(text, '$.boot'), json_extract(text, '$.seq'), json_extract(text, '$.at'),
            json_array_length(text, '$.links')
-    FROM (SELECT CAST(new.payload AS TEXT) AS text);
-END;
 """
+_SIDE_TABLE = f"""
+CREATE TABLE chaos_written (boot TEXT, seq INTEGER, at TEXT, links INTEGER);
+INSERT INTO chaos_written {_NOTED} FROM (SELECT CAST(payload AS TEXT) AS text FROM report);
+CREATE TRIGGER chaos_note AFTER INSERT ON report BEGIN
+    INSERT INTO chaos_written {_NOTED} FROM (SELECT CAST(new.payload AS TEXT) AS text);
+END;
+"""  # noqa: S608 - all of it is here
 
 
 def watch(path: Path, boot: str) -> None:
     """Make an outbox whose every report is noted in a table beside."""
     Outbox(path, new_boot=lambda: boot).close()
+    watch_again(path)
+
+
+def watch_again(path: Path) -> None:
+    """Note the reports of an outbox that nobody has open: those that wait in it, and all that come."""
     with contextlib.closing(sqlite3.connect(path)) as db:
-        db.executescript(_WITNESS)
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'chaos_written'").fetchone():
+            db.executescript(_SIDE_TABLE)
 
 
-def read_outbox(path: Path, site: str, *, limited: bool) -> OutboxRecord:
+def read_outbox(path: Path, site: str, *, may_drop: bool) -> OutboxRecord:
     """What an outbox was given and what is left of it; its probe may run, for a copy is read."""
     with tempfile.TemporaryDirectory() as folder, contextlib.closing(_copied(path, Path(folder))) as db:
         noted = db.execute("SELECT boot, seq, at, links FROM chaos_written").fetchall()
-        (waiting,) = db.execute("SELECT count(*) FROM report").fetchone()
+        waiting = db.execute("SELECT boot, seq FROM report").fetchall()
         dropped, refused = db.execute("SELECT dropped + unstored, refused FROM state").fetchone()
     written = {
         (site, boot, seq): WrittenReport(microseconds(datetime.fromisoformat(at)), links)
         for boot, seq, at, links in noted
     }
-    return OutboxRecord(site, written, waiting, dropped, refused, limited)
+    return OutboxRecord(site, written, frozenset((site, *key) for key in waiting), dropped, refused, may_drop)
+
+
+def boots_waiting(path: Path) -> set[str]:
+    """The boots of the reports that wait in an outbox; of a file that cannot be read now, none."""
+    with (
+        contextlib.suppress(sqlite3.DatabaseError),
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(_copied(path, Path(folder))) as db,
+    ):
+        return {boot for (boot,) in db.execute("SELECT DISTINCT boot FROM report")}
+    return set()
+
+
+def joined(earlier: OutboxRecord, now: OutboxRecord) -> OutboxRecord:
+    """One record of an outbox whose file was changed: what it was given before as well, and what was destroyed."""
+    return replace(now, written={**earlier.written, **now.written}, destroyed=now.destroyed | earlier.destroyed)
 
 
 def _copied(path: Path, folder: Path) -> sqlite3.Connection:
@@ -62,7 +88,7 @@ def _copied(path: Path, folder: Path) -> sqlite3.Connection:
     return sqlite3.connect(folder / path.name)
 
 
-def read_journal(path: Path) -> JournalRecord:
+def read_journal(path: Path, *, damaged: bool = False) -> JournalRecord:
     """All of the journal of a collector that does not run."""
     with duckdb.connect(str(path), read_only=True) as db:
         ranges = db.execute("SELECT site, boot, first, last FROM received").fetchall()
@@ -71,29 +97,24 @@ def read_journal(path: Path) -> JournalRecord:
     received: Counter[Key] = Counter(
         (site, boot, seq) for site, boot, first, last in ranges for seq in range(first, last + 1)
     )
-    rows = [(_point(kind, row, _us(row["at"])), _key(row)) for kind, found in tables.items() for row in found]
-    values = ((kind, row) for kind, found in tables.items() for row in found)
+    points = {kind: [(row, _point(kind, row, _us(row["at"]))) for row in rows] for kind, rows in tables.items()}
     set_aside = Counter(
-        _point(kind, row, _us(row["at"]))
-        for kind, first, last in aside
-        for row in tables[kind]
-        if first <= row["number"] <= last
+        point for kind, first, last in aside for row, point in points[kind] if first <= row["number"] <= last
     )
-    return JournalRecord(received, rows, set_aside, _checksums(values))
+    rows = [(point, _key(row)) for found in points.values() for row, point in found]
+    return JournalRecord(received, rows, set_aside, damaged)
 
 
-def read_archive(port: int) -> ArchiveRecord:
+def read_archive(port: int) -> Counter[Point]:
     """All of InfluxDB's points."""
     points: Counter[Point] = Counter()
-    values: list[tuple[str, Mapping[str, Any]]] = []
     for kind in KINDS:
         query = {"db": INFLUX_DATABASE, "epoch": "ns", "q": f"SELECT * FROM {kind}"}  # noqa: S608
         (result,) = httpx.get(f"http://127.0.0.1:{port}/query", params=query, timeout=60).json()["results"]
         for series in result.get("series", ()):
-            rows = [dict(zip(series["columns"], row, strict=True)) for row in series["values"]]
+            rows = (dict(zip(series["columns"], row, strict=True)) for row in series["values"])
             points.update(_point(kind, row, row["time"] // 1000) for row in rows)
-            values += [(kind, row) for row in rows]
-    return ArchiveRecord(points, _checksums(values))
+    return points
 
 
 def _dictionaries(answer: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -101,18 +122,28 @@ def _dictionaries(answer: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
-def _checksums(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[Column, Checksum]:
-    """Per series and numeric field of the messages; exact, so that the order of rows does not count."""
-    values: dict[Column, list[float]] = {}
-    for kind, row in rows:
-        for name, field in TABLES[kind].fields.items():
-            if field.sql in {"BIGINT", "DOUBLE"} and row.get(name) is not None:
-                values.setdefault((kind, row["src"], row["dst"], row["method"], name), []).append(row[name])
-    return {column: (len(found), math.fsum(found)) for column, found in values.items()}
-
-
 def _point(kind: str, row: Mapping[str, Any], at_us: int) -> Point:
-    return kind, row["src"], row["dst"], row["method"], at_us
+    return kind, row["src"], row["dst"], row["method"], _checksum(_values(kind, row)), at_us
+
+
+def _values(kind: str, row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The fields of a row as InfluxDB has them: of a list the length, and a prober's own figures by their names."""
+    table = TABLES[kind]
+    for name in (*table.fields, *table.extra):
+        value = row.get(name)
+        if isinstance(value, str) and name in table.nested:
+            value = len(json.loads(value))
+        if value is not None and not isinstance(value, dict):
+            yield name, float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        elif value is not None:
+            yield from ((f"{name}.{figure}", float(number)) for figure, number in value.items())
+    for name, value in row.items():  # InfluxDB's columns of figures
+        if "." in name and value is not None:
+            yield name, float(value)
+
+
+def _checksum(values: Iterable[tuple[str, Any]]) -> int:
+    return int.from_bytes(blake2b(json.dumps(sorted(values)).encode(), digest_size=8).digest(), "big")
 
 
 def _key(row: Mapping[str, Any]) -> Key:

@@ -48,6 +48,11 @@ class TcpProxy:
             _reset(self._writers)
         (self._flowing.clear if state == "stall" else self._flowing.set)()
 
+    async def lead(self, target: int) -> None:
+        """Lead to another port from now on; what leads elsewhere ends."""
+        self._target = target
+        _reset(self._writers)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream = None
         try:
@@ -124,6 +129,10 @@ class Proxies:
     def turn(self, name: str, state: WayState) -> None:
         """Treat the connections of one way so from now on."""
         self._call(self._proxies[name].turn(state))
+
+    def lead(self, name: str, port: int) -> None:
+        """Let one way lead to another port of loopback from now on."""
+        self._call(self._proxies[name].lead(port))
 
     async def _close(self) -> None:
         for proxy in self._proxies.values():

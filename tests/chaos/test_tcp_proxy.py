@@ -145,3 +145,19 @@ def test_a_way_to_nobody_ends_the_connection(ways: Proxies) -> None:
     way = ways.through("nowhere", port)
     with pytest.raises(ConnectionResetError), socket.create_connection(("127.0.0.1", way), timeout=LIMIT_S) as client:
         client.recv(4096)
+
+
+def test_a_way_that_leads_elsewhere_ends_its_connections(
+    ways: Proxies, connection: socket.socket, port: int, echo: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(LIMIT_S)
+        ways.lead("way", other.getsockname()[1])
+        with suppress(ConnectionError):
+            assert connection.recv(1) == b""
+        with socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S):
+            accepted, _ = other.accept()
+            accepted.close()
+    ways.lead("way", echo)
+    with socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as again:
+        assert echoed(again, b"after")
