@@ -6,7 +6,6 @@ import contextlib
 import heapq
 import itertools
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import servers
-from tests.chaos.balance import Balance, OutboxRecord, balance
+from tests.chaos.balance import Balance, balance
 from tests.chaos.injector import Injector
 from tests.chaos.mesh_of_processes import System, system
 from tests.chaos.records import read_archive, read_journal, watch
@@ -179,11 +178,11 @@ def wait_drained(found: System, probes: Iterable[str], attend: Callable[[], None
 
     def drained() -> bool:
         attend()
-        before = {probe: _state(found, probe) for probe in probes}
-        if not all(state and not state.waiting for state in before.values()):
+        before = {probe: found.record(probe) for probe in probes}
+        if any(record.waiting for record in before.values()):
             return False
         time.sleep(QUIET_S)
-        return before == {probe: _state(found, probe) for probe in probes}
+        return before == {probe: found.record(probe) for probe in probes}
 
     servers.wait_until(drained, "the outboxes are empty", RECOVERY_LIMIT_S)
 
@@ -200,14 +199,6 @@ def compare(found: System, *, damaged: bool = False) -> Balance:
     found.parts["collector"].stop()
     journal = read_journal(found.journal, damaged=damaged)
     return balance([found.record(name) for name in found.outboxes], journal, archive, ledger)
-
-
-def _state(found: System, probe: str) -> OutboxRecord | None:
-    """None while the copy of a file in use is torn."""
-    try:
-        return found.record(probe)
-    except sqlite3.DatabaseError:
-        return None
 
 
 def _silent_peers(found: System, count: int) -> dict[str, str]:

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from tests.chaos.balance import OutboxRecord
 from tests.chaos.records import INFLUX_DATABASE, joined, read_outbox
 
 LINKWEATHER = (sys.executable, "-P", "-m", "linkweather")
+_TORN_COPIES = 5
 _FAULTY_PROCESS = Path(__file__).with_name("faulty_process.py")
 # aiomqtt watches a socket from the loop's next round on; where it was reset meanwhile, asyncio logs a traceback.
 _AIOMQTT_RACE = re.compile(
@@ -173,7 +175,12 @@ class System:
         """What the outbox of a probe's part was given, and what is left of it."""
         file = self.outboxes[name]
         may_drop = file.site in {*self.outbox_max_bytes, *self.may_drop}
-        now = read_outbox(file.path, file.site, may_drop=may_drop)
+        for _ in range(_TORN_COPIES):  # of a file in use
+            with contextlib.suppress(sqlite3.DatabaseError):
+                now = read_outbox(file.path, file.site, may_drop=may_drop)
+                break
+        else:
+            now = read_outbox(file.path, file.site, may_drop=may_drop)
         return joined(self.earlier[name], now) if name in self.earlier else now
 
     def ledger(self) -> LedgerAnswer:

@@ -37,10 +37,15 @@ class Stage:
     def log(self, name: str) -> Path:
         return self.found.parts[name].log
 
-    def more(self, reports: int = 60) -> None:
+    def more(self, reports: int = 100) -> None:
         """Wait until so many more reports are committed."""
         before = self.found.committed_reports()
         self.wait(lambda: self.found.committed_reports() >= before + reports, f"{reports} more reports are committed")
+
+    def written(self, probe: str, reports: int = 40) -> None:
+        """Wait until an outbox was given so many more reports."""
+        before = len(self.found.record(probe).written)
+        self.wait(lambda: len(self.found.record(probe).written) >= before + reports, f"{probe} writes {reports} more")
 
     def said(self, name: str, text: str) -> None:
         """Wait until a part has logged this."""
@@ -68,6 +73,7 @@ class Stage:
         Until the new outbox is watched its probe reaches no broker. With `destroys` the block takes the only copy of
         what waits away: what waits no longer after it need not be in the journal.
         """
+        self.written(probe)
         file = self.found.outboxes[probe]
         way = f"{probe} → broker"
         self.injector.ways.turn(way, "cut")
