@@ -66,7 +66,7 @@ def one(name: str, scenario: Scenario, seed: int, *, keep: bool) -> int:
     for complaint in outcome.complaints:
         say(f"DOES NOT BALANCE: {complaint}")
     say(f"ended by themselves: {', '.join(outcome.ended) or 'none'}")
-    say(f"{name} (seed {seed}): {'FAILED' if outcome.complaints else 'everything balances'}")
+    say(f"{name} (seed {seed}): {'FAILED' if outcome.complaints else 'nothing is lost uncounted'}")
     if not (keep or outcome.complaints):
         shutil.rmtree(folder)
     return int(bool(outcome.complaints))
