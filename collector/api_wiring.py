@@ -16,10 +16,12 @@ from collector.alto.alto_api import AltoSources, add_alto
 from collector.api.access import read_token
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.event_feed import EventFeed, add_events
+from collector.api.incident_api import add_incidents
 from collector.api.ledger_api import add_ledger
 from collector.api.placement_api import add_capacity, add_placements
 from collector.api.route_api import RouteSources, add_routes
 from collector.api.sink_api import add_sinks
+from collector.incident_watch import IncidentWatch
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
 from collector.linkstate.link_states import LinkStates
@@ -50,6 +52,7 @@ class ApiWiring:
     sites: SiteStates
     capacities: Capacities
     route_updater: RouteUpdater
+    incident_watch: IncidentWatch
     feed: EventFeed
     journal: Journal
     ingest: Ingest
@@ -75,6 +78,7 @@ class ApiWiring:
         )
         add_events(app, self.feed, lambda: mesh.mesh)
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
+        add_incidents(app, time.time, lambda: mesh.mesh, self.incident_watch.incidents)
         add_ledger(app, self.ledger.answer)
         add_sinks(app, self.exporters, self._token())
         add_placements(app, self._placement_inputs, updater.log_placement)

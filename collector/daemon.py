@@ -20,6 +20,8 @@ from typing import Any
 from collector.api.event_feed import EventFeed
 from collector.api.http_server import HttpServer
 from collector.api_wiring import ApiWiring
+from collector.incident_watch import IncidentSources, IncidentWatch
+from collector.incidents.conditions import Figure, Subject
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
@@ -28,10 +30,12 @@ from collector.linkstate.report_moments import ReportMoment
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
 from collector.route_updater import RouteUpdater
+from collector.routing.route_question import RouteQuestion
 from collector.settings import EMBEDDED, CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.store.columns import Entry, Recorded
 from collector.store.decision_log import DecisionLog
+from collector.store.incident_log import IncidentLog
 from collector.store.journal import open_journal
 from collector.store.recorded_rows import RecordedRows
 from collector.store.retention import Retention
@@ -86,6 +90,7 @@ class CollectorDaemon:
             self._decision_log = DecisionLog(self._journal.database)
             self._feed = EventFeed(uuid.uuid4().hex[:12])
             self._route_updater = self._route_updater_of(settings)
+            self._incident_watch = self._incident_watch_of(settings)
             self._server = HttpServer(self._api_wiring().application(), settings.api.host, settings.api.port)
         except BaseException:
             self._journal.close()
@@ -99,6 +104,7 @@ class CollectorDaemon:
             sites=self._sites,
             capacities=self._capacities,
             route_updater=self._route_updater,
+            incident_watch=self._incident_watch,
             feed=self._feed,
             journal=self._journal,
             ingest=self._ingest,
@@ -129,6 +135,7 @@ class CollectorDaemon:
     async def close(self) -> None:
         """Close everything; writes under way end first."""
         await self._route_updater.finish()
+        await self._incident_watch.finish()
         await asyncio.get_running_loop().shutdown_default_executor()
         self._server.close()
         self._exporters.close()
@@ -147,6 +154,7 @@ class CollectorDaemon:
         yield "mesh publisher", self._publish_mesh()
         yield "retention", Retention(self._journal, self._decision_log, self._settings.journal.keep_days).run()
         yield "route updater", self._route_updater.run()
+        yield "incidents", self._incident_watch.run()
         yield "sinks", self._exporters.run()
         yield "ledger", self._ledger.run()
 
@@ -174,6 +182,8 @@ class CollectorDaemon:
                 self._capacities.observe(devices.site, _moment(devices), [devices.row])
         with contained("rebuild"):
             self._route_updater.restore()
+        with contained("rebuild"):
+            self._incident_watch.restore()
 
     def _handle(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
@@ -257,6 +267,27 @@ class CollectorDaemon:
             publish=lambda topic, payload: self._connection.publish(topic, payload, retain=True),
             offline=lambda: self._sites.offline,
         )
+
+    def _incident_watch_of(self, settings: CollectorSettings) -> IncidentWatch:
+        sources = IncidentSources(
+            mesh=lambda: self._mesh.mesh,
+            snapshot=self._links.snapshot,
+            sites=self._sites.sites,
+            failing=self._failing,
+            route=lambda src, dst: self._route_updater.answer(RouteQuestion(src=src, dst=dst)),
+            emit=self._feed.emit,
+        )
+        return IncidentWatch(settings.incidents, IncidentLog(self._journal.database), sources)
+
+    def _failing(self) -> Iterator[tuple[Subject, Figure]]:
+        """What fails besides links and sites: sinks, the journal, and the connection by which reports come."""
+        for name, exporter in self._exporters.by_name.items():
+            if exporter.trouble:
+                yield Subject("sink", name=name), Figure(detail=exporter.trouble.sentence)
+        if not self._connection.connected:
+            yield Subject("collector", name="the connection to the broker"), Figure(detail=self._connection.last_error)
+        if self._ingest.last_error:
+            yield Subject("collector", name="the journal"), Figure(detail=self._ingest.last_error)
 
 
 def _moment(one: Recorded[Any]) -> ReportMoment:

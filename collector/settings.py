@@ -109,6 +109,24 @@ class EvaluationSettings(Settings):
     goodput_within_s: Positive = 7200.0
 
 
+class IncidentSettings(Settings):
+    """When a link's figures are an incident, and how long they must be before one opens, and closes.
+
+    Loss above `loss_ratio`, and twice what is usual for the link; an RTT of more than `latency_factor` times, and
+    `latency_least_s` above, what is normal for the link; a goodput below `goodput_ratio` of what is normal. A condition
+    opens an incident after `open_after_s` without a break, loss and latency after three times that, and an incident
+    closes `close_after_s` after its last condition. Incidents that are over are kept for `keep_days`.
+    """
+
+    loss_ratio: Annotated[float, Field(gt=0, le=1)] = 0.02
+    latency_factor: Factor = 1.5
+    latency_least_s: NotNegative = 0.005
+    goodput_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    open_after_s: NotNegative = 5.0
+    close_after_s: NotNegative = 60.0
+    keep_days: Positive = 400.0
+
+
 class CollectorSettings(Settings):
     """All settings. Paths are relative to the file; `broker_port` and `broker_socket` are the embedded broker's."""
 
@@ -123,6 +141,7 @@ class CollectorSettings(Settings):
     capacity: CapacitySettings = CapacitySettings()
     routing: RoutingSettings = RoutingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    incidents: IncidentSettings = IncidentSettings()
     sinks: SinkTables = Field(default_factory=dict)
 
     @property

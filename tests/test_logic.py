@@ -46,6 +46,7 @@ SHELLS: Mapping[str, str] = {
     "linkweather/client/__init__.py": "names what is public",
     "probes/adhoc/adhoc_latency.py": "awaits probes",
     "collector/sinks/builtin.py": "opens sinks",
+    "collector/store/incident_log.py": "reads and writes the database that it is given",
     "collector/store/decision_log.py": "reads and writes the database that it is given",
     "collector/store/past_decisions.py": "likewise",
     "collector/store/quarantine.py": "likewise",

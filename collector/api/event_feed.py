@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from collector.api.api_requests import ApiError, site_id
 from linkweather.mesh import Mesh
-from linkweather.models.events import EVENTS, Event, EventKind, Gap, LinkEvent, RouteEvent
+from linkweather.models.events import EVENTS, Event, EventKind, Gap, IncidentEvent, LinkEvent, RouteEvent
 from linkweather.wire import encode
 from linkweather.wire.server_sent_events import KEEP_ALIVE, KEEP_ALIVE_S, MEDIA_TYPE, event_bytes
 
@@ -70,7 +70,7 @@ class EventFeed:
         """Whether the collector is ending."""
         return self._closed
 
-    def emit(self, event: LinkEvent | RouteEvent) -> None:
+    def emit(self, event: LinkEvent | RouteEvent | IncidentEvent) -> None:
         """Send an event to every listener, without waiting for any."""
         self._last += 1
         numbered = _NumberedEvent(self._last, _KINDS[type(event)], _sites(event), self._text(event, self._last))
@@ -135,7 +135,10 @@ async def _stream(listener: _Listener) -> AsyncIterator[bytes]:
         yield event.text
 
 
-def _sites(event: LinkEvent | RouteEvent) -> tuple[str, ...]:
+def _sites(event: LinkEvent | RouteEvent | IncidentEvent) -> tuple[str, ...]:
+    if isinstance(event, IncidentEvent):
+        found = {site for one in event.incident.findings for site in (one.src, one.dst) if site is not None}
+        return tuple(found)
     subject = event.link if isinstance(event, LinkEvent) else event.route or event.no_route
     return () if subject is None else (subject.src, subject.dst)
 
@@ -151,10 +154,12 @@ def add_events(app: FastAPI, feed: EventFeed, mesh: Callable[[], Mesh]) -> None:
     async def events(
         *,
         kind: Annotated[list[EventKind] | None, Query(description="Only these kinds")] = None,
-        site: Annotated[str | None, Query(description="Only events about this site's links and paths")] = None,
+        site: Annotated[
+            str | None, Query(description="Only events about this site's links, paths and incidents")
+        ] = None,
         last_event_id: Annotated[str | None, Header(description="Resume after this event")] = None,
     ) -> StreamingResponse:
-        """Changed links and routes as they happen, as server-sent events."""
+        """Changed links, routes and incidents as they happen, as server-sent events."""
         if feed.listeners >= MAX_LISTENERS:
             raise ApiError(503, f"{MAX_LISTENERS} programs listen already; try again later")
         named = None if site is None else site_id(mesh(), "site", site, 422)

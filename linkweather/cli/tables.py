@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from linkweather.models.incidents import IncidentsAnswer
 from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
@@ -28,6 +29,8 @@ STATE_STYLES: Mapping[str, str] = {
     "down": "bold red",
     "unknown": "dim",
 }
+
+SEVERITY_STYLES: Mapping[str, str] = {"critical": "bold red", "warning": "yellow"}
 
 
 def links_table(links: Iterable[LinkAnswer], width: int = WIDTH) -> Table:
@@ -204,6 +207,22 @@ def set_aside_table(entries: Iterable[SetAsideAnswer]) -> Table:
 
 _LEDGER_COUNTS = ("written", "committed", "waiting", "dropped", "refused", "refiled", "gaps")
 _SINK_COUNTS = ("committed", "exported", "waiting", "set_aside", "dropped", "missed", "unexplained")
+
+
+def incidents_table(answer: IncidentsAnswer) -> Table:
+    """What is wrong, and what was: how long it lasts or lasted, and the sentence, with where the traffic goes."""
+    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
+    table.add_column("incident")
+    table.add_column("lasts", justify="right")
+    table.add_column("what", overflow="fold")
+    for one in answer.incidents:
+        lasting = one.until is None
+        lasted_s = ((one.until or answer.at) - one.since).total_seconds()
+        style = SEVERITY_STYLES[one.severity] if lasting else "dim"
+        name = one.severity if lasting else "merged" if one.merged_into else "over"
+        words = "; ".join([one.sentence, *one.routes])
+        table.add_row(Text(name, style=style), age(lasted_s), Text(words, style="" if lasting else "dim"))
+    return table
 
 
 def ledger_table(answer: LedgerAnswer) -> Table:

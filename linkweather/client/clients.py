@@ -63,6 +63,7 @@ class _RequestMethods:
     place = _RequestMethod(requests.place)
     place_together = _RequestMethod(requests.place_together)
     evaluation = _RequestMethod(requests.evaluation)
+    incidents = _RequestMethod(requests.incidents)
     ledger = _RequestMethod(requests.ledger)
     sinks = _RequestMethod(requests.sinks)
     set_aside = _RequestMethod(requests.set_aside)

@@ -14,6 +14,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from linkweather.errors import OperatorError
+from linkweather.models.incidents import IncidentsAnswer
 from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
@@ -134,6 +135,12 @@ def ledger(*, site: str | None = None, limit: int = 1000) -> Request[LedgerAnswe
     """Where every report and row went, of all sites or one; `limit` outboxes have a line."""
     params = {"limit": limit} | ({} if site is None else {"site": site})
     return Request("/api/v1/ledger", TypeAdapter(LedgerAnswer), more={"params": params})
+
+
+def incidents(*, since: str = "24h", site: str | None = None, limit: int = 100) -> Request[IncidentsAnswer]:
+    """The incidents that last, then those since then that are over; of all sites or one. RFC 3339 or how long ago."""
+    params = {"since": since, "limit": limit} | ({} if site is None else {"site": site})
+    return Request("/api/v1/incidents", TypeAdapter(IncidentsAnswer), more={"params": params})
 
 
 def sinks() -> Request[list[SinkAnswer]]:

@@ -10,11 +10,12 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
+from linkweather.models.incidents import IncidentAnswer
 from linkweather.models.routes import NoRoute, RouteAnswer
 from linkweather.models.state import LinkAnswer
 from linkweather.wire import Count, Message
 
-EventKind = Literal["link", "route"]
+EventKind = Literal["link", "route", "incident"]
 
 
 class LinkEvent(Message):
@@ -32,16 +33,24 @@ class RouteEvent(Message):
     no_route: NoRoute | None = None
 
 
+class IncidentEvent(Message):
+    """An incident began, changed, or is over."""
+
+    at: AwareDatetime
+    incident: IncidentAnswer
+
+
 class Gap(Message):
     """Events were missed, `missed` of them if known: a follower's state may be outdated, so it asks once."""
 
     missed: Count | None = None
 
 
-Event = LinkEvent | RouteEvent | Gap
+Event = LinkEvent | RouteEvent | IncidentEvent | Gap
 
-EVENTS: Mapping[str, type[LinkEvent | RouteEvent | Gap]] = {
+EVENTS: Mapping[str, type[LinkEvent | RouteEvent | IncidentEvent | Gap]] = {
     "link": LinkEvent,
     "route": RouteEvent,
+    "incident": IncidentEvent,
     "gap": Gap,
 }

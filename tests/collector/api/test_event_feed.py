@@ -233,7 +233,7 @@ async def test_an_unknown_kind_is_one_sentence(world: FeedWorld) -> None:
     async with httpx.AsyncClient(base_url=world.api, trust_env=False) as http:
         answer = await http.get("/api/v1/events", params={"kind": "weather"})
     assert (answer.status_code, answer.json()["field"]) == (422, "kind")
-    assert answer.json()["error"] == "kind = 'weather': input should be 'link' or 'route'"
+    assert answer.json()["error"] == "kind = 'weather': input should be 'link', 'route' or 'incident'"
 
 
 async def test_a_site_that_is_not_in_the_mesh_is_one_sentence_and_no_silence(world: FeedWorld) -> None:

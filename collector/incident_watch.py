@@ -1,0 +1,173 @@
+"""The service that watches for incidents: snapshot and sites → incidents → the log of incidents, events, log lines."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+
+from collector.incidents.conditions import Figure, LinkConditions, Subject, site_conditions
+from collector.incidents.incident_book import Incident, IncidentBook
+from collector.incidents.incident_words import answer, restored, summary
+from collector.linkstate.snapshot import Snapshot
+from collector.settings import IncidentSettings
+from collector.store.incident_log import IncidentLog
+from linkweather.containment import contained
+from linkweather.mesh import Mesh
+from linkweather.models.events import IncidentEvent
+from linkweather.models.incidents import IncidentAnswer, IncidentsAnswer
+from linkweather.models.routes import NoRoute, RouteAnswer
+from linkweather.models.state import SiteAnswer
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 2.0
+PRUNE_S = 3600.0
+MOST_UNWRITTEN = 1000  # incidents, while the disk takes nothing: beyond it the oldest are not recorded
+_MOST_ROUTES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentSources:
+    """What is watched, and who is asked; all on one event loop. `failing` names sinks and parts of the collector."""
+
+    mesh: Callable[[], Mesh]
+    snapshot: Callable[[float], Snapshot]
+    sites: Callable[[float], Sequence[SiteAnswer]]
+    failing: Callable[[], Iterable[tuple[Subject, Figure]]]
+    route: Callable[[str, str], RouteAnswer | NoRoute]
+    emit: Callable[[IncidentEvent], None]
+
+
+class IncidentWatch:
+    """Looks every LOOK_S by `run`; `incidents` answers who asks. `dropped` were never recorded."""
+
+    def __init__(
+        self,
+        settings: IncidentSettings,
+        log_: IncidentLog,
+        sources: IncidentSources,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._log = log_
+        self._sources = sources
+        self._now = now
+        self._links = LinkConditions(settings, tuple(sources.mesh().sites))
+        self._numbered = 0
+        self._book = IncidentBook(settings, self._new_id)
+        self._unwritten: dict[str, IncidentAnswer] = {}
+        self._pruned_at = 0.0
+        self.dropped = 0
+
+    @property
+    def lasting(self) -> Sequence[Incident]:
+        """The incidents that last."""
+        return self._book.open
+
+    def restore(self) -> None:
+        """Go on with the incidents from before the collector ended. Blocks; before `run`."""
+        now = self._now()
+        before = [restored(one, now) for one in self._log.lasting()]
+        self._book.restore(before)
+        for incident in before:
+            for subject in incident.now:
+                self._links.restore(subject, incident.conditions[subject].figure, now)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            with contained("incidents"):
+                self._look()
+            with contained("incidents"):
+                await self._write()
+            await asyncio.sleep(LOOK_S)
+
+    async def finish(self) -> None:
+        """Record what is not recorded yet."""
+        await self._write()
+
+    async def incidents(self, since: datetime, until: datetime, site: str | None, limit: int) -> IncidentsAnswer:
+        """Those that last, and those of the span that are over; of one site, or all."""
+        lasting = [self._answer(one) for one in self._book.open if site is None or site in _sites(one)]
+        over = await asyncio.to_thread(self._log.over, since, until, site, limit + 1)
+        found = [*lasting, *(one for one in over if one.id not in self._unwritten)]
+        links = sum(1 for _ in self._sources.mesh().pairs())
+        return IncidentsAnswer(
+            at=datetime.fromtimestamp(self._now(), UTC),
+            sentence=summary(self._book.open, links),
+            incidents=tuple(found[:limit]),
+            omitted=max(0, len(found) - limit),
+        )
+
+    def _look(self) -> None:
+        now, mesh = self._now(), self._sources.mesh()
+        found = dict(self._sources.failing())
+        if not any(subject.kind == "collector" for subject in found):  # else it is us who hear nothing
+            found |= site_conditions(self._sources.sites(now), mesh.latency.report_interval_s)
+            found |= self._links.find(self._sources.snapshot(now))
+        for incident in self._book.look(found, len(mesh.sites) - 1, now):
+            self._enter(incident, now)
+
+    def _enter(self, incident: Incident, now: float) -> None:
+        found = self._answer(incident)
+        _say(found)
+        self._unwritten[found.id] = found
+        while len(self._unwritten) > MOST_UNWRITTEN:
+            del self._unwritten[next(iter(self._unwritten))]
+            self.dropped += 1
+        self._sources.emit(IncidentEvent(at=datetime.fromtimestamp(now, UTC), incident=found))
+
+    def _answer(self, incident: Incident) -> IncidentAnswer:
+        return answer(incident, [] if incident.until is not None else list(self._routes(incident)))
+
+    def _routes(self, incident: Incident) -> Iterable[str]:
+        """Where the traffic of the first of its links goes."""
+        pairs = [(one.src, one.dst) for one in sorted(incident.now, key=str) if one.src and one.dst]
+        for src, dst in pairs[:_MOST_ROUTES]:
+            found = self._sources.route(src, dst)
+            if isinstance(found, NoRoute):
+                yield f"{src} → {dst} has no usable path"
+            elif len(found.path.sites) > 2:
+                yield f"traffic {src} → {dst} goes through {', '.join(found.path.sites[1:-1])}"
+            else:
+                yield f"traffic {src} → {dst} stays on the direct link"
+
+    async def _write(self) -> None:
+        batch = dict(self._unwritten)
+        try:
+            await asyncio.to_thread(self._record, list(batch.values()))
+        except duckdb.Error:
+            return  # ingest says so; the next look tries again
+        for id_, one in batch.items():
+            if self._unwritten.get(id_) is one:
+                del self._unwritten[id_]
+
+    def _record(self, incidents: Sequence[IncidentAnswer]) -> None:
+        self._log.put(incidents)
+        now = self._now()
+        if now - self._pruned_at >= PRUNE_S:
+            self._pruned_at = now
+            self._log.prune(datetime.fromtimestamp(now, UTC) - timedelta(days=self._settings.keep_days))
+
+    def _new_id(self, now: float) -> str:
+        self._numbered += 1
+        return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{self._numbered}"
+
+
+def _sites(incident: Incident) -> set[str]:
+    return {site for subject in incident.conditions for site in subject.sites}.union(incident.cause.names)
+
+
+def _say(found: IncidentAnswer) -> None:
+    if found.merged_into is not None:
+        log.info("incident %s is part of %s: %s", found.id, found.merged_into, found.sentence)
+    elif found.until is not None:
+        log.warning("incident %s is over: %s", found.id, found.sentence)
+    else:
+        log.warning("incident %s, %s: %s", found.id, found.severity, "; ".join([found.sentence, *found.routes]))

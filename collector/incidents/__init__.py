@@ -1,0 +1,1 @@
+"""What is wrong now, since when, and what explains it: conditions → held conditions → incidents. Pure."""

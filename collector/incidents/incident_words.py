@@ -1,0 +1,142 @@
+"""An incident in words: one sentence, the same in the log, on the command line, in the API and on the page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from collector.incidents.causes import Cause
+from collector.incidents.conditions import Figure, Subject
+from collector.incidents.held_conditions import HeldCondition
+from collector.incidents.incident_book import Incident
+from linkweather.models.incidents import FindingAnswer, IncidentAnswer, IncidentKind
+from linkweather.units import age, count, duration, percent, rate
+
+MOST_FINDINGS = 50
+_MOST_ROUTES = 3
+
+
+def _loss(figure: Figure) -> str:
+    return f"loses {percent(figure.value)} %{_usual(figure, lambda value: f'{percent(value)} %')}"
+
+
+def _latency(figure: Figure) -> str:
+    return f"takes {duration(figure.value)}{_usual(figure, duration)}"
+
+
+def _goodput(figure: Figure) -> str:
+    return f"carries {rate(figure.value)}{_usual(figure, rate)}"
+
+
+def _clock(figure: Figure) -> str:
+    offset_s = figure.value or 0.0
+    return f"has a clock that is {age(abs(offset_s))} {'ahead' if offset_s > 0 else 'behind'}"
+
+
+# What is said of a subject: after its name, in the present tense.
+_CLAUSES: Mapping[IncidentKind, Callable[[Figure], str]] = {
+    "site_unreachable": lambda _figure: "cannot be reached from any other site",
+    "site_silent": lambda figure: f"is silent: its last report is {age(figure.value)} old",
+    "link_down": lambda _figure: "is down",
+    "loss": _loss,
+    "latency": _latency,
+    "goodput": _goodput,
+    "clock": _clock,
+    "sink": lambda figure: f"writes nothing, or not all: {figure.detail}",
+    "collector": lambda figure: f"fails: {figure.detail}",
+}
+
+
+def sentence(incident: Incident) -> str:
+    """What is wrong, how much against what is normal, and since when; or from when to when it was."""
+    worst = _worst(incident)
+    others = len(incident.conditions) - 1
+    more = f"; {count(others, 'further finding')} with the same cause" if others else ""
+    return f"{_name(worst.subject)} {_CLAUSES[worst.subject.kind](worst.figure)}{more} ({_span(incident)})"
+
+
+def answer(incident: Incident, routes: Sequence[str] = ()) -> IncidentAnswer:
+    """The incident as the API answers, the worst findings first."""
+    ordered = sorted(incident.conditions.values(), key=lambda one: (one.subject not in incident.now, one.since))
+    return IncidentAnswer(
+        id=incident.id,
+        kind=incident.kind,
+        severity=incident.severity,
+        cause=str(incident.cause),
+        subjects=incident.cause.names,
+        since=_time(incident.since),
+        until=None if incident.until is None else _time(incident.until),
+        sentence=sentence(incident),
+        findings=tuple(_finding(incident, condition) for condition in ordered[:MOST_FINDINGS]),
+        omitted_findings=max(0, len(ordered) - MOST_FINDINGS),
+        routes=tuple(routes[:_MOST_ROUTES]),
+        merged_into=incident.merged_into,
+    )
+
+
+def restored(recorded: IncidentAnswer, now: float) -> Incident:
+    """A recorded incident that lasts, as the book keeps it; what it found is looked at again from `now` on."""
+    conditions = {
+        Subject(one.kind, one.src, one.dst, one.name): HeldCondition(
+            subject=Subject(one.kind, one.src, one.dst, one.name),
+            figure=Figure(one.value, one.normal, one.detail),
+            since=one.since.timestamp(),
+            seen_at=now if one.until is None else one.until.timestamp(),
+            open=one.until is None,
+        )
+        for one in recorded.findings
+    }
+    lasting = frozenset(subject for subject, condition in conditions.items() if condition.open)
+    cause = Cause.of(recorded.kind, recorded.subjects)
+    return Incident(recorded.id, cause, recorded.since.timestamp(), None, conditions, lasting)
+
+
+def summary(lasting: Sequence[Incident], links: int) -> str:
+    """How things are now, in one sentence."""
+    if not lasting:
+        return f"all is well: {count(links, 'link')}"
+    is_, since = "thing is" if len(lasting) == 1 else "things are", _time(min(one.since for one in lasting))
+    return f"{len(lasting)} {is_} wrong since {since:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _finding(incident: Incident, condition: HeldCondition) -> FindingAnswer:
+    subject, lasts = condition.subject, condition.subject in incident.now
+    return FindingAnswer(
+        kind=subject.kind,
+        src=subject.src,
+        dst=subject.dst,
+        name=subject.name,
+        since=_time(condition.since),
+        until=None if lasts else _time(condition.seen_at),
+        value=condition.figure.value,
+        normal=condition.figure.normal,
+        detail=condition.figure.detail,
+    )
+
+
+def _worst(incident: Incident) -> HeldCondition:
+    """The condition that the sentence is about: one of the incident's kind that lasts, the oldest of these."""
+    ordered = sorted(incident.conditions.values(), key=lambda one: (one.subject not in incident.now, one.since))
+    return next(one for one in ordered if one.subject.kind == incident.kind)
+
+
+def _name(subject: Subject) -> str:
+    if subject.name is not None:
+        return f"{'the sink ' if subject.kind == 'sink' else ''}{subject.name}"
+    return str(subject.src) if subject.dst is None else f"{subject.src} → {subject.dst}"
+
+
+def _usual(figure: Figure, shown: Callable[[float | None], str]) -> str:
+    return "" if figure.normal is None else f" (normally {shown(figure.normal)})"
+
+
+def _span(incident: Incident) -> str:
+    since = _time(incident.since)
+    if incident.until is None:
+        return f"since {since:%Y-%m-%d %H:%M:%S} UTC"
+    until, lasted = _time(incident.until), duration(incident.until - incident.since)
+    return f"{since:%Y-%m-%d %H:%M:%S} to {until:%H:%M:%S} UTC, {lasted}"
+
+
+def _time(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)

@@ -1,0 +1,77 @@
+"""The incident log: every incident as it was last, to be asked for later and to go on with after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from collector.store.columns import naive
+from collector.store.database import Database
+from linkweather.errors import MessageError
+from linkweather.models.incidents import IncidentAnswer
+from linkweather.wire import decode, encode
+
+_CREATE = """CREATE TABLE IF NOT EXISTS incidents
+             (id VARCHAR, since TIMESTAMP, until TIMESTAMP, subjects VARCHAR[], answer VARCHAR)"""
+
+
+class IncidentLog:
+    """The table of incidents. Any thread may call; raises duckdb.Error when the disk fails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        with database.transaction() as connection:
+            connection.execute(_CREATE)
+
+    def put(self, incidents: Sequence[IncidentAnswer]) -> None:
+        """Write these as they are now, in place of what was written of them before; all or none."""
+        if not incidents:
+            return
+        rows = [
+            (
+                one.id,
+                naive(one.since),
+                None if one.until is None else naive(one.until),
+                _sites(one),
+                encode(one).decode(),
+            )
+            for one in incidents
+        ]
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM incidents WHERE id IN (SELECT unnest(?))", [[one.id for one in incidents]])
+            connection.executemany("INSERT INTO incidents VALUES (?, ?, ?, ?, ?)", rows)
+
+    def lasting(self) -> list[IncidentAnswer]:
+        """The incidents that lasted when the collector ended."""
+        return _read(self._database.rows("SELECT answer FROM incidents WHERE until IS NULL ORDER BY since"))
+
+    def over(self, since: datetime, until: datetime, site: str | None, limit: int) -> list[IncidentAnswer]:
+        """At most `limit` incidents that are over and lay in the span, or in part; of one site or all, newest first."""
+        found = self._database.rows(
+            """SELECT answer FROM incidents WHERE until >= ? AND since < ? AND (? IS NULL OR list_contains(subjects, ?))
+               ORDER BY since DESC LIMIT ?""",
+            [naive(since), naive(until), site, site, limit],
+        )
+        return _read(found)
+
+    def prune(self, before: datetime) -> None:
+        """Delete the incidents that were over before."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM incidents WHERE until < ?", [naive(before)])
+
+
+def _sites(incident: IncidentAnswer) -> list[str]:
+    """What the incident can be found by: its cause's names, and the sites of its findings."""
+    of_findings = {site for one in incident.findings for site in (one.src, one.dst) if site is not None}
+    return sorted(of_findings.union(incident.subjects))
+
+
+def _read(rows: Sequence[tuple[str, ...]]) -> list[IncidentAnswer]:
+    """The answers of these rows; one that another version wrote, and this one cannot read, is left out."""
+    found = []
+    for (text,) in rows:
+        try:
+            found.append(decode(IncidentAnswer, text))
+        except MessageError:
+            continue
+    return found

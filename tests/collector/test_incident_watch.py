@@ -1,0 +1,268 @@
+"""The watch over a real record: incidents are said, recorded, asked for, and gone on with after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from fastapi import FastAPI
+
+from collector import incident_watch
+from collector.api.api_requests import answer_errors
+from collector.api.incident_api import add_incidents
+from collector.incident_watch import IncidentSources, IncidentWatch
+from collector.incidents.conditions import Figure, Subject
+from collector.linkstate.snapshot import Snapshot
+from collector.settings import IncidentSettings
+from collector.store.incident_log import IncidentLog
+from collector.store.journal import Journal
+from linkweather.cli.root import main
+from linkweather.client import AsyncClient
+from linkweather.mesh import Mesh, Site
+from linkweather.models.events import IncidentEvent
+from linkweather.models.routes import NoRoute, PathExpectation, RouteAnswer
+from linkweather.models.state import SiteAnswer
+from tests import servers
+from tests.collector.commands.serving import serving
+from tests.collector.waiting import until
+
+SITES = ("a", "b", "c")
+MESH = Mesh(sites={name: Site(address=f"192.0.2.{number}") for number, name in enumerate(SITES, 1)})
+NOON = 1_700_000_000.0
+SETTINGS = IncidentSettings(open_after_s=0.0, close_after_s=0.0)
+
+
+class World:
+    """What the watch sees: everything well, but for what a test changes."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+        self.rtt_s = np.full((3, 3), 0.02)
+        self.failing: list[tuple[Subject, Figure]] = []
+        self.sites: list[SiteAnswer] = []
+        self.events: list[IncidentEvent] = []
+        self.route: RouteAnswer | NoRoute = self.through("b")
+
+    def through(self, *relays: str) -> RouteAnswer:
+        path = PathExpectation(sites=("a", *relays, "c"))
+        return RouteAnswer(src="a", dst="c", objective="latency", at=datetime.now(UTC), path=path, why="it is")
+
+    def sources(self) -> IncidentSources:
+        return IncidentSources(
+            mesh=lambda: MESH,
+            snapshot=lambda now: Snapshot.of(SITES, at=now, rtt_p50_s=self.rtt_s),
+            sites=lambda _now: self.sites,
+            failing=lambda: self.failing,
+            route=lambda _src, _dst: self.route,
+            emit=self.events.append,
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    found = Journal(tmp_path / "journal.duckdb")
+    yield found
+    found.close()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incident_watch, "LOOK_S", 0.01)
+
+
+def _watch(world: World, journal: Journal) -> IncidentWatch:
+    return IncidentWatch(SETTINGS, IncidentLog(journal.database), world.sources(), lambda: world.now)
+
+
+@contextlib.asynccontextmanager
+async def _running(watch: IncidentWatch) -> AsyncIterator[None]:
+    task = asyncio.create_task(watch.run(), name="watch")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await watch.finish()
+
+
+async def _cut(world: World) -> None:
+    """Cut a → c once the watch has seen it."""
+    await asyncio.sleep(0.05)
+    world.rtt_s = world.rtt_s.copy()
+    world.rtt_s[0, 2] = np.nan
+    await until(lambda: bool(world.events))
+
+
+async def _all(watch: IncidentWatch, **more: Any) -> Any:
+    span = {"since": datetime.fromtimestamp(NOON - 3600, UTC), "until": datetime.fromtimestamp(NOON + 3600, UTC)}
+    return await watch.incidents(**{**span, "site": None, "limit": 10, **more})
+
+
+async def test_a_cut_link_is_said_recorded_and_answered_with_where_its_traffic_goes(
+    world: World, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    watch = _watch(world, journal)
+    async with _running(watch):
+        await _cut(world)
+        found = await _all(watch)
+        assert found.sentence == "1 thing is wrong since 2023-11-14 22:13:20 UTC"
+        (incident,) = found.incidents
+        assert incident.routes == ("traffic a → c goes through b",)
+        assert (await _all(watch, site="b")).incidents == ()
+        world.now += 100
+        world.rtt_s = np.full((3, 3), 0.02)
+        await until(lambda: world.events[-1].incident.until is not None)
+    assert "a → c is down" in caplog.text
+    assert f"incident {incident.id} is over" in caplog.text
+    found = await _all(watch)
+    assert found.sentence == "all is well: 6 links"
+    assert [(one.id, one.until is None) for one in found.incidents] == [(incident.id, False)]
+    assert [one.id for one in (await _all(watch, site="a")).incidents] == [incident.id]
+
+
+async def test_an_incident_goes_on_after_a_restart(world: World, journal: Journal) -> None:
+    watch = _watch(world, journal)
+    async with _running(watch):
+        await _cut(world)
+    (before,) = watch.lasting
+    again = _watch(world, journal)
+    again.restore()
+    world.events.clear()
+    async with _running(again):
+        await asyncio.sleep(0.05)
+        assert [one.id for one in again.lasting] == [before.id]
+    assert world.events == []
+
+
+@pytest.mark.parametrize(
+    ("relays", "words"),
+    [((), "traffic a → c stays on the direct link"), (("b",), "traffic a → c goes through b")],
+)
+async def test_the_routes_of_an_incident(world: World, journal: Journal, relays: Iterable[str], words: str) -> None:
+    world.route = world.through(*relays)
+    async with _running(_watch(world, journal)):
+        await _cut(world)
+    assert world.events[0].incident.routes == (words,)
+
+
+async def test_a_link_without_a_path_says_so(world: World, journal: Journal) -> None:
+    world.route = NoRoute(src="a", dst="c", objective="latency", reason="down", why="no")
+    async with _running(_watch(world, journal)):
+        await _cut(world)
+    assert world.events[0].incident.routes == ("a → c has no usable path",)
+
+
+async def test_while_the_broker_is_away_only_that_is_wrong(world: World, journal: Journal) -> None:
+    world.failing = [(Subject("collector", name="the connection to the broker"), Figure(detail="refused"))]
+    watch = _watch(world, journal)
+    async with _running(watch):
+        await _cut(world)
+        await asyncio.sleep(0.05)
+    assert [one.kind for one in watch.lasting] == ["collector"]
+
+
+async def test_a_failing_sink_is_an_incident_beside_the_links(world: World, journal: Journal) -> None:
+    world.failing = [(Subject("sink", name="influx"), Figure(detail="503"))]
+    watch = _watch(world, journal)
+    async with _running(watch):
+        await _cut(world)
+        await until(lambda: len(watch.lasting) == 2)
+    assert {one.kind for one in watch.lasting} == {"sink", "link_down"}
+
+
+async def test_what_a_failing_disk_did_not_take_is_recorded_later(
+    world: World, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = IncidentLog(journal.database)
+    take = log.put
+    watch = IncidentWatch(SETTINGS, log, world.sources(), lambda: world.now)
+
+    def fail(_incidents: object) -> None:
+        raise duckdb.IOException("no space left on device")
+
+    monkeypatch.setattr(log, "put", fail)
+    async with _running(watch):
+        await _cut(world)
+        await asyncio.sleep(0.05)
+        assert log.lasting() == []
+        monkeypatch.setattr(log, "put", take)
+    assert len(log.lasting()) == 1
+
+
+async def test_incidents_that_wait_for_the_disk_are_bounded_and_counted(
+    world: World, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incident_watch, "MOST_UNWRITTEN", 1)
+    world.failing = [(Subject("sink", name=name), Figure(detail="503")) for name in ("one", "two", "three")]
+    watch = _watch(world, journal)
+    async with _running(watch):
+        await until(lambda: len(watch.lasting) == 3)
+    assert watch.dropped == 2
+
+
+async def test_old_incidents_are_deleted(world: World, journal: Journal) -> None:
+    watch = _watch(world, journal)
+    async with _running(watch):
+        await _cut(world)
+        world.rtt_s = np.full((3, 3), 0.02)
+        await until(lambda: world.events[-1].incident.until is not None)
+    world.now += SETTINGS.keep_days * 86400 + 3600
+    async with _running(_watch(world, journal)):
+        await until(lambda: not journal.database.rows("SELECT 1 FROM incidents"))
+
+
+def test_a_record_of_another_version_is_left_out(journal: Journal) -> None:
+    log = IncidentLog(journal.database)
+    with journal.database.transaction() as connection:
+        connection.execute("INSERT INTO incidents VALUES ('x', now(), NULL, [], '{\"id\": 7}')")
+    assert log.lasting() == []
+
+
+async def test_the_api_the_client_and_the_command_say_the_same(world: World, journal: Journal) -> None:
+    watch = _watch(world, journal)
+    app = FastAPI()
+    answer_errors(app)
+    add_incidents(app, lambda: world.now, lambda: MESH, watch.incidents)
+    with serving(app) as api:
+        async with _running(watch), AsyncClient(api) as client:
+            assert (await client.incidents()).sentence == "all is well: 6 links"
+            quiet = await asyncio.to_thread(_run, api)
+            assert (quiet.exit_code, quiet.stdout) == (0, "all is well: 6 links\n")
+            await _cut(world)
+            found = await client.incidents(site="a")
+            wrong = await asyncio.to_thread(_run, api)
+            assert wrong.exit_code == 1
+            assert "a → c is down" in wrong.stdout
+            assert found.sentence in wrong.stdout
+            cut = await asyncio.to_thread(_run, api, "--json")
+            assert found.incidents[0].id in cut.stdout
+            for options in (("--site", "nobody"), ("--since", "yesterday")):
+                refused = await asyncio.to_thread(_run, api, *options)
+                assert refused.exit_code == 2
+                assert refused.stderr.startswith("Error: ")
+            assert "1 further incident" in (await asyncio.to_thread(_two_of, world, watch, api)).stdout
+
+
+def _two_of(world: World, watch: IncidentWatch, api: str) -> Any:
+    world.failing = [(Subject("sink", name="influx"), Figure(detail="503"))]
+    servers.wait_until(lambda: len(watch.lasting) == 2, "two incidents")
+    return _run(api, "--limit", "1")
+
+
+def _run(api: str, *options: str) -> Any:
+    return CliRunner().invoke(main, ["incidents", "--api", api, *options])
