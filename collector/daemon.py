@@ -197,6 +197,7 @@ class CollectorDaemon:
             status = decode(Status, payload)
             self._other_journals.handle_status(parsed.site, status)
             self._sites.status(parsed.site, status)
+            self._route_updater.on_status()
             if parsed.site in self._mesh.mesh.sites:
                 self._ledger.said(parsed.site, status)
         except MessageError as error:
@@ -263,7 +264,7 @@ class CollectorDaemon:
             settings.evaluation,
             links=self._links,
             log=self._decision_log,
-            emit=self._feed.emit,
+            listeners=self._feed,
             publish=lambda topic, payload: self._connection.publish(topic, payload, retain=True),
             offline=lambda: self._sites.offline,
         )

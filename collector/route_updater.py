@@ -5,52 +5,48 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import islice, permutations
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
 
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.snapshot import ConditionChanges, Snapshot
-from collector.routing.active_routes import ActiveRoute
+from collector.route_events import Listeners, RouteEvents, RouteKey
+from collector.route_publisher import Publish, RoutePublisher
+from collector.routing.arrays import DIRECT
 from collector.routing.costs import COSTINGS, GoodputEstimate
+from collector.routing.decision_pace import REST, DecisionPace
 from collector.routing.evaluation import evaluate
 from collector.routing.goodput_estimate import shrunk
+from collector.routing.route_columns import RouteView
 from collector.routing.route_question import RouteQuestion
-from collector.routing.router import Router
+from collector.routing.router import RouteChanges, Router
 from collector.settings import EvaluationSettings, RoutingSettings
-from collector.store.decision_log import DecisionLog, Occasion, PlacementDecision, RouteDecision
+from collector.store.decision_log import DecisionLog, LoggedRoutes, PlacementDecision, RouteDecision, RouteDecisions
 from collector.store.decision_writer import DecisionWriter
 from collector.store.past_decisions import PastDecisions
 from linkweather.containment import contained
 from linkweather.mesh import Mesh
-from linkweather.models.events import LinkEvent, RouteEvent
 from linkweather.models.placements import PlacementAnswer
-from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer, SiteRoutes
+from linkweather.models.routes import NoRoute, Objective, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
-from linkweather.wire import AnyReport, PathRow, ThroughputRow, encode, topics
+from linkweather.wire import AnyReport, LatencyReport, PathReport, PathRow, ThroughputReport
 
-# Links age without any report; reports that come together are decided upon together.
-LOOK_AGAIN_S = 1.0
-GATHER_S = 0.1
 # Goodputs widen with their age; their estimates are made again at least this often.
 GOODPUTS_LAST_S = 30.0
-# The figures in kept answers that many readers share are refreshed when they are older than this.
-FIGURES_LAST_S = 10.0
-# So much work in one go that others on this event loop do not wait long.
-EVENTS_PER_ROUND = 100
-SAMPLES_PER_ROUND = 40
-SITES_PER_ROUND = 4
-ANSWERS_PER_TURN = 50
-
-Key = tuple[Objective, str, str]
-Publish = Callable[[str, bytes], Awaitable[bool]]
+# What was decided is in the log so soon.
+WRITE_EVERY_S = 0.5
+# At most so many samples are logged a second: a large mesh is sampled less often, and each time whole.
+SAMPLES_PER_S = 500.0
 
 
 class RouteUpdater:
     """Keeps the active routes of all pairs current by `run`, and answers questions; all on one event loop.
 
-    `emit` takes events, `publish` says whether a broker took a message, `offline` are the sites that cannot relay, and
-    `now` is in seconds since the epoch.
+    `listeners` take events, `publish` says whether a broker took a message, `offline` are the sites that cannot relay,
+    and `now` is in seconds since the epoch.
     """
 
     def __init__(
@@ -61,7 +57,7 @@ class RouteUpdater:
         *,
         links: LinkStates,
         log: DecisionLog,
-        emit: Callable[[LinkEvent | RouteEvent], None],
+        listeners: Listeners,
         publish: Publish,
         offline: Callable[[], Collection[str]],
         now: Callable[[], float] = time.time,
@@ -69,19 +65,18 @@ class RouteUpdater:
         self._settings = settings
         self._links = links
         self._log = log
-        self._emit = emit
         self._offline = offline
         self._now = now
         self._router = Router(routing, mesh)
         self._conditions = ConditionChanges()
         self._estimates = _GoodputEstimates(mesh)
         self._writer = DecisionWriter(log)
-        self._publisher = _SitePublisher(publish)
-        self._news = asyncio.Event()
-        self._changed: dict[Key, None] = {}  # at most one entry a pair and objective
-        self._samples: Iterator[Key] = iter(())
-        self._sampling = False
-        self._sample_at = 0.0
+        self._publisher = RoutePublisher(self._router, publish)
+        self._events = RouteEvents(listeners, link=links.link, route=self._active, now=now)
+        self._pace = DecisionPace()
+        self._woken, self._decided = asyncio.Event(), asyncio.Event()
+        self._were_offline: frozenset[str] = frozenset()
+        self._restored: list[RouteChanges] = []
         self._sites = tuple(mesh.sites)
 
     @property
@@ -91,8 +86,12 @@ class RouteUpdater:
 
     def restore(self) -> None:
         """Take over the active routes from before the collector ended. Blocks; before `run`."""
-        self._router.restore(route for one in self._log.active() if (route := ActiveRoute.of(one)) is not None)
-        self._decide()
+        for objective in COSTINGS:
+            self._router.restore(self._log.active(objective, self._sites))
+        snapshot = self._links.snapshot(self._now())
+        self._conditions.changed(snapshot)
+        self._estimates.make(snapshot)
+        self._restored = list(self._steps(snapshot))
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """Follow a changed mesh."""
@@ -102,32 +101,40 @@ class RouteUpdater:
         self.on_connect()
 
     def on_reports(self, reports: Iterable[AnyReport]) -> None:
-        """New reports are in the link states: decide again soon, and emit measured goodputs and changed paths."""
-        now = self._now()
-        for src, dst in _measured_anew(reports):
-            self._estimates.outdate()
-            self._emit_link(src, dst, now)
-        self._news.set()
+        """New reports are in the link states: decide again soon, at once where a link may be lost."""
+        for report in reports:
+            if isinstance(report, LatencyReport):
+                self._note(lost=any(not row.received and self._router.usable(row.src, row.dst) for row in report.links))
+            elif isinstance(report, ThroughputReport | PathReport):
+                measured = [(row.src, row.dst) for row in report.links if not isinstance(row, PathRow) or row.changed]
+                if measured:  # a goodput, or another path below the link
+                    self._estimates.outdate()
+                    self._events.add(len(measured), measured)
+                    self._note()
+
+    def on_status(self) -> None:
+        """A site's status has come: decide at once where it can no longer relay."""
+        if not self._were_offline.issuperset(self._offline()):
+            self._note(lost=True)
 
     def on_connect(self) -> None:
         """A broker is connected, perhaps an empty one: publish every site's routes."""
         self._publisher.add(self._sites)
-        self._news.set()
+        self._note()
 
     def route(self, question: RouteQuestion) -> RouteAnswer | NoRoute:
         """The answer to a person's or program's question, which is logged. Raises RouteQuestionError."""
         found = self.answer(question)
-        self._log_route(found, "asked")
+        self._writer.put(RouteDecision.of(found, "asked", self._now()))
         return found
 
     def answer(self, question: RouteQuestion) -> RouteAnswer | NoRoute:
         """The same as an input of another answer: not logged for itself."""
         return self._router.route(question)
 
-    async def routes(self, objective: Objective) -> MeshRoutes:
-        """The active routes of all pairs; their figures are at most FIGURES_LAST_S old."""
-        found, missing = await self._answers((objective, *pair) for pair in permutations(self._sites, 2))
-        return MeshRoutes(at=_time(self._now()), objective=objective, routes=found, no_routes=missing)
+    def routes(self, objective: Objective) -> RouteView | None:
+        """The active routes of all pairs, which any thread may read; None before the first decision."""
+        return self._router.view(objective)
 
     def log_placement(self, answer: PlacementAnswer) -> None:
         """A job was placed."""
@@ -138,148 +145,151 @@ class RouteUpdater:
         return await asyncio.to_thread(_evaluation, self._log, self._settings, self._sites, since, until)
 
     async def run(self) -> None:
-        """Decide when there is news and every LOOK_AGAIN_S; log, emit and publish what changes; until cancelled."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0 if self._changed or self._sampling else LOOK_AGAIN_S):
-                    await self._news.wait()
-            self._news.clear()
-            for part in (self._decide, self._sample, self._announce):
-                with contained("routing"):
-                    part()
-            with contained("routing"):
-                await self._publisher.publish_some(self._site_routes)
-                await self._writer.write()
-            await asyncio.sleep(GATHER_S)
+        """Decide as `DecisionPace` says; log, publish and emit what changes, and sample; until cancelled."""
+        for changes in self._restored:
+            self._announce(changes)
+        async with asyncio.TaskGroup() as group:
+            for name, work in (
+                ("decide", self._decide_on),
+                ("sample decisions", self._sample_on),
+                ("log decisions", self._write_on),
+                ("publish routes", self._publisher.run),
+                ("emit events", self._events.run),
+            ):
+                group.create_task(work(), name=name)
 
     async def finish(self) -> None:
         """Write what is not in the log yet."""
         await self._writer.write()
 
-    def _decide(self) -> None:
+    def _note(self, *, lost: bool = False) -> None:
+        self._pace.note(lost=lost)
+        self._woken.set()
+
+    async def _decide_on(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            while wait_s := self._pace.wait_s(clock()):
+                self._woken.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._woken.wait()
+            with contained("routing"):
+                if self._pace.only_lost(clock()):
+                    await self._decide_lost(clock())
+                else:
+                    await self._decide_all(clock)
+
+    async def _decide_all(self, clock: Callable[[], float]) -> None:
+        """Decide all routes; those that are lost meanwhile come first."""
+        self._pace.began(clock())
+        try:
+            snapshot = self._snapshot()
+            await self._estimates.refresh(snapshot)
+            for step in self._steps(snapshot):
+                self._announce(step)
+                await asyncio.sleep(0)
+                if self._pace.only_lost(clock()):
+                    await self._decide_lost(clock())
+            self._decided.set()
+        finally:
+            self._pace.ended(clock())
+
+    async def _decide_lost(self, at: float) -> None:
+        self._pace.looked(at)
+        for step in self._steps(self._snapshot(), only_lost=True):
+            self._announce(step)
+            await asyncio.sleep(0)
+
+    def _snapshot(self) -> Snapshot:
         snapshot = self._links.snapshot(self._now())
         changed = self._conditions.changed(snapshot)
-        for src, dst in changed:
-            self._emit_link(src, dst, snapshot.at)
         if changed:
             self._estimates.outdate()
+            self._events.add(len(changed), changed)
+        return snapshot
+
+    def _steps(self, snapshot: Snapshot, *, only_lost: bool = False) -> Iterator[RouteChanges]:
+        self._were_offline = frozenset(self._offline())
         goodputs = self._estimates.of(snapshot)
-        self._changed.update(dict.fromkeys(self._router.decide(snapshot, goodputs=goodputs, offline=self._offline())))
+        return self._router.steps(snapshot, goodputs=goodputs, offline=self._were_offline, only_lost=only_lost)
 
-    def _sample(self) -> None:
-        """Log the active routes for their evaluation, a few pairs a round."""
-        if not self._sampling and self._now() >= self._sample_at:
-            self._sample_at = self._now() + self._settings.note_every_s
-            self._samples = ((objective, *pair) for objective in COSTINGS for pair in permutations(self._sites, 2))
-        keys = list(islice(self._samples, SAMPLES_PER_ROUND))
-        self._sampling = len(keys) == SAMPLES_PER_ROUND
-        for key in keys:
-            found = self._active(key)
-            if isinstance(found, RouteAnswer):
-                self._log_route(found, "sampled")
+    def _announce(self, changes: RouteChanges) -> None:
+        """Have changed routes logged, published and emitted."""
+        for objective, pairs in changes.pairs.items():
+            view = self._router.view(objective) if len(pairs[0]) else None
+            if view is not None:
+                self._writer.put(LoggedRoutes("changed", view.columns(pairs).decisions))
+                self._publisher.add(changes.sites[site] for site in np.unique(pairs[0]))
+        self._events.add(len(changes), changes)
 
-    def _announce(self) -> None:
-        """Log and emit changed routes, some a round, and have their sources' routes published."""
-        for key in list(islice(self._changed, EVENTS_PER_ROUND)):
-            del self._changed[key]
-            found = self._active(key)
-            if found is None:
-                continue
-            self._log_route(found, "changed")
-            self._publisher.add([found.src])
-            at = _time(self._now())
-            if isinstance(found, RouteAnswer):
-                self._emit(RouteEvent(at=at, route=found))
-            else:
-                self._emit(RouteEvent(at=at, no_route=found))
-
-    def _active(self, key: Key) -> RouteAnswer | NoRoute | None:
-        """The kept answer about an active route; None for sites that have left the mesh."""
+    def _active(self, key: RouteKey) -> RouteAnswer | NoRoute | None:
+        """The answer about an active route; None for sites that have left the mesh."""
         objective, src, dst = key
         if src not in self._sites or dst not in self._sites:
             return None
-        return self._router.route(RouteQuestion(src=src, dst=dst, objective=objective), older_s=FIGURES_LAST_S)
+        return self._router.route(RouteQuestion(src=src, dst=dst, objective=objective))
 
-    async def _answers(self, keys: Iterable[Key]) -> tuple[tuple[RouteAnswer, ...], tuple[NoRoute, ...]]:
-        """The answers of many pairs, and those without a route; others have their turn meanwhile."""
-        answers: list[RouteAnswer | NoRoute | None] = []
-        for key in keys:
-            answers.append(self._active(key))
-            if len(answers) % ANSWERS_PER_TURN == 0:
-                await asyncio.sleep(0)
-        return (
-            tuple(found for found in answers if isinstance(found, RouteAnswer)),
-            tuple(found for found in answers if isinstance(found, NoRoute)),
-        )
+    async def _sample_on(self) -> None:
+        """Log all active routes for their evaluation, again and again."""
+        await self._decided.wait()
+        while True:
+            with contained("samples"):
+                for objective in COSTINGS:
+                    view = self._router.view(objective)
+                    if view is not None:
+                        self._writer.put(LoggedRoutes("sampled", await asyncio.to_thread(_routed, view)))
+            await asyncio.sleep(max(self._settings.note_every_s, 2 * len(self._sites) ** 2 / SAMPLES_PER_S))
 
-    async def _site_routes(self, site: str) -> SiteRoutes | None:
-        """What is published for a site; None for one that has left the mesh."""
-        if site not in self._sites:
-            return None
-        others = [other for other in self._sites if other != site]
-        found, missing = await self._answers((objective, site, other) for objective in COSTINGS for other in others)
-        return SiteRoutes(site=site, at=_time(self._now()), routes=found, no_routes=missing)
-
-    def _emit_link(self, src: str, dst: str, now: float) -> None:
-        link = self._links.link(src, dst, now)
-        if link is not None:
-            self._emit(LinkEvent(at=_time(now), link=link))
-
-    def _log_route(self, found: RouteAnswer | NoRoute, occasion: Occasion) -> None:
-        self._writer.put(RouteDecision.of(found, occasion, self._now()))
+    async def _write_on(self) -> None:
+        while True:
+            with contained("decision log"):
+                await self._writer.write()
+            await asyncio.sleep(WRITE_EVERY_S)
 
 
 class _GoodputEstimates:
-    """The estimate of all goodputs: made again when it is outdated, and at least every GOODPUTS_LAST_S."""
+    """The estimate of all goodputs: made again when it is outdated, and at least every GOODPUTS_LAST_S.
+
+    It costs O(sites³), and every test outdates it: between two there is time for other work.
+    """
 
     def __init__(self, mesh: Mesh) -> None:
         self._operators = {name: site.operator for name, site in mesh.sites.items()}
         self._made: GoodputEstimate | None = None
-        self._until = 0.0
+        self._of: tuple[str, ...] = ()
+        self._made_at = self._took_s = self._ended_s = 0.0
+        self._outdated = False
 
     def outdate(self) -> None:
         """Something was measured, or a condition changed."""
-        self._made = None
+        self._outdated = True
 
     def of(self, snapshot: Snapshot) -> GoodputEstimate:
-        """The estimate for this snapshot."""
-        if self._made is None or snapshot.at >= self._until:
-            self._made = shrunk(snapshot, [self._operators.get(site) for site in snapshot.sites])
-            self._until = snapshot.at + GOODPUTS_LAST_S
+        """The newest estimate for the sites of this snapshot."""
+        return self.make(snapshot) if self._made is None or self._of != snapshot.sites else self._made
+
+    async def refresh(self, snapshot: Snapshot) -> None:
+        """Make the estimate again in a thread, if that is due."""
+        rested = self._outdated and time.monotonic() - self._ended_s >= 2 * REST * self._took_s
+        if self._of != snapshot.sites or rested or not 0 <= snapshot.at - self._made_at < GOODPUTS_LAST_S:
+            await asyncio.to_thread(self.make, snapshot)
+
+    def make(self, snapshot: Snapshot) -> GoodputEstimate:
+        """Make the estimate for this snapshot."""
+        started, self._outdated = time.monotonic(), False
+        self._made = shrunk(snapshot, [self._operators.get(site) for site in snapshot.sites])
+        self._of, self._made_at, self._ended_s = snapshot.sites, snapshot.at, time.monotonic()
+        self._took_s = self._ended_s - started
         return self._made
 
 
-class _SitePublisher:
-    """The sites whose routes are to be published, each once; without a broker they wait for one."""
-
-    def __init__(self, publish: Publish) -> None:
-        self._publish = publish
-        self._waiting: dict[str, None] = {}
-
-    def add(self, sites: Iterable[str]) -> None:
-        """Publish these sites' routes soon."""
-        self._waiting.update(dict.fromkeys(sites))
-
-    async def publish_some(self, routes_of: Callable[[str], Awaitable[SiteRoutes | None]]) -> None:
-        """Publish the routes of a few sites; a site of which there are none is forgotten."""
-        for site in list(self._waiting)[:SITES_PER_ROUND]:
-            del self._waiting[site]
-            routes = await routes_of(site)
-            if routes is not None and not await self._publish(topics.routes(site), encode(routes)):
-                self._waiting[site] = None
-                return
-
-
-def _measured_anew(reports: Iterable[AnyReport]) -> Iterator[tuple[str, str]]:
-    """The links with a new goodput, or another path below them."""
-    for report in reports:
-        for row in report.rows:
-            if isinstance(row, ThroughputRow) or (isinstance(row, PathRow) and row.changed):
-                yield row.src, row.dst
-
-
-def _time(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
+def _routed(view: RouteView) -> RouteDecisions:
+    """The pairs that have a route."""
+    found = view.columns(view.every_pair()).decisions
+    routed = found.via >= DIRECT
+    columns = ("at", "src", "dst", "via", "p50", "p90", "direct_p50")
+    return replace(found, **{name: getattr(found, name)[routed] for name in columns})
 
 
 def _evaluation(

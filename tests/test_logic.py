@@ -47,7 +47,6 @@ SHELLS: Mapping[str, str] = {
     "probes/adhoc/adhoc_latency.py": "awaits probes",
     "collector/sinks/builtin.py": "opens sinks",
     "collector/store/incident_log.py": "reads and writes the database that it is given",
-    "collector/store/decision_log.py": "reads and writes the database that it is given",
     "collector/store/past_decisions.py": "likewise",
     "collector/store/quarantine.py": "likewise",
     "collector/store/recorded_rows.py": "likewise",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from linkweather.wire.server_sent_events import KEEP_ALIVE, KEEP_ALIVE_S, MEDIA_
 KEPT_EVENTS = 2000
 WAITING_EVENTS = 1000  # of one listener; a slower one is disconnected, and reconnects with its last id
 MAX_LISTENERS = 200
+COMES_BACK_S = 60.0  # so long after the last listener left, events are made for its return
 
 _KINDS = {form: kind for kind, form in EVENTS.items()}
 
@@ -59,11 +61,17 @@ class EventFeed:
         self._listeners: set[_Listener] = set()
         self._last = 0
         self._closed = False
+        self._left_at = -math.inf
 
     @property
     def listeners(self) -> int:
         """The number of listeners."""
         return len(self._listeners)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there are listeners, or one has left lately and may come back for what it missed."""
+        return bool(self._listeners) or asyncio.get_running_loop().time() - self._left_at < COMES_BACK_S
 
     @property
     def closed(self) -> bool:
@@ -78,6 +86,14 @@ class EventFeed:
         for listener in [listener for listener in self._listeners if listener.wants(numbered)]:
             if not listener.offer(numbered):
                 self._disconnect(listener)
+
+    def skip(self, count: int) -> None:
+        """Leave out so many events: every listener learns of the gap, and whoever comes back for one of them, too."""
+        self._last += count
+        self._kept.clear()
+        gap = _NumberedEvent(self._last, _KINDS[Gap], (), self._text(Gap(missed=count), self._last))
+        for listener in [listener for listener in self._listeners if not listener.offer(gap)]:
+            self._disconnect(listener)
 
     def close(self) -> None:
         """End every stream, so that a server which waits for its answers can stop."""
@@ -100,6 +116,7 @@ class EventFeed:
                 yield text
         finally:
             self._listeners.discard(listener)
+            self._left_at = asyncio.get_running_loop().time()
 
     def _missed(self, listener: _Listener, after: str | None) -> list[bytes]:
         """The kept events after that id; a Gap first where some are no longer kept."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Literal
 
-from fastapi import FastAPI, Query, Request
-from fastapi.responses import StreamingResponse
-from pydantic_core import to_json
+from fastapi import FastAPI, Header, Query, Request, Response
 
 from collector.api.api_requests import ApiError, read_parameter, site_id
+from collector.api.cached_answers import CachedAnswer
+from collector.routing.route_columns import RouteView
+from collector.routing.route_documents import mesh_columns, mesh_rows
 from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from linkweather.mesh import Mesh
 from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer
@@ -20,8 +21,9 @@ from linkweather.models.scores import EvaluationAnswer
 from linkweather.models.state import ErrorAnswer
 from linkweather.units import parse_moment
 
-# So many answers are encoded in one go: others have their turn in between.
-ANSWERS_PER_TURN = 100
+Form = Literal["rows", "columns"]
+
+_FORMS: Mapping[Form, Callable[[RouteView], Iterator[bytes]]] = {"rows": mesh_rows, "columns": mesh_columns}
 CONDITIONS = ("objective", "bytes", "max_relays", "avoid", "max_price_usd_per_gb")
 
 
@@ -32,20 +34,14 @@ class RouteSources:
     now: Callable[[], float]
     mesh: Callable[[], Mesh]
     route: Callable[[RouteQuestion], RouteAnswer | NoRoute]
-    routes: Callable[[Objective], Awaitable[MeshRoutes]]
+    routes: Callable[[Objective], RouteView | None]
     evaluation: Callable[[datetime, datetime], Awaitable[EvaluationAnswer]]
 
 
 def add_routes(app: FastAPI, sources: RouteSources) -> None:
     """Add the answers under /api/v1/routes, and their evaluation."""
     _add_pair(app, sources)
-
-    @app.get("/api/v1/routes", response_model=MeshRoutes)
-    async def routes(objective: Annotated[Objective, Query()] = "latency") -> StreamingResponse:
-        """The active routes of all pairs, by RTT or by goodput; completion needs a pair and a number of bytes."""
-        if objective == "completion":
-            raise ApiError(422, "objective = 'completion': ask for a pair, with bytes", "objective")
-        return StreamingResponse(_encoded(await sources.routes(objective)), media_type="application/json")
+    _add_all(app, sources)
 
     @app.get("/api/v1/evaluation")
     async def evaluation(
@@ -59,21 +55,28 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
         return await sources.evaluation(start, now)
 
 
-async def _encoded(found: MeshRoutes) -> AsyncIterator[bytes]:
-    """The document, a piece at a time: of a hundred sites it has a dozen megabytes."""
-    yield b'{"at":%s,"objective":%s' % (to_json(found.at), to_json(found.objective))
-    answers: Sequence[tuple[bytes, Sequence[RouteAnswer | NoRoute]]] = (
-        (b"routes", found.routes),
-        (b"no_routes", found.no_routes),
-    )
-    for name, all_ in answers:
-        yield b',"%s":[' % name
-        for start in range(0, len(all_), ANSWERS_PER_TURN):
-            piece = b",".join(to_json(answer) for answer in all_[start : start + ANSWERS_PER_TURN])
-            yield b"," + piece if start else piece
-            await asyncio.sleep(0)
-        yield b"]"
-    yield b"}"
+def _add_all(app: FastAPI, sources: RouteSources) -> None:
+    cached: dict[tuple[Objective, Form], CachedAnswer] = {}
+
+    @app.get("/api/v1/routes", response_model=MeshRoutes)
+    async def routes(
+        *,
+        objective: Annotated[Objective, Query()] = "latency",
+        form: Annotated[Form, Query(description="An object a pair, or a column a field")] = "rows",
+        if_none_match: Annotated[str | None, Header(description="The ETag of the answer that is known")] = None,
+    ) -> Response:
+        """The active routes of all pairs, by RTT or by goodput; completion needs a pair and a number of bytes."""
+        if objective == "completion":
+            raise ApiError(422, "objective = 'completion': ask for a pair, with bytes", "objective")
+        answer = cached.setdefault((objective, form), CachedAnswer(partial(_all_pairs, sources, objective, form)))
+        return await answer.response(if_none_match)
+
+
+def _all_pairs(sources: RouteSources, objective: Objective, form: Form) -> Iterator[bytes]:
+    view = sources.routes(objective)
+    if view is None:
+        raise ApiError(503, "no route has been decided yet")
+    return _FORMS[form](view)
 
 
 def _add_pair(app: FastAPI, sources: RouteSources) -> None:

@@ -64,9 +64,8 @@ def _all_pairs(api: str, objective: Objective, *, as_json_: bool) -> None:
         print_json(answers)
         return
     terminal().print(routes_table(answers))
-    for answer in answers.routes:
-        if answer.relays:
-            click.echo(answer.why)
+    if any(answer.relays for answer in answers.routes):
+        click.echo("Why a pair is relayed: linkweather route SRC DST")
 
 
 def _refuse_conditions(src: str | None, given: dict[str, Any]) -> None:

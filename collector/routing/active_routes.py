@@ -3,35 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Self
 
 import numpy as np
 
 from collector.routing.arrays import DIRECT, GONE, NONE, Bools, Floats, Positions, Selection, Vias, rearranged
 from collector.routing.route_rule import BETTER, FAILED, FIRST, NEVER, RETURNED, STALE, Codes
-from collector.store.decision_log import RouteDecision
-from linkweather.models.routes import Objective, SwitchReason
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveRoute:
-    """One pair's active route, to be kept over a restart; `relay` is None for direct."""
-
-    src: str
-    dst: str
-    objective: Objective
-    relay: str | None
-    since: datetime
-    switch_reason: SwitchReason = "first"
-
-    @classmethod
-    def of(cls, decision: RouteDecision) -> Self | None:
-        """A recorded decision as an active route; None where it found no path."""
-        if not decision.path:
-            return None
-        relay = decision.path[1] if len(decision.path) > 2 else None
-        return cls(decision.src, decision.dst, decision.objective, relay, since=decision.at)
+from collector.store.decision_log import RouteDecisions
 
 
 @dataclass(eq=False)
@@ -71,9 +49,12 @@ class ActiveRoutes:
         self.via[chosen] = via
         return changed
 
-    def put(self, pair: tuple[int, int], via: int, since: float, switch_reason: int) -> None:
-        """Set a pair's route from before a restart."""
-        self.via[pair], self.since[pair], self.switch_reason[pair] = via, since, switch_reason
+    def restore(self, decisions: RouteDecisions) -> None:
+        """Take over routes from before a restart; why they became active is not known any more."""
+        routed = decisions.via >= DIRECT
+        pairs = decisions.src[routed], decisions.dst[routed]
+        self.via[pairs], self.since[pairs] = decisions.via[routed], decisions.at[routed]
+        self.switch_reason[pairs] = FIRST
 
     def _reasons(self, chosen: Selection, via: Vias, holds: Bools, usable: Bools) -> Codes:
         last, previous = self.switch_reason[chosen], self.via[chosen]
@@ -114,14 +95,12 @@ class Contact:
         shape = (sites, sites)
         return cls(usable=np.zeros(shape, bool), lost_at=np.full(shape, np.nan), back_at=np.full(shape, np.nan))
 
-    def see(self, usable: Bools, at: float, chosen: Selection) -> None:
-        """Take in which of the `chosen` links are usable `at` this moment."""
-        before = self.usable[chosen]
-        lost_at = np.where(before & ~usable, at, self.lost_at[chosen])
-        back = usable & ~before & np.isfinite(lost_at)
-        self.lost_at[chosen] = lost_at
-        self.back_at[chosen] = np.where(back, at, self.back_at[chosen])
-        self.usable[chosen] = usable
+    def see(self, usable: Bools, at: float) -> None:
+        """Take in which links are usable `at` this moment."""
+        self.lost_at = np.where(self.usable & ~usable, at, self.lost_at)
+        back = usable & ~self.usable & np.isfinite(self.lost_at)
+        self.back_at = np.where(back, at, self.back_at)
+        self.usable = usable
 
     def held(self, at: float, hold_down_s: float) -> Bools:
         """Where a link is held down: it came back less than `hold_down_s` ago."""

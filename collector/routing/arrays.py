@@ -25,26 +25,32 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 # In place of a relay's position: the relay left the mesh, there is no path, the path is direct.
 GONE, NONE, DIRECT = -3, -2, -1
-# A block of destinations stays in the processor's cache while all sources pass over it.
+# Compared at once: single precision for these stays in the processor's cache while all sources pass over it.
+_BLOCK_COSTS = 131072
 _BLOCK = 128
 
 
-def best_relays(first: Floats, second: Floats, join: np.ufunc) -> Vias:
+def best_relays(first: Floats, second: Floats, join: np.ufunc, relays: Positions | None = None) -> Vias:
     """For every pair the relay over which first[src, relay] joined with second[relay, dst] costs least; NONE without.
 
-    O(sites³) in blocks; meant for single precision: two relays that differ by less are as good as each other.
+    `first` may have fewer rows than there are sites. With `relays` only these are looked at. O(sources × sites ×
+    relays) in blocks; meant for single precision: two relays that differ by less are as good as each other.
     """
-    back, sites = np.ascontiguousarray(second.T), len(first)
-    vias = np.empty((sites, sites), np.int32)
-    room = np.empty((min(_BLOCK, sites), sites), first.dtype)
+    if relays is not None and len(relays) < len(second):
+        if not len(relays):
+            return np.full((len(first), second.shape[1]), NONE, np.int32)
+        vias = best_relays(first[:, relays], second[relays], join)
+        return np.where(vias == NONE, np.int32(NONE), relays.astype(np.int32)[vias])
+    back, (sources, count), sites = np.ascontiguousarray(second.T), first.shape, second.shape[1]
+    vias = np.empty((sources, sites), np.int32)
+    room = np.empty((min(_BLOCK, sites), count), first.dtype)
     for start in range(0, sites, _BLOCK):
         block = back[start : start + _BLOCK]
         costs = room[: len(block)]
-        for src in range(sites):
+        for src in range(sources):
             join(first[src], block, out=costs)
             vias[src, start : start + len(block)] = costs.argmin(axis=1)
-    everyone = np.arange(sites)
-    return _none_without(vias, join(first[everyone[:, None], vias], second[vias, everyone]))
+    return _none_without(vias, join(np.take_along_axis(first, vias, axis=1), second[vias, np.arange(sites)]))
 
 
 def best_relays_of(first: Floats, second: Floats, pairs: Pairs, join: np.ufunc) -> Vias:

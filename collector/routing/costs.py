@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.arrays import Bools, Floats, Selection, Singles
+from collector.routing.arrays import Bools, Floats, Singles
 from collector.settings import RoutingSettings
 from linkweather.models.routes import Objective
 
@@ -38,7 +38,7 @@ def forecast_goodputs(snapshot: Snapshot) -> GoodputEstimate:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LinkFigures:
-    """The figures of any selection of links that costs are made from; all arrays have one shape."""
+    """The figures of links that costs are made from; all arrays have one shape."""
 
     usable: Bools
     fresh: Bools
@@ -52,19 +52,19 @@ class LinkFigures:
     bar_bps: Floats
 
     @classmethod
-    def of(cls, snapshot: Snapshot, goodputs: GoodputEstimate, chosen: Selection) -> Self:
-        """The links at `chosen`, an index into the matrices."""
+    def of(cls, snapshot: Snapshot, goodputs: GoodputEstimate) -> Self:
+        """All links, [src, dst]."""
         return cls(
-            usable=snapshot.usable[chosen],
-            fresh=snapshot.fresh[chosen],
-            rtt_p50_s=snapshot.rtt_p50_s[chosen],
-            rtt_p90_s=snapshot.rtt_p90_s[chosen],
-            loss_ratio=snapshot.loss_ratio[chosen],
-            goodput_fresh=snapshot.goodput_fresh[chosen],
-            expected_bps=goodputs.expected_bps[chosen],
-            cautious_bps=goodputs.cautious_bps[chosen],
-            weighed_bps=goodputs.weighed_bps[chosen],
-            bar_bps=goodputs.bar_bps[chosen],
+            usable=snapshot.usable,
+            fresh=snapshot.fresh,
+            rtt_p50_s=snapshot.rtt_p50_s,
+            rtt_p90_s=snapshot.rtt_p90_s,
+            loss_ratio=snapshot.loss_ratio,
+            goodput_fresh=snapshot.goodput_fresh,
+            expected_bps=goodputs.expected_bps,
+            cautious_bps=goodputs.cautious_bps,
+            weighed_bps=goodputs.weighed_bps,
+            bar_bps=goodputs.bar_bps,
         )
 
 

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from itertools import product
 
 import numpy as np
 
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.active_routes import ActiveRoute, ActiveRoutes, Contact
+from collector.routing.active_routes import Contact
 from collector.routing.answer import answer
-from collector.routing.arrays import DIRECT, Bools, Pairs, Selection, Vias, came_from
+from collector.routing.arrays import Pairs, Vias, came_from
 from collector.routing.costs import COSTINGS, GoodputEstimate, LinkFigures, forecast_goodputs
+from collector.routing.route_columns import RouteView
 from collector.routing.route_question import RouteQuestion
-from collector.routing.route_rule import SWITCH_REASONS, noise, rule_of
+from collector.routing.route_rule import noise, rule_of
 from collector.routing.routing_state import RoutingState
 from collector.routing.routing_table import RoutingTable
 from collector.settings import RoutingSettings
+from collector.store.decision_log import RouteDecisions
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, Objective, RouteAnswer
 
-EVERY: Selection = (slice(None), slice(None))
 UNDECIDED = "No route has been decided yet."
-# Answers that are kept, a few kilobytes each: both objectives of 140 sites. Others are built whenever they are read.
-KEPT_ANSWERS_MAX = 40_000
+# So many paths are compared in one step, a few milliseconds: all sources of 160 sites, 16 of 500.
+PATHS_PER_STEP = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +43,11 @@ class RouteChanges:
             for src, dst in zip(sources.tolist(), destinations.tolist(), strict=True):
                 yield objective, self.sites[src], self.sites[dst]
 
-    def sources(self) -> set[str]:
-        """The sites with another path to anywhere."""
-        return {self.sites[src] for sources, _ in self.pairs.values() for src in np.unique(sources)}
-
 
 class Router:
     """Decides the active route of every pair of sites under every objective of `COSTINGS`, and answers questions.
 
-    Answers are as of the last `decide`. The answer about an active route is kept until the route changes, or a link
-    that it may name becomes usable, unusable, fresh or stale; the figures in it are refreshed as its reader asks.
+    Answers are as of the last decision.
     """
 
     def __init__(self, settings: RoutingSettings, mesh: Mesh) -> None:
@@ -64,82 +59,119 @@ class Router:
             for name, costing in COSTINGS.items()
         }
         self._state: RoutingState | None = None
-        self._kept = _KeptAnswers(len(self._sites))
         self.apply_mesh(mesh)
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """Follow a changed mesh: its prices now, its sites with the next snapshot."""
         self._prices = {name: site.egress_usd_per_gb for name, site in mesh.sites.items()}
-        self._kept = _KeptAnswers(len(self._sites))
 
     def decide(
+        self, snapshot: Snapshot, *, goodputs: GoodputEstimate | None = None, offline: Collection[str] = ()
+    ) -> RouteChanges:
+        """Decide all active routes by this snapshot, in one go; returns the pairs whose routes that changes.
+
+        A site that is `offline` relays nothing. `goodputs` defaults to the links' own forecasts.
+        """
+        steps = list(self.steps(snapshot, goodputs=goodputs, offline=offline))
+        found = {name: [step.pairs[name] for step in steps if name in step.pairs] for name in self._tables}
+        merged = {
+            name: (np.concatenate([src for src, _ in pairs]), np.concatenate([dst for _, dst in pairs]))
+            for name, pairs in found.items()
+            if pairs
+        }
+        return RouteChanges(snapshot.sites, merged)
+
+    def steps(
         self,
         snapshot: Snapshot,
         *,
         goodputs: GoodputEstimate | None = None,
         offline: Collection[str] = (),
-        changed: Iterable[tuple[str, str]] | None = None,
-    ) -> RouteChanges:
-        """Decide the active routes by this snapshot; returns the pairs whose routes that changes.
+        only_lost: bool = False,
+    ) -> Iterator[RouteChanges]:
+        """The same in steps of some milliseconds: a caller may do other things between them, and ask questions.
 
-        A site that is `offline` relays nothing. With `changed` only these links are taken to differ from the last
-        snapshot, which costs O(sites²) for a few links instead of O(sites³) for all; effects of age alone, and the
-        noise of the mesh, then wait for a call without. `goodputs` defaults to the links' own forecasts.
+        The first ones take the snapshot in and decide every route that cannot stay, O(sites²); the others go over all
+        sources, O(sites³) together. With `only_lost` there are the first alone.
         """
-        self._follow(snapshot.sites)
-        goodputs = forecast_goodputs(snapshot) if goodputs is None else goodputs
-        links = None if changed is None or self._state is None else _links(snapshot, changed)
-        chosen: Selection = EVERY if links is None else links
-        self._contact.see(snapshot.usable[chosen], snapshot.at, chosen)
-        if links is None:
-            self._apply_noise(noise(snapshot))
-        before, state = self._state, self._next(snapshot, goodputs, offline)
-        self._state = state
-        for table in self._tables.values():
-            table.cost(LinkFigures.of(snapshot, goodputs, chosen), state.held[chosen], chosen)
-        pairs = None if links is None else _touched(links, len(snapshot.sites))
-        changes = RouteChanges(snapshot.sites, {name: _refresh(state, name, pairs) for name in self._tables})
-        self._kept.outdate(before, state, changes)
-        return changes
+        self._take_in(snapshot, forecast_goodputs(snapshot) if goodputs is None else goodputs, offline)
+        slices = self._slices(len(snapshot.sites))
+        for name, table in self._tables.items():
+            yield from self._lost(name, table) if only_lost or len(slices) > 1 else ()
+        for sources, name in () if only_lost else product(slices, self._tables):
+            if self._state is None or self._state.snapshot.sites != snapshot.sites:
+                return  # the mesh has changed meanwhile
+            yield self._decided_sources(self._state, name, sources)
 
-    def route(self, question: RouteQuestion, *, older_s: float = 0.0) -> RouteAnswer | NoRoute:
-        """The path for one pair, as of the last `decide`, with its reason. Raises RouteQuestionError.
+    def view(self, objective: Objective) -> RouteView | None:
+        """The active routes as of the last decision, to be read while others are made; None before the first."""
+        return None if self._state is None else RouteView.of(self._state, objective)
 
-        The figures of an answer about an active route may be those of a snapshot that is `older_s` older.
-        """
+    def usable(self, src: str, dst: str) -> bool:
+        """Whether a link could be used at the last decision."""
+        place = None if self._state is None else self._state.snapshot.position
+        return place is not None and src in place and dst in place and self._contact.usable.item(place[src], place[dst])
+
+    def route(self, question: RouteQuestion) -> RouteAnswer | NoRoute:
+        """The path for one pair, as of the last decision, with its reason. Raises RouteQuestionError."""
         question.check_sites(self._prices)
         if self._state is None:
             return NoRoute(
                 src=question.src, dst=question.dst, objective=question.objective, reason="undecided", why=UNDECIDED
             )
-        if question.conditional or question.bytes is not None or question.objective not in self._tables:
-            return answer(self._state, question)
-        return self._kept.read(self._state, question, older_s)
+        return answer(self._state, question)
 
     def relays(self, objective: Objective) -> Vias:
         """The relay of every pair's active route [src, dst], as a position in the sites, or a code of `arrays`."""
         return self._tables[objective].active.via.copy()
 
-    def active_routes(self) -> Iterator[ActiveRoute]:
-        """Every active route, to be kept over a restart."""
-        for objective, table in self._tables.items():
-            yield from _active_routes(objective, table.active, self._sites)
+    def restore(self, decisions: RouteDecisions) -> None:
+        """Take over one objective's active routes from before a restart. Before `steps`, for the mesh's sites."""
+        self._tables[decisions.objective].active.restore(decisions)
 
-    def restore(self, routes: Iterable[ActiveRoute]) -> None:
-        """Take over the active routes from before a restart, but for sites that left the mesh. Before `decide`."""
-        place = {site: index for index, site in enumerate(self._sites)}
-        for route in routes:
-            if {route.src, route.dst, route.relay or route.dst} <= place.keys():
-                pair = place[route.src], place[route.dst]
-                via = DIRECT if route.relay is None else place[route.relay]
-                code = SWITCH_REASONS.index(route.switch_reason)
-                self._tables[route.objective].active.put(pair, via, route.since.timestamp(), code)
+    def _take_in(self, snapshot: Snapshot, goodputs: GoodputEstimate, offline: Collection[str]) -> None:
+        self._follow(snapshot.sites)
+        self._contact.see(snapshot.usable, snapshot.at)
+        self._apply_noise(noise(snapshot))
+        self._state = state = self._next(snapshot, goodputs, offline)
+        for table in self._tables.values():
+            table.cost(LinkFigures.of(snapshot, goodputs), state.held)
+
+    def _slices(self, sites: int) -> list[slice]:
+        """The sources of each step; all at once where there is a bound on what a site relays, as all pairs share it."""
+        bounded = self._settings.max_relayed_pairs is not None
+        size = sites if bounded else max(1, PATHS_PER_STEP // max(1, sites**2))
+        return [slice(start, min(start + size, sites)) for start in range(0, sites, size)]
+
+    def _lost(self, name: Objective, table: RoutingTable) -> Iterator[RouteChanges]:
+        """Decide the routes that cannot stay."""
+        state = self._state
+        if state is None:
+            return
+        sources, destinations = table.lost(state.online)
+        size = max(1, PATHS_PER_STEP // max(1, len(state.online)))
+        for start in range(0, len(sources), size):
+            if self._state is not state:
+                return  # a newer snapshot has been taken in meanwhile: it has its own
+            pairs = sources[start : start + size], destinations[start : start + size]
+            table.rank_pairs(state.online, pairs)
+            yield self._decided(state, name, pairs)
+
+    def _decided_sources(self, state: RoutingState, name: Objective, sources: slice) -> RouteChanges:
+        self._tables[name].rank(state.online, sources)
+        everyone = np.arange(len(state.online))
+        return self._decided(state, name, (everyone[sources, None], everyone))
+
+    def _decided(self, state: RoutingState, name: Objective, pairs: Pairs) -> RouteChanges:
+        changed = self._tables[name].decide(state.held, state.online, state.snapshot.at, pairs)
+        rows, columns = np.broadcast_arrays(*pairs)
+        return RouteChanges(state.snapshot.sites, {name: (rows[changed], columns[changed])})
 
     def _follow(self, sites: tuple[str, ...]) -> None:
         if sites == self._sites:
             return
         origins = came_from(self._sites, sites)
-        self._sites, self._state, self._kept = sites, None, _KeptAnswers(len(sites))
+        self._sites, self._state = sites, None
         self._contact = self._contact.moved(origins)
         for table in self._tables.values():
             table.move(origins)
@@ -160,105 +192,4 @@ class Router:
             contact=self._contact,
             held=self._contact.held(snapshot.at, self._settings.hold_down_s),
             online=~np.isin(np.array(snapshot.sites), sorted(offline)),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    decision: int
-    at: float
-    answer: RouteAnswer | NoRoute
-
-
-class _KeptAnswers:
-    """Answers about active routes by objective and pair; at most KEPT_ANSWERS_MAX, the oldest go first.
-
-    Decisions are numbered. `_changed_by` [src, dst] is the last one that changed anything which an answer about this
-    pair says, besides its figures.
-    """
-
-    def __init__(self, sites: int) -> None:
-        self._decision = 0
-        self._changed_by = np.zeros((sites, sites), np.int64)
-        self._answers: OrderedDict[tuple[Objective, str, str], _Kept] = OrderedDict()
-
-    def outdate(self, before: RoutingState | None, state: RoutingState, changes: RouteChanges) -> None:
-        """After a decision: the changed pairs, and all pairs that share an end with a link whose contact changed."""
-        self._decision += 1
-        if before is None or (before.online != state.online).any():
-            self._changed_by[:] = self._decision
-            return
-        for pairs in changes.pairs.values():
-            self._changed_by[pairs] = self._decision
-        links = _contact_changes(before, state)
-        self._changed_by[links.any(axis=1)] = self._decision
-        self._changed_by[:, links.any(axis=0)] = self._decision
-
-    def read(self, state: RoutingState, question: RouteQuestion, older_s: float) -> RouteAnswer | NoRoute:
-        """The kept answer, unless it is outdated, or its figures are older than the reader allows."""
-        key, position = (question.objective, question.src, question.dst), state.snapshot.position
-        kept, pair = self._answers.get(key), (position[question.src], position[question.dst])
-        if kept is not None and kept.decision != self._decision:
-            recent = state.snapshot.at - kept.at < older_s
-            kept = kept if recent and kept.decision >= self._changed_by.item(pair) else None
-        if kept is None:
-            kept = _Kept(self._decision, state.snapshot.at, answer(state, question))
-            self._answers.pop(key, None)
-            self._answers[key] = kept
-            if len(self._answers) > KEPT_ANSWERS_MAX:
-                self._answers.popitem(last=False)
-        return kept.answer
-
-
-def _contact_changes(before: RoutingState, state: RoutingState) -> Bools:
-    """Where a link became usable, unusable, fresh, stale, held down, or no longer held down."""
-    old, new = before.snapshot, state.snapshot
-    changed: Bools = (
-        (old.usable != new.usable)
-        | (old.fresh != new.fresh)
-        | (old.goodput_fresh != new.goodput_fresh)
-        | (before.held != state.held)
-    )
-    return changed
-
-
-def _links(snapshot: Snapshot, changed: Iterable[tuple[str, str]]) -> Pairs:
-    ends = [(snapshot.position[src], snapshot.position[dst]) for src, dst in changed]
-    both = np.array(ends, dtype=np.intp).reshape(-1, 2)
-    return both[:, 0], both[:, 1]
-
-
-def _touched(links: Pairs, sites: int) -> Pairs | None:
-    """The pairs that a changed link can matter to: all from its source, all to its destination; None for nearly all."""
-    sources, destinations = np.unique(links[0]), np.unique(links[1])
-    if 2 * (len(sources) + len(destinations)) > sites:
-        return None
-    touched = np.zeros((sites, sites), bool)
-    touched[sources] = True
-    touched[:, destinations] = True
-    np.fill_diagonal(touched, val=False)
-    rows, columns = np.nonzero(touched)
-    return rows, columns
-
-
-def _refresh(state: RoutingState, name: Objective, pairs: Pairs | None) -> Pairs:
-    """Rank and decide anew for these pairs or for all; returns the pairs whose route that changed."""
-    table, everyone = state.tables[name], np.arange(len(state.online))
-    table.rank(state.online, pairs)
-    within = (everyone[:, None], everyone) if pairs is None else pairs
-    changed = table.decide(state.held, state.online, state.snapshot.at, within)
-    rows, columns = np.broadcast_arrays(*within)
-    return rows[changed], columns[changed]
-
-
-def _active_routes(objective: Objective, active: ActiveRoutes, sites: tuple[str, ...]) -> Iterator[ActiveRoute]:
-    for src, dst in zip(*np.nonzero(active.via >= DIRECT), strict=True):
-        via = int(active.via[src, dst])
-        yield ActiveRoute(
-            src=sites[src],
-            dst=sites[dst],
-            objective=objective,
-            relay=sites[via] if via >= 0 else None,
-            since=datetime.fromtimestamp(active.since[src, dst], UTC),
-            switch_reason=SWITCH_REASONS[active.switch_reason[src, dst]],
         )

@@ -14,7 +14,6 @@ from collector.routing.arrays import (
     Pairs,
     Positions,
     Relays,
-    Selection,
     Singles,
     Vias,
     best_relays,
@@ -62,22 +61,34 @@ class RoutingTable:
         """Cost and decide by these from now on."""
         self._settings, self._rule = settings, rule
 
-    def cost(self, legs: LinkFigures, held: Bools, chosen: Selection) -> None:
-        """Take in the `chosen` links as they are now."""
+    def cost(self, legs: LinkFigures, held: Bools) -> None:
+        """Take in the links as they are now."""
         costs = self._of_links(legs, self._settings)
-        self.expected[chosen], self.cautious[chosen] = costs.expected, costs.cautious
-        self.weighed[chosen], self.bar[chosen] = costs.weighed, costs.bar
-        self.sound[chosen], self.unmeasured[chosen] = costs.sound, costs.unmeasured
-        self.legs[chosen] = np.where(costs.sound & ~held, costs.cautious, np.inf)
+        self.expected, self.cautious, self.weighed, self.bar = costs.expected, costs.cautious, costs.weighed, costs.bar
+        self.sound, self.unmeasured = costs.sound, costs.unmeasured
+        self.legs = np.where(costs.sound & ~held, costs.cautious, np.float32(np.inf))
 
-    def rank(self, online: Bools, pairs: Pairs | None) -> None:
-        """Find the best candidate of these pairs, or of all, among the sites that are online and not full."""
+    def rank(self, online: Bools, sources: slice) -> None:
+        """Find the best candidates of all pairs from these sources, among the sites that are online and not full."""
+        relays = np.flatnonzero(online & self._open())
+        self.best[sources] = best_relays(self.legs[sources], self.legs, self.join, relays)
+        np.fill_diagonal(self.best, NONE)
+
+    def rank_pairs(self, online: Bools, pairs: Pairs) -> None:
+        """The same for these pairs."""
         first = np.where(online & self._open(), self.legs, np.float32(np.inf))
-        if pairs is None:
-            self.best = best_relays(first, self.legs, self.join)
-            np.fill_diagonal(self.best, NONE)
-        else:
-            self.best[pairs] = best_relays_of(first, self.legs, pairs, self.join)
+        self.best[pairs] = best_relays_of(first, self.legs, pairs, self.join)
+
+    def lost(self, online: Bools) -> Pairs:
+        """The pairs without a route that could have one, and those whose route cannot stay."""
+        everyone = np.arange(len(self.best))
+        incumbents = self._incumbents(online, (everyone[:, None], everyone))
+        could = np.isfinite(self.expected) | self.unmeasured
+        stays = np.isfinite(incumbents.cost) & incumbents.sound
+        lost = np.where(incumbents.via < DIRECT, could, ~stays)
+        np.fill_diagonal(lost, val=False)
+        rows, columns = np.nonzero(lost)
+        return rows, columns
 
     def decide(self, held: Bools, online: Bools, at: float, pairs: Pairs) -> Bools:
         """Decide the active routes of these pairs; true where that is another path than before."""

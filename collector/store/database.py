@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
+from numpy.typing import NDArray
 
 from collector.store.journal_repair import is_damage, rebuild, repair_log
 from linkweather.errors import OperatorError
@@ -59,6 +60,11 @@ class Database:
         """The rows of a query, as last committed; waits for no writer. Raises duckdb.Error when the disk fails."""
         with self._connection.cursor() as cursor:
             return cursor.execute(sql, parameters).fetchall()
+
+    def columns(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """The same as numpy columns, those with NULLs masked."""
+        with self._connection.cursor() as cursor:
+            return cursor.execute(sql, parameters).fetchnumpy()
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Query]:

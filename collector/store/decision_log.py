@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +16,9 @@ from collector.store.database import Database
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import NoRoute, Objective, PathExpectation, RouteAnswer
 from linkweather.wire import encode
+
+Floats = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.integer]
 
 # The active route changed; it was sampled for evaluation; a question was asked.
 Occasion = Literal["changed", "sampled", "asked"]
@@ -104,7 +108,53 @@ class PlacementDecision:
         return cls(answer.at, answer.job, answer.site, answer.done_p50_s, answer.done_p90_s, text)
 
 
-LoggedDecision = RouteDecision | PlacementDecision
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RouteDecisions:
+    """Decisions about many pairs under one objective, as columns; `src`, `dst` and `via` are positions in `sites`.
+
+    `via` is the relay, −1 where the path is direct, and less where there is none. `at` is in seconds since the epoch;
+    figures are as in RouteDecision, NaN where unknown.
+    """
+
+    objective: Objective
+    sites: tuple[str, ...]
+    at: Floats
+    src: Positions
+    dst: Positions
+    via: Positions
+    p50: Floats
+    p90: Floats
+    direct_p50: Floats
+
+    def __len__(self) -> int:
+        return len(self.src)
+
+
+class LoggedRoutes(NamedTuple):
+    """Columns to be logged for one occasion."""
+
+    occasion: Occasion
+    decisions: RouteDecisions
+
+
+LoggedDecision = RouteDecision | PlacementDecision | LoggedRoutes
+
+# One row a pair, from the columns of RouteDecisions.
+_INSERT_COLUMNS = """INSERT INTO decisions BY NAME
+    SELECT make_timestamp(round("at" * 1e6)::BIGINT) AS "at", $occasion AS occasion, $sites[src + 1] AS src,
+           $sites[dst + 1] AS dst, $objective AS objective, p50, p90, direct_p50,
+           CASE WHEN via < -1 THEN '' WHEN via = -1 THEN concat_ws(' ', $sites[src + 1], $sites[dst + 1])
+                ELSE concat_ws(' ', $sites[src + 1], $sites[via + 1], $sites[dst + 1]) END AS path
+    FROM batch"""
+# The same columns of recorded paths, with at most one relay, between sites of $sites.
+SELECT_COLUMNS = """epoch("at") AS "at", list_position($sites, src) - 1 AS src, list_position($sites, dst) - 1 AS dst,
+    CASE len(string_split(path, ' ')) WHEN 3 THEN list_position($sites, split_part(path, ' ', 2)) - 1
+                                      WHEN 2 THEN -1 ELSE -2 END AS via, p50, p90, direct_p50"""
+_COLUMNS: Mapping[str, type[np.generic]] = {
+    **dict.fromkeys(("at", "p50", "p90", "direct_p50"), np.float64),
+    **dict.fromkeys(("src", "dst", "via"), np.int64),
+}
+_UNKNOWN: Mapping[type[np.generic], float] = {np.float64: np.nan, np.int64: -1}
 
 
 class DecisionLog:
@@ -131,6 +181,9 @@ class DecisionLog:
                     connection.register("batch", _columns(table, rows))
                     connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")  # noqa: S608 – a constant
                     connection.unregister("batch")
+            for one in decisions:
+                if isinstance(one, LoggedRoutes):
+                    _insert(connection, one.occasion, one.decisions)
 
     def since(self, since: datetime, until: datetime) -> list[RouteDecision]:
         """The decisions about routes in `[since, until)`, oldest first, without the answers' text."""
@@ -141,14 +194,29 @@ class DecisionLog:
         )
         return [route_decision(row) for row in rows]
 
-    def active(self) -> list[RouteDecision]:
-        """The newest change of every pair and objective: the active routes when the collector ended."""
-        rows = self.database.rows(
-            f"""SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
-               WHERE occasion = 'changed' AND {_SOUND}
-               QUALIFY row_number() OVER (PARTITION BY src, dst, objective ORDER BY "at" DESC, rowid DESC) = 1"""  # noqa: S608 - a constant
+    def active(self, objective: Objective, sites: tuple[str, ...]) -> RouteDecisions:
+        """The newest change of every pair of `sites`: the active routes when the collector ended.
+
+        A path through a site that is not among them is left out.
+        """
+        return self.columns(
+            f"""SELECT {SELECT_COLUMNS} FROM (
+                   SELECT * FROM decisions WHERE occasion = 'changed' AND objective = $objective AND {_SOUND}
+                   QUALIFY row_number() OVER (PARTITION BY src, dst ORDER BY "at" DESC, rowid DESC) = 1)""",  # noqa: S608 - constants
+            objective,
+            sites,
         )
-        return [route_decision(row) for row in rows]
+
+    def columns(
+        self, sql: str, objective: Objective, sites: tuple[str, ...], parameters: Mapping[str, object] | None = None
+    ) -> RouteDecisions:
+        """What a query of SELECT_COLUMNS finds, in its order; a decision about a site that is gone is left out."""
+        found = self.database.columns(
+            f"SELECT * FROM ({sql}) WHERE src IS NOT NULL AND dst IS NOT NULL AND via IS NOT NULL",  # noqa: S608
+            {"objective": objective, "sites": list(sites), **(parameters or {})},
+        )
+        arrays = {name: np.ma.filled(found[name].astype(kind), _UNKNOWN[kind]) for name, kind in _COLUMNS.items()}
+        return RouteDecisions(objective=objective, sites=sites, **arrays)
 
     def placements(self, since: datetime, until: datetime) -> list[PlacementDecision]:
         """The placements in `[since, until)`, oldest first, without the answers' text."""
@@ -180,6 +248,15 @@ class DecisionLog:
                         {"before": naive(before), "until": until},
                     ).fetchall()
                 yield deleted
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, occasion: Occasion, decisions: RouteDecisions) -> None:
+    connection.register("batch", {name: getattr(decisions, name).astype(kind) for name, kind in _COLUMNS.items()})
+    connection.execute(
+        _INSERT_COLUMNS,
+        {"occasion": occasion, "objective": decisions.objective, "sites": list(decisions.sites)},
+    )
+    connection.unregister("batch")
 
 
 def _figures(path: PathExpectation, objective: Objective) -> tuple[float | None, float | None]:

@@ -10,11 +10,13 @@ from typing import Protocol
 
 import duckdb
 
-from collector.store.decision_log import LoggedDecision
+from collector.store.decision_log import LoggedDecision, LoggedRoutes
 
 log = logging.getLogger(__name__)
 
-UNWRITTEN_MAX = 100_000
+# Rows; of a decision with its text fewer fit into the same memory, each counts as ten.
+UNWRITTEN_MAX = 1_000_000
+_TEXT_ROWS = 10
 
 
 class WritesDecisions(Protocol):
@@ -27,25 +29,27 @@ class WritesDecisions(Protocol):
 class DecisionWriter:
     """The decisions that are not in the log yet, at most UNWRITTEN_MAX: beyond that the oldest are dropped and counted.
 
-    All methods run on one event loop.
+    The newest stays, however many rows it has. All methods run on one event loop.
     """
 
     def __init__(self, decisions: WritesDecisions) -> None:
         self._log = decisions
         self._unwritten: deque[LoggedDecision] = deque()
+        self._rows = 0
         self._last_error = ""
         self.dropped = 0
 
     def put(self, decision: LoggedDecision) -> None:
         """Have this written by the next `write`."""
         self._unwritten.append(decision)
+        self._rows += _rows(decision)
         self._drop()
 
     async def write(self) -> None:
         """Write everything that waits; what a failing disk refuses waits for the next call."""
         if not self._unwritten:
             return
-        batch, self._unwritten = self._unwritten, deque()
+        batch, self._unwritten, self._rows = self._unwritten, deque(), 0
         writing = asyncio.create_task(asyncio.to_thread(self._log.add, batch), name="write decisions")
         try:
             await asyncio.shield(writing)
@@ -63,14 +67,20 @@ class DecisionWriter:
 
     def _put_back(self, batch: deque[LoggedDecision]) -> None:
         self._unwritten.extendleft(reversed(batch))
+        self._rows += sum(_rows(one) for one in batch)
         self._drop()
 
     def _drop(self) -> None:
-        while len(self._unwritten) > UNWRITTEN_MAX:
-            self._unwritten.popleft()
-            self.dropped += 1
+        while self._rows > UNWRITTEN_MAX and len(self._unwritten) > 1:
+            oldest = self._unwritten.popleft()
+            self._rows -= _rows(oldest)
+            self.dropped += len(oldest.decisions) if isinstance(oldest, LoggedRoutes) else 1
 
     def _warn(self, sentence: str) -> None:
         if sentence and sentence != self._last_error:
             log.warning("%s", sentence)
         self._last_error = sentence
+
+
+def _rows(one: LoggedDecision) -> int:
+    return len(one.decisions) if isinstance(one, LoggedRoutes) else _TEXT_ROWS

@@ -12,7 +12,7 @@ from rich.text import Text
 from linkweather.models.incidents import IncidentsAnswer
 from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
-from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
+from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer, RouteEvaluation
 from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
 from linkweather.models.state import CapacityAnswer, LinkAnswer
@@ -140,13 +140,9 @@ def routes_table(answers: MeshRoutes) -> Table:
         how = f"through {', '.join(answer.relays)}" if answer.relays else "direct"
         pair = f"{answer.src} → {answer.dst}"
         table.add_row(pair, how, *(show(answer.path) for _, show in figures), direct, better)
-    for none in _sorted(answers.no_routes):
+    for none in sorted(answers.no_routes, key=lambda pair: (pair.src, pair.dst)):
         table.add_row(f"{none.src} → {none.dst}", "none", *[MISSING] * (len(figures) + 2))
     return table
-
-
-def _sorted(pairs: Iterable[NoRoute]) -> list[NoRoute]:
-    return sorted(pairs, key=lambda pair: (pair.src, pair.dst))
 
 
 def placement_table(answer: PlacementAnswer) -> Table:

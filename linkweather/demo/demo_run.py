@@ -18,7 +18,7 @@ from linkweather.client import Client
 from linkweather.demo import plan
 from linkweather.demo.children import DemoProcess, run_once
 from linkweather.demo.display import DemoDisplay, DemoScene
-from linkweather.errors import CollectorUnavailableError, OperatorError
+from linkweather.errors import CollectorUnavailableError, NoPathError, OperatorError
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile
 from linkweather.lab.protocol import LabEngineName
@@ -176,7 +176,12 @@ async def _refresh(client: Client, display: DemoDisplay) -> None:
 
 def _relayed(client: Client) -> list[RouteAnswer]:
     """The active routes through a relay, by RTT and by goodput."""
-    return [answer for objective in OBJECTIVES for answer in client.routes(objective).routes if answer.relays]
+    relayed = [(objective, one) for objective in OBJECTIVES for one in client.routes(objective).routes if one.relays]
+    answers = []
+    for objective, one in relayed:
+        with contextlib.suppress(NoPathError):  # it was lost meanwhile
+            answers.append(client.route(one.src, one.dst, objective=objective))
+    return answers
 
 
 def _free_port() -> int:

@@ -6,9 +6,9 @@ what nine of ten cases are no worse than: for times the longer, for goodput the 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, PlainSerializer
+from pydantic import AwareDatetime, PlainSerializer, model_validator
 
 from linkweather.mesh import SiteId
 from linkweather.wire import Message
@@ -98,14 +98,32 @@ class NoRoute(Message):
     why: str
 
 
-class SiteRoutes(Message):
-    """A site's active routes, as published on its topic: one per destination and objective."""
+class RouteSummary(Message):
+    """A pair's active route among those of all pairs: the path and direct with their figures in the objective.
 
-    v: Literal[1] = 1
-    site: SiteId
-    at: AwareDatetime
-    routes: tuple[RouteAnswer, ...] = ()
-    no_routes: tuple[NoRoute, ...] = ()
+    Why, the runner-up and the inputs are in the answer about the pair (RouteAnswer).
+    """
+
+    src: SiteId
+    dst: SiteId
+    path: PathExpectation
+    direct: PathExpectation | None = None
+    gain_ratio: Figure | None = None
+    since: AwareDatetime | None = None
+    switch_reason: SwitchReason | None = None
+
+    @property
+    def relays(self) -> tuple[str, ...]:
+        """The sites between; empty when the path is direct."""
+        return self.path.sites[1:-1]
+
+
+class UnroutedPair(Message):
+    """A pair without a usable path now, and what is wrong with its direct link."""
+
+    src: SiteId
+    dst: SiteId
+    reason: NoRouteReason
 
 
 class MeshRoutes(Message):
@@ -113,5 +131,55 @@ class MeshRoutes(Message):
 
     at: AwareDatetime
     objective: Objective
-    routes: tuple[RouteAnswer, ...] = ()
-    no_routes: tuple[NoRoute, ...] = ()
+    routes: tuple[RouteSummary, ...] = ()
+    no_routes: tuple[UnroutedPair, ...] = ()
+
+
+Column = tuple[float | None, ...]
+
+
+class ObjectiveRoutes(Message):
+    """A site's routes under one objective, a column each field, in the order of the destinations.
+
+    `next_hop` is the relay, the destination itself where the path is direct, and null where there is none. `active_s`
+    is how long the route had been active. `reason` is why it became active, or why there is none.
+    """
+
+    next_hop: tuple[SiteId | None, ...]
+    active_s: Column
+    reason: tuple[SwitchReason | NoRouteReason, ...]
+
+
+class LatencyRoutes(ObjectiveRoutes):
+    """By RTT."""
+
+    rtt_p50_s: Column
+    rtt_p90_s: Column
+    direct_rtt_p50_s: Column
+
+
+class GoodputRoutes(ObjectiveRoutes):
+    """By goodput."""
+
+    goodput_p50_bps: Column
+    goodput_p90_bps: Column
+    direct_goodput_p50_bps: Column
+
+
+class SiteRoutes(Message):
+    """A site's active routes, as published on its topic: of each objective one to each destination of `dst`."""
+
+    v: Literal[2] = 2
+    site: SiteId
+    at: AwareDatetime
+    dst: tuple[SiteId, ...]
+    latency: LatencyRoutes
+    goodput: GoodputRoutes
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Self:
+        for routes in (self.latency, self.goodput):
+            for name, column in routes:
+                if len(column) != len(self.dst):
+                    raise ValueError(f"{name}: {len(column)} values for {len(self.dst)} destinations")
+        return self

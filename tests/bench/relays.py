@@ -187,11 +187,7 @@ def routed(goodputs: GoodputEstimate, count: int) -> Vias:
     )
     router = Router(RoutingSettings(), mesh)
     router.decide(Snapshot.of(names, goodput_p50_bps=goodputs.expected_bps), goodputs=goodputs)
-    vias = np.full((count, count), DIRECT, np.int32)
-    position = {name: index for index, name in enumerate(names)}
-    for path in router.active_routes():
-        if path.objective == "goodput" and path.relay is not None:
-            vias[position[path.src], position[path.dst]] = position[path.relay]
+    vias = np.maximum(router.relays("goodput"), np.int32(DIRECT))
     return np.where(np.isfinite(goodputs.expected_bps), vias, np.int32(DIRECT))
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from collector.api import route_api
 from collector.api.api_requests import answer_errors
 from collector.api.http_server import HttpServer
 from collector.api.route_api import RouteSources, add_routes
@@ -22,7 +21,7 @@ from collector.routing.route_question import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
-from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer
+from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer, UnroutedPair
 from linkweather.models.scores import EvaluationAnswer
 from tests import servers
 
@@ -47,7 +46,6 @@ class RoutesWorld:
     """A router that has decided once."""
 
     judged: list[tuple[datetime, datetime]] = field(default_factory=list)
-    all_routes: MeshRoutes | None = None
 
     def __post_init__(self) -> None:
         self.router = Router(RoutingSettings(), MESH)
@@ -58,16 +56,9 @@ class RoutesWorld:
             now=NOON.timestamp,
             mesh=lambda: MESH,
             route=self.router.route,
-            routes=self._routes,
+            routes=self.router.view,
             evaluation=self._evaluation,
         )
-
-    async def _routes(self, objective: Objective) -> MeshRoutes:
-        if self.all_routes is not None:
-            return self.all_routes
-        answer = self.router.route(RouteQuestion(src="a", dst="b", objective=objective))
-        assert isinstance(answer, RouteAnswer)
-        return MeshRoutes(at=NOON, objective=objective, routes=(answer,))
 
     async def _evaluation(self, since: datetime, until: datetime) -> EvaluationAnswer:
         self.judged.append((since, until))
@@ -152,23 +143,51 @@ async def test_what_cannot_be_answered_is_one_sentence_with_its_field(
     assert sentence is None or answer.json()["error"] == sentence
 
 
-async def test_all_pairs_are_answered_at_once(http: httpx.AsyncClient) -> None:
-    answer = (await http.get("/api/v1/routes", params={"objective": "goodput"})).json()
-    assert (answer["objective"], [route["dst"] for route in answer["routes"]]) == ("goodput", ["b"])
-
-
-async def test_the_answers_of_all_pairs_are_the_document_of_their_model(
-    http: httpx.AsyncClient, world: RoutesWorld, monkeypatch: pytest.MonkeyPatch
+async def test_all_pairs_are_answered_at_once_as_they_are_one_by_one(
+    http: httpx.AsyncClient, world: RoutesWorld
 ) -> None:
-    monkeypatch.setattr(route_api, "ANSWERS_PER_TURN", 2)
-    found = await world.sources().routes("latency")
-    missing = NoRoute(src="b", dst="a", objective="latency", reason="down", why="It is down.")
-    world.all_routes = found.model_copy(update={"routes": found.routes * 5, "no_routes": (missing,)})
+    answer = await http.get("/api/v1/routes", params={"objective": "goodput"})
+    found = MeshRoutes.model_validate_json(answer.content)
+    assert (found.at, found.objective, answer.headers["content-type"]) == (NOON, "goodput", "application/json")
+    for one in found.routes:
+        alone = world.router.route(RouteQuestion(src=one.src, dst=one.dst, objective="goodput"))
+        assert isinstance(alone, RouteAnswer)
+        assert one.path == PathExpectation(
+            sites=alone.path.sites,
+            goodput_p50_bps=alone.path.goodput_p50_bps,
+            goodput_p90_bps=alone.path.goodput_p90_bps,
+        )
+        assert (one.since, one.switch_reason, one.gain_ratio) == (alone.since, "first", alone.gain_ratio)
+    missing = [UnroutedPair(src="b", dst=dst, reason="no_contact") for dst in "ac"]
+    assert list(found.no_routes) == missing
+
+
+async def test_all_pairs_as_columns_point_into_the_sites(http: httpx.AsyncClient) -> None:
+    answer = (await http.get("/api/v1/routes", params={"form": "columns"})).json()
+    columns = answer["columns"]
+    assert answer["sites"] == ["a", "b", "c"]
+    assert (columns["src"], columns["dst"]) == ([0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1])
+    assert columns["next_hop"] == [2, 2, None, None, 0, 1]
+    assert columns["rtt_p50_s"] == pytest.approx([0.0305, 0.01, None, None, 0.01, 0.02])
+    assert columns["direct_rtt_p50_s"][:2] == [0.1, 0.01]
+    assert columns["reason"] == ["first", "first", "no_contact", "no_contact", "first", "first"]
+    assert columns["active_s"] == [0.0, 0.0, None, None, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("form", ["rows", "columns"])
+async def test_what_is_known_already_is_not_sent_again(http: httpx.AsyncClient, form: str) -> None:
+    first = await http.get("/api/v1/routes", params={"form": form})
+    known = {"If-None-Match": f'"other", {first.headers["ETag"]}'}
+    again = await http.get("/api/v1/routes", params={"form": form}, headers=known)
+    assert (again.status_code, again.content) == (304, b"")
+    other = await http.get("/api/v1/routes", params={"form": form, "objective": "goodput"}, headers=known)
+    assert other.status_code == 200
+
+
+async def test_before_the_first_decision_there_are_no_routes(http: httpx.AsyncClient, world: RoutesWorld) -> None:
+    world.router._state = None
     answer = await http.get("/api/v1/routes")
-    assert MeshRoutes.model_validate_json(answer.content) == MeshRoutes.model_validate_json(
-        world.all_routes.model_dump_json()
-    )
-    assert answer.headers["content-type"] == "application/json"
+    assert (answer.status_code, answer.json()["error"]) == (503, "no route has been decided yet")
 
 
 async def test_the_judge_is_asked_about_a_span_that_ends_now(http: httpx.AsyncClient, world: RoutesWorld) -> None:

@@ -78,14 +78,3 @@ def test_a_slightly_better_relay_is_taken_where_there_is_no_noise_and_only_there
     rtt[0, 3], rtt[3, 1] = 0.0195, 0.0195  # through s3 39 ms: better by less than the hysteresis
     router.decide(following(links, rtt_p50_s=rtt))
     assert SITES[router.relays("latency")[0, 1]] == relay
-
-
-def test_how_noisy_the_mesh_is_waits_for_a_decision_about_all_links() -> None:
-    router = Router(RoutingSettings(), mesh(SITES))
-    rtt = np.full((11, 11), 0.1)
-    rtt[0, 2] = rtt[2, 1] = 0.02
-    router.decide(following(0, rtt_p50_s=rtt))
-    rtt[0, 3], rtt[3, 1] = 0.0195, 0.0195
-    now = following(LINKS, rtt_p50_s=rtt)
-    assert list(router.decide(now, changed=[("s0", "s3"), ("s3", "s1")])) == []
-    assert list(router.decide(now)) == [("latency", "s0", "s1")]

@@ -1,22 +1,19 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.linkstate.snapshot import Snapshot
 from collector.routing import router as router_module
-from collector.routing.active_routes import ActiveRoute
-from collector.routing.answer import answer
-from collector.routing.costs import forecast_goodputs
+from collector.routing.costs import COSTINGS, forecast_goodputs
 from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from collector.routing.router import Router
-from collector.routing.routing_state import RoutingState
 from collector.settings import RoutingSettings
-from collector.store.decision_log import RouteDecision
 from linkweather.models.routes import NoRoute, RouteAnswer
 from tests.collector.routing.meshes import NAN, SITES, mesh, snapshot, stale
 
@@ -35,6 +32,14 @@ def decided(rules: RoutingSettings = RULES, **prices: float) -> Router:
     router = Router(rules, mesh(SITES, **prices))
     decide(router)
     return router
+
+
+def restore(after: Router, before: Router) -> None:
+    for objective in COSTINGS:
+        view = before.view(objective)
+        assert view is not None
+        columns = view.columns(view.every_pair())
+        after.restore(replace(columns.decisions, at=columns.since.astype(float)))
 
 
 def ask(router: Router, src: str = "gz", dst: str = "gs", **question: Any) -> RouteAnswer:
@@ -107,7 +112,7 @@ def test_first_decision_changes_every_pair_and_the_second_none() -> None:
     now = snapshot()
     changes = router.decide(now, goodputs=forecast_goodputs(now))
     assert len(changes) == 24  # 12 pairs, two objectives
-    assert changes.sources() == set(SITES)
+    assert {src for _, src, _ in changes} == set(SITES)
     assert decide(router, 1.0) == []
 
 
@@ -311,55 +316,81 @@ def test_full_relay_still_takes_who_has_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("lost", ["cc-gs", "gz-cc", "gz-gs", "bj-cc"])
-def test_one_changed_link_leads_to_what_all_links_anew_lead_to(lost: str) -> None:
-    partly, wholly = decided(), decided()
-    src, dst = lost.split("-")
-    some = decide(partly, 5.0, without=(lost,), changed=[(src, dst)])
+def test_a_lost_link_alone_leads_to_what_all_links_anew_lead_to(lost: str) -> None:
+    first, wholly = decided(), decided()
+    now = snapshot(5.0, without=(lost,))
+    some = [change for step in first.steps(now, goodputs=forecast_goodputs(now), only_lost=True) for change in step]
     assert sorted(some) == sorted(decide(wholly, 5.0, without=(lost,)))
     for objective in ("latency", "goodput"):
-        np.testing.assert_array_equal(partly.relays(objective), wholly.relays(objective))
+        np.testing.assert_array_equal(first.relays(objective), wholly.relays(objective))
 
 
-def test_every_link_changed_is_decided_as_a_whole() -> None:
-    router = decided()
-    every = [(src, dst) for src in SITES for dst in SITES if src != dst]
-    assert ("latency", "gz", "gs") in decide(router, 5.0, without=("cc-gs",), changed=every)
-    assert ask(router).path.sites == ("gz", "bj", "gs")
+def test_what_is_only_better_waits_for_a_decision_about_all_links() -> None:
+    router = Router(RULES, mesh())
+    decide(router, without=("gz-cc", "gz-bj"))
+    now = snapshot(100.0)
+    assert [len(step) for step in router.steps(now, goodputs=forecast_goodputs(now), only_lost=True)] == []
+    assert ask(router).relays == ()
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8), st.floats(0.001, 1.0)), min_size=1, max_size=12))
-def test_changed_links_lead_to_what_all_links_anew_lead_to(news: Sequence[tuple[int, int, float]]) -> None:
+def test_steps_lead_to_what_one_go_leads_to(
+    monkeypatch: pytest.MonkeyPatch, news: Sequence[tuple[int, int, float]]
+) -> None:
     sites = tuple("abcdefghi")
     rtt = np.random.default_rng(3).random((9, 9))
-    partly, wholly = Router(RULES, mesh(sites)), Router(RULES, mesh(sites))
-    for router in (partly, wholly):
-        router.decide(Snapshot.of(sites, rtt_p50_s=rtt))
+    in_steps, wholly = Router(RULES, mesh(sites)), Router(RULES, mesh(sites))
     for src, dst, value in news:
-        if src != dst:
-            rtt = rtt.copy()
-            rtt[src, dst] = value
-            now = Snapshot.of(sites, rtt_p50_s=rtt)
-            partly.decide(now, changed=[(sites[src], sites[dst])])
-            wholly.decide(now)
-            np.testing.assert_array_equal(partly.relays("latency"), wholly.relays("latency"))
+        rtt = rtt.copy()
+        rtt[src, dst] = value if value > 0.1 else NAN
+        now = Snapshot.of(sites, rtt_p50_s=rtt)
+        wholly.decide(now)
+        with monkeypatch.context() as small:
+            small.setattr(router_module, "PATHS_PER_STEP", 2 * 9**2)
+            assert len(list(in_steps.steps(now))) >= 2 * 5
+        np.testing.assert_array_equal(in_steps.relays("latency"), wholly.relays("latency"))
+
+
+def test_steps_end_when_the_mesh_changes_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router_module, "PATHS_PER_STEP", 1)
+    router = Router(RULES, mesh())
+    steps = router.steps(snapshot())
+    next(steps)
+    router.decide(Snapshot.of(("a", "b"), rtt_p50_s=[[NAN, 1.0], [1.0, NAN]]))
+    assert list(steps) == []
+
+
+def test_lost_routes_are_left_to_a_newer_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    router = decided()
+    monkeypatch.setattr(router_module, "PATHS_PER_STEP", 4)  # one pair a step
+    steps = router.steps(snapshot(5.0, without=("gz-cc", "bj-cc")), only_lost=True)
+    assert len(next(steps)) == 1
+    newer = list(router.steps(snapshot(6.0, without=("gz-cc",)), only_lost=True))
+    assert list(steps) == []
+    assert ask(router, "gz", "cc").path.sites == ("gz", "gs", "cc")  # bj → cc has come back, and is held down
+    assert newer
+
+
+def test_a_link_that_cannot_be_used_is_said_so_of_the_last_decision() -> None:
+    router = Router(RULES, mesh())
+    assert not router.usable("gz", "cc")
+    decide(router, without=("gz-cc",))
+    assert router.usable("cc", "gz")
+    assert not router.usable("gz", "cc")
+    assert not router.usable("gz", "elsewhere")
 
 
 def test_standing_paths_outlive_a_restart() -> None:
     before = decided()
     decide(before, 5.0, without=("cc-gs",))
     after = Router(RULES, mesh())
-    after.restore(before.active_routes())
+    restore(after, before)
     assert decide(after, 6.0, without=("cc-gs",)) == []
     answer = ask(after)
-    assert (answer.switch_reason, answer.since) == ("failed", datetime.fromtimestamp(5.0, UTC))
-    assert list(after.active_routes()) == list(before.active_routes())
-
-
-def test_standing_path_of_a_site_that_left_is_not_restored() -> None:
-    after = Router(RULES, mesh(("bj", "gs", "gz")))
-    after.restore(decided().active_routes())
-    assert all("cc" not in (path.src, path.dst, path.relay) for path in after.active_routes())
+    assert (answer.switch_reason, answer.since) == ("first", datetime.fromtimestamp(5.0, UTC))
+    for objective in ("latency", "goodput"):
+        np.testing.assert_array_equal(after.relays(objective), before.relays(objective))
 
 
 def test_mesh_that_changes_keeps_what_stands() -> None:
@@ -397,55 +428,6 @@ def test_an_end_of_the_path_cannot_be_avoided(end: str) -> None:
         RouteQuestion(src="gz", dst="gs", avoid=frozenset({end}))
 
 
-def test_an_answer_is_built_once_until_something_that_it_says_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    built: list[str] = []
-
-    def counted(state: RoutingState, question: RouteQuestion) -> RouteAnswer | NoRoute:
-        built.append(f"{question.src}-{question.dst}")
-        return answer(state, question)
-
-    monkeypatch.setattr(router_module, "answer", counted)
-    router = decided()
-
-    def read(older_s: float = 10.0) -> RouteAnswer | NoRoute:
-        return router.route(RouteQuestion(src="gz", dst="gs"), older_s=older_s)
-
-    first = read()
-    decide(router, 5.0)
-    assert read() is first  # at a newer snapshot, as old as the reader allows
-    assert read(5.0) is not first  # its figures are older than that
-    assert len(built) == 2
-    decide(router, 6.0, without=("bj-cc",))
-    read()
-    assert len(built) == 2  # neither end of that link is an end of this pair
-    decide(router, 7.0, without=("bj-cc", "bj-gs"))
-    read()
-    assert len(built) == 3  # the runner-up is through bj
-    decide(router, 8.0, without=("bj-cc", "bj-gs"), offline={"cc"})
-    assert isinstance(read(), RouteAnswer)
-    assert len(built) == 4
-    read(0.0)
-    assert len(built) == 4  # the same decision
-
-
-def test_a_question_with_conditions_is_answered_anew() -> None:
-    router = decided()
-    first = ask(router, avoid=frozenset({"cc"}))
-    assert ask(router, avoid=frozenset({"cc"})) is not first
-    assert ask(router) is ask(router)
-    assert ask(router, bytes=1e9).bytes == 10**9
-    assert ask(router).bytes is None
-
-
-def test_so_many_answers_are_kept_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(router_module, "KEPT_ANSWERS_MAX", 2)
-    router = decided()
-    first, second = ask(router, "gz", "gs"), ask(router, "gz", "cc")
-    ask(router, "gz", "bj")
-    assert ask(router, "gz", "cc") is second
-    assert ask(router, "gz", "gs") is not first
-
-
 def test_a_changed_price_is_in_the_next_answer() -> None:
     router = decided(gz=0.1, cc=0.1)
     before = ask(router)
@@ -464,10 +446,3 @@ def test_a_link_above_the_price_is_left_out_for_that_and_not_because_it_is_held_
         "conditions",
         "gz → cc has no usable path: gz → cc does not meet the conditions; excluded paths: 1 above 0.01 USD/GB.",
     )
-
-
-def test_a_recorded_decision_without_a_path_is_no_active_route() -> None:
-    at = datetime.fromtimestamp(0, UTC)
-    assert ActiveRoute.of(RouteDecision(at, "changed", "gz", "gs", "latency", ())) is None
-    relayed = ActiveRoute.of(RouteDecision(at, "changed", "gz", "gs", "latency", ("gz", "cc", "gs")))
-    assert relayed == ActiveRoute("gz", "gs", "latency", "cc", since=at)

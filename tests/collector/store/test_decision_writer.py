@@ -58,7 +58,7 @@ async def test_what_a_full_disk_refused_is_written_later_in_its_order(caplog: py
 
 
 async def test_at_the_bound_the_oldest_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decision_writer, "UNWRITTEN_MAX", 2)
+    monkeypatch.setattr(decision_writer, "UNWRITTEN_MAX", 20)
     disk = _Disk()
     writer = DecisionWriter(disk)
     for number in (1, 2, 3):

@@ -52,4 +52,4 @@ def test_decisions_go_by_slices_but_for_the_active_routes(record: Journal, monke
         ]
     )
     assert list(log.prune(NOON + timedelta(days=1))) == [2, 2, 1]
-    assert [one.at for one in log.active()] == [NOON + timedelta(seconds=5)]
+    assert log.active("latency", ("a", "b")).at.tolist() == [NOON.timestamp() + 5]

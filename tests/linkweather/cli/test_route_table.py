@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from linkweather.cli.tables import evaluations_table, route_table, routes_table, worst_lines
-from linkweather.models.routes import MeshRoutes, NoRoute, PathExpectation, RouteAnswer
+from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer, RouteSummary, UnroutedPair
 from linkweather.models.scores import EvaluationAnswer, RouteEvaluation, WorstRoute
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -28,6 +28,8 @@ ROUTE = RouteAnswer(
     gain_ratio=3.0,
     why="it is so",
 )
+
+SUMMARY = RouteSummary(src="a", dst="b", path=ROUTE.path, direct=ROUTE.direct, gain_ratio=ROUTE.gain_ratio)
 
 
 def printed(table: Table) -> list[str]:
@@ -50,9 +52,9 @@ def test_completion_has_columns_only_where_it_was_asked_for() -> None:
 
 
 def test_all_pairs_have_a_line_relayed_ones_first_and_none_is_said() -> None:
-    direct = ROUTE.model_copy(update={"path": DIRECT, "gain_ratio": 1.0})
-    none = NoRoute(src="b", dst="a", objective="latency", reason="down", why="down")
-    answers = MeshRoutes(at=NOON, objective="latency", routes=(direct, ROUTE), no_routes=(none,))
+    direct = SUMMARY.model_copy(update={"path": DIRECT, "gain_ratio": 1.0})
+    none = UnroutedPair(src="b", dst="a", reason="down")
+    answers = MeshRoutes(at=NOON, objective="latency", routes=(direct, SUMMARY), no_routes=(none,))
     assert printed(routes_table(answers)) == [
         "pair path RTT ms p90 direct times better",
         "─" * len(printed(routes_table(answers))[1]),
@@ -63,7 +65,7 @@ def test_all_pairs_have_a_line_relayed_ones_first_and_none_is_said() -> None:
 
 
 def test_all_pairs_by_goodput_show_rates() -> None:
-    answers = MeshRoutes(at=NOON, objective="goodput", routes=(ROUTE.model_copy(update={"direct": None}),))
+    answers = MeshRoutes(at=NOON, objective="goodput", routes=(SUMMARY.model_copy(update={"direct": None}),))
     assert printed(routes_table(answers))[2] == "a → b through c – – – 3.00"
 
 
