@@ -35,12 +35,13 @@ class MeshFile:
 
     def reread(self) -> None:
         """Read the file and apply its mesh; where it is invalid, `refused` says why."""
-        self._stamp = _stamp(self._path)
-        try:
-            mesh = load_mesh(self._path)
-        except OperatorError as error:
-            self.refused = str(error)
-            log.warning("%s; the current mesh stays", error)
+        self._take(*_read(self._path))
+
+    def _take(self, stamp: Stamp | None, mesh: Mesh | OperatorError) -> None:
+        self._stamp = stamp
+        if isinstance(mesh, OperatorError):
+            self.refused = str(mesh)
+            log.warning("%s; the current mesh stays", mesh)
             return
         self.refused = None
         if mesh != self.mesh:
@@ -66,14 +67,22 @@ class MeshFile:
         """Read the file again whenever it changes, until cancelled."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
-            if _stamp(self._path) != self._stamp:
-                self.reread()
+            if await asyncio.to_thread(_stamp, self._path) != self._stamp:
+                self._take(*await asyncio.to_thread(_read, self._path))
 
 
 def summary(mesh: Mesh, name: str) -> str:
     """One line for people: `mesh.toml: 8 sites, 56 links`."""
     links = sum(1 for _ in mesh.pairs())
     return f"{name}: {count(len(mesh.sites), 'site')}, {count(links, 'link')}"
+
+
+def _read(path: Path) -> tuple[Stamp | None, Mesh | OperatorError]:
+    stamp = _stamp(path)
+    try:
+        return stamp, load_mesh(path)
+    except OperatorError as error:
+        return stamp, error
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -195,6 +195,8 @@ class ProbeDaemon:
         if not self._journal_choice.takes_mesh(decode(MeshOrigin, payload)):
             self.ignored["other_journal"] += 1
             return
+        if self._journal_choice.unkept:
+            self._disk.put("followed journal", self._journal_choice.keep)
         # A collector that comes back publishes the mesh: it needs again what it did not commit.
         self._publisher.start_over()
         if self._mesh_cache.accept(payload):

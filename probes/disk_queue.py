@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
+from linkweather import overflows
 from linkweather.containment import contained
 
 # Reports that a disk which hangs holds in memory: minutes of a busy site.
@@ -31,6 +32,7 @@ class DiskQueue:
     def put(self, place: str, work: Callable[[], object], *, then: Callable[[], None] = _nothing) -> bool:
         """Hand a piece over, whose faults are counted at `place`; false where too many wait: the caller counts it."""
         if self._waiting.full():
+            overflows.note(f"disk: {place}")
             return False
         self._waiting.put_nowait((place, work, then))
         return True

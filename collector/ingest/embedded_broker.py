@@ -71,15 +71,7 @@ class EmbeddedBroker:
 
     async def start(self) -> None:
         """Start it and wait until it listens. Raises OperatorError: missing program, taken port, bad socket path."""
-        program = find_program()
-        _check_port(self._listen.port)
-        if self._listen.path:
-            _clear_socket(self._listen.path)
-        try:
-            self._settings.parent.mkdir(parents=True, exist_ok=True)
-            atomicfile.replace(self._settings, configuration(self._listen))
-        except OSError as error:
-            raise OperatorError(f"the broker's {self._settings}: cannot be written: {error.strerror}") from None
+        program = await asyncio.to_thread(self._prepare)  # a slow disk holds up no commit
         self._process = await asyncio.create_subprocess_exec(
             program,
             "-c",
@@ -128,6 +120,18 @@ class EmbeddedBroker:
                 break
         if self._listen.path:
             self._listen.path.unlink(missing_ok=True)
+
+    def _prepare(self) -> str:
+        program = find_program()
+        _check_port(self._listen.port)
+        if self._listen.path:
+            _clear_socket(self._listen.path)
+        try:
+            self._settings.parent.mkdir(parents=True, exist_ok=True)
+            atomicfile.replace(self._settings, configuration(self._listen))
+        except OSError as error:
+            raise OperatorError(f"the broker's {self._settings}: cannot be written: {error.strerror}") from None
+        return program
 
     async def _listening(self, process: asyncio.subprocess.Process) -> None:
         deadline = asyncio.get_running_loop().time() + START_LIMIT_S

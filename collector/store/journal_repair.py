@@ -186,7 +186,7 @@ def _held(path: Path) -> Iterator[bool]:
     with path.open("r+b") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except (BlockingIOError, PermissionError):  # fcntl(2): EAGAIN or EACCES; any other is no answer
             yield False
             return
         yield True

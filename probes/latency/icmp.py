@@ -8,6 +8,7 @@ direction of losses, and one-way delays.
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
 import struct
@@ -124,11 +125,15 @@ def _open(family: socket.AddressFamily, address: str) -> socket.socket:
         opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, protocol)
     except PermissionError:
         opened = _open_raw(family, protocol)
+    except OSError as error:
+        raise OperatorError(f"ICMP cannot be sent from here: {error.strerror}") from None
     try:
         opened.bind((address, 0))
-    except OSError:
+    except OSError as error:
         opened.close()
-        raise OperatorError(f"bind = {address!r}: is no address of this machine (`ip address` lists them)") from None
+        known = {errno.EADDRNOTAVAIL: "is no address of this machine (`ip address` lists them)"}
+        why = known.get(error.errno or 0, f"ICMP cannot be sent from there: {error.strerror}")
+        raise OperatorError(f"bind = {address!r}: {why}") from None
     return opened
 
 
@@ -139,6 +144,8 @@ def _open_raw(family: socket.AddressFamily, protocol: int) -> socket.socket:
         raise OperatorError(
             "ICMP needs our group in `sysctl net.ipv4.ping_group_range`, or the capability CAP_NET_RAW"
         ) from None
+    except OSError as error:
+        raise OperatorError(f"ICMP cannot be sent from here: {error.strerror}") from None
     level, types = _FILTERS[family]
     opened.setsockopt(level, _FILTER, types)
     return opened

@@ -106,7 +106,10 @@ def families(bind: Sequence[str]) -> dict[socket.AddressFamily, str]:
 
 def open_socket(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
     """A non-blocking UDP socket with RX stamps. Raises OperatorError when the address or port cannot be had."""
-    opened = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        opened = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:
+        raise OperatorError(_sentence(address, port, error)) from None
     try:
         opened.setblocking(False)  # noqa: FBT003 - the standard library's signature
         if family == socket.AF_INET6:

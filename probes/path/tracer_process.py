@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import functools
 import importlib.util
 import socket
 import sys
@@ -30,12 +32,22 @@ class Traced:
     path_mtu_bytes: int | None
 
 
+# No right, or no such sockets here. Any other error is the moment's: no descriptors or no memory left, say.
+_NO_RIGHT = frozenset({errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
+
+
 def can_trace() -> bool:
     """Whether paths can be traced from here: scapy is installed, and raw sockets are allowed."""
     try:
         socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW).close()
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in _NO_RIGHT:
+            return False
+    return _has_scapy()
+
+
+@functools.cache
+def _has_scapy() -> bool:
     return importlib.util.find_spec("scapy") is not None
 
 

@@ -106,7 +106,7 @@ class ThroughputScheduler:
             await self._test(mesh, planned)
         except Exception as error:  # noqa: BLE001 - one test costs itself, and is a failure of its link
             note("throughput test", error)
-            self._conclude(planned, invitation.failed(planned.src, self._site, "fault", type(error).__name__))
+            await self._conclude(planned, invitation.failed(planned.src, self._site, "fault", type(error).__name__))
 
     def next_tests(self) -> tuple[NextTest, ...]:
         """When the next test of each link is due, as far as is known now, and why it waits; the soonest come first."""
@@ -127,7 +127,7 @@ class ThroughputScheduler:
 
     async def _test(self, mesh: Mesh, planned: Planned) -> None:
         if invitation.caller(mesh, planned.src, self._site) is None:
-            self._conclude(planned, invitation.unreachable(planned.src, self._site))
+            await self._conclude(planned, invitation.unreachable(planned.src, self._site))
             return
         began = time.monotonic()
         found = await self._afforded(mesh, planned)
@@ -137,12 +137,12 @@ class ThroughputScheduler:
         self.ran[planned.reason] += 1
         block = block_slots(time.monotonic() - began, mesh.throughput.slot_s)
         self._note_block(planned.src, block, mesh.throughput.slot_s)
-        self._conclude(planned, found, block)
+        await self._conclude(planned, found, block)
 
-    def _conclude(self, planned: Planned, row: ThroughputRow, block: int = 1) -> None:
+    async def _conclude(self, planned: Planned, row: ThroughputRow, block: int = 1) -> None:
         self._attention.tested(time.time(), row, block)
-        self._keep(self._attention.histories())
         self._on_row(datetime.now(UTC), row.model_copy(update={"reason": planned.reason}))
+        await asyncio.to_thread(self._keep, self._attention.histories())
 
     def _postpone(self, src: str, declined: Declined) -> None:
         if self._attention.postponed(src, time.time() + declined.retry_after_s, declined.reason):

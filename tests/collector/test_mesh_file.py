@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from collector import mesh_file
 from collector.mesh_file import MeshFile, summary
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
+from linkweather.mesh_methods import load_mesh
 from tests.collector.waiting import until
 
 TWO = '[sites.a]\naddress = "192.0.2.1"\n[sites.b]\naddress = "192.0.2.2"\n'
@@ -126,3 +128,30 @@ async def test_the_watch_follows_the_file(
 def test_the_summary_counts_in_words(text: str, line: str, path: Path) -> None:
     path.write_text(text)
     assert summary(MeshFile(path, lambda _: None).mesh, "m.toml") == line
+
+
+async def test_a_disk_that_is_slow_to_read_holds_up_no_loop(
+    path: Path, file: MeshFile, changes: list[Mesh], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that waits for the file once is late by as long."""
+    load, read = load_mesh, threading.Event()
+
+    def slow(name: Path) -> Mesh:
+        reading.set()
+        read.wait(30)
+        return load(name)
+
+    reading = threading.Event()
+    monkeypatch.setattr(mesh_file, "WATCH_INTERVAL_S", 0.01)
+    monkeypatch.setattr(mesh_file, "load_mesh", slow)
+    watching = asyncio.create_task(file.watch(), name="watch")
+    try:
+        await asyncio.to_thread(path.write_text, THREE)
+        await until(reading.is_set)
+        assert not changes
+        read.set()
+        await until(lambda: bool(changes))
+    finally:
+        read.set()
+        watching.cancel()
+        await asyncio.wait([watching])

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -248,3 +249,25 @@ async def test_a_socket_s_folder_that_cannot_be_made_is_one_sentence(tmp_path: P
     listen = Listen(servers.free_port(), tmp_path / "file" / "broker.sock")
     with pytest.raises(OperatorError, match=r"broker.sock': its folder cannot be made: "):
         await EmbeddedBroker(listen, tmp_path).start()
+
+
+async def test_a_disk_that_is_slow_holds_up_no_loop_as_the_broker_starts(
+    listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, syncing, go_on = os.fsync, threading.Event(), threading.Event()
+
+    def slow(number: int) -> None:
+        syncing.set()
+        go_on.wait(30)
+        sync(number)
+
+    monkeypatch.setattr("linkweather.atomicfile.os.fsync", slow)
+    embedded = EmbeddedBroker(listen, tmp_path)
+    starting = asyncio.create_task(embedded.start(), name="start")
+    try:
+        await until(syncing.is_set)  # which this loop sees meanwhile
+        assert not starting.done()
+    finally:
+        go_on.set()
+        await starting
+        await embedded.stop()

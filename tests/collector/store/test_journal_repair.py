@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import duckdb
 import pytest
 
 from collector.store.journal import Journal
-from collector.store.journal_repair import is_damage, log_of
+from collector.store.journal_repair import is_damage, is_held, log_of
 from collector.store.wal import LogScan, scan_log
 from linkweather.errors import OperatorError
 
@@ -212,3 +213,16 @@ def test_a_journal_that_is_open_elsewhere_keeps_its_log(path: Path) -> None:
         assert log_of(path).stat().st_size == size
         child.kill()
     assert not asides(path)
+
+
+def test_a_lock_that_cannot_be_asked_for_is_not_taken_for_another_process(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Journal(path).close()
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("collector.store.journal_repair.fcntl.lockf", no_locks)
+    with pytest.raises(OSError, match="No locks available"):
+        is_held(path)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from linkweather.atomicfile import damaged_files
+from linkweather.errors import OperatorError
 from linkweather.wire.journals import MeshOrigin
 from probes.delivery.journal_choice import JournalChoice
 
@@ -18,9 +20,13 @@ def path(tmp_path: Path) -> Path:
 def test_the_first_journal_is_followed_across_restarts_and_another_ignored_and_said_once(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert JournalChoice("a", path).takes_mesh(MeshOrigin(journal="j1"))
+    first = JournalChoice("a", path)
+    assert first.takes_mesh(MeshOrigin(journal="j1"))
+    assert first.unkept
+    assert not path.exists()  # the loop waits for no disk
+    first.keep()
     choice = JournalChoice("a", path)
-    assert choice.journal == "j1"
+    assert (choice.journal, choice.unkept) == ("j1", False)
     assert choice.takes_committed("j1")
     assert not choice.takes_mesh(MeshOrigin(journal="j2", replaces=("j0",)))
     assert not choice.takes_committed("j2")
@@ -34,6 +40,7 @@ def test_a_journal_that_replaces_the_followed_one_is_followed_and_the_replaced_o
     assert choice.takes_mesh(MeshOrigin(journal="j2", replaces=("j1",)))
     assert not choice.takes_committed("j1")
     assert not choice.takes_mesh(MeshOrigin(journal="j1"))
+    choice.keep()
     assert JournalChoice("a", path).journal == "j2"
 
 
@@ -42,23 +49,42 @@ def test_a_collector_without_a_journal_s_id_is_followed_as_before(path: Path) ->
     assert choice.takes_mesh(MeshOrigin())
     assert choice.takes_committed(None)
     assert choice.takes_committed("j1")
+    choice.keep()
     assert not path.exists()
     choice.takes_mesh(MeshOrigin(journal="j1"))
     assert choice.takes_committed(None)
 
 
-@pytest.mark.parametrize("content", [b"\xff", b""])
-def test_a_file_that_says_nothing_lets_the_next_mesh_say(path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"\xff", b"", b"0123456789abcdeg 26ffa9e2"])
+def test_a_damaged_file_is_set_aside_and_the_next_mesh_says(
+    path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     choice = JournalChoice("a", path)
     assert choice.journal is None
     assert choice.takes_mesh(MeshOrigin(journal="j1"))
+    assert damaged_files(path.parent) == {"followed-journal": 1}
+    assert caplog.text.count("is damaged: it is set aside as followed-journal.damaged-") == 1
+
+
+def test_a_file_of_an_earlier_version_is_read(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("0123456789abcdef")
+    assert JournalChoice("a", path).journal == "0123456789abcdef"
+
+
+def test_a_file_that_cannot_be_read_makes_no_site_follow_another(path: Path) -> None:
+    path.mkdir(parents=True)
+    with pytest.raises(OperatorError, match="followed-journal: cannot be read: Is a directory"):
+        JournalChoice("a", path)
 
 
 def test_a_choice_that_cannot_be_kept_counts_for_this_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "file").write_text("")
     choice = JournalChoice("a", tmp_path / "file" / "followed-journal")
+    (tmp_path / "file").write_text("")  # where its folder would be
     assert choice.takes_mesh(MeshOrigin(journal="j1"))
+    choice.keep()
+    assert choice.unkept
     assert not choice.takes_committed("j2")
     assert "cannot be kept" in caplog.text

@@ -121,3 +121,22 @@ def test_a_routers_refusal_is_the_reason_of_the_failure(ping_group_range: str) -
 async def test_an_address_that_is_not_ours_cannot_be_bound() -> None:
     with pytest.raises(OperatorError, match=r"bind = '203\.0\.113\.1': is no address of this machine"):
         LatencyEngine("a", load("icmp"), TESTS, on_window=lambda *_: None, bind=["203.0.113.1"])
+
+
+@pytest.mark.parametrize("method", ["icmp", "stamp"])
+def test_a_lack_of_descriptors_is_one_sentence_and_no_wrong_address(method: str) -> None:
+    code = (
+        "import resource, socket\n"
+        "from linkweather.errors import OperatorError\n"
+        "from linkweather.mesh import LatencyTests\n"
+        "from probes.latency.engine import LatencyEngine\n"
+        "from probes.latency.prober import load\n"
+        f"method = load({method!r})\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "try:\n"
+        "    LatencyEngine('a', method, LatencyTests(), on_window=print, bind=['127.0.0.1'])\n"
+        "except OperatorError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.strip().endswith("Too many open files"), done

@@ -49,6 +49,20 @@ def test_whether_paths_can_be_traced_is_known_before(through: tuple[str, ...], s
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for raw sockets")
+def test_a_lack_of_descriptors_is_no_lack_of_rights() -> None:
+    code = (
+        "import resource, socket\n"
+        "from probes.path.tracer_process import can_trace\n"
+        "first = can_trace()\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "print(first, can_trace())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.strip() == "True True"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for raw sockets")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("method", ["udp", "icmp", "tcp"])
 async def test_own_machine_is_one_hop_away(method: PathMethod, host: str) -> None:

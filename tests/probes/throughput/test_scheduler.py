@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from linkweather.atomicfile import damaged_files
 from linkweather.mesh import Link, Mesh, Site, ThroughputTests
 from linkweather.wire import Invite, LatencyRow, PathRow, ThroughputRow
 from probes.throughput.attention import Attention, LinkHistory
@@ -206,8 +208,8 @@ async def test_what_a_test_found_is_kept_for_the_next_run(tmp_path: Path) -> Non
     async with asyncio.TaskGroup() as group:
         running = group.create_task(turns.run(), name="turns")
         assert (await rows.get()).failure == "missing"
+        await until(lambda: store.load() == attention.histories())
         running.cancel()
-    assert store.load() == attention.histories()
     assert store.load()["a"].failures == 1
     ledger.close()
 
@@ -218,13 +220,51 @@ def test_file_that_cannot_be_used_costs_its_memory_and_is_named_once(
     damaged = tmp_path / "tests.json"
     damaged.write_text('{"a": {"block": 1e9}}')
     assert HistoryStore(damaged).load() == {}
+    assert damaged_files(tmp_path) == {"tests.json": 1}
     nowhere = HistoryStore(tmp_path / "none" / "tests.json")
     for _ in range(3):
         nowhere.keep({"a": LinkHistory()})
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
-        f"what earlier throughput tests found cannot be read from {damaged}",
+        f"what earlier throughput tests found, in {damaged}, is damaged (Input should be a valid integer)",
         f"what throughput tests found cannot be kept in {tmp_path / 'none' / 'tests.json'}",
     ]
+
+
+def test_a_file_that_cannot_be_read_now_is_not_overwritten(tmp_path: Path) -> None:
+    kept = tmp_path / "tests.json"
+    HistoryStore(kept).keep({"a": LinkHistory()})
+    real = kept.rename(tmp_path / "real")
+    kept.symlink_to(kept)  # a loop: it cannot be opened
+    store = HistoryStore(kept)
+    assert store.load() == {}
+    kept.unlink()
+    real.rename(kept)
+    store.keep({})
+    assert HistoryStore(kept).load() == {"a": LinkHistory()}
+
+
+async def test_the_loop_does_not_wait_for_what_a_test_found_to_be_written(tmp_path: Path) -> None:
+    ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
+    writing, written = threading.Event(), threading.Event()
+
+    def slow(_: object) -> None:
+        writing.set()
+        written.wait(30)
+
+    made = site(Wire(), "b", tmp_path, None)  # without iperf3 its tests fail at once
+    turns = ThroughputScheduler(
+        "b", made, lambda *_: None, budgets=ledger, attention=Attention(random.Random(1)), keep=slow
+    )
+    turns.apply_mesh(mesh_of(None))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(turns.run(), name="turns")
+        try:
+            await until(writing.is_set)  # which this loop sees while it is written
+            assert not written.is_set()
+        finally:
+            written.set()
+            running.cancel()
+    ledger.close()
 
 
 async def test_rtt_of_a_window_sets_the_limits_unless_our_own_test_loaded_the_link(tmp_path: Path) -> None:
