@@ -146,7 +146,7 @@ class ApiWiring:
 
     def _mesh_answer(self) -> MeshAnswer:
         mesh = self.mesh.mesh
-        return MeshAnswer(mesh=mesh, links=sum(1 for _ in mesh.pairs()), refused=self.mesh.refused)
+        return MeshAnswer(mesh=mesh, links=mesh.link_count, refused=self.mesh.refused)
 
     async def _push_mesh(self, text: str) -> None:
         await self.mesh.replace(text)

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import logging
 import os
-import random
 import signal
 import socket
 import time
@@ -29,6 +28,7 @@ from collector.linkstate.link_states import LinkStates
 from collector.linkstate.report_moments import ReportMoment
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
+from collector.mesh_publisher import MeshPublisher
 from collector.route_updater import RouteUpdater
 from collector.routing.route_question import RouteQuestion
 from collector.settings import EMBEDDED, CollectorSettings
@@ -40,13 +40,12 @@ from collector.store.journal import open_journal
 from collector.store.recorded_rows import RecordedRows
 from collector.store.retention import Retention
 from collector.total_ledger import Ledger
-from linkweather.backoff import Backoff
 from linkweather.containment import contained
 from linkweather.errors import MessageError, operator_error
 from linkweather.mesh import Mesh
 from linkweather.mqtt import Connection
-from linkweather.wire import CapacityReport, Status, decode, encode, topics
-from linkweather.wire.journals import PublishedMesh
+from linkweather.wire import CapacityReport, Status, decode, topics
+from linkweather.wire.mesh_parts import MeshHead
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,6 @@ class CollectorDaemon:
 
     def __init__(self, settings: CollectorSettings) -> None:
         self._settings = settings
-        self._mesh_changed = asyncio.Event()
         self._mesh = MeshFile(settings.mesh, self._apply_mesh)
         self._sites = SiteStates(self._mesh.mesh)
         self._links = LinkStates(self._mesh.mesh, settings.state, self._sites.next_test)
@@ -83,10 +81,11 @@ class CollectorDaemon:
             self._connection = Connection(
                 settings.broker_address,
                 f"linkweather-collector-{socket.gethostname()}-{os.getpid()}",
-                subscriptions=[topics.ALL_REPORTS, topics.ALL_STATUSES, topics.MESH],
+                subscriptions=[topics.ALL_REPORTS, topics.ALL_STATUSES, topics.ALL_MESHES, topics.MESH],
                 handle=self._handle,
                 on_connect=self._on_connect,
             )
+            self._mesh_publisher = self._mesh_publisher_of(settings)
             self._decision_log = DecisionLog(self._journal.database)
             self._feed = EventFeed(uuid.uuid4().hex[:12])
             self._route_updater = self._route_updater_of(settings)
@@ -151,7 +150,7 @@ class CollectorDaemon:
         yield "ingest", self._ingest.run()
         yield "api", self._server.run()
         yield "mesh file", self._mesh.watch()
-        yield "mesh publisher", self._publish_mesh()
+        yield "mesh publisher", self._mesh_publisher.run()
         yield "retention", Retention(self._journal, self._decision_log, self._settings.journal.keep_days).run()
         yield "route updater", self._route_updater.run()
         yield "incidents", self._incident_watch.run()
@@ -187,21 +186,29 @@ class CollectorDaemon:
 
     def _handle(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
-        if topic != topics.MESH and (parsed is None or parsed.name != "status"):
+        name = "mesh" if topic == topics.MESH else parsed.name if parsed else ""
+        if name not in {"mesh", "status"}:
             self._ingest.handle(topic, payload)
             return
         try:
             if parsed is None:
+                self._mesh_publisher.handle_announcement(payload)
                 self._other_journals.handle_mesh(payload)
-                return
-            status = decode(Status, payload)
-            self._other_journals.handle_status(parsed.site, status)
-            self._sites.status(parsed.site, status)
-            self._route_updater.on_status()
-            if parsed.site in self._mesh.mesh.sites:
-                self._ledger.said(parsed.site, status)
+            elif name == "mesh":
+                self._mesh_publisher.handle_head(parsed.site, decode(MeshHead, payload))
+            else:
+                self._handle_status(parsed.site, decode(Status, payload))
         except MessageError as error:
-            self._bad_statuses[f"{'mesh' if parsed is None else 'status'}_{error.reason}"] += 1
+            self._bad_statuses[f"{name}_{error.reason}"] += 1
+
+    def _handle_status(self, site: str, status: Status) -> None:
+        self._other_journals.handle_status(site, status)
+        self._sites.status(site, status)
+        self._route_updater.on_status()
+        if site in self._mesh.mesh.sites:
+            self._ledger.said(site, status)
+        else:
+            self._mesh_publisher.handle_stranger(site)
 
     def _on_committed(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -222,7 +229,7 @@ class CollectorDaemon:
         # The broker now sends every retained status again; a status that it no longer has is unknown.
         self._sites.forget_statuses()
         self._other_journals.forget()
-        self._mesh_changed.set()
+        self._mesh_publisher.on_connect()
         self._route_updater.on_connect()
 
     def _apply_mesh(self, mesh: Mesh) -> None:
@@ -230,32 +237,26 @@ class CollectorDaemon:
         self._sites.apply_mesh(mesh)
         self._route_updater.apply_mesh(mesh)
         self._capacities.apply_mesh(mesh)
-        self._mesh_changed.set()
+        self._mesh_publisher.apply_mesh(mesh)
 
     async def _publish(self, topic: str, payload: bytes) -> bool:
         return await self._connection.publish(topic, payload)
-
-    async def _publish_mesh(self) -> None:
-        backoff = Backoff(rng=random.Random())  # noqa: S311 - it spreads load, and hides nothing
-        while True:
-            await self._mesh_changed.wait()
-            self._mesh_changed.clear()
-            # Without a connection the next one publishes the mesh; with one, this goes on until the broker has it.
-            while not await self._publish_mesh_once() and self._connection.connected:  # noqa: ASYNC110 – no polling
-                await asyncio.sleep(backoff.next_s())
-            backoff.reset()
-
-    async def _publish_mesh_once(self) -> bool:
-        mesh = PublishedMesh(
-            **dict(self._mesh.mesh), journal=self._journal.id, replaces=self._settings.journal.replaces
-        )
-        return await self._connection.publish(topics.MESH, encode(mesh), retain=True)
 
     async def _drain(self) -> None:
         self._ingest.close()
         deadline = time.monotonic() + DRAIN_LIMIT_S
         while not self._ingest.at_rest and time.monotonic() < deadline:  # noqa: ASYNC110 – emptied by the ingest loop
             await asyncio.sleep(_POLL_S)
+
+    def _mesh_publisher_of(self, settings: CollectorSettings) -> MeshPublisher:
+        return MeshPublisher(
+            self._mesh.mesh,
+            journal=self._journal.id,
+            replaces=settings.journal.replaces,
+            publish=lambda topic, payload: self._connection.publish(topic, payload, retain=True),
+            connected=lambda: self._connection.connected,
+            max_packet_bytes=lambda: self._connection.max_packet_bytes,
+        )
 
     def _route_updater_of(self, settings: CollectorSettings) -> RouteUpdater:
         return RouteUpdater(

@@ -73,8 +73,7 @@ class MeshFile:
 
 def summary(mesh: Mesh, name: str) -> str:
     """One line for people: `mesh.toml: 8 sites, 56 links`."""
-    links = sum(1 for _ in mesh.pairs())
-    return f"{name}: {count(len(mesh.sites), 'site')}, {count(links, 'link')}"
+    return f"{name}: {count(len(mesh.sites), 'site')}, {count(mesh.link_count, 'link')}"
 
 
 def _read(path: Path) -> tuple[Stamp | None, Mesh | OperatorError]:

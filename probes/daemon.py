@@ -39,6 +39,7 @@ from linkweather.wire import (
     topics,
 )
 from linkweather.wire.journals import MeshOrigin
+from linkweather.wire.mesh_parts import MeshAssembly, MeshHead
 from probes.delivery.flight import COLLECTOR_WAIT_S
 from probes.delivery.journal_choice import JournalChoice
 from probes.delivery.outbox import Depth, Outbox
@@ -81,6 +82,7 @@ class ProbeDaemon:
         )
         self._disk = DiskQueue()
         self._mesh_cache = MeshCache(self._site, settings.data_dir / "mesh.json", has_key=self._key is not None)
+        self._assembly = MeshAssembly()
         self._journal_choice = JournalChoice(self._site, settings.data_dir / "followed-journal")
         self._publisher = Publisher(
             self._outbox, self._site, self._connection.publish, collector_wait_s=COLLECTOR_WAIT_S
@@ -141,6 +143,8 @@ class ProbeDaemon:
             f"linkweather-{self._site}",
             subscriptions=(
                 topics.MESH,
+                topics.mesh(self._site),
+                topics.part(self._site, "+"),
                 topics.committed(self._site),
                 topics.invite(self._site, "+"),
                 topics.answer(self._site, "+"),
@@ -167,6 +171,8 @@ class ProbeDaemon:
         """Who takes which message, by the name of its topic; from or for which site, and its payload."""
         presence, negotiator = self._presence, self._throughput.negotiator
         return {
+            "mesh": lambda _, payload: self._handle_head(decode(MeshHead, payload)),
+            "part": lambda number, payload: self._take_mesh(self._assembly.take_part(number, payload)),
             "committed": self._handle_committed,
             "presence": lambda site, payload: presence.handle(site, decode(Presence, payload)),
             "invite": lambda by, payload: negotiator.handle_invite(by, decode(Invite, payload)),
@@ -192,14 +198,25 @@ class ProbeDaemon:
             log.debug("a message on %s is ignored: %s", topic, error)
 
     def _handle_mesh(self, payload: bytes) -> None:
-        if not self._journal_choice.takes_mesh(decode(MeshOrigin, payload)):
+        if self._takes(decode(MeshOrigin, payload)):
+            # A collector that comes back says so: it needs again what it did not commit.
+            self._publisher.start_over()
+
+    def _handle_head(self, head: MeshHead) -> None:
+        if self._takes(head):
+            self._take_mesh(self._assembly.take_head(head))
+
+    def _takes(self, origin: MeshOrigin) -> bool:
+        """Whether a mesh is of the journal that we follow; another one is counted."""
+        takes = self._journal_choice.takes_mesh(origin)
+        if not takes:
             self.ignored["other_journal"] += 1
-            return
-        if self._journal_choice.unkept:
+        elif self._journal_choice.unkept:
             self._disk.put("followed journal", self._journal_choice.keep)
-        # A collector that comes back publishes the mesh: it needs again what it did not commit.
-        self._publisher.start_over()
-        if self._mesh_cache.accept(payload):
+        return takes
+
+    def _take_mesh(self, payload: bytes | None) -> None:
+        if payload is not None and self._mesh_cache.accept(payload):
             self._apply_mesh()
             self._disk.put("mesh cache", self._mesh_cache.keep)
 

@@ -5,6 +5,7 @@ A room of its own, because every measurement takes its mesh from here, and none 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from linkweather import atomicfile
 from linkweather.mesh import Mesh
+from linkweather.mesh.site_mesh import SiteMesh, site_mesh
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +25,7 @@ class MeshCache:
         self._site = site
         self._path = path
         self._has_key = has_key
-        self.mesh: Mesh | None = None
+        self.mesh: SiteMesh | None = None
         self._unkept: bytes | None = None
 
     def restore(self) -> bool:
@@ -36,16 +38,19 @@ class MeshCache:
             log.warning("the mesh of the last run cannot be read from %s: %s", self._path, error.strerror)
             return False
         try:
-            mesh = Mesh.model_validate_json(payload)
+            mesh = _kept(payload, self._site)
         except ValidationError as error:
             self._set_aside(error)
             return False
         return self._take(mesh)
 
     def accept(self, payload: bytes) -> bool:
-        """Take a mesh from the wire; whether it can be applied and differs from the present one. Then call `keep`."""
+        """Take the site's part of the mesh from the wire, whole.
+
+        Whether it can be applied and differs from the present one. Then call `keep`.
+        """
         try:
-            mesh = Mesh.model_validate_json(payload)
+            mesh = SiteMesh.model_validate_json(payload)
         except ValidationError as error:
             log.warning("the collector's mesh is refused, the present one stays: %s", _sentence(error))
             return False
@@ -64,9 +69,12 @@ class MeshCache:
         except OSError as error:
             log.warning("the mesh cannot be kept in %s: %s", self._path, error.strerror)
 
-    def _take(self, mesh: Mesh) -> bool:
+    def _take(self, mesh: SiteMesh) -> bool:
         if mesh.latency.authenticated and not self._has_key:
             log.error("the mesh asks for authenticated tests: give this probe a key_file; the present mesh stays")
+            return False
+        if mesh.site != self._site:
+            log.warning("the mesh is that of the site %s, and this is %s: it is not applied", mesh.site, self._site)
             return False
         if mesh == self.mesh:
             return False
@@ -84,6 +92,16 @@ class MeshCache:
             "the mesh of the last run in %s is damaged (%s): it %s; the collector sends the mesh again",
             *(self._path, _sentence(error), aside),
         )
+
+
+def _kept(payload: bytes, site: str) -> SiteMesh:
+    """The mesh of the last run; that of an earlier version is a whole one."""
+    try:
+        return SiteMesh.model_validate_json(payload)
+    except ValidationError:
+        with contextlib.suppress(ValidationError):
+            return site_mesh(Mesh.model_validate_json(payload), site)
+        raise
 
 
 def _sentence(error: ValidationError) -> str:

@@ -261,9 +261,13 @@ def test_the_topics_are_those_of_the_document() -> None:
     described = {row[0].strip("`").removesuffix(" (retained").split("`")[0] for row in rows(read("docs/mqtt.md"))}
     made = {
         topics.MESH,
-        *(make("{site}") for make in (topics.status, topics.presence, topics.committed, topics.claim, topics.routes)),
+        *(
+            make("{site}")
+            for make in (topics.status, topics.presence, topics.committed, topics.claim, topics.routes, topics.mesh)
+        ),
         *(make("{site}", "{from}") for make in (topics.invite, topics.answer)),
         topics.report("{site}", "{kind}"),
+        topics.part("{site}", "{n}"),
     }
     assert {topic.removeprefix(f"{topics.PREFIX}/") for topic in made} <= described
     assert {name for name in described if name.startswith("site/")} <= {

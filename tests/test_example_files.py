@@ -29,6 +29,7 @@ UNITS = sorted((CONFIG / "systemd").glob("*.service"))
 # file or folder of config/ → what reads it
 MODELS: Mapping[str, type[BaseModel]] = {
     "mesh.toml": Mesh,
+    "mesh-hubs.toml": Mesh,
     "probe.toml": ProbeSettings,
     "collector.toml": CollectorSettings,
     "labs": LabFile,

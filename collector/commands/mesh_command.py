@@ -10,8 +10,10 @@ from collector.mesh_file import summary
 from linkweather import settings
 from linkweather.cli.asking import api_option, asking, print_json, token_option
 from linkweather.cli.options import json_option
-from linkweather.mesh import Mesh
+from linkweather.mesh import Mesh, mesh_load
+from linkweather.mesh.mesh_load import MeshLoad
 from linkweather.mesh_methods import load_mesh
+from linkweather.units import count, digits, size
 
 
 @click.group()
@@ -22,8 +24,17 @@ def mesh() -> None:
 @mesh.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
-    """Check a mesh file, without a collector."""
-    click.echo(summary(load_mesh(file), str(file)))
+    """Check a mesh file, without a collector, and say what its latency tests send, by group and in all."""
+    mesh = load_mesh(file)
+    click.echo(f"{summary(mesh, str(file))}: {_traffic(mesh_load.total(mesh))}")
+    for load in mesh_load.loads(mesh) if mesh.groups else ():
+        name, what = load.name or "links", f"{count(load.sites, 'site')}, {count(load.links, 'link')}"
+        click.echo(f"  {name}: {what}: {_traffic(load)}")
+
+
+def _traffic(load: MeshLoad) -> str:
+    packets = f"{digits(load.packets_per_s)} packets/s, {size(load.bytes_per_s)}/s"
+    return f"{packets}, {digits(load.rows_per_s)} rows/s to the collector"
 
 
 @mesh.command()

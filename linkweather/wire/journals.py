@@ -12,25 +12,24 @@ from typing import Annotated
 
 from pydantic import Field
 
-from linkweather.mesh import Mesh
+from linkweather.mesh import Description
 from linkweather.wire.fields import Name
 from linkweather.wire.messages import Message
 
 ReplacedJournals = Annotated[tuple[Name, ...], Field(max_length=64)]
 
 
-class PublishedMesh(Mesh):
-    """The mesh as the collector publishes it."""
-
-    journal: Name | None = None
-    replaces: ReplacedJournals = ()
-
-
 class MeshOrigin(Message):
-    """The same message, without the mesh: whose it is."""
+    """Whose mesh it is that a collector publishes."""
 
     journal: Name | None = None
     replaces: ReplacedJournals = ()
+
+
+class PublishedMesh(MeshOrigin):
+    """What every site hears of the mesh: its name, and that its collector has come, or come back."""
+
+    name: Description = "mesh"
 
 
 def followed(present: str | None, origin: MeshOrigin) -> str | None:

@@ -11,11 +11,12 @@ PREFIX = "linkweather/v1"
 MESH = f"{PREFIX}/mesh"
 ALL_REPORTS = f"{PREFIX}/site/+/report/+"
 ALL_STATUSES = f"{PREFIX}/site/+/status"
+ALL_MESHES = f"{PREFIX}/site/+/mesh"
 ALL_CLAIMS = f"{PREFIX}/site/+/claim"
 ALL_PRESENCES = f"{PREFIX}/site/+/presence"
 _SITE = re.compile(f"^{PREFIX}/site/[^/]+")
 
-# name → whether the topic has a last level, which is a kind (`report`) or the writing site.
+# name → whether the topic has a last level: a kind (`report`), a number (`part`) or the writing site.
 _HAS_DETAIL: dict[str, bool] = {
     "status": False,
     "presence": False,
@@ -25,12 +26,14 @@ _HAS_DETAIL: dict[str, bool] = {
     "answer": True,
     "claim": False,
     "routes": False,
+    "mesh": False,
+    "part": True,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A parsed topic of one site; `detail` is the report's kind, or the site that invites or answers."""
+    """A parsed topic of one site; `detail` is a report's kind, a part's number, or the site that invites or answers."""
 
     name: str
     site: str
@@ -80,6 +83,16 @@ def routes(site: str) -> str:
 def family(topic: str) -> str:
     """The topic with any site in the place of its site: what a broker's access rules are about."""
     return _SITE.sub(f"{PREFIX}/site/+", topic)
+
+
+def mesh(site: str) -> str:
+    """Retained: the head of the site's part of the mesh. Written by the collector."""
+    return f"{PREFIX}/site/{site}/mesh"
+
+
+def part(site: str, number: int | str) -> str:
+    """Retained: a message of the site's part of the mesh, numbered from 0. Written by the collector."""
+    return f"{PREFIX}/site/{site}/part/{number}"
 
 
 def parse(topic: str) -> Topic | None:

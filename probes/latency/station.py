@@ -1,4 +1,4 @@
-"""A site's latency measurements: an engine for each method that its mesh asks for, and the reflector."""
+"""A site's latency measurements: an engine for each method and pace that its mesh asks for, and the reflector."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, Final
 from linkweather import settings
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests, Mesh
+from linkweather.mesh.mesh_model import OF_MESH
 from linkweather.wire import LatencyRow
 from probes.latency.engine import LatencyEngine
 from probes.latency.prober import AbsentProber, Method, load
@@ -36,6 +37,9 @@ REMEMBERED = 6000
 
 
 MOST_KEYS = 10_000
+
+# A method, and the group of the mesh whose links have intervals of their own; OF_MESH for those of the mesh.
+EngineKey = tuple[str, int]
 
 
 async def no_goodbye() -> None:
@@ -70,25 +74,36 @@ class Station:
         self._mesh: Mesh | None = None
         self._answering_changed = asyncio.Event()
         self._methods: dict[str, Method] = {}
-        self._engines: dict[str, LatencyEngine] = {}
+        self._engines: dict[EngineKey, LatencyEngine] = {}
         self._new: asyncio.Queue[tuple[str, LatencyEngine]] = asyncio.Queue()
         self._begin(load("stamp"))
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """Measure and answer as this mesh says."""
         self._mesh = mesh
-        wanted = mesh.peers(self._site)
-        usable = {method: self._usable(method) for method in {mesh.sites[name].method for name in wanted}}
-        peers: dict[str, list[LatencyPeer]] = {}
-        for name in wanted:
-            method = usable[mesh.sites[name].method]
-            peers.setdefault(method, []).append(_peer(mesh, name, self._methods[method]))
-        for method, engine in self._engines.items():
+        peers = self._by_engine(mesh)
+        for key in [key for key in self._engines if key not in peers and key[1] != OF_MESH]:
+            self._engines.pop(key).stop()
+        for (method, group), engine in self._engines.items():
             try:
-                engine.set_peers(peers.get(method, ()), _tests(mesh.latency, self._methods[method]))
+                tests = mesh.tests_of(group).latency
+                engine.set_peers(peers.get((method, group), ()), _tests(tests, self._methods[method]))
             except OperatorError as error:
                 log.error("latency by %s is measured as before, the new mesh is refused: %s", method, error)
         self._answering_changed.set()
+
+    def _by_engine(self, mesh: Mesh) -> dict[EngineKey, list[LatencyPeer]]:
+        """The peers of each engine; there is one for each."""
+        wanted = mesh.peers(self._site)
+        usable = {method: self._usable(method) for method in {mesh.sites[name].method for name in wanted}}
+        peers: dict[EngineKey, list[LatencyPeer]] = {}
+        for name in wanted:
+            method, group = usable[mesh.sites[name].method], mesh.group_of(self._site, name)
+            key = method, OF_MESH if mesh.tests_of(group).latency == mesh.latency else group
+            peers.setdefault(key, []).append(_peer(mesh, name, self._methods[method]))
+        for method, group in peers.keys() - self._engines.keys():
+            self._begin(self._methods[method], group)
+        return peers
 
     def mark_loaded(self, site: str | None) -> None:
         """Say with which peer a throughput test runs, or that it is over."""
@@ -106,11 +121,16 @@ class Station:
 
     def hold(self, site: str, limit_s: float) -> None:
         """Do not probe a site's reflector for so long: it restarts."""
-        self._engines["stamp"].hold(site, time.monotonic() + limit_s)
+        self._hold(site, time.monotonic() + limit_s)
 
     def resume(self, site: str) -> None:
         """Probe a site's reflector again."""
-        self._engines["stamp"].hold(site, 0.0)
+        self._hold(site, 0.0)
+
+    def _hold(self, site: str, until: float) -> None:
+        for (method, _), engine in self._engines.items():
+            if method == "stamp":
+                engine.hold(site, until)
 
     async def run(self, stop: asyncio.Event, goodbye: Callable[[], Coroutine[Any, Any, None]] = no_goodbye) -> None:
         """Measure until `stop` is set and what is under way is settled, and answer until `goodbye` is said as well."""
@@ -145,7 +165,7 @@ class Station:
 
     def _usable(self, name: str) -> str:
         """The method by which to measure where the mesh asks for `name`: another one where this machine cannot."""
-        if name in self._engines:
+        if name in self._methods:
             return name
         try:
             self._begin(load(name))
@@ -157,8 +177,8 @@ class Station:
             self._begin(Method(name, AbsentProber(str(error))))
         return name
 
-    def _begin(self, method: Method) -> None:
-        """Make the engine of a method. Raises OperatorError where this machine cannot have it."""
+    def _begin(self, method: Method, group: int = OF_MESH) -> None:
+        """Make an engine of a method. Raises OperatorError where this machine cannot have it."""
         engine = LatencyEngine(
             self._site,
             method,
@@ -169,7 +189,7 @@ class Station:
             bind=self._bind,
         )
         self._methods[method.name] = method
-        self._engines[method.name] = engine
+        self._engines[method.name, group] = engine
         self._new.put_nowait((method.name, engine))
 
     async def _run_engines(self, stop: asyncio.Event) -> None:

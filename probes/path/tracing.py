@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -61,9 +62,8 @@ class Tracing:
         while True:
             self._changed.clear()
             mesh = self._mesh
-            tests = mesh.path if mesh else PathTests(enabled=False)
-            peers = mesh.peers(self._site) if mesh and tests.enabled else []
-            turn = next_turn(peers, self._traced, tests.every_s, began=began, share=self._share)
+            every_s = _every_s(mesh, self._site) if mesh else {}
+            turn = next_turn(every_s, self._traced, began=began, share=self._share)
             wait_s = max(0.0, turn.at - time.monotonic()) if turn else None
             try:
                 async with asyncio.timeout(wait_s):
@@ -72,7 +72,7 @@ class Tracing:
                 if mesh and turn:
                     self._traced[turn.peer] = time.monotonic()
                     with contained("path test"):
-                        self._report(await self._row(turn.peer, mesh.sites[turn.peer], tests))
+                        self._report(await self._row(turn.peer, mesh.sites[turn.peer], mesh.path))
 
     async def _row(self, peer: str, site: Site, tests: PathTests) -> PathRow:
         port = site.tcp_port if tests.method == "tcp" else tests.udp_port
@@ -97,6 +97,12 @@ class Tracing:
             row = row.model_copy(update={"detail": not_within(tests.max_hops)})
         await asyncio.to_thread(self._memory.keep, peer, site.address, tests.method, after)
         return row
+
+
+def _every_s(mesh: Mesh, site: str) -> dict[str, float]:
+    """How often the path to each peer is traced, of those to which it is."""
+    tests = {peer: mesh.tests(site, peer).path for peer in mesh.peers(site)}
+    return {peer: each.every_s for peer, each in tests.items() if each.enabled}
 
 
 def conclude(
@@ -136,17 +142,17 @@ class TraceTurn:
 
 
 def next_turn(
-    peers: Iterable[str], traced: Mapping[str, float], every_s: float, *, began: float, share: float
+    every_s: Mapping[str, float], traced: Mapping[str, float], *, began: float, share: float
 ) -> TraceTurn | None:
-    """The next trace; `traced` is when each peer was traced last.
+    """The next trace, where each peer is traced once in its `every_s`; `traced` is when each was traced last.
 
     The first one comes within a gap after `began`, at this `share` of it, so that sites that begin together do not
     trace together.
     """
-    ordered = sorted(peers, key=lambda peer: (traced.get(peer, -float("inf")), peer))
-    if not ordered:
+    peer = min(every_s, key=lambda peer: (traced.get(peer, -math.inf) + every_s[peer], peer), default=None)
+    if peer is None:
         return None
-    peer, slot_s = ordered[0], every_s / len(ordered)
+    slot_s = 1 / sum(1 / each_s for each_s in every_s.values())
     gap_s = slot_s if peer in traced else min(slot_s, FIRST_GAP_S)
     last = max(traced.values(), default=None)
     return TraceTurn(began + share * gap_s if last is None else last + gap_s, peer)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from linkweather.mesh import Mesh
+from linkweather.mesh.site_mesh import site_mesh
 from probes.throughput.attention import Attention, Reason, Wanted
-from probes.throughput.tournament import Timetable, timetable
 
 # How long a test that is brought forward waits for its link's turn; where none comes, the sites' leases decide.
 PATIENCE_S: Final = 45.0
@@ -35,16 +35,16 @@ class Agenda:
     """What `site` tests in one mesh, and when."""
 
     def __init__(self, mesh: Mesh, site: str) -> None:
-        self.mesh = mesh
+        self.mesh = part = site_mesh(mesh, site)
         self._site = site
-        self._table: Timetable = timetable(mesh)
-        self._sources = sorted(self._table.sources(site))
+        self._table = part.turns()
+        self._cycles_s = {src: part.cycle_s(src) for src in sorted(part.places)}
 
     def apply_to(self, attention: Attention) -> None:
         """Give attention the links of this mesh, and how long quiet ones may wait."""
-        table, tests = self._table, self.mesh.throughput
+        tests = self.mesh.throughput
         factor = 1 if tests.every_s == 0 else tests.quiet_factor
-        attention.apply_links(self._sources, round_s=table.round_s, cycle_s=table.cycle_s, quiet_factor=factor)
+        attention.apply_links(self._cycles_s, round_s=self._table.round_s, quiet_factor=factor)
 
     def upcoming(self, now_s: float, attention: Attention) -> Planned | None:
         """The next test that begins after `now_s`, as far as is known now; None when there is none."""
@@ -58,7 +58,7 @@ class Agenda:
 
     def planned(self, now_s: float, attention: Attention) -> list[Planned]:
         """The next test of each link, the soonest first."""
-        each = (self._next_test(now_s, src, attention) for src in self._sources)
+        each = (self._next_test(now_s, src, attention) for src in self._cycles_s)
         return sorted((planned for planned in each if planned), key=lambda planned: planned.start_s)
 
     def _next_test(self, now_s: float, src: str, attention: Attention) -> Planned | None:
@@ -71,7 +71,7 @@ class Agenda:
         after_s = wanted.not_before_s
         if wanted.dated:
             # The turn of the day itself counts: by rounding it may begin before.
-            after_s = self._table.due(after_s, src, self._site) - 0.5 * self._table.slot_s
+            after_s = self._table.due(after_s, src, self._site, self._cycles_s[src]) - 0.5 * self._table.slot_s
         after_s = max(now_s, after_s)
         turn_s = self._table.next_turn(after_s, src, self._site, block=block)
         if wanted.reason in _IN_TURN or turn_s <= after_s + PATIENCE_S:

@@ -18,8 +18,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from linkweather.mesh.tournament import MAX_BLOCK_SLOTS
 from linkweather.wire import LatencyRow, Message, PathRow, ThroughputRow
-from probes.throughput.tournament import MAX_BLOCK_SLOTS
 
 Signal = Literal["latency_shift", "loss", "new_path"]
 Reason = Literal["first", "expired", "scheduled"] | Signal
@@ -128,6 +128,7 @@ class Wanted:
 @dataclass(slots=True)
 class _WatchedLink:
     history: LinkHistory
+    cycle_s: float = 0.0
     rtt: Shift = field(default_factory=lambda: Shift(RTT_FLOOR_S, RTT_FLOOR_SHARE))
     loss: Shift = field(default_factory=lambda: Shift(LOSS_FLOOR))
     gap_s: float = MIN_GAP_S
@@ -142,18 +143,20 @@ class Attention:
         self._rng = rng
         self._histories = dict(histories or {})
         self._links: dict[str, _WatchedLink] = {}
-        self._round_s = self._cycle_s = 0.0
+        self._round_s = 0.0
         self._quiet_factor = 1
         self._loaded_s = 0.0
 
-    def apply_links(self, sources: Iterable[str], *, round_s: float, cycle_s: float, quiet_factor: int) -> None:
-        """Watch the links from these sites, and keep what is known of those that stay."""
+    def apply_links(self, cycles_s: Mapping[str, float], *, round_s: float, quiet_factor: int) -> None:
+        """Watch the links from these sites, by the cycle of each, and keep what is known of those that stay."""
         kept = {src: link.history for src, link in self._links.items()}
         histories, self._histories = self._histories | kept, {}
         self._links = {
-            src: self._links.get(src) or _WatchedLink(histories.get(src) or LinkHistory()) for src in sources
+            src: self._links.get(src) or _WatchedLink(histories.get(src) or LinkHistory()) for src in cycles_s
         }
-        self._round_s, self._cycle_s = round_s, cycle_s
+        for src, link in self._links.items():
+            link.cycle_s = cycles_s[src]
+        self._round_s = round_s
         self._quiet_factor = quiet_factor
 
     def histories(self) -> dict[str, LinkHistory]:
@@ -190,7 +193,7 @@ class Attention:
             return
         # After a false alarm the next one must wait longer, until a test finds a change.
         in_vain = brought_forward and link.history.quiet
-        link.gap_s = min(2 * link.gap_s, max(MIN_GAP_S, self._cycle_s)) if in_vain else MIN_GAP_S
+        link.gap_s = min(2 * link.gap_s, max(MIN_GAP_S, link.cycle_s)) if in_vain else MIN_GAP_S
 
     def postponed(self, src: str, until_s: float, reason: str) -> bool:
         """Postpone a test that could not take place, for this reason; whether the link did not wait for it before.
@@ -223,24 +226,23 @@ class Attention:
         if history.tested_s is None or history.tested_s > now_s:  # never, or by a clock that has been set back
             yield Wanted(now_s, "first" if history.measured_s is None else "expired")
             return
-        again_s = history.tested_s + self._patience_s(history.failures)
+        again_s = history.tested_s + self._patience_s(link)
         if history.measured_s is None:
             yield Wanted(again_s, "first")
             return
-        yield Wanted(max(history.measured_s + self._expired_s, again_s), "expired")
+        yield Wanted(max(history.measured_s + self._expired_s(link), again_s), "expired")
         # Half a cycle of tolerance: turns come at their time, and tests end a little after it.
-        yield Wanted(history.tested_s + (history.wait_cycles - 0.5) * self._cycle_s, "scheduled", dated=True)
+        yield Wanted(history.tested_s + (history.wait_cycles - 0.5) * link.cycle_s, "scheduled", dated=True)
         if raised is not None:
             yield Wanted(raised.not_before_s, raised.reason)
 
-    @property
-    def _expired_s(self) -> float:
-        return max(EXPIRED_CYCLES, self._quiet_factor + 1) * self._cycle_s
+    def _expired_s(self, link: _WatchedLink) -> float:
+        return max(EXPIRED_CYCLES, self._quiet_factor + 1) * link.cycle_s
 
-    def _patience_s(self, failures: int) -> float:
+    def _patience_s(self, link: _WatchedLink) -> float:
         """How long after a test the next one may come: at the link's next turn, after failures at a later one."""
-        rounds = 2.0 ** min(max(0, failures - 1), 30)
-        return min(rounds * self._round_s, self._cycle_s) - 0.5 * self._round_s
+        rounds = 2.0 ** min(max(0, link.history.failures - 1), 30)
+        return min(rounds * self._round_s, link.cycle_s) - 0.5 * self._round_s
 
     def _raise(self, now_s: float, src: str, reason: Signal) -> bool:
         link = self._links[src]

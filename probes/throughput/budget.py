@@ -196,7 +196,7 @@ class BudgetStore:
 
     def _budgets(self, src: str, dst: str) -> dict[str, int]:
         """The accounts here that a test of the link is charged to, and what each may spend in a day."""
-        of_link = self._mesh.throughput.link_budget_bytes_per_day if self._mesh else None
+        of_link = self._mesh.tests(src, dst).throughput.link_budget_bytes_per_day if self._mesh else None
         budgets = {_SITE: self._site_budget(self._site), f"{src} {dst}": of_link}
         return {account: budget for account, budget in budgets.items() if budget is not None}
 

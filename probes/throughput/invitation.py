@@ -47,8 +47,9 @@ def refusal(by: str, site: str, invite: Invite, mesh: Mesh | None, *, installed:
         return "no_mesh"
     if by == site or by not in mesh.sites or site not in mesh.sites:
         return "unknown_site"
+    enabled = mesh.tests(site, by).throughput.enabled
     checks = {
-        "throughput_off": not (mesh.throughput.enabled and mesh.sites[by].throughput and mesh.sites[site].throughput),
+        "throughput_off": not (enabled and mesh.sites[by].throughput and mesh.sites[site].throughput),
         "too_long": not 0 < invite.duration_s <= mesh.throughput.max_duration_s,
         "missing": not installed,
         NO_END: caller(mesh, site, by) is None,

@@ -13,6 +13,7 @@ from typing import Final
 
 from linkweather.containment import note
 from linkweather.mesh import Mesh
+from linkweather.mesh.tournament import block_slots
 from linkweather.wire import MAX_NEXT_TESTS, LatencyRow, NextTest, PathRow, ThroughputRow
 from probes.throughput import invitation
 from probes.throughput.agenda import Agenda, Planned
@@ -20,7 +21,6 @@ from probes.throughput.attention import Attention, LinkHistory
 from probes.throughput.budget import BudgetStore, charged_bytes
 from probes.throughput.invitation import Declined
 from probes.throughput.negotiation import Negotiator
-from probes.throughput.tournament import block_slots
 
 log = logging.getLogger(__name__)
 

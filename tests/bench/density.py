@@ -33,10 +33,11 @@ from typing import Any
 import aiomqtt
 import psutil
 
-from linkweather.wire import topics
+from linkweather.mesh import Mesh
 from probes.latency.reflector import Reflector
 from probes.latency.stamp_packet import StampRequest, encode_request
 from tests import servers
+from tests.mesh_messages import mesh_messages
 
 INTERVAL_S = 0.1
 SETTLE_S = 8.0
@@ -143,7 +144,8 @@ async def publish_mesh(broker: int, peers: int, port: int) -> None:
         "path": {"enabled": False},
     }
     async with aiomqtt.Client("127.0.0.1", broker) as client:
-        await client.publish(topics.MESH, json.dumps(mesh), qos=1, retain=True)
+        for topic, payload in mesh_messages(Mesh.model_validate(mesh)):
+            await client.publish(topic, payload, qos=1, retain=True)
 
 
 def reported(outbox: Path) -> list[dict[str, Any]]:

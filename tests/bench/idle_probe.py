@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 import time
@@ -20,8 +19,9 @@ import aiomqtt
 import numpy as np
 import psutil
 
-from linkweather.wire import topics
+from linkweather.mesh import Mesh
 from tests import servers
+from tests.mesh_messages import mesh_messages
 
 SITES = 8
 MEMORY_LIMIT_BYTES = 60 * 2**20
@@ -61,7 +61,8 @@ async def publish_mesh(port: int) -> None:
         "throughput": {"enabled": False},
     }
     async with aiomqtt.Client("127.0.0.1", port) as client:
-        await client.publish(topics.MESH, json.dumps(mesh), qos=1, retain=True)
+        for topic, payload in mesh_messages(Mesh.model_validate(mesh)):
+            await client.publish(topic, payload, qos=1, retain=True)
 
 
 def measure(daemons: list[psutil.Process], for_s: float) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ from collector.store import decision_writer
 from collector.store.journal import JOURNAL_FILE, Journal, open_journal
 from linkweather.client import Client
 from linkweather.errors import OperatorError
-from linkweather.mesh import Mesh
+from linkweather.mesh.site_mesh import SiteMesh
 from linkweather.mqtt import Connection
 from linkweather.wire import Committed, LatencyReport, LatencyRow, Status, decode, encode, topics
 from linkweather.wire.journals import MeshOrigin
@@ -215,10 +215,10 @@ async def test_the_mesh_is_retained_and_follows_its_file(
 ) -> None:
     monkeypatch.setattr(mesh_file, "WATCH_INTERVAL_S", 0.02)
     async with running(settings) as collector:
-        await site.subscribe(topics.MESH, qos=1)
-        assert list(decode_mesh(await next_payload(site)).sites) == ["a", "b"]
+        await site.subscribe(topics.part("b", "+"), qos=1)
+        assert list(decode_mesh(await next_payload(site)).sites) == ["b", "a"]
         rewrite(settings.mesh, THREE)
-        assert list(decode_mesh(await next_payload(site)).sites) == ["a", "b", "c"]
+        assert list(decode_mesh(await next_payload(site)).sites) == ["b", "a", "c"]
         assert len(await collector.get("/api/v1/links")) == 6
 
 
@@ -231,7 +231,7 @@ async def test_a_mesh_that_did_not_get_out_is_published_again(
         return next(failures, True) and await publish(connection, topic, payload, **options)
 
     monkeypatch.setattr(Connection, "publish", failing)
-    await site.subscribe(topics.MESH, qos=1)
+    await site.subscribe(topics.part("a", "+"), qos=1)
     async with running(settings):
         assert list(decode_mesh(await next_payload(site)).sites) == ["a", "b"]
 
@@ -297,7 +297,7 @@ async def test_a_pushed_mesh_is_in_the_file_and_told_to_the_sites(
     settings: CollectorSettings, site: aiomqtt.Client
 ) -> None:
     async with running(settings):
-        await site.subscribe(topics.MESH, qos=1)
+        await site.subscribe(topics.part("a", "+"), qos=1)
         await next_payload(site)
         with Client(f"http://127.0.0.1:{settings.api.port}") as client:
             assert (await asyncio.to_thread(client.push_mesh, THREE)).links == 6
@@ -402,8 +402,8 @@ async def test_decisions_that_found_no_room_are_a_metric(
         await collector.until("/metrics", lambda answer: dropped in answer.text and f"{dropped} 0.0" not in answer.text)
 
 
-def decode_mesh(payload: bytes) -> Mesh:
-    return Mesh.model_validate_json(payload)
+def decode_mesh(payload: bytes) -> SiteMesh:
+    return SiteMesh.model_validate_json(payload)
 
 
 def rewrite(path: Path, text: str) -> None:

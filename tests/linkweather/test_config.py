@@ -21,7 +21,7 @@ CONFIG = Path(__file__).parents[2] / "config"
 
 def test_the_example_mesh_is_valid() -> None:
     mesh = settings.load(CONFIG / "mesh.toml", Mesh)
-    assert list(mesh.pairs()) == [("north", "south"), ("south", "north"), ("north", "store"), ("south", "store")]
+    assert list(mesh.pairs()) == [("north", "south"), ("north", "store"), ("south", "north"), ("south", "store")]
 
 
 def test_the_example_collector_settings_are_the_defaults() -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +17,14 @@ from typing import Any
 import pytest
 
 from linkweather.broker import parse_broker
+from linkweather.mesh import Mesh
 from linkweather.mqtt import Connection
 from linkweather.wire import Committed, LinkReport, Row, Status, decode, decode_report, encode, topics
 from probes.daemon import ProbeDaemon
 from probes.delivery.outbox import Outbox
 from probes.settings import ProbeSettings
 from tests import servers
+from tests.mesh_messages import mesh_messages, part_messages
 
 LIMIT_S = 30.0
 # Every test has addresses of loopback to itself: the reflectors' port is the same everywhere.
@@ -68,14 +69,20 @@ class Collector:
             if self.commits:
                 await self.connection.publish(topics.committed(site), encode(Committed(boot=boot, seqs=(seq,))))
 
-    async def mesh(self, *addresses: str, **more: object) -> None:
+    async def mesh(self, *addresses: str, **more: Any) -> None:
         sites = {chr(ord("a") + number): {"address": address} for number, address in enumerate(addresses)}
         tests = {
             "latency": {"report_interval_s": 0.5, "interval_s": 0.05},
             "throughput": {"enabled": False},
             "path": {"enabled": False},
         }
-        await self.connection.publish(topics.MESH, json.dumps({"sites": sites} | tests | more).encode(), retain=True)
+        origin = {key: more.pop(key) for key in ("journal", "replaces") if key in more}
+        mesh = Mesh.model_validate({"sites": sites} | tests | more)
+        await self.publish(mesh_messages(mesh, **origin))
+
+    async def publish(self, messages: Iterable[tuple[str, bytes]]) -> None:
+        for topic, payload in messages:
+            await self.connection.publish(topic, payload, retain=True)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(LIMIT_S):
@@ -168,7 +175,7 @@ async def test_a_changed_mesh_is_followed_without_a_restart(broker_port: int, tm
         await collector.until(lambda: bool(collector.reports["a"]))
         await collector.mesh(first, second, third)
         await collector.until(lambda: {row.dst for row in collector.reports["a"][-1].links} == {"b", "c"})
-        await collector.connection.publish(topics.MESH, b'{"sites":{}}', retain=True)
+        await collector.publish(part_messages("a", b'{"site":"a","sites":[]}'))
         await collector.connection.publish(topics.committed("a"), b"not JSON")
         count = len(collector.reports["a"])
         await collector.until(lambda: len(collector.reports["a"]) > count + 1)
@@ -277,10 +284,10 @@ async def test_what_another_journal_has_committed_stays_in_the_outbox(
         await collector.connection.publish(
             topics.committed("a"), encode(Committed(journal="j2", boot=daemon._outbox.boot, seqs=tuple(range(100))))
         )
-        await until(lambda: daemon.ignored["other_journal"] == 2)
+        await until(lambda: daemon.ignored["other_journal"] == 3)
         assert daemon.depth().reports > 0
         assert "a second collector, of the journal j2, is on this broker" in caplog.text
         collector.changed.clear()
         await collector.until(lambda: collector.statuses["a"].journal == "j1")
-        await collector.mesh(address, "192.0.2.1", journal="j2", replaces=["j1"])
+        await collector.mesh(address, "192.0.2.1", journal="j2", replaces=("j1",))
         await collector.until(lambda: collector.statuses["a"].journal == "j2")

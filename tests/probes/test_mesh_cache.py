@@ -10,7 +10,8 @@ import pytest
 
 from probes.mesh_cache import MeshCache
 
-MESH = {"sites": {"a": {"address": "10.0.0.1"}, "b": {"address": "10.0.0.2"}}}
+WHOLE = {"sites": {"a": {"address": "10.0.0.1"}, "b": {"address": "10.0.0.2"}}}
+MESH = {**WHOLE, "site": "a", "groups": [{"name": "all", "sites": ["a", "b"], "hubs": ["a"]}]}
 
 
 def wire(**more: object) -> bytes:
@@ -38,7 +39,7 @@ def test_an_invalid_mesh_is_refused_and_the_old_one_stays(tmp_path: Path, caplog
     member = membership(tmp_path)
     member.accept(wire())
     before = member.mesh
-    for payload in (b"{", b"", wire(latency={"interval_s": 0}), wire(sites={})):
+    for payload in (b"{", b"", wire(latency={"interval_s": 0}), wire(sites={}, groups=[3])):
         assert not member.accept(payload)
         assert member.mesh is before
     assert "latency.interval_s: Input should be greater than 0" in caplog.text
@@ -53,8 +54,21 @@ def test_an_authenticated_mesh_needs_a_key(tmp_path: Path, caplog: pytest.LogCap
 
 def test_a_mesh_without_this_site_is_in_force_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     member = membership(tmp_path, site="zz")
-    assert member.accept(wire())
+    assert member.accept(b'{"site":"zz","sites":{},"links":[]}')
     assert "has no site zz" in caplog.text
+
+
+def test_the_part_of_another_site_is_not_applied(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert not membership(tmp_path, site="b").accept(wire())
+    assert "the mesh is that of the site a, and this is b" in caplog.text
+
+
+def test_the_whole_mesh_that_an_earlier_version_kept_is_restored_as_the_site_s_part(tmp_path: Path) -> None:
+    (tmp_path / "mesh.json").write_text(json.dumps(WHOLE))
+    member = membership(tmp_path, site="b")
+    assert member.restore()
+    assert member.mesh is not None
+    assert (member.mesh.peers("b"), [*member.mesh.places]) == (["a"], ["a"])
 
 
 def test_the_mesh_of_the_last_run_is_restored(tmp_path: Path) -> None:

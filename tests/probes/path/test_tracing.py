@@ -117,7 +117,7 @@ def test_path_that_nobody_answers_on_is_a_failure_and_forgets_nothing() -> None:
 
 
 def turn(peers: list[str], traced: dict[str, float], every_s: float = 300.0) -> TraceTurn | None:
-    return next_turn(peers, traced, every_s, began=1000.0, share=0.5)
+    return next_turn(dict.fromkeys(peers, every_s), traced, began=1000.0, share=0.5)
 
 
 def test_first_turn_is_within_half_a_minute() -> None:

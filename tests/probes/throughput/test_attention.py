@@ -50,7 +50,7 @@ def path(*, changed: bool, peer: str = "b") -> PathRow:
 
 def attention_of(*, factor: int = 6) -> Attention:
     made = Attention(random.Random(1))
-    made.apply_links(["b", "c"], round_s=ROUND_S, cycle_s=CYCLE_S, quiet_factor=factor)
+    made.apply_links(dict.fromkeys("bc", CYCLE_S), round_s=ROUND_S, quiet_factor=factor)
     return made
 
 
@@ -274,7 +274,7 @@ def test_history_outlives_a_restart_and_a_quiet_link_stays_quiet() -> None:
     for number in range(5):
         attention.tested(number * CYCLE_S, found(), block=2)
     again = Attention(random.Random(2), attention.histories())
-    again.apply_links(["b", "c"], round_s=ROUND_S, cycle_s=CYCLE_S, quiet_factor=6)
+    again.apply_links(dict.fromkeys("bc", CYCLE_S), round_s=ROUND_S, quiet_factor=6)
     assert again.histories() == attention.histories()
     assert (reason(again, 6 * CYCLE_S, "b"), reason(again, 6 * CYCLE_S, "c")) == (None, "first")
     assert (again.block("b"), again.block("c")) == (2, 1)
@@ -285,7 +285,7 @@ def test_a_changed_mesh_keeps_what_is_known_of_the_links_that_stay() -> None:
     attention = attention_of()
     attention.tested(0.0, found(src="b"))
     attention.tested(0.0, found(src="c"))
-    attention.apply_links(["c", "d"], round_s=ROUND_S, cycle_s=CYCLE_S, quiet_factor=6)
+    attention.apply_links(dict.fromkeys("cd", CYCLE_S), round_s=ROUND_S, quiet_factor=6)
     assert reason(attention, 1.0, "b") is None
     assert reason(attention, 1.0, "c") is None
     assert reason(attention, 1.0, "d") == "first"

@@ -11,6 +11,7 @@ import pytest
 
 from linkweather.atomicfile import damaged_files
 from linkweather.mesh import Link, Mesh, Site, ThroughputTests
+from linkweather.mesh.tournament import block_slots
 from linkweather.wire import Invite, LatencyRow, PathRow, ThroughputRow
 from probes.throughput.attention import Attention, LinkHistory
 from probes.throughput.budget import BudgetStore
@@ -18,7 +19,6 @@ from probes.throughput.history_store import HistoryStore
 from probes.throughput.invitation import Declined
 from probes.throughput.limiting import SenderEvidence
 from probes.throughput.scheduler import ThroughputScheduler
-from probes.throughput.tournament import block_slots
 from tests import servers
 from tests.probes.throughput.test_negotiation import ADDRESS, TESTS, Wire, holder, serving, site, until
 

@@ -32,7 +32,7 @@ def test_an_empty_list_of_links_measures_nothing() -> None:
 
 def test_a_link_is_one_way_unless_it_is_both() -> None:
     found = mesh(links=[{"src": "a", "dst": "b"}, {"src": "c", "dst": "b", "both": True}])
-    assert list(found.pairs()) == [("a", "b"), ("c", "b"), ("b", "c")]
+    assert list(found.pairs()) == [("a", "b"), ("b", "c"), ("c", "b")]
 
 
 def test_peers_are_where_a_site_s_links_lead() -> None:
