@@ -69,11 +69,13 @@ class MeshPublisher:
         self._announced: bytes | None = None
         self._heads_came = asyncio.Event()
         self._due = asyncio.Event()
+        # Whether the broker has all that is to be published.
+        self.settled = False
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """Publish this mesh from now on."""
         self._mesh, self._meshes = mesh, None
-        self._due.set()
+        self._want()
 
     def on_connect(self) -> None:
         """Note a new connection: which parts this broker has is to be seen."""
@@ -81,7 +83,7 @@ class MeshPublisher:
         self._strangers.clear()
         self._announced = None
         self._heads_came.clear()
-        self._due.set()
+        self._want()
 
     def handle_announcement(self, payload: bytes) -> None:
         """What was published on `mesh`: behind our own message, the heads have come."""
@@ -96,7 +98,11 @@ class MeshPublisher:
         """A site that the mesh may not have is there: it is to learn that, unless another collector's mesh has it."""
         if site not in self._mesh.sites and site not in self._heads and len(self._strangers) < MOST_STRANGERS:
             self._strangers[site] = None
-            self._due.set()
+            self._want()
+
+    def _want(self) -> None:
+        self.settled = False
+        self._due.set()
 
     async def run(self) -> None:
         """Publish what changes, until cancelled. Without a connection the next one has it published."""
@@ -108,6 +114,7 @@ class MeshPublisher:
                 while not await self._publish_all() and self._connected():  # noqa: ASYNC110 – no polling
                     await asyncio.sleep(backoff.next_s())
             backoff.reset()
+            self.settled = self._connected() and not self._due.is_set()
 
     async def _publish_all(self) -> bool:
         """Whether the broker has it all now."""
