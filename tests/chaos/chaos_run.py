@@ -38,7 +38,7 @@ slot_s = 1
 max_duration_s = 0.5
 link_budget_bytes_per_day = 1_000_000_000
 [path]
-every_s = 4
+every_s = 30
 flows = 1
 """
 # A throughput test that began before the mesh had no links is over by then, and what it found is committed.
