@@ -187,6 +187,8 @@ CASES: Final[Mapping[str, Scenario]] = {
         "a byte of each of many waiting reports is flipped", broken_files.flip_byte_in_report, may_drop=["b"]
     ),
     "garbage-files": Scenario("ledger, keys, routes and mesh cache are garbage", broken_files.write_garbage),
-    "probe-disk-full": Scenario("a probe's disk is full", fill_probe_disk, disks=SMALL_DISKS),
-    "collector-disk-full": Scenario("the collector's disk is full", fill_collector_disk, disks=SMALL_DISKS),
+    "probe-disk-full": Scenario("a probe's disk is full", fill_probe_disk, disks=SMALL_DISKS, needs_disks=True),
+    "collector-disk-full": Scenario(
+        "the collector's disk is full", fill_collector_disk, disks=SMALL_DISKS, needs_disks=True
+    ),
 }

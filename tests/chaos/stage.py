@@ -98,7 +98,7 @@ class Scenario:
     """What is broken, in words and as a function, and what may come of it.
 
     `may_drop`: sites whose outbox may drop reports, counted; `damages_journal`: reports may be missing that the ledger
-    counts; `silent_peers`: site d measures so many addresses that never answer.
+    counts; `silent_peers`: site d measures so many addresses that never answer; `needs_disks`: it breaks only `disks`.
     """
 
     help: str
@@ -110,3 +110,4 @@ class Scenario:
     damages_journal: bool = False
     silent_peers: int = 0
     disks: Mapping[str, int] = field(default_factory=dict)
+    needs_disks: bool = False
