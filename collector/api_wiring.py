@@ -16,6 +16,7 @@ from collector.alto.alto_api import AltoSources, add_alto
 from collector.api.access import read_token
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.event_feed import EventFeed, add_events
+from collector.api.history_api import HistorySources, add_link_history
 from collector.api.incident_api import add_incidents
 from collector.api.ledger_api import add_ledger
 from collector.api.placement_api import add_capacity, add_placements
@@ -33,6 +34,7 @@ from collector.routing.route_question import RouteQuestion
 from collector.settings import CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
+from collector.store.link_history import LinkHistory
 from collector.store.recorded_rows import RecordedRows
 from collector.total_ledger import Ledger
 from linkweather.containment import faults
@@ -80,6 +82,15 @@ class ApiWiring:
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
         add_incidents(app, time.time, lambda: mesh.mesh, self.incident_watch.incidents)
         add_ledger(app, self.ledger.answer)
+        add_link_history(
+            app,
+            HistorySources(
+                now=time.time,
+                mesh=lambda: mesh.mesh,
+                history=LinkHistory(self.journal.database).history,
+                settings=self.settings.journal,
+            ),
+        )
         add_sinks(app, self.exporters, self._token())
         add_placements(app, self._placement_inputs, updater.log_placement)
         add_alto(

@@ -151,11 +151,15 @@ class CollectorDaemon:
         yield "api", self._server.run()
         yield "mesh file", self._mesh.watch()
         yield "mesh publisher", self._mesh_publisher.run()
-        yield "retention", Retention(self._journal, self._decision_log, self._settings.journal.keep_days).run()
+        yield "retention", self._retention().run()
         yield "route updater", self._route_updater.run()
         yield "incidents", self._incident_watch.run()
         yield "sinks", self._exporters.run()
         yield "ledger", self._ledger.run()
+
+    def _retention(self) -> Retention:
+        settings = self._settings.journal
+        return Retention(self._journal, self._decision_log, settings.row_days, minute_days=settings.minute_days)
 
     async def _start_broker(self, tasks: asyncio.TaskGroup) -> asyncio.Task[None] | None:
         settings = self._settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -15,6 +16,7 @@ from linkweather.mesh import FilePath, NotNegative, Port, Positive, Settings, Tu
 EMBEDDED = "embedded"
 LOOPBACK = "127.0.0.1"
 BROKER_PORT = 1883
+MOST_DAYS = 36_500
 
 
 def _broker(value: str) -> str:
@@ -26,8 +28,15 @@ def _broker(value: str) -> str:
     return value
 
 
+def _days(value: float) -> float:
+    if math.isfinite(value) and value > MOST_DAYS:
+        raise ValueError(f"at most {MOST_DAYS}, or inf")
+    return value
+
+
 BrokerUrl = Annotated[str, AfterValidator(_broker)]
 Factor = Annotated[float, Field(ge=1, le=100)]
+Days = Annotated[float, Field(gt=0, allow_inf_nan=True), AfterValidator(_days)]
 Few = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -40,14 +49,20 @@ class ApiSettings(Settings):
 
 
 class JournalSettings(Settings):
-    """For how many days rows are kept (without it, for ever), and how much memory DuckDB may use.
+    """For how many days rows, and their roll-ups by minutes, are kept (`inf`: for ever), and DuckDB's memory.
 
-    Sites that follow a journal in `replaces` follow this one instead.
+    Roll-ups by hours are kept for ever. Sites that follow a journal in `replaces` follow this one instead.
     """
 
-    keep_days: Positive | None = None
+    keep_days: Days = 7.0
+    minute_days: Days = 90.0
     replaces: Annotated[tuple[str, ...], Tuple, Field(max_length=64)] = ()
     memory_limit_mb: Annotated[int, Field(ge=64)] = 512
+
+    @property
+    def row_days(self) -> float | None:
+        """For how many days rows are kept; None is for ever."""
+        return None if math.isinf(self.keep_days) else self.keep_days
 
 
 class StateSettings(Settings):

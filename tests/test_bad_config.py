@@ -100,6 +100,7 @@ SENTENCES: Mapping[str, str] = {
     ),
     "collector/sinks_no_table": "sinks = 3: must be a table",
     "collector/sink_no_table": "sinks.influx = 'http://127.0.0.1:8086': must be a table",
+    "collector/keep_too_long": "journal.minute_days = 40000.0: must be at most 36500, or inf",
     "collector/keep_nothing": "journal.keep_days = 0.0: must be greater than 0",
     "collector/missing_mesh": (
         "mesh = '{folder}/nowhere.toml': there is no such file: write one, or name another with --mesh"

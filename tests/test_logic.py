@@ -47,9 +47,11 @@ SHELLS: Mapping[str, str] = {
     "probes/adhoc/adhoc_latency.py": "awaits probes",
     "collector/sinks/builtin.py": "opens sinks",
     "collector/store/incident_log.py": "reads and writes the database that it is given",
+    "collector/store/link_history.py": "likewise",
     "collector/store/past_decisions.py": "likewise",
     "collector/store/quarantine.py": "likewise",
     "collector/store/recorded_rows.py": "likewise",
+    "collector/store/roll_ups.py": "likewise",
 }
 # Logic that needs a name from a module that also does I/O.
 USES: Mapping[str, frozenset[str]] = {"probes/latency/targets.py": frozenset({"socket"})}  # the type of an address

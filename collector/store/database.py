@@ -23,7 +23,7 @@ _PID = re.compile(r"PID (\d+)")
 class Query(Protocol):
     """Gives the rows that a query answers."""
 
-    def __call__(self, sql: str, parameters: Sequence[Any] = ...) -> list[tuple[Any, ...]]: ...  # noqa: D102
+    def __call__(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ...) -> list[tuple[Any, ...]]: ...  # noqa: D102
 
 
 class Database:

@@ -63,7 +63,7 @@ def open_journal(data_dir: Path, settings: JournalSettings) -> Journal:
     except OSError as error:
         raise OperatorError(f"data_dir = '{data_dir}': cannot be made: {error.strerror}") from None
     path = data_dir / JOURNAL_FILE
-    return Journal(path, memory_limit_mb=settings.memory_limit_mb, keep_days=settings.keep_days)
+    return Journal(path, memory_limit_mb=settings.memory_limit_mb, keep_days=settings.row_days)
 
 
 class Journal:
@@ -137,8 +137,8 @@ class Journal:
     def prune(self, now: datetime) -> Iterator[int]:
         """Delete rows that arrived more than `keep_days` ago: a slice at each step, which says how many.
 
-        Rows that a sink has yet to write stay, and so do the keys of all reports: a report that arrives again after
-        years is still a duplicate.
+        Rows stay that a sink has yet to write, or that are not in the roll-ups yet, and so do the keys of all reports:
+        a report that arrives again after years is still a duplicate.
         """
         if self._keep_days is None:
             return
@@ -157,8 +157,9 @@ class Journal:
         """The first and the last row that may go; the last is before the first where none may."""
         ((first, last),) = self.database.rows(
             f"""SELECT coalesce(min(number), 1), coalesce(max(number), 0) FROM {kind}
-                WHERE received_at < $before AND number <= coalesce(
-                    (SELECT min(number) FROM cursors WHERE kind = $kind), 9223372036854775807)""",  # noqa: S608
+                WHERE received_at < $before AND number <= least(
+                    9223372036854775807, (SELECT min(number) FROM cursors WHERE kind = $kind),
+                    (SELECT number FROM rolled WHERE kind = $kind))""",  # noqa: S608
             {"before": before, "kind": kind},
         )
         return first, last

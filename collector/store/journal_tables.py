@@ -15,7 +15,7 @@ from typing import cast
 import duckdb
 import numpy as np
 
-from collector.store import outbox_ledger
+from collector.store import outbox_ledger, roll_up_tables
 from collector.store.columns import TABLES, Column, moments, texts
 from collector.store.database import Database
 from collector.store.report_keys import Key, RangeChanges, ReportKeys
@@ -36,6 +36,8 @@ def create(connection: duckdb.DuckDBPyConnection, id_file: Path) -> None:
         for name, sql in table.columns.items():
             connection.execute(f"ALTER TABLE {kind} ADD COLUMN IF NOT EXISTS {_QUOTED(name)} {sql}")
     outbox_ledger.create(connection)
+    for statement in roll_up_tables.definitions():
+        connection.execute(statement)
     connection.execute("CREATE TABLE IF NOT EXISTS journal_identity (id VARCHAR)")
     if (found := connection.execute("SELECT id FROM journal_identity").fetchone()) is None:
         found = (_kept_id(id_file) or secrets.token_hex(8),)
@@ -74,12 +76,13 @@ def read_keys(database: Database) -> ReportKeys:
 
 def read_numbers(database: Database) -> dict[str, int]:
     """The last number given in each table. Raises duckdb.Error."""
-    # A cursor may point beyond the rows that retention left: numbers are never given twice.
+    # Cursors and roll-ups may be beyond the rows that retention left: numbers are never given twice.
     return {
         kind: database.rows(
-            f"""SELECT greatest(coalesce((SELECT max(number) FROM {kind}), 0),
-                       coalesce((SELECT max(number) FROM cursors WHERE kind = ?), 0))""",  # noqa: S608
-            [kind],
+            f"""SELECT greatest(0, (SELECT max(number) FROM {kind}),
+                       (SELECT max(number) FROM cursors WHERE kind = $kind),
+                       (SELECT greatest(number, upto) FROM rolled WHERE kind = $kind))""",  # noqa: S608
+            {"kind": kind},
         )[0][0]
         for kind in TABLES
     }

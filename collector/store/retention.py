@@ -1,7 +1,7 @@
-"""Retention: what is older than `keep_days` is deleted every hour, a slice at a time, beside the commits.
+"""Retention: rows are rolled up, and those older than `keep_days` deleted, a slice at a time, beside the commits.
 
 A transaction that deletes millions of rows would hold up every commit for seconds. So each deletes few, and the next
-one waits for as long as it took: commits have the disk at least half of the time.
+one waits for as long as it took: commits have the disk at least half of the time. Rolling up is done in slices, too.
 
 DuckDB gives space back to the file, not to the file system: a checkpoint frees the blocks of row groups (122,880 rows)
 that are wholly deleted, and new rows fill them. So a journal with `keep_days` stays about as large as it was at its
@@ -11,21 +11,22 @@ largest; compacting it makes the file smaller.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 
 from collector.store.decision_log import DecisionLog
 from collector.store.journal import Journal
+from collector.store.roll_ups import RollUps
 from linkweather.containment import contained
 
-PRUNE_INTERVAL_S = 3600.0
+INTERVAL_S = 600.0
 LEAST_REST_S = 0.01
 
 
 class Retention:
-    """Prunes the journal and the decision log, by `run`."""
+    """Rolls up and prunes the journal, and prunes the decision log, by `run`. Without `keep_days` no row is deleted."""
 
     def __init__(
         self,
@@ -33,32 +34,38 @@ class Retention:
         log: DecisionLog,
         keep_days: float | None,
         *,
+        minute_days: float = math.inf,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._journal = journal
         self._log = log
         self._keep_days = keep_days
+        self._roll_ups = RollUps(journal.database, minute_days)
         self._now = now
 
     async def run(self) -> None:
-        """Prune until cancelled; a cancelled slice ends first."""
+        """Roll up and prune until cancelled; a cancelled slice ends first."""
         while True:
-            with contained("retention"):  # a full disk, say: the next hour tries again
+            with contained("retention"):  # a full disk, say: the next time tries again
                 await self.prune()
-            await asyncio.sleep(PRUNE_INTERVAL_S)
+            await asyncio.sleep(INTERVAL_S)
 
     async def prune(self) -> int:
-        """Delete what is too old now; returns how many rows. Raises duckdb.Error when the disk fails."""
-        if self._keep_days is None:
-            return 0
-        now, deleted = self._now(), 0
-        slices = chain(self._journal.prune(now), self._log.prune(now - timedelta(days=self._keep_days)))
+        """Roll up, and delete what is too old now; returns how many rows. Raises duckdb.Error when the disk fails."""
+        deleted = 0
+        slices = self._slices(self._now())
         while True:
             rows, took_s = await asyncio.to_thread(_next, slices)
             if rows is None:
                 return deleted
             deleted += rows
             await asyncio.sleep(max(took_s, LEAST_REST_S))
+
+    def _slices(self, now: datetime) -> Iterator[int]:
+        yield from self._roll_ups.steps(now)
+        if self._keep_days is not None:
+            yield from self._journal.prune(now)
+            yield from self._log.prune(now - timedelta(days=self._keep_days))
 
 
 def _next(slices: Iterator[int]) -> tuple[int | None, float]:

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Command] = {
     "probe": Command("probes.probe_command:probe", "Run a site's probe daemon."),
     "collector": Command("collector.commands.collector_command:collector", "Run the collector."),
     "links": Command("collector.commands.links_command:links", "Print the links and how they are now."),
+    "history": Command("collector.commands.history_command:history", "Show one link over time."),
     "route": Command("collector.commands.route_command:route", "Say which path data should take now."),
     "place": Command("collector.commands.place_command:place", "Say which site should run a job now."),
     "capacity": Command("collector.commands.capacity_command:capacity", "Report and show what a site has for jobs."),

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from linkweather.models.incidents import IncidentsAnswer
 from linkweather.models.ledger import LedgerAnswer
+from linkweather.models.link_history import LinkHistoryAnswer
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer, RouteEvaluation
@@ -178,6 +179,17 @@ def capacity_table(answers: Iterable[CapacityAnswer]) -> Table:
             price(one.usd_per_device_hour),
             f"{age(one.age_s)}{' expired' if one.state == 'expired' else ''}",
         )
+    return table
+
+
+def history_table(answer: LinkHistoryAnswer) -> Table:
+    """One link, step by step; times are UTC."""
+    table = _table(("from",), ("RTT ms", "p95", "min", "max", "loss %", "up %", "Mbit/s"))
+    for step in answer.steps:
+        rtts_s = (step.rtt_p50_s, step.rtt_p95_s, step.rtt_min_s, step.rtt_max_s)
+        shares = (step.loss_ratio, step.available_ratio)
+        figures = (*map(milliseconds, rtts_s), *map(percent, shares), megabits(step.goodput_mean_bps))
+        table.add_row(f"{step.at:%Y-%m-%d %H:%M:%S}", *figures)
     return table
 
 

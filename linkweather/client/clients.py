@@ -54,6 +54,7 @@ class _RequestMethods:
     links = _RequestMethod(requests.links)
     link = _RequestMethod(requests.link)
     history = _RequestMethod(requests.history)
+    link_history = _RequestMethod(requests.link_history)
     sites = _RequestMethod(requests.sites)
     mesh = _RequestMethod(requests.mesh)
     push_mesh = _RequestMethod(requests.push_mesh)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter
 from linkweather.errors import OperatorError
 from linkweather.models.incidents import IncidentsAnswer
 from linkweather.models.ledger import LedgerAnswer
+from linkweather.models.link_history import LinkHistoryAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
@@ -63,6 +64,14 @@ def history(src: str, dst: str, metric: str, *, since: str = "1h", step: str = "
     params = {"metric": metric, "since": since, "step": step}
     path = f"/api/v1/links/{_segment(src)}/{_segment(dst)}/history"
     return Request(path, TypeAdapter(HistoryAnswer), more={"params": params})
+
+
+def link_history(
+    src: str, dst: str, *, since: str = "24h", until: str = "now", step: str | None = None
+) -> Request[LinkHistoryAnswer]:
+    """One link over any span; moments are RFC 3339 or how long ago (`30d`). Raises OperatorError for unknown sites."""
+    params = {"src": src, "dst": dst, "since": since, "until": until, **({"step": step} if step else {})}
+    return Request("/api/v1/history", TypeAdapter(LinkHistoryAnswer), more={"params": params})
 
 
 def sites() -> Request[list[SiteAnswer]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from collector.linkstate.report_moments import ReportMoment
 from collector.store.columns import Entry
+from collector.store.journal import Journal
+from collector.store.roll_ups import RollUps
 from linkweather.wire import (
     AnyReport,
     CapacityReport,
@@ -47,6 +50,12 @@ def path(seq: int, fingerprint: str | None, *, src: str = "a", dst: str = "b") -
 def capacity(seq: int, *devices: DeviceRow) -> CapacityReport:
     """What a site has for jobs at noon plus `seq` seconds."""
     return CapacityReport(boot="boot-1", seq=seq, at=NOON + timedelta(seconds=seq), devices=devices)
+
+
+def pruned(journal: Journal, now: datetime) -> int:
+    """Roll up, and delete what is too old then; how many rows that were."""
+    list(RollUps(journal.database, math.inf).roll(now))
+    return sum(journal.prune(now))
 
 
 def moment(at: float, boot: str = "boot-1", seq: int | None = None) -> ReportMoment:

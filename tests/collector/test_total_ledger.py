@@ -9,7 +9,7 @@ from collector.store.journal import Journal
 from collector.total_ledger import Ledger
 from linkweather.sink import RowRefusal
 from linkweather.wire import BootCount, Status
-from tests.collector.report_samples import NOON, entry, latency, path
+from tests.collector.report_samples import NOON, entry, latency, path, pruned
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_cursor_that_moved_without_a_write_leaves_rows_unexplained(journal: Jo
 
 def test_what_retention_deleted_before_a_sink_came_is_missed_by_it_and_explained(journal: Journal) -> None:
     journal.commit([entry(latency(seq)) for seq in range(3)])
-    sum(journal.prune(NOON.replace(year=2027)))
+    pruned(journal, NOON.replace(year=2027))
     backlog = Backlog(journal.database, "late")
     journal.commit([entry(latency(3))])
     export(backlog, "latency", 10)
@@ -80,7 +80,7 @@ def test_rows_that_were_exported_and_that_retention_deleted_stay_exported(journa
     backlog = Backlog(journal.database, "archive")
     journal.commit([entry(latency(seq)) for seq in range(3)])
     export(backlog, "latency", 2)
-    assert sum(journal.prune(NOON.replace(year=2027))) == 2
+    assert pruned(journal, NOON.replace(year=2027)) == 2
     (line,) = ledger_of(journal, "archive").answer(None, 10).sinks
     assert (line.exported_rows, line.waiting_rows, line.unexplained_rows) == (2, 1, 0)
 

@@ -11,6 +11,7 @@ from collector.store import decision_log, journal
 from collector.store.decision_log import DecisionLog, RouteDecision
 from collector.store.journal import Journal
 from collector.store.retention import Retention
+from collector.store.roll_ups import RollUps
 from tests.collector.report_samples import NOON, entry, latency
 
 
@@ -24,6 +25,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
 
 
 def test_rows_are_deleted_a_few_in_a_transaction_and_commits_come_between(record: Journal) -> None:
+    list(RollUps(record.database, 90).roll(NOON + timedelta(days=1, seconds=60)))
     slices = record.prune(NOON + timedelta(days=1, seconds=60))
     assert next(slices) == 3
     assert record.commit([entry(latency(7), after_s=90_000)])

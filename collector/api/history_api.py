@@ -1,0 +1,61 @@
+"""The HTTP API's history of a link over any span. A room of its own, as its source blocks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+
+from collector.api.api_requests import ApiError, read_parameter, site_id
+from collector.settings import JournalSettings
+from collector.store.link_history import STEPS_MAX, HistorySpan, default_step_s, span
+from linkweather.mesh import Mesh
+from linkweather.models.link_history import LinkHistoryAnswer
+from linkweather.units import parse_moment, parse_period
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistorySources:
+    """What the answer comes from; `history` blocks, `now` is in seconds since the epoch."""
+
+    now: Callable[[], float]
+    mesh: Callable[[], Mesh]
+    history: Callable[[str, str, HistorySpan], LinkHistoryAnswer]
+    settings: JournalSettings
+
+
+def add_link_history(app: FastAPI, sources: HistorySources) -> None:
+    """Add the answer."""
+
+    @app.get("/api/v1/history")
+    async def link_history(
+        *,
+        src: str,
+        dst: str,
+        since: Annotated[str, Query(description="RFC 3339, or how long ago, such as 30d")] = "24h",
+        until: Annotated[str, Query(description="RFC 3339, or how long ago, or now")] = "now",
+        step: Annotated[
+            str | None, Query(description="One step's length, such as 1h; without it, one that fits")
+        ] = None,
+    ) -> LinkHistoryAnswer:
+        """One link over any span: loss, RTT, availability and goodput by steps, from rows, minutes or hours.
+
+        A step is at least as long as what is still kept of its time: minutes for some months, hours for ever.
+        """
+        mesh, now = sources.mesh(), datetime.fromtimestamp(sources.now(), UTC)
+        src, dst = site_id(mesh, "src", src), site_id(mesh, "dst", dst)
+        start = read_parameter("since", parse_moment, since, now)
+        end = read_parameter("until", parse_moment, until, now)
+        span_s = (end - start).total_seconds()
+        if span_s <= 0:
+            raise ApiError(422, f"since = {start.isoformat()}: must be before until, {end.isoformat()}", "since")
+        step_s = default_step_s(span_s) if step is None else read_parameter("step", parse_period, step)
+        wanted = span(start, end, step_s, now, sources.settings)
+        if span_s / wanted.step_s > STEPS_MAX:
+            least = f"{span_s / STEPS_MAX:.3g}s"
+            raise ApiError(422, f"step = {step}: too many steps: at most {STEPS_MAX}, so at least {least}", "step")
+        return await asyncio.to_thread(sources.history, src, dst, wanted)
