@@ -49,7 +49,7 @@ def api(tmp_path: Path) -> Iterator[str]:
 
 def test_a_span_is_answered_from_what_is_kept_by_whole_steps(api: str) -> None:
     with Client(api) as client:
-        answer = client.link_history("a", "b", since="47h59m30s", until="47h", step="5m")
+        answer = client.link_history("a", "b", since="2026-11-01T12:00:30Z", until="47h", step="5m")
     assert (answer.resolution, answer.step_s, len(answer.steps)) == ("minutes", 300, 3)
     first, second, third = answer.steps
     assert (first.at, second.at) == (NOON, NOON + timedelta(minutes=5))
@@ -80,7 +80,7 @@ def test_the_command_prints_a_line_a_step_and_where_it_is_from(api: str) -> None
     result = CliRunner().invoke(main, ["history", "a", "b", "--since", "30d", "--api", api])
     assert result.exit_code == 0, result.output
     (line,) = (line for line in result.output.splitlines() if line.strip().startswith("2026-"))
-    assert line.split() == ["2026-11-01", "12:00:00", *["20.0", "20.0", "19.0", "100", "2.0", "100", "10.0"]]
+    assert line.split() == ["2026-11-01", "12:00:00", *["20.1", "20.1", "19.0", "100", "2.0", "100", "10.0"]]
     assert result.output.splitlines()[-1] == "a → b, 1 steps of 43200 s, from roll-ups by hours"
     plain = CliRunner().invoke(main, ["history", "a", "b", "--since", "30d", "--json", "--api", api])
     assert json.loads(plain.output)["steps"][0]["reports"] == 60
