@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
 import signal
@@ -12,8 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Coroutine, Iterator
-from datetime import UTC, datetime, timedelta
-from operator import attrgetter
+from datetime import UTC, datetime
 from typing import Any
 
 from collector.api.event_feed import EventFeed
@@ -33,11 +31,11 @@ from collector.route_updater import RouteUpdater
 from collector.routing.route_question import RouteQuestion
 from collector.settings import EMBEDDED, CollectorSettings
 from collector.sinks.exporters import Exporters
-from collector.store.columns import Entry, Recorded
+from collector.state_rebuild import rebuild
+from collector.store.columns import Entry
 from collector.store.decision_log import DecisionLog
 from collector.store.incident_log import IncidentLog
 from collector.store.journal import open_journal
-from collector.store.recorded_rows import RecordedRows
 from collector.store.retention import Retention
 from collector.total_ledger import Ledger
 from linkweather.containment import contained
@@ -171,18 +169,7 @@ class CollectorDaemon:
 
     def _rebuild(self) -> None:
         """Rebuild the state from the journal: the same as if its rows had just arrived."""
-        now, rows = datetime.now(UTC), RecordedRows(self._journal.database)
-        since: dict[str, datetime] = {
-            kind: now - timedelta(seconds=age_s) for kind, age_s in self._links.horizons_s.items()
-        }
-        for _, report in itertools.groupby(rows.last_rows(since), key=attrgetter("site", "boot", "seq")):
-            with contained("rebuild"):
-                first, *others = report
-                self._links.observe(_moment(first), [first.row, *(one.row for one in others)])
-                self._sites.reported(first.site, _moment(first).at)
-        for devices in rows.capacities():
-            with contained("rebuild"):
-                self._capacities.observe(devices.site, _moment(devices), [devices.row])
+        rebuild(self._journal.database, self._links, self._sites, self._capacities, datetime.now(UTC))
         with contained("rebuild"):
             self._route_updater.restore()
         with contained("rebuild"):
@@ -294,10 +281,6 @@ class CollectorDaemon:
             yield Subject("collector", name="the connection to the broker"), Figure(detail=self._connection.last_error)
         if self._ingest.last_error:
             yield Subject("collector", name="the journal"), Figure(detail=self._ingest.last_error)
-
-
-def _moment(one: Recorded[Any]) -> ReportMoment:
-    return ReportMoment.of(one.at, one.received_at, one.boot, one.seq)
 
 
 async def run(settings: CollectorSettings) -> None:

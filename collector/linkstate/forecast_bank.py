@@ -129,9 +129,14 @@ class ForecastBank:
         measured = np.asarray(values, np.float32)
         times = np.broadcast_to(np.asarray(at, np.float64), measured.shape)
         good = np.flatnonzero((measured > 0) & (measured < _MOST))
+        if not len(good):
+            return
         series, times, measured = series[good], times[good], measured[good]
-        for turn in in_turn(series):
-            self._insert(series[turn], times[turn], measured[turn])
+        if not self._kept[series].any():
+            self._fill(series, times, measured)
+        else:
+            for turn in in_turn(series):
+                self._insert(series[turn], times[turn], measured[turn])
         self._stale[series] = True
         self._first_at = min(self._first_at, float(times.min(initial=np.inf)))
 
@@ -181,6 +186,20 @@ class ForecastBank:
 
     def _newest(self, series: Indices | slice) -> Floats:
         return np.where(self._kept[series] > 0, self._times[series, -1], -np.inf)
+
+    def _fill(self, series: Indices, at: npt.NDArray[np.float64], values: npt.NDArray[np.float32]) -> None:
+        """Insert many rows of series that have none yet: what a start does with all that it reads."""
+        order = np.lexsort((at, series))
+        series, at, values = series[order], at[order], values[order]
+        last = np.append(series[1:] != series[:-1], True)
+        ends = np.flatnonzero(last)
+        counts = np.diff(ends, prepend=-1)
+        age = np.repeat(ends, counts) - np.arange(len(series))
+        size = self._values.shape[1]
+        kept = age < size
+        places = series[kept], size - 1 - age[kept]
+        self._values[places], self._times[places] = values[kept], at[kept]
+        self._kept[series[ends]] = np.minimum(counts, size)
 
     def _insert(self, series: Indices, at: npt.NDArray[np.float64], values: npt.NDArray[np.float32]) -> None:
         """Insert a row of each series by its time; a full memory drops one that is older than all it has."""

@@ -15,13 +15,15 @@ from collector.linkstate.link_forecasts import LinkForecasts, Pace
 from collector.linkstate.link_index import LinkIndex, Pair
 from collector.linkstate.link_memory import LinkMemory
 from collector.linkstate.link_rows import Columns, RowKind, columns_of, kind_of
-from collector.linkstate.report_moments import Links, Moments, ReportMoment
+from collector.linkstate.report_moments import Floats, Links, Moments, ReportMoment
 from collector.linkstate.snapshot import AgeLimits, LinkMatrices, Snapshot, in_cells
 from collector.settings import StateSettings
 from linkweather.containment import contained, note
 from linkweather.mesh import Mesh
 from linkweather.models.state import LinkAnswer
 from linkweather.wire import Row
+
+_WINDOW_ROWS = 12  # hold the probes of a window, unless rows have very few
 
 NextTestOf = Callable[[str, str, float], Mapping[str, Any]]
 
@@ -87,17 +89,23 @@ class LinkStates:
             if (kind := kind_of(row)) is not None:
                 by_kind.setdefault(kind, []).append(row)
         for kind, some in by_kind.items():
-            try:
+            with contained("link state"):
                 self._observe_rows(kind, moment, some)
-            except Exception:  # noqa: BLE001 - one row costs itself: each of them is tried alone
-                for row in some:
-                    with contained("link state"):
-                        self._observe_rows(kind, moment, [row])
 
-    def observe_columns(self, kind: RowKind, links: Links, moments: Moments, columns: Columns) -> None:
-        """Add rows of many reports, in the order of their commit; `columns` as `columns_of` gives them."""
+    def window_rows(self, kind: RowKind) -> dict[str, int]:
+        """How many rows of a link, boot and outcome decide its state: `depth`, where these have so many `probes`."""
+        if kind != "latency":
+            return {"depth": 1}
+        settings = self._settings
+        return {"depth": max(_WINDOW_ROWS, settings.recover_after_rows), "probes": settings.loss_probes}
+
+    def observe_states(self, kind: RowKind, links: Links, moments: Moments, columns: Columns) -> None:
+        """Add rows of many reports to the states, in the order of their commit, as `columns_of` gives them."""
         self._memory.observe(kind, links, moments, columns)
-        self._forecasts.observe(kind, links, moments.at, columns)
+
+    def observe_figures(self, kind: RowKind, links: Links, at: Floats, columns: Columns) -> None:
+        """Add rows of many reports to the forecasts: of their columns the figures are enough."""
+        self._forecasts.observe(kind, links, at, columns)
 
     def refresh_some(self, now: float) -> bool:
         """Bring some of the forecasts up to date, for some milliseconds; whether there is more to do."""
@@ -149,8 +157,20 @@ class LinkStates:
         known = np.flatnonzero(links >= 0)
         if not len(known):
             return
-        columns = columns_of(kind, rows if len(known) == len(rows) else [rows[place] for place in known.tolist()])
-        self.observe_columns(kind, links[known], Moments.same(moment, len(known)), columns)
+        if len(known) < len(rows):
+            links, rows = links[known], [rows[place] for place in known.tolist()]
+        try:
+            columns = columns_of(kind, rows)
+        except (TypeError, ValueError):
+            if len(rows) == 1:
+                raise
+            for row in rows:  # one row costs itself
+                with contained("link state"):
+                    self._observe_rows(kind, moment, [row])
+            return
+        moments = Moments.same(moment, len(rows))
+        self.observe_states(kind, links, moments, columns)
+        self.observe_figures(kind, links, moments.at, columns)
 
     def _at(self, places: Places) -> Links:
         return self.index.at_cells(places[0] * len(self.index.sites) + places[1])

@@ -66,6 +66,10 @@ class Database:
         with self._connection.cursor() as cursor:
             return cursor.execute(sql, parameters).fetchnumpy()
 
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A further connection, for who makes temporary tables of its own: to be closed."""
+        return self._connection.cursor()
+
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Query]:
         """Several queries of one moment: what is committed meanwhile they do not see. Waits for no writer."""
