@@ -50,8 +50,10 @@ SHELLS: Mapping[str, str] = {
     "collector/store/link_history.py": "likewise",
     "collector/store/past_decisions.py": "likewise",
     "collector/store/quarantine.py": "likewise",
+    "collector/store/recorded_columns.py": "likewise",
     "collector/store/recorded_rows.py": "likewise",
     "collector/store/roll_ups.py": "likewise",
+    "collector/state_rebuild.py": "hands what the database has to the states",
 }
 # Logic that needs a name from a module that also does I/O.
 USES: Mapping[str, frozenset[str]] = {"probes/latency/targets.py": frozenset({"socket"})}  # the type of an address
