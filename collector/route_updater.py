@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -293,13 +293,13 @@ def _routed(view: RouteView) -> RouteDecisions:
 
 
 def _evaluation(
-    log: DecisionLog, settings: EvaluationSettings, sites: Sequence[str], since: datetime, until: datetime
+    log: DecisionLog, settings: EvaluationSettings, sites: tuple[str, ...], since: datetime, until: datetime
 ) -> EvaluationAnswer:
     within: Mapping[Objective, float] = {"latency": settings.latency_within_s, "goodput": settings.goodput_within_s}
     evaluations = []
     for objective, within_s in within.items():
-        past = PastDecisions(log.database, objective, since, until)
+        past = PastDecisions(log, objective, sites, since, until)
         decisions = past.spread()
-        measured = past.measured(sorted({one.at for one in decisions}), within_s)
-        evaluations.append(evaluate(decisions, measured, past.changes(), objective, sites=sites, within_s=within_s))
+        measured = past.measured(np.unique(decisions.at), within_s)
+        evaluations.append(evaluate(decisions, measured, past.changes(), objective))
     return EvaluationAnswer(since=since, until=until, evaluations=tuple(evaluations))

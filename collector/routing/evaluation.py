@@ -1,22 +1,21 @@
 """The evaluation: each decision is compared with what was measured of the same links afterwards.
 
-A decision's outcome comes from the first measurement of each leg after it, within `within_s`: RTTs add up, the smallest
+A decision's outcome comes from the first measurement of each leg after it, within a limit: RTTs add up, the smallest
 goodput counts. The best path in hindsight is the best of direct and all single relays by the same measurements, so a
 decision is compared only with what was measured.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import groupby, pairwise
-from operator import attrgetter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 
-from collector.store.decision_log import RouteDecision
+from collector.routing.arrays import DIRECT, NONE, Bools, best_relays, best_relays_of
+from collector.store.decision_log import RouteDecisions
 from collector.store.past_decisions import Measurements, SwitchCounts
 from linkweather.models.routes import Objective
 from linkweather.models.scores import RouteEvaluation, WorstRoute
@@ -24,190 +23,147 @@ from linkweather.models.scores import RouteEvaluation, WorstRoute
 WORST = 5
 
 Floats = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.integer]
+
+# Costs are lower the better: seconds add up; of seconds per bit the worst leg's count.
+_JOINS: Mapping[Objective, np.ufunc] = {"latency": np.add, "goodput": np.maximum}
 
 
-@dataclass(frozen=True, slots=True)
-class _PathArithmetic:
-    """An objective as arithmetic: `join` makes a path's value from its legs', `cost` turns it into a cost."""
+@dataclass(frozen=True, eq=False)
+class _Outcomes:
+    """The evaluated decisions as columns: the costs of the path, of direct and of the best, and the best path's relay.
 
-    join: Callable[[Floats, Floats], Floats]
-    cost: Callable[[Floats], Floats]
+    `at`, `src`, `dst` and `via` are the decision's; `best_via` is coded like `via`. `p50` and `p90` are the costs
+    expected, NaN where unknown.
+    """
 
-
-_ARITHMETIC: Mapping[Objective, _PathArithmetic] = {
-    "latency": _PathArithmetic(np.add, lambda value: value),
-    "goodput": _PathArithmetic(
-        np.minimum, lambda value: np.divide(1.0, value, out=np.full_like(value, np.inf), where=value > 0)
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _EvaluatedRoute:
-    """The costs of one evaluated decision: of its path, of direct, of the best, and which path that was."""
-
-    decision: RouteDecision
-    cost: float
-    direct: float
-    best: float
-    best_path: tuple[str, ...]
+    at: Floats
+    src: Positions
+    dst: Positions
+    via: Positions
+    p50: Floats
+    p90: Floats
+    cost: Floats
+    direct: Floats
+    best: Floats
+    best_via: Positions
 
     @property
-    def regret(self) -> float:
-        return self.cost / self.best - 1.0
+    def failed(self) -> Bools:
+        failed: Bools = ~np.isfinite(self.cost)
+        return failed
 
     @property
-    def failed(self) -> bool:
-        return not np.isfinite(self.cost)
-
-
-class LaterMeasurements:
-    """The measurements of every link, looked up by the moment of a decision."""
-
-    def __init__(self, measured: Measurements, sites: Sequence[str], within_s: float) -> None:
-        self._position = {site: index for index, site in enumerate(sites)}
-        self._within_s = within_s
-        self._series = {
-            pair: (measured.at_s[rows], measured.value[rows])
-            for pair, rows in _rows_by_pair(measured).items()
-            if set(pair) <= self._position.keys()
-        }
-
-    def after(self, moments: Floats) -> Floats:
-        """The first measurement after each moment: shape [moments, src, dst]; NaN where none came in time."""
-        size = len(self._position)
-        found = np.full((len(moments), size, size), np.nan)
-        for (src, dst), (at_s, value) in self._series.items():
-            place = np.searchsorted(at_s, moments, side="right")
-            known = place < len(at_s)
-            known[known] &= at_s[place[known]] - moments[known] <= self._within_s
-            found[known, self._position[src], self._position[dst]] = value[place[known]]
-        return found
+    def regret(self) -> Floats:
+        regret: Floats = self.cost / self.best - 1.0
+        return regret
 
 
 def evaluate(
-    decisions: Sequence[RouteDecision],
-    measured: Measurements,
-    changes: SwitchCounts,
-    objective: Objective,
-    *,
-    sites: Sequence[str],
-    within_s: float,
+    decisions: RouteDecisions, measured: Measurements, changes: SwitchCounts, objective: Objective
 ) -> RouteEvaluation:
-    """The evaluation of these decisions under one objective, in order. `sites` is the mesh's, `within_s` in seconds."""
-    later = LaterMeasurements(measured, sites, within_s)
-    outcomes = list(_outcomes(decisions, later, sites, _ARITHMETIC[objective]))
+    """The evaluation of these decisions under one objective, in order of time, each at a moment of `measured`."""
+    outcomes = _outcomes(decisions, measured, objective)
     counted = {
         "objective": objective,
         "decisions": len(decisions),
-        "evaluated": len(outcomes),
-        "failed": sum(outcome.failed for outcome in outcomes),
+        "evaluated": len(outcomes.cost),
+        "failed": int(outcomes.failed.sum()),
         **asdict(changes),
     }
-    figures = _figures(outcomes, objective) if outcomes else {}
-    evaluation = RouteEvaluation.model_validate({**counted, **figures, "worst": _worst(outcomes)})
+    figures = _figures(outcomes) if len(outcomes.cost) else {}
+    worst = _worst(outcomes, decisions.sites)
+    evaluation = RouteEvaluation.model_validate({**counted, **figures, "worst": worst})
     return evaluation.model_copy(update={"why": _sentence(evaluation)})
 
 
-def _outcomes(
-    sampled: Sequence[RouteDecision], later: LaterMeasurements, sites: Sequence[str], arithmetic: _PathArithmetic
-) -> Iterator[_EvaluatedRoute]:
-    position = {site: index for index, site in enumerate(sites)}
-    groups = [(at, list(group)) for at, group in groupby(sampled, key=attrgetter("at"))]
-    values = later.after(np.array([at.timestamp() for at, _ in groups], dtype=float))
-    for (_, group), legs in zip(groups, values, strict=True):
-        for one in group:
-            outcome = _outcome(one, legs, position, arithmetic, sites)
-            if outcome is not None:
-                yield outcome
+def _outcomes(decisions: RouteDecisions, measured: Measurements, objective: Objective) -> _Outcomes:
+    """The decisions whose path and direct link were measured afterwards, where anything answered at all."""
+    ends = np.searchsorted(decisions.at, measured.moments, side="right")
+    starts = np.concatenate(([0], ends))[:-1]
+    parts = [
+        _outcomes_at(decisions, slice(start, end), measured.after(place, len(decisions.sites)), objective)
+        for place, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True))
+    ]
+    parts = parts or [_outcomes_at(decisions, slice(0, 0), np.full((len(decisions.sites),) * 2, np.nan), objective)]
+    return _Outcomes(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Outcomes)))
 
 
-def _outcome(
-    one: RouteDecision, legs: Floats, position: Mapping[str, int], arithmetic: _PathArithmetic, sites: Sequence[str]
-) -> _EvaluatedRoute | None:
-    """None where a leg, or direct, was not measured afterwards, or nothing answered at all."""
-    if not {one.src, one.dst, *one.path} <= position.keys() or not one.path:
-        return None
-    places = [position[site] for site in one.path]
-    value = legs[places[0], places[1]]
-    for near, far in pairwise(places[1:]):
-        value = arithmetic.join(value, legs[near, far])
-    src, dst = position[one.src], position[one.dst]
-    direct = legs[src, dst]
-    if np.isnan(value) or np.isnan(direct):
-        return None
-    relayed = arithmetic.cost(arithmetic.join(legs[src], legs[:, dst]))
-    relayed[np.isnan(relayed)] = np.inf
-    via = int(np.argmin(relayed))
-    cost, direct_cost = (float(arithmetic.cost(np.array([value_]))[0]) for value_ in (value, direct))
-    best = min(cost, direct_cost, float(relayed[via]))
-    if not np.isfinite(best):
-        return None
-    best_path = _best_path(one, cost, direct_cost, best, sites[via])
-    return _EvaluatedRoute(one, cost, direct_cost, best, best_path)
+def _outcomes_at(decisions: RouteDecisions, part: slice, legs: Floats, objective: Objective) -> _Outcomes:
+    join, costs = _JOINS[objective], _cost(legs, objective)
+    at, (src, dst, via) = decisions.at[part], (column[part] for column in (decisions.src, decisions.dst, decisions.via))
+    expected = [_cost(column[part], objective) for column in (decisions.p50, decisions.p90)]
+    direct, relay = costs[src, dst], np.maximum(via, 0)
+    relayed = join(costs[src, relay], costs[relay, dst])
+    cost = np.where(via >= 0, relayed, np.where(via == DIRECT, direct, np.nan))
+    other = _best_relays(np.where(np.isnan(costs), np.inf, costs).astype(np.float32), (src, dst), join)
+    through = np.where(other == NONE, np.inf, join(costs[src, other], costs[other, dst]))
+    best = np.fmin(np.fmin(cost, direct), through)
+    best_via = np.where(cost == best, via, np.where(direct == best, DIRECT, other))
+    columns = (at, src, dst, via, *expected, cost, direct, best, best_via)
+    evaluated = np.isfinite(best) & ~np.isnan(cost) & ~np.isnan(direct)
+    return _Outcomes(*(column[evaluated] for column in columns))
 
 
-def _best_path(one: RouteDecision, cost: float, direct: float, best: float, via: str) -> tuple[str, ...]:
-    if cost == best:
-        return one.path
-    return (one.src, one.dst) if direct == best else (one.src, via, one.dst)
+def _best_relays(costs: npt.NDArray[np.float32], pairs: tuple[Positions, Positions], join: np.ufunc) -> Positions:
+    """The best relay of each pair in hindsight; of most pairs it is found for all at once."""
+    if len(pairs[0]) > len(costs):
+        return best_relays(costs, costs, join)[pairs]
+    return best_relays_of(costs, costs, pairs, join)
 
 
-def _figures(outcomes: Sequence[_EvaluatedRoute], objective: Objective) -> dict[str, float | int | None]:
-    worked = [outcome for outcome in outcomes if not outcome.failed]
-    relayed = [outcome for outcome in outcomes if len(outcome.decision.path) > 2]
-    regrets = np.array([outcome.regret for outcome in worked])
-    gains = [outcome.direct / outcome.cost for outcome in worked if np.isfinite(outcome.direct)]
+def _cost(values: Floats, objective: Objective) -> Floats:
+    """Measured or expected values as costs; NaN stays."""
+    if objective == "latency":
+        return values
+    costs: Floats = np.divide(1.0, values, out=np.full(values.shape, np.inf), where=(values > 0) | np.isnan(values))
+    return costs
+
+
+def _figures(outcomes: _Outcomes) -> dict[str, float | int | None]:
+    worked, relayed = ~outcomes.failed, outcomes.via >= 0
+    regrets = outcomes.regret[worked]
+    gained = worked & np.isfinite(outcomes.direct)
+    gains = outcomes.direct[gained] / outcomes.cost[gained]
     return {
-        "relayed": len(relayed),
-        "relayed_worse_ratio": _share(outcome.cost > outcome.direct for outcome in relayed),
+        "relayed": int(relayed.sum()),
+        "relayed_worse_ratio": _share((outcomes.cost > outcomes.direct)[relayed]),
         "regret_mean_ratio": float(regrets.mean()) if len(regrets) else None,
         "regret_p50_ratio": float(np.quantile(regrets, 0.5)) if len(regrets) else None,
         "regret_p90_ratio": float(np.quantile(regrets, 0.9)) if len(regrets) else None,
-        "gain_ratio": float(np.exp(np.mean(np.log(gains)))) if gains else None,
-        "within_p50_ratio": _within(outcomes, objective, "p50"),
-        "within_p90_ratio": _within(outcomes, objective, "p90"),
+        "gain_ratio": float(np.exp(np.mean(np.log(gains)))) if len(gains) else None,
+        # A failure is worse than anything that was expected.
+        "within_p50_ratio": _share((outcomes.cost <= outcomes.p50)[~np.isnan(outcomes.p50)]),
+        "within_p90_ratio": _share((outcomes.cost <= outcomes.p90)[~np.isnan(outcomes.p90)]),
     }
 
 
-def _within(outcomes: Iterable[_EvaluatedRoute], objective: Objective, quantile: str) -> float | None:
-    """The share of outcomes no worse than expected; a failure is worse than anything."""
-    arithmetic = _ARITHMETIC[objective]
-    expected = [(outcome, getattr(outcome.decision, quantile)) for outcome in outcomes]
-    return _share(
-        outcome.cost <= float(arithmetic.cost(np.array([value]))[0]) for outcome, value in expected if value is not None
-    )
+def _share(truths: Bools) -> float | None:
+    return float(truths.mean()) if len(truths) else None
 
 
-def _share(truths: Iterable[bool]) -> float | None:
-    found = list(truths)
-    return sum(found) / len(found) if found else None
-
-
-def _worst(outcomes: Sequence[_EvaluatedRoute]) -> tuple[WorstRoute, ...]:
+def _worst(outcomes: _Outcomes, sites: tuple[str, ...]) -> tuple[WorstRoute, ...]:
     """The worst decision of each pair, the worst pairs first, without those that lost nothing."""
-    by_pair: dict[tuple[str, str], _EvaluatedRoute] = {}
-    for outcome in sorted(outcomes, key=attrgetter("regret"), reverse=True):
-        by_pair.setdefault((outcome.decision.src, outcome.decision.dst), outcome)
-    lost = [outcome for outcome in by_pair.values() if outcome.regret > 0.0]
+    regret = outcomes.regret
+    order = np.argsort(-regret, kind="stable")
+    _, firsts = np.unique(outcomes.src[order] * len(sites) + outcomes.dst[order], return_index=True)
+    chosen = [row for row in order[np.sort(firsts)][:WORST].tolist() if regret[row] > 0.0]
     return tuple(
         WorstRoute(
-            at=outcome.decision.at,
-            src=outcome.decision.src,
-            dst=outcome.decision.dst,
-            path=outcome.decision.path,
-            best=outcome.best_path,
-            regret_ratio=None if outcome.failed else outcome.regret,
+            at=datetime.fromtimestamp(float(outcomes.at[row]), UTC),
+            src=sites[outcomes.src[row]],
+            dst=sites[outcomes.dst[row]],
+            path=_path(outcomes, row, int(outcomes.via[row]), sites),
+            best=_path(outcomes, row, int(outcomes.best_via[row]), sites),
+            regret_ratio=None if outcomes.failed[row] else float(regret[row]),
         )
-        for outcome in lost[:WORST]
+        for row in chosen
     )
 
 
-def _rows_by_pair(measured: Measurements) -> dict[tuple[str, str], npt.NDArray[np.intp]]:
-    rows: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    for row, pair in enumerate(zip(measured.src, measured.dst, strict=True)):
-        rows[pair].append(row)
-    return {pair: np.array(places) for pair, places in rows.items()}
+def _path(outcomes: _Outcomes, row: int, via: int, sites: tuple[str, ...]) -> tuple[str, ...]:
+    relays = () if via == DIRECT else (sites[via],)
+    return sites[outcomes.src[row]], *relays, sites[outcomes.dst[row]]
 
 
 def _sentence(evaluation: RouteEvaluation) -> str:

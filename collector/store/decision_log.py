@@ -47,7 +47,7 @@ _TABLES: Mapping[str, Mapping[str, str]] = {
 }
 
 # What a decision needs to be read back.
-_SOUND = (
+SOUND_DECISION = (
     f"""objective IN ({", ".join(f"'{name}'" for name in get_args(Objective))})"""
     f""" AND src IS NOT NULL AND dst IS NOT NULL AND path IS NOT NULL AND {times("at")}"""
 )
@@ -189,7 +189,7 @@ class DecisionLog:
         """The decisions about routes in `[since, until)`, oldest first, without the answers' text."""
         rows = self.database.rows(
             f"""SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
-               WHERE "at" >= ? AND "at" < ? AND {_SOUND} ORDER BY "at", rowid""",  # noqa: S608 - a constant
+               WHERE "at" >= ? AND "at" < ? AND {SOUND_DECISION} ORDER BY "at", rowid""",  # noqa: S608 - a constant
             [naive(since), naive(until)],
         )
         return [route_decision(row) for row in rows]
@@ -201,7 +201,7 @@ class DecisionLog:
         """
         return self.columns(
             f"""SELECT {SELECT_COLUMNS} FROM (
-                   SELECT * FROM decisions WHERE occasion = 'changed' AND objective = $objective AND {_SOUND}
+                   SELECT * FROM decisions WHERE occasion = 'changed' AND objective = $objective AND {SOUND_DECISION}
                    QUALIFY row_number() OVER (PARTITION BY src, dst ORDER BY "at" DESC, rowid DESC) = 1)""",  # noqa: S608 - constants
             objective,
             sites,

@@ -1,25 +1,28 @@
-"""What an evaluation needs of the record, over any time: read by DuckDB, and never more than a bound of it.
+"""What an evaluation needs of the record, over any time: read by DuckDB as columns, and never more than a bound of it.
 
-Of a long time the decisions of evenly spread moments are taken: at most MOMENTS_MAX moments, and about DECISIONS_MAX
-decisions. Of the measurements, the first of each link after each of these moments.
+Of a long time the decisions of evenly spread moments are taken: at most MOMENTS_MAX moments, fewer of a large mesh,
+and about DECISIONS_MAX decisions. The moments at which all routes were sampled come first, so that every pair is seen;
+half of the moments are those of changes. Of the measurements, the first of each link after each of these moments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 
 from collector.store.columns import MEASURED_AT, naive, sound
-from collector.store.database import Database
-from collector.store.decision_log import RouteDecision, route_decision
+from collector.store.decision_log import SELECT_COLUMNS, SOUND_DECISION, DecisionLog, RouteDecisions
 from linkweather.models.routes import Objective
 
 MOMENTS_MAX = 500
 DECISIONS_MAX = 100_000
+# So many links are looked up, each at so many moments, whatever the size of the mesh; but of ten moments at least.
+MEASUREMENTS_MAX = 200_000
+_MOMENTS_LEAST = 10
 FLAP_WINDOW_S = 600
 
 # Of each objective the table, what a row is worth, and which rows count. A test that failed says nothing about a path's
@@ -38,15 +41,23 @@ _TAKEN = f"{_SPAN} AND occasion IN ('changed', 'sampled')"
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """Measured values of links, in order of time for each link: `at_s` since the epoch, `value` in base units.
+    """What links measured first after `moments`, by the place of the moment and the positions of the sites.
 
-    A latency test without any reply has an infinite value.
+    `value` is in base units; a latency test without any reply has an infinite one.
     """
 
-    src: npt.NDArray[np.object_]
-    dst: npt.NDArray[np.object_]
-    at_s: npt.NDArray[np.float64]
+    moments: npt.NDArray[np.float64]
+    place: npt.NDArray[np.int64]
+    src: npt.NDArray[np.int64]
+    dst: npt.NDArray[np.int64]
     value: npt.NDArray[np.float64]
+
+    def after(self, place: int, sites: int) -> npt.NDArray[np.float64]:
+        """What was measured after one moment, [src, dst]; NaN where nothing was in time."""
+        found = np.full((sites, sites), np.nan)
+        rows = slice(*np.searchsorted(self.place, [place, place + 1]))
+        found[self.src[rows], self.dst[rows]] = self.value[rows]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,51 +73,74 @@ class SwitchCounts:
 class PastDecisions:
     """The record for one objective in `[since, until)`. Every call blocks; raises duckdb.Error when the disk fails."""
 
-    database: Database
+    log: DecisionLog
     objective: Objective
+    sites: tuple[str, ...]
     since: datetime
     until: datetime
 
-    def spread(self) -> list[RouteDecision]:
-        """The decisions of evenly spread moments, oldest first, without the answers' text."""
-        ((moments, decisions),) = self.database.rows(
-            f'SELECT count(DISTINCT "at"), count(*) FROM decisions WHERE {_TAKEN}',  # noqa: S608 - names of our own
+    def spread(self) -> RouteDecisions:
+        """The decisions of evenly spread moments, oldest first, about the pairs of `sites`."""
+        steps = self._steps()
+        return self.log.columns(
+            f"""WITH moments AS (SELECT occasion, "at",
+                                        row_number() OVER (PARTITION BY occasion ORDER BY "at") - 1 AS place
+                                 FROM (SELECT DISTINCT occasion, "at" FROM decisions WHERE {_TAKEN}))
+                SELECT {SELECT_COLUMNS} FROM decisions
+                WHERE {_TAKEN} AND {SOUND_DECISION} AND (occasion, "at") IN (
+                    SELECT (occasion, "at") FROM moments
+                    WHERE place % CASE occasion WHEN 'sampled' THEN $sampled ELSE $changed END = 0)
+                ORDER BY decisions."at", rowid""",  # noqa: S608 - names of our own
+            self.objective,
+            self.sites,
+            {**self._times(), **steps},
+        )
+
+    def _steps(self) -> dict[str, int]:
+        """Of each occasion the step from one moment that is taken to the next."""
+        rows = self.log.database.rows(
+            f'SELECT occasion, count(DISTINCT "at"), count(*) FROM decisions WHERE {_TAKEN} GROUP BY occasion',  # noqa: S608
             self._span(),
         )
-        step = max(1, -(-moments // MOMENTS_MAX), -(-decisions // DECISIONS_MAX))
-        rows = self.database.rows(
-            f"""WITH moments AS (SELECT "at", row_number() OVER (ORDER BY "at") - 1 AS place
-                                 FROM (SELECT DISTINCT "at" FROM decisions WHERE {_TAKEN}))
-                SELECT "at", occasion, src, dst, objective, path, p50, p90, direct_p50 FROM decisions
-                WHERE {_TAKEN} AND "at" IN (SELECT "at" FROM moments WHERE place % $step = 0)
-                ORDER BY "at", rowid""",  # noqa: S608
-            {**self._span(), "step": step},
-        )
-        return [route_decision(row) for row in rows]
+        counts = {occasion: (moments, decisions) for occasion, moments, decisions in rows}
+        left = min(MOMENTS_MAX, max(_MOMENTS_LEAST, MEASUREMENTS_MAX // max(1, len(self.sites)) ** 2))
+        steps = {}
+        for occasion in ("sampled", "changed"):
+            moments, decisions = counts.get(occasion, (0, 0))
+            share = -(-left // 2) if occasion == "sampled" and "changed" in counts else left
+            steps[occasion] = max(1, -(-moments // max(1, share)), -(-decisions // DECISIONS_MAX))
+            left -= -(-moments // steps[occasion])
+        return steps
 
-    def measured(self, moments: Sequence[datetime], within_s: float) -> Measurements:
+    def measured(self, moments: npt.NDArray[np.float64], within_s: float) -> Measurements:
         """The first measurement of each link after each of these moments, at most `within_s` later."""
         table, value, counts = _MEASURED[self.objective]
         # A moment's measurements lie in two bins of `within_s`: so one pass over the rows finds them all.
-        rows = self.database.rows(
-            f"""WITH moments AS (SELECT unnest($moments::TIMESTAMP[]) AS moment),
-                     bins AS (SELECT moment, floor(epoch(moment) / $within) + unnest([0, 1]) AS bin FROM moments),
+        found = self.log.database.columns(
+            f"""WITH moments AS (SELECT unnest($moments::TIMESTAMP[]) AS moment,
+                                        generate_subscripts($moments::TIMESTAMP[], 1) - 1 AS place),
+                     bins AS (SELECT *, floor(epoch(moment) / $within) + unnest([0, 1]) AS bin FROM moments),
                      measured AS (SELECT src, dst, {MEASURED_AT} AS measured_at, {value} AS value FROM {table}
-                                  WHERE received_at > $since AND {sound(table)} AND {counts})
-                SELECT src, dst, epoch(min(measured_at)), arg_min(value, measured_at)
-                FROM measured JOIN bins ON floor(epoch(measured_at) / $within) = bin
-                WHERE measured_at > moment AND epoch(measured_at) - epoch(moment) <= $within
-                GROUP BY src, dst, moment ORDER BY moment""",  # noqa: S608
-            {"moments": [naive(one) for one in moments], "within": within_s, "since": naive(self.since)},
+                                  WHERE received_at > $since AND {sound(table)} AND {counts}),
+                     firsts AS (SELECT place, src, dst, arg_min(value, measured_at) AS value
+                                FROM measured JOIN bins ON floor(epoch(measured_at) / $within) = bin
+                                WHERE measured_at > moment AND epoch(measured_at) - epoch(moment) <= $within
+                                GROUP BY place, src, dst)
+                SELECT place, list_position($sites, src) - 1 AS src, list_position($sites, dst) - 1 AS dst, value
+                FROM firsts WHERE list_contains($sites, src) AND list_contains($sites, dst) ORDER BY place""",  # noqa: S608
+            {
+                "moments": [naive(datetime.fromtimestamp(at, UTC)) for at in moments.tolist()],
+                "within": within_s,
+                "since": naive(self.since),
+                "sites": list(self.sites),
+            },
         )
-        src, dst, at_s, value_ = zip(*rows, strict=True) if rows else ((), (), (), ())
-        return Measurements(
-            np.array(src, dtype=object), np.array(dst, dtype=object), np.array(at_s, float), np.array(value_, float)
-        )
+        places, src, dst = (np.asarray(found[name], np.int64) for name in ("place", "src", "dst"))
+        return Measurements(moments, places, src, dst, np.asarray(found["value"], np.float64))
 
     def changes(self) -> SwitchCounts:
         """How often paths changed."""
-        ((switches, flaps),) = self.database.rows(
+        ((switches, flaps),) = self.log.database.rows(
             f"""SELECT count(*) FILTER (path <> before),
                        count(*) FILTER (path = earlier AND path <> before
                                         AND epoch("at") - epoch(since) <= $window)
@@ -116,7 +150,7 @@ class PastDecisions:
                       WINDOW pair AS (PARTITION BY src, dst ORDER BY "at", rowid))""",  # noqa: S608
             {**self._span(), "window": FLAP_WINDOW_S},
         )
-        ((hours,),) = self.database.rows(
+        ((hours,),) = self.log.database.rows(
             f"""SELECT coalesce(sum(seconds), 0) / 3600 FROM (
                     SELECT epoch(max("at")) - epoch(min("at")) AS seconds FROM decisions WHERE {_SPAN}
                     GROUP BY src, dst)""",  # noqa: S608
@@ -125,4 +159,7 @@ class PastDecisions:
         return SwitchCounts(switches, flaps, hours)
 
     def _span(self) -> dict[str, object]:
-        return {"objective": self.objective, "since": naive(self.since), "until": naive(self.until)}
+        return {"objective": self.objective, **self._times()}
+
+    def _times(self) -> dict[str, object]:
+        return {"since": naive(self.since), "until": naive(self.until)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from collector.store import past_decisions
-from collector.store.decision_log import DecisionLog, RouteDecision
+from collector.store.decision_log import DecisionLog, RouteDecision, RouteDecisions
 from collector.store.journal import Journal
 from collector.store.past_decisions import Measurements, PastDecisions, SwitchCounts
 from linkweather.models.routes import Objective
@@ -26,45 +26,52 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     found.close()
 
 
+SITES = ("a", "b", "c")
+
+
 def past(journal: Journal, objective: Objective = "latency", days: float = 1) -> PastDecisions:
-    return PastDecisions(journal.database, objective, NOON, NOON + timedelta(days=days))
+    return PastDecisions(DecisionLog(journal.database), objective, SITES, NOON, NOON + timedelta(days=days))
 
 
 def after(journal: Journal, *seconds: float, objective: Objective = "latency", within_s: float = 60) -> Measurements:
-    moments = [NOON + timedelta(seconds=second) for second in seconds]
+    moments = np.array([NOON.timestamp() + second for second in seconds])
     return past(journal, objective).measured(moments, within_s)
 
 
-def seconds(found: Measurements) -> list[float]:
-    return [float(at_s) - NOON.timestamp() for at_s in found.at_s]
+def values(found: Measurements) -> list[float]:
+    """The second of each latency row is its value in milliseconds."""
+    return sorted((1000 * found.value).round(6).tolist())
 
 
 def decided(path: str, at_s: float, occasion: Any = "changed", objective: Objective = "latency") -> RouteDecision:
     return RouteDecision(NOON + timedelta(seconds=at_s), occasion, "a", "b", objective, tuple(path.split()))
 
 
-def times(decisions: list[RouteDecision]) -> list[datetime]:
-    return [one.at for one in decisions]
+def seconds(decisions: RouteDecisions) -> list[float]:
+    return [at - NOON.timestamp() for at in decisions.at.tolist()]
 
 
 def test_the_first_measurement_after_each_moment_is_taken_of_each_link(journal: Journal) -> None:
-    journal.commit([entry(latency(seq, peers=("b", "c"))) for seq in range(1, 200)])
+    journal.commit([entry(latency(seq, peers=("b", "c", "gone"))) for seq in range(1, 200)])
     found = after(journal, 0.5, 100, 110)
-    assert sorted(set(seconds(found))) == [1, 101, 111]
-    assert len(found.value) == 3 * 2
-    assert found.value[(found.dst == "c") & (found.at_s == NOON.timestamp() + 101)].tolist() == [0.101]
+    assert values(found) == [1, 1, 101, 101, 111, 111]
+    at_100 = found.after(1, 3)
+    assert at_100[0].tolist() == pytest.approx([np.nan, 0.101, 0.101], nan_ok=True)
+    assert np.isnan(at_100[1:]).all()
 
 
 def test_a_measurement_at_the_moment_itself_or_too_late_is_none(journal: Journal) -> None:
     journal.commit([entry(latency(seq)) for seq in (10, 71, 150)])
-    assert seconds(after(journal, 10)) == []
-    assert seconds(after(journal, 11)) == [71]
-    assert seconds(after(journal, 10, within_s=61)) == [71]
+    assert values(after(journal, 10)) == []
+    assert values(after(journal, 11)) == [71]
+    assert values(after(journal, 10, within_s=61)) == [71]
 
 
 def test_one_measurement_may_be_the_first_after_two_moments(journal: Journal) -> None:
     journal.commit([entry(latency(59))])
-    assert seconds(after(journal, 1, 58)) == [59, 59]
+    found = after(journal, 1, 58)
+    assert values(found) == [59, 59]
+    assert found.place.tolist() == [0, 1]
 
 
 def test_latencies_leave_out_loaded_rows_and_count_silence_as_infinite(journal: Journal) -> None:
@@ -76,16 +83,15 @@ def test_latencies_leave_out_loaded_rows_and_count_silence_as_infinite(journal: 
             entry(latency(4, sent=0, received=0, rtt_p50_s=None, failure="unresolved")),
         ]
     )
-    found = after(journal, 0, 1, 3)
-    assert seconds(found) == [1, 3, 4]
-    assert found.value.tolist() == [0.001, np.inf, np.inf]
+    assert after(journal, 0, 1, 3).value.tolist() == [0.001, np.inf, np.inf]
 
 
 def test_a_measurement_from_a_clock_that_is_ahead_counts_when_it_arrived(journal: Journal) -> None:
     journal.commit([entry(latency(7200), after_s=-7195), entry(throughput(7300), "b", after_s=-7293)])
-    assert seconds(after(journal, 1)) == [5]
-    assert seconds(after(journal, 6)) == []
-    assert seconds(after(journal, 1, objective="goodput")) == [7]
+    assert len(after(journal, 1).value) == 1
+    assert len(after(journal, 4.9, within_s=0.2).value) == 1
+    assert len(after(journal, 6).value) == 0
+    assert len(after(journal, 6.9, objective="goodput", within_s=0.2).value) == 1
 
 
 def test_goodputs_leave_out_tests_that_failed(journal: Journal) -> None:
@@ -97,21 +103,36 @@ def test_goodputs_leave_out_tests_that_failed(journal: Journal) -> None:
 def test_decisions_of_one_objective_are_read_in_order_without_those_that_were_asked_for(journal: Journal) -> None:
     later, sooner = decided("a c b", 9, "sampled"), decided("a b", 3)
     asked, other = decided("a b", 5, "asked"), decided("a b", 4, objective="goodput")
-    DecisionLog(journal.database).add([later, sooner, asked, other])
-    assert past(journal).spread() == [sooner, later]
-    assert past(journal, "goodput").spread() == [other]
+    gone = decided("a x b", 6, "sampled")
+    DecisionLog(journal.database).add([later, sooner, asked, other, gone])
+    found = past(journal).spread()
+    assert (seconds(found), found.via.tolist()) == ([3, 9], [-1, 2])
+    assert seconds(past(journal, "goodput").spread()) == [4]
 
 
 def test_a_long_time_is_looked_at_by_evenly_spread_moments(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(past_decisions, "MOMENTS_MAX", 2)
     DecisionLog(journal.database).add([decided("a b", at_s, "sampled") for at_s in range(4) for _ in "ab"])
-    assert times(past(journal).spread()) == [NOON, NOON, *[NOON + timedelta(seconds=2)] * 2]
+    assert seconds(past(journal).spread()) == [0, 0, 2, 2]
 
 
 def test_of_many_pairs_fewer_moments_are_looked_at(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(past_decisions, "DECISIONS_MAX", 10)
     DecisionLog(journal.database).add([decided("a b", at_s, "sampled") for at_s in range(4) for _ in range(5)])
     assert len(past(journal).spread()) == 10
+
+
+def test_many_changes_push_out_no_sample_of_all_pairs(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past_decisions, "MOMENTS_MAX", 4)
+    samples = [decided("a b", at_s, "sampled") for at_s in (0.5, 50.5)]
+    DecisionLog(journal.database).add([*samples, *(decided("a b", at_s) for at_s in range(100))])
+    assert seconds(past(journal).spread()) == [0, 0.5, 50, 50.5]
+
+
+def test_of_a_large_mesh_fewer_moments_are_looked_at(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past_decisions, "MEASUREMENTS_MAX", 100)
+    DecisionLog(journal.database).add([decided("a b", at_s, "sampled") for at_s in range(30)])
+    assert seconds(past(journal).spread()) == [*range(0, 30, 3)]
 
 
 def test_switches_and_flaps_are_counted_from_the_changes(journal: Journal) -> None:
@@ -124,5 +145,5 @@ def test_switches_and_flaps_are_counted_from_the_changes(journal: Journal) -> No
 
 def test_nothing_decided_is_nothing_changed(journal: Journal) -> None:
     assert past(journal).changes() == SwitchCounts()
-    assert past(journal).spread() == []
+    assert len(past(journal).spread()) == 0
     assert after(journal).value.tolist() == []
