@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from collector import self_metrics as metrics
 from collector.alto.alto_api import AltoSources, add_alto
 from collector.api.access import read_token
+from collector.api.api_requests import ApiError
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.event_feed import EventFeed, add_events
 from collector.api.history_api import HistorySources, add_link_history
@@ -22,6 +23,8 @@ from collector.api.ledger_api import add_ledger
 from collector.api.placement_api import add_capacity, add_placements
 from collector.api.route_api import RouteSources, add_routes
 from collector.api.sink_api import add_sinks
+from collector.cluster.cluster import Cluster
+from collector.cluster.cluster_links import ClusterLinks
 from collector.incident_watch import IncidentWatch
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
@@ -35,7 +38,7 @@ from collector.settings import CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
 from collector.store.link_history import LinkHistory
-from collector.store.recorded_rows import RecordedRows
+from collector.store.recorded_rows import RecordedRows, metric_source
 from collector.total_ledger import Ledger
 from linkweather.containment import faults
 from linkweather.models.sink_state import SinkAnswer
@@ -50,7 +53,7 @@ class ApiWiring:
 
     settings: CollectorSettings
     mesh: MeshFile
-    links: LinkStates
+    links: LinkStates | ClusterLinks
     sites: SiteStates
     capacities: Capacities
     route_updater: RouteUpdater
@@ -63,6 +66,7 @@ class ApiWiring:
     connection: Connection
     other_journals: OtherJournals
     bad_statuses: Mapping[str, int]
+    cluster: Cluster | None = None
 
     def application(self) -> FastAPI:
         """Build the API. Raises OperatorError for a token file that cannot be read."""
@@ -149,6 +153,7 @@ class ApiWiring:
             *self.other_journals.sentences(),
             *self.connection.complaints(),
             *self.sites.damage(),
+            *(self.cluster.sentences() if self.cluster else ()),
         ]
 
     def _token(self) -> str | None:
@@ -163,6 +168,10 @@ class ApiWiring:
         await self.mesh.replace(text)
 
     async def _history(self, query: HistoryQuery) -> list[HistoryBucket]:
+        table, _ = metric_source(query.metric) or ("latency", "")
+        owner = self.cluster and self.cluster.owner(query.dst if table == "throughput" else query.src)
+        if owner:
+            raise ApiError(421, f"the record of {query.src} → {query.dst} is kept by {owner}: ask there")
         return await asyncio.to_thread(RecordedRows(self.journal.database).history, **asdict(query))
 
     def _not_ready(self) -> list[str]:
@@ -187,7 +196,7 @@ class ApiWiring:
             rows=ingest.rows,
             duplicates=ingest.duplicates,
             overflowed=ingest.overflowed,
-            refused={**ingest.refused, **self.bad_statuses},
+            refused={**ingest.refused, **self.bad_statuses, **(self.cluster.refused if self.cluster else {})},
             waiting_bytes=ingest.waiting_bytes,
             last_commit_s=ingest.last_commit_s,
             refused_rows=ingest.refused_rows,

@@ -17,6 +17,7 @@ from typing import Any
 from collector.api.event_feed import EventFeed
 from collector.api.http_server import HttpServer
 from collector.api_wiring import ApiWiring
+from collector.cluster.cluster import Cluster
 from collector.incident_watch import IncidentSources, IncidentWatch
 from collector.incidents.conditions import Figure, Subject
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen
@@ -64,22 +65,27 @@ class CollectorDaemon:
         self._links = LinkStates(self._mesh.mesh, settings.state, self._sites.next_test)
         self._capacities = Capacities(self._mesh.mesh, settings.capacity)
         self._bad_statuses: Counter[str] = Counter()
+        self._cluster = self._cluster_of(settings)
         self._journal = open_journal(settings.data_dir, settings.journal)
         try:
+            # Sites follow a cluster as one: whichever of its collectors has a report, it is in the cluster's record.
+            self._journal_id = settings.cluster.name if settings.cluster else self._journal.id
             self._ingest = Ingest(
                 self._journal,
                 publish=self._publish,
                 on_committed=self._on_committed,
                 sites=lambda: self._mesh.mesh.sites,
                 max_packet_bytes=lambda: self._connection.max_packet_bytes,
+                journal_id=self._journal_id,
             )
-            self._other_journals = OtherJournals(self._journal.id, settings.journal.replaces)
+            self._other_journals = OtherJournals(self._journal_id, settings.journal.replaces)
             self._exporters = Exporters(self._journal.database, settings.sinks, settings.broker_address)
             self._ledger = Ledger(self._journal.database, self._exporters.by_name)
+            name = self._cluster.collector if self._cluster else socket.gethostname()
             self._connection = Connection(
                 settings.broker_address,
-                f"linkweather-collector-{socket.gethostname()}-{os.getpid()}",
-                subscriptions=[topics.ALL_REPORTS, topics.ALL_STATUSES, topics.ALL_MESHES, topics.MESH],
+                f"linkweather-collector-{name}-{os.getpid()}",
+                subscriptions=self._subscriptions,
                 handle=self._handle,
                 on_connect=self._on_connect,
             )
@@ -97,7 +103,7 @@ class CollectorDaemon:
         return ApiWiring(
             settings=self._settings,
             mesh=self._mesh,
-            links=self._links,
+            links=self._cluster.links if self._cluster else self._links,
             sites=self._sites,
             capacities=self._capacities,
             route_updater=self._route_updater,
@@ -110,6 +116,7 @@ class CollectorDaemon:
             connection=self._connection,
             other_journals=self._other_journals,
             bad_statuses=self._bad_statuses,
+            cluster=self._cluster,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -150,10 +157,12 @@ class CollectorDaemon:
         yield "mesh file", self._mesh.watch()
         yield "mesh publisher", self._mesh_publisher.run()
         yield "retention", self._retention().run()
-        yield "route updater", self._route_updater.run()
+        yield "route updater", self._keep_routes()
         yield "incidents", self._incident_watch.run()
         yield "sinks", self._exporters.run()
         yield "ledger", self._ledger.run()
+        if self._cluster:
+            yield "cluster", self._cluster.run()
 
     def _retention(self) -> Retention:
         settings = self._settings.journal
@@ -170,14 +179,29 @@ class CollectorDaemon:
     def _rebuild(self) -> None:
         """Rebuild the state from the journal: the same as if its rows had just arrived."""
         rebuild(self._journal.database, self._links, self._sites, self._capacities, datetime.now(UTC))
-        with contained("rebuild"):
-            self._route_updater.restore()
+        if self._cluster:
+            self._cluster.publish_all()
+            self._cluster.exchange()
+        else:
+            with contained("rebuild"):
+                self._route_updater.restore()
         with contained("rebuild"):
             self._incident_watch.restore()
+
+    async def _keep_routes(self) -> None:
+        if self._cluster:
+            await self._cluster.filled()
+            with contained("rebuild"):
+                await asyncio.to_thread(self._route_updater.restore)
+        await self._route_updater.run()
 
     def _handle(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
         name = "mesh" if topic == topics.MESH else parsed.name if parsed else ""
+        if name == "state" and self._cluster and parsed:
+            self._cluster.handle_row(parsed.site, payload)
+            self._route_updater.on_rows()
+            return
         if name not in {"mesh", "status"}:
             self._ingest.handle(topic, payload)
             return
@@ -197,7 +221,8 @@ class CollectorDaemon:
         self._sites.status(site, status)
         self._route_updater.on_status()
         if site in self._mesh.mesh.sites:
-            self._ledger.said(site, status)
+            if self._cluster is None or self._cluster.owns(site):
+                self._ledger.said(site, status)
         else:
             self._mesh_publisher.handle_stranger(site)
 
@@ -212,6 +237,8 @@ class CollectorDaemon:
                     self._links.observe(moment, report.links)
                     self._sites.clocks.reported(entry.site, report.at.timestamp(), entry.received_at.timestamp())
                 self._sites.reported(entry.site, moment.at)
+        if self._cluster:
+            self._cluster.on_reports({entry.site for entry in entries})
         self._route_updater.on_reports([entry.report for entry in entries])
         for sentence in self._sites.clocks.news(time.time()):
             log.warning("%s", sentence)
@@ -222,9 +249,13 @@ class CollectorDaemon:
         self._other_journals.forget()
         self._mesh_publisher.on_connect()
         self._route_updater.on_connect()
+        if self._cluster:
+            self._cluster.publish_all()
 
     def _apply_mesh(self, mesh: Mesh) -> None:
         self._links.apply_mesh(mesh)
+        if self._cluster:
+            self._cluster.apply_mesh(mesh)
         self._sites.apply_mesh(mesh)
         self._route_updater.apply_mesh(mesh)
         self._capacities.apply_mesh(mesh)
@@ -242,11 +273,35 @@ class CollectorDaemon:
     def _mesh_publisher_of(self, settings: CollectorSettings) -> MeshPublisher:
         return MeshPublisher(
             self._mesh.mesh,
-            journal=self._journal.id,
+            journal=self._journal_id,
             replaces=settings.journal.replaces,
             publish=lambda topic, payload: self._connection.publish(topic, payload, retain=True),
             connected=lambda: self._connection.connected,
             max_packet_bytes=lambda: self._connection.max_packet_bytes,
+        )
+
+    def _subscriptions(self) -> list[str]:
+        reports = self._cluster.subscriptions() if self._cluster else [topics.ALL_REPORTS]
+        return [*reports, topics.ALL_STATUSES, topics.ALL_MESHES, topics.MESH]
+
+    async def _publish_retained(self, topic: str, payload: bytes) -> bool:
+        return await self._connection.publish(topic, payload, retain=True)
+
+    async def _subscribe_again(self) -> None:
+        await self._connection.subscribe_again()
+
+    def _cluster_of(self, settings: CollectorSettings) -> Cluster | None:
+        if settings.cluster is None:
+            return None
+        return Cluster(
+            settings.cluster,
+            self._mesh.mesh,
+            settings.state,
+            links=self._links,
+            sites=self._sites,
+            capacities=self._capacities,
+            publish=self._publish_retained,
+            subscribe_again=self._subscribe_again,
         )
 
     def _route_updater_of(self, settings: CollectorSettings) -> RouteUpdater:
@@ -254,17 +309,18 @@ class CollectorDaemon:
             self._mesh.mesh,
             settings.routing,
             settings.evaluation,
-            links=self._links,
+            links=self._cluster.links if self._cluster else self._links,
             log=self._decision_log,
             listeners=self._feed,
-            publish=lambda topic, payload: self._connection.publish(topic, payload, retain=True),
+            publish=self._publish_retained,
             offline=lambda: self._sites.offline,
+            owns=self._cluster.owns if self._cluster else lambda _site: True,
         )
 
     def _incident_watch_of(self, settings: CollectorSettings) -> IncidentWatch:
         sources = IncidentSources(
             mesh=lambda: self._mesh.mesh,
-            snapshot=self._links.snapshot,
+            snapshot=(self._cluster.links if self._cluster else self._links).snapshot,
             sites=self._sites.sites,
             failing=self._failing,
             route=lambda src, dst: self._route_updater.answer(RouteQuestion(src=src, dst=dst)),

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
 import numpy as np
 
-from collector.linkstate.link_states import LinkStates
 from collector.linkstate.snapshot import ConditionChanges, Snapshot
 from collector.route_events import Listeners, RouteEvents, RouteKey
 from collector.route_publisher import Publish, RoutePublisher
@@ -32,6 +32,7 @@ from linkweather.mesh import Mesh
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import NoRoute, Objective, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
+from linkweather.models.state import LinkAnswer
 from linkweather.wire import AnyReport, LatencyReport, PathReport, PathRow, ThroughputReport
 
 # Goodputs widen with their age; their estimates are made again at least this often.
@@ -42,11 +43,22 @@ WRITE_EVERY_S = 0.5
 SAMPLES_PER_S = 500.0
 
 
+class DecidedLinks(Protocol):
+    """The links that routes are decided by: link states, or a cluster's."""
+
+    def snapshot(self, now: float) -> Snapshot:
+        """What decisions are made from."""
+
+    def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
+        """One link; None where the mesh has no such link."""
+
+
 class RouteUpdater:
     """Keeps the active routes of all pairs current by `run`, and answers questions; all on one event loop.
 
     `listeners` take events, `publish` says whether a broker took a message, `offline` are the sites that cannot relay,
-    and `now` is in seconds since the epoch.
+    and `now` is in seconds since the epoch. Routes are logged, published and emitted of the sources that this
+    collector `owns`: in a cluster others do the others'.
     """
 
     def __init__(
@@ -55,15 +67,17 @@ class RouteUpdater:
         routing: RoutingSettings,
         settings: EvaluationSettings,
         *,
-        links: LinkStates,
+        links: DecidedLinks,
         log: DecisionLog,
         listeners: Listeners,
         publish: Publish,
         offline: Callable[[], Collection[str]],
         now: Callable[[], float] = time.time,
+        owns: Callable[[str], bool] = lambda _site: True,
     ) -> None:
         self._settings = settings
         self._links = links
+        self._owns = owns
         self._log = log
         self._offline = offline
         self._now = now
@@ -112,6 +126,10 @@ class RouteUpdater:
                     self._events.add(len(measured), measured)
                     self._note()
 
+    def on_rows(self) -> None:
+        """Other collectors say something new of their sites' links."""
+        self._note()
+
     def on_status(self) -> None:
         """A site's status has come: decide at once where it can no longer relay."""
         if not self._were_offline.issuperset(self._offline()):
@@ -119,7 +137,11 @@ class RouteUpdater:
 
     def on_connect(self) -> None:
         """A broker is connected, perhaps an empty one: publish every site's routes."""
-        self._publisher.add(self._sites)
+        self.publish_routes(filter(self._owns, self._sites))
+
+    def publish_routes(self, sites: Iterable[str]) -> None:
+        """Publish all routes of these sites soon."""
+        self._publisher.add(sites)
         self._note()
 
     def route(self, question: RouteQuestion) -> RouteAnswer | NoRoute:
@@ -216,12 +238,20 @@ class RouteUpdater:
 
     def _announce(self, changes: RouteChanges) -> None:
         """Have changed routes logged, published and emitted."""
+        changes = self._of_own(changes)
         for objective, pairs in changes.pairs.items():
             view = self._router.view(objective) if len(pairs[0]) else None
             if view is not None:
                 self._writer.put(LoggedRoutes("changed", view.columns(pairs).decisions))
                 self._publisher.add(changes.sites[site] for site in np.unique(pairs[0]))
         self._events.add(len(changes), changes)
+
+    def _of_own(self, changes: RouteChanges) -> RouteChanges:
+        own = np.array([self._owns(site) for site in changes.sites])
+        if own.all():
+            return changes
+        pairs = {objective: (src[own[src]], dst[own[src]]) for objective, (src, dst) in changes.pairs.items()}
+        return replace(changes, pairs=pairs)
 
     def _active(self, key: RouteKey) -> RouteAnswer | NoRoute | None:
         """The answer about an active route; None for sites that have left the mesh."""
@@ -238,7 +268,7 @@ class RouteUpdater:
                 for objective in COSTINGS:
                     view = self._router.view(objective)
                     if view is not None:
-                        self._writer.put(LoggedRoutes("sampled", await asyncio.to_thread(_routed, view)))
+                        self._writer.put(LoggedRoutes("sampled", await asyncio.to_thread(_routed, view, self._owns)))
             await asyncio.sleep(max(self._settings.note_every_s, 2 * len(self._sites) ** 2 / SAMPLES_PER_S))
 
     async def _write_on(self) -> None:
@@ -284,10 +314,11 @@ class _GoodputEstimates:
         return self._made
 
 
-def _routed(view: RouteView) -> RouteDecisions:
-    """The pairs that have a route."""
+def _routed(view: RouteView, owns: Callable[[str], bool]) -> RouteDecisions:
+    """The pairs that have a route, of the sources that count."""
     found = view.columns(view.every_pair()).decisions
-    routed = found.via >= DIRECT
+    own = np.array([owns(site) for site in found.sites])
+    routed = (found.via >= DIRECT) & own[found.src]
     columns = ("at", "src", "dst", "via", "p50", "p90", "direct_p50")
     return replace(found, **{name: getattr(found, name)[routed] for name in columns})
 

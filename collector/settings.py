@@ -17,6 +17,7 @@ EMBEDDED = "embedded"
 LOOPBACK = "127.0.0.1"
 BROKER_PORT = 1883
 MOST_DAYS = 36_500
+MOST_SHARES = 1000
 
 
 def _broker(value: str) -> str:
@@ -37,6 +38,7 @@ def _days(value: float) -> float:
 BrokerUrl = Annotated[str, AfterValidator(_broker)]
 Factor = Annotated[float, Field(ge=1, le=100)]
 Days = Annotated[float, Field(gt=0, allow_inf_nan=True), AfterValidator(_days)]
+ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Few = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -142,6 +144,26 @@ class IncidentSettings(Settings):
     keep_days: Positive = 400.0
 
 
+def _share(value: str) -> str:
+    number, _, count = value.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) <= MOST_SHARES):
+        raise ValueError(f'one of so many, such as "1/4", and at most {MOST_SHARES} of them')
+    return value
+
+
+class ClusterSettings(Settings):
+    """Several collectors as one, of this `name`: each keeps the reports of its share of the sites.
+
+    `share` fixes which share is this collector's. `collector` is its name among the others, its host's by default, and
+    `url` where its API answers them and people.
+    """
+
+    name: ClusterName
+    share: Annotated[str, AfterValidator(_share)]
+    collector: ClusterName | None = None
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]{1,200}$")] | None = None
+
+
 class CollectorSettings(Settings):
     """All settings. Paths are relative to the file; `broker_port` and `broker_socket` are the embedded broker's."""
 
@@ -157,6 +179,7 @@ class CollectorSettings(Settings):
     routing: RoutingSettings = RoutingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     incidents: IncidentSettings = IncidentSettings()
+    cluster: ClusterSettings | None = None
     sinks: SinkTables = Field(default_factory=dict)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
@@ -27,6 +28,7 @@ MOST_COMPLAINTS = 16
 HOLD_REFUSED_S = 60.0
 # At most, beside topic and payload: type, lengths, packet identifier, no properties (MQTT 5 §3.3).
 HEADER_BYTES = 16
+SUBSCRIPTIONS_A_PACKET = 500
 _CONNECT_LIMIT_S = 5.0
 _ALLOW = "allow it in the broker's access rules"
 
@@ -42,8 +44,8 @@ class Will:
 class Connection:
     """A connection that `run` maintains. `handle(topic, payload)` gets every message and must return quickly.
 
-    `on_connect`, when given, is called after each (re)connection, once subscribed. `rng` spreads the reconnections of
-    many clients over time.
+    `subscriptions` are topic filters, or give them at each connection. `on_connect`, when given, is called after each
+    (re)connection, once subscribed. `rng` spreads the reconnections of many clients over time.
 
     A client that connects under another one's name ends the other's connection: `step_back` leaves it to the other.
     """
@@ -53,7 +55,7 @@ class Connection:
         broker: Broker,
         client_id: str,
         *,
-        subscriptions: Sequence[str],
+        subscriptions: Sequence[str] | Callable[[], Sequence[str]],
         handle: Callable[[str, bytes], None],
         on_connect: Callable[[], None] = lambda: None,
         will: Will | None = None,
@@ -67,6 +69,7 @@ class Connection:
         self._will = will
         self._backoff = Backoff(rng=rng)
         self._client: MqttClient | None = None
+        self._subscribed: Sequence[str] = ()
         self._pause_s: float | None = None
         self._address: tuple[str, int] | None = None
         self.last_error = ""
@@ -131,6 +134,29 @@ class Connection:
         """What the broker does not let us do now: a sentence a topic, for the first of them."""
         return list(self._complaints.values())
 
+    async def subscribe_again(self) -> None:
+        """Follow `subscriptions` where they have changed; without a connection the next one does."""
+        client, subscribed = self._client, self._subscribed
+        if client is None:
+            return
+        wanted = self._wanted()
+        with contextlib.suppress(aiomqtt.MqttError):
+            if gone := [topic for topic in subscribed if topic not in set(wanted)]:
+                await client.unsubscribe(gone)
+            await self._subscribe(client, [topic for topic in wanted if topic not in set(subscribed)])
+            self._subscribed = wanted
+        _raise_cancellation()
+
+    def _wanted(self) -> Sequence[str]:
+        return self._subscriptions() if callable(self._subscriptions) else self._subscriptions
+
+    async def _subscribe(self, client: aiomqtt.Client, wanted: Sequence[str]) -> None:
+        for start in range(0, len(wanted), SUBSCRIPTIONS_A_PACKET):
+            some = wanted[start : start + SUBSCRIPTIONS_A_PACKET]
+            codes = await client.subscribe([(topic, 1) for topic in some])
+            _raise_cancellation()
+            self._check_subscriptions(some, codes)
+
     async def _session(self) -> None:
         will = aiomqtt.Will(self._will.topic, self._will.payload, qos=1, retain=True) if self._will else None
         client = MqttClient(
@@ -150,11 +176,9 @@ class Connection:
         client.open_by(self._open)
         async with client:
             client.pending_calls_threshold = MAX_INFLIGHT
-            if self._subscriptions:
-                codes = await client.subscribe([(topic, 1) for topic in self._subscriptions])
-                _raise_cancellation()
-                self._check_subscriptions(codes)
-            _raise_cancellation()
+            self._complaints = {name: said for name, said in self._complaints.items() if name in self._held_until}
+            self._subscribed = self._wanted()
+            await self._subscribe(client, self._subscribed)
             self._client = client
             self._report("")
             with contained("connection"):
@@ -188,9 +212,8 @@ class Connection:
     def _is_held(self, family: str) -> bool:
         return time.monotonic() < self._held_until.get(family, 0.0)
 
-    def _check_subscriptions(self, codes: Sequence[int | ReasonCode]) -> None:
-        self._complaints = {name: said for name, said in self._complaints.items() if name in self._held_until}
-        for topic, code in zip(self._subscriptions, codes, strict=False):
+    def _check_subscriptions(self, wanted: Sequence[str], codes: Sequence[int | ReasonCode]) -> None:
+        for topic, code in zip(wanted, codes, strict=False):
             if isinstance(code, ReasonCode) and code.is_failure:
                 self._complain(
                     topic, str(code), f"the broker {self._broker} does not let us read this ({code}): {_ALLOW}"

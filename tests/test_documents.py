@@ -265,6 +265,7 @@ def test_the_topics_are_those_of_the_document() -> None:
             make("{site}")
             for make in (topics.status, topics.presence, topics.committed, topics.claim, topics.routes, topics.mesh)
         ),
+        topics.state("{site}"),
         *(make("{site}", "{from}") for make in (topics.invite, topics.answer)),
         topics.report("{site}", "{kind}"),
         topics.part("{site}", "{n}"),

@@ -63,8 +63,10 @@ class Ingest:
         sites: Callable[[], Collection[str] | None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         max_packet_bytes: Callable[[], int | None] = lambda: None,
+        journal_id: str | None = None,
     ) -> None:
         self._journal = journal
+        self._journal_id = journal_id or journal.id
         self._quarantine = Quarantine(journal.database)
         self._acknowledgement = Acknowledgement(publish)
         self._on_committed = on_committed
@@ -149,7 +151,7 @@ class Ingest:
 
     def _receipts(self, outcome: _CommitResult) -> Iterator[tuple[str, Committed]]:
         limit = self._max_packet_bytes()
-        for site, committed in receipts(self._journal.id, outcome.accepted, outcome.refused):
+        for site, committed in receipts(self._journal_id, outcome.accepted, outcome.refused):
             room = None if limit is None else limit - HEADER_BYTES - len(topics.committed(site))
             for part in fitting(committed, room):
                 yield site, part

@@ -52,6 +52,10 @@ class SiteStates:
         if site in self._mesh.sites:
             self._reported_at[site] = max(at, self._reported_at.get(site, at))
 
+    def reported_at(self, site: str) -> float | None:
+        """When the measurement of the site's newest report ended, in seconds since the epoch."""
+        return self._reported_at.get(site)
+
     def next_test(self, src: str, dst: str, now: float) -> Mapping[str, Any]:
         """The fields of a link's answer that say when its throughput is tested next; no field without a status."""
         if (src, dst) not in self._tested:
@@ -164,6 +168,11 @@ class Capacities:
                 with contained("capacity answer"):
                     found.append(self._answer(site, device, now))
         return found
+
+    def newest(self, site: str) -> tuple[float | None, tuple[DeviceRow, ...]]:
+        """When a site last reported a device, in seconds since the epoch, and all of its devices."""
+        devices = self._of(site).values()
+        return max((one.moment.at for one in devices), default=None), tuple(one.row for one in devices)
 
     def _of(self, site: str) -> dict[str, _TimedDevice]:
         return self._devices.get(site, {})

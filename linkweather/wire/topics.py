@@ -12,6 +12,7 @@ MESH = f"{PREFIX}/mesh"
 ALL_REPORTS = f"{PREFIX}/site/+/report/+"
 ALL_STATUSES = f"{PREFIX}/site/+/status"
 ALL_MESHES = f"{PREFIX}/site/+/mesh"
+ALL_STATES = f"{PREFIX}/site/+/state"
 ALL_CLAIMS = f"{PREFIX}/site/+/claim"
 ALL_PRESENCES = f"{PREFIX}/site/+/presence"
 _SITE = re.compile(f"^{PREFIX}/site/[^/]+")
@@ -28,6 +29,7 @@ _HAS_DETAIL: dict[str, bool] = {
     "routes": False,
     "mesh": False,
     "part": True,
+    "state": False,
 }
 
 
@@ -93,6 +95,16 @@ def mesh(site: str) -> str:
 def part(site: str, number: int | str) -> str:
     """Retained: a message of the site's part of the mesh, numbered from 0. Written by the collector."""
     return f"{PREFIX}/site/{site}/part/{number}"
+
+
+def state(site: str) -> str:
+    """Retained: what the site's collector knows of its links, for the other collectors. Written by that collector."""
+    return f"{PREFIX}/site/{site}/state"
+
+
+def reports_of(site: str) -> str:
+    """A filter of all reports of one site."""
+    return f"{PREFIX}/site/{site}/report/+"
 
 
 def parse(topic: str) -> Topic | None:
