@@ -40,7 +40,8 @@ def best_relays(first: Floats, second: Floats, join: np.ufunc, relays: Positions
         if not len(relays):
             return np.full((len(first), second.shape[1]), NONE, np.int32)
         vias = best_relays(first[:, relays], second[relays], join)
-        return np.where(vias == NONE, np.int32(NONE), relays.astype(np.int32)[vias])
+        # NONE is no position: of a single relay it would lie outside.
+        return np.where(vias == NONE, np.int32(NONE), relays.astype(np.int32)[np.maximum(vias, 0)])
     back, (sources, count), sites = np.ascontiguousarray(second.T), first.shape, second.shape[1]
     vias = np.empty((sources, sites), np.int32)
     room = np.empty((min(_BLOCK, sites), count), first.dtype)

@@ -29,8 +29,8 @@ class Query(Protocol):
 class Database:
     """One open file. Any thread may call any method; writers wait for each other, readers never wait.
 
-    A failed write leaves the file as it was. One that DuckDB cannot undo (the disk is full) closes the file; the next
-    transaction opens it again and replays its log. That log may hold the failed write after all, where neither its
+    A failed write leaves the file as it was. One that DuckDB cannot undo (the disk is full) closes the file; whoever
+    uses it next opens it again and replays its log. That log may hold the failed write after all, where neither its
     sync nor its removal succeeded: what was read from the file and kept in memory is then read again, see `remember`.
     """
 
@@ -40,6 +40,7 @@ class Database:
         self._writing = threading.RLock()
         self._readers: list[Callable[[], None]] = []
         self._reopened = False
+        self._closed = False
         self.rebuilt = False  # rows of the file may be missing
         self._connection = self._open()
 
@@ -58,12 +59,12 @@ class Database:
 
     def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query, as last committed; waits for no writer. Raises duckdb.Error when the disk fails."""
-        with self._connection.cursor() as cursor:
+        with self._reading() as cursor:
             return cursor.execute(sql, parameters).fetchall()
 
     def columns(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """The same as numpy columns, those with NULLs masked."""
-        with self._connection.cursor() as cursor:
+        with self._reading() as cursor:
             return cursor.execute(sql, parameters).fetchnumpy()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -73,7 +74,7 @@ class Database:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Query]:
         """Several queries of one moment: what is committed meanwhile they do not see. Waits for no writer."""
-        with self._connection.cursor() as cursor:
+        with self._reading() as cursor:
             cursor.begin()
             try:
                 yield lambda sql, parameters=(): cursor.execute(sql, parameters).fetchall()
@@ -82,7 +83,7 @@ class Database:
 
     def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """The same, a slice at a time: of a million rows few are in memory at once."""
-        with self._connection.cursor() as cursor:
+        with self._reading() as cursor:
             cursor.execute(sql)
             while found := cursor.fetchmany(STREAM_ROWS):
                 yield from found
@@ -93,14 +94,29 @@ class Database:
         self._readers.append(read)
 
     def close(self) -> None:
-        """Checkpoint the file and close it."""
+        """Checkpoint the file and close it for good."""
         with self._writing:
+            self._closed = True
             self._connection.close()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor; a file that a failed write has closed is opened again, for which it waits for writers."""
+        try:
+            cursor = self._connection.cursor()
+            cursor.execute("SELECT 1")
+        except duckdb.Error:
+            with self._writing:
+                cursor = self._usable().cursor()
+        with cursor:
+            yield cursor
 
     def _usable(self) -> duckdb.DuckDBPyConnection:
         try:
             self._connection.execute("SELECT 1")
         except duckdb.Error:
+            if self._closed:
+                raise
             self._connection.close()
             self._reopened = True
             self._connection = self._connect()

@@ -96,3 +96,8 @@ def test_two_relays_that_nobody_reaches_are_none() -> None:
 @pytest.mark.parametrize(("count", "expected"), [(1, [2]), (2, [2, 0]), (9, [2, 0, 3])])
 def test_smallest_are_finite_and_in_order(count: int, expected: list[int]) -> None:
     assert smallest(np.array([3.0, INF, 1.0, 7.0]), count).tolist() == expected
+
+
+def test_a_single_relay_that_reaches_nothing_is_none() -> None:
+    costs = np.full((3, 3), INF)
+    assert (best_relays(costs, costs, np.add, np.array([2])) == NONE).all()

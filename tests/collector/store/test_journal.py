@@ -225,8 +225,6 @@ def test_a_database_that_failed_beyond_repair_is_opened_again_by_the_next_commit
     journal = Journal(file)
     journal.commit([entry(latency(1))])
     journal.database._connection.close()  # what DuckDB's fatal errors come down to
-    with pytest.raises(duckdb.Error):
-        journal.database.rows("FROM latency")
     assert len(journal.commit([entry(latency(1)), entry(latency(2))])) == 1
     assert count(journal) == 2
 
@@ -374,6 +372,25 @@ def test_a_commit_that_failed_but_is_on_the_disk_is_not_written_again(file: Path
     assert journal.commit([*batch, third]) == [third]
     assert journal.database.rows("SELECT seq, number FROM latency ORDER BY number") == [(1, 1), (2, 2), (3, 3)]
     assert journal.database.rows("SELECT first, last FROM received") == [(1, 3)]
+
+
+def test_between_a_failed_commit_and_the_next_one_the_journal_can_be_read(file: Path) -> None:
+    journal = Journal(file)
+    fail_the_next_commit(journal)
+    with pytest.raises(duckdb.FatalException):
+        journal.commit([entry(latency(1))])
+    assert count(journal) == 1
+    assert journal.commit([entry(latency(1))]) == []
+
+
+def test_a_journal_that_was_closed_is_opened_by_no_one(file: Path) -> None:
+    journal = Journal(file)
+    journal.close()
+    with pytest.raises(duckdb.Error):
+        count(journal)
+    with pytest.raises(duckdb.Error):
+        journal.commit([entry(latency(1))])
+    Journal(file).close()
 
 
 def test_what_cannot_be_read_again_is_read_before_the_next_write(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
