@@ -62,8 +62,9 @@ class Router:
         self.apply_mesh(mesh)
 
     def apply_mesh(self, mesh: Mesh) -> None:
-        """Follow a changed mesh: its prices now, its sites with the next snapshot."""
+        """Follow a changed mesh: its prices and who may relay now, its sites with the next snapshot."""
         self._prices = {name: site.egress_usd_per_gb for name, site in mesh.sites.items()}
+        self._barred = mesh.sites.keys() - mesh.relays
 
     def decide(
         self, snapshot: Snapshot, *, goodputs: GoodputEstimate | None = None, offline: Collection[str] = ()
@@ -191,5 +192,5 @@ class Router:
             tables=self._tables,
             contact=self._contact,
             held=self._contact.held(snapshot.at, self._settings.hold_down_s),
-            online=~np.isin(np.array(snapshot.sites), sorted(offline)),
+            online=~np.isin(np.array(snapshot.sites), sorted({*offline, *self._barred})),
         )

@@ -20,10 +20,9 @@ RTT_MS = {("bj", "cc"): 5, ("bj", "gs"): 20, ("bj", "gz"): 15, ("cc", "gs"): 16,
 GBPS = {("bj", "cc"): 4, ("bj", "gs"): 2, ("bj", "gz"): 5, ("cc", "gs"): 3, ("cc", "gz"): 6, ("gs", "gz"): 1}
 
 
-def mesh(sites: tuple[str, ...] = SITES, **prices: float) -> Mesh:
-    return Mesh.model_validate(
-        {"sites": {site: {"address": f"{site}.test", "egress_usd_per_gb": prices.get(site)} for site in sites}}
-    )
+def mesh(sites: tuple[str, ...] = SITES, hubs: tuple[str, ...] = (), **prices: float) -> Mesh:
+    there = {site: {"address": f"{site}.test", "egress_usd_per_gb": prices.get(site)} for site in sites}
+    return Mesh.model_validate({"sites": there, "groups": [{"name": "all", "hubs": hubs}] if hubs else []})
 
 
 def matrix(

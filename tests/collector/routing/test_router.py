@@ -54,6 +54,16 @@ def refused(router: Router, **question: Any) -> NoRoute:
     return answer
 
 
+def test_only_a_site_that_may_relay_is_a_relay() -> None:
+    router = Router(RULES, mesh(hubs=("bj",)))
+    decide(router)
+    assert ask(router).path.sites == ("gz", "bj", "gs")  # not cc, which is better
+    assert ask(router, max_relays=2).path.sites == ("gz", "bj", "gs")
+    router.apply_mesh(mesh(hubs=("cc",)))
+    decide(router, at=1.0)
+    assert ask(router).path.sites == ("gz", "cc", "gs")
+
+
 def test_relay_is_taken_where_it_is_better_and_the_answer_says_all_of_it() -> None:
     answer = ask(decided())
     assert answer.path.sites == ("gz", "cc", "gs")
