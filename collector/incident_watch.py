@@ -109,7 +109,7 @@ class IncidentWatch:
         now, mesh = self._now(), self._sources.mesh()
         found = dict(self._sources.failing())
         if not any(subject.kind == "collector" for subject in found):  # else it is us who hear nothing
-            found |= site_conditions(self._sources.sites(now), mesh.latency.report_interval_s)
+            found |= site_conditions(self._sources.sites(now), mesh.longest_report_s)
             found |= self._links.find(self._sources.snapshot(now))
         for incident in self._book.look(found, len(mesh.sites) - 1, now):
             self._enter(incident, now)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from collector.linkstate.forecast_bank import Forecast
 from collector.linkstate.link_memory import LinkMemory, share
 from collector.linkstate.link_rows import GOODPUT_FIGURES, KINDS, RTT_FIGURES, present
-from collector.linkstate.report_moments import Floats, Links
+from collector.linkstate.report_moments import Ages, Floats, Links
 from collector.linkstate.snapshot import AgeLimits
 from linkweather.models.state import GoodputCondition, LinkAnswer, LinkCondition
 
@@ -111,7 +111,7 @@ def contact_states(memory: LinkMemory, links: Links | slice, now: float, limits:
     return np.select([one for _, one in cases], codes, LINK_STATES.index("fresh"))
 
 
-def forecast_columns(metric: str, unit: str, forecast: Forecast, expired_s: float) -> dict[str, Floats]:
+def forecast_columns(metric: str, unit: str, forecast: Forecast, expired_s: Ages) -> dict[str, Floats]:
     """The forecast fields; none of a link whose newest row has expired."""
     known = forecast.age_s <= expired_s  # NaN is not
     quantiles = {"p10": forecast.p10, "p50": forecast.p50, "p90": forecast.p90}

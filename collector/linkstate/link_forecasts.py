@@ -10,7 +10,7 @@ import numpy as np
 
 from collector.linkstate.forecast_bank import Expectations, Forecast, ForecastBank, SeriesKind
 from collector.linkstate.link_rows import Columns, RowKind, present
-from collector.linkstate.report_moments import Floats, Links
+from collector.linkstate.report_moments import Ages, Floats, Links
 
 # While a link has only rows that our own tests loaded, the last few of them say more than old unloaded ones.
 _LOADED_WINDOW = 4
@@ -22,13 +22,13 @@ AnyColumns = TypeVar("AnyColumns", Forecast, Expectations)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often rows come, and when they expire, in seconds."""
+    """How often rows come, and when they expire, in seconds; `stale_s` of all links, or an array of each."""
 
     report_s: float
     expired_s: float
     round_s: float
     goodput_expired_s: float
-    stale_s: float
+    stale_s: Ages
 
     def kinds(self) -> dict[str, SeriesKind]:
         """What each bank forecasts."""
@@ -43,12 +43,13 @@ class LinkForecasts:
     """RTT and goodput forecasts of `count` links, by their numbers."""
 
     def __init__(self, count: int, pace: Pace) -> None:
-        self._pace = pace
+        self._stale_s = np.broadcast_to(pace.stale_s if count else 0.0, count)
         self._banks = {name: ForecastBank(count, kind) for name, kind in pace.kinds().items()}
 
     def moved(self, before: Links, after: Links, count: int, pace: Pace) -> LinkForecasts:
         """The forecasts of `count` links, of which those at `after` keep the rows that those at `before` have here."""
         found = LinkForecasts(0, pace)
+        found._stale_s = np.broadcast_to(pace.stale_s, count)
         kinds = pace.kinds()
         found._banks = {name: bank.moved(before, after, count, kinds[name]) for name, bank in self._banks.items()}
         return found
@@ -76,19 +77,19 @@ class LinkForecasts:
     def rtt(self, now: float) -> Forecast:
         """Every link's RTT, from rows that our own tests did not load where there are recent ones."""
         idle, loaded = self._banks["rtt"].newest(), self._banks["loaded"].newest()
-        use_loaded = loaded > idle + self._pace.stale_s
+        use_loaded = loaded > idle + self._stale_s
         return _either(use_loaded, self._banks["loaded"].forecast(now), self._banks["rtt"].forecast(now))
 
     def rtt_of(self, link: int, now: float) -> Forecast:
         """One link's RTT, as arrays of one element."""
         idle, loaded = self._banks["rtt"].newest_of(link), self._banks["loaded"].newest_of(link)
-        return self._banks["loaded" if loaded > idle + self._pace.stale_s else "rtt"].forecast_one(link, now)
+        return self._banks["loaded" if loaded > idle + self._stale_s[link] else "rtt"].forecast_one(link, now)
 
     def rtt_expectations(self, links: Links, now: float) -> Expectations:
         """What these links are expected to show, as `rtt` ages it."""
         idle, loaded = (self._banks[name].expectations(links, now) for name in ("rtt", "loaded"))
         newest = [np.where(one.samples > 0, one.newest_at, -np.inf) for one in (idle, loaded)]
-        return _either(newest[1] > newest[0] + self._pace.stale_s, loaded, idle)
+        return _either(newest[1] > newest[0] + self._stale_s[links], loaded, idle)
 
     def goodput_expectations(self, links: Links, now: float) -> Expectations:
         """Likewise, as `goodput` ages it."""

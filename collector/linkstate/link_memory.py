@@ -20,7 +20,7 @@ from collector.linkstate.link_rows import (
     lasting_outage,
     present,
 )
-from collector.linkstate.report_moments import Bools, Floats, Links, Moments, in_turn
+from collector.linkstate.report_moments import Ages, Bools, Floats, Links, Moments, in_turn
 from collector.settings import StateSettings
 
 
@@ -81,7 +81,7 @@ class LinkMemory:
         for kind, newest in self.failures.items():
             newest.adopt(other.failures[kind], before, after)
 
-    def facts(self, links: Links | slice, stale_s: float) -> dict[str, npt.NDArray[Any]]:
+    def facts(self, links: Links | slice, stale_s: Ages) -> dict[str, npt.NDArray[Any]]:
         """What the rows of these links show; an unloaded row counts for `stale_s` longer than a loaded one.
 
         Times are seconds since the epoch, -inf for never; NaN is unknown.
@@ -98,7 +98,7 @@ class LinkMemory:
             "rerouted_at": self.rerouted.at[links],
         }
 
-    def shows_loaded(self, stale_s: float, links: Links | slice) -> Bools:
+    def shows_loaded(self, stale_s: Ages, links: Links | slice) -> Bools:
         """Whose newest loaded row is shown: an unloaded one is, unless it is much older than the newest loaded one."""
         idle, loaded = self.idle.at[links], self.loaded.at[links]
         known = np.isfinite(loaded)
@@ -108,7 +108,7 @@ class LinkMemory:
         """A column of the rows whose RTT is shown."""
         return np.where(loaded, self.loaded.columns[name][links], self.idle.columns[name][links])
 
-    def loss_sums(self, stale_s: float, links: Links | slice) -> Floats:
+    def loss_sums(self, stale_s: Ages, links: Links | slice) -> Floats:
         """The sums of the rows whose loss is shown, by the same rule: our own tests fill queues, which drop probes."""
         at, unloaded_at = self.latency.at[links], self.unloaded.at[links]
         known = np.isfinite(unloaded_at)

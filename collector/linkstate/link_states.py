@@ -15,7 +15,7 @@ from collector.linkstate.link_forecasts import LinkForecasts, Pace
 from collector.linkstate.link_index import LinkIndex, Pair
 from collector.linkstate.link_memory import LinkMemory
 from collector.linkstate.link_rows import Columns, RowKind, columns_of, kind_of
-from collector.linkstate.report_moments import Floats, Links, Moments, ReportMoment
+from collector.linkstate.report_moments import Ages, Floats, Links, Moments, ReportMoment
 from collector.linkstate.snapshot import AgeLimits, LinkMatrices, Snapshot, in_cells
 from collector.settings import StateSettings
 from linkweather.containment import contained, note
@@ -33,17 +33,28 @@ def _unknown(_src: str, _dst: str, _now: float) -> Mapping[str, Any]:
 
 
 def pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
-    """The ages at which links are stale and expired, and how often rows come, by the mesh and the settings."""
-    report_s = mesh.latency.report_interval_s
+    """The ages at which links are stale and expired, by link, and how often rows come, by the mesh and the settings.
+
+    The forecasters work in the steps of the mesh's own interval, also for links whose group has another one.
+    """
+    groups = [mesh.tests_of(number) for number in range(len(mesh.groups) + 1)]
+    report_s = np.array([tests.latency.report_interval_s for tests in groups])
     # However small `every_s` is, a round takes a slot for each test: a site is in one at a time, and has two per peer.
-    round_s = max(mesh.throughput.every_s, mesh.throughput.slot_s * 2 * len(mesh.sites))
+    least_s = mesh.throughput.slot_s * 2 * (mesh.degree + 1)
+    round_s = np.maximum([tests.throughput.every_s for tests in groups], least_s)
+    of_link = np.array([mesh.group_of(*pair) for pair in mesh.pairs()] if mesh.groups else [], np.intp)
+
+    def by_link(values: Floats) -> Ages:
+        return values[of_link] if mesh.groups else float(values[0])
+
     limits = AgeLimits(
-        stale_s=settings.stale_after_reports * report_s,
-        expired_s=settings.expired_after_reports * report_s,
-        goodput_stale_s=settings.goodput_stale_after_rounds * round_s,
-        goodput_expired_s=settings.goodput_expired_after_rounds * round_s,
+        stale_s=by_link(settings.stale_after_reports * report_s),
+        expired_s=by_link(settings.expired_after_reports * report_s),
+        goodput_stale_s=by_link(settings.goodput_stale_after_rounds * round_s),
+        goodput_expired_s=by_link(settings.goodput_expired_after_rounds * round_s),
     )
-    return limits, Pace(report_s, limits.expired_s, round_s, limits.goodput_expired_s, limits.stale_s)
+    longest = float(np.max(limits.expired_s, initial=0.0)), float(np.max(limits.goodput_expired_s, initial=0.0))
+    return limits, Pace(float(report_s[0]), longest[0], float(round_s[0]), longest[1], limits.stale_s)
 
 
 class LinkStates:
@@ -75,8 +86,8 @@ class LinkStates:
     def horizons_s(self) -> dict[RowKind, float]:
         """For each kind of row, the age beyond which a row says nothing about now: a start reads no further back."""
         limits: dict[RowKind, float] = {
-            "latency": self._limits.expired_s,
-            "throughput": self._limits.goodput_expired_s,
+            "latency": float(np.max(self._limits.expired_s, initial=0.0)),
+            "throughput": float(np.max(self._limits.goodput_expired_s, initial=0.0)),
         }
         forecast = self._forecasts.horizons_s
         horizons = {kind: max(limit_s, forecast[kind]) for kind, limit_s in limits.items()}
@@ -150,7 +161,8 @@ class LinkStates:
         matrices.put_facts(facts, (self.index.src.astype(np.intp), self.index.dst.astype(np.intp)))
         cells, count = self.index.cells, len(self.index.sites) ** 2
         rtt, goodput = self._forecasts.rtt(now), self._forecasts.goodput(now)
-        return matrices.snapshot(now, self._limits, in_cells(rtt, cells, count), in_cells(goodput, cells, count))
+        limits = self._limits.in_matrix(cells, (len(self.index.sites),) * 2)
+        return matrices.snapshot(now, limits, in_cells(rtt, cells, count), in_cells(goodput, cells, count))
 
     def _observe_rows(self, kind: RowKind, moment: ReportMoment, rows: Sequence[Row]) -> None:
         links = self.index.of_rows(rows)
@@ -176,11 +188,11 @@ class LinkStates:
         return self.index.at_cells(places[0] * len(self.index.sites) + places[1])
 
     def _facts(self, names: Iterable[str], links: Links | slice) -> dict[str, Any]:
-        facts = self._memory.facts(links, self._limits.stale_s)
+        facts = self._memory.facts(links, self._limits.of(links).stale_s)
         return {name: facts[name] for name in names}
 
     def _table(self, links: slice, now: float, rtt: Forecast, goodput: Forecast) -> LinkTable:
-        columns = link_columns(self._memory, links, now, self._limits, rtt=rtt, goodput=goodput)
+        columns = link_columns(self._memory, links, now, self._limits.of(links), rtt=rtt, goodput=goodput)
         ends = self.index.src[links], self.index.dst[links]
         return LinkTable(now, self.index.sites, *ends, columns | self._next_tests(self.index.pairs[links], now))
 

@@ -27,6 +27,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Links = npt.NDArray[np.intp]
+Ages = float | Floats  # in seconds: of all links, or an array of each
 
 _BOOT_BITS = 52  # exact in a double
 

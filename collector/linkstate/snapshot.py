@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from collector.linkstate.forecast_bank import Forecast
 from collector.linkstate.link_columns import Places
+from collector.linkstate.report_moments import Ages
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.integer]
+Selection = Any  # whatever indexes an array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -109,12 +111,31 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class AgeLimits:
-    """The ages in seconds from which contact and goodput are stale, and expired."""
+    """The ages in seconds from which contact and goodput are stale, and expired: of all links, or an array of each."""
 
-    stale_s: float
-    expired_s: float
-    goodput_stale_s: float
-    goodput_expired_s: float
+    stale_s: Ages
+    expired_s: Ages
+    goodput_stale_s: Ages
+    goodput_expired_s: Ages
+
+    def of(self, links: Selection) -> AgeLimits:
+        """Those of some links."""
+        return AgeLimits(*(value if isinstance(value, float) else value[links] for value in self._each()))
+
+    def in_matrix(self, cells: npt.NDArray[np.integer], shape: tuple[int, int]) -> AgeLimits:
+        """The same as matrices; `cells` are the links' places in one, row by row."""
+        return AgeLimits(*(_placed(value, cells, shape) for value in self._each()))
+
+    def _each(self) -> tuple[Ages, Ages, Ages, Ages]:
+        return self.stale_s, self.expired_s, self.goodput_stale_s, self.goodput_expired_s
+
+
+def _placed(value: Ages, cells: npt.NDArray[np.integer], shape: tuple[int, int]) -> Ages:
+    if isinstance(value, float):
+        return value
+    matrix = np.zeros(shape)
+    matrix.ravel()[cells] = value
+    return matrix
 
 
 class LinkMatrices:

@@ -118,6 +118,11 @@ class Mesh(Settings):
         """Whether the mesh has this link."""
         return (src != dst and {src, dst} <= self.sites.keys()) if self.complete else dst in self._from.get(src, ())
 
+    @property
+    def longest_report_s(self) -> float:
+        """The longest time between two rows of a link, of the mesh or of any group."""
+        return max(tests.latency.report_interval_s for tests in self._tests)
+
     def group_of(self, src: str, dst: str) -> int:
         """The number of the group that says how a link is measured, from 1; OF_MESH where the mesh says it."""
         return OF_MESH if self.complete else self._from.get(src, {}).get(dst, OF_MESH)

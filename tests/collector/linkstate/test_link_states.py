@@ -61,8 +61,27 @@ def after(now: float, *rows: tuple[float, Row]) -> LinkAnswer:
 
 def test_every_link_of_the_mesh_appears_before_any_measurement() -> None:
     answers = states().links(100.0)
-    assert [(answer.src, answer.dst) for answer in answers] == [("a", "b"), ("b", "a"), ("a", "c")]
+    assert [(answer.src, answer.dst) for answer in answers] == [("a", "b"), ("a", "c"), ("b", "a")]
     assert {answer.state for answer in answers} == {"unknown"}
+
+
+def test_each_link_ages_by_the_report_interval_of_its_group() -> None:
+    slow = {"name": "slow", "sites": ["a", "c"], "latency": {"report_interval_s": 60.0}}
+    sites = {name: site.model_dump(include={"address"}) for name, site in MESH.sites.items()}
+    mesh = Mesh.model_validate({"sites": sites, "groups": [slow, {"name": "all"}]})
+    links = LinkStates(mesh, StateSettings())
+    idle = latency().model_copy(update={"dst": "c"})
+    links.observe(moment(100.0), [latency(), idle])
+    links.observe(moment(150.0), [idle.model_copy(update={"during_throughput": True, "rtt_p50_s": 0.05})])
+    answers = [links.link("a", dst, 160.0) for dst in "bc"]
+    assert [answer and answer.state for answer in answers] == ["stale", "fresh"]
+    assert answers[1] == next(each for each in links.links(160.0) if (each.src, each.dst) == ("a", "c"))
+    assert answers[1].rtt_p50_s == 0.02  # the idle row is not older than two of its intervals
+    now = links.snapshot(160.0)
+    a, b, c = (now.position[name] for name in "abc")
+    assert (now.fresh[a, b], now.fresh[a, c], now.usable[a, b]) == (False, True, True)
+    assert [links.link("a", dst, 900.0).state for dst in "bc"] == ["expired", "stale"]  # type: ignore[union-attr]
+    assert links.horizons_s["latency"] >= 60.0 * 60
 
 
 def test_never_measured_is_null_and_never_zero() -> None:
@@ -424,7 +443,7 @@ def test_figures_beyond_single_precision_are_no_forecast_and_harm_no_other_link(
     absurd = LatencyRow.model_construct(src="a", dst="c", method="stamp", sent=50, received=50, rtt_p50_s=3.4e38)
     for at in (100.0, 105.0, 110.0):
         links.observe(ReportMoment(at, "boot", int(at)), [absurd, latency(0.020)])
-    good, _, bad = links.links(111.0)
+    good, bad, _ = links.links(111.0)
     assert good.rtt_forecast_p50_s == pytest.approx(0.020)
     assert good.rtt_forecast_samples == 3
     assert (bad.state, bad.rtt_forecast_p50_s, bad.rtt_forecast_samples) == ("fresh", None, None)
@@ -438,7 +457,7 @@ def test_a_link_whose_next_test_cannot_be_said_costs_its_own_fields() -> None:
     links = LinkStates(MESH, StateSettings(), next_test)
     links.observe(ReportMoment(100.0, "boot", 1), [latency(0.020)])
     before = faults().get("link answer", 0)
-    bad, *_, good = links.links(101.0)
+    bad, good, _ = links.links(101.0)
     assert (bad.state, bad.next_test_in_s, good.next_test_in_s) == ("fresh", None, 60.0)
     assert faults()["link answer"] > before
 
@@ -447,7 +466,7 @@ def test_a_value_that_is_no_number_is_null() -> None:
     links = states()
     nan = LatencyRow.model_construct(src="a", dst="c", method="stamp", sent=50, received=50, rtt_min_s=math.nan)
     links.observe(ReportMoment(100.0, "boot", 1), [nan, latency(0.020)])
-    _, _, found = links.links(101.0)
+    _, found, _ = links.links(101.0)
     assert (found.state, found.rtt_min_s) == ("fresh", None)
 
 

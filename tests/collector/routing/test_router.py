@@ -29,7 +29,7 @@ def decide(
 
 
 def decided(rules: RoutingSettings = RULES, **prices: float) -> Router:
-    router = Router(rules, mesh(SITES, **prices))
+    router = Router(rules, mesh(SITES, (), **prices))
     decide(router)
     return router
 
