@@ -18,7 +18,8 @@ import pytest
 
 # Debian keeps daemons where an ordinary PATH does not look.
 os.environ["PATH"] += ":/usr/sbin:/sbin"
-START_LIMIT_S = 30.0
+# On a machine that is busy with other things importing alone has taken longer than 30 s.
+START_LIMIT_S = 90.0
 # Of the system: hypothesis gives every test, and so every worker, one seed.
 _RNG = random.SystemRandom()
 
@@ -116,5 +117,5 @@ def victoria_metrics(folder: Path, port: int | None = None) -> Iterator[int]:
 def responds(url: str) -> bool:
     """Whether a web server answers there with success."""
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, timeout=1).is_success
+        return httpx.get(url, timeout=5).is_success
     return False

@@ -285,7 +285,7 @@ def test_every_field_of_a_row_is_in_the_document(kind: str) -> None:
 
 
 def paths_of(api: str) -> Mapping[str, Mapping[str, Any]]:
-    paths: Mapping[str, Mapping[str, Any]] = httpx.get(f"{api}/openapi.json", timeout=30).json()["paths"]
+    paths: Mapping[str, Mapping[str, Any]] = httpx.get(f"{api}/openapi.json", timeout=90).json()["paths"]
     return paths
 
 
@@ -312,7 +312,7 @@ def test_the_kinds_of_events_are_those_of_the_document() -> None:
 
 def test_the_resources_of_alto_are_those_of_the_document(demo_api: str) -> None:
     described = {path for row in rows(read("docs/alto.md")) for path in re.findall(r"`(/alto/[^`]*)`", row[0])}
-    resources = httpx.get(f"{demo_api}/alto", timeout=30).json()["resources"].values()
+    resources = httpx.get(f"{demo_api}/alto", timeout=90).json()["resources"].values()
     there = {resource["uri"].removeprefix(demo_api) for resource in resources}
     assert described == {re.sub(r"/(numerical|ordinal)/.*", "/{mode}/{metric}", path) for path in there}
 

@@ -72,7 +72,7 @@ class RunningCollector:
         return (await self.http.get(path)).json()
 
     async def until(self, path: str, holds: Callable[[httpx.Response], bool]) -> httpx.Response:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while not holds(answer := await self.http.get(path)):  # noqa: ASYNC110 – a state behind HTTP
                 await asyncio.sleep(0.02)
         return answer
@@ -114,7 +114,7 @@ async def site(broker_port: int) -> AsyncIterator[aiomqtt.Client]:
 
 
 async def next_payload(client: aiomqtt.Client) -> bytes:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         async for message in client.messages:
             assert isinstance(message.payload, bytes)
             return message.payload
@@ -450,7 +450,7 @@ def test_a_signal_ends_the_command_with_status_0_and_its_broker_with_it(folder: 
         with Client(f"http://127.0.0.1:{port}") as client:
             assert [site.site for site in client.sites()] == ["a", "b"]
         process.send_signal(number)
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=90)
     assert (process.returncode, "Traceback" in log) == (0, False)
     assert not servers.answers(broker)
 
@@ -469,7 +469,7 @@ def test_sighup_rereads_the_mesh(folder: Path) -> None:
 
 def refusal(folder: Path, *options: str) -> str:
     with command(folder, *options) as process:
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=90)
     assert process.returncode == 2
     return log
 
@@ -539,7 +539,7 @@ async def test_signals_that_come_while_the_collector_opens_are_handled(
     for number in numbers:
         signal.signal(number, lambda *_: None)  # the default would end pytest
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await daemon.run(settings)
     finally:
         for number in numbers:

@@ -58,7 +58,7 @@ def extending(folder: Path, api: str, *more: str) -> Iterator[Running]:
     command = (sys.executable, str(EXAMPLES / PROGRAM), "--api", api, "--port", str(port), "--timeout", "10", *more)
     with (
         servers.running(*command, log=log) as process,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=90) as http,
     ):
         servers.wait_until(lambda: servers.responds(f"http://127.0.0.1:{port}/healthz"), "the extender lives")
         yield Running(http, log, process)
@@ -258,7 +258,7 @@ def test_other_paths_are_refused_and_the_connection_stays_usable(extender: Runni
 def test_sigterm_ends_it_with_0(tmp_path: Path) -> None:
     with extending(tmp_path, f"http://127.0.0.1:{servers.free_port()}") as extender:
         extender.process.terminate()
-        assert extender.process.wait(timeout=30) == 0
+        assert extender.process.wait(timeout=90) == 0
         assert "Traceback" not in extender.log.read_text()
 
 

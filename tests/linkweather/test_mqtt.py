@@ -47,7 +47,7 @@ async def test_a_handler_that_fails_costs_its_message(broker_port: int) -> None:
     )
     running = asyncio.create_task(connection.run(), name="connection")
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await connected.wait()
             for payload in (b"bad", b"good"):
                 assert await connection.publish("t", payload)
@@ -87,7 +87,7 @@ async def test_two_clients_of_one_name_are_told_so(broker_port: int) -> None:
     first = asyncio.create_task(connections[0].run(), name="first")
     second = None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await connected[0].wait()
             second = asyncio.create_task(connections[1].run(), name="second")
             await connected[1].wait()
@@ -124,7 +124,7 @@ async def test_a_client_that_steps_back_disconnects_and_returns_after_its_pause(
     )
     task = asyncio.create_task(connection.run(), name="connection")
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while not await connection.publish("here", b""):  # noqa: ASYNC110 - it sets no event
                 await asyncio.sleep(0.01)
             await returned.wait()
@@ -183,7 +183,7 @@ async def test_what_is_larger_than_the_broker_takes_is_not_sent_and_said_once_wi
         )
         running = asyncio.create_task(connection.run(), name="connection")
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await connected.wait()
                 assert connection.max_packet_bytes == 1000
                 assert await connection.publish("t", bytes(983))
@@ -209,7 +209,7 @@ async def test_no_more_is_in_flight_than_the_broker_receives(tmp_path: Path) -> 
         )
         running = asyncio.create_task(connection.run(), name="connection")
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await connected.wait()
                 assert connection._client is not None
                 assert connection._client._client._max_inflight_messages == 7

@@ -130,7 +130,7 @@ async def test_a_goodbye_is_not_retained_and_without_a_broker_nobody_waits(monke
     monkeypatch.setattr(presence, "LINGER_S", 3600.0)
     world = World(heard=False)
     await world.presence.say_here()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         await world.presence.say_goodbye()
     assert world.published == [("here", True), ("leaving", False)]
 
@@ -139,12 +139,17 @@ def rows(collector: Collector, site: str) -> list[LatencyRow]:
     return [row for report in collector.reports[site] for row in report.links if isinstance(row, LatencyRow)]
 
 
-async def test_a_planned_restart_is_no_loss_and_its_peers_rows_say_so(broker_port: int, tmp_path: Path) -> None:
+async def test_a_planned_restart_is_no_loss_and_its_peers_rows_say_so(
+    broker_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """24 of 50 probes were lost on every link to it."""
+    # On a busy machine a goodbye takes longer to the peers, and a reply to its sender.
+    monkeypatch.setattr(presence, "LINGER_S", 3.0)
+    patient = {"report_interval_s": 0.5, "interval_s": 0.05, "timeout_s": 10.0}
     both = addresses(2)
     async with collecting(broker_port) as collector, AsyncExitStack() as stack:
         await stack.enter_async_context(probing("a", both[0], broker_port, tmp_path))
-        await collector.mesh(*both)
+        await collector.mesh(*both, latency=patient)
         async with probing("b", both[1], broker_port, tmp_path):
             await collector.until(lambda: any(row.received == row.sent > 0 for row in rows(collector, "a")))
             await collector.until(lambda: any(row.received == row.sent > 0 for row in rows(collector, "b")))

@@ -321,7 +321,7 @@ class Listener:
 async def following(http: httpx.AsyncClient, **add: str) -> AsyncIterator[Listener]:
     question = {"add": {name: {"resource-id": resource} for name, resource in add.items()}}
     content = json.dumps(question).encode()
-    async with http.stream("POST", "/alto/updates", content=content, headers=PARAMS, timeout=30) as answer:
+    async with http.stream("POST", "/alto/updates", content=content, headers=PARAMS, timeout=90) as answer:
         yield Listener(answer)
 
 
@@ -381,7 +381,7 @@ async def test_a_stream_of_nothing_is_an_alto_error(http: httpx.AsyncClient) -> 
 async def test_a_client_that_leaves_ends_its_stream(http: httpx.AsyncClient) -> None:
     async with following(http, network="default-network-map") as listener:
         control = (await listener.document_event())[1]["control-uri"]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while await status(http, control) != 404:  # noqa: ASYNC110 – what is asked is another process's, by HTTP
             await asyncio.sleep(0.01)
 
@@ -418,7 +418,7 @@ async def test_a_server_that_ends_does_not_wait_for_its_streams(world: AltoWorld
     ):
         await listener.document_event()
         task.cancel()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await asyncio.wait([task])
     server.close()
     assert task.done()

@@ -35,7 +35,7 @@ MESH = Mesh.model_validate(
     }
 )
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-LIMIT_S = 20
+LIMIT_S = 90.0
 
 
 def changed(src: str, dst: str) -> LinkEvent:

@@ -66,7 +66,7 @@ def test_watch_prints_until_ctrl_c(collector: str) -> None:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(2)]
         process.send_signal(2)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=90)
     assert [len(json.loads(line)) for line in lines] == [2, 2]
     assert (process.returncode, said) == (0, "")
 
@@ -80,7 +80,7 @@ def test_watch_draws_the_table_until_ctrl_c(collector: str) -> None:
     ) as process:
         timer = threading.Timer(3.0, process.send_signal, [2])
         timer.start()
-        said = process.communicate(timeout=30)
+        said = process.communicate(timeout=90)
         timer.cancel()
     assert process.returncode == 0
     assert "a → b" in said[0]

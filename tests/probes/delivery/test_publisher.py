@@ -90,7 +90,7 @@ async def listening(port: int) -> AsyncIterator[asyncio.Queue[tuple[str, bytes]]
     )
     async with asyncio.TaskGroup() as group:
         task = group.create_task(connection.run(), name="listener")
-        await asyncio.wait_for(ready.wait(), 10)
+        await asyncio.wait_for(ready.wait(), 90)
         try:
             yield got
         finally:
@@ -102,7 +102,7 @@ async def test_what_waited_before_the_broker_came_is_published_in_order_and_stay
 ) -> None:
     add(outbox, 3)
     async with listening(broker_port) as got, publishing(outbox, broker_port) as (publisher, _, sent):
-        arrived = [await asyncio.wait_for(got.get(), 10) for _ in range(3)]
+        arrived = [await asyncio.wait_for(got.get(), 90) for _ in range(3)]
         assert arrived == [(topics.report("a", "latency"), b"boot:%d" % seq) for seq in range(3)]
         assert outbox.depth().reports == 3
         publisher.handle_committed(
@@ -118,7 +118,7 @@ async def test_more_than_a_window_is_drained_as_the_collector_commits(outbox: Ou
     async with listening(broker_port) as got, publishing(outbox, broker_port) as (publisher, _, sent):
         arrived = []
         for _ in range(count):
-            seq = int((await asyncio.wait_for(got.get(), 10))[1].removeprefix(b"boot:"))
+            seq = int((await asyncio.wait_for(got.get(), 90))[1].removeprefix(b"boot:"))
             arrived.append(seq)
             publisher.handle_committed(Committed(boot="boot", seqs=(seq,)))
         await until(lambda: outbox.depth().reports == 0)
@@ -133,7 +133,7 @@ async def test_an_uncommitted_report_is_sent_again(
     monkeypatch.setattr("probes.delivery.flight.COMMIT_UNKNOWN_S", 0.0)
     add(outbox, 1)
     async with listening(broker_port) as got, publishing(outbox, broker_port):
-        arrived = [await asyncio.wait_for(got.get(), 10) for _ in range(3)]
+        arrived = [await asyncio.wait_for(got.get(), 90) for _ in range(3)]
     assert {payload for _, payload in arrived} == {b"boot:0"}
 
 
@@ -188,7 +188,7 @@ async def test_a_broker_with_small_packets_gets_every_row_once(
             outbox.add("latency", one_report)
             publisher.wake()
             while len(rows) < 2 * len(PEERS):
-                report = decode(LatencyReport, (await asyncio.wait_for(got.get(), 10))[1])
+                report = decode(LatencyReport, (await asyncio.wait_for(got.get(), 90))[1])
                 rows += [(row.dst, report.split_from) for row in report.links]
                 publisher.handle_committed(Committed(boot=report.boot, seqs=(report.seq,)))
             assert connection.connected
@@ -254,10 +254,10 @@ async def test_reports_whose_numbers_are_taken_are_sent_again_under_others(
 ) -> None:
     outbox.add("latency", one_report)
     async with listening(broker_port) as got, publishing(outbox, broker_port) as (publisher, _, sent):
-        first = decode(LatencyReport, (await asyncio.wait_for(got.get(), 10))[1])
+        first = decode(LatencyReport, (await asyncio.wait_for(got.get(), 90))[1])
         taken = ReportRefusal(seq=first.seq, reason=CONFLICT)
         publisher.handle_committed(Committed(boot=first.boot, refused=(taken,)))
-        again = decode(LatencyReport, (await asyncio.wait_for(got.get(), 10))[1])
+        again = decode(LatencyReport, (await asyncio.wait_for(got.get(), 90))[1])
     assert again.model_copy(update={"seq": first.seq}) == first
     assert again.seq == first.seq + 1
     assert sent == [encode(first), encode(again)]

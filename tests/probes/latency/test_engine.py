@@ -107,7 +107,7 @@ async def test_every_probe_is_answered_with_kernel_stamps(host: str, key: bytes 
     shell = sender(record, tests=tests, key=key, count=40)
     shell.set_peers([LatencyPeer("b", host, reflector.port)], tests)
     async with running(reflector):
-        await asyncio.wait_for(shell.run(), 30)
+        await asyncio.wait_for(shell.run(), 90)
     assert reflector.answered == 40
     assert not reflector.dropped
     assert not shell.counters
@@ -176,7 +176,7 @@ async def test_a_wrong_key_is_silence_and_counted() -> None:
     shell = sender(record, tests=tests, key=KEY, count=5)
     shell.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
     async with running(reflector):
-        await asyncio.wait_for(shell.run(), 30)
+        await asyncio.wait_for(shell.run(), 90)
     assert reflector.dropped == {"bad_hmac": 5}
     assert {row.failure for row in record.rows()} == {"no_reply"}
 
@@ -262,7 +262,7 @@ async def test_a_kernel_that_refuses_to_send_is_a_failure_with_its_reason() -> N
     record = Record()
     shell = sender(record, count=3)
     shell.set_peers([LatencyPeer("b", "127.255.255.255", 9)], FAST)  # broadcast, which we never ask leave for
-    await asyncio.wait_for(shell.run(), 30)
+    await asyncio.wait_for(shell.run(), 90)
     assert [(sample.outcome, sample.reason) for sample in record.samples] == [("lost", "forbidden")] * 3
     assert shell.counters["forbidden"] == 3
     assert {row.failure for row in record.rows()} == {"forbidden"}
@@ -284,7 +284,7 @@ async def test_a_stranger_s_replies_are_counted_and_change_nothing() -> None:
         )
         shell.set_peers([LatencyPeer("b", *silent.getsockname())], FAST)
         async with running(shell):
-            request, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(silent, 2048), 30)
+            request, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(silent, 2048), 90)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
                 stranger.sendto(request, source)
                 stranger.sendto(b"short", source)
@@ -303,7 +303,7 @@ async def test_older_kernels_count_their_sends_or_leave_the_stamps_to_us(
     shell = sender(record, count=20)
     shell.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port), LatencyPeer("c", "255.255.255.255", 9)], FAST)
     async with running(reflector):
-        await asyncio.wait_for(shell.run(), 30)
+        await asyncio.wait_for(shell.run(), 90)
     assert [(s.outcome, s.source) for s in record.samples if s.site == "b"] == [("received", source)] * 20
 
 
@@ -316,7 +316,7 @@ async def test_the_reply_leaves_from_the_address_that_was_probed() -> None:
             encode_request(StampRequest(1, 2, 3, 4, bytes.fromhex("80010002abcd"))), ("127.0.0.9", reflector.port)
         )
         async with running(reflector):
-            data, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(peer, 2048), 30)
+            data, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(peer, 2048), 90)
     assert source == ("127.0.0.9", reflector.port)
     assert (decode_reply(data).sender_ttl, decode_reply(data).extra) == (77, bytes.fromhex("00010002abcd"))
 
@@ -348,5 +348,5 @@ async def test_an_error_of_the_reader_of_rows_ends_the_sender() -> None:
     shell = LatencyEngine("a", load("stamp"), FAST, on_window=broken)
     shell.set_peers([LatencyPeer("b", "127.0.0.1", 9)], FAST)
     with pytest.raises(ExceptionGroup) as caught:
-        await asyncio.wait_for(shell.run(), 30)
+        await asyncio.wait_for(shell.run(), 90)
     assert caught.group_contains(ZeroDivisionError)

@@ -31,7 +31,7 @@ async def reflecting(tmp_path: Path, *options: str) -> AsyncIterator[Lab]:
         )
         try:
             assert process.stdout is not None
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 assert (await process.stdout.readline()).startswith(b"Reflector at ")
             yield lab
         finally:

@@ -86,7 +86,7 @@ async def measure(
         count=count,
     )
     engine.set_peers([LatencyPeer("b", "127.0.0.1", 9)], tests)
-    await asyncio.wait_for(engine.run(), 30)
+    await asyncio.wait_for(engine.run(), 90)
     (row,) = rows
     return row, outcomes, engine
 
@@ -220,7 +220,7 @@ async def test_a_datagram_prober_s_fault_costs_its_probe_and_not_the_engine(
             "a", Method("stamp", StampProber()), tests, on_window=lambda _, window: rows.extend(window), count=3
         )
         engine.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
-        await asyncio.wait_for(engine.run(), 30)
+        await asyncio.wait_for(engine.run(), 90)
         answering.cancel()
         await asyncio.wait([answering])
     assert [(row.sent, row.received, row.failure) for row in rows] == [(3, 0, lost)]
@@ -252,7 +252,7 @@ async def test_an_exchange_ends_with_its_engine() -> None:
     engine = LatencyEngine("a", Method("endless", Endless(raising(KeyError()))), tests, on_window=lambda *_: None)
     engine.set_peers([LatencyPeer("b", "127.0.0.1", 9)], tests)
     running = asyncio.create_task(engine.run())
-    await asyncio.wait_for(begun.wait(), 30)
+    await asyncio.wait_for(begun.wait(), 90)
     running.cancel()
     await asyncio.wait([running])
     assert ended.is_set()

@@ -25,7 +25,7 @@ async def test_what_is_new_is_one_line_and_nothing_is_none(caplog: pytest.LogCap
         logged.clear()
         for reason, count in counts.items():
             dropped(count, reason, "10.0.0.3", drops)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await logged.wait()
     task.cancel()
     await asyncio.wait([task])

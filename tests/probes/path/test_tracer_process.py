@@ -42,7 +42,7 @@ def gone(pid: int) -> bool:
 def test_whether_paths_can_be_traced_is_known_before(through: tuple[str, ...], said: str) -> None:
     code = "from probes.path.tracer_process import can_trace; print(can_trace())"
     done = subprocess.run(
-        [*through, sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+        [*through, sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=True
     )
     assert done.stdout.strip() == said
 

@@ -59,7 +59,7 @@ async def rows(
     tracing = Tracing("a", report, memory=kept, bind=("192.0.2.1",), rng=random.Random(1), trace=answer)
     tracing.apply_mesh(next(following))
     running = asyncio.create_task(tracing.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         await enough.wait()
     running.cancel()
     with suppress(asyncio.CancelledError):

@@ -123,7 +123,12 @@ def laborious(tmp_path: Path) -> Path:
 async def test_a_receiver_that_shares_its_core_is_limited_by_its_host(cores: tuple[str, str], laborious: Path) -> None:
     shared, free = cores
     port = servers.free_port()
-    here, there = functools.partial(on, shared, path=laborious), functools.partial(on, free)
+    # With less of its core than any sender has of another one, however busy both are.
+    there = functools.partial(on, free)
+
+    def here(argv: Sequence[str]) -> list[str]:
+        return ["nice", "-n", "10", *on(shared, argv, path=laborious)]
+
     async with busy(shared), ends.server(there, bind=HERE, port=port):
         found = await ends.client(here, host=HERE, port=port, duration_s=2)
     assert (found.failure, found.limited_by) == (None, "receiver host")

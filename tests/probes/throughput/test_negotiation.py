@@ -122,7 +122,7 @@ def holder(wire: Wire, name: str) -> str | None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while not condition():  # noqa: ASYNC110  – what is watched is not ours to tell an Event
             await asyncio.sleep(0.01)
 
@@ -260,8 +260,10 @@ async def test_a_source_that_does_not_tell_keeps_nobody_waiting(
 async def test_a_limit_in_bytes_is_kept_to_the_block(tmp_path: Path) -> None:
     wire = Wire()
     a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    patient = ThroughputTests(max_duration_s=30.0, slot_s=60.0, until_converged=False)
+    a.apply_mesh(Mesh(sites=MESH.sites, throughput=patient))
     async with serving(a, b):
-        row = await b.measure("a", ADDRESS["a"], TESTS, max_bytes=400_000_000)
+        row = await b.measure("a", ADDRESS["a"], patient, max_bytes=400_000_000)
     assert isinstance(row, ThroughputRow)
     assert (row.failure, row.stopped_by) == (None, "bytes")
     assert row.bytes == 3051 * 131_072  # the most blocks that fit
@@ -383,6 +385,7 @@ async def test_a_site_that_shuts_down_in_a_test_takes_its_server_with_it(tmp_pat
     a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
     async with asyncio.TaskGroup() as group:
         serve = group.create_task(a.run(), name="serve")
+        await until(lambda: has_keys(a))
         test = group.create_task(b.measure("a", ADDRESS["a"], TESTS), name="a→b")
         await until(wire.answers)
         serve.cancel()

@@ -76,7 +76,7 @@ async def test_the_kernel_tells_of_our_connection_while_it_sends() -> None:
             with pytest.raises(BlockingIOError):
                 fill(sending)
             watching = asyncio.create_task(witness.sample(), name="watch")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(90):
                 # The peer reads nothing: its window is full, and we wait for it.
                 while witness.sent.limited_by != "receiver host":  # noqa: ASYNC110 - the kernel sets no Event
                     await asyncio.sleep(0.01)
@@ -105,7 +105,7 @@ async def test_a_sender_that_computes_all_the_time_is_limited_by_its_host() -> N
     witness = SenderSampler(sender.pid, port)
     watching = asyncio.create_task(witness.sample(), name="watch")
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while witness.sent.limited_by != "sender host":
                 assert await reader.read(65536)
     finally:

@@ -90,7 +90,7 @@ async def test_a_fault_in_one_test_is_a_failure_of_its_link_and_the_turns_go_on(
     )
     turns.apply_mesh(mesh_of(None))
     running = asyncio.create_task(turns.run(), name="turns")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         found = [await rows.get() for _ in range(2)]
     running.cancel()
     await asyncio.wait([running])
