@@ -29,8 +29,11 @@ from linkweather.wire import CONFLICT, Committed, topics
 
 log = logging.getLogger(__name__)
 
-# Under load a commit starts this long after the last one, so that more reports share its sync.
-GATHER_S = 0.1
+# Under load a commit starts so long after the last one began, so that more reports share what each costs, whatever it
+# has to write: GATHER_COMMITS times what the last one took, within these bounds.
+GATHER_COMMITS = 20
+GATHER_LEAST_S = 0.1
+GATHER_MOST_S = 0.5
 Result = TypeVar("Result")
 RETRY_FIRST_S = 0.5
 # What duckdb raises where the values are at fault, and not the disk: to try again would be in vain.
@@ -125,7 +128,7 @@ class Ingest:
                     await self._acknowledgement.send(acknowledging, site, committed)
                 self._busy = False
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout_at(started + GATHER_S):
+                    async with asyncio.timeout_at(started + gather_s(self.last_commit_s)):
                         await self._enough.wait()
 
     def _take(self) -> list[IncomingMessage]:
@@ -257,6 +260,11 @@ class Ingest:
         if sentence != self.last_error:
             log.warning("%s", sentence or "the journal can be written again")
         self.last_error = sentence
+
+
+def gather_s(commit_s: float) -> float:
+    """How long after a commit that took `commit_s` began the next one starts."""
+    return min(max(GATHER_LEAST_S, GATHER_COMMITS * commit_s), GATHER_MOST_S)
 
 
 def _said(error: Exception) -> str:

@@ -209,10 +209,9 @@ def _within(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
             yield f"coalesce(list_min({values}) >= {least} AND list_max({values}) <= {most}, true)"
 
 
-def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
-    """The columns that all rows of a report share, one report per element; `report` is the place in `entries`."""
+def _report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
+    """The columns that all rows of a report share, one report per element."""
     return {
-        "report": np.arange(len(entries)),
         "site": texts([entry.site for entry in entries]),
         "boot": texts([entry.report.boot for entry in entries]),
         "seq": _integers([entry.report.seq for entry in entries]),
@@ -222,17 +221,18 @@ def report_columns(entries: Sequence[Entry]) -> dict[str, Column]:
 
 
 def row_columns(table: JournalTable[Any], entries: Sequence[Entry], first_number: int) -> dict[str, Column]:
-    """The rows of reports of one kind; `report` as in `report_columns`. Fields that no row sets are left out."""
+    """The rows of reports of one kind. Fields that no row sets are left out."""
     # A model's own dictionary holds every field, and is read in half the time that attributes take.
     fields = [row.__dict__ for entry in entries for row in entry.report.rows]
     values = zip(*map(itemgetter(*table.fields), fields), strict=True)
+    rows = [len(entry.report.rows) for entry in entries]
     return {
         "number": np.arange(first_number, first_number + len(fields)),
-        "report": np.repeat(np.arange(len(entries)), [len(entry.report.rows) for entry in entries]),
+        **{name: np.repeat(column, rows) for name, column in _report_columns(entries).items()},
         **{
             name: kind.column(column)
             for (name, kind), column in zip(table.fields.items(), values, strict=True)
-            if column.count(None) < len(column)
+            if column[0] is not None or column.count(None) < len(column)
         },
     }
 

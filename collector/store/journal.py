@@ -39,7 +39,7 @@ import numpy as np
 
 from collector.settings import JournalSettings
 from collector.store import journal_tables, outbox_ledger
-from collector.store.columns import TABLES, Entry, naive, report_columns, row_columns
+from collector.store.columns import TABLES, Entry, naive, row_columns
 from collector.store.database import Database
 from collector.store.journal_repair import is_damage
 from collector.store.report_keys import Key
@@ -106,7 +106,7 @@ class Journal:
                     batch = row_columns(TABLES[kind], reports, self._last_number[kind] + 1)
                     if kind == "throughput":
                         batch["path_fingerprint"] = np.array(joined, dtype=object)
-                    journal_tables.append_rows(connection, kind, report_columns(reports), batch)
+                    journal_tables.append_rows(connection, kind, batch)
             grown = self._seen.grown([*new, *_wholes(new.values())])
             journal_tables.write_ranges(connection, self._seen.changes(grown))
             outbox_ledger.count_rows(connection, new.values())

@@ -96,15 +96,10 @@ def read_fingerprints(database: Database) -> dict[tuple[str, str], str]:
     return {(src, dst): fingerprint for src, dst, fingerprint in rows}
 
 
-def append_rows(
-    connection: duckdb.DuckDBPyConnection, kind: str, reports: dict[str, Column], rows: dict[str, Column]
-) -> None:
-    """Add the rows of a batch to the table of their kind, each with the columns of its report."""
-    connection.register("batch_reports", reports)
+def append_rows(connection: duckdb.DuckDBPyConnection, kind: str, rows: dict[str, Column]) -> None:
+    """Add the rows of a batch to the table of their kind."""
     connection.register("batch_rows", rows)
-    connection.execute(
-        f"INSERT INTO {kind} BY NAME SELECT * EXCLUDE (report) FROM batch_rows JOIN batch_reports USING (report)"  # noqa: S608
-    )
+    connection.execute(f"INSERT INTO {kind} BY NAME FROM batch_rows")
 
 
 def rows_like(

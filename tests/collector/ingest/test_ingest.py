@@ -359,11 +359,15 @@ async def test_commits_go_on_while_the_broker_acknowledges_nothing_up_to_a_bound
             send(ingest, seq)
             await until(lambda seq=seq: ingest.reports == seq)  # type: ignore[misc]
         send(ingest, 4)
-        await asyncio.sleep(3 * module.GATHER_S)  # nothing to wait for: the third message has no room yet
+        await asyncio.sleep(3 * module.GATHER_LEAST_S)  # nothing to wait for: the third message has no room yet
         assert (ingest.reports, ingest.at_rest) == (3, False)
         answering.set()
         await until(lambda: ingest.at_rest)
     assert [committed.seqs for _, committed in site.heard] == [(1,), (2,), (3,), (4,)]
+
+
+def test_commits_take_a_twentieth_of_the_time_within_bounds() -> None:
+    assert [module.gather_s(commit_s) for commit_s in (0.0, 0.005, 0.01, 0.025, 3.0)] == [0.1, 0.1, 0.2, 0.5, 0.5]
 
 
 async def test_a_report_goes_over_a_real_broker_into_the_journal_and_back_as_committed(
