@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Protocol
 
 from linkweather.containment import contained
@@ -58,12 +59,13 @@ class RouteEvents:
         if not self._listeners.wanted:
             self._listeners.skip(count)
             return
-        self._waiting.update(dict.fromkeys(subjects))
-        skipped = list(self._waiting)[: max(0, len(self._waiting) - WAITING_MAX)]
-        for subject in skipped:
+        self._waiting.update(dict.fromkeys(islice(subjects, WAITING_MAX)))
+        oldest = list(self._waiting)[: max(0, len(self._waiting) - WAITING_MAX)]
+        for subject in oldest:
             del self._waiting[subject]
+        skipped = len(oldest) + max(0, count - WAITING_MAX)
         if skipped:
-            self._listeners.skip(len(skipped))
+            self._listeners.skip(skipped)
         self._news.set()
 
     async def run(self) -> None:

@@ -17,7 +17,7 @@ from collector.route_events import Listeners, RouteEvents, RouteKey
 from collector.route_publisher import Publish, RoutePublisher
 from collector.routing.arrays import DIRECT
 from collector.routing.costs import COSTINGS, GoodputEstimate
-from collector.routing.decision_pace import REST, DecisionPace
+from collector.routing.decision_pace import DecisionPace
 from collector.routing.evaluation import evaluate
 from collector.routing.goodput_estimate import shrunk
 from collector.routing.route_columns import RouteView
@@ -37,6 +37,8 @@ from linkweather.wire import AnyReport, LatencyReport, PathReport, PathRow, Thro
 
 # Goodputs widen with their age; their estimates are made again at least this often.
 GOODPUTS_LAST_S = 30.0
+# They cost O(sites³), and every test outdates them: so many times as long is left for other work.
+ESTIMATES_REST = 20.0
 # What was decided is in the log so soon.
 WRITE_EVERY_S = 0.5
 # At most so many samples are logged a second: a large mesh is sampled less often, and each time whole.
@@ -226,7 +228,7 @@ class RouteUpdater:
     def _snapshot(self) -> Snapshot:
         snapshot = self._links.snapshot(self._now())
         changed = self._conditions.changed(snapshot)
-        if changed:
+        if len(changed):
             self._estimates.outdate()
             self._events.add(len(changed), changed)
         return snapshot
@@ -279,10 +281,7 @@ class RouteUpdater:
 
 
 class _GoodputEstimates:
-    """The estimate of all goodputs: made again when it is outdated, and at least every GOODPUTS_LAST_S.
-
-    It costs O(sites³), and every test outdates it: between two there is time for other work.
-    """
+    """The estimate of all goodputs: made again when it is outdated, and at least every GOODPUTS_LAST_S."""
 
     def __init__(self, mesh: Mesh) -> None:
         self._operators = {name: site.operator for name, site in mesh.sites.items()}
@@ -301,7 +300,7 @@ class _GoodputEstimates:
 
     async def refresh(self, snapshot: Snapshot) -> None:
         """Make the estimate again in a thread, if that is due."""
-        rested = self._outdated and time.monotonic() - self._ended_s >= 2 * REST * self._took_s
+        rested = self._outdated and time.monotonic() - self._ended_s >= ESTIMATES_REST * self._took_s
         if self._of != snapshot.sites or rested or not 0 <= snapshot.at - self._made_at < GOODPUTS_LAST_S:
             await asyncio.to_thread(self.make, snapshot)
 

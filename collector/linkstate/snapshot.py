@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Self
@@ -206,6 +206,20 @@ def in_cells(forecast: Forecast, cells: npt.NDArray[np.integer], count: int) -> 
     return Forecast(*(placed(getattr(forecast, field.name)) for field in fields(Forecast)))
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class ChangedLinks:
+    """Links as (src, dst), made one by one as they are read; `places` are positions in `sites`, [link, 2]."""
+
+    sites: tuple[str, ...]
+    places: npt.NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return ((self.sites[src], self.sites[dst]) for src, dst in self.places)
+
+
 class ConditionChanges:
     """Finds the links whose condition changed from one snapshot to the next."""
 
@@ -213,17 +227,16 @@ class ConditionChanges:
         self._sites: tuple[str, ...] = ()
         self._codes: npt.NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
 
-    def changed(self, snapshot: Snapshot) -> list[Pair]:
-        """The links, as (src, dst), whose contact or goodput became fresh, stale or unusable since the last call.
+    def changed(self, snapshot: Snapshot) -> ChangedLinks:
+        """The links whose contact or goodput became fresh, stale or unusable since the last call.
 
         The first call and a call with other sites than the last return none: there is nothing to compare with.
         """
         codes = _codes(snapshot)
         before, sites = self._codes, self._sites
         self._codes, self._sites = codes, snapshot.sites
-        if sites != snapshot.sites:
-            return []
-        return [(sites[src], sites[dst]) for src, dst in np.argwhere(codes != before)]
+        same = sites == snapshot.sites
+        return ChangedLinks(sites, np.argwhere(codes != before) if same else np.zeros((0, 2), np.intp))
 
 
 def _codes(snapshot: Snapshot) -> npt.NDArray[np.uint8]:

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic_core import to_json
 
-from collector.routing.arrays import DIRECT, Indices
+from collector.routing.arrays import DIRECT, Floats, Indices
 from collector.routing.route_columns import FIGURES, REASONS, RouteColumns, RouteView, rounded
 from linkweather.models.routes import Objective
 
-PAIRS_PER_PIECE = 2000
+PAIRS_PER_PIECE = 500
 
 
 def site_routes(site: int, views: Mapping[Objective, RouteView]) -> bytes:
@@ -51,7 +51,7 @@ def mesh_columns(view: RouteView) -> Iterator[bytes]:
 def mesh_rows(view: RouteView) -> Iterator[bytes]:
     """All pairs, an object each: MeshRoutes."""
     found = view.columns(view.every_pair())
-    routed = found.decisions.via >= DIRECT
+    routed, gains = found.decisions.via >= DIRECT, found.gain_ratio()
     yield _head(view)
     for name, rows, chosen in (
         (b"routes", _routes, np.flatnonzero(routed)),
@@ -59,19 +59,19 @@ def mesh_rows(view: RouteView) -> Iterator[bytes]:
     ):
         yield b',"%s":[' % name
         for part in _parts(len(chosen)):
-            piece = to_json(rows(found, chosen[part]), inf_nan_mode="null")[1:-1]
+            piece = to_json(rows(found, chosen[part], gains), inf_nan_mode="null")[1:-1]
             yield b"," + piece if part.start else piece
         yield b"]"
     yield b"}"
 
 
-def _routes(found: RouteColumns, chosen: Indices) -> list[dict[str, Any]]:
+def _routes(found: RouteColumns, chosen: Indices, gains: Floats) -> list[dict[str, Any]]:
     decisions, sites = found.decisions, found.decisions.sites
     p50, p90, _ = FIGURES[decisions.objective]
     columns = (
         *(values[chosen].tolist() for values in (decisions.src, decisions.dst, decisions.via)),
         *(rounded(values[chosen]).tolist() for values in (decisions.p50, decisions.p90, decisions.direct_p50)),
-        rounded(found.gain_ratio()[chosen]).tolist(),
+        rounded(gains[chosen]).tolist(),
         np.datetime_as_string((found.since[chosen] * 1e6).astype("datetime64[us]"), timezone="UTC").tolist(),
         REASONS[found.reason[chosen]].tolist(),
     )
@@ -93,7 +93,7 @@ def _routes(found: RouteColumns, chosen: Indices) -> list[dict[str, Any]]:
     ]
 
 
-def _unrouted(found: RouteColumns, chosen: Indices) -> list[dict[str, str]]:
+def _unrouted(found: RouteColumns, chosen: Indices, _gains: Floats) -> list[dict[str, str]]:
     decisions, sites = found.decisions, found.decisions.sites
     columns = (decisions.src[chosen].tolist(), decisions.dst[chosen].tolist(), REASONS[found.reason[chosen]].tolist())
     return [{"src": sites[src], "dst": sites[dst], "reason": reason} for src, dst, reason in zip(*columns, strict=True)]
