@@ -154,6 +154,7 @@ class ApiWiring:
             *self.connection.complaints(),
             *self.sites.damage(),
             *(self.cluster.sentences() if self.cluster else ()),
+            *self.journal.damage.recent(datetime.now(UTC)),
         ]
 
     def _token(self) -> str | None:
@@ -203,6 +204,8 @@ class ApiWiring:
             dropped_decisions=self.route_updater.dropped_decisions,
             faults=faults(),
             overflows=overflows(),
+            journal_damage=self.journal.damage.found,
+            journal_lost=self.journal.damage.lost,
             unpublished=self.connection.refused,
             sinks=sinks,
         )

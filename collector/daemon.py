@@ -80,7 +80,7 @@ class CollectorDaemon:
             )
             self._other_journals = OtherJournals(self._journal_id, settings.journal.replaces)
             self._exporters = Exporters(self._journal.database, settings.sinks, settings.broker_address)
-            self._ledger = Ledger(self._journal.database, self._exporters.by_name)
+            self._ledger = Ledger(self._journal, self._exporters.by_name)
             name = self._cluster.collector if self._cluster else socket.gethostname()
             self._connection = Connection(
                 settings.broker_address,

@@ -38,6 +38,8 @@ class Readings:
     faults: Mapping[str, int] = field(default_factory=dict)
     overflows: Mapping[str, int] = field(default_factory=dict)
     unpublished: Mapping[str, int] = field(default_factory=dict)
+    journal_damage: Mapping[str, int] = field(default_factory=dict)
+    journal_lost: Mapping[str, int] = field(default_factory=dict)
     sinks: Sequence[SinkAnswer] = ()
 
 
@@ -104,6 +106,7 @@ def _of_sites(sites: Iterable[SiteAnswer]) -> Iterable[Metric]:
         (GaugeMetricFamily, "outbox_reports", "Reports that wait at the site."),
         (CounterMetricFamily, "dropped_reports", "Reports that the site's outbox had no room for."),
         (CounterMetricFamily, "refused_reports", "Reports that the site deleted as they were refused for good."),
+        (CounterMetricFamily, "damaged_reports", "Reports that the site lost to damage of its outbox."),
         (GaugeMetricFamily, "oversized_reports", "Reports that wait as the broker takes no packets of their size."),
     ):
         family = form(f"linkweather_site_{name}", text, labels=["site"])

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 import duckdb
 
 from collector.sinks import sink_ledger
 from collector.store import outbox_ledger
-from collector.store.database import Database
+from collector.store.journal import Journal
 from collector.store.outbox_ledger import OutboxLedger
-from linkweather.models.ledger import LedgerAnswer, OutboxLine, ReportCounts, SinkLine
+from linkweather.models.ledger import JournalLoss, LedgerAnswer, OutboxLine, ReportCounts, SinkLine
 from linkweather.wire import Status
 
 WRITE_EVERY_S = 60.0
@@ -26,9 +26,10 @@ class Ledger:
     """Hears what the sites say in their statuses, keeps it, and answers. `sinks` are those configured."""
 
     def __init__(
-        self, database: Database, sinks: Collection[str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, journal: Journal, sinks: Collection[str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._database = database
+        self._database = database = journal.database
+        self._damage = journal.damage
         self._sinks = sinks
         self._now = now
         self.outboxes = OutboxLedger(database)
@@ -66,8 +67,13 @@ class Ledger:
             ),
             omitted=len(mine) - len(shown),
             sinks=tuple(sinks),
+            lost=self._damage.lost,
+            damage=tuple(
+                JournalLoss(at=one.at, reason=one.reason, detail=one.detail, lost=one.lost_reports)
+                for one in self._damage.newest
+            ),
             balanced=balanced(total, sinks),
-            why=sentence(total, mine, sinks),
+            why=sentence(total, mine, sinks, self._damage.lost),
         )
 
 
@@ -76,15 +82,19 @@ def balanced(total: ReportCounts, sinks: Sequence[SinkLine]) -> bool:
     return not total.gaps and not any(sink.unexplained_rows for sink in sinks)
 
 
-def sentence(total: ReportCounts, lines: Sequence[OutboxLine], sinks: Sequence[SinkLine]) -> str:
+def sentence(
+    total: ReportCounts, lines: Sequence[OutboxLine], sinks: Sequence[SinkLine], lost: Mapping[str, int]
+) -> str:
     """Where everything went, in one line."""
-    parts = {name: getattr(total, name) for name in ("committed", "waiting", "dropped", "refused", "refiled")}
+    names = ("committed", "waiting", "dropped", "damaged", "refused", "refiled")
+    parts = {name: getattr(total, name) for name in names}
     said = [f"{count} {name}" for name, count in parts.items() if count or name == "committed"]
     said += [f"{total.gaps} missing ({_places(lines)})"] * bool(total.gaps)
     exported = [_sink_sentence(sink) for sink in sinks]
     verdict = "the ledger balances" if balanced(total, sinks) else "the ledger does NOT balance"
     conflicts = [f"{total.conflicts} came with the number of another"] * bool(total.conflicts)
-    return "; ".join([f"{total.written} reports written = {' + '.join(said)}", *conflicts, *exported, verdict])
+    losses = [f"the journal has lost {count} reports ({reason})" for reason, count in lost.items()]
+    return "; ".join([f"{total.written} reports written = {' + '.join(said)}", *conflicts, *losses, *exported, verdict])
 
 
 def _places(lines: Sequence[OutboxLine]) -> str:

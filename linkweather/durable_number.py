@@ -31,6 +31,11 @@ class DurableNumber:
             return None
         return int(_NUMBER.unpack(packed)[0])
 
+    @property
+    def damaged(self) -> bool:
+        """Whether the file holds something, and no number."""
+        return os.fstat(self._file).st_size > 0 and self.read() is None
+
     def write(self, number: int, *, sync: bool) -> None:
         """Write the number; without `sync` it survives a kill of the process at once, a power cut after seconds."""
         packed = _NUMBER.pack(number)

@@ -290,6 +290,7 @@ class ProbeDaemon:
             dropped_reports=depth.dropped_reports,
             refused_reports=depth.refused_reports,
             oversized_reports=depth.oversized_reports,
+            damaged_reports=depth.damaged_reports,
             boots=self._outbox.boots(),
             dropped_datagrams=self._latency.dropped.total(),
             throughput_tests=dict(self._throughput.scheduler.ran),

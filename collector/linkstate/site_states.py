@@ -104,6 +104,7 @@ class SiteStates:
             dropped_reports=_stated(status, "dropped_reports"),
             refused_reports=_stated(status, "refused_reports"),
             oversized_reports=_stated(status, "oversized_reports"),
+            damaged_reports=_stated(status, "damaged_reports"),
             dropped_datagrams=_stated(status, "dropped_datagrams"),
             throughput_tests=_stated(status, "throughput_tests"),
             budget_bytes_per_day=_stated(status, "budget_bytes_per_day"),

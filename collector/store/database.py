@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import duckdb
 from numpy.typing import NDArray
 
-from collector.store.journal_repair import is_damage, rebuild, repair_log
+from collector.store.journal_repair import Finding, is_damage, rebuild, repair_log
 from linkweather.errors import OperatorError
 
 SCHEMA_VERSION = 1
@@ -42,6 +42,7 @@ class Database:
         self._reopened = False
         self._closed = False
         self.rebuilt = False  # rows of the file may be missing
+        self.findings: list[Finding] = []  # damage that was found at this start
         self._connection = self._open()
 
     @contextlib.contextmanager
@@ -150,7 +151,7 @@ class Database:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         try:
-            repair_log(self._path)
+            self._note(repair_log(self._path))
             return self._prepared()
         except OSError as error:
             raise OperatorError(f"journal {self._path}: cannot be opened: {error}") from None
@@ -161,11 +162,15 @@ class Database:
 
     def _rebuilt(self, reason: str) -> duckdb.DuckDBPyConnection:
         try:
-            rebuild(self._path, reason)
+            self._note(rebuild(self._path, reason))
             self.rebuilt = True
             return self._prepared()
         except (OSError, duckdb.Error) as error:
             raise OperatorError(f"journal {self._path}: is damaged ({reason}); {_sentence(str(error))}") from None
+
+    def _note(self, finding: Finding | None) -> None:
+        if finding is not None:
+            self.findings.append(finding)
 
     def _prepared(self) -> duckdb.DuckDBPyConnection:
         connection = self._connect()

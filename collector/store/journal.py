@@ -13,7 +13,7 @@ connection, a collector or a `committed`. The journal makes that exactly once:
 4. Duplicates are acknowledged like new reports: their rows are on the disk already. One whose content differs is none:
    see `recorded`, by which `ingest` tells them apart.
 5. A report that a site split after it may have been sent is taken whole or in parts, whichever comes first: its parts
-   name it, and the first of them enters its key, too.
+   name it, and the first of them enters its key, too. Of one that is there whole they enter their keys alone.
 
 Keys are kept for ever, also when retention has deleted the rows: a site that returns after a year sends nothing twice.
 That is cheap, as an outbox counts one by one: memory and file keep ranges, one an outbox and one more a gap, and a
@@ -31,16 +31,17 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import numpy as np
 
 from collector.settings import JournalSettings
-from collector.store import journal_tables, outbox_ledger
+from collector.store import journal_damage, journal_tables, outbox_ledger
 from collector.store.columns import TABLES, Entry, naive, row_columns
 from collector.store.database import Database
+from collector.store.journal_damage import DamageRecord, JournalDamage
 from collector.store.journal_repair import is_damage
 from collector.store.report_keys import Key
 from linkweather.durable_number import DurableNumber
@@ -96,8 +97,8 @@ class Journal:
         wholes = self.recorded({whole: _content(entry) for entry in entries for whole in _wholes([entry])})
         with self.database.transaction() as connection:
             new = self._new(entries, wholes)
-            outbox_ledger.note_parts(connection, [entry for entry in entries if self._has_whole(entry, new, wholes)])
-            if not new:
+            there = [_key(entry) for entry in entries if self._has_whole(entry, new, wholes)]
+            if not new and not there:
                 return []
             by_kind = {kind: [entry for entry in new.values() if entry.report.kind == kind] for kind in TABLES}
             joined = _paths_joined(by_kind["path"] + by_kind["throughput"], self._fingerprints, learnt)
@@ -107,7 +108,7 @@ class Journal:
                     if kind == "throughput":
                         batch["path_fingerprint"] = np.array(joined, dtype=object)
                     journal_tables.append_rows(connection, kind, batch)
-            grown = self._seen.grown([*new, *_wholes(new.values())])
+            grown = self._seen.grown([*new, *_wholes(new.values()), *there])
             journal_tables.write_ranges(connection, self._seen.changes(grown))
             outbox_ledger.count_rows(connection, new.values())
         self._seen.update(grown)
@@ -172,10 +173,14 @@ class Journal:
     def _begin(self) -> None:
         with self.database.transaction() as connection:
             journal_tables.create(connection, self._path.with_name(f"{self._path.name}.id"))
+            journal_damage.create(connection)
+            now = datetime.now(UTC)
+            journal_damage.note(connection, [JournalDamage(now, *found) for found in self.database.findings])
             if self.database.rebuilt:
                 journal_tables.add_keys_of_rows(connection)
         self.database.remember(self._load)
         self.id: str = self.database.rows("SELECT id FROM journal_identity")[0][0]
+        self.damage = DamageRecord(self.database)
 
     def _remember(self, new: Mapping[Key, Entry], learnt: Mapping[Pair, str]) -> None:
         for entry in new.values():
@@ -188,7 +193,7 @@ class Journal:
         new: dict[Key, Entry] = {}
         in_parts: set[Key] = set()
         for entry in entries:
-            key = (entry.site, entry.report.boot, entry.report.seq)
+            key = _key(entry)
             if key in self._seen or key in new or key in in_parts or self._has_whole(entry, new, wholes):
                 continue
             new[key] = entry
@@ -218,12 +223,18 @@ class Journal:
         self._fingerprints = journal_tables.read_fingerprints(self.database)
         self._reports = have = sum(last - first + 1 for *_, first, last in self._seen.ranges())
         acknowledged = self._acknowledged.read() or 0
-        if have < acknowledged:
-            log.error(
-                "the journal %s has %d of %d reports that it acknowledged: %d are lost",
-                *(self._path, have, acknowledged, acknowledged - have),
-            )
+        if self._acknowledged.damaged:
+            self._note_damage("damaged_count", f"how many reports the journal {self._path} acknowledged is unknown")
+        elif have < acknowledged:
+            lost, found = acknowledged - have, self.database.findings
+            counts = f"has {have} of {acknowledged} reports that it acknowledged: {lost} are lost"
+            self._note_damage(found[-1].reason if found else "missing", f"the journal {self._path} {counts}", lost)
         self._note_acknowledged()
+
+    def _note_damage(self, reason: str, sentence: str, lost: int = 0) -> None:
+        log.error("%s", sentence)
+        with self.database.transaction() as connection:
+            journal_damage.note(connection, [JournalDamage(datetime.now(UTC), reason, sentence, lost)])
 
     def _note_acknowledged(self) -> None:
         # Without a sync: it costs microseconds, and after a power cut it may say too few, never too many.
@@ -237,6 +248,10 @@ def _acknowledged(path: Path) -> DurableNumber:
         return DurableNumber(path.with_name(f"{path.name}.acknowledged"))
     except OSError as error:
         raise OperatorError(f"journal {path}: cannot be opened: {error}") from None
+
+
+def _key(entry: Entry) -> Key:
+    return entry.site, entry.report.boot, entry.report.seq
 
 
 def _content(entry: Entry) -> RowsOf:

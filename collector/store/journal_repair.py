@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 import duckdb
 
@@ -46,35 +46,50 @@ def log_of(path: Path) -> Path:
 
 def is_damage(error: Exception) -> bool:
     """Whether an error of DuckDB says that the file itself cannot be read."""
-    return not any(text in str(error) for text in _NO_DAMAGE)
+    ours = isinstance(error, duckdb.ParserException)  # a mistake in our SQL
+    return not ours and not any(text in str(error) for text in _NO_DAMAGE)
 
 
-def repair_log(path: Path) -> None:
+class Finding(NamedTuple):
+    """Damage that was found: one of a few reasons, and a sentence."""
+
+    reason: Literal["no_journal", "torn_log", "damaged_log", "damaged_journal"]
+    sentence: str
+
+
+def repair_log(path: Path) -> Finding | None:
     """Cut a damaged log after its last whole commit; set one aside that has no journal. Raises OSError."""
     wal = log_of(path)
     if not wal.exists() or not wal.stat().st_size:
-        return
+        return None
     if not path.exists():
         aside = damaged_name(wal)
         found = scan_log(wal.read_bytes())
         wal.rename(aside)
-        log.error(
-            "the journal %s is gone, its log stays with %s commits: it is set aside as %s, and a new journal begins",
-            *(path, found.commits if found else "an unknown number of", aside.name),
+        commits = found.commits if found else "an unknown number of"
+        return _said(
+            "no_journal",
+            f"the journal {path} is gone, its log stays with {commits} commits: it is set aside as {aside.name}, and a "
+            "new journal begins",
         )
-        return
     with _held(path) as held:
         content = wal.read_bytes() if held else LOG_BEGINS
         found = scan_log(content)
         if not content.startswith(LOG_BEGINS):
             aside = damaged_name(wal)
             wal.rename(aside)
-            log.error("the log of the journal %s is none: it is set aside as %s", path, aside.name)
-        elif found is not None and found.whole_bytes < wal.stat().st_size:
-            _cut(path, wal, found)
+            return _said("damaged_log", f"the log of the journal {path} is none: it is set aside as {aside.name}")
+        if found is not None and found.whole_bytes < wal.stat().st_size:
+            return _cut(path, wal, found)
+    return None
 
 
-def _cut(path: Path, wal: Path, found: LogScan) -> None:
+def _said(reason: Literal["no_journal", "torn_log", "damaged_log", "damaged_journal"], sentence: str) -> Finding:
+    log.error("%s", sentence)
+    return Finding(reason, sentence)
+
+
+def _cut(path: Path, wal: Path, found: LogScan) -> Finding:
     aside = damaged_name(wal)
     shutil.copy2(wal, aside)
     with wal.open("r+b") as file:
@@ -85,12 +100,13 @@ def _cut(path: Path, wal: Path, found: LogScan) -> None:
         if found.torn
         else f"is damaged after its first {found.commits} commits; at least {found.lost_commits} behind them are lost"
     )
-    log.error(
-        "the log of the journal %s %s: it is kept as %s, and cut after its last whole commit", path, why, aside.name
+    return _said(
+        "torn_log" if found.torn else "damaged_log",
+        f"the log of the journal {path} {why}: it is kept as {aside.name}, and cut after its last whole commit",
     )
 
 
-def rebuild(path: Path, reason: str) -> None:
+def rebuild(path: Path, reason: str) -> Finding:
     """Set a journal aside that cannot be read, and copy what can be into a new one. Raises OSError and duckdb.Error."""
     aside = damaged_name(path)
     if not _opens(path) and log_of(path).exists():
@@ -98,18 +114,18 @@ def rebuild(path: Path, reason: str) -> None:
         log_aside = log_of(aside)
         log_of(path).rename(log_aside)
         if _opens(path):
-            log.error(
-                "the log of the journal %s cannot be read (%s): it is set aside as %s", path, reason, log_aside.name
-            )
-            return
+            sentence = f"the log of the journal {path} cannot be read ({reason}): it is set aside as {log_aside.name}"
+            return _said("damaged_log", sentence)
         log_aside.rename(log_of(path))
     path.rename(aside)
     with contextlib.suppress(FileNotFoundError):
         log_of(path).rename(log_of(aside))
     kept, of = copy_readable(aside, path) if _opens(aside) else (0, None)
-    log.error(
-        "the journal %s is damaged (%s): it is set aside as %s; %d of %s rows are kept",
-        *(path, reason.splitlines()[0], aside.name, kept, "an unknown number of" if of is None else of),
+    rows = "an unknown number of" if of is None else of
+    return _said(
+        "damaged_journal",
+        f"the journal {path} is damaged ({reason.splitlines()[0]}): it is set aside as {aside.name}; {kept} of {rows} "
+        "rows are kept",
     )
 
 

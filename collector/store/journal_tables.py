@@ -46,6 +46,10 @@ def create(connection: duckdb.DuckDBPyConnection, id_file: Path) -> None:
         with contextlib.suppress(OSError):
             atomicfile.replace(id_file, found[0])
     connection.execute(_RECEIVED)
+    if connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'parts_of_wholes'").fetchone():
+        # An earlier version kept these keys in a table of their own.
+        connection.execute("INSERT INTO received SELECT site, boot, seq, seq FROM parts_of_wholes")
+        connection.execute("DROP TABLE parts_of_wholes")
     connection.execute("CREATE TABLE IF NOT EXISTS cursors (exporter VARCHAR, kind VARCHAR, number BIGINT)")
 
 

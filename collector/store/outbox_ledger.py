@@ -16,6 +16,7 @@ import numpy as np
 from collector.store.columns import TABLES, Entry
 from collector.store.database import Database, Query
 from collector.store.report_keys import Range, ReportKeys
+from linkweather import overflows
 from linkweather.models.ledger import OutboxLine, ReportCounts
 from linkweather.wire import BootCount
 
@@ -24,27 +25,26 @@ Outbox = tuple[str, str]  # site, boot
 REFUSALS_KEPT = 10_000
 REFUSALS_TABLE = "CREATE TABLE IF NOT EXISTS boot_refusals (site VARCHAR, boot VARCHAR, reason VARCHAR, rows BIGINT)"
 _COUNTS = tuple(BootCount.model_fields)
+# What sites say of their boots is kept for so many a site; what was said last, and of what is not at rest, stays.
+KEPT_BOOTS = 10_000
+UNWRITTEN_BOOTS = 100_000
+_DROP_BOOTS = """
+    DELETE FROM boot_counts WHERE rowid IN (
+        SELECT rowid FROM boot_counts QUALIFY row_number() OVER (
+            PARTITION BY site ORDER BY waiting + dropped + refused + refiled + damaged > 0 DESC, rowid DESC) > ?)"""
 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables; an older journal's rows are counted once."""
     known = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'outbox_rows'").fetchall()
-    connection.execute("CREATE TABLE IF NOT EXISTS parts_of_wholes (site VARCHAR, boot VARCHAR, seq BIGINT)")
     connection.execute("CREATE TABLE IF NOT EXISTS outbox_rows (site VARCHAR, boot VARCHAR, rows BIGINT)")
     numbers = ", ".join(f'"{name}" BIGINT' for name in _COUNTS if name != "boot")
     connection.execute(f"CREATE TABLE IF NOT EXISTS boot_counts (site VARCHAR, boot VARCHAR, {numbers})")
+    connection.execute("ALTER TABLE boot_counts ADD COLUMN IF NOT EXISTS damaged BIGINT DEFAULT 0")
     connection.execute(REFUSALS_TABLE)
     if known == [(0,)]:
         all_rows = " UNION ALL ".join(f"SELECT site, boot FROM {kind}" for kind in TABLES)  # noqa: S608
         connection.execute(f"INSERT INTO outbox_rows SELECT site, boot, count(*) FROM ({all_rows}) GROUP BY ALL")  # noqa: S608
-
-
-def note_parts(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry]) -> None:
-    """Note the keys of parts whose report is in the journal whole: they are acknowledged, and in no table of rows."""
-    for entry in entries:
-        key = [entry.site, entry.report.boot, entry.report.seq]
-        connection.execute("DELETE FROM parts_of_wholes WHERE site = ? AND boot = ? AND seq = ?", key)
-        connection.execute("INSERT INTO parts_of_wholes VALUES (?, ?, ?)", key)
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, entries: Iterable[Entry]) -> None:
@@ -89,8 +89,12 @@ class OutboxLedger:
         self._said: dict[Outbox, BootCount] = {}
 
     def said(self, site: str, counts: Sequence[BootCount]) -> None:
-        """Take over what a site's status says of its boots."""
-        self._said.update({(site, count.boot): count for count in counts})
+        """Take over what a site's status says of its boots; beyond UNWRITTEN_BOOTS new ones are dropped and counted."""
+        for count in counts:
+            if (site, count.boot) in self._said or len(self._said) < UNWRITTEN_BOOTS:
+                self._said[site, count.boot] = count
+            else:
+                overflows.note("ledger boots")
 
     def write(self) -> None:
         """Write what was said since the last time."""
@@ -105,6 +109,9 @@ class OutboxLedger:
                     f"INSERT INTO boot_counts VALUES (?, {', '.join('?' * len(_COUNTS))})",  # noqa: S608
                     [site, *(values[name] for name in _COUNTS)],
                 )
+            ((gone,),) = connection.execute(_DROP_BOOTS, [KEPT_BOOTS]).fetchall()
+        if gone:
+            overflows.note("ledger boots", gone)
         for outbox, count in said.items():
             if self._said.get(outbox) is count:
                 del self._said[outbox]
@@ -116,10 +123,7 @@ class OutboxLedger:
             count = BootCount.model_validate(dict(zip(_COUNTS, values, strict=True)))
             said.setdefault((site, count.boot), count)
         ranges: dict[Outbox, list[Range]] = {}
-        keys = query(
-            "SELECT site, boot, first, last FROM received "
-            "UNION ALL SELECT site, boot, seq, seq FROM parts_of_wholes ORDER BY ALL"
-        )
+        keys = query("SELECT site, boot, first, last FROM received ORDER BY ALL")
         for one in ReportKeys((site, boot, first, last) for site, boot, first, last in keys).ranges():
             ranges.setdefault(one[:2], []).append(one)
         rows = {(site, boot): count for site, boot, count in query("FROM outbox_rows")}
@@ -152,7 +156,7 @@ def outbox_line(
     left = end - first - committed
     # A report that was dropped or refused may be in the journal all the same, where a receipt was lost.
     parts = {}
-    for name in ("refused", "refiled", "dropped"):
+    for name in ("refused", "refiled", "damaged", "dropped"):
         parts[name] = min(getattr(said, name), left)
         left -= parts[name]
     # What is numbered since the status, and is not here yet, is on its way.

@@ -213,7 +213,7 @@ def set_aside_table(entries: Iterable[SetAsideAnswer]) -> Table:
     return table
 
 
-_LEDGER_COUNTS = ("written", "committed", "waiting", "dropped", "refused", "refiled", "gaps")
+_LEDGER_COUNTS = ("written", "committed", "waiting", "dropped", "damaged", "refused", "refiled", "gaps")
 _SINK_COUNTS = ("committed", "exported", "waiting", "set_aside", "dropped", "missed", "unexplained")
 
 
@@ -234,10 +234,11 @@ def incidents_table(answer: IncidentsAnswer) -> Table:
 
 
 def ledger_table(answer: LedgerAnswer) -> Table:
-    """Reports by outbox; the first figure is the sum of the others."""
-    table = _table(("site", "boot"), _LEDGER_COUNTS)
+    """Reports by outbox; the first figure is the sum of the others. A column that is seldom needed is left out then."""
+    names = [name for name in _LEDGER_COUNTS if name != "damaged" or answer.total.damaged]
+    table = _table(("site", "boot"), names)
     for line in answer.outboxes:
-        table.add_row(line.site, line.boot[:8], *(str(getattr(line, name)) for name in _LEDGER_COUNTS))
+        table.add_row(line.site, line.boot[:8], *(str(getattr(line, name)) for name in names))
     return table
 
 

@@ -10,8 +10,9 @@ from linkweather.wire import Message
 class ReportCounts(Message):
     """Reports: `written` is the sum of all that follow but `conflicts`.
 
-    `committed` are in the journal, `waiting` at the site. The site has `dropped` what its outbox had no room for, filed
-    `refiled` ones again under other numbers, and deleted what the collector `refused` for good. `gaps` are numbers that
+    `committed` are in the journal, `waiting` at the site. The site has `dropped` what its outbox had no room for, lost
+    `damaged` ones to damage of the outbox, filed `refiled` ones again under other numbers, and deleted what the
+    collector `refused` for good. `gaps` are numbers that
     the site let go of as committed, or that nothing is said of, and that the journal never had: zero, or a loss.
     `conflicts` came with the number of another report.
     """
@@ -20,6 +21,7 @@ class ReportCounts(Message):
     committed: int = 0
     waiting: int = 0
     dropped: int = 0
+    damaged: int = 0
     refused: int = 0
     refiled: int = 0
     gaps: int = 0
@@ -57,9 +59,20 @@ class SinkLine(Message):
     unexplained_rows: int
 
 
+class JournalLoss(Message):
+    """Damage of the journal that a start found: why, in a sentence, and how many acknowledged reports it has lost."""
+
+    at: AwareDatetime
+    reason: str
+    detail: str
+    lost: int = 0
+
+
 class LedgerAnswer(Message):
     """Where every report and row went. `total` counts all outboxes, also the `omitted` ones that have no line here.
 
+    `lost` are the reports that the journal acknowledged and lost, as far as it knows, by the reason, and `damage` the
+    newest of what its starts found; where a site still says of them that they were committed, they are `gaps` as well.
     `balanced`: no gaps, and no unexplained rows; `why` says it in a sentence.
     """
 
@@ -68,5 +81,7 @@ class LedgerAnswer(Message):
     outboxes: tuple[OutboxLine, ...] = ()
     omitted: int = 0
     sinks: tuple[SinkLine, ...] = ()
+    lost: dict[str, int] = Field(default_factory=dict)
+    damage: tuple[JournalLoss, ...] = ()
     balanced: bool
     why: str

@@ -102,7 +102,8 @@ class SiteAnswer(Message):
 
     `state` is `unknown` until the site has published a status. `outbox_reports` wait at the site for the collector,
     `dropped_reports` were lost to a full outbox, the collector refused `refused_reports` for good; `oversized_reports`
-    wait as the broker takes no packets of their size. The site's reflector did not answer `dropped_datagrams`.
+    wait as the broker takes no packets of their size, `damaged_reports` were lost to damage of the outbox. The site's
+    reflector did not answer `dropped_datagrams`.
     `throughput_tests` counts the tests of its incoming links, since it started, by the reason why each ran.
     `budget_left_bytes` is what its tests may move now of `budget_bytes_per_day`, which accrues evenly; both are null
     for a site without a budget. `clock_offset_s` is by how much the site's clock is ahead of the collector's, within
@@ -127,6 +128,7 @@ class SiteAnswer(Message):
     dropped_reports: int | None = None
     refused_reports: int | None = None
     oversized_reports: int | None = None
+    damaged_reports: int | None = None
     dropped_datagrams: int | None = None
     throughput_tests: dict[str, int] | None = None
     budget_bytes_per_day: int | None = None

@@ -131,8 +131,8 @@ class Committed(Message):
 class BootCount(Message):
     """What became of the numbers `first` to before `next` that one boot of an outbox gave.
 
-    So many of these reports wait, were dropped for lack of room, were refused by the collector, or were filed again
-    under other numbers; all others are committed, as far as the site was told.
+    So many of these reports wait, were dropped for lack of room, were refused by the collector, were filed again under
+    other numbers, or were lost to damage; all others are committed, as far as the site was told.
     """
 
     boot: Name
@@ -142,13 +142,14 @@ class BootCount(Message):
     dropped: Count = 0
     refused: Count = 0
     refiled: Count = 0
+    damaged: Count = 0
 
 
 class Status(Message):
     """A site's retained state; its will says offline. `dropped_datagrams` are those that its reflector did not answer.
 
     `journal` is the id of the one that it follows. `oversized_reports` wait, as the broker takes no packets of their
-    size.
+    size; `damaged_reports` were lost to damage of its outbox.
 
     `throughput_tests` counts the tests of its incoming links by the reason why each ran. `budget_left_bytes` is what
     its tests may move now of the `budget_bytes_per_day`, which accrues evenly; both are absent without a budget.
@@ -170,6 +171,7 @@ class Status(Message):
     dropped_reports: Count = 0
     refused_reports: Count = 0
     oversized_reports: Count = 0
+    damaged_reports: Count = 0
     boots: Annotated[tuple[BootCount, ...], Field(max_length=MAX_BOOTS)] = ()
     dropped_datagrams: Count = 0
     throughput_tests: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)

@@ -41,7 +41,7 @@ did not take is counted in a file of fixed size beside the outbox, so that a kil
 cannot be written either (a disk that is read-only, or fails), a kill forgets what was dropped since.
 
 **Damage.** Each report has a checksum. A waiting one that does not fit it goes to the table `damaged` (the last 1,000
-stay) and is counted as dropped. A file that is damaged itself is set aside; a new one takes over the
+stay) and is counted as damaged. A file that is damaged itself is set aside; a new one takes over the
 reports that are whole, each under the boot that it was written under (see `outbox_tables`).
 
 **Rooms.** Here is the outbox as its callers see it: one transaction per call, what the disk does not take, a damaged
@@ -84,12 +84,16 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How full the outbox is, what of it is too long for the broker, and what it has lost since it was made."""
+    """How full the outbox is, what of it is too long for the broker, and what it has lost since it was made.
+
+    `damaged_reports` were lost with damaged files, or did not fit their checksums.
+    """
 
     reports: int
     dropped_reports: int
     refused_reports: int
     oversized_reports: int = 0
+    damaged_reports: int = 0
 
 
 class Outbox:
@@ -258,8 +262,8 @@ class Outbox:
             raise
 
     def _read_depth(self) -> Depth:
-        waiting, dropped, refused, _ = self._reports.counts()
-        return Depth(waiting, dropped + self._unstored, refused, len(self._reports.oversized))
+        waiting, dropped, refused, damaged, _ = self._reports.counts()
+        return Depth(waiting, dropped + self._unstored, refused, len(self._reports.oversized), damaged)
 
     def _drop_unstored(self, error: DiskError) -> None:
         self.note_dropped()

@@ -49,12 +49,12 @@ class WaitingReports:
         """Take reports of so many bytes at most; None is no limit."""
         self._max_report_bytes = max_report_bytes or UNLIMITED
 
-    def counts(self) -> tuple[int, int, int, int]:
-        """How many reports wait, were dropped, were refused, and were not taken by the disk."""
-        waiting, dropped, refused, unstored = self._db.execute(
-            "SELECT waiting, dropped, refused, unstored FROM state"
+    def counts(self) -> tuple[int, int, int, int, int]:
+        """How many reports wait, were dropped, were refused, were damaged, and were not taken by the disk."""
+        waiting, dropped, refused, damaged, unstored = self._db.execute(
+            "SELECT waiting, dropped, refused, damaged, unstored FROM state"
         ).fetchone()
-        return waiting, dropped, refused, unstored
+        return waiting, dropped, refused, damaged, unstored
 
     def add(self, kind: str, encode: Callable[[str, int], bytes], *, unstored: int) -> int:
         """Store one report, as several where it is too long; the number of the first. The oldest give way to it.
@@ -80,7 +80,7 @@ class WaitingReports:
         return self._numbers("ORDER BY seq DESC LIMIT ?", limit)[::-1]
 
     def whole(self, seqs: Iterable[int]) -> list[Row]:
-        """The rows with these numbers that wait; damaged ones are put aside and counted as dropped."""
+        """The rows with these numbers that wait; damaged ones are put aside and counted."""
         select = "SELECT seq, kind, payload, boot, crc FROM report WHERE seq = ?"
         rows = [row for seq in seqs if (row := self._db.execute(select, (seq,)).fetchone())]
         damaged = [row for row in rows if not is_whole(row)]
@@ -160,9 +160,16 @@ class WaitingReports:
             "DELETE FROM damaged WHERE seq NOT IN (SELECT seq FROM damaged ORDER BY seq DESC LIMIT ?)",
             (KEPT_DAMAGED_REPORTS,),
         )
-        self._db.execute("UPDATE state SET dropped = dropped + ?", (self._remove(gone, "dropped"),))
+        # One whose boot is what is damaged is of the boot that gave its number.
+        self._db.executemany(
+            """UPDATE report
+               SET boot = (SELECT boot FROM boots WHERE first <= seq AND seq < next ORDER BY number LIMIT 1)
+               WHERE seq = ? AND boot NOT IN (SELECT boot FROM boots)""",
+            [(seq,) for seq in gone],
+        )
+        self._db.execute("UPDATE state SET damaged = damaged + ?", (self._remove(gone, "damaged"),))
         log.error(
-            "%d waiting reports of the outbox %s are damaged: they are in its table `damaged` now, counted as dropped",
+            "%d waiting reports of the outbox %s are damaged: they are in its table `damaged` now, and counted so",
             *(len(gone), self._path),
         )
 

@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS state (
     dropped INTEGER NOT NULL DEFAULT 0,
     refused INTEGER NOT NULL DEFAULT 0,
     waiting INTEGER NOT NULL DEFAULT 0,
-    unstored INTEGER NOT NULL DEFAULT 0
+    unstored INTEGER NOT NULL DEFAULT 0,
+    damaged INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS damaged (seq INTEGER PRIMARY KEY, kind TEXT, payload BLOB, boot TEXT, crc INTEGER);
 CREATE TABLE IF NOT EXISTS boots (
@@ -36,7 +37,8 @@ CREATE TABLE IF NOT EXISTS boots (
     waiting INTEGER NOT NULL DEFAULT 0,
     dropped INTEGER NOT NULL DEFAULT 0,
     refused INTEGER NOT NULL DEFAULT 0,
-    refiled INTEGER NOT NULL DEFAULT 0
+    refiled INTEGER NOT NULL DEFAULT 0,
+    damaged INTEGER NOT NULL DEFAULT 0
 );
 CREATE TRIGGER IF NOT EXISTS boot_gains AFTER INSERT ON report BEGIN
     INSERT INTO boots (boot, first, next, waiting) VALUES (new.boot, new.seq, new.seq + 1, 1)
@@ -51,7 +53,8 @@ _PRAGMAS: Final = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; P
 # What files made before these columns were lack.
 _ADDED: Final = {
     "report": {"boot": "TEXT", "crc": "INTEGER"},
-    "state": {"waiting": "INTEGER NOT NULL DEFAULT 0", "unstored": "INTEGER NOT NULL DEFAULT 0"},
+    "state": dict.fromkeys(("waiting", "unstored", "damaged"), "INTEGER NOT NULL DEFAULT 0"),
+    "boots": {"damaged": "INTEGER NOT NULL DEFAULT 0"},
 }
 
 
@@ -75,8 +78,9 @@ def _is_state(row: Row) -> bool:
 
 def _is_boot(row: Row) -> bool:
     # Rows of a damaged file are known by their shape alone: the name stands where `state` has a number.
-    *numbers, boot, waiting, dropped, refused, refiled = row
-    return isinstance(boot, str) and all(isinstance(one, int) for one in (*numbers, waiting, dropped, refused, refiled))
+    *numbers, boot, waiting, dropped, refused, refiled, damaged = row
+    counts = (*numbers, waiting, dropped, refused, refiled, damaged)
+    return isinstance(boot, str) and all(isinstance(one, int) for one in counts)
 
 
 OUTBOX: Final = Shape(_TABLES, _PRAGMAS, {"report": is_whole, "state": _is_state, "boots": _is_boot})
@@ -112,7 +116,7 @@ def prepare(db: sqlite3.Connection, boot: str) -> None:
 def boot_counts(db: sqlite3.Connection) -> tuple[BootCount, ...]:
     """What became of the reports of the newest boots, and of older ones of which some wait; the newest last."""
     rows = db.execute(
-        "SELECT boot, first, next, waiting, dropped, refused, refiled, number FROM boots "
+        "SELECT boot, first, next, waiting, dropped, refused, refiled, damaged, number FROM boots "
         "ORDER BY waiting > 0 DESC, number DESC LIMIT ?",
         (MAX_BOOTS,),
     )
@@ -129,23 +133,25 @@ def take_over(db: sqlite3.Connection, damage: Damage) -> str:
     """
     reports = {row[0]: row for row in damage.rows["report"]}
     old = max(damage.rows["state"], key=lambda row: int(row[2]), default=None)
-    next_seq, dropped, refused, waiting, unstored = (old[2], *old[4:]) if old else (0, 0, 0, len(reports), 0)
+    next_seq, dropped, refused, waiting, unstored, damaged = (
+        (old[2], *old[4:]) if old else (0, 0, 0, len(reports), 0, 0)
+    )
     lost = max(0, waiting - len(reports))
     old_boots = {row[3]: row for row in damage.rows["boots"]}
     db.executemany(
-        "INSERT INTO boots VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
+        "INSERT INTO boots VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?)",
         [(*row[:4], *row[5:]) for row in sorted(old_boots.values())],
     )
     db.executemany("INSERT INTO report VALUES (?, ?, ?, ?, ?)", [reports[seq] for seq in sorted(reports)])
     db.execute(
-        """UPDATE state SET next_seq = ?, dropped = ?, refused = ?, unstored = ?, waiting = ?,
+        """UPDATE state SET next_seq = ?, dropped = ?, refused = ?, unstored = ?, damaged = ?, waiting = ?,
                stored_bytes = (SELECT coalesce(sum(length(payload)), 0) FROM report)""",
-        (max([next_seq, *(seq + 1 for seq in reports)]), dropped + lost, refused, unstored, len(reports)),
+        (max([next_seq, *(seq + 1 for seq in reports)]), dropped, refused, unstored, damaged + lost, len(reports)),
     )
     db.executemany(
-        "UPDATE boots SET dropped = dropped + max(0, ? - waiting) WHERE boot = ?",
+        "UPDATE boots SET damaged = damaged + max(0, ? - waiting) WHERE boot = ?",
         [(row[4], boot) for boot, row in old_boots.items()],
     )
     of = f"of {waiting}" if old else "of an unknown number of"
-    counted = f", {lost} are lost and counted as dropped" if old else ""
+    counted = f", {lost} are lost and counted as damaged" if old else ""
     return f"{len(reports)} {of} waiting reports are kept{counted}"

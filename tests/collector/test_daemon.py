@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -377,6 +378,21 @@ async def test_what_a_site_says_that_it_lost_is_in_the_metrics_and_in_readyz(
     assert 'linkweather_site_overflows_total{queue="receipts",site="a"} 2.0' in text
     assert 'linkweather_site_unpublished_total{reason="not_authorized",site="a"} 1.0' in text
     assert ready["degraded"] == ["the site a has set aside 1 of mesh.json, found damaged: delete what is not needed"]
+
+
+async def test_what_the_journal_lost_is_in_the_ledger_the_metrics_and_in_readyz(settings: CollectorSettings) -> None:
+    settings.data_dir.mkdir()
+    (settings.data_dir / "journal.duckdb.acknowledged").write_bytes(
+        (7).to_bytes(8, "little") + zlib.crc32((7).to_bytes(8, "little")).to_bytes(4, "little")
+    )
+    async with running(settings) as collector:
+        text = (await collector.http.get("/metrics")).text
+        (sentence,) = (await collector.get("/readyz"))["degraded"]
+        ledger = await collector.get("/api/v1/ledger")
+    assert 'linkweather_journal_damage_total{reason="missing"} 1.0' in text
+    assert 'linkweather_journal_lost_reports_total{reason="missing"} 7.0' in text
+    assert "has 0 of 7 reports that it acknowledged: 7 are lost" in sentence
+    assert ledger["lost"] == {"missing": 7}
 
 
 async def test_what_the_broker_does_not_take_is_in_the_metrics_and_in_readyz(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def ledger_of(journal: Journal, *sinks: str) -> Ledger:
-    return Ledger(journal.database, sinks, now=lambda: NOON)
+    return Ledger(journal, sinks, now=lambda: NOON)
 
 
 def status(next_: int, **counts: int) -> Status:
@@ -53,6 +54,33 @@ def test_a_lost_report_is_named_and_the_ledger_does_not_balance(journal: Journal
     answer = ledger.answer(None, 10)
     assert not answer.balanced
     assert answer.why == "3 reports written = 2 committed + 1 missing (a/boot-1); the ledger does NOT balance"
+
+
+def test_what_the_journal_lost_is_named_by_its_reason_also_at_later_starts(journal: Journal, tmp_path: Path) -> None:
+    """Of three acknowledged reports the file that comes back, of an old backup, has one."""
+    journal.commit([entry(latency(0))])
+    journal.close()
+    (tmp_path / "old").write_bytes((tmp_path / "journal.duckdb").read_bytes())
+    journal = Journal(tmp_path / "journal.duckdb")
+    journal.commit([entry(latency(seq)) for seq in (1, 2)])
+    journal.close()
+    (tmp_path / "old").rename(tmp_path / "journal.duckdb")
+    for _ in range(2):
+        journal = Journal(tmp_path / "journal.duckdb")
+        ledger = ledger_of(journal)
+        ledger.said("a", status(3))
+        answer = ledger.answer(None, 10)
+        journal.close()
+        assert not answer.balanced
+        assert answer.lost == {"missing": 2}
+        ((damage),) = answer.damage
+        assert (damage.reason, damage.lost) == ("missing", 2)
+        assert damage.detail.endswith("has 1 of 3 reports that it acknowledged: 2 are lost")
+        assert "; the journal has lost 2 reports (missing); the ledger does NOT balance" in answer.why
+        assert journal.damage.found == {"missing": 1}
+        (sentence,) = journal.damage.recent(datetime.now(UTC))
+        assert sentence.startswith(damage.detail)
+        assert journal.damage.recent(datetime.now(UTC) + timedelta(days=2)) == []
 
 
 def test_a_cursor_that_moved_without_a_write_leaves_rows_unexplained(journal: Journal) -> None:

@@ -25,7 +25,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     journal = Journal(tmp_path / "journal.duckdb")
     Backlog(journal.database, "influx")
     journal.commit([entry(latency(seq), site) for site in ("a", "b") for seq in range(3)])
-    yield Ledger(journal.database, ["influx"])
+    yield Ledger(journal, ["influx"])
     journal.close()
 
 

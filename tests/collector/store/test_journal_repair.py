@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from collector.store import journal_damage
 from collector.store.journal import Journal
+from collector.store.journal_damage import JournalDamage
 from collector.store.journal_repair import is_damage, is_held, log_of
 from collector.store.wal import LogScan, scan_log
 from linkweather.errors import OperatorError
@@ -21,7 +24,9 @@ import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from collector.store.columns import Entry
+from collector.store import journal_damage
 from collector.store.journal import Journal
+from collector.store.journal_damage import JournalDamage
 from linkweather.wire import LatencyReport, LatencyRow
 path, count, closed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 now = datetime.now(UTC)
@@ -226,3 +231,54 @@ def test_a_lock_that_cannot_be_asked_for_is_not_taken_for_another_process(
     monkeypatch.setattr("collector.store.journal_repair.fcntl.lockf", no_locks)
     with pytest.raises(OSError, match="No locks available"):
         is_held(path)
+
+
+def found(path: Path) -> dict[str, int]:
+    journal = Journal(path)
+    try:
+        return journal.damage.found
+    finally:
+        journal.close()
+
+
+def test_damage_that_a_start_found_is_known_at_the_next_ones_by_its_reason(path: Path) -> None:
+    killed(path, closed=10)
+    wal = log_of(path)
+    wal.write_bytes(wal.read_bytes()[:-5])
+    assert found(path) == {"torn_log": 2}  # the cut, and the report that was in it
+    assert found(path) == {"torn_log": 2}
+    content = bytearray(path.read_bytes())
+    content[0:4096] = bytes(4096)
+    path.write_bytes(content)
+    assert found(path) == {"damaged_journal": 2}  # in a new journal, as nothing of the old one can be read
+
+
+def test_a_count_of_acknowledged_reports_that_is_damaged_is_said_once(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed(path)
+    count = path.with_name(f"{path.name}.acknowledged")
+    count.write_bytes(b"\xff" + count.read_bytes()[1:])
+    assert found(path) == {"damaged_count": 1}
+    assert found(path) == {"damaged_count": 1}
+    assert caplog.text.count("acknowledged is unknown") == 1
+
+
+def test_a_mistake_in_our_own_sql_is_no_damage_of_the_file() -> None:
+    with duckdb.connect() as db, pytest.raises(duckdb.ParserException) as caught:
+        db.execute("CREATE TABLE at at")
+    assert not is_damage(caught.value)
+
+
+def test_of_damage_the_newest_entries_are_kept_and_all_are_counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_damage, "KEPT_ENTRIES", 3)
+    journal = Journal(path)
+    now = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    some = [JournalDamage(now + timedelta(days=day), "torn_log", f"{day}", lost_reports=day) for day in range(5)]
+    with journal.database.transaction() as connection:
+        journal_damage.note(connection, some)
+    journal.close()
+    journal = Journal(path)
+    assert journal.damage.newest == some[:1:-1]
+    assert (journal.damage.found, journal.damage.lost) == ({"torn_log": 5}, {"torn_log": 10})
+    journal.close()

@@ -9,6 +9,7 @@ from collector.store.journal import Journal
 from collector.store.outbox_ledger import OutboxLedger, outbox_line
 from collector.store.quarantine import Quarantine, QuarantinedMessage
 from collector.store.report_keys import Range
+from linkweather import overflows
 from linkweather.models.ledger import OutboxLine, ReportCounts
 from linkweather.wire import BootCount, SplitFrom
 from tests.collector.report_samples import NOON, entry, latency
@@ -16,7 +17,7 @@ from tests.collector.report_samples import NOON, entry, latency
 
 def counts(line: OutboxLine) -> dict[str, int]:
     """The counts that are not zero; their sum is checked."""
-    parts = line.committed + line.waiting + line.dropped + line.refused + line.refiled + line.gaps
+    parts = line.committed + line.waiting + line.dropped + line.damaged + line.refused + line.refiled + line.gaps
     assert line.written == parts
     return {name: count for name in ReportCounts.model_fields if (count := getattr(line, name))}
 
@@ -38,6 +39,11 @@ def test_what_was_dropped_and_refused_at_the_site_is_no_gap() -> None:
     stated = said(10, waiting=1, dropped=3, refused=1, refiled=1)
     expected = {"written": 10, "committed": 4, "waiting": 1, "dropped": 3, "refused": 1, "refiled": 1}
     assert compare([(4, 6), (8, 8)], stated) == expected
+
+
+def test_what_was_lost_to_damage_of_the_outbox_is_no_gap() -> None:
+    stated = said(10, waiting=1, damaged=2)
+    assert compare([(0, 6)], stated) == {"written": 10, "committed": 7, "waiting": 1, "damaged": 2}
 
 
 def test_a_report_that_the_site_was_told_is_committed_and_that_is_not_there_is_a_gap() -> None:
@@ -87,7 +93,8 @@ def test_parts_of_a_report_that_is_there_whole_are_committed_and_no_gap(tmp_path
     ledger = OutboxLedger(journal.database)
     journal.commit([entry(latency(0, peers=("b", "c")))])
     whole = SplitFrom(boot="boot-1", seq=0, parts_boot="boot-1", first=1, last=2)
-    parts = [entry(latency(seq).model_copy(update={"split_from": whole})) for seq in (1, 2)]
+    same = {"split_from": whole, "at": latency(0).at}
+    parts = [entry(latency(seq).model_copy(update=same)) for seq in (1, 2)]
     for _ in range(2):
         assert journal.commit(parts) == []
     ledger.said("a", [BootCount(boot="boot-1", next=3, refiled=1)])
@@ -116,3 +123,43 @@ def test_refusals_beyond_the_bound_are_counted_under_no_boot(tmp_path: Path, mon
             outbox_ledger.count_refusals(connection, [("a", f"boot-{number}", "foreign")])
     kept = database.rows("FROM boot_refusals ORDER BY boot")
     assert kept == [("a", "", "foreign", 3), ("a", "boot-0", "foreign", 1), ("a", "boot-1", "foreign", 1)]
+
+
+def test_parts_that_an_earlier_version_noted_are_committed(tmp_path: Path) -> None:
+    file = tmp_path / "journal.duckdb"
+    journal = Journal(file)
+    journal.commit([entry(latency(0))])
+    journal.database.rows("CREATE TABLE parts_of_wholes AS SELECT 'a' AS site, 'boot-1' AS boot, 1::BIGINT AS seq")
+    journal.close()
+    for _ in range(2):
+        journal = Journal(file)
+        assert counts(OutboxLedger(journal.database).lines(journal.database.rows)[0]) == {"written": 2, "committed": 2}
+        journal.close()
+
+
+def test_of_a_sites_boots_those_that_are_not_at_rest_and_the_newest_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_ledger, "KEPT_BOOTS", 3)
+    journal = Journal(tmp_path / "journal.duckdb")
+    ledger = OutboxLedger(journal.database)
+    before = overflows.overflows().get("ledger boots", 0)
+    ledger.said("b", [BootCount(boot="boot-0", next=1, waiting=1)])
+    for number in range(6):
+        ledger.said("a", [BootCount(boot=f"boot-{number}", next=1, waiting=int(number == 1))])
+        ledger.write()
+    kept = [(line.site, line.boot) for line in ledger.lines(journal.database.rows)]
+    assert kept == [("a", "boot-1"), ("a", "boot-4"), ("a", "boot-5"), ("b", "boot-0")]
+    assert overflows.overflows()["ledger boots"] == before + 3
+
+
+def test_boots_that_are_said_and_not_written_yet_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_ledger, "UNWRITTEN_BOOTS", 2)
+    journal = Journal(tmp_path / "journal.duckdb")
+    ledger = OutboxLedger(journal.database)
+    before = overflows.overflows().get("ledger boots", 0)
+    for next_ in (1, 2):
+        ledger.said("a", [BootCount(boot=f"boot-{number}", next=next_) for number in range(5)])
+    assert {count.next for count in ledger._said.values()} == {2}
+    assert len(ledger._said) == 2
+    assert overflows.overflows()["ledger boots"] == before + 6

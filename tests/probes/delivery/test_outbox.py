@@ -355,9 +355,10 @@ def test_a_damaged_page_of_reports_costs_those_and_they_are_counted(
     full_of(path, 80)
     overwrite(path, 19, b"\x0d")
     box = opened(path, "boot-2", max_bytes=10**9)
-    assert box.depth() == Depth(reports=77, dropped_reports=3, refused_reports=0)
+    assert box.depth() == Depth(reports=77, dropped_reports=0, refused_reports=0, damaged_reports=3)
     assert len(waiting(box)) == 77
-    assert "77 of 80 waiting reports are kept, 3 are lost and counted as dropped" in caplog.text
+    assert "77 of 80 waiting reports are kept, 3 are lost and counted as damaged" in caplog.text
+    assert box.boots()[0] == BootCount(boot="boot-1", first=0, next=80, waiting=77, damaged=3)
     box.close()
 
 
@@ -387,7 +388,7 @@ def test_damage_that_a_start_did_not_see_is_noticed_where_it_is_read(
     assert box.depth().reports == 80
     assert len(waiting(box)) == 77
     assert box.add("latency", payload) == 80
-    assert box.depth() == Depth(reports=78, dropped_reports=3, refused_reports=0)
+    assert box.depth() == Depth(reports=78, dropped_reports=0, refused_reports=0, damaged_reports=3)
     box.close()
 
 
@@ -403,7 +404,9 @@ def test_damaged_reports_are_put_aside_and_counted_and_hold_no_other_up(
     box = opened(path, max_bytes=10**9)
     assert box.reports(box.oldest(64)) == []
     assert [stored.seq for stored in waiting(box)] == list(range(64, 100))
-    assert box.depth() == Depth(reports=36, dropped_reports=64, refused_reports=0)
+    assert box.depth() == Depth(reports=36, dropped_reports=0, refused_reports=0, damaged_reports=64)
+    (counted,) = [count for count in box.boots() if count.next == 100]
+    assert (counted.waiting, counted.damaged, counted.dropped) == (36, 64, 0)
     assert "64 waiting reports of the outbox" in caplog.text
     assert box._db.execute("SELECT count(*) FROM damaged").fetchone() == (64,)
     box.close()
