@@ -76,6 +76,8 @@ def _counters(readings: Readings) -> Iterable[Metric]:
         ("ingest_refused", "Messages refused for good.", "reason", readings.refused),
         ("faults", "Unexpected exceptions, contained; the log has the first of each.", "place", readings.faults),
         ("overflows", "What was dropped as too much waited.", "queue", readings.overflows),
+        ("journal_damage", "Damage of the journal that starts found, ever.", "reason", readings.journal_damage),
+        ("journal_lost_reports", "Reports that the journal acknowledged and lost.", "reason", readings.journal_lost),
         (
             "unpublished",
             "What the broker would not take; the log has the first of each.",
