@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -28,6 +28,7 @@ from collector.cluster.cluster_links import ClusterLinks
 from collector.incident_watch import IncidentWatch
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
+from collector.linkstate.link_answers import LinkTable
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
@@ -138,8 +139,9 @@ class ApiWiring:
             token=self._token(),
         )
 
-    def _links(self, now: float) -> list[LinkAnswer]:
-        return self.sites.clocks.findings(now).explained(self.links.links(now))
+    def _links(self, now: float) -> Callable[[], LinkTable]:
+        table, tests, clocks = self.links.table(now), self.sites.next_tests(), self.sites.clocks.findings(now)
+        return lambda: table.with_next_tests(tests.of).with_reasons(clocks.sentences, clocks.ours)
 
     def _link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
         found = self.links.link(src, dst, now)
@@ -190,7 +192,7 @@ class ApiWiring:
     def _readings(self, sinks: Sequence[SinkAnswer]) -> metrics.Readings:
         now, ingest = time.time(), self.ingest
         return metrics.Readings(
-            links=self.links.links(now),
+            links=self.links.counts(now),
             sites=self.sites.sites(now),
             broker_connected=self.connection.connected,
             reports=ingest.reports,

@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_LIMIT_S = 10.0
 _POLL_S = 0.02
+_REFRESH_S = 0.1
 
 
 class CollectorDaemon:
@@ -157,6 +158,7 @@ class CollectorDaemon:
         yield "mesh file", self._mesh.watch()
         yield "mesh publisher", self._mesh_publisher.run()
         yield "retention", self._retention().run()
+        yield "forecasts", self._refresh_forecasts()
         yield "route updater", self._keep_routes()
         yield "incidents", self._incident_watch.run()
         yield "sinks", self._exporters.run()
@@ -194,6 +196,14 @@ class CollectorDaemon:
             with contained("rebuild"):
                 await asyncio.to_thread(self._route_updater.restore)
         await self._route_updater.run()
+
+    async def _refresh_forecasts(self) -> None:
+        # A little at a time: who asks for a snapshot finds little left to do, and does not hold up the event loop.
+        while True:
+            more = False
+            with contained("forecasts"):
+                more = self._links.refresh_some(time.time())
+            await asyncio.sleep(0 if more else _REFRESH_S)
 
     def _handle(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from collector.sinks.exporter import TROUBLES
 from linkweather.models.sink_state import SinkAnswer
-from linkweather.models.state import LinkAnswer, LinkCondition, SiteAnswer, SiteCondition
+from linkweather.models.state import LinkCondition, SiteAnswer, SiteCondition
 
 LINK_STATES: tuple[str, ...] = get_args(LinkCondition)
 SITE_STATES: tuple[str, ...] = get_args(SiteCondition)
@@ -23,7 +23,7 @@ SITE_STATES: tuple[str, ...] = get_args(SiteCondition)
 class Readings:
     """Everything at one moment."""
 
-    links: Iterable[LinkAnswer]
+    links: Mapping[LinkCondition, int]
     sites: Iterable[SiteAnswer]
     broker_connected: bool
     reports: int
@@ -95,8 +95,8 @@ def _gauges(readings: Readings) -> Iterable[Metric]:
     yield _gauge("ingest_waiting_bytes", "Bytes of messages that wait for the next commit.", readings.waiting_bytes)
     yield _gauge("ingest_commit_seconds", "Duration of the latest commit.", readings.last_commit_s)
     yield _gauge("broker_connected", "Whether the broker is connected.", float(readings.broker_connected))
-    links, sites = [link.state for link in readings.links], [site.state for site in readings.sites]
-    yield _by_state("links", "Links of the mesh by state.", LINK_STATES, links)
+    yield _by_state("links", "Links of the mesh by state.", LINK_STATES, readings.links)
+    sites = Counter(site.state for site in readings.sites)
     yield _by_state("sites", "Sites of the mesh by state.", SITE_STATES, sites)
     yield _clocks(readings.sites)
 
@@ -163,9 +163,8 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"linkweather_{name}", text, value)
 
 
-def _by_state(name: str, text: str, states: Iterable[str], found: Iterable[str]) -> Metric:
+def _by_state(name: str, text: str, states: Iterable[str], counts: Mapping[Any, int]) -> Metric:
     family = GaugeMetricFamily(f"linkweather_{name}", text, labels=["state"])
-    counts = Counter(found)
     for state in states:
-        family.add_metric([state], counts[state])
+        family.add_metric([state], counts.get(state, 0))
     return family

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -16,7 +17,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from collector.api import docs_page
 from collector.api.access import FORBIDDEN, guarded
 from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id
+from collector.api.cached_answers import CachedAnswer
 from collector.api.middleware import ContainedApi, HeadAsGet
+from collector.linkstate.link_answers import LinkTable
+from collector.linkstate.link_documents import link_columns_json, link_rows_json
 from collector.store.recorded_rows import METRICS, metric_source
 from linkweather.errors import OperatorError
 from linkweather.models.state import (
@@ -49,10 +53,13 @@ class HistoryQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppSources:
-    """What the API's answers come from. `now` is in seconds since the epoch; `push_mesh` raises OperatorError."""
+    """What the API's answers come from. `now` is in seconds since the epoch; `push_mesh` raises OperatorError.
+
+    `links` copies what is known now; what it returns completes that in any thread.
+    """
 
     now: Callable[[], float]
-    links: Callable[[float], list[LinkAnswer]]
+    links: Callable[[float], Callable[[], LinkTable]]
     link: Callable[[str, str, float], LinkAnswer | None]
     sites: Callable[[float], list[SiteAnswer]]
     history: Callable[[HistoryQuery], Awaitable[Sequence[HistoryBucket]]]
@@ -85,6 +92,11 @@ def create_app(sources: AppSources) -> FastAPI:
     return app
 
 
+LinkForm = Literal["rows", "columns"]
+LINK_FORMS: Mapping[LinkForm, Callable[[LinkTable], Iterator[bytes]]] = {
+    "rows": link_rows_json,
+    "columns": link_columns_json,
+}
 NOT_FOUND: Mapping[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "The mesh has no such link"}
 }
@@ -97,15 +109,29 @@ def _add_answers(app: FastAPI, sources: AppSources) -> None:
         """Every site of the mesh, also sites never heard."""
         return sources.sites(sources.now())
 
-    @app.get("/api/v1/links")
-    async def links() -> list[LinkAnswer]:
-        """Every link of the mesh as it is now, also links never measured."""
-        return sources.links(sources.now())
+    cached = {form: CachedAnswer(partial(_links_json, sources, form)) for form in LINK_FORMS}
+
+    @app.get("/api/v1/links", response_model=list[LinkAnswer])
+    async def links(
+        form: Annotated[LinkForm, Query(description="An object a link, or a column a field")] = "rows",
+        if_none_match: Annotated[str | None, Header(description="The ETag of the answer that is known")] = None,
+    ) -> Response:
+        """Every link of the mesh as it is now, also links never measured; at most a second old."""
+        return await cached[form].response(if_none_match)
 
     @app.get("/api/v1/links/{src}/{dst}", responses={**NOT_FOUND})
     async def link(src: str, dst: str) -> LinkAnswer:
         """One link as it is now."""
         return _known_link(sources, src, dst)
+
+
+def _links_json(sources: AppSources, form: LinkForm) -> Iterator[bytes]:
+    complete = sources.links(sources.now())
+
+    def pieces() -> Iterator[bytes]:  # in a thread
+        yield from LINK_FORMS[form](complete())
+
+    return pieces()
 
 
 def _add_history(app: FastAPI, sources: AppSources) -> None:

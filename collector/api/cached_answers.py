@@ -48,6 +48,7 @@ class CachedAnswer:
         headers = {"ETag": encoded.tag, "Cache-Control": "no-cache"}
         if if_none_match is not None and encoded.tag in {tag.strip() for tag in if_none_match.split(",")}:
             return Response(status_code=304, headers=headers)
+        headers["Content-Length"] = str(sum(map(len, encoded.pieces)))
         return StreamingResponse(_sent(encoded.pieces), media_type="application/json", headers=headers)
 
     async def _encoded(self) -> EncodedAnswer:

@@ -17,7 +17,7 @@ from collector.cluster.mesh_view import MeshView
 from collector.linkstate.link_answers import FIELDS, LINK_STATES, LinkTable, whole_answers
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.snapshot import Snapshot
-from linkweather.models.state import LinkAnswer
+from linkweather.models.state import LinkAnswer, LinkCondition
 
 _GOODPUT = tuple(name for name in FIELDS if name.startswith("goodput") or name in {"rtt_loaded_s", "limited_by"})
 # When the next test comes, the site's status says, which all collectors hear.
@@ -55,12 +55,12 @@ class ClusterLinks:
         return self._own.refresh_some(now)
 
     def table(self, now: float) -> LinkTable:
-        """The answers about every link of the mesh in the mesh's order, also links never measured."""
+        """The answers about every link of the mesh in the mesh's order, also links never measured; no next tests."""
         return self._joined(self._own.table(now))
 
     def links(self, now: float) -> list[LinkAnswer]:
-        """The same as messages."""
-        return list(whole_answers(self.table(now)))
+        """The same as messages, with the next tests."""
+        return list(whole_answers(self.table(now).with_next_tests(self._own.next_test)))
 
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
         """One link; None where the mesh has no such link."""
@@ -73,14 +73,14 @@ class ClusterLinks:
         fields: dict[str, Any] = {}
         for part, names, site in (("latency", _LATENCY, src), ("goodput", _GOODPUT, dst)):
             if not self._owns(site):
-                (answer,) = LinkTable(now, sites, one, other, known[part]).answers()
+                ((answer,),) = LinkTable(now, sites, one, other, known[part]).answers()
                 fields |= {name: answer[name] for name in names}
         return found.model_copy(update=fields)
 
-    def counts(self, now: float) -> npt.NDArray[np.intp]:
-        """How many links are in each of LINK_STATES."""
+    def counts(self, now: float) -> dict[LinkCondition, int]:
+        """How many links are in each state."""
         states = self.table(now).columns["state"].tolist()
-        return np.array([states.count(name) for name in LINK_STATES], np.intp)
+        return {name: states.count(name) for name in LINK_STATES}
 
     def _joined(self, table: LinkTable) -> LinkTable:
         own = np.array([self._owns(site) for site in table.sites])

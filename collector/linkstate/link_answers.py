@@ -6,7 +6,7 @@ JSON cost a hundred times that, and need the live state no more: another thread 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, get_args
 
@@ -16,21 +16,25 @@ import numpy.typing as npt
 from collector.linkstate.forecast_bank import Forecast
 from collector.linkstate.link_memory import LinkMemory, share
 from collector.linkstate.link_rows import GOODPUT_FIGURES, KINDS, RTT_FIGURES, present
-from collector.linkstate.report_moments import Ages, Floats, Links
+from collector.linkstate.report_moments import Ages, Bools, Floats, Links
 from collector.linkstate.snapshot import AgeLimits
+from linkweather.containment import note
 from linkweather.models.state import GoodputCondition, LinkAnswer, LinkCondition
 
-LINK_STATES: Final[tuple[str, ...]] = get_args(LinkCondition)
+LINK_STATES: Final[tuple[LinkCondition, ...]] = get_args(LinkCondition)
 GOODPUT_STATES: Final[tuple[str, ...]] = get_args(GoodputCondition)
 FIELDS: Final = tuple(LinkAnswer.model_fields)
 _COUNTS: Final = frozenset(
     ("loss_probes", "rtt_forecast_samples", "goodput_forecast_samples", "path_mtu_bytes", "hops")
 )
 _TRUTHS: Final = frozenset({"during_throughput"})
-_SLICE: Final = 250  # links whose answers are made in one go: others have their turn in between
+SLICE_LINKS: Final = 250  # whose answers are made in one go: others have their turn in between
 # A bank computes in single precision: more digits would be noise.
 _DIGITS: Final = 6
 _POWERS: Final = np.array([float(f"1e{power}") for power in range(40)])
+
+
+NextTestOf = Callable[[str, str, float], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,32 @@ class LinkTable:
     def __len__(self) -> int:
         return len(self.src)
 
-    def with_columns(self, columns: Mapping[str, npt.NDArray[Any]]) -> LinkTable:
-        """The same with further columns."""
-        return replace(self, columns={**self.columns, **columns})
+    def with_next_tests(self, next_test: NextTestOf) -> LinkTable:
+        """The same with when each link's throughput is tested next."""
+        found: dict[str, npt.NDArray[Any]] = {}
+        for place, (src, dst) in enumerate(zip(self.values("src"), self.values("dst"), strict=True)):
+            try:
+                fields = next_test(src, dst, self.at)
+            except Exception as error:  # noqa: BLE001 - one link costs itself
+                note("link answer", error)
+                continue
+            for name, value in fields.items():
+                found.setdefault(name, np.full(len(self), None, object))[place] = value
+        return replace(self, columns={**self.columns, **found})
+
+    def with_reasons(self, sites: Mapping[str, str], other: str | None) -> LinkTable:
+        """The same with the reason of the source, if it has one, else of the destination, else the `other`."""
+        if not sites and other is None:
+            return self
+        of_site = np.array([sites.get(site) for site in self.sites], object)
+        src, dst = of_site[self.src], of_site[self.dst]
+        found = np.where(present(src), src, np.where(present(dst), dst, other))
+        return replace(self, columns={**self.columns, "reason": found})
+
+    def has(self, name: str) -> bool:
+        """Whether any link has a value of this field."""
+        column = self.columns.get(name)
+        return column is not None and bool((present(column) if column.dtype == object else np.isfinite(column)).any())
 
     def values(self, name: str, links: slice = slice(None)) -> list[Any]:
         """A field's values as Python objects, None for null."""
@@ -61,12 +88,12 @@ class LinkTable:
         column = self.columns.get(name)
         return [None] * len(self.src[links]) if column is None else _values(name, column[links])
 
-    def answers(self) -> Iterator[dict[str, Any]]:
-        """Every link's answer: the fields of LinkAnswer, in order."""
-        for start in range(0, len(self), _SLICE):
-            links = slice(start, start + _SLICE)
-            for values in zip(*(self.values(name, links) for name in FIELDS), strict=True):
-                yield dict(zip(FIELDS, values, strict=True))
+    def answers(self) -> Iterator[list[dict[str, Any]]]:
+        """The answers, the fields of LinkAnswer in order, some links at a time."""
+        for start in range(0, len(self), SLICE_LINKS):
+            links = slice(start, start + SLICE_LINKS)
+            rows = zip(*(self.values(name, links) for name in FIELDS), strict=True)
+            yield [dict(zip(FIELDS, values, strict=True)) for values in rows]
 
 
 def _values(name: str, column: npt.NDArray[Any]) -> list[Any]:
@@ -101,7 +128,7 @@ def link_columns(
 def contact_states(memory: LinkMemory, links: Links | slice, now: float, limits: AgeLimits) -> npt.NDArray[np.intp]:
     """The place of each link's state in LINK_STATES."""
     age_s = _age(memory.latency.at[links], now)
-    cases = [
+    cases: list[tuple[LinkCondition, Bools]] = [
         ("unknown", np.isnan(age_s)),
         ("expired", age_s > limits.expired_s),
         ("down", ~memory.latency.up[links]),
@@ -165,7 +192,7 @@ def _goodput(memory: LinkMemory, links: Links | slice, now: float, limits: AgeLi
     return {
         "goodput_state": np.array(GOODPUT_STATES, object)[codes],
         "goodput_age_s": age_s,
-        **{name: newest.columns[name][links] for name in (*GOODPUT_FIGURES, "limited_by")},
+        **{name: newest.columns[name][links].copy() for name in (*GOODPUT_FIGURES, "limited_by")},
     }
 
 
@@ -173,7 +200,7 @@ def _path(memory: LinkMemory, links: Links | slice, now: float) -> dict[str, npt
     newest = memory.path
     fields = {"path_fingerprint": "fingerprint", "path_mtu_bytes": "path_mtu_bytes", "hops": "hops"}
     return {"path_age_s": _age(newest.at[links], now)} | {
-        name: newest.columns[column][links] for name, column in fields.items()
+        name: newest.columns[column][links].copy() for name, column in fields.items()
     }
 
 
@@ -216,5 +243,5 @@ def _rounded(values: npt.NDArray[np.floating]) -> Floats:
 
 def whole_answers(table: LinkTable) -> Iterator[LinkAnswer]:
     """The answers as messages. The columns were validated on arrival, or made here: they are not checked again."""
-    for answer in table.answers():
-        yield LinkAnswer.model_construct(**answer)
+    for some in table.answers():
+        yield from (LinkAnswer.model_construct(**answer) for answer in some)

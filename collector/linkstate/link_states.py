@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from collector.linkstate.forecast_bank import Forecast
-from collector.linkstate.link_answers import LinkTable, contact_states, link_columns, whole_answers
+from collector.linkstate.link_answers import (
+    LINK_STATES,
+    LinkTable,
+    NextTestOf,
+    contact_states,
+    link_columns,
+    whole_answers,
+)
 from collector.linkstate.link_columns import GOODPUT_FACTS, LATENCY_FACTS, GoodputColumns, LatencyColumns, Places
 from collector.linkstate.link_forecasts import LinkForecasts, Pace
-from collector.linkstate.link_index import LinkIndex, Pair
+from collector.linkstate.link_index import LinkIndex
 from collector.linkstate.link_memory import LinkMemory
 from collector.linkstate.link_rows import Columns, RowKind, columns_of, kind_of
 from collector.linkstate.report_moments import Ages, Floats, Links, Moments, ReportMoment
 from collector.linkstate.snapshot import AgeLimits, LinkMatrices, Snapshot, in_cells
 from collector.settings import StateSettings
-from linkweather.containment import contained, note
+from linkweather.containment import contained
 from linkweather.mesh import Mesh
-from linkweather.models.state import LinkAnswer
+from linkweather.models.state import LinkAnswer, LinkCondition
 from linkweather.wire import Row
 
 _WINDOW_ROWS = 12  # hold the probes of a window, unless rows have very few
-
-NextTestOf = Callable[[str, str, float], Mapping[str, Any]]
 
 
 def _unknown(_src: str, _dst: str, _now: float) -> Mapping[str, Any]:
@@ -65,7 +69,7 @@ class LinkStates:
 
     def __init__(self, mesh: Mesh, settings: StateSettings, next_test: NextTestOf = _unknown) -> None:
         self._settings = settings
-        self._next_test = next_test
+        self.next_test = next_test
         self.index = LinkIndex()
         self._memory = LinkMemory(0, settings)
         self._forecasts = LinkForecasts(0, pace(mesh, settings)[1])
@@ -123,13 +127,13 @@ class LinkStates:
         return self._forecasts.refresh_some(now)
 
     def table(self, now: float) -> LinkTable:
-        """The answers about every link of the mesh in the mesh's order, also links never measured."""
+        """The answers about every link of the mesh in the mesh's order, also links never measured; no next tests."""
         rtt, goodput = self._forecasts.rtt(now), self._forecasts.goodput(now)
         return self._table(slice(None), now, rtt, goodput)
 
     def links(self, now: float) -> list[LinkAnswer]:
-        """The same as messages."""
-        return list(whole_answers(self.table(now)))
+        """The same as messages, with the next tests."""
+        return list(whole_answers(self.table(now).with_next_tests(self.next_test)))
 
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
         """One link; None where the mesh has no such link."""
@@ -137,11 +141,13 @@ class LinkStates:
         if number is None:
             return None
         rtt, goodput = self._forecasts.rtt_of(number, now), self._forecasts.goodput_of(number, now)
-        return next(whole_answers(self._table(slice(number, number + 1), now, rtt, goodput)))
+        one = self._table(slice(number, number + 1), now, rtt, goodput)
+        return next(whole_answers(one.with_next_tests(self.next_test)))
 
-    def counts(self, now: float) -> npt.NDArray[np.intp]:
-        """How many links are in each of LINK_STATES."""
-        return np.bincount(contact_states(self._memory, slice(None), now, self._limits), minlength=5)
+    def counts(self, now: float) -> dict[LinkCondition, int]:
+        """How many links are in each state."""
+        states = contact_states(self._memory, slice(None), now, self._limits)
+        return dict(zip(LINK_STATES, np.bincount(states, minlength=len(LINK_STATES)).tolist(), strict=True))
 
     def latency_columns(self, places: Places, now: float) -> LatencyColumns:
         """What is known of these links' contact and RTT."""
@@ -193,17 +199,4 @@ class LinkStates:
 
     def _table(self, links: slice, now: float, rtt: Forecast, goodput: Forecast) -> LinkTable:
         columns = link_columns(self._memory, links, now, self._limits.of(links), rtt=rtt, goodput=goodput)
-        ends = self.index.src[links], self.index.dst[links]
-        return LinkTable(now, self.index.sites, *ends, columns | self._next_tests(self.index.pairs[links], now))
-
-    def _next_tests(self, pairs: Sequence[Pair], now: float) -> dict[str, npt.NDArray[Any]]:
-        found: dict[str, npt.NDArray[Any]] = {}
-        for place, pair in enumerate(pairs):
-            try:
-                fields = self._next_test(*pair, now)
-            except Exception as error:  # noqa: BLE001 - one link costs itself
-                note("link answer", error)
-                continue
-            for name, value in fields.items():
-                found.setdefault(name, np.full(len(pairs), None, object))[place] = value
-        return found
+        return LinkTable(now, self.index.sites, self.index.src[links], self.index.dst[links], columns)

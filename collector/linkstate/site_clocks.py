@@ -83,6 +83,11 @@ class ClockFindings:
         """What is to be said of a site's clock: that it is wrong, or that ours is."""
         return _sentence(site, self.wrong_s[site]) if site in self.wrong_s else self.ours
 
+    @property
+    def sentences(self) -> dict[str, str]:
+        """What is to be said of each site whose clock is wrong."""
+        return {site: _sentence(site, wrong_s) for site, wrong_s in self.wrong_s.items()}
+
     def explained(self, links: Iterable[LinkAnswer]) -> list[LinkAnswer]:
         """The links, with the clock as the reason where that of one of the ends, or ours, is wrong."""
         if not self.wrong_s and self.ours is None:

@@ -16,6 +16,27 @@ from linkweather.models.state import CapacityAnswer, SiteAnswer
 from linkweather.wire import DeviceRow, NextTest, Status
 
 
+@dataclass(frozen=True, slots=True)
+class NextTests:
+    """When links are tested next, as their destinations say: the links tested at all, and what each site says."""
+
+    tested: frozenset[tuple[str, str]]
+    statuses: Mapping[str, Status]
+    tests: Mapping[str, Mapping[str, NextTest]]
+
+    def of(self, src: str, dst: str, now: float) -> Mapping[str, Any]:
+        """The fields of a link's answer that say when its throughput is tested next; no field without a status."""
+        if (src, dst) not in self.tested:
+            return {"next_test_waits_for": "disabled"}
+        status, test = self.statuses.get(dst), self.tests.get(dst, {}).get(src)
+        if status is not None and status.state == "offline":
+            return {"next_test_waits_for": "offline"}
+        if status is None or test is None:
+            return {}
+        in_s = max(0.0, test.at.timestamp() - now)
+        return {"next_test_in_s": in_s, "next_test_reason": test.reason, "next_test_waits_for": test.waits_for}
+
+
 class SiteStates:
     """The state of every site of the mesh. Statuses of other sites are dropped."""
 
@@ -57,16 +78,12 @@ class SiteStates:
         return self._reported_at.get(site)
 
     def next_test(self, src: str, dst: str, now: float) -> Mapping[str, Any]:
-        """The fields of a link's answer that say when its throughput is tested next; no field without a status."""
-        if (src, dst) not in self._tested:
-            return {"next_test_waits_for": "disabled"}
-        status, test = self._statuses.get(dst), self._next_tests.get(dst, {}).get(src)
-        if status is not None and status.state == "offline":
-            return {"next_test_waits_for": "offline"}
-        if status is None or test is None:
-            return {}
-        in_s = max(0.0, test.at.timestamp() - now)
-        return {"next_test_in_s": in_s, "next_test_reason": test.reason, "next_test_waits_for": test.waits_for}
+        """As `NextTests.of`, now."""
+        return NextTests(self._tested, self._statuses, self._next_tests).of(src, dst, now)
+
+    def next_tests(self) -> NextTests:
+        """What is known now of all links' next tests, for another thread."""
+        return NextTests(self._tested, dict(self._statuses), dict(self._next_tests))
 
     @property
     def offline(self) -> list[str]:

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.http_server import HttpServer
+from collector.linkstate.link_answers import LinkTable
 from linkweather.containment import faults
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
@@ -32,6 +34,15 @@ FLAT = {
 }
 
 
+def table_of(links: list[LinkAnswer]) -> LinkTable:
+    columns = {name: np.fromiter((getattr(link, name) for link in links), object) for name in LinkAnswer.model_fields}
+    src, dst = (np.array(["ab".index(getattr(link, end)) for link in links]) for end in ("src", "dst"))
+    return LinkTable(NOW.timestamp(), ("a", "b"), src, dst, columns)
+
+
+LINKS = table_of([LINK, LinkAnswer(src="b", dst="a")])
+
+
 @dataclass
 class ApiWorld:
     """What the API finds."""
@@ -44,7 +55,7 @@ class ApiWorld:
     def sources(self) -> AppSources:
         return AppSources(
             now=NOW.timestamp,
-            links=lambda _now: [LINK, LinkAnswer(src="b", dst="a")],
+            links=lambda _now: lambda: LINKS,
             link=lambda src, dst, _now: LINK if (src, dst) == ("a", "b") else None,
             sites=lambda _now: [SiteAnswer(site=site, address=MESH.sites[site].address) for site in MESH.sites],
             history=self._history,
@@ -107,6 +118,22 @@ async def test_links_are_flat_objects_with_null_for_never_measured(http: httpx.A
     assert set(first) >= FLAT
     assert (first["rtt_p50_s"], second["state"], second["rtt_p50_s"]) == (0.02, "unknown", None)
     assert not any(isinstance(value, dict | list) for value in first.values())
+
+
+async def test_links_come_as_columns_of_what_any_link_has(http: httpx.AsyncClient) -> None:
+    answer = (await http.get("/api/v1/links?form=columns")).json()
+    assert (answer["sites"], answer["at"]) == (["a", "b"], NOW.isoformat())
+    columns = answer["columns"]
+    assert (columns["src"], columns["dst"], columns["state"]) == ([0, 1], [1, 0], ["fresh", "unknown"])
+    assert (columns["rtt_p50_s"], columns.get("hops", "left out")) == ([0.02, None], "left out")
+    assert (await http.get("/api/v1/links?form=table")).status_code == 422
+
+
+@pytest.mark.parametrize("form", ["rows", "columns"])
+async def test_links_that_the_asker_has_are_not_sent_again(http: httpx.AsyncClient, form: str) -> None:
+    first = await http.get(f"/api/v1/links?form={form}")
+    again = await http.get(f"/api/v1/links?form={form}", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
 
 
 async def test_sites_are_listed(http: httpx.AsyncClient) -> None:

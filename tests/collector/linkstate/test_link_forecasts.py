@@ -220,3 +220,13 @@ def test_columns_of_links_age_as_the_snapshot_does() -> None:
     assert known.up.tolist() == [True, True, False]
     assert matrices.facts(["contact_at"], places)["contact_at"].tolist() == [295.0, 295.0, -np.inf]
     assert limits.expired_s == 300.0
+
+
+def test_a_refresh_in_parts_leaves_a_snapshot_what_it_would_have_made() -> None:
+    rows = history(700.0)
+    refreshed, asked = LinkStates(MESH, StateSettings()), LinkStates(MESH, StateSettings())
+    for at, report in rows:
+        refreshed.observe(moment(at), report)
+        asked.observe(moment(at), report)
+        assert not refreshed.refresh_some(at)  # six links are not many
+    assert_same(refreshed.snapshot(700.0), asked.snapshot(700.0))

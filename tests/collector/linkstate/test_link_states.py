@@ -23,7 +23,7 @@ from tests.collector.report_samples import moment
 MESH = Mesh.model_validate(
     {
         "sites": {"a": {"address": "192.0.2.1"}, "b": {"address": "192.0.2.2"}, "c": {"address": "192.0.2.3"}},
-        "links": [{"src": "a", "dst": "b"}, {"src": "b", "dst": "a"}, {"src": "a", "dst": "c"}],
+        "links": [{"src": "a", "dst": "b"}, {"src": "a", "dst": "c"}, {"src": "b", "dst": "a"}],
     }
 )
 
@@ -452,7 +452,7 @@ def test_figures_beyond_single_precision_are_no_forecast_and_harm_no_other_link(
 
 def test_a_link_whose_next_test_cannot_be_said_costs_its_own_fields() -> None:
     def next_test(_src: str, dst: str, _now: float) -> dict[str, Any]:
-        return {"next_test_in_s": 60.0 / "bc".index(dst)}
+        return {"next_test_in_s": 60.0 / "bca".index(dst)}
 
     links = LinkStates(MESH, StateSettings(), next_test)
     links.observe(ReportMoment(100.0, "boot", 1), [latency(0.020)])
@@ -477,5 +477,19 @@ def test_a_fault_in_one_row_costs_that_row() -> None:
     links = states()
     links.observe(moment(0), [bad, latency(0.02)])
     assert faults()["link state"] == before + 1
-    good, _, unknown = links.links(1)
+    good, unknown, _ = links.links(1)
     assert (good.rtt_p50_s, unknown.state) == (0.02, "unknown")
+
+
+def test_links_are_counted_by_state() -> None:
+    links = states()
+    links.observe(moment(100), [latency(), lost().model_copy(update={"dst": "c"})])
+    assert links.counts(101.0) == {"fresh": 1, "stale": 0, "expired": 0, "down": 1, "unknown": 1}
+    assert links.counts(130.0)["stale"] == 1
+
+
+def test_a_window_is_read_back_as_far_as_a_recovery_takes() -> None:
+    links = LinkStates(MESH, StateSettings(recover_after_rows=40, loss_probes=90))
+    assert links.window_rows("latency") == {"depth": 40, "probes": 90}
+    assert states().window_rows("latency") == {"depth": 12, "probes": 100}
+    assert links.window_rows("path") == {"depth": 1}

@@ -187,6 +187,7 @@ def test_a_link_has_the_clock_of_its_ends_as_the_reason() -> None:
     report(found, "a", range(1060, 1061), ahead_s=3000)
     sentence = "the clock of site a is 50 min ahead of the collector's: synchronise it, by NTP say"
     assert [link.reason for link in found.findings(1060).explained(links)] == [sentence, sentence, None]
+    assert found.findings(1060).sentences == {"a": sentence}
     report(found, "b", range(1060, 1061), ahead_s=3000)
     ours = "the collector's clock is 50 min behind those of 2 of 2 sites: synchronise it, by NTP say"
     assert [link.reason for link in found.findings(1060).explained(links)] == [ours, ours, ours]

@@ -105,11 +105,13 @@ def test_next_test_of_a_link_is_what_its_destination_says() -> None:
     said = {"next_test_in_s": 25.0, "next_test_reason": "first", "next_test_waits_for": "budget"}
     assert states.next_test("a", "b", now) == said
     assert states.next_test("a", "b", now + 60.0)["next_test_in_s"] == 0.0
+    kept = states.next_tests()
     assert states.next_test("b", "a", now) == {}
     states.forget_statuses()
     assert states.next_test("a", "b", now) == {}
     states.status("b", Status(state="offline"))
     assert states.next_test("a", "b", now) == {"next_test_waits_for": "offline"}
+    assert kept.of("a", "b", now) == said  # what another thread works on does not move
 
 
 def test_next_test_of_a_link_that_the_mesh_does_not_test_is_disabled() -> None:
