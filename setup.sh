@@ -11,9 +11,9 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 programs=(iperf3:iperf3 mosquitto:mosquitto ip:iproute2)
 case $wanted in
     run) extras=collector ready=(run) ;;
-    check) extras=collector,dev ready=(run check) programs=() ;;
+    check) extras=collector,notify,dev ready=(run check) programs=() ;;
     test)
-        extras=collector,dev ready=(run check test)
+        extras=collector,notify,dev ready=(run check test)
         programs+=(influxd:influxdb victoria-metrics:victoria-metrics ping:iputils-ping sysctl:procps)
         ;;
     *) echo "usage: setup.sh run|check|test" >&2; exit 2 ;;

@@ -32,6 +32,7 @@ from collector.linkstate.link_answers import LinkTable
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
+from collector.notifier import Notifier
 from collector.placement.placement import NoTransfer, PlacementInputs, PlannedTransfer, transfer_of
 from collector.route_updater import RouteUpdater
 from collector.routing.route_question import RouteQuestion
@@ -59,6 +60,7 @@ class ApiWiring:
     capacities: Capacities
     route_updater: RouteUpdater
     incident_watch: IncidentWatch
+    notifier: Notifier
     feed: EventFeed
     journal: Journal
     ingest: Ingest
@@ -151,6 +153,7 @@ class ApiWiring:
         ours = self.sites.clocks.findings(time.time()).ours
         return [
             *self.exporters.failing(),
+            *self.notifier.failing(),
             *([ours] if ours else []),
             *self.other_journals.sentences(),
             *self.connection.complaints(),

@@ -18,8 +18,7 @@ from collector.api.event_feed import EventFeed
 from collector.api.http_server import HttpServer
 from collector.api_wiring import ApiWiring
 from collector.cluster.cluster import Cluster
-from collector.incident_watch import IncidentSources, IncidentWatch
-from collector.incidents.conditions import Figure, Subject
+from collector.incident_wiring import IncidentWiring
 from collector.ingest.embedded_broker import EmbeddedBroker, Listen
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
@@ -29,13 +28,11 @@ from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
 from collector.mesh_publisher import MeshPublisher
 from collector.route_updater import RouteUpdater
-from collector.routing.route_question import RouteQuestion
 from collector.settings import EMBEDDED, CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.state_rebuild import rebuild
 from collector.store.columns import Entry
 from collector.store.decision_log import DecisionLog
-from collector.store.incident_log import IncidentLog
 from collector.store.journal import open_journal
 from collector.store.retention import Retention
 from collector.total_ledger import Ledger
@@ -94,7 +91,7 @@ class CollectorDaemon:
             self._decision_log = DecisionLog(self._journal.database)
             self._feed = EventFeed(uuid.uuid4().hex[:12])
             self._route_updater = self._route_updater_of(settings)
-            self._incident_watch = self._incident_watch_of(settings)
+            self._incident_watch, self._notifier = self._incident_wiring().build()
             self._server = HttpServer(self._api_wiring().application(), settings.api.host, settings.api.port)
         except BaseException:
             self._journal.close()
@@ -109,6 +106,7 @@ class CollectorDaemon:
             capacities=self._capacities,
             route_updater=self._route_updater,
             incident_watch=self._incident_watch,
+            notifier=self._notifier,
             feed=self._feed,
             journal=self._journal,
             ingest=self._ingest,
@@ -118,6 +116,20 @@ class CollectorDaemon:
             other_journals=self._other_journals,
             bad_statuses=self._bad_statuses,
             cluster=self._cluster,
+        )
+
+    def _incident_wiring(self) -> IncidentWiring:
+        return IncidentWiring(
+            settings=self._settings,
+            database=self._journal.database,
+            mesh=lambda: self._mesh.mesh,
+            snapshot=(self._cluster.links if self._cluster else self._links).snapshot,
+            sites=self._sites,
+            route_updater=self._route_updater,
+            feed=self._feed,
+            ingest=self._ingest,
+            exporters=self._exporters,
+            connection=self._connection,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -161,6 +173,7 @@ class CollectorDaemon:
         yield "forecasts", self._refresh_forecasts()
         yield "route updater", self._keep_routes()
         yield "incidents", self._incident_watch.run()
+        yield "notifier", self._notifier.run()
         yield "sinks", self._exporters.run()
         yield "ledger", self._ledger.run()
         if self._cluster:
@@ -189,6 +202,7 @@ class CollectorDaemon:
                 self._route_updater.restore()
         with contained("rebuild"):
             self._incident_watch.restore()
+            self._notifier.restore()
 
     async def _keep_routes(self) -> None:
         if self._cluster:
@@ -326,27 +340,6 @@ class CollectorDaemon:
             offline=lambda: self._sites.offline,
             owns=self._cluster.owns if self._cluster else lambda _site: True,
         )
-
-    def _incident_watch_of(self, settings: CollectorSettings) -> IncidentWatch:
-        sources = IncidentSources(
-            mesh=lambda: self._mesh.mesh,
-            snapshot=(self._cluster.links if self._cluster else self._links).snapshot,
-            sites=self._sites.sites,
-            failing=self._failing,
-            route=lambda src, dst: self._route_updater.answer(RouteQuestion(src=src, dst=dst)),
-            emit=self._feed.emit,
-        )
-        return IncidentWatch(settings.incidents, IncidentLog(self._journal.database), sources)
-
-    def _failing(self) -> Iterator[tuple[Subject, Figure]]:
-        """What fails besides links and sites: sinks, the journal, and the connection by which reports come."""
-        for name, exporter in self._exporters.by_name.items():
-            if exporter.trouble:
-                yield Subject("sink", name=name), Figure(detail=exporter.trouble.sentence)
-        if not self._connection.connected:
-            yield Subject("collector", name="the connection to the broker"), Figure(detail=self._connection.last_error)
-        if self._ingest.last_error:
-            yield Subject("collector", name="the journal"), Figure(detail=self._ingest.last_error)
 
 
 async def run(settings: CollectorSettings) -> None:

@@ -70,6 +70,10 @@ class IncidentWatch:
         """The incidents that last."""
         return self._book.open
 
+    def lasting_answers(self) -> list[IncidentAnswer]:
+        """The same as they are answered."""
+        return [self._answer(one) for one in self._book.open]
+
     def restore(self) -> None:
         """Go on with the incidents from before the collector ended. Blocks; before `run`."""
         now = self._now()

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field
 
+from collector.notify_tables import NotifyTables
 from collector.sink_tables import SinkTables
 from linkweather.broker import Broker, parse_broker
 from linkweather.errors import OperatorError
@@ -180,6 +181,7 @@ class CollectorSettings(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     incidents: IncidentSettings = IncidentSettings()
     cluster: ClusterSettings | None = None
+    notify: NotifyTables = Field(default_factory=dict)
     sinks: SinkTables = Field(default_factory=dict)
 
     @property
@@ -198,6 +200,7 @@ class CollectorSettings(Settings):
                 "data_dir": folder / self.data_dir,
                 "broker_socket": self.broker_socket and folder / self.broker_socket,
                 "api": api,
+                "notify": {name: table.below(folder) for name, table in self.notify.items()},
                 "sinks": {name: sink.below(folder) for name, sink in self.sinks.items()},
             }
         )

@@ -7,6 +7,7 @@ not be loaded with pydantic's insides.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, SerializeAsAny
@@ -31,21 +32,25 @@ def _with_kinds(value: Any) -> Any:
     return {name: {"kind": name, **table} if isinstance(table, dict) else table for name, table in value.items()}
 
 
-def _checked(table: Any) -> Any:
-    if not isinstance(table, dict):
-        return table
-    kinds = plugins.names(plugins.SINKS)
+def check_kind(table: dict[str, Any], kinds: Sequence[str]) -> None:
+    """Raise ValidationError for a table whose `kind` is none of these."""
     if table.get("kind") not in kinds:
         allowed = " or ".join([", ".join(map(repr, kinds[:-1])), repr(kinds[-1])])
         wrong = PydanticCustomError("no_such_kind", "must be {allowed}", {"allowed": allowed})
         error = InitErrorDetails(type=wrong, loc=("kind",), input=table.get("kind"))
-        raise ValidationError.from_exception_data("sink", [error])
+        raise ValidationError.from_exception_data("table", [error])
+
+
+def _checked(table: Any) -> Any:
+    if not isinstance(table, dict):
+        return table
+    check_kind(table, plugins.names(plugins.SINKS))
     settings: type[SinkSettings] = plugins.load(plugins.SINKS, table["kind"])
     # pydantic puts our place before that of an error found here.
     return settings.model_validate(table, extra="forbid")
 
 
-SinkName = Annotated[str, AfterValidator(_name)]
+TableName = Annotated[str, AfterValidator(_name)]
 SinkTables = Annotated[
-    dict[SinkName, Annotated[SerializeAsAny[SinkSettings], BeforeValidator(_checked)]], BeforeValidator(_with_kinds)
+    dict[TableName, Annotated[SerializeAsAny[SinkSettings], BeforeValidator(_checked)]], BeforeValidator(_with_kinds)
 ]

@@ -85,6 +85,14 @@ SENTENCES: Mapping[str, str] = {
     "collector/bad_broker_port": f"broker = 'mqtt://127.0.0.1:99999': {BROKER}",
     "collector/bad_broker_url": f"broker = 'http://127.0.0.1:1883': {BROKER}",
     "collector/bad_port": "api.port = 70000: must be at most 65535",
+    "collector/notify_no_table": "notify.ops = 3: must be a table",
+    "collector/notify_bad_url": "notify.ops.url = '127.0.0.1:9093': must be http://host:port or https://host:port",
+    "collector/notify_no_command": "notify.ops.command = []: must have at least 1 entry",
+    "collector/notify_unknown_key": "notify.ops.url = 'x': no such key",
+    "collector/notify_unknown_kind": (
+        "notify.ops.kind = 'smoke signals': must be 'alertmanager', 'apprise' or 'command'"
+    ),
+    "collector/notify_without_kind": "notify.ops.kind = None: must be 'alertmanager', 'apprise' or 'command'",
     "collector/influx_bad_url": "sinks.influx.url = '127.0.0.1:8086': must be http://host:port or https://host:port",
     "collector/influx_without_target": (
         "sinks.influx: either database (InfluxDB 1.x) or bucket (InfluxDB 2.x, 3.x, VictoriaMetrics) is required"

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from collector.notify_tables import KINDS, NotifyTable
 from collector.settings import CollectorSettings
 from collector.store.columns import TABLES
 from linkweather import plugins, settings
@@ -229,9 +230,10 @@ def as_described(default: Any) -> str:
 
 def settings_tables(file: str) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:
     """Every table of a settings file, those that come through a door with their names."""
-    yield from (each for each in tables_of(SETTINGS[file]) if each[1] is not SinkSettings)
+    yield from (each for each in tables_of(SETTINGS[file]) if not issubclass(each[1], SinkSettings | NotifyTable))
     if file == "collector.toml":
         yield from ((("sinks", name), plugins.load(plugins.SINKS, name)) for name in plugins.names(plugins.SINKS))
+        yield from ((("notify", kind), model) for kind, model in KINDS.items())
     if file == "mesh.toml":
         models = [plugins.load(plugins.PROBERS, name).options for name in plugins.names(plugins.PROBERS)]
         yield from ((("sites", "options"), model) for model in models if model.model_fields)

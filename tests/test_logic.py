@@ -46,6 +46,8 @@ SHELLS: Mapping[str, str] = {
     "linkweather/client/__init__.py": "names what is public",
     "probes/adhoc/adhoc_latency.py": "awaits probes",
     "collector/sinks/builtin.py": "opens sinks",
+    "collector/incident_wiring.py": "connects parts",
+    "collector/store/note_log.py": "reads and writes the database that it is given",
     "collector/store/incident_log.py": "reads and writes the database that it is given",
     "collector/store/link_history.py": "likewise",
     "collector/store/past_decisions.py": "likewise",

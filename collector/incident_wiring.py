@@ -1,0 +1,71 @@
+"""Wires the watch for incidents and the notifier to the parts of the collector: what they see, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from collector.api.event_feed import EventFeed
+from collector.incident_watch import IncidentSources, IncidentWatch
+from collector.incidents.conditions import Figure, Subject
+from collector.ingest.ingest import Ingest
+from collector.linkstate.site_states import SiteStates
+from collector.linkstate.snapshot import Snapshot
+from collector.notifier import Notifier
+from collector.route_updater import RouteUpdater
+from collector.routing.route_question import RouteQuestion
+from collector.settings import CollectorSettings
+from collector.sinks.exporters import Exporters
+from collector.store.database import Database
+from collector.store.incident_log import IncidentLog
+from collector.store.note_log import NoteLog
+from linkweather.mesh import Mesh
+from linkweather.models.events import IncidentEvent
+from linkweather.mqtt import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentWiring:
+    """The parts that are watched."""
+
+    settings: CollectorSettings
+    database: Database
+    mesh: Callable[[], Mesh]
+    snapshot: Callable[[float], Snapshot]
+    sites: SiteStates
+    route_updater: RouteUpdater
+    feed: EventFeed
+    ingest: Ingest
+    exporters: Exporters
+    connection: Connection
+
+    def build(self) -> tuple[IncidentWatch, Notifier]:
+        """The watch, and the notifier that it feeds. Raises OperatorError for a target that can never work."""
+
+        def emit(event: IncidentEvent) -> None:
+            self.feed.emit(event)
+            notifier.add(event.incident)
+
+        watch = IncidentWatch(self.settings.incidents, IncidentLog(self.database), self._sources(emit))
+        notifier = Notifier(self.settings.notify, NoteLog(self.database), watch.lasting_answers)
+        return watch, notifier
+
+    def _sources(self, emit: Callable[[IncidentEvent], None]) -> IncidentSources:
+        return IncidentSources(
+            mesh=self.mesh,
+            snapshot=self.snapshot,
+            sites=self.sites.sites,
+            failing=self._failing,
+            route=lambda src, dst: self.route_updater.answer(RouteQuestion(src=src, dst=dst)),
+            emit=emit,
+        )
+
+    def _failing(self) -> Iterator[tuple[Subject, Figure]]:
+        """What fails besides links and sites: sinks, the journal, and the connection by which reports come."""
+        for name, exporter in self.exporters.by_name.items():
+            if exporter.trouble:
+                yield Subject("sink", name=name), Figure(detail=exporter.trouble.sentence)
+        if not self.connection.connected:
+            yield Subject("collector", name="the connection to the broker"), Figure(detail=self.connection.last_error)
+        if self.ingest.last_error:
+            yield Subject("collector", name="the journal"), Figure(detail=self.ingest.last_error)
