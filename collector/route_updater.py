@@ -12,14 +12,14 @@ from typing import Protocol
 
 import numpy as np
 
+from collector.goodput_refresh import GoodputEstimates
 from collector.linkstate.snapshot import ConditionChanges, Snapshot
 from collector.route_events import Listeners, RouteEvents, RouteKey
 from collector.route_publisher import Publish, RoutePublisher
 from collector.routing.arrays import DIRECT
-from collector.routing.costs import COSTINGS, GoodputEstimate
+from collector.routing.costs import COSTINGS
 from collector.routing.decision_pace import DecisionPace
 from collector.routing.evaluation import evaluate
-from collector.routing.goodput_estimate import shrunk
 from collector.routing.route_columns import RouteView
 from collector.routing.route_question import RouteQuestion
 from collector.routing.router import RouteChanges, Router
@@ -35,10 +35,6 @@ from linkweather.models.scores import EvaluationAnswer
 from linkweather.models.state import LinkAnswer
 from linkweather.wire import AnyReport, LatencyReport, PathReport, PathRow, ThroughputReport
 
-# Goodputs widen with their age; their estimates are made again at least this often.
-GOODPUTS_LAST_S = 30.0
-# They cost O(sites³), and every test outdates them: so many times as long is left for other work.
-ESTIMATES_REST = 20.0
 # What was decided is in the log so soon.
 WRITE_EVERY_S = 0.5
 # At most so many samples are logged a second: a large mesh is sampled less often, and each time whole.
@@ -85,7 +81,7 @@ class RouteUpdater:
         self._now = now
         self._router = Router(routing, mesh)
         self._conditions = ConditionChanges()
-        self._estimates = _GoodputEstimates(mesh)
+        self._estimates = GoodputEstimates(mesh)
         self._writer = DecisionWriter(log)
         self._publisher = RoutePublisher(self._router, publish)
         self._events = RouteEvents(listeners, link=links.link, route=self._active, now=now)
@@ -113,7 +109,7 @@ class RouteUpdater:
         """Follow a changed mesh."""
         self._sites = tuple(mesh.sites)
         self._router.apply_mesh(mesh)
-        self._estimates = _GoodputEstimates(mesh)
+        self._estimates = GoodputEstimates(mesh)
         self.on_connect()
 
     def on_reports(self, reports: Iterable[AnyReport]) -> None:
@@ -266,51 +262,19 @@ class RouteUpdater:
         """Log all active routes for their evaluation, again and again."""
         await self._decided.wait()
         while True:
+            rows = 0
             with contained("samples"):
-                for objective in COSTINGS:
-                    view = self._router.view(objective)
-                    if view is not None:
-                        self._writer.put(LoggedRoutes("sampled", await asyncio.to_thread(_routed, view, self._owns)))
-            await asyncio.sleep(max(self._settings.note_every_s, 2 * len(self._sites) ** 2 / SAMPLES_PER_S))
+                for view in filter(None, map(self._router.view, COSTINGS)):
+                    routed = await asyncio.to_thread(_routed, view, self._owns)
+                    self._writer.put(LoggedRoutes("sampled", routed))
+                    rows += len(routed)
+            await asyncio.sleep(max(self._settings.note_every_s, rows / SAMPLES_PER_S))
 
     async def _write_on(self) -> None:
         while True:
             with contained("decision log"):
                 await self._writer.write()
             await asyncio.sleep(WRITE_EVERY_S)
-
-
-class _GoodputEstimates:
-    """The estimate of all goodputs: made again when it is outdated, and at least every GOODPUTS_LAST_S."""
-
-    def __init__(self, mesh: Mesh) -> None:
-        self._operators = {name: site.operator for name, site in mesh.sites.items()}
-        self._made: GoodputEstimate | None = None
-        self._of: tuple[str, ...] = ()
-        self._made_at = self._took_s = self._ended_s = 0.0
-        self._outdated = False
-
-    def outdate(self) -> None:
-        """Something was measured, or a condition changed."""
-        self._outdated = True
-
-    def of(self, snapshot: Snapshot) -> GoodputEstimate:
-        """The newest estimate for the sites of this snapshot."""
-        return self.make(snapshot) if self._made is None or self._of != snapshot.sites else self._made
-
-    async def refresh(self, snapshot: Snapshot) -> None:
-        """Make the estimate again in a thread, if that is due."""
-        rested = self._outdated and time.monotonic() - self._ended_s >= ESTIMATES_REST * self._took_s
-        if self._of != snapshot.sites or rested or not 0 <= snapshot.at - self._made_at < GOODPUTS_LAST_S:
-            await asyncio.to_thread(self.make, snapshot)
-
-    def make(self, snapshot: Snapshot) -> GoodputEstimate:
-        """Make the estimate for this snapshot."""
-        started, self._outdated = time.monotonic(), False
-        self._made = shrunk(snapshot, [self._operators.get(site) for site in snapshot.sites])
-        self._of, self._made_at, self._ended_s = snapshot.sites, snapshot.at, time.monotonic()
-        self._took_s = self._ended_s - started
-        return self._made
 
 
 def _routed(view: RouteView, owns: Callable[[str], bool]) -> RouteDecisions:

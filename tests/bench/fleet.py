@@ -185,7 +185,8 @@ def run(fleet: Fleet, for_s: float, after: Sequence[str], folder: Path, *, askin
             before = stack.played()
             watch.forget()
             time.sleep(for_s - warm_s)
-            found.phase("steady", throughput(before, stack.played()) | watch.process())
+            after_ = stack.played()
+            found.phase("steady", throughput(before, after_) | watch.process(after_.counts - before.counts))
             found.phase("steady", {"/healthz": spans(watch.health_s)})
             for _ in range(0 if asking else 3):
                 watch.ask_once()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -140,11 +140,15 @@ class Watch:
         self.health_s, self.answers = [], defaultdict(list)
         self._from = time.monotonic(), self._processor_s()
 
-    def process(self) -> dict[str, str]:
-        """The collector's load since `forget`, and its size now."""
-        since, processor_s = self._from
-        load = (self._processor_s() - processor_s) / (time.monotonic() - since)
-        return {"processor": f"{load:.2f} of a core", "resident": f"{self.resident_mb():.0f} MB"}
+    def process(self, counts: Counter[str]) -> dict[str, str]:
+        """The collector's load since `forget`, what it committed for it, and its size now."""
+        since, before_s = self._from
+        used_s = self._processor_s() - before_s
+        return {
+            "processor": f"{used_s / (time.monotonic() - since):.2f} of a core",
+            "rows per processor-second": f"{counts['committed_rows'] / used_s:.0f}",
+            "resident": f"{self.resident_mb():.0f} MB",
+        }
 
     def resident_mb(self) -> float:
         """The collector's memory now."""

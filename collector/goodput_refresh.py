@@ -1,0 +1,52 @@
+"""Keeps the estimate of all goodputs fresh, in a thread: it is the one part of a decision that costs O(sites³) at once.
+
+A room of its own because `routing` is pure, and this reads a clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from collector.linkstate.snapshot import Snapshot
+from collector.routing.costs import GoodputEstimate
+from collector.routing.goodput_estimate import shrunk
+from linkweather.mesh import Mesh
+
+# Goodputs widen with their age; their estimates are made again at least this often.
+GOODPUTS_LAST_S = 30.0
+# They cost O(sites³), and every test outdates them: so many times as long is left for other work.
+ESTIMATES_REST = 20.0
+
+
+class GoodputEstimates:
+    """The estimate of all goodputs: made again when it is outdated, and at least every GOODPUTS_LAST_S."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._operators = {name: site.operator for name, site in mesh.sites.items()}
+        self._made: GoodputEstimate | None = None
+        self._of: tuple[str, ...] = ()
+        self._made_at = self._took_s = self._ended_s = 0.0
+        self._outdated = False
+
+    def outdate(self) -> None:
+        """Something was measured, or a condition changed."""
+        self._outdated = True
+
+    def of(self, snapshot: Snapshot) -> GoodputEstimate:
+        """The newest estimate for the sites of this snapshot."""
+        return self.make(snapshot) if self._made is None or self._of != snapshot.sites else self._made
+
+    async def refresh(self, snapshot: Snapshot) -> None:
+        """Make the estimate again in a thread, if that is due."""
+        rested = self._outdated and time.monotonic() - self._ended_s >= ESTIMATES_REST * self._took_s
+        if self._of != snapshot.sites or rested or not 0 <= snapshot.at - self._made_at < GOODPUTS_LAST_S:
+            await asyncio.to_thread(self.make, snapshot)
+
+    def make(self, snapshot: Snapshot) -> GoodputEstimate:
+        """Make the estimate for this snapshot."""
+        started, self._outdated = time.monotonic(), False
+        self._made = shrunk(snapshot, [self._operators.get(site) for site in snapshot.sites])
+        self._of, self._made_at, self._ended_s = snapshot.sites, snapshot.at, time.monotonic()
+        self._took_s = self._ended_s - started
+        return self._made
