@@ -27,6 +27,7 @@ FIELDS: Final = tuple(LinkAnswer.model_fields)
 _COUNTS: Final = frozenset(
     ("loss_probes", "rtt_forecast_samples", "goodput_forecast_samples", "path_mtu_bytes", "hops")
 )
+_FORECASTS: Final = frozenset(name for name in FIELDS if "_forecast_p" in name)
 _TRUTHS: Final = frozenset({"during_throughput"})
 SLICE_LINKS: Final = 250  # whose answers are made in one go: others have their turn in between
 # A bank computes in single precision: more digits would be noise.
@@ -75,10 +76,14 @@ class LinkTable:
         found = np.where(present(src), src, np.where(present(dst), dst, other))
         return replace(self, columns={**self.columns, "reason": found})
 
-    def has(self, name: str) -> bool:
-        """Whether any link has a value of this field."""
-        column = self.columns.get(name)
-        return column is not None and bool((present(column) if column.dtype == object else np.isfinite(column)).any())
+    def has(self, name: str, links: slice = slice(None)) -> bool:
+        """Whether any of these links has a value of this field."""
+        if name in {"src", "dst"}:
+            return True
+        if name not in self.columns:
+            return False
+        column = self.columns[name][links]
+        return bool((present(column) if column.dtype == object else np.isfinite(column)).any())
 
     def values(self, name: str, links: slice = slice(None)) -> list[Any]:
         """A field's values as Python objects, None for null."""
@@ -102,6 +107,7 @@ def _values(name: str, column: npt.NDArray[Any]) -> list[Any]:
         found = column.tolist()
         return found
     known = np.isfinite(column)
+    column = _rounded(column) if name in _FORECASTS else column
     if name in _COUNTS or name in _TRUTHS:
         column = np.where(known, column, 0.0).astype(np.int64 if name in _COUNTS else np.bool_)
     objects = column.astype(object)
@@ -142,10 +148,7 @@ def forecast_columns(metric: str, unit: str, forecast: Forecast, expired_s: Ages
     """The forecast fields; none of a link whose newest row has expired."""
     known = forecast.age_s <= expired_s  # NaN is not
     quantiles = {"p10": forecast.p10, "p50": forecast.p50, "p90": forecast.p90}
-    found = {
-        f"{metric}_forecast_{name}_{unit}": np.where(known, _rounded(values), np.nan)
-        for name, values in quantiles.items()
-    }
+    found = {f"{metric}_forecast_{name}_{unit}": np.where(known, values, np.nan) for name, values in quantiles.items()}
     return found | {f"{metric}_forecast_samples": np.where(known, forecast.samples, np.nan)}
 
 
