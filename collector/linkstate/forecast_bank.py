@@ -284,11 +284,13 @@ class ForecastBank:
         counts = (number >= kept - self._kept[series]) & (times <= until)
         newest = np.where(counts, times, -np.inf).max(axis=0, initial=-np.inf)
         counts &= times >= newest - self._kind.memory_s
-        counts &= counts.sum(axis=0) - np.cumsum(counts, axis=0) < self._kind.window
-        # Rows after `until` leave a gap at the end: each series is moved to its end.
-        order = np.argsort(counts, axis=0, kind="stable")
-        counts, times = np.take_along_axis(counts, order, axis=0), np.take_along_axis(times, order, axis=0)
-        values = np.where(counts, np.take_along_axis(self._values[series].T, order, axis=0), np.float32(np.nan))
+        values = self._values[series].T
+        if until < np.inf:
+            # Rows after `until` leave a gap at the end: each series is moved to its end.
+            order = np.argsort(counts, axis=0, kind="stable")
+            counts, times, values = (np.take_along_axis(one, order, axis=0) for one in (counts, times, values))
+        counts &= number >= kept - self._kind.window
+        values = np.where(counts, values, np.float32(np.nan))
         samples = counts.sum(axis=0)
         gaps = np.zeros_like(times)
         gaps[1:] = np.where(counts[1:] & counts[:-1], np.diff(times, axis=0), 0.0) / self._kind.step_s

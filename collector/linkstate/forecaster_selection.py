@@ -185,7 +185,8 @@ def _faded(values: Floats, kept: float) -> tuple[Floats, Floats]:
     found = np.zeros((values.shape[0], values.shape[1] + 1, values.shape[2]), values.dtype)
     weight = np.zeros(found.shape[1:], values.dtype)
     for row in range(values.shape[1]):
-        found[:, row + 1] = found[:, row] * fade[row] + added[:, row]
+        np.multiply(found[:, row], fade[row], out=found[:, row + 1])
+        found[:, row + 1] += added[:, row]
         weight[row + 1] = weight[row] * fade[row] + counts[row]
     return found, weight
 
@@ -239,7 +240,12 @@ def _quantiles(own: Floats, others: Floats) -> tuple[Floats, Floats]:
     )
     order = np.argsort(points, axis=0)  # NaN is sorted to the end, and weighs nothing
     points, weights = np.take_along_axis(points, order, axis=0), np.take_along_axis(weights, order, axis=0)
-    place = (np.cumsum(weights, axis=0) - weights / 2) / weights.sum(axis=0)
+    place = -weights / 2
+    total = np.zeros_like(weights[0])
+    for row, weight in enumerate(weights):  # row by row: numpy's cumsum goes along columns
+        total += weight
+        place[row] += total
+    place /= total
     low, high = (_at_level(points, place, level) for level in QUANTILES)
     return low, high
 
