@@ -288,7 +288,8 @@ class ForecastBank:
         if until < np.inf:
             # Rows after `until` leave a gap at the end: each series is moved to its end.
             order = np.argsort(counts, axis=0, kind="stable")
-            counts, times, values = (np.take_along_axis(one, order, axis=0) for one in (counts, times, values))
+            counts, times = np.take_along_axis(counts, order, axis=0), np.take_along_axis(times, order, axis=0)
+            values = np.take_along_axis(values, order, axis=0)
         counts &= number >= kept - self._kind.window
         values = np.where(counts, values, np.float32(np.nan))
         samples = counts.sum(axis=0)
