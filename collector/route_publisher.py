@@ -46,9 +46,9 @@ class RoutePublisher:
             await asyncio.sleep(GATHER_S)
 
     async def _publish_some(self) -> bool:
-        """Publish the routes of a few sites; false where the broker did not take them."""
+        """Publish the routes of a few sites; false where the broker took none of them."""
         views = {objective: view for objective in COSTINGS if (view := self._router.view(objective)) is not None}
-        sites, taken = list(self._waiting)[:SITES_AT_ONCE], True
+        sites = list(self._waiting)[:SITES_AT_ONCE]
         if not views:
             return False
         documents: dict[str, bytes] = {}
@@ -59,8 +59,5 @@ class RoutePublisher:
                 documents[site] = site_routes(position, views)
                 await asyncio.sleep(0)
         sent = await asyncio.gather(*(self._publish(topics.routes(site), text) for site, text in documents.items()))
-        for site, done in zip(documents, sent, strict=True):
-            if not done:
-                self._waiting[site] = None
-                taken = False
-        return taken
+        self._waiting.update({site: None for site, done in zip(documents, sent, strict=True) if not done})
+        return not sent or any(sent)

@@ -14,8 +14,10 @@ GATHER_S: Final = 0.1
 DECIDE_EVERY_S: Final = 1.0
 # Links age without any report: the shortest limit of age is several seconds.
 LOOK_AGAIN_S: Final = 2.0
-# After a decision the process has this many times as long for other work: a large mesh takes a share of a core.
+# After a decision the process has this many times as long for other work: a large mesh takes a share of a core …
 REST: Final = 4.0
+# … and is decided wholly this often all the same.
+REST_MOST_S: Final = 15.0
 
 
 class DecisionPace:
@@ -49,9 +51,10 @@ class DecisionPace:
         self._begun_at, self._news = now, False
         self.looked(now)
 
-    def ended(self, now: float) -> None:
-        """All routes have been decided."""
-        self._took_s = now - self._begun_at
+    def ended(self, took_s: float) -> None:
+        """All routes have been decided, in so many seconds of processor time."""
+        self._took_s = took_s
 
     def _all_at(self) -> float:
-        return self._begun_at + max(DECIDE_EVERY_S if self._news else LOOK_AGAIN_S, REST * self._took_s)
+        rest_s = min(REST * self._took_s, REST_MOST_S)
+        return self._begun_at + max(DECIDE_EVERY_S if self._news else LOOK_AGAIN_S, rest_s)

@@ -200,9 +200,9 @@ class DecisionLog:
         A path through a site that is not among them is left out.
         """
         return self.columns(
-            f"""SELECT {SELECT_COLUMNS} FROM (
-                   SELECT * FROM decisions WHERE occasion = 'changed' AND objective = $objective AND {SOUND_DECISION}
-                   QUALIFY row_number() OVER (PARTITION BY src, dst ORDER BY "at" DESC, rowid DESC) = 1)""",  # noqa: S608 - constants
+            f"""SELECT {SELECT_COLUMNS} FROM decisions WHERE rowid IN (
+                   SELECT arg_max(rowid, "at") FROM decisions
+                   WHERE occasion = 'changed' AND objective = $objective AND {SOUND_DECISION} GROUP BY src, dst)""",  # noqa: S608 - constants
             objective,
             sites,
         )

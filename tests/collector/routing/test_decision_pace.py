@@ -10,7 +10,7 @@ from collector.routing.decision_pace import DecisionPace
 def decided(at: float, took_s: float = 0.0) -> DecisionPace:
     pace = DecisionPace()
     pace.began(at)
-    pace.ended(at + took_s)
+    pace.ended(took_s)
     return pace
 
 
@@ -50,3 +50,9 @@ def test_a_decision_that_took_long_is_followed_by_a_longer_rest() -> None:
     pace = decided(10.0, took_s=2.0)
     pace.note()
     assert pace.wait_s(12.0) == 6
+
+
+def test_the_rest_is_bounded() -> None:
+    pace = decided(10.0, took_s=60.0)
+    pace.note()
+    assert pace.wait_s(10.0) == 15
