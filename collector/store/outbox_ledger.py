@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -25,6 +26,8 @@ Outbox = tuple[str, str]  # site, boot
 REFUSALS_KEPT = 10_000
 REFUSALS_TABLE = "CREATE TABLE IF NOT EXISTS boot_refusals (site VARCHAR, boot VARCHAR, reason VARCHAR, rows BIGINT)"
 _COUNTS = tuple(BootCount.model_fields)
+_COLUMNS = ", ".join(f'"{name}"' for name in _COUNTS)
+_GROWING = ("next", "dropped", "refused", "refiled", "damaged")
 # What sites say of their boots is kept for so many a site; what was said last, and of what is not at rest, stays.
 KEPT_BOOTS = 10_000
 UNWRITTEN_BOOTS = 100_000
@@ -91,8 +94,9 @@ class OutboxLedger:
     def said(self, site: str, counts: Sequence[BootCount]) -> None:
         """Take over what a site's status says of its boots; beyond UNWRITTEN_BOOTS new ones are dropped and counted."""
         for count in counts:
-            if (site, count.boot) in self._said or len(self._said) < UNWRITTEN_BOOTS:
-                self._said[site, count.boot] = count
+            before = self._said.get((site, count.boot))
+            if before is not None or len(self._said) < UNWRITTEN_BOOTS:
+                self._said[site, count.boot] = _since(before or count, count)
             else:
                 overflows.note("ledger boots")
 
@@ -103,8 +107,11 @@ class OutboxLedger:
             return
         with self._database.transaction() as connection:
             for (site, boot), count in said.items():
-                connection.execute("DELETE FROM boot_counts WHERE site = ? AND boot = ?", [site, boot])
-                values = count.model_dump()
+                found = connection.execute(
+                    f"DELETE FROM boot_counts WHERE site = ? AND boot = ? RETURNING {_COLUMNS}",  # noqa: S608
+                    [site, boot],
+                ).fetchall()
+                values = _since(_count(found[0]) if found else count, count).model_dump()
                 connection.execute(
                     f"INSERT INTO boot_counts VALUES (?, {', '.join('?' * len(_COUNTS))})",  # noqa: S608
                     [site, *(values[name] for name in _COUNTS)],
@@ -119,9 +126,9 @@ class OutboxLedger:
     def lines(self, query: Query) -> list[OutboxLine]:
         """A line for each boot that is known of, by site and boot."""
         said = dict(self._said)
-        for site, *values in query(f"SELECT site, {', '.join(map(_quoted, _COUNTS))} FROM boot_counts"):  # noqa: S608
-            count = BootCount.model_validate(dict(zip(_COUNTS, values, strict=True)))
-            said.setdefault((site, count.boot), count)
+        for site, *values in query(f"SELECT site, {_COLUMNS} FROM boot_counts"):  # noqa: S608
+            count = _count(values)
+            said[site, count.boot] = _since(count, said.get((site, count.boot), count))
         ranges: dict[Outbox, list[Range]] = {}
         keys = query("SELECT site, boot, first, last FROM received ORDER BY ALL")
         for one in ReportKeys((site, boot, first, last) for site, boot, first, last in keys).ranges():
@@ -181,10 +188,18 @@ def total(lines: Sequence[OutboxLine]) -> ReportCounts:
     return ReportCounts(**{name: sum(getattr(line, name) for line in lines) for name in ReportCounts.model_fields})
 
 
+def _count(values: Sequence[Any]) -> BootCount:
+    return BootCount.model_validate(dict(zip(_COUNTS, values, strict=True)))
+
+
+def _since(before: BootCount, now: BootCount) -> BootCount:
+    """What is said now, with the numbers that were given by then, and what was let go of by then.
+
+    An outbox that went back in time knows nothing of these; what of them is not in the journal is a gap.
+    """
+    return now.model_copy(update={name: max(getattr(before, name), getattr(now, name)) for name in _GROWING})
+
+
 def _numbers(ranges: Iterable[Range], end: int) -> int:
     """How many numbers below `end` the ranges have."""
     return sum(min(last + 1, end) - first for _, _, first, last in ranges if first < end)
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'

@@ -88,6 +88,24 @@ def test_rows_refusals_and_statements_are_kept_by_site_and_boot(tmp_path: Path) 
     assert (line.rows, line.refused_by_reason) == (5, {"foreign": 1})
 
 
+@pytest.mark.parametrize("written_between", [True, False])
+def test_numbers_that_an_outbox_gave_before_it_went_back_in_time_are_gaps(
+    tmp_path: Path,
+    written_between: bool,  # noqa: FBT001
+) -> None:
+    journal = Journal(tmp_path / "journal.duckdb")
+    ledger = OutboxLedger(journal.database)
+    journal.commit([entry(latency(seq)) for seq in (0, 1)])
+    ledger.said("a", [BootCount(boot="boot-1", next=5, waiting=2, dropped=1)])
+    if written_between:
+        ledger.write()
+    ledger.said("a", [BootCount(boot="boot-1", next=1)])
+    for _ in range(2):
+        (line,) = ledger.lines(journal.database.rows)
+        assert counts(line) == {"written": 5, "committed": 2, "dropped": 1, "gaps": 2}
+        ledger.write()
+
+
 def test_parts_of_a_report_that_is_there_whole_are_committed_and_no_gap(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.duckdb")
     ledger = OutboxLedger(journal.database)
