@@ -169,7 +169,7 @@ def _balance_outbox(
 
 def _uncounted(line: BalanceLine, said: OutboxLine, left: int) -> int:
     """By how many reports the ledger's line differs from ours; what the run destroyed it may know of or not."""
-    let_go = said.dropped + said.refused + said.refiled + said.gaps
+    let_go = said.dropped + said.damaged + said.refused + said.refiled + said.gaps
     return (
         abs(said.committed - line.committed)
         + abs(said.rows - line.rows)

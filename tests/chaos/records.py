@@ -57,7 +57,7 @@ def read_outbox(path: Path, site: str, *, may_drop: bool) -> OutboxRecord:
     with tempfile.TemporaryDirectory() as folder, contextlib.closing(_copied(path, Path(folder))) as db:
         noted = db.execute("SELECT boot, seq, at, links FROM chaos_written").fetchall()
         waiting = db.execute("SELECT boot, seq FROM report").fetchall()
-        dropped, refused = db.execute("SELECT dropped + unstored, refused FROM state").fetchone()
+        dropped, refused = db.execute("SELECT dropped + damaged + unstored, refused FROM state").fetchone()
     written = {
         (site, boot, seq): WrittenReport(microseconds(datetime.fromisoformat(at)), links)
         for boot, seq, at, links in noted
