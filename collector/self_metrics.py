@@ -113,7 +113,8 @@ def _of_sites(sites: Iterable[SiteAnswer]) -> Iterable[Metric]:
     ):
         family = form(f"linkweather_site_{name}", text, labels=["site"])
         for site in known:
-            family.add_metric([site.site], getattr(site, name))
+            if (value := getattr(site, name)) is not None:  # a site of an older version does not say all
+                family.add_metric([site.site], value)
         yield family
     for form, name, label, text in (
         (CounterMetricFamily, "overflows", "queue", "What the site dropped as too much waited."),

@@ -380,6 +380,18 @@ async def test_what_a_site_says_that_it_lost_is_in_the_metrics_and_in_readyz(
     assert ready["degraded"] == ["the site a has set aside 1 of mesh.json, found damaged: delete what is not needed"]
 
 
+async def test_the_goodbye_of_an_older_probe_that_says_less_is_in_the_metrics(
+    settings: CollectorSettings, site: aiomqtt.Client
+) -> None:
+    goodbye = b'{"v":1,"state":"offline","outbox_reports":2,"dropped_reports":3}'
+    async with running(settings) as collector:
+        await site.publish(topics.status("a"), goodbye, qos=1, retain=True)
+        last = 'linkweather_site_dropped_reports_total{site="a"} 3.0'
+        text = (await collector.until("/metrics", lambda answer: last in answer.text)).text
+    assert 'linkweather_site_outbox_reports{site="a"} 2.0' in text
+    assert 'linkweather_site_damaged_reports_total{site="a"}' not in text
+
+
 async def test_what_the_journal_lost_is_in_the_ledger_the_metrics_and_in_readyz(settings: CollectorSettings) -> None:
     settings.data_dir.mkdir()
     (settings.data_dir / "journal.duckdb.acknowledged").write_bytes(
