@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
-
 from collector.notify.digest import Message
 from collector.notify_tables import AlertmanagerTable, AppriseTable, CommandTable, NotifyTable
 from linkweather.errors import OperatorError
@@ -88,6 +86,8 @@ def _command(_name: str, table: CommandTable) -> Send:
 
 
 def _alertmanager(_name: str, table: AlertmanagerTable) -> Send:
+    import httpx  # noqa: PLC0415 - 15 MB that only who configures it needs
+
     url = f"{table.url.rstrip('/')}/api/v2/alerts"
     ends_after = timedelta(seconds=_REPEATS_UNTIL_RESOLVED * table.repeat_s)
 

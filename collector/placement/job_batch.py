@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
-from scipy.sparse import coo_array
 
 from linkweather import units
+
+if TYPE_CHECKING:
+    from scipy.sparse import coo_array
 
 MAX_WAVES = 8
 MAX_COLUMNS = 20_000  # more cannot be solved in time
@@ -150,6 +151,13 @@ def _size(batch: JobBatch, site: str, kind: str) -> int:
     return sum(count for _, count in batch.devices[site][kind])
 
 
+def _optimize() -> Any:
+    """The solvers, loaded when the first batch asks for them: they take 45 MB, and most collectors place none."""
+    from scipy import optimize  # noqa: PLC0415
+
+    return optimize
+
+
 def _in_line(batch: JobBatch) -> Ordered:
     """The assignment problem: jobs to places, counted from the end of each site's sequence."""
     jobs, sites = len(batch.jobs), list(batch.devices)
@@ -158,7 +166,7 @@ def _in_line(batch: JobBatch) -> Ordered:
         for option in options:
             first = sites.index(option.site) * jobs
             cost_s[job, first : first + jobs] = option.ready_s + option.after_s + option.run_s * np.arange(1, jobs + 1)
-    rows, columns = linear_sum_assignment(cost_s)
+    rows, columns = _optimize().linear_sum_assignment(cost_s)
     found = [
         (-(column % jobs), int(job), sites[column // jobs])
         for job, column in zip(rows, columns, strict=True)
@@ -171,14 +179,15 @@ def _in_waves(batch: JobBatch, limit_s: float) -> Ordered | None:
     choices = list(_choices(batch))
     if len(choices) > MAX_COLUMNS:
         return None
-    once = LinearConstraint(_once(choices, len(batch.jobs)), -np.inf, 1)
+    optimize = _optimize()
+    once = optimize.LinearConstraint(_once(choices, len(batch.jobs)), -np.inf, 1)
     matrix, sizes = _held(choices, batch)
     cost_s = np.array([choice.cost_s for choice in choices])
-    answer = milp(
+    answer = optimize.milp(
         cost_s - 10 * cost_s.max() - 1,  # taking a job is always worth it
-        constraints=[once, LinearConstraint(matrix, -np.inf, sizes)],
+        constraints=[once, optimize.LinearConstraint(matrix, -np.inf, sizes)],
         integrality=np.ones(len(choices)),
-        bounds=Bounds(0, 1),
+        bounds=optimize.Bounds(0, 1),
         options={"time_limit": limit_s},
     )
     if answer.x is None:
@@ -218,12 +227,16 @@ def _waves(batch: JobBatch) -> int:
 
 
 def _once(choices: Sequence[_Choice], jobs: int) -> coo_array:
+    from scipy.sparse import coo_array  # noqa: PLC0415 - as _optimize
+
     rows = [choice.job for choice in choices]
     return coo_array((np.ones(len(rows)), (rows, range(len(rows)))), shape=(jobs, len(rows)))
 
 
 def _held(choices: Sequence[_Choice], batch: JobBatch) -> tuple[coo_array, npt.NDArray[Any]]:
     """How many devices each choice holds, a row per site, type and wave; and how many there are."""
+    from scipy.sparse import coo_array  # noqa: PLC0415 - as _optimize
+
     rows: dict[tuple[str, str, int], int] = {}
     cells = [
         (count, rows.setdefault((choice.option.site, kind, choice.wave), len(rows)), column)
