@@ -95,10 +95,10 @@ class Router:
         The first ones take the snapshot in and decide every route that cannot stay, O(sites²); the others go over all
         sources, O(sites³) together. With `only_lost` there are the first alone.
         """
-        self._take_in(snapshot, forecast_goodputs(snapshot) if goodputs is None else goodputs, offline)
+        state = self._take_in(snapshot, forecast_goodputs(snapshot) if goodputs is None else goodputs, offline)
         slices = self._slices(len(snapshot.sites))
         for name, table in self._tables.items():
-            yield from self._lost(name, table) if only_lost or len(slices) > 1 else ()
+            yield from self._lost(state, name, table) if only_lost or len(slices) > 1 else ()
         for sources, name in () if only_lost else product(slices, self._tables):
             if self._state is None or self._state.snapshot.sites != snapshot.sites:
                 return  # the mesh has changed meanwhile
@@ -130,13 +130,14 @@ class Router:
         """Take over one objective's active routes from before a restart. Before `steps`, for the mesh's sites."""
         self._tables[decisions.objective].active.restore(decisions)
 
-    def _take_in(self, snapshot: Snapshot, goodputs: GoodputEstimate, offline: Collection[str]) -> None:
+    def _take_in(self, snapshot: Snapshot, goodputs: GoodputEstimate, offline: Collection[str]) -> RoutingState:
         self._follow(snapshot.sites)
         self._contact.see(snapshot.usable, snapshot.at)
         self._apply_noise(noise(snapshot))
         self._state = state = self._next(snapshot, goodputs, offline)
         for table in self._tables.values():
             table.cost(LinkFigures.of(snapshot, goodputs), state.held)
+        return state
 
     def _slices(self, sites: int) -> list[slice]:
         """The sources of each step; all at once where there is a bound on what a site relays, as all pairs share it."""
@@ -144,11 +145,8 @@ class Router:
         size = sites if bounded else max(1, PATHS_PER_STEP // max(1, sites**2))
         return [slice(start, min(start + size, sites)) for start in range(0, sites, size)]
 
-    def _lost(self, name: Objective, table: RoutingTable) -> Iterator[RouteChanges]:
+    def _lost(self, state: RoutingState, name: Objective, table: RoutingTable) -> Iterator[RouteChanges]:
         """Decide the routes that cannot stay."""
-        state = self._state
-        if state is None:
-            return
         sources, destinations = table.lost(state.online)
         size = max(1, PATHS_PER_STEP // max(1, len(state.online)))
         for start in range(0, len(sources), size):
