@@ -194,3 +194,26 @@ async def test_a_site_without_a_probe_is_measured_by_http_once_a_second() -> Non
     assert {(row.dst, row.method, row.failure) for row in rows} == {("b", "http", None)}
     assert {path for _, path, _ in asked} == {"/up"}
     assert len(asked) <= windows + 2  # the mesh asks for twenty a second, and such a number is not a server's to bear
+
+
+async def test_each_group_has_its_own_pace_and_a_change_of_it_needs_no_restart() -> None:
+    sites = {name: {"address": f"127.0.39.{number}"} for number, name in enumerate("abc", 1)}
+    slow = {"name": "slow", "sites": ["a", "c"], "latency": {"interval_s": 0.5, "report_interval_s": 1.0}}
+
+    def grouped(*groups: dict[str, Any]) -> Mesh:
+        tests = {"interval_s": 0.05, "report_interval_s": 0.3}
+        return Mesh.model_validate({"sites": sites, "latency": tests, "groups": [*groups, {"name": "all"}]})
+
+    async with measuring("a", "127.0.39.1") as (station, rows):
+        station.apply_mesh(grouped(slow))
+        await rows.until(lambda row: row.dst == "c" and row.window_s == pytest.approx(1.0, abs=0.3))
+        await rows.until(lambda row: row.dst == "b" and row.window_s == pytest.approx(0.3, abs=0.1))
+        assert max(row.sent for row in rows if row.dst == "c") <= 3
+        assert len(station._engines) == 2
+        station.apply_mesh(grouped())
+        rows.clear()
+        await rows.until(lambda row: row.dst == "c" and row.window_s == pytest.approx(0.3, abs=0.1))
+        assert len(station._engines) == 1  # the group's is gone
+        station.apply_mesh(grouped(slow | {"latency": {"interval_s": 0.25}}))
+        rows.clear()
+        await rows.until(lambda row: row.dst == "c" and row.sent in (1, 2))

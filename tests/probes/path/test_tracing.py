@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from linkweather.errors import MeasurementError
-from linkweather.mesh import Mesh, PathTests, Site
+from linkweather.mesh import Group, Mesh, PathTests, Site
+from linkweather.mesh.groups import GroupPath
 from linkweather.wire import PathRow
 from probes.path.replies import first_key
 from probes.path.route_store import RouteStore
@@ -151,3 +152,21 @@ def test_every_peer_has_its_turn_once_in_a_period() -> None:
         gaps = [late - early for early, late in itertools.pairwise(times[1:])]
         assert gaps == [pytest.approx(300.0)] * len(gaps)
         assert len(gaps) >= 10
+
+
+def test_peers_with_periods_of_their_own_are_traced_as_often_as_each_asks() -> None:
+    every_s, traced, now, count = {"b": 100.0, "c": 400.0}, {"b": 1000.0, "c": 1000.0}, 1000.0, {"b": 0, "c": 0}
+    while now < 41_000.0:
+        due = next_turn(every_s, traced, began=1000.0, share=0.5)
+        assert due is not None
+        now = traced[due.peer] = due.at
+        count[due.peer] += 1
+    assert count == {"b": pytest.approx(400, abs=2), "c": pytest.approx(100, abs=2)}
+
+
+async def test_a_peer_whose_group_traces_no_paths_is_not_traced() -> None:
+    sites = {name: Site(address=f"192.0.2.{number}") for number, name in enumerate("abc", 1)}
+    quiet = Group(name="quiet", sites=("a", "b"), path=GroupPath(enabled=False))
+    whole = Mesh(sites=sites, path=PathTests(every_s=0.01), groups=(quiet, Group(name="all")))
+    found, _ = await rows(3, itertools.repeat(traced("r E")), whole)
+    assert {row.dst for row in found} == {"c"}

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from linkweather.mesh import Mesh, Site, ThroughputTests
+from linkweather.mesh import Group, Mesh, Site, ThroughputTests
+from linkweather.mesh.groups import GroupThroughput
 from linkweather.wire import PathRow, ThroughputRow
 from probes.throughput.agenda import PATIENCE_S, Agenda, Planned
 from probes.throughput.attention import MIN_GAP_S, SPREAD_S, Attention
@@ -145,3 +146,15 @@ def _has_turn(agenda: Agenda, src: str, since_s: float, until_s: float) -> bool:
 
 def test_patience_and_spread_leave_room_in_two_minutes() -> None:
     assert MIN_GAP_S + SPREAD_S + PATIENCE_S <= 120.0
+
+
+def test_each_link_has_the_cycle_of_its_group() -> None:
+    rare = Group(name="rare", sites=("s00", "s01"), throughput=GroupThroughput(every_s=7200.0))
+    mesh = mesh_of(3, every_s=600.0).model_copy(update={"groups": (rare, Group(name="all"))})
+    agenda, tested_s = Agenda(mesh, "s00"), 1.7957e9
+    attention = watched(agenda)
+    for src in ("s01", "s02"):  # measured once: no quiet links
+        attention.tested(tested_s, ThroughputRow(src=src, dst="s00", method="iperf3", goodput_bps=1e8))
+    waits = {planned.src: planned.start_s - tested_s for planned in agenda.planned(tested_s, attention)}
+    assert waits["s02"] <= 900.0
+    assert 3600.0 <= waits["s01"] <= 10_800.0
