@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from math import floor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from linkweather.mesh import Link, Mesh, Site, ThroughputTests
 from linkweather.mesh.patterns import Pair
 from linkweather.mesh.tournament import Timetable, block_slots, timetable
+from tests.linkweather.mesh.test_groups import meshes
 
 SLOT_S = 4.0
 
@@ -211,8 +214,10 @@ def test_every_link_is_tested_and_no_site_and_no_group_is_in_two_tests(
     of = groups_of(mesh, size, groups) if size else {}
     table = timetable(shared(mesh, of))
     played: Counter[Pair] = Counter()
-    for number in range(table.slots):
-        pairs = played_at((number + 0.5) * SLOT_S, table)
+    slots: dict[int, list[Pair]] = {}
+    for pair, place in table.places.items():
+        slots.setdefault(place, []).append(pair)
+    for pairs in slots.values():
         busy = [site for pair in pairs for site in pair]
         assert len(busy) == len(set(busy))
         bottlenecks = [bottleneck for pair in pairs for bottleneck in {of[site] for site in pair if site in of}]
@@ -348,3 +353,23 @@ def test_blocks_of_different_lengths_starve_no_link() -> None:
     meeting = Meeting(dict.fromkeys(mesh.sites, mesh), blocks=blocks)
     meeting.play(0.0, 8 * cycle_s(mesh))
     assert {pair for _, pair in meeting.done} == set(mesh.pairs())
+
+
+@given(meshes(), st.lists(st.sampled_from(["", "uplink", "other"]), min_size=12, max_size=12))
+def test_whatever_the_groups_each_link_has_one_place_and_no_site_or_bottleneck_two_tests(
+    mesh: Mesh, bottlenecks: list[str]
+) -> None:
+    of = {site: name for site, name in zip(mesh.sites, bottlenecks, strict=True) if name}
+    whole = shared(mesh, of)
+    table = timetable(whole)
+    assert table.places.keys() == set(mesh.pairs())
+    assert table.slots % 2 == 1 or not table.places
+    busy = Counter(
+        (place, busy)
+        for pair, place in table.places.items()
+        for busy in {*pair, *((of[site],) for site in pair if site in of)}
+    )
+    assert all(count == 1 for count in busy.values())
+    if not of:
+        ends = Counter(site for pair in mesh.pairs() for site in pair)
+        assert table.slots <= 2 * max([*ends.values(), 0]) + 1
