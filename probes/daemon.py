@@ -149,7 +149,8 @@ class ProbeDaemon:
                 topics.invite(self._site, "+"),
                 topics.answer(self._site, "+"),
                 topics.ALL_CLAIMS,
-                topics.ALL_PRESENCES,
+                topics.presence(self._site),
+                topics.ALL_RESTARTS,
             ),
             handle=self._handle,
             on_connect=self._on_connect,
@@ -175,6 +176,7 @@ class ProbeDaemon:
             "part": lambda number, payload: self._take_mesh(self._assembly.take_part(number, payload)),
             "committed": self._handle_committed,
             "presence": lambda site, payload: presence.handle(site, decode(Presence, payload)),
+            "restart": lambda site, payload: presence.handle_restart(site, decode(Presence, payload)),
             "invite": lambda by, payload: negotiator.handle_invite(by, decode(Invite, payload)),
             "answer": lambda by, payload: negotiator.handle_answer(by, decode(Answer, payload)),
             "claim": lambda by, payload: negotiator.handle_claim(by, decode(Claim, payload)),
@@ -265,7 +267,8 @@ class ProbeDaemon:
                     published, here = None, False
             self._status_due.clear()
             with contained("status"):
-                here = here or await self._presence.say_here()
+                here = here or await self._presence.say_here(answering=self._mesh_cache.mesh is not None)
+                await self._presence.say_key()
                 with contextlib.suppress(OSError):
                     self._damaged_files = await asyncio.to_thread(damaged_files, self._settings.data_dir)
                 status = self._status("online")

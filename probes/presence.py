@@ -1,12 +1,14 @@
 """Who is there: this site says so to its peers, says goodbye before it stops, and notices a second probe of its id.
 
 Two clients of one name take the connection from each other for ever, and a broker need not say why it closed one. But
-each says in one retained message which run of the program it is. So what another run wrote over ours, since we said
-it, shows that this run is alive; both know then, and the one that started later steps back. It looks again after a
-while: the other one may be gone.
+each says in one retained message, which its own name alone reads, which run of the program it is. So what another run
+wrote over ours, since we said it, shows that this run is alive; both know then, and the one that started later steps
+back. It looks again after a while: the other one may be gone.
 
-A site that stops says so while it still answers. Its peers do not probe it until it is back, or `RESTART_LIMIT_S` is
-over, so that a planned restart is not a loss.
+A site that stops says so to its peers while it still answers, and once again when it has started. They do not probe it
+until then, or `RESTART_LIMIT_S` is over, so that a planned restart is not a loss. Whoever has another key than the one
+that starts says so, once for each start. A broker that restarts makes no site speak to all: of N sites that would be N²
+messages.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from linkweather.wire import Presence, encode, topics
+from probes.latency.reflector_guard import Recent
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,7 @@ RESTART_LIMIT_S: Final = 60.0
 # What a message to the broker may take, and one from there to a peer, together with the probes that are under way.
 GOODBYE_LIMIT_S: Final = 1.0
 LINGER_S: Final = 1.0
+MOST_SITES: Final = 10_000
 
 
 class Neighbours(Protocol):
@@ -69,37 +73,54 @@ class SitePresence:
         self._neighbours = neighbours
         self._step_back = step_back
         self._said = self._said_before = False
+        self._announced = False
+        self._key_due = False  # another site should hear which key this one has
+        self._instances: Recent[str, str] = Recent(MOST_SITES)
         self._named: str | None = None
 
     def on_connect(self) -> None:
         """A connection is made: the broker says again what is retained."""
         self._said_before = self._said
 
-    async def say_here(self) -> bool:
-        """Say which run this is; whether the broker has it."""
+    async def say_here(self, *, answering: bool) -> bool:
+        """Say which run this is, and once to the peers, when it is `answering` them; whether the broker has it."""
         heard = await self._publish(topics.presence(self._site), encode(self._own), retain=True)
         self._said = self._said or heard
-        return heard
+        if answering and not self._announced:
+            self._announced = await self._publish(topics.restart(self._site), encode(self._own))
+        return heard and (self._announced or not answering)
+
+    async def say_key(self) -> None:
+        """Say to the peers which key this site has, where one has started with another."""
+        if self._key_due:
+            self._key_due = not await self._publish(topics.restart(self._site), encode(self._own))
 
     async def say_goodbye(self) -> None:
         """Say that this site stops, and return when the peers know; at once without a broker."""
         leaving = encode(self._own.model_copy(update={"state": "leaving"}))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_LIMIT_S):
-                heard = await self._publish(topics.presence(self._site), leaving)
+                heard = await self._publish(topics.restart(self._site), leaving)
             if heard:
                 await asyncio.sleep(LINGER_S)
 
     def handle(self, site: str, said: Presence) -> None:
-        """A site's probe said this, ours or another one."""
-        if site != self._site:
-            self._neighbours.note_key(site, said.key_id)
-            if said.state == "leaving":
-                self._neighbours.hold(site, RESTART_LIMIT_S)
-            else:
-                self._neighbours.resume(site)
-        elif said.instance != self._own.instance and self._said_before and said.state == "here":
+        """A probe took this site's name: ours, or another one."""
+        if site == self._site and said.instance != self._own.instance and self._said_before and said.state == "here":
             self._meet(said)
+
+    def handle_restart(self, site: str, said: Presence) -> None:
+        """A peer leaves, or has started, or says which key it has."""
+        if site == self._site:
+            return
+        self._neighbours.note_key(site, said.key_id)
+        if said.state == "leaving":
+            self._neighbours.hold(site, RESTART_LIMIT_S)
+            return
+        self._neighbours.resume(site)
+        if said.key_id != self._own.key_id and self._instances.get(site, "") != said.instance:
+            self._key_due = True
+        self._instances.keep(site, said.instance)
 
     def _meet(self, other: Presence) -> None:
         newer = (self._own.started, self._own.instance) > (other.started, other.instance)

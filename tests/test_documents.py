@@ -265,7 +265,15 @@ def test_the_topics_are_those_of_the_document() -> None:
         topics.MESH,
         *(
             make("{site}")
-            for make in (topics.status, topics.presence, topics.committed, topics.claim, topics.routes, topics.mesh)
+            for make in (
+                topics.status,
+                topics.presence,
+                topics.restart,
+                topics.committed,
+                topics.claim,
+                topics.routes,
+                topics.mesh,
+            )
         ),
         topics.state("{site}"),
         *(make("{site}", "{from}") for make in (topics.invite, topics.answer)),

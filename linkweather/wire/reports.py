@@ -194,7 +194,7 @@ class Status(Message):
 
 
 class Presence(Message):
-    """What a site's probe says of itself to its peers: retained `here`, and once `leaving` before it stops.
+    """What a site's probe says of itself: `here`, retained and once to its peers, and `leaving` before it stops.
 
     `instance` is the run of the program, `started` when that began, on `host`; `key_id` names the key of its tests.
     """

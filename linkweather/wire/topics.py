@@ -14,13 +14,14 @@ ALL_STATUSES = f"{PREFIX}/site/+/status"
 ALL_MESHES = f"{PREFIX}/site/+/mesh"
 ALL_STATES = f"{PREFIX}/site/+/state"
 ALL_CLAIMS = f"{PREFIX}/site/+/claim"
-ALL_PRESENCES = f"{PREFIX}/site/+/presence"
+ALL_RESTARTS = f"{PREFIX}/site/+/restart"
 _SITE = re.compile(f"^{PREFIX}/site/[^/]+")
 
 # name → whether the topic has a last level: a kind (`report`), a number (`part`) or the writing site.
 _HAS_DETAIL: dict[str, bool] = {
     "status": False,
     "presence": False,
+    "restart": False,
     "report": True,
     "committed": False,
     "invite": True,
@@ -48,8 +49,13 @@ def status(site: str) -> str:
 
 
 def presence(site: str) -> str:
-    """Which probe runs as the site, retained; and, not retained, that it restarts. Written by that site."""
+    """Retained: which probe runs as the site. Written by that site, and read by who takes its name."""
     return f"{PREFIX}/site/{site}/presence"
+
+
+def restart(site: str) -> str:
+    """That the site's probe leaves, or has started, and with which key. Written by that site, and read by all."""
+    return f"{PREFIX}/site/{site}/restart"
 
 
 def report(site: str, kind: str) -> str:

@@ -19,6 +19,7 @@ from probes.settings import ProbeSettings
 from tests.probes.test_daemon import Collector, addresses, collecting, probing, until
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -56,14 +57,14 @@ class World:
         )
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
-        assert topic == topics.presence("a")
+        assert topic == (topics.presence("a") if retain else topics.restart("a"))
         self.published.append((Presence.model_validate_json(payload).state, retain))
         return self.heard
 
     async def connected_twice(self) -> SitePresence:
         """As after a connection that another client took."""
         self.presence.on_connect()
-        await self.presence.say_here()
+        await self.presence.say_here(answering=True)
         self.presence.on_connect()
         return self.presence
 
@@ -75,14 +76,49 @@ def said(instance: str = "theirs", started: datetime = NOON, **more: object) -> 
 
 def test_a_peer_that_leaves_is_held_until_it_is_back() -> None:
     world = World()
-    world.presence.handle("b", said(state="leaving", key_id="5e6f7a8b"))
-    world.presence.handle("b", said())
+    world.presence.handle_restart("b", said(state="leaving", key_id="5e6f7a8b"))
+    world.presence.handle_restart("b", said())
+    world.presence.handle_restart("a", said("ours", state="leaving"))  # our own comes back
     assert world.peers.asked == [
         ("key", "b", "5e6f7a8b"),
         ("hold", "b", RESTART_LIMIT_S),
         ("key", "b", None),
         ("resume", "b"),
     ]
+
+
+async def test_a_start_is_said_to_the_peers_once_and_a_new_connection_to_the_own_name_alone() -> None:
+    """After a broker's restart each site says one message to one reader."""
+    world = World()
+    assert await world.presence.say_here(answering=False)  # without a mesh, no peer is told to probe it
+    assert world.published.pop() == ("here", True)
+    for _ in range(3):
+        world.presence.on_connect()
+        assert await world.presence.say_here(answering=True)
+        await world.presence.say_key()
+    assert world.published == [("here", True), ("here", False), ("here", True), ("here", True)]
+
+
+async def test_a_peer_that_starts_with_another_key_hears_ours_once() -> None:
+    world = World()
+    for instance in ("first", "first", "second", "second"):
+        world.presence.handle_restart("b", said(instance, key_id="5e6f7a8b"))
+        await world.presence.say_key()
+    world.presence.handle_restart("c", said(key_id="1a2b3c4d"))
+    await world.presence.say_key()
+    assert world.published == [("here", False), ("here", False)]
+
+
+async def test_what_the_broker_did_not_take_is_said_again() -> None:
+    world = World(heard=False)
+    assert not await world.presence.say_here(answering=True)
+    world.presence.handle_restart("b", said(key_id="5e6f7a8b"))
+    await world.presence.say_key()
+    world.heard = True
+    assert await world.presence.say_here(answering=True)
+    await world.presence.say_key()
+    await world.presence.say_key()
+    assert world.published == [("here", True), ("here", False), ("here", False)] * 2
 
 
 @pytest.mark.parametrize(
@@ -112,7 +148,7 @@ async def test_what_a_probe_left_that_is_gone_is_no_second_one(caplog: pytest.Lo
     world = World()
     world.presence.on_connect()
     world.presence.handle("a", said())  # retained, of the run before this one
-    await world.presence.say_here()
+    await world.presence.say_here(answering=True)
     await world.connected_twice()
     world.presence.handle("a", said("ours"))
     world.presence.handle("a", said(state="leaving"))
@@ -129,14 +165,16 @@ async def test_what_the_broker_did_not_take_was_not_said() -> None:
 async def test_a_goodbye_is_not_retained_and_without_a_broker_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "LINGER_S", 3600.0)
     world = World(heard=False)
-    await world.presence.say_here()
+    await world.presence.say_here(answering=True)
     async with asyncio.timeout(90):
         await world.presence.say_goodbye()
-    assert world.published == [("here", True), ("leaving", False)]
+    assert world.published == [("here", True), ("here", False), ("leaving", False)]
 
 
-def rows(collector: Collector, site: str) -> list[LatencyRow]:
-    return [row for report in collector.reports[site] for row in report.links if isinstance(row, LatencyRow)]
+def rows(collector: Collector, site: str, since: datetime = EPOCH) -> list[LatencyRow]:
+    """Those of windows that ended after `since`: a report of an earlier one may come late, or again."""
+    reports = [report for report in collector.reports[site] if report.at > since]
+    return [row for report in reports for row in report.links if isinstance(row, LatencyRow)]
 
 
 async def test_a_planned_restart_is_no_loss_and_its_peers_rows_say_so(
@@ -144,6 +182,7 @@ async def test_a_planned_restart_is_no_loss_and_its_peers_rows_say_so(
 ) -> None:
     """24 of 50 probes were lost on every link to it."""
     # On a busy machine a goodbye takes longer to the peers, and a reply to its sender.
+    monkeypatch.setattr(presence, "GOODBYE_LIMIT_S", 20.0)
     monkeypatch.setattr(presence, "LINGER_S", 3.0)
     patient = {"report_interval_s": 0.5, "interval_s": 0.05, "timeout_s": 10.0}
     both = addresses(2)
@@ -153,15 +192,15 @@ async def test_a_planned_restart_is_no_loss_and_its_peers_rows_say_so(
         async with probing("b", both[1], broker_port, tmp_path):
             await collector.until(lambda: any(row.received == row.sent > 0 for row in rows(collector, "a")))
             await collector.until(lambda: any(row.received == row.sent > 0 for row in rows(collector, "b")))
-            collector.reports.clear()
-            await collector.until(lambda: len(rows(collector, "a")) >= 2)
-        await collector.until(lambda: rows(collector, "a")[-1].failure == "peer_restarting")
+            began = datetime.now(UTC)
+            await collector.until(lambda: len(rows(collector, "a", began)) >= 2)
+        await collector.until(lambda: rows(collector, "a", began)[-1].failure == "peer_restarting")
         async with probing("b", both[1], broker_port, tmp_path):
-            back = len(rows(collector, "a"))
-            await collector.until(lambda: any(row.received for row in rows(collector, "a")[back:]))
-            last = len(rows(collector, "a"))
-            await collector.until(lambda: len(rows(collector, "a")) > last)
-            seen = rows(collector, "a")
+            back = len(rows(collector, "a", began))
+            await collector.until(lambda: any(row.received for row in rows(collector, "a", began)[back:]))
+            last = len(rows(collector, "a", began))
+            await collector.until(lambda: len(rows(collector, "a", began)) > last)
+            seen = rows(collector, "a", began)
     assert [(row.sent, row.received) for row in seen if row.sent != row.received] == []
     held = [row for row in seen if row.failure]
     assert {(row.failure, row.detail, row.sent) for row in held} == {
