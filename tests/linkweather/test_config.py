@@ -128,3 +128,25 @@ async def test_the_access_rules_let_every_site_hear_who_really_claims_a_bottlene
             ],
         )
     assert found == [topics.claim("north"), topics.claim("south")]
+
+
+async def test_the_access_rules_let_a_site_read_its_own_part_of_the_mesh_and_the_collector_alone_write_it(
+    tmp_path: Path, password_file: Path
+) -> None:
+    extra = f"password_file {password_file}\nacl_file {CONFIG / 'mosquitto.acl'}\nuser root\n"
+    with servers.mosquitto(tmp_path, extra=extra) as port:
+        found = await heard(
+            port,
+            "north",
+            "n",
+            "linkweather/v1/site/#",
+            [
+                ("south", "s", topics.mesh("north")),
+                ("north", "n", topics.part("north", 0)),
+                ("collector", "c", topics.part("south", 0)),
+                ("collector", "c", topics.mesh("south")),
+                ("collector", "c", topics.part("north", 1)),
+                ("collector", "c", topics.mesh("north")),
+            ],
+        )
+    assert found == [topics.part("north", 1), topics.mesh("north")]
