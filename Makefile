@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo test check bench chaos setup clean
+.PHONY: help demo test test-cluster check bench chaos setup clean
 
 help:  ## lists these targets
-	@awk -F ':.*## *' '/^[a-z]+:.*##/ {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: setup  ## the whole system on this machine; more by ARGS, such as ARGS="--for 60s --port 8499"
 	@$(BIN)/linkweather demo $(ARGS)
@@ -23,6 +23,11 @@ check:  ## ruff, mypy and the import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test-cluster:  ## several collectors with a real Kafka, each part killed in turn; it installs Java, Maven and Kafka itself
+	@bash setup.sh test
+	@bash tests/cluster/kafka.sh
+	$(BIN)/python -m tests.cluster $(ARGS)
 
 bench:  ## the two short benches: the demo against its lab, and what an idle probe costs
 	@bash setup.sh test

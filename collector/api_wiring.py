@@ -37,6 +37,7 @@ from collector.placement.placement import NoTransfer, PlacementInputs, PlannedTr
 from collector.route_updater import RouteUpdater
 from collector.routing.route_question import RouteQuestion
 from collector.settings import CollectorSettings
+from collector.shared_log import SharedLog
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
 from collector.store.link_history import LinkHistory
@@ -70,6 +71,7 @@ class ApiWiring:
     other_journals: OtherJournals
     bad_statuses: Mapping[str, int]
     cluster: Cluster | None = None
+    shared_log: SharedLog | None = None
 
     def application(self) -> FastAPI:
         """Build the API. Raises OperatorError for a token file that cannot be read."""
@@ -186,6 +188,8 @@ class ApiWiring:
             reasons.append(self.connection.last_error or "the broker is not connected yet")
         if self.ingest.last_error:
             reasons.append(self.ingest.last_error)
+        if self.shared_log and self.shared_log.last_error:
+            reasons.append(self.shared_log.last_error)
         return reasons
 
     async def _registry(self) -> CollectorRegistry:

@@ -29,6 +29,7 @@ from collector.mesh_file import MeshFile
 from collector.mesh_publisher import MeshPublisher
 from collector.route_updater import RouteUpdater
 from collector.settings import EMBEDDED, CollectorSettings
+from collector.shared_log import SharedLog
 from collector.sinks.exporters import Exporters
 from collector.state_rebuild import rebuild
 from collector.store.columns import Entry
@@ -68,10 +69,11 @@ class CollectorDaemon:
         try:
             # Sites follow a cluster as one: whichever of its collectors has a report, it is in the cluster's record.
             self._journal_id = settings.cluster.name if settings.cluster else self._journal.id
+            self._shared_log = self._shared_log_of(settings)
             self._ingest = Ingest(
-                self._journal,
+                self._shared_log.record if self._shared_log else self._journal,
                 publish=self._publish,
-                on_committed=self._on_committed,
+                on_committed=(lambda _entries: None) if self._shared_log else self._on_committed,
                 sites=lambda: self._mesh.mesh.sites,
                 max_packet_bytes=lambda: self._connection.max_packet_bytes,
                 journal_id=self._journal_id,
@@ -116,6 +118,7 @@ class CollectorDaemon:
             other_journals=self._other_journals,
             bad_statuses=self._bad_statuses,
             cluster=self._cluster,
+            shared_log=self._shared_log,
         )
 
     def _incident_wiring(self) -> IncidentWiring:
@@ -178,6 +181,8 @@ class CollectorDaemon:
         yield "ledger", self._ledger.run()
         if self._cluster:
             yield "cluster", self._cluster.run()
+        if self._shared_log:
+            yield "log", self._shared_log.run()
 
     def _retention(self) -> Retention:
         settings = self._settings.journal
@@ -310,6 +315,17 @@ class CollectorDaemon:
 
     async def _publish_retained(self, topic: str, payload: bytes) -> bool:
         return await self._connection.publish(topic, payload, retain=True)
+
+    def _shared_log_of(self, settings: CollectorSettings) -> SharedLog | None:
+        if settings.cluster is None or settings.cluster.kafka is None:
+            return None
+        return SharedLog(settings.cluster, self._journal, on_committed=self._on_committed, on_owned=self._on_owned)
+
+    def _on_owned(self, shares: frozenset[int], count: int) -> None:
+        for site in self._cluster.own(shares, count) if self._cluster else ():
+            if status := self._sites.said(site):
+                self._ledger.said(site, status)
+            self._route_updater.publish_routes([site])
 
     async def _subscribe_again(self) -> None:
         await self._connection.subscribe_again()

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from collector.notify_tables import NotifyTables
 from collector.sink_tables import SinkTables
@@ -19,6 +19,7 @@ LOOPBACK = "127.0.0.1"
 BROKER_PORT = 1883
 MOST_DAYS = 36_500
 MOST_SHARES = 1000
+KAFKA_BROKERS = r"^[A-Za-z0-9._-]{1,253}:\d{1,5}(,[A-Za-z0-9._-]{1,253}:\d{1,5}){0,31}$"
 
 
 def _broker(value: str) -> str:
@@ -155,14 +156,26 @@ def _share(value: str) -> str:
 class ClusterSettings(Settings):
     """Several collectors as one, of this `name`: each keeps the reports of its share of the sites.
 
-    `share` fixes which share is this collector's. `collector` is its name among the others, its host's by default, and
-    `url` where its API answers them and people.
+    Either `share` fixes which share is this collector's, or the brokers of `kafka` say so: then reports are kept in the
+    log `topic`, which is made with so many `partitions` and `replicas`, for `keep_days`. `collector` is its name among
+    the others, its host's by default, and `url` where its API answers them and people.
     """
 
     name: ClusterName
-    share: Annotated[str, AfterValidator(_share)]
+    share: Annotated[str, AfterValidator(_share)] | None = None
+    kafka: Annotated[str, Field(pattern=KAFKA_BROKERS)] | None = None
+    topic: ClusterName = "linkweather-reports"
+    partitions: Annotated[int, Field(ge=1, le=MOST_SHARES)] = 24
+    replicas: Annotated[int, Field(ge=1, le=9)] = 3
+    keep_days: Positive = 7.0
     collector: ClusterName | None = None
     url: Annotated[str, Field(pattern=r"^https?://[^\s]{1,200}$")] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.share is None) == (self.kafka is None):
+            raise ValueError('either share = "1/4" or kafka = "host:port,…", and not both')
+        return self
 
 
 class CollectorSettings(Settings):

@@ -7,6 +7,7 @@
   × NoSuchSiteError               a name that no site of the mesh has (also a ValueError)
   × MeasurementError              the network's or a peer's: a result, published with its reason
   × MessageError                  a peer's: the message is counted and dropped
+  × RecordError                   the record cannot be written now: what was to be written waits, and is tried again
   × CollectorUnavailableError     no collector answers the client
   × NotFoundError                 the collector knows no such site or link
   × NoPathError                   no path between two sites is usable now
@@ -46,6 +47,10 @@ class UnitError(OperatorError, ValueError):
 
 class NoSuchSiteError(LinkweatherError, ValueError):
     """A name that no site of the mesh has, or several; its text is a sentence to follow the name."""
+
+
+class RecordError(LinkweatherError):
+    """The record cannot be written now; its text says why."""
 
 
 class _ReasonedError(LinkweatherError):

@@ -103,6 +103,7 @@ SENTENCES: Mapping[str, str] = {
     "collector/sink_without_kind": "sinks.cellar.kind = 'cellar': must be 'influx', 'mqtt' or 'parquet'",
     "collector/sink_unknown_key": "sinks.influx.organisation = 'lab': no such key",
     "collector/sink_wrong_value": "sinks.main.batch_rows = 0: must be at least 1",
+    "collector/cluster_of_nothing": ('cluster: either share = "1/4" or kafka = "host:port,…", and not both'),
     "collector/share_of_none": (
         "cluster.share = '5/4': must be one of so many, such as \"1/4\", and at most 1000 of them"
     ),

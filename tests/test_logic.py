@@ -29,6 +29,7 @@ IO = frozenset(
         *(
             "aiomqtt",
             "click",
+            "confluent_kafka",
             "cryptography",
             "duckdb",
             "fastapi",

@@ -65,9 +65,11 @@ class Cluster:
         self._now = now
         self._view = MeshView(mesh, state)
         self.collector = settings.collector or socket.gethostname()
-        number, _, count = settings.share.partition("/")
-        self._shares, self._count = frozenset({int(number) - 1}), int(count)
+        number, _, count = (settings.share or f"0/{settings.partitions}").partition("/")
+        # With Kafka none is owned before its group says so.
+        self._shares, self._count = frozenset({int(number) - 1} if settings.share else ()), int(count)
         self._heads: dict[str, StateRowHead] = {}
+        self._own: tuple[str, ...] = ()
         self._published: dict[str, float] = {}
         self._heard: set[str] = set()
         self._due: dict[str, None] = {}
@@ -96,8 +98,19 @@ class Cluster:
         return f"the collector {head.by}" + (f", {head.url}" if head.url else "")
 
     def subscriptions(self) -> list[str]:
-        """The rows of all sites, and the reports of this collector's own."""
+        """The rows of all sites, and the reports of this collector's own; with Kafka those that come to its turn."""
+        if self._settings.kafka:
+            return [topics.ALL_STATES, f"$share/linkweather/{topics.ALL_REPORTS}"]
         return [topics.ALL_STATES, *(topics.reports_of(site) for site in self._own)]
+
+    def own(self, shares_owned: frozenset[int], count: int) -> list[str]:
+        """Own these shares from now on; the sites that are new to this collector."""
+        before = set(self._own)
+        self._shares, self._count = shares_owned, count
+        self._own = shares.sites_of(shares_owned, count, self._order)
+        new = [site for site in self._own if site not in before]
+        self._due = {site: None for site in self._due if self.owns(site)} | dict.fromkeys(new)
+        return new
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """Adopt a changed mesh; its rows have other columns, so all are published again."""
@@ -173,7 +186,7 @@ class Cluster:
                 self._heads[site] = self._head(site, now)
 
     def _follow(self, mesh: Mesh) -> None:
-        self._known = frozenset(mesh.sites)
+        self._order, self._known = tuple(mesh.sites), frozenset(mesh.sites)
         self._own = shares.sites_of(self._shares, self._count, mesh.sites)
         self._heads = {site: head for site, head in self._heads.items() if site in self._known}
         self._strangers = {site: by for site, by in self._strangers.items() if site in self._known}
@@ -202,7 +215,7 @@ class Cluster:
     def _note_stranger(self, site: str, head: StateRowHead) -> None:
         # What another has published before is kept by the broker; what it publishes later than we did is a dispute.
         ours = self._heads.get(site)
-        if head.by == self.collector or not self.owns(site):
+        if head.by == self.collector or not self.owns(site) or self._settings.kafka:
             self._strangers.pop(site, None)
         elif ours is not None and ours.by == self.collector and head.at > ours.at:
             self._strangers[site] = head.by

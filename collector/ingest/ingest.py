@@ -8,10 +8,10 @@ import gc
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import duckdb
 
@@ -19,11 +19,12 @@ from collector.ingest.acknowledgement import Acknowledgement
 from collector.ingest.admission import IncomingMessage, RefusedMessage, admit, conflict, fitting, head, receipts
 from collector.ingest.waiting_messages import BATCH_REPORTS, WaitingMessages
 from collector.store.columns import Entry
-from collector.store.journal import Journal
+from collector.store.database import Database
 from collector.store.quarantine import Quarantine, QuarantinedMessage
 from collector.store.report_keys import Key
 from linkweather.backoff import Backoff
 from linkweather.containment import contained, note
+from linkweather.errors import RecordError
 from linkweather.mqtt import HEADER_BYTES
 from linkweather.wire import CONFLICT, Committed, topics
 
@@ -48,6 +49,19 @@ class _CommitResult:
     seconds: float
 
 
+class Record(Protocol):
+    """Where reports are committed: a journal, or the log that a cluster's journals read. Methods block."""
+
+    id: str
+    database: Database
+
+    def recorded(self, wanted: Mapping[Key, tuple[str, datetime]]) -> Mapping[Key, set[tuple[str, datetime]]]:
+        """Those of the keys that it has, see `Journal.recorded`."""
+
+    def commit(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Write a batch; the new entries. Raises duckdb.Error or RecordError: then it may be repeated."""
+
+
 class Ingest:
     """Takes reports into the journal. `handle` queues a message, `run` commits.
 
@@ -59,7 +73,7 @@ class Ingest:
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Record,
         *,
         publish: Callable[[str, bytes], Awaitable[bool]],
         on_committed: Callable[[list[Entry]], None] = lambda _entries: None,
@@ -131,6 +145,10 @@ class Ingest:
                     async with asyncio.timeout_at(started + gather_s(self.last_commit_s)):
                         await self._enough.wait()
 
+    async def take_in(self, batch: Sequence[IncomingMessage]) -> None:
+        """Commit messages that are not to be acknowledged: a log has them already."""
+        await self._committed(batch)
+
     def _take(self) -> list[IncomingMessage]:
         batch = self._waiting.take()
         if not self._waiting:
@@ -165,7 +183,7 @@ class Ingest:
         while True:
             try:
                 result = await asyncio.to_thread(write)
-            except duckdb.Error as error:
+            except (duckdb.Error, RecordError) as error:
                 self._report(f"the journal cannot be written ({str(error).splitlines()[0]}); trying again")
             else:
                 self._report("")
@@ -211,7 +229,7 @@ class Ingest:
         try:
             new = self._journal.commit(accepted)
         except Exception as error:
-            if isinstance(error, duckdb.Error) and not isinstance(error, _BAD_VALUES):
+            if isinstance(error, duckdb.Error | RecordError) and not isinstance(error, _BAD_VALUES):
                 raise  # the disk fails: the batch is repeated
             accepted, new = self._commit_singly(batch, admitted, result.refused)
         result.accepted.extend((entry.site, entry.report.boot, entry.report.seq) for entry in accepted)
@@ -233,7 +251,7 @@ class Ingest:
                 new += self._journal.commit([entry])
                 accepted.append(entry)
             except Exception as error:
-                if isinstance(error, duckdb.Error) and not isinstance(error, _BAD_VALUES):
+                if isinstance(error, duckdb.Error | RecordError) and not isinstance(error, _BAD_VALUES):
                     raise
                 note("commit", error)
                 key = (entry.report.boot, entry.report.seq)

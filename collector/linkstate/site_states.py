@@ -73,6 +73,10 @@ class SiteStates:
         if site in self._mesh.sites:
             self._reported_at[site] = max(at, self._reported_at.get(site, at))
 
+    def said(self, site: str) -> Status | None:
+        """A site's status as it was last published; None where it is not known."""
+        return self._statuses.get(site)
+
     def reported_at(self, site: str) -> float | None:
         """When the measurement of the site's newest report ended, in seconds since the epoch."""
         return self._reported_at.get(site)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
+
+import pytest
 
 from collector.cluster.shares import share_of, sites_of
 
@@ -25,3 +29,9 @@ def test_a_further_share_takes_its_sites_from_all_others_which_keep_theirs() -> 
     assert all(share_of(site, 5) in (4, share_of(site, 4)) for site in SITES)
     assert set(moved) == {0, 1, 2, 3}
     assert 150 < moved.total() < 250
+
+
+@pytest.mark.parametrize("module", ["collector.daemon", "collector.cluster.cluster", "collector.shared_log"])
+def test_without_the_setting_nothing_imports_kafka_s_client(module: str) -> None:
+    program = f"import sys, {module}; sys.exit(any(name.startswith('confluent_kafka') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -76,3 +76,10 @@ def test_a_clock_that_is_corrected_does_not_hold_back_what_is_reported_since(cap
     assert [answer.free for answer in capacities.capacities(110.0)] == [1]
     capacities.observe("a", moment(110.0, "boot-2", 0), [row(free=2)])
     assert [answer.free for answer in capacities.capacities(110.0)] == [2]
+
+
+def test_the_newest_of_a_site_is_when_it_last_said_something_and_all_that_it_has(capacities: Capacities) -> None:
+    assert capacities.newest("a") == (None, ())
+    capacities.observe("a", moment(10.0), [row()])
+    capacities.observe("a", moment(20.0), [row(type="h100")])
+    assert capacities.newest("a") == (20.0, (row(), row(type="h100")))

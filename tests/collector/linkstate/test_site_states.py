@@ -138,3 +138,12 @@ def test_damaged_files_of_a_site_are_a_sentence() -> None:
     assert states.damage() == [
         "the site a has set aside 1 of mesh.json, 2 of outbox.sqlite, found damaged: delete what is not needed"
     ]
+
+
+def test_what_a_site_s_row_says_of_it_is_its_last_status_and_its_newest_report() -> None:
+    states, status = SiteStates(MESH), Status(state="online")
+    assert (states.said("a"), states.reported_at("a")) == (None, None)
+    states.status("a", status)
+    states.reported("a", 90.0)
+    states.reported("a", 80.0)
+    assert (states.said("a"), states.reported_at("a")) == (status, 90.0)

@@ -1,0 +1,267 @@
+"""The log of a cluster, in Kafka: reports go in, keyed by site, and each partition's owner reads them into its record.
+
+A report is committed when every in-sync replica of its partition has it (`acks=all`, two at least): from then on no
+single machine's end loses it. The consumer group says who owns which partitions, and so which sites. An owner keeps in
+its own DuckDB how far it has read each partition, written after the rows: what it reads twice after a crash is a
+duplicate by its key, and dropped. An owner that is new to a partition reads it from the beginning.
+
+This module alone imports Kafka's client, and is imported where `[cluster] kafka` is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from collector.cluster.shares import share_of
+from collector.settings import ClusterSettings
+from collector.store.columns import Entry
+from collector.store.database import Database
+from collector.store.report_keys import Key
+from linkweather.containment import contained
+from linkweather.errors import RecordError
+from linkweather.wire import encode, topics
+
+log = logging.getLogger(__name__)
+
+# An owner that dies is replaced so soon; brokers allow no less than 6 s by default.
+SESSION_MS = 6_000
+READ_MESSAGES = 200
+READ_S = 0.2
+RETRY_S = 1.0
+FLUSH_S = 10.0
+MAX_MESSAGE_BYTES = 5_000_000  # a report as admission takes it, and its envelope
+OFFSETS_EVERY_S = 1.0
+
+# One message: topic, payload, when it arrived at the first collector.
+Incoming = tuple[str, bytes, datetime]
+
+
+class KafkaLog:
+    """The log's topic. Any thread may call; construction asks no broker."""
+
+    def __init__(self, settings: ClusterSettings, database: Database) -> None:
+        self._topic = settings.topic
+        self._settings = settings
+        self._count = 0
+        self.id = settings.name
+        self.database = database  # where what is refused is kept
+        self._base = {"bootstrap.servers": settings.kafka, "log_level": 2, "error_cb": _said}
+        self._producer = Producer(
+            {
+                **self._base,
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "message.max.bytes": MAX_MESSAGE_BYTES,
+                # Later it is no longer waited for: the site sends the report again.
+                "delivery.timeout.ms": int(FLUSH_S * 1000),
+            }
+        )
+
+    def partitions(self) -> int:
+        """How many partitions the topic has; it is made where there is none. Blocks; raises RecordError."""
+        if not self._count:
+            try:
+                self._count = self._found()
+            except KafkaException as error:
+                raise RecordError(f"Kafka at {self._settings.kafka}: {error.args[0].str()}") from None
+        return self._count
+
+    def recorded(self, _wanted: Iterable[Key] | Mapping[Key, Any]) -> dict[Key, set[tuple[str, datetime]]]:
+        """None: a report that is in the log already is found by its owner."""
+        return {}
+
+    def commit(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Append reports; when this returns they are on several machines. Blocks; raises RecordError."""
+        count, failed = self.partitions(), []
+
+        def delivered(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                failed.append(error.str())
+
+        try:
+            for entry in entries:
+                self._producer.produce(
+                    self._topic,
+                    key=entry.site.encode(),
+                    value=encode(entry.report),
+                    partition=share_of(entry.site, count),
+                    headers={"kind": entry.report.kind.encode(), "received_at": entry.received_at.isoformat().encode()},
+                    on_delivery=delivered,
+                )
+                self._producer.poll(0)
+        except (BufferError, KafkaException) as error:
+            failed.append(str(error))
+        left = self._producer.flush(FLUSH_S + 1)
+        if failed or left:
+            raise RecordError(f"Kafka takes no reports ({failed[0] if failed else 'no answer'})")
+        return list(entries)
+
+    def consumer(self) -> Consumer:
+        """A member of the cluster's consumer group."""
+        return Consumer(
+            {
+                **self._base,
+                "group.id": f"linkweather-{self._settings.name}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "session.timeout.ms": SESSION_MS,
+                "heartbeat.interval.ms": SESSION_MS // 3,
+                "partition.assignment.strategy": "cooperative-sticky",
+                "fetch.max.bytes": 8 * MAX_MESSAGE_BYTES,
+                "queued.max.messages.kbytes": 32_768,
+            }
+        )
+
+    @property
+    def topic(self) -> str:
+        """Its name."""
+        return self._topic
+
+    def _found(self) -> int:
+        admin = AdminClient(self._base)
+        found = admin.list_topics(timeout=5).topics.get(self._topic)
+        if found is None or not found.partitions:
+            self._make(admin)
+            found = admin.list_topics(self._topic, timeout=5).topics[self._topic]
+        return len(found.partitions) or _raise_missing()
+
+    def _make(self, admin: AdminClient) -> None:
+        replicas = self._settings.replicas
+        settings = {"min.insync.replicas": str(min(2, replicas)), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+        settings["retention.ms"] = str(int(self._settings.keep_days * 86_400_000))
+        made = admin.create_topics([NewTopic(self._topic, self._settings.partitions, replicas, config=settings)])
+        try:
+            made[self._topic].result(10)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+
+
+class LogReader:
+    """Reads the partitions that the group gives this collector, and keeps how far it came in the DuckDB.
+
+    `take_in` commits messages to the record; `on_owned` is told, on the event loop, which partitions are owned now, of
+    how many.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaLog,
+        *,
+        take_in: Callable[[Sequence[Incoming]], Awaitable[None]],
+        on_owned: Callable[[frozenset[int], int], None],
+    ) -> None:
+        self._kafka = kafka
+        self._take_in = take_in
+        self._on_owned = on_owned
+        self._owned: frozenset[int] = frozenset()
+        self._next: dict[int, int] = {}
+        self._lock = threading.Lock()
+        self.last_error = ""
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        loop = asyncio.get_running_loop()
+        count = await self._partitions()
+        await asyncio.to_thread(self._create)
+        consumer = self._kafka.consumer()
+
+        def changed(owned: frozenset[int]) -> None:
+            self._owned = owned
+            loop.call_soon_threadsafe(self._on_owned, owned, count)
+
+        def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            offsets = self._offsets()
+            for one in partitions:
+                one.offset = offsets.get(one.partition, 0)
+            consumer.incremental_assign(partitions)
+            changed(self._owned | {one.partition for one in partitions})
+
+        def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            consumer.incremental_unassign(partitions)
+            changed(self._owned - {one.partition for one in partitions})
+
+        consumer.subscribe([self._kafka.topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked)
+        try:
+            await self._read_on(consumer)
+        finally:
+            # Leaving the group at once spares the others the wait for the session's end.
+            await asyncio.shield(asyncio.to_thread(consumer.close))
+
+    async def _read_on(self, consumer: Consumer) -> None:
+        written_at = time.monotonic()
+        while True:
+            messages = await asyncio.to_thread(consumer.consume, READ_MESSAGES, READ_S)
+            good = [one for one in messages if one.error() is None]
+            self.last_error = next((f"Kafka: {one.error().str()}" for one in messages if one.error()), "")
+            if good:
+                await self._take_in([_incoming(one) for one in good])
+                with self._lock:
+                    self._next |= {one.partition(): one.offset() + 1 for one in good}
+            if time.monotonic() - written_at > OFFSETS_EVERY_S:
+                written_at = time.monotonic()
+                with contained("offsets"):
+                    await asyncio.to_thread(self._write)
+
+    async def _partitions(self) -> int:
+        while True:
+            try:
+                found = await asyncio.to_thread(self._kafka.partitions)
+            except RecordError as error:
+                self.last_error = str(error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.last_error = ""
+                return found
+
+    def _create(self) -> None:
+        with self._kafka.database.transaction() as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS log_offsets (topic VARCHAR, part INTEGER, next_offset BIGINT)"
+            )
+
+    def _offsets(self) -> dict[int, int]:
+        """How far each partition was read: as of now in memory, else in the file."""
+        rows = self._kafka.database.rows(
+            "SELECT part, max(next_offset) FROM log_offsets WHERE topic = ? GROUP BY part", [self._kafka.topic]
+        )
+        with self._lock:
+            return dict(rows) | self._next
+
+    def _write(self) -> None:
+        with self._lock:
+            reached = dict(self._next)
+        with self._kafka.database.transaction() as connection:
+            for part, offset in reached.items():
+                connection.execute("DELETE FROM log_offsets WHERE topic = ? AND part = ?", [self._kafka.topic, part])
+                connection.execute("INSERT INTO log_offsets VALUES (?, ?, ?)", [self._kafka.topic, part, offset])
+
+
+def _incoming(message: Message) -> Incoming:
+    headers = dict(message.headers() or ())
+    kind, received_at = (headers.get(name, b"").decode(errors="replace") for name in ("kind", "received_at"))
+    try:
+        at = datetime.fromisoformat(received_at)
+    except ValueError:
+        at = datetime.now(UTC)
+    site = (message.key() or b"").decode(errors="replace")
+    return topics.report(site, kind), message.value() or b"", at
+
+
+def _said(error: KafkaError) -> None:
+    log.warning("Kafka: %s", error.str())
+
+
+def _raise_missing() -> int:
+    raise RecordError("Kafka has no partitions of the topic yet")
