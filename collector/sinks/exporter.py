@@ -108,6 +108,7 @@ class Exporter:
         self._trouble: Trouble | None = None
         self._settling = threading.Lock()
         self._given_up = False
+        self._behind = False  # more waits than one batch took
         self._refusals_logged_at = -REFUSALS_LOG_S
         self.exported = 0
 
@@ -194,7 +195,8 @@ class Exporter:
             before = self.trouble
             wait_s = 0.0
             try:
-                if not self.step():
+                self._behind = False
+                if not self.step() or not self._behind:
                     wait_s = POLL_S
                 self._backoff.reset()
                 self._trouble = None
@@ -212,6 +214,7 @@ class Exporter:
         batch = self.backlog.next(kind, self._settings.batch_rows)
         if batch is None or self._lingers(batch):
             return False
+        self._behind = self._behind or batch.span >= self._settings.batch_rows
         refusals = deliver(self._write, batch, turn) if len(batch) else []
         with self._unless_given_up():
             self.backlog.advance(batch, refusals, self._now())
@@ -226,6 +229,7 @@ class Exporter:
         if found is None:
             return False
         batch, again = found
+        self._behind = True
         aside = self.backlog.set_aside
         try:
             refusals = deliver(self._write, batch) if len(batch) else None

@@ -14,6 +14,7 @@ that follows from the report's (boot, seq): a report that is sent again replaces
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 from collector.store.columns import FIGURES, LINK_TABLES, TABLES
 
@@ -39,6 +40,7 @@ _TIME = "(epoch_us(\"at\")::HUGEINT * 1000 + md5_number_lower(boot || ':' || seq
 _TAG = r"replace(replace(replace(translate({0}, e'\n\r\\', '  /'), ',', '\,'), '=', '\='), ' ', '\ ')"
 
 
+@cache
 def line(kind: str, *, integers: bool = True) -> str:
     """The SQL expression that makes a line of a row of this kind's table, with its time in nanoseconds.
 

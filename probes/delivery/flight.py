@@ -10,12 +10,14 @@ connection nothing is sent until the collector's mesh is heard, for COLLECTOR_WA
 
 Beside these, only a message that a full collector or broker dropped needs it: it is sent again after several times as
 long as commits were seen to take, and each time after twice as long. No receipt shortens that wait: a collector that
-is slow would be sent everything twice.
+is slow would be sent everything twice. And it begins anew whenever a report is settled that was sent no later: what is
+before it in a long queue is being worked off, and it has its turn to come. What was dropped is soon the oldest.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -47,6 +49,8 @@ class Flight:
         self._commit_s: float | None = None  # the slowest of late
         self._doublings = 0
         self._held_until = -math.inf
+        # When a report was settled, by when it was sent; both ascend: a later settling hides those of later sendings.
+        self._progress: list[tuple[float, float]] = []
 
     @property
     def patience_s(self) -> float:
@@ -62,7 +66,7 @@ class Flight:
             self._fresh_from = newest[0]
         if oldest:  # an overflow drops the oldest, in flight or not
             self._in_flight = {seq: sending for seq, sending in self._in_flight.items() if seq >= oldest[0]}
-        again = [seq for seq, sending in self._in_flight.items() if now - sending.last_at >= self.patience_s]
+        again = [seq for seq, sending in self._in_flight.items() if now - self._heard_at(sending) >= self.patience_s]
         old = oldest[: WINDOW_REPORTS - FRESH_REPORTS]
         fresh = [seq for seq in newest if seq >= (self._fresh_from or 0) and seq not in old]
         room = WINDOW_REPORTS - len(self._in_flight)
@@ -85,6 +89,7 @@ class Flight:
         found = [sending for seq in seqs if (sending := self._in_flight.pop(seq, None))]
         if not found:
             return
+        self._note_progress(min(sending.last_at for sending in found), now)
         slowest_s = max(now - sending.first_at for sending in found)
         self._commit_s = max(slowest_s, _DECAY * (self._commit_s or 0.0))
         if all(sending.times == 1 for sending in found):
@@ -101,6 +106,7 @@ class Flight:
         self._fresh_from = None
         self._doublings = 0
         self._held_until = -math.inf
+        self._progress.clear()
 
     def hold(self, until: float) -> None:
         """Note that the collector may not be there yet: nothing is due before then, or `forget`."""
@@ -112,4 +118,19 @@ class Flight:
             return self._held_until - now
         if not self._in_flight:
             return None
-        return max(0.0, min(sending.last_at for sending in self._in_flight.values()) + self.patience_s - now)
+        return max(0.0, min(map(self._heard_at, self._in_flight.values())) + self.patience_s - now)
+
+    def _heard_at(self, sending: _Sending) -> float:
+        """When it was sent, or later something settled that was sent no later."""
+        place = self._before(sending)
+        return max(sending.last_at, self._progress[place][1]) if place >= 0 else sending.last_at
+
+    def _before(self, sending: _Sending) -> int:
+        return bisect_right(self._progress, (sending.last_at, math.inf)) - 1
+
+    def _note_progress(self, sent_at: float, now: float) -> None:
+        del self._progress[bisect_left(self._progress, (sent_at, -math.inf)) :]
+        self._progress.append((sent_at, now))
+        if len(self._progress) > 2 * WINDOW_REPORTS:  # no more are asked for than are in flight
+            places = {self._before(sending) for sending in self._in_flight.values()}
+            self._progress = [self._progress[place] for place in sorted(places) if place >= 0]

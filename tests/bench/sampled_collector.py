@@ -21,7 +21,8 @@ from types import FrameType
 
 from collector import daemon
 from collector.settings import CollectorSettings
-from linkweather import atomicfile, files
+from linkweather import atomicfile
+from linkweather import settings as files
 
 SAMPLE_S = 0.004
 WRITE_S = 1.0

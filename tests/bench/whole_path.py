@@ -63,7 +63,7 @@ class SampledStack(Stack):
         self.server = self._parts.enter_context(servers.victoria_metrics(folder))
         self._shares = folder / "shares.json"
         config = folder / "collector.toml"
-        sink = f'[sinks.archive]\nurl = "http://127.0.0.1:{self.server}"\nbucket = "linkweather"\norg = "o"\n'
+        sink = f'[sinks.archive]\nkind = "influx"\nurl = "http://127.0.0.1:{self.server}"\nbucket = "linkweather"\n'
         config.write_text(config.read_text() + sink)
 
     def start_collector(self) -> float:

@@ -27,7 +27,7 @@ def test_patience_is_four_of_the_slowest_commits_of_late_and_a_receipt_does_not_
     due(flight, [1, 2], now=0.0)
     flight.settled([1], now=5.0)
     assert flight.patience_s == 20.0
-    assert flight.wait_s(now=5.0) == 15.0
+    assert flight.wait_s(now=5.0) == 20.0  # from when something settled that was sent no later
     due(flight, [2, 3], now=6.0)
     flight.settled([3], now=6.1)
     assert flight.patience_s == 18.0  # nine tenths of 5 s, four times
@@ -39,7 +39,7 @@ def test_each_repetition_doubles_the_wait_until_a_report_that_was_sent_once_is_s
     flight = Flight()
     due(flight, [1], now=0.0)
     flight.settled([1], now=0.1)
-    now, waits = 0.0, []
+    now, waits = 1.0, []
     due(flight, [2], now)
     for _ in range(8):
         waits.append(flight.patience_s)
@@ -108,6 +108,37 @@ def test_a_wait_that_is_over_is_zero_and_not_negative() -> None:
     flight = Flight()
     due(flight, [1], now=0.0)
     assert flight.wait_s(now=100.0) == 0.0
+
+
+def test_a_report_waits_while_what_was_sent_before_it_is_worked_off() -> None:
+    flight = Flight()
+    due(flight, [1, 2, 3], now=0.0)
+    due(flight, [1, 2, 3, 4], now=5.0)
+    flight.settled([1], now=9.0)  # patience: four times 9 s
+    assert flight.wait_s(now=9.0) == 36.0  # of 2 and 3, and of 4
+    flight.settled([4], now=20.0)  # sent after them: they may be lost
+    assert due(flight, [2, 3], now=44.9) == []
+    flight.settled([2], now=44.9)
+    assert flight.wait_s(now=44.9) == 4 * 44.9
+    assert due(flight, [3], now=224.4) == []
+    assert due(flight, [3], now=224.6) == [3]
+
+
+def test_what_was_dropped_is_sent_again_though_later_reports_are_settled() -> None:
+    flight = Flight()
+    again: list[float] = []
+    due(flight, [1, 2], now=0.0)
+    flight.settled([2], now=0.125)
+    for seq in range(3, 400):
+        now = (seq - 2) / 8
+        sent = due(flight, [1, seq], now)
+        assert sent[-1] == seq
+        if len(sent) > 1:
+            assert sent[0] == 1
+            again.append(now)
+        flight.settled([seq], now + 0.0625)
+        assert len(flight._progress) <= 2 * WINDOW_REPORTS
+    assert again == [10.125, 20.25, 30.375, 40.5]
 
 
 def test_a_new_connection_is_not_used_before_the_collector_is_heard_or_has_had_its_time() -> None:
