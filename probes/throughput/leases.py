@@ -39,8 +39,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
+from linkweather import overflows
 from linkweather.wire import Claim
 
+MOST_CLAIMS: Final = 10_000  # of so many sites; more than any mesh has
 MAX_CLAIM_S: Final = 150.0  # the longest test (60 s) over the longest path; longer claims are cut to it
 
 
@@ -88,6 +90,7 @@ class Claims:
 
     def hear(self, now: float, by: str, claim: Claim) -> None:
         """Take in a claim of the site `by`, or that it gives one back; a repeated one changes nothing."""
+        self._drop_ended(now)
         standing = self._standing.get(by)
         known = standing is not None and standing.id == claim.id
         if claim.for_s == 0:
@@ -95,8 +98,15 @@ class Claims:
                 del self._standing[by]
         elif not known:
             self._standing.pop(by, None)
+            if len(self._standing) >= MOST_CLAIMS:
+                overflows.note("claims")
+                return
             until = now + min(claim.for_s, MAX_CLAIM_S)
             self._standing[by] = _StandingClaim(claim.id, frozenset(claim.groups), until)
+
+    def _drop_ended(self, now: float) -> None:
+        if len(self._standing) >= MOST_CLAIMS:
+            self._standing = {site: each for site, each in self._standing.items() if each.until > now}
 
     def first(self, now: float, by: str, claim_id: str, groups: AbstractSet[str]) -> bool:
         """Whether this claim of the site `by` covers the groups, and stands before all others on any of them."""

@@ -25,6 +25,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
+from linkweather import overflows
 from linkweather.containment import contained, note
 from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import Mesh, ThroughputTests
@@ -117,8 +118,11 @@ class Negotiator:
 
     def handle_invite(self, from_site: str, invite: Invite) -> None:
         """Take an invitation in; a repeated one, or one too many, is ignored and counted."""
-        if (from_site, invite.id) in self._seen or self._invites.full():
+        repeated = (from_site, invite.id) in self._seen
+        if repeated or self._invites.full():
             self.ignored_invites += 1
+            if not repeated:
+                overflows.note("invitations")
             return
         self._seen.append((from_site, invite.id))
         self._invites.put_nowait((from_site, invite))

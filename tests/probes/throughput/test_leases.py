@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
+from linkweather import overflows
 from linkweather.wire import Claim
+from probes.throughput import leases
 from probes.throughput.leases import MAX_CLAIM_S, Claims, SiteLease
 
 
@@ -134,3 +138,18 @@ def test_no_claim_stands_longer_than_a_test_could_need() -> None:
     claims = Claims()
     claims.hear(0.0, "a", claim(1, "uplink", for_s=1e9))
     assert claims.remaining_s(0.0, UPLINK, but="") == MAX_CLAIM_S
+
+
+def test_claims_of_so_many_sites_are_kept_the_ended_ones_go_first_and_the_others_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leases, "MOST_CLAIMS", 2)
+    claims = Claims()
+    before = overflows.overflows().get("claims", 0)
+    for at, (number, site) in enumerate(zip((1, 2, 3), "abc", strict=True)):
+        claims.hear(float(at), site, claim(number, "uplink"))
+    assert overflows.overflows()["claims"] == before + 1
+    assert not claims.first(3.0, "c", "test-3", frozenset({"uplink"}))
+    assert claims.first(3.0, "a", "test-1", frozenset({"uplink"}))
+    claims.hear(5.5, "c", claim(3, "uplink"))  # the one of a has run out
+    assert claims.first(6.5, "c", "test-3", frozenset({"uplink"}))
