@@ -23,6 +23,8 @@ from linkweather.mesh import Mesh
 from linkweather.models.events import IncidentEvent
 from linkweather.mqtt import Connection
 
+RECENT_S = 5.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentWiring:
@@ -53,12 +55,17 @@ class IncidentWiring:
     def _sources(self, emit: Callable[[IncidentEvent], None]) -> IncidentSources:
         return IncidentSources(
             mesh=self.mesh,
-            snapshot=self.snapshot,
+            snapshot=self._recent_snapshot,
             sites=self.sites.sites,
             failing=self._failing,
             route=lambda src, dst: self.route_updater.answer(RouteQuestion(src=src, dst=dst)),
             emit=emit,
         )
+
+    def _recent_snapshot(self, now: float) -> Snapshot:
+        """What was decided on last, unless that is long ago: to make a snapshot of many sites takes a while."""
+        last = self.route_updater.last_snapshot
+        return last if last is not None and 0 <= now - last.at <= RECENT_S else self.snapshot(now)
 
     def _failing(self) -> Iterator[tuple[Subject, Figure]]:
         """What fails besides links and sites: sinks, the journal, and the connection by which reports come."""

@@ -74,6 +74,7 @@ class RouteUpdater:
         owns: Callable[[str], bool] = lambda _site: True,
     ) -> None:
         self._settings = settings
+        self.last_snapshot: Snapshot | None = None  # what was decided on last
         self._links = links
         self._owns = owns
         self._log = log
@@ -100,7 +101,7 @@ class RouteUpdater:
         """Take over the active routes from before the collector ended. Blocks; before `run`."""
         for objective in COSTINGS:
             self._router.restore(self._log.active(objective, self._sites))
-        snapshot = self._links.snapshot(self._now())
+        self.last_snapshot = snapshot = self._links.snapshot(self._now())
         self._conditions.changed(snapshot)
         self._estimates.make(snapshot)
         self._restored = list(self._steps(snapshot))
@@ -225,7 +226,7 @@ class RouteUpdater:
             await asyncio.sleep(0)
 
     def _snapshot(self) -> Snapshot:
-        snapshot = self._links.snapshot(self._now())
+        self.last_snapshot = snapshot = self._links.snapshot(self._now())
         changed = self._conditions.changed(snapshot)
         if len(changed):
             self._estimates.outdate()
