@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from collector.linkstate.forecaster_selection import ErrorPool, SeriesRows, pool, select_forecasters, unknown_pool
 from collector.linkstate.forecasters import FORECASTERS, forecasts
-from collector.linkstate.report_moments import in_turn
+from collector.linkstate.report_moments import in_turn, span
 
 Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.floating]
@@ -207,10 +207,11 @@ class ForecastBank:
         if late.any():
             self._insert_late(series[late], at[late], values[late])
             series, at, values = series[~late], at[~late], values[~late]
+        places = span(series)
         for kept, new in ((self._times, at), (self._values, values)):
-            kept[series, :-1] = kept[series, 1:]
-            kept[series, -1] = new
-        self._kept[series] = np.minimum(self._kept[series] + 1, self._values.shape[1])
+            kept[places, :-1] = kept[places, 1:]
+            kept[places, -1] = new
+        self._kept[places] = np.minimum(self._kept[places] + 1, self._values.shape[1])
 
     def _insert_late(self, series: Indices, at: npt.NDArray[np.float64], values: npt.NDArray[np.float32]) -> None:
         times, count = self._times[series], self._kept[series]

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.report_moments import Bools, Floats, Links, Moments
+from collector.linkstate.report_moments import Bools, Floats, Links, Moments, span
 from collector.settings import StateSettings
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -30,14 +30,17 @@ class NewestRows:
         self.columns: dict[str, npt.NDArray[Any]] = {name: np.full(count, np.nan) for name in figures}
         self.columns |= {name: np.full(count, None, object) for name in texts}
 
-    def observe(self, links: Links, moments: Moments, rows: Columns) -> Links:
-        """Take in a row for each of `links`, which are distinct; the places of the rows that are the newest now."""
-        newer = np.flatnonzero(moments.follows(self.moments.of(links)))
-        places = links[newer]
+    def observe(self, links: Links, moments: Moments, rows: Columns) -> None:
+        """Take in a row for each of `links`, which are distinct."""
+        newer: Links | slice = slice(None)
+        places = span(links)
+        follows = moments.follows(self.moments.of(places))
+        if not follows.all():
+            newer = np.flatnonzero(follows)
+            places = links[newer]
         self.moments.put(places, moments.of(newer))
         for name, column in self.columns.items():
             column[places] = rows[name][newer]
-        return newer
 
     @property
     def at(self) -> Floats:
@@ -72,15 +75,16 @@ class RecentRows:
     def observe(self, links: Links, moments: Moments, rows: Columns) -> Bools:
         """Take in a row for each of `links`, which are distinct; which of them are the newest now."""
         sample = np.stack([*moments, *(rows[name] for name in WINDOW_COLUMNS)])
-        sizes = self.sizes[links].astype(np.intp)
-        kept = self._rows[:, : int(sizes.max(initial=0)), links]
+        places = span(links)
+        sizes = self.sizes[places].astype(np.intp)
+        kept = self._rows[:, : int(sizes.max(initial=0)), places]
         place = _place(kept, sizes, moments)
         window = _inserted(kept, sample, place)
         sizes = self._needed(window[_SENT], sizes + 1)
         depth = int(sizes.max(initial=0))
-        self._rows[:, :depth, links] = window[:, :depth]
-        self.sizes[links], self.at[links] = sizes, window[_AT, 0]
-        self._sum_up(links, window[:, :depth], sizes)
+        self._rows[:, :depth, places] = window[:, :depth]
+        self.sizes[places], self.at[places] = sizes, window[_AT, 0]
+        self._sum_up(places, window[:, :depth], sizes)
         newest: Bools = place == 0
         return newest
 
@@ -101,7 +105,7 @@ class RecentRows:
         needed: npt.NDArray[np.intp] = np.where(enough.any(axis=0), enough.argmax(axis=0) + 1, sizes)
         return np.minimum(needed, sizes)
 
-    def _sum_up(self, links: Links, window: Floats, sizes: npt.NDArray[np.intp]) -> None:
+    def _sum_up(self, links: Links | slice, window: Floats, sizes: npt.NDArray[np.intp]) -> None:
         counted = np.arange(window.shape[1])[:, None] < sizes
         directed = counted & (window[_FORWARD] >= 0) & (window[_BACK] >= 0)
         parts = ((_SENT, counted), (_RECEIVED, counted), (_SENT, directed), (_FORWARD, directed), (_BACK, directed))

@@ -47,13 +47,13 @@ class LinkIndex:
 
     def of_rows(self, rows: Iterable[Row]) -> Links:
         """The number of each row's link, -1 for links that the mesh does not have."""
-        return self.numbers((row.src, row.dst) for row in rows)
+        return self.numbers([(row.src, row.dst) for row in rows])
 
-    def numbers(self, pairs: Iterable[Pair]) -> Links:
+    def numbers(self, pairs: Sequence[Pair]) -> Links:
         """The number of each link, -1 for links that the mesh does not have."""
-        position = self.position
-        ends = [(position.get(src, -1), position.get(dst, -1)) for src, dst in pairs]
-        src, dst = np.array(ends, np.int64).reshape(-1, 2).T
+        position, count = self.position.get, len(pairs)
+        src = np.fromiter((position(src, -1) for src, _ in pairs), np.int64, count)
+        dst = np.fromiter((position(dst, -1) for _, dst in pairs), np.int64, count)
         return self.at_cells(np.where((src < 0) | (dst < 0), -1, src * len(self.sites) + dst))
 
     def at_cells(self, cells: npt.NDArray[np.int64]) -> Links:

@@ -20,7 +20,7 @@ from collector.linkstate.link_rows import (
     lasting_outage,
     present,
 )
-from collector.linkstate.report_moments import Ages, Bools, Floats, Links, Moments, in_turn
+from collector.linkstate.report_moments import Ages, Bools, Floats, Links, Moments, in_turn, span
 from collector.settings import StateSettings
 
 
@@ -69,7 +69,7 @@ class LinkMemory:
         """Take in rows of one kind, in any order: `columns` as `columns_of` gives them."""
         rows = derived(kind, columns)
         for places in in_turn(links):
-            turn = {name: column[places] for name, column in rows.items()}
+            turn = rows if isinstance(places, slice) else {name: column[places] for name, column in rows.items()}
             self._observe(kind, links[places], moments.of(places), turn)
 
     def adopt(self, other: LinkMemory, before: Links, after: Links) -> None:
@@ -137,16 +137,19 @@ class LinkMemory:
             if len(places):
                 newest.observe(links[places], moments.of(places), _at(rows, places))
         now = np.flatnonzero(self.latency.observe(links, moments, rows))
-        self._put_newest(links[now], _at(rows, now))
+        if len(now):
+            self._put_newest(links[now], _at(rows, now))
         unloaded = np.flatnonzero(~loaded)
         if len(unloaded):
             self.unloaded.observe(links[unloaded], moments.of(unloaded), _at(rows, unloaded))
 
     def _put_newest(self, links: Links, rows: Columns) -> None:
-        self.method[links] = rows["method"]
+        self.method[span(links)] = rows["method"]
         self.address.put(links, rows["address"])
         self.figures.put(links, rows["figures"])
-        self.outage_at.put(links, np.fromiter(map(lasting_outage, rows["outages"]), dtype=object))
+        outages = rows["outages"]
+        began = np.fromiter(map(lasting_outage, outages), dtype=object) if present(outages).any() else outages
+        self.outage_at.put(links, began)
 
 
 def share(part: Floats, whole: Floats) -> Floats:

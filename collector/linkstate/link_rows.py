@@ -6,10 +6,10 @@ so that a start observes them without making messages of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from operator import attrgetter
+from functools import cached_property, lru_cache
+from operator import itemgetter
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -30,7 +30,7 @@ GOODPUT_FIGURES: Final = ("goodput_bps", "goodput_low_bps", "goodput_high_bps", 
 PATH_FIGURES: Final = ("path_mtu_bytes", "hops")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KindColumns:
     """The fields of one kind of row that are read: numbers, texts, and objects of which most rows have none."""
 
@@ -39,10 +39,15 @@ class KindColumns:
     texts: tuple[str, ...]
     objects: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """All of them."""
         return self.numbers + self.texts + self.objects
+
+    @cached_property
+    def read(self) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+        """The values of all of them, of a message's dictionary."""
+        return itemgetter(*self.names)
 
 
 KINDS: Mapping[RowKind, KindColumns] = {
@@ -59,21 +64,19 @@ KINDS: Mapping[RowKind, KindColumns] = {
 }
 
 
-def kind_of(row: Row) -> RowKind | None:
-    """The kind of a row; None for one that says nothing of a link's state."""
-    return next((kind for kind, columns in KINDS.items() if isinstance(row, columns.message)), None)
+KIND_OF: Final[Mapping[type[Row], RowKind]] = {columns.message: kind for kind, columns in KINDS.items()}
 
 
 def columns_of(kind: RowKind, rows: Sequence[Row]) -> Columns:
     """The columns of rows of one kind. Raises TypeError or ValueError for a value of another type than its field's."""
     fields = KINDS[kind]
-    values = dict(zip(fields.names, zip(*map(attrgetter(*fields.names), rows), strict=True), strict=True))
-    found = {name: np.array(values[name], np.float64) for name in fields.numbers}
-    found |= {name: _objects(map(_shared, values[name])) for name in fields.texts}
+    # A model's own dictionary is read in half the time that attributes take.
+    values = dict(zip(fields.names, zip(*map(fields.read, map(vars, rows)), strict=True), strict=True))
+    found = {name: _numbers(values[name]) for name in fields.numbers}
+    found |= {name: _objects(values[name], shared=True) for name in fields.texts}
     found |= {name: _objects(values[name]) for name in fields.objects}
     if kind == "path":
-        ends = map(_last_ttl, values["hops"], values["reached"])
-        found["hops"] = np.array(list(ends), np.float64)
+        found["hops"] = _numbers(tuple(map(_last_ttl, values["hops"], values["reached"])))
     return found
 
 
@@ -88,7 +91,8 @@ def derived(kind: RowKind, columns: Columns) -> Columns:
         spread = np.maximum(0.0, columns["rtt_p95_s"] - columns["rtt_p50_s"])
         found["jitter_s"] = np.where(np.isnan(columns["jitter_p95_p50_s"]), spread, columns["jitter_p95_p50_s"])
         found["owd_p50_s"] = columns["owd_forward_p50_s"]
-        found |= {name: np.nan_to_num(columns[name], nan=-1.0) for name in ("lost_forward", "lost_back")}
+        for name in ("lost_forward", "lost_back"):
+            found[name] = np.where(np.isnan(columns[name]), -1.0, columns[name])
     return found
 
 
@@ -113,5 +117,16 @@ def _last_ttl(hops: Sequence[Any], reached: object) -> float | None:
     return hops[-1].ttl if reached and hops else None
 
 
-def _objects(values: Iterable[Any]) -> npt.NDArray[Any]:
-    return np.fromiter(values, dtype=object)
+def _numbers(values: Sequence[Any]) -> npt.NDArray[Any]:
+    # Nearly always all rows of a report have the same in most fields, or nothing.
+    if values.count(values[0]) == len(values):
+        return np.full(len(values), np.nan if values[0] is None else values[0], np.float64)
+    return np.array(values, np.float64)
+
+
+def _objects(values: Sequence[Any], *, shared: bool = False) -> npt.NDArray[Any]:
+    if values.count(values[0]) == len(values):
+        found = np.empty(len(values), object)
+        found.fill(_shared(values[0]) if shared else values[0])
+        return found
+    return np.fromiter(map(_shared, values) if shared else values, dtype=object)

@@ -20,7 +20,7 @@ from collector.linkstate.link_columns import GOODPUT_FACTS, LATENCY_FACTS, Goodp
 from collector.linkstate.link_forecasts import LinkForecasts, Pace
 from collector.linkstate.link_index import LinkIndex
 from collector.linkstate.link_memory import LinkMemory
-from collector.linkstate.link_rows import Columns, RowKind, columns_of, kind_of
+from collector.linkstate.link_rows import KIND_OF, Columns, RowKind, columns_of
 from collector.linkstate.report_moments import Ages, Floats, Links, Moments, ReportMoment
 from collector.linkstate.snapshot import AgeLimits, LinkMatrices, Snapshot, in_cells
 from collector.settings import StateSettings
@@ -99,13 +99,12 @@ class LinkStates:
 
     def observe(self, moment: ReportMoment, rows: Iterable[Row]) -> None:
         """Add the rows of a report; reports may come in any order."""
-        by_kind: dict[RowKind, list[Row]] = {}
-        for row in rows:
-            if (kind := kind_of(row)) is not None:
-                by_kind.setdefault(kind, []).append(row)
-        for kind, some in by_kind.items():
-            with contained("link state"):
-                self._observe_rows(kind, moment, some)
+        given = list(rows)
+        for message in set(map(type, given)):  # nearly always one
+            kind = KIND_OF.get(message)
+            if kind is not None:
+                with contained("link state"):
+                    self._observe_rows(kind, moment, [row for row in given if type(row) is message])
 
     def window_rows(self, kind: RowKind) -> dict[str, int]:
         """How many rows of a link, boot and outcome decide its state: `depth`, where these have so many `probes`."""

@@ -86,6 +86,13 @@ class Moments(NamedTuple):
         return np.where(self.boot == other.boot, self.seq >= other.seq, self.at >= other.at)
 
 
+def span(links: Links) -> Links | slice:
+    """The same places as a slice where they follow each other, as those of a report do: far cheaper to read."""
+    if len(links) and int(links[-1]) - int(links[0]) == len(links) - 1 and bool((links[1:] > links[:-1]).all()):
+        return slice(int(links[0]), int(links[-1]) + 1)
+    return links
+
+
 def in_turn(links: Links) -> Iterator[Links | slice]:
     """The places of rows, such that no link is twice in one turn and each link's rows keep their order."""
     if len(links) < 2 or bool((links[1:] > links[:-1]).all()):  # as a report has them
