@@ -27,6 +27,9 @@ check:  ## ruff, mypy and the import rules
 test-cluster:  ## several collectors with a real Kafka, each part killed in turn; it installs Java, Maven and Kafka itself
 	@bash setup.sh test
 	@bash tests/cluster/kafka.sh
+	@$(BIN)/python -m pip install -q --disable-pip-version-check check-jsonschema==0.39.0 kubernetes-validate==1.37.0
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec config/cluster/compose.yaml
+	$(BIN)/kubernetes-validate --strict config/cluster/kubernetes.yaml
 	$(BIN)/python -m tests.cluster $(ARGS)
 
 bench:  ## the two short benches: the demo against its lab, and what an idle probe costs

@@ -34,6 +34,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "collector.toml": CollectorSettings,
     "labs": LabFile,
     "job.toml": Job,
+    "cluster": CollectorSettings,
 }
 
 
