@@ -26,7 +26,7 @@ from linkweather.wire.mesh_parts import MeshHead, cut, version_of
 
 log = logging.getLogger(__name__)
 
-HEADS_LIMIT_S = 5.0
+HEADS_LIMIT_S = 10.0
 # So many sites' parts are on their way at once.
 SITES_AT_ONCE = 20
 MOST_STRANGERS = 1000
@@ -124,7 +124,9 @@ class MeshPublisher:
             async with asyncio.timeout(HEADS_LIMIT_S):
                 await self._heads_came.wait()
         except TimeoutError:
-            log.warning("our message on %s did not come back: let the collector read it", topics.MESH)
+            log.warning(
+                "our message on %s did not come back within %g s: let the collector read it", topics.MESH, HEADS_LIMIT_S
+            )
             self._heads_came.set()
         mesh = self._mesh
         if self._meshes is None:
