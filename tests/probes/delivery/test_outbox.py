@@ -464,12 +464,14 @@ def test_each_boot_says_what_became_of_its_numbers(tmp_path: Path) -> None:
         BootCount(boot="second", first=5, next=7, waiting=1, refiled=1),
         BootCount(boot="third", first=7, next=8, waiting=1),
     )
+    box.close()
 
 
 def test_what_overflows_is_dropped_of_the_boot_that_wrote_it(tmp_path: Path) -> None:
     box = Outbox(tmp_path / "outbox.sqlite", new_boot=lambda: "only", max_bytes=1)
     add(box, 3)
     assert box.boots() == (BootCount(boot="only", first=0, next=3, waiting=1, dropped=2),)
+    box.close()
 
 
 def test_of_many_boots_the_newest_are_said_and_older_ones_that_wait(tmp_path: Path) -> None:
@@ -483,3 +485,4 @@ def test_of_many_boots_the_newest_are_said_and_older_ones_that_wait(tmp_path: Pa
     box = Outbox(path, new_boot=lambda: "last")
     said = [count.boot for count in box.boots()]
     assert said == ["boot-2", *(f"boot-{number}" for number in range(6, MAX_BOOTS + 5))]
+    box.close()
