@@ -195,7 +195,7 @@ def wait_exported(found: System) -> None:
 
 def compare(found: System, *, damaged: bool = False) -> Balance:
     """End the collector, and balance what the outboxes were given, the journal, InfluxDB and the product's ledger."""
-    archive, ledger = read_archive(found.ports["influx"]), found.ledger()
+    archive, ledger = read_archive(found.ports["influx"], damaged=damaged), found.ledger()
     found.parts["collector"].stop()
     journal = read_journal(found.journal, damaged=damaged)
     return balance([found.record(name) for name in found.outboxes], journal, archive, ledger)

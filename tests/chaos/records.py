@@ -97,7 +97,10 @@ def read_journal(path: Path, *, damaged: bool = False) -> JournalRecord:
     received: Counter[Key] = Counter(
         (site, boot, seq) for site, boot, first, last in ranges for seq in range(first, last + 1)
     )
-    points = {kind: [(row, _point(kind, row, _us(row["at"]))) for row in rows] for kind, rows in tables.items()}
+    points = {
+        kind: [(row, _point(kind, row, _us(row["at"]), joined=not damaged)) for row in rows]
+        for kind, rows in tables.items()
+    }
     set_aside = Counter(
         point for kind, first, last in aside for row, point in points[kind] if first <= row["number"] <= last
     )
@@ -105,15 +108,15 @@ def read_journal(path: Path, *, damaged: bool = False) -> JournalRecord:
     return JournalRecord(received, rows, set_aside, damaged)
 
 
-def read_archive(port: int) -> Counter[Point]:
-    """All of InfluxDB's points."""
+def read_archive(port: int, *, damaged: bool = False) -> Counter[Point]:
+    """All of InfluxDB's points; of a damaged journal without what the collector joined, which it may not know again."""
     points: Counter[Point] = Counter()
     for kind in KINDS:
         query = {"db": INFLUX_DATABASE, "epoch": "ns", "q": f"SELECT * FROM {kind}"}  # noqa: S608
         (result,) = httpx.get(f"http://127.0.0.1:{port}/query", params=query, timeout=60).json()["results"]
         for series in result.get("series", ()):
             rows = (dict(zip(series["columns"], row, strict=True)) for row in series["values"])
-            points.update(_point(kind, row, row["time"] // 1000) for row in rows)
+            points.update(_point(kind, row, row["time"] // 1000, joined=not damaged) for row in rows)
     return points
 
 
@@ -122,14 +125,14 @@ def _dictionaries(answer: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
-def _point(kind: str, row: Mapping[str, Any], at_us: int) -> Point:
-    return kind, row["src"], row["dst"], row["method"], _checksum(_values(kind, row)), at_us
+def _point(kind: str, row: Mapping[str, Any], at_us: int, *, joined: bool) -> Point:
+    return kind, row["src"], row["dst"], row["method"], _checksum(_values(kind, row, joined=joined)), at_us
 
 
-def _values(kind: str, row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _values(kind: str, row: Mapping[str, Any], *, joined: bool) -> Iterator[tuple[str, Any]]:
     """The fields of a row as InfluxDB has them: of a list the length, and a prober's own figures by their names."""
     table = TABLES[kind]
-    for name in (*table.fields, *table.extra):
+    for name in (*table.fields, *(table.extra if joined else ())):
         value = row.get(name)
         if isinstance(value, str) and name in table.nested:
             value = len(json.loads(value))
