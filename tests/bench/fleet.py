@@ -23,7 +23,7 @@ from pathlib import Path
 import duckdb
 
 from tests.bench.fleet_map import Fleet
-from tests.bench.fleet_stack import LIMIT_S, Stack, Watch
+from tests.bench.fleet_stack import LIMIT_S, CollectorWatch, Stack
 from tests.bench.played_sites import Played
 
 OUTAGE_S = 600.0
@@ -36,7 +36,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 @dataclass
-class Findings:
+class FleetFindings:
     """What was found: label → value, in order; and the line of each phase."""
 
     table: dict[str, str] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def answers(found: Mapping[str, Sequence[tuple[float, int]]]) -> dict[str, str]:
     }
 
 
-def killed(stack: Stack, watch: Watch) -> dict[str, str]:
+def killed(stack: Stack, watch: CollectorWatch) -> dict[str, str]:
     """SIGKILL, and start again."""
     stack.collector.kill()
     stack.collector.wait()
@@ -94,7 +94,7 @@ def killed(stack: Stack, watch: Watch) -> dict[str, str]:
     return {"after kill -9, ready": f"{ready_s:.1f} s", "after kill -9, resident": f"{watch.resident_mb():.0f} MB"}
 
 
-def back_from_outage(stack: Stack, _watch: Watch) -> dict[str, str]:
+def back_from_outage(stack: Stack, _watch: CollectorWatch) -> dict[str, str]:
     """All sites come back with a backlog; the live reports go on."""
     before = stack.played()
     stack.ask_sites("backlog", OUTAGE_S)
@@ -109,7 +109,7 @@ def back_from_outage(stack: Stack, _watch: Watch) -> dict[str, str]:
     }
 
 
-def broker_restarted(stack: Stack, _watch: Watch) -> dict[str, str]:
+def broker_restarted(stack: Stack, _watch: CollectorWatch) -> dict[str, str]:
     """The broker starts again: all connect at once."""
     stack.stop_broker()
     time.sleep(3.0)
@@ -144,7 +144,7 @@ def _drained(stack: Stack, waiting: int) -> tuple[Played, list[float]]:
             return found, waits_s
 
 
-AFTER: Mapping[str, Callable[[Stack, Watch], dict[str, str]]] = {
+AFTER: Mapping[str, Callable[[Stack, CollectorWatch], dict[str, str]]] = {
     "kill": killed,
     "outage": back_from_outage,
     "broker": broker_restarted,
@@ -172,9 +172,9 @@ def decided(data: Path, started: float, pairs: int) -> dict[str, str]:
     }
 
 
-def run(fleet: Fleet, for_s: float, after: Sequence[str], folder: Path, *, asking: bool) -> Findings:
+def run(fleet: Fleet, for_s: float, after: Sequence[str], folder: Path, *, asking: bool) -> FleetFindings:
     """All phases."""
-    found = Findings()
+    found = FleetFindings()
     with Stack(fleet, folder) as stack:
         found.phase("start", {"ready": f"{stack.start_collector():.1f} s"})
         started = time.time()
@@ -198,8 +198,8 @@ def run(fleet: Fleet, for_s: float, after: Sequence[str], folder: Path, *, askin
 
 
 @contextlib.contextmanager
-def _watching(stack: Stack, *, asking: bool) -> Iterator[Watch]:
-    watch = Watch(stack, asking=asking)
+def _watching(stack: Stack, *, asking: bool) -> Iterator[CollectorWatch]:
+    watch = CollectorWatch(stack, asking=asking)
     try:
         yield watch
     finally:

@@ -37,7 +37,7 @@ def name(site: int) -> str:
     return f"s{site:04d}"
 
 
-class Map:
+class FleetMap:
     """Where the sites are, and the RTT and goodput of their links, [src, dst].
 
     RTTs follow from the distance, with detours that make relays worthwhile.
@@ -127,7 +127,7 @@ def pair_of(turn: int, sites: int) -> tuple[int, int]:
     return near, (near + 1 + round_ % (sites - 1)) % sites
 
 
-def throughput_row(world: Map, src: int, dst: int, seq: int) -> ThroughputRow:
+def throughput_row(world: FleetMap, src: int, dst: int, seq: int) -> ThroughputRow:
     goodput = float(world.goodput_bps[src, dst]) * random.Random(seq).uniform(0.93, 1.03)
     return ThroughputRow(
         src=name(src),
@@ -149,7 +149,7 @@ def throughput_row(world: Map, src: int, dst: int, seq: int) -> ThroughputRow:
     )
 
 
-def path_row(world: Map, src: int, dst: int) -> PathRow:
+def path_row(world: FleetMap, src: int, dst: int) -> PathRow:
     rtt = float(world.rtt_s[src, dst])
     hops = tuple(
         Hop(ttl=ttl, address=f"10.{200 + ttl}.{src % 250}.{dst % 250}", rtt_s=round(rtt * ttl / 9, 9), loss_ratio=0.0)

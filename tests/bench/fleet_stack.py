@@ -19,7 +19,7 @@ import httpx
 import psutil
 
 from tests import servers
-from tests.bench.fleet_map import Fleet, Map
+from tests.bench.fleet_map import Fleet, FleetMap
 from tests.bench.played_sites import Played, play
 
 LIMIT_S = 300.0
@@ -44,7 +44,7 @@ class Stack:
         self._parts = contextlib.ExitStack()
         self._broker = contextlib.ExitStack()
         self.data = folder / "data"
-        (folder / "mesh.toml").write_text(Map(fleet).mesh(fleet))
+        (folder / "mesh.toml").write_text(FleetMap(fleet).mesh(fleet))
         (folder / "collector.toml").write_text(
             f'broker = "mqtt://127.0.0.1:{self.port}"\nmesh = "mesh.toml"\ndata_dir = "data"\n'
             f"[api]\nport = {self._api_port}\n"
@@ -116,7 +116,7 @@ class Stack:
         return found
 
 
-class Watch:
+class CollectorWatch:
     """Asks /healthz, and with `asking` the big questions, from threads of its own; looks at the collector's process."""
 
     def __init__(self, stack: Stack, *, asking: bool) -> None:

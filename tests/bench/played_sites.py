@@ -28,13 +28,13 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from linkweather.wire import Committed, LatencyReport, PathReport, Status, ThroughputReport, decode, encode, topics
 from probes.delivery.flight import COLLECTOR_WAIT_S, FRESH_REPORTS, WINDOW_REPORTS, Flight
-from tests.bench.fleet_map import PATH_EVERY_S, Fleet, Map, latency_rows, name, pair_of, path_row, throughput_row
+from tests.bench.fleet_map import PATH_EVERY_S, Fleet, FleetMap, latency_rows, name, pair_of, path_row, throughput_row
 
 _TICK_S = 0.5
 _RETRY_MOST_S = 15.0
 
 
-class Waiting(NamedTuple):
+class PlayedReport(NamedTuple):
     """A report in an outbox: `peer` is the other end of its only link, if it has one; `made` is monotonic."""
 
     kind: str
@@ -53,14 +53,14 @@ class PlayedSite:
     rows: list[list[bytes]]  # by variant
     boot: str = field(default_factory=lambda: secrets.token_hex(8))
     next_seq: int = 0
-    box: dict[int, Waiting] = field(default_factory=dict)
+    box: dict[int, PlayedReport] = field(default_factory=dict)
     flight: Flight = field(default_factory=Flight)
     up: bool = False
     retry_s: float = 0.5
     retry_at: float | None = None
     client: paho.Client | None = None
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: PlayedReport) -> None:
         """Number a report and keep it."""
         self.box[self.next_seq] = waiting
         self.next_seq += 1
@@ -87,7 +87,7 @@ class SitesPlayer:
 
     def __init__(self, fleet: Fleet, port: int, pipe: Connection[Any, Any]) -> None:
         self._fleet, self._port, self._pipe = fleet, port, pipe
-        self._map, self._rng = Map(fleet), random.Random(fleet.seed)
+        self._map, self._rng = FleetMap(fleet), random.Random(fleet.seed)
         rng = np.random.default_rng(fleet.seed + 1)
         self._sites = [
             PlayedSite(site, [latency_rows(fleet, self._map.rtt_s, site, rng) for _ in range(fleet.variants)])
@@ -129,7 +129,7 @@ class SitesPlayer:
         for step in range(int(seconds / self._fleet.interval_s)):
             at = now - timedelta(seconds=seconds - step * self._fleet.interval_s)
             for site in self._sites:
-                self._add(site, Waiting("latency", at, time.monotonic(), links, live=False))
+                self._add(site, PlayedReport("latency", at, time.monotonic(), links, live=False))
         for site in self._sites:
             site.flight.forget()
             self._send_due(site)
@@ -158,14 +158,14 @@ class SitesPlayer:
 
     def _measure(self, site: PlayedSite, kind: str, peer: int = -1) -> None:
         rows = self._fleet.sites - 1 if peer < 0 else 1
-        self._add(site, Waiting(kind, datetime.now(UTC), time.monotonic(), rows, peer))
+        self._add(site, PlayedReport(kind, datetime.now(UTC), time.monotonic(), rows, peer))
         self._send_due(site)
 
-    def _add(self, site: PlayedSite, waiting: Waiting) -> None:
+    def _add(self, site: PlayedSite, waiting: PlayedReport) -> None:
         site.add(waiting)
         self._counts.update(made=1, rows=waiting.rows)
 
-    def _payload(self, site: PlayedSite, seq: int, waiting: Waiting) -> bytes:
+    def _payload(self, site: PlayedSite, seq: int, waiting: PlayedReport) -> bytes:
         keys: dict[str, Any] = {"boot": site.boot, "seq": seq, "at": waiting.at}
         if waiting.kind == "throughput":
             row = throughput_row(self._map, waiting.peer, site.number, seq)
@@ -206,7 +206,7 @@ class SitesPlayer:
             site.flight.settled([*message.seqs, *refused], now)
             self._send_due(site)
 
-    def _committed(self, waiting: Waiting | None, now: float) -> None:
+    def _committed(self, waiting: PlayedReport | None, now: float) -> None:
         if waiting is not None:
             self._counts.update(committed=1, committed_rows=waiting.rows)
             if waiting.live and waiting.kind == "latency":

@@ -11,20 +11,20 @@ from linkweather.mesh import Mesh
 from linkweather.settings import parse
 from linkweather.wire import LatencyReport, decode_report
 from tests.bench.fleet import quantile, throughput
-from tests.bench.fleet_map import Fleet, Map, latency_rows, name, pair_of
+from tests.bench.fleet_map import Fleet, FleetMap, latency_rows, name, pair_of
 from tests.bench.played_sites import Played
 
 FLEET = Fleet(sites=23, interval_s=5.0)
 
 
 def test_the_fleet_s_mesh_has_all_its_links() -> None:
-    mesh = parse(Map(FLEET).mesh(FLEET), Mesh, "mesh.toml")
+    mesh = parse(FleetMap(FLEET).mesh(FLEET), Mesh, "mesh.toml")
     assert sum(1 for _ in mesh.pairs()) == 23 * 22
     assert mesh.latency.report_interval_s == 5.0
 
 
 def test_a_played_report_is_taken_whole() -> None:
-    rows = latency_rows(FLEET, Map(FLEET).rtt_s, 3, np.random.default_rng(1))
+    rows = latency_rows(FLEET, FleetMap(FLEET).rtt_s, 3, np.random.default_rng(1))
     payload = b'{"v":1,"boot":"b","seq":0,"at":"2026-11-27T12:00:00Z","kind":"latency","links":[%s]}' % b",".join(rows)
     decoded = decode_report(name(3), "latency", payload)
     assert isinstance(decoded.report, LatencyReport)

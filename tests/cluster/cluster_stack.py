@@ -24,7 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from linkweather.wire import topics
 from linkweather.wire.state_rows import decode_state_row
 from tests import servers
-from tests.bench.fleet_map import Fleet, Map
+from tests.bench.fleet_map import Fleet, FleetMap
 from tests.bench.played_sites import Played
 from tests.cluster.kafka_brokers import KafkaBrokers
 from tests.cluster.resting_sites import play_resting
@@ -85,7 +85,7 @@ class ClusterStack:
 
     def __init__(self, fleet: Fleet, folder: Path, collectors: int) -> None:
         self._fleet, self._folder, self._parts = fleet, folder, contextlib.ExitStack()
-        (folder / "mesh.toml").write_text(Map(fleet).mesh(fleet))
+        (folder / "mesh.toml").write_text(FleetMap(fleet).mesh(fleet))
         self.kafka = KafkaBrokers(folder)
         self._port, self._single_port = servers.free_port(), servers.free_port()
         self.collectors = [
