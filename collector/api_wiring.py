@@ -40,10 +40,11 @@ from collector.settings import CollectorSettings
 from collector.shared_log import SharedLog
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
-from collector.store.link_history import LinkHistory
+from collector.store.link_history import HistorySpan, LinkHistory
 from collector.store.recorded_rows import RecordedRows, metric_source
 from collector.total_ledger import Ledger
 from linkweather.containment import faults
+from linkweather.models.link_history import LinkHistoryAnswer
 from linkweather.models.sink_state import SinkAnswer
 from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer
 from linkweather.mqtt import Connection
@@ -96,7 +97,7 @@ class ApiWiring:
             HistorySources(
                 now=time.time,
                 mesh=lambda: mesh.mesh,
-                history=LinkHistory(self.journal.database).history,
+                history=self._link_history,
                 settings=self.settings.journal,
             ),
         )
@@ -175,11 +176,18 @@ class ApiWiring:
     async def _push_mesh(self, text: str) -> None:
         await self.mesh.replace(text)
 
+    def _refuse_others(self, src: str, dst: str, publisher: str) -> None:
+        """Raise ApiError where another collector keeps the rows of a link that this site publishes."""
+        if self.cluster and (owner := self.cluster.owner(publisher)):
+            raise ApiError(421, f"the record of {src} → {dst} is kept by {owner}: ask there")
+
+    def _link_history(self, src: str, dst: str, wanted: HistorySpan) -> LinkHistoryAnswer:
+        self._refuse_others(src, dst, src)
+        return LinkHistory(self.journal.database).history(src, dst, wanted)
+
     async def _history(self, query: HistoryQuery) -> list[HistoryBucket]:
         table, _ = metric_source(query.metric) or ("latency", "")
-        owner = self.cluster and self.cluster.owner(query.dst if table == "throughput" else query.src)
-        if owner:
-            raise ApiError(421, f"the record of {query.src} → {query.dst} is kept by {owner}: ask there")
+        self._refuse_others(query.src, query.dst, query.dst if table == "throughput" else query.src)
         return await asyncio.to_thread(RecordedRows(self.journal.database).history, **asdict(query))
 
     def _not_ready(self) -> list[str]:

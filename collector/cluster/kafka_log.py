@@ -168,6 +168,7 @@ class LogReader:
         self._owned: frozenset[int] = frozenset()
         self._next: dict[int, int] = {}
         self._lock = threading.Lock()
+        self._reading = threading.Lock()  # a consumer is not closed below a read
         self.last_error = ""
 
     async def run(self) -> None:
@@ -197,12 +198,12 @@ class LogReader:
             await self._read_on(consumer)
         finally:
             # Leaving the group at once spares the others the wait for the session's end.
-            await asyncio.shield(asyncio.to_thread(consumer.close))
+            await asyncio.shield(asyncio.to_thread(self._close, consumer))
 
     async def _read_on(self, consumer: Consumer) -> None:
         written_at = time.monotonic()
         while True:
-            messages = await asyncio.to_thread(consumer.consume, READ_MESSAGES, READ_S)
+            messages = await asyncio.to_thread(self._read, consumer)
             good = [one for one in messages if one.error() is None]
             self.last_error = next((f"Kafka: {one.error().str()}" for one in messages if one.error()), "")
             if good:
@@ -213,6 +214,15 @@ class LogReader:
                 written_at = time.monotonic()
                 with contained("offsets"):
                     await asyncio.to_thread(self._write)
+
+    def _read(self, consumer: Consumer) -> list[Message]:
+        with self._reading:
+            found: list[Message] = consumer.consume(READ_MESSAGES, READ_S)
+            return found
+
+    def _close(self, consumer: Consumer) -> None:
+        with self._reading:
+            consumer.close()
 
     async def _partitions(self) -> int:
         while True:

@@ -162,6 +162,12 @@ async def test_a_history_is_asked_of_the_collector_that_keeps_it(tmp_path: Path,
                     assert answer.status_code == 421
 
 
+async def test_a_history_over_any_span_is_that_of_the_source_s_collector(tmp_path: Path, broker_port: int) -> None:
+    async with cluster_of(tmp_path, broker_port, count=2) as cluster:
+        statuses = [(await one.http.get("/api/v1/history?src=s1&dst=s2")).status_code for one in cluster]
+        assert statuses == [200 if share_of("s1", 2) == number else 421 for number in range(2)]
+
+
 def _history(metric: str) -> str:
     return f"/api/v1/links/s1/s2/history?metric={metric}"
 
