@@ -115,16 +115,18 @@ class ProbeDaemon:
         try:
             async with asyncio.TaskGroup() as group:
                 latency = group.create_task(self._latency.run(stop, self._presence.say_goodbye), name="latency")
+                statuses = group.create_task(self._publish_statuses(), name="status")
                 others = [
                     group.create_task(self._throughput.scheduler.run(), name="throughput"),
                     group.create_task(self._path.run(), name="path"),
-                    group.create_task(self._publish_statuses(), name="status"),
                     group.create_task(self._disk.run(), name="disk"),
                     group.create_task(self._publisher.run(), name="publisher"),
                     group.create_task(self._connection.run(), name="mqtt"),
                 ]
                 await asyncio.wait([latency])
                 await self._disk.drain()
+                statuses.cancel()  # an `online` under way must not come after the last word
+                await asyncio.wait([statuses])
                 await self._publish_status("offline")
                 for task in others:
                     task.cancel()
