@@ -103,11 +103,16 @@ class RollUps:
         ((first,),) = self._database.rows(f"SELECT min(number) FROM {kind} WHERE number > ?", [number])  # noqa: S608
         if first is None:
             return None
+        ((sources,),) = self._database.rows(
+            f"SELECT count(DISTINCT src) FROM {kind} WHERE number BETWEEN ? AND ?",  # noqa: S608 - names of our own
+            [first, first + SLICE_ROWS - 1],
+        )
+        most = min(STRETCH_ROWS, SLICE_ROWS * sources)  # a source's rows of a stretch are one slice at least
         ((newest, over),) = self._database.rows(
             f"SELECT max(number), max(number) FILTER (received_at < ?) FROM {kind} WHERE number BETWEEN ? AND ?",  # noqa: S608
-            [hour, first, first + STRETCH_ROWS - 1],
+            [hour, first, first + most - 1],
         )
-        end: int | None = newest if newest - first == STRETCH_ROWS - 1 else over
+        end: int | None = newest if newest - first == most - 1 else over
         return end
 
     def _slices(self, kind: str, stretch: _Stretch) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """A collector that writes down where its processor time goes: seconds by stage, since its start, once a second.
 
-Run: python -m tests.bench.sampled_collector COLLECTOR.TOML SHARES.JSON
+`whole_path` runs its `main` with two arguments: the settings, and the file for the shares.
 
 A thread looks at every other thread each SAMPLE_S: what processor time the thread has had since goes to the stage that
 its innermost frame of ours, or of a library that has a stage, belongs to. Of threads that are none of Python's only
@@ -101,7 +101,3 @@ def main() -> None:
     config, shares = map(Path, sys.argv[1:])
     Sampler(shares)
     asyncio.run(daemon.run(files.load(config, CollectorSettings).below(config.parent)))
-
-
-if __name__ == "__main__":
-    main()

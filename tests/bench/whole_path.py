@@ -69,7 +69,7 @@ class SampledStack(Stack):
     def start_collector(self) -> float:
         """Start the collector; returns how long until it is ready, in seconds."""
         started = time.monotonic()
-        command = (sys.executable, "-m", "tests.bench.sampled_collector")
+        command = (sys.executable, "-c", "from tests.bench.sampled_collector import main; main()")
         files = (str(self._folder / "collector.toml"), str(self._shares))
         log = self._folder / "collector.log"
         self.collector = self._parts.enter_context(servers.running(*command, *files, log=log))
