@@ -26,7 +26,7 @@ from collector.store.database import Database
 from collector.store.roll_up_tables import FIGURES, MINUTES, RESOLUTIONS, Resolution
 
 STRETCH_ROWS: Final = 2_000_000
-SLICE_ROWS: Final = 30_000  # of the journal, in one transaction
+SLICE_ROWS: Final = 10_000  # of the journal, in one transaction
 SLICE_LINES: Final = 20_000  # of a roll-up
 LATE: Final = timedelta(hours=2)  # a day is sorted so long after its end: what comes later stays as further parts
 
