@@ -20,12 +20,25 @@ settings.register_profile("linkweather", deadline=None, suppress_health_check=[H
 settings.load_profile("linkweather")
 
 # Parallel workers take a file each; what runs a demo on loopback is one worker's, as all have the same addresses.
-# The longest come first, so that no worker waits for another one at the end.
 LOOPBACK_DEMO = ("tests/demo/", "tests/test_documents.py", "tests/test_packaging.py")
+# These take a minute or more: they come first, so that no worker waits for another one at the end.
+LONGEST = (
+    *LOOPBACK_DEMO,
+    "tests/chaos/",
+    "tests/test_extending.py",
+    "tests/examples/",
+    "tests/probes/test_daemon.py",
+    "tests/probes/throughput/",
+    "tests/probes/path/",
+    "tests/probes/latency/test_lab.py",
+    "tests/collector/test_daemon.py",
+    "tests/collector/sinks/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group of each test for `--dist loadgroup`."""
+    """Name the group of each test for `--dist loadgroup`, and bring the longest to the front."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
     for item in items:
         path = item.nodeid.partition("::")[0]
         group = "demo" if path.startswith(LOOPBACK_DEMO) else path
