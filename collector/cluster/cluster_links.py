@@ -96,15 +96,6 @@ class ClusterLinks:
 
 
 def _alike(mine: Column | None, theirs: Column | None) -> tuple[Any, Any]:
-    """Both columns, null where there is none; objects where one of them has objects."""
-    if any(one is not None and one.dtype == object for one in (mine, theirs)):
-        return _objects(mine), _objects(theirs)
-    return np.nan if mine is None else mine, np.nan if theirs is None else theirs
-
-
-def _objects(column: Column | None) -> Column | None:
-    if column is None or column.dtype == object:
-        return column
-    objects = column.astype(object)
-    objects[np.isnan(column)] = None
-    return objects
+    """Both columns, null where there is none."""
+    null = None if any(one is not None and one.dtype == object for one in (mine, theirs)) else np.nan
+    return null if mine is None else mine, null if theirs is None else theirs

@@ -233,4 +233,5 @@ def test_a_collector_answers_for_others_sites_by_their_rows_and_in_full_for_its_
     assert links.link("s0", "nowhere", 201.0) is None
     assert links.counts(201.0) == single.counts(201.0)
     assert not links.refresh_some(201.0)
+    np.testing.assert_array_equal(links.snapshot(201.0).usable, single.snapshot(201.0).usable)
     assert {one.state for one in truth.values()} >= {"fresh", "down"}
