@@ -36,7 +36,7 @@ def test_what_is_commented_out_of_the_collector_settings_works_when_it_is_not() 
     assert isinstance(influx, InfluxSettings)
     assert (influx.bucket, found.journal.keep_days, found.api.token_file) == (
         "linkweather",
-        90,
+        7,
         Path("api.token"),
     )
 
