@@ -126,9 +126,9 @@ async def _report_capacities(commands: Sequence[Sequence[str]], log: Path) -> No
     """
     while True:
         waiting = list(commands)
-        while waiting:
-            waiting = [command for command in waiting if await run_once(command, log) != 0]
-            await asyncio.sleep(FAILED_PAUSE_S if waiting else CAPACITIES_S)
+        while waiting := [one for one in waiting if await run_once(one, log) != 0]:  # noqa: ASYNC110 – no polling
+            await asyncio.sleep(FAILED_PAUSE_S)
+        await asyncio.sleep(CAPACITIES_S)
 
 
 async def _watch(
