@@ -132,6 +132,7 @@ class CollectorDaemon:
             feed=self._feed,
             ingest=self._ingest,
             exporters=self._exporters,
+            owns=self._cluster.owns if self._cluster else lambda _site: True,
             connection=self._connection,
         )
 

@@ -34,7 +34,11 @@ _MOST_ROUTES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentSources:
-    """What is watched, and who is asked; all on one event loop. `failing` names sinks and parts of the collector."""
+    """What is watched, and who is asked; all on one event loop. `failing` names sinks and parts of the collector.
+
+    `owns` says of a site whether this collector speaks for it: of several in a cluster, which all see the same, one
+    records an incident and has people told.
+    """
 
     mesh: Callable[[], Mesh]
     snapshot: Callable[[float], Snapshot]
@@ -42,6 +46,7 @@ class IncidentSources:
     failing: Callable[[], Iterable[tuple[Subject, Figure]]]
     route: Callable[[str, str], RouteAnswer | NoRoute]
     emit: Callable[[IncidentEvent], None]
+    owns: Callable[[str], bool] = lambda _site: True
 
 
 class IncidentWatch:
@@ -116,7 +121,11 @@ class IncidentWatch:
             found |= site_conditions(self._sources.sites(now), mesh.longest_report_s)
             found |= self._links.find(self._sources.snapshot(now))
         for incident in self._book.look(found, len(mesh.sites) - 1, now):
-            self._enter(incident, now)
+            if self._speaks_for(incident):
+                self._enter(incident, now)
+
+    def _speaks_for(self, incident: Incident) -> bool:
+        return incident.kind in {"sink", "collector"} or self._sources.owns(incident.cause.names[0])
 
     def _enter(self, incident: Incident, now: float) -> None:
         found = self._answer(incident)

@@ -39,6 +39,7 @@ class IncidentWiring:
     feed: EventFeed
     ingest: Ingest
     exporters: Exporters
+    owns: Callable[[str], bool]
     connection: Connection
 
     def build(self) -> tuple[IncidentWatch, Notifier]:
@@ -60,6 +61,7 @@ class IncidentWiring:
             failing=self._failing,
             route=lambda src, dst: self.route_updater.answer(RouteQuestion(src=src, dst=dst)),
             emit=emit,
+            owns=self.owns,
         )
 
     def _recent_snapshot(self, now: float) -> Snapshot:

@@ -216,7 +216,7 @@ def arguments() -> argparse.Namespace:
     roles = parser.add_subparsers(dest="role", required=True)
     serve = roles.add_parser("serve", help="receive files, and pass on what is for others")
     serve.add_argument("--folder", type=Path, default=Path(), help="where received files go")
-    serve.add_argument("--host", default="::", help="the address to listen at")
+    serve.add_argument("--host", help="the address to listen at; without it all")
     send = roles.add_parser("send", help="send one file")
     send.add_argument("file", type=Path)
     send.add_argument("--site", required=True, help="this site")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime
@@ -174,6 +175,24 @@ async def test_while_the_broker_is_away_only_that_is_wrong(world: World, journal
         await _cut(world)
         await asyncio.sleep(0.05)
     assert [one.kind for one in watch.lasting] == ["collector"]
+
+
+async def test_of_a_cluster_the_owner_of_the_site_alone_tells_and_all_answer(world: World, journal: Journal) -> None:
+    owned: set[str] = set()
+    sources = dataclasses.replace(world.sources(), owns=owned.__contains__)
+    watch = IncidentWatch(SETTINGS, IncidentLog(journal.database), sources, lambda: world.now)
+    world.failing = [(Subject("sink", name="influx"), Figure(detail="503"))]
+    async with _running(watch):
+        await asyncio.sleep(0.05)
+        world.rtt_s = world.rtt_s.copy()
+        world.rtt_s[0, 2] = np.nan
+        await until(lambda: len(watch.lasting) == 2)
+        assert [event.incident.kind for event in world.events] == ["sink"]
+        assert {one.kind for one in (await _all(watch)).incidents} == {"sink", "link_down"}
+        owned.add("a")
+        world.rtt_s[2, 0] = np.nan
+        await until(lambda: len(world.events) == 2)
+    assert world.events[1].incident.cause == "a – c"
 
 
 async def test_a_failing_sink_is_an_incident_beside_the_links(world: World, journal: Journal) -> None:
