@@ -108,6 +108,15 @@ def test_a_link_outside_the_mesh_is_none_and_its_rows_are_not_kept() -> None:
     assert links.link("c", "a", 1.0) is None
 
 
+def test_of_a_report_the_rows_of_known_links_are_kept() -> None:
+    links = states()
+    outside = LatencyRow(src="c", dst="a", method="stamp", sent=1, received=1, rtt_p50_s=0.5)
+    links.observe(moment(1.0), [outside, latency(0.02)])
+    found = links.link("a", "b", 1.0)
+    assert found is not None
+    assert found.rtt_p50_s == 0.02
+
+
 def test_one_good_row_makes_a_link_fresh() -> None:
     answer = after(103.0, (100.0, latency(rtt_min_s=0.018, rtt_p95_s=0.025, address="192.0.2.2")))
     assert (answer.state, answer.age_s, answer.rtt_age_s, answer.method) == ("fresh", 3.0, 3.0, "stamp")
