@@ -30,7 +30,8 @@ def test_relays_are_found_with_their_reasons_and_left_when_they_fail(tmp_path: P
         assert "through bj: goodput" in client.route("yd", "nx", objective="goodput").why
         linkweather("lab", "link", "gz", "cc", "--cut", "--both")
         servers.wait_until(lambda: "cc" not in hubs.path(client, "gz", "gs"), "the path avoids the cut link")
-        assert client.route("gz", "gs").switch_reason == "failed"
+        # The window in which the cut falls may lose too much before the next one loses all.
+        assert client.route("gz", "gs").switch_reason in {"failed", "stale"}
         servers.wait_until(lambda: len(client.capacity()) == len(client.sites()), "every site says what it has")
         _check_placement(json.loads(linkweather("place", *JOB, "--json")))
         evaluations = json.loads(linkweather("judge", "--json"))["evaluations"]
