@@ -3,8 +3,7 @@
 A report is committed when every in-sync replica of its partition has it (`acks=all`, two at least): from then on no
 single machine's end loses it. The consumer group says who owns which partitions, and so which sites. An owner keeps in
 its own DuckDB how far it has read each partition, written after the rows: what it reads twice after a crash is a
-duplicate by its key, and dropped. An owner that is new to a partition reads the last RECENT_S first, on which decisions
-stand, and beside that what lies between its record and these: see `log_gaps`.
+duplicate by its key, and dropped. An owner that is new to a partition reads it from the beginning.
 
 This module alone imports Kafka's client, and is imported where `[cluster] kafka` is set.
 """
@@ -15,7 +14,6 @@ import asyncio
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +21,6 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from collector.cluster.log_gaps import LogGaps
 from collector.cluster.shares import share_of
 from collector.settings import ClusterSettings
 from collector.store.columns import Entry
@@ -43,8 +40,6 @@ RETRY_S = 1.0
 FLUSH_S = 10.0
 MAX_MESSAGE_BYTES = 5_000_000  # a report as admission takes it, and its envelope
 OFFSETS_EVERY_S = 1.0
-RECENT_S = 120.0
-ASK_S = 5.0
 
 # One message: topic, payload, when it arrived at the first collector.
 Incoming = tuple[str, bytes, datetime]
@@ -112,12 +107,12 @@ class KafkaLog:
             raise RecordError(f"Kafka takes no reports ({failed[0] if failed else 'no answer'})")
         return list(entries)
 
-    def consumer(self, group: str = "") -> Consumer:
-        """A member of the cluster's consumer group, or of another one."""
+    def consumer(self) -> Consumer:
+        """A member of the cluster's consumer group."""
         return Consumer(
             {
                 **self._base,
-                "group.id": f"linkweather-{self._settings.name}{group}",
+                "group.id": f"linkweather-{self._settings.name}",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "session.timeout.ms": SESSION_MS,
@@ -172,8 +167,6 @@ class LogReader:
         self._on_owned = on_owned
         self._owned: frozenset[int] = frozenset()
         self._next: dict[int, int] = {}
-        self._gaps = LogGaps()
-        self._filler_at: dict[int, int] = {}
         self._lock = threading.Lock()
         self._reading = threading.Lock()  # a consumer is not closed below a read
         self.last_error = ""
@@ -192,24 +185,22 @@ class LogReader:
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             offsets = self._offsets()
             for one in partitions:
-                one.offset = self._start(consumer, one.partition, offsets.get(one.partition, 0))
+                one.offset = offsets.get(one.partition, 0)
             consumer.incremental_assign(partitions)
             changed(self._owned | {one.partition for one in partitions})
 
         def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             consumer.incremental_unassign(partitions)
-            self._let_go(one.partition for one in partitions)
             changed(self._owned - {one.partition for one in partitions})
 
         consumer.subscribe([self._kafka.topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked)
-        filler = self._kafka.consumer(f"-gaps-{uuid.uuid4().hex}")
         try:
-            await self._read_on(consumer, filler)
+            await self._read_on(consumer)
         finally:
             # Leaving the group at once spares the others the wait for the session's end.
-            await asyncio.shield(asyncio.to_thread(self._close, consumer, filler))
+            await asyncio.shield(asyncio.to_thread(self._close, consumer))
 
-    async def _read_on(self, consumer: Consumer, filler: Consumer) -> None:
+    async def _read_on(self, consumer: Consumer) -> None:
         written_at = time.monotonic()
         while True:
             messages = await asyncio.to_thread(self._read, consumer)
@@ -219,69 +210,19 @@ class LogReader:
                 await self._take_in([_incoming(one) for one in good])
                 with self._lock:
                     self._next |= {one.partition(): one.offset() + 1 for one in good}
-            if self._gaps.positions:
-                await self._fill(filler)
             if time.monotonic() - written_at > OFFSETS_EVERY_S:
                 written_at = time.monotonic()
                 with contained("offsets"):
                     await asyncio.to_thread(self._write)
-
-    def _start(self, consumer: Consumer, part: int, reached: int) -> int:
-        """Where to go on in a partition that was read up to `reached`: at what came of late, with a gap before it."""
-        since = TopicPartition(self._kafka.topic, part, int((time.time() - RECENT_S) * 1000))
-        try:
-            low, high = consumer.get_watermark_offsets(since, timeout=ASK_S)
-            (found,) = consumer.offsets_for_times([since], timeout=ASK_S)
-        except KafkaException:
-            return reached  # from there on then, in order
-        recent: int = found.offset if found.offset >= 0 else high
-        start: int = max(reached, recent)
-        with self._lock:
-            self._gaps.open(part, max(reached, low), start)
-            self._next[part] = start
-        return start
-
-    def _let_go(self, parts: Iterable[int]) -> None:
-        with self._lock:
-            positions = self._gaps.positions
-            for part in parts:
-                if part in positions:  # if it comes back: from the gap on
-                    self._next[part] = positions[part]
-                self._gaps.drop(part)
-
-    async def _fill(self, filler: Consumer) -> None:
-        """Take in a slice of the gaps."""
-        with self._lock:
-            positions = self._gaps.positions
-        messages = await asyncio.to_thread(self._read_from, filler, positions)
-        good = [one for one in messages if one.error() is None]
-        with self._lock:
-            before = self._gaps.positions
-        wanted = [one for one in good if one.partition() in before]
-        if wanted:
-            await self._take_in([_incoming(one) for one in wanted])
-        with self._lock:
-            for one in wanted:
-                self._gaps.read(one.partition(), one.offset())
-
-    def _read_from(self, filler: Consumer, positions: Mapping[int, int]) -> list[Message]:
-        """Messages from these offsets on; where the reader is there already it reads on."""
-        if self._filler_at != positions:
-            filler.assign([TopicPartition(self._kafka.topic, part, at) for part, at in positions.items()])
-            self._filler_at = dict(positions)
-        found = self._read(filler)
-        self._filler_at |= {one.partition(): one.offset() + 1 for one in found if one.error() is None}
-        return found
 
     def _read(self, consumer: Consumer) -> list[Message]:
         with self._reading:
             found: list[Message] = consumer.consume(READ_MESSAGES, READ_S)
             return found
 
-    def _close(self, *consumers: Consumer) -> None:
+    def _close(self, consumer: Consumer) -> None:
         with self._reading:
-            for consumer in consumers:
-                consumer.close()
+            consumer.close()
 
     async def _partitions(self) -> int:
         while True:
@@ -310,7 +251,7 @@ class LogReader:
 
     def _write(self) -> None:
         with self._lock:
-            reached = self._next | self._gaps.positions  # what is whole
+            reached = dict(self._next)
         with self._kafka.database.transaction() as connection:
             for part, offset in reached.items():
                 connection.execute("DELETE FROM log_offsets WHERE topic = ? AND part = ?", [self._kafka.topic, part])
