@@ -40,7 +40,7 @@ from collector.settings import CollectorSettings
 from collector.shared_log import SharedLog
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
-from collector.store.link_history import HistorySpan, LinkHistory
+from collector.store.link_history import HistorySpan, LinkHistoryReader
 from collector.store.recorded_rows import RecordedRows, metric_source
 from collector.total_ledger import Ledger
 from linkweather.containment import faults
@@ -183,7 +183,7 @@ class ApiWiring:
 
     def _link_history(self, src: str, dst: str, wanted: HistorySpan) -> LinkHistoryAnswer:
         self._refuse_others(src, dst, src)
-        return LinkHistory(self.journal.database).history(src, dst, wanted)
+        return LinkHistoryReader(self.journal.database).history(src, dst, wanted)
 
     async def _history(self, query: HistoryQuery) -> list[HistoryBucket]:
         table, _ = metric_source(query.metric) or ("latency", "")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 
-from collector.incidents.conditions import Figure, LinkConditions, Subject, site_conditions
+from collector.incidents.conditions import Evidence, LinkConditions, Subject, site_conditions
 from collector.incidents.incident_book import Incident, IncidentBook
 from collector.incidents.incident_words import answer, restored, summary
 from collector.linkstate.snapshot import Snapshot
@@ -43,7 +43,7 @@ class IncidentSources:
     mesh: Callable[[], Mesh]
     snapshot: Callable[[float], Snapshot]
     sites: Callable[[float], Sequence[SiteAnswer]]
-    failing: Callable[[], Iterable[tuple[Subject, Figure]]]
+    failing: Callable[[], Iterable[tuple[Subject, Evidence]]]
     route: Callable[[str, str], RouteAnswer | NoRoute]
     emit: Callable[[IncidentEvent], None]
     owns: Callable[[str], bool] = lambda _site: True
@@ -86,7 +86,7 @@ class IncidentWatch:
         self._book.restore(before)
         for incident in before:
             for subject in incident.now:
-                self._links.restore(subject, incident.conditions[subject].figure, now)
+                self._links.restore(subject, incident.conditions[subject].evidence, now)
 
     async def run(self) -> None:
         """Watch until cancelled."""

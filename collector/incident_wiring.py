@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from collector.api.event_feed import EventFeed
 from collector.incident_watch import IncidentSources, IncidentWatch
-from collector.incidents.conditions import Figure, Subject
+from collector.incidents.conditions import Evidence, Subject
 from collector.ingest.ingest import Ingest
 from collector.linkstate.site_states import SiteStates
 from collector.linkstate.snapshot import Snapshot
@@ -69,12 +69,12 @@ class IncidentWiring:
         last = self.route_updater.last_snapshot
         return last if last is not None and 0 <= now - last.at <= RECENT_S else self.snapshot(now)
 
-    def _failing(self) -> Iterator[tuple[Subject, Figure]]:
+    def _failing(self) -> Iterator[tuple[Subject, Evidence]]:
         """What fails besides links and sites: sinks, the journal, and the connection by which reports come."""
         for name, exporter in self.exporters.by_name.items():
             if exporter.trouble:
-                yield Subject("sink", name=name), Figure(detail=exporter.trouble.sentence)
+                yield Subject("sink", name=name), Evidence(detail=exporter.trouble.sentence)
         if not self.connection.connected:
-            yield Subject("collector", name="the connection to the broker"), Figure(detail=self.connection.last_error)
+            yield Subject("collector", name="the connection to the broker"), Evidence(detail=self.connection.last_error)
         if self.ingest.last_error:
-            yield Subject("collector", name="the journal"), Figure(detail=self.ingest.last_error)
+            yield Subject("collector", name="the journal"), Evidence(detail=self.ingest.last_error)

@@ -40,7 +40,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Evidence:
     """The figure that says so, what is normal, and the reason in words; None where there is none."""
 
     value: float | None = None
@@ -48,7 +48,7 @@ class Figure:
     detail: str | None = None
 
 
-Conditions = Mapping[Subject, Figure]
+Conditions = Mapping[Subject, Evidence]
 
 
 class LinkConditions:
@@ -65,7 +65,7 @@ class LinkConditions:
         self.goodput_bps = SlowMedians(len(sites))
         self._loss = SlowMedians(len(sites))  # of the ratio plus _LOSS_FLOOR: most links lose nothing
 
-    def find(self, snapshot: Snapshot) -> dict[Subject, Figure]:
+    def find(self, snapshot: Snapshot) -> dict[Subject, Evidence]:
         """The conditions of all links at the snapshot's moment."""
         self._follow(snapshot.sites)
         self._seen |= snapshot.usable
@@ -74,13 +74,13 @@ class LinkConditions:
         for kind, wrong, value, normal in self._tests(snapshot, down):
             for src, dst in np.argwhere(wrong)[: MOST_CONDITIONS - len(found)].tolist():
                 subject = Subject(kind, self._sites[src], self._sites[dst])
-                found[subject] = Figure(_known(value, src, dst), _known(normal, src, dst))
+                found[subject] = Evidence(_known(value, src, dst), _known(normal, src, dst))
         self.rtt_s.take(snapshot.rtt_p50_s, snapshot.at)
         self.goodput_bps.take(np.where(snapshot.goodput_fresh, snapshot.goodput_p50_bps, np.nan), snapshot.at)
         self._loss.take(snapshot.loss_ratio + _LOSS_FLOOR, snapshot.at)
         return found
 
-    def restore(self, subject: Subject, figure: Figure, at: float) -> None:
+    def restore(self, subject: Subject, figure: Evidence, at: float) -> None:
         """Remember of an incident from before a restart what is normal for its link."""
         if subject.src not in self._sites or subject.dst not in self._sites:
             return
@@ -116,18 +116,18 @@ class LinkConditions:
         self.rtt_s, self.goodput_bps = self.rtt_s.moved(origins), self.goodput_bps.moved(origins)
 
 
-def site_conditions(sites: Sequence[SiteAnswer], report_interval_s: float) -> Iterator[tuple[Subject, Figure]]:
+def site_conditions(sites: Sequence[SiteAnswer], report_interval_s: float) -> Iterator[tuple[Subject, Evidence]]:
     """Sites that are offline or whose reports stopped, and those whose clock is wrong."""
     limit_s = max(SILENT_REPORTS * report_interval_s, SILENT_LEAST_S)
     for site in sites:
         silent_s = site.report_age_s
         if silent_s is not None and (site.state == "offline" or silent_s > limit_s):
-            yield Subject("site_silent", site.site), Figure(silent_s)
+            yield Subject("site_silent", site.site), Evidence(silent_s)
         if site.clock is not None and site.clock_offset_s is not None:
-            yield Subject("clock", site.site), Figure(site.clock_offset_s)
+            yield Subject("clock", site.site), Evidence(site.clock_offset_s)
 
 
-def _unreachable(sites: Sequence[str], down: Bools, seen: Bools) -> Iterator[tuple[Subject, Figure]]:
+def _unreachable(sites: Sequence[str], down: Bools, seen: Bools) -> Iterator[tuple[Subject, Evidence]]:
     """Sites whose links from all peers that can be reached themselves are down."""
     lost = np.zeros(len(sites), bool)
     for _ in range(2):  # once to find the sites that are gone, once more without counting these as peers
@@ -135,7 +135,7 @@ def _unreachable(sites: Sequence[str], down: Bools, seen: Bools) -> Iterator[tup
         reaching = (peers & ~down).sum(axis=0)
         lost = (reaching == 0) & (seen.sum(axis=0) >= _FEW_PEERS)
     for place in np.flatnonzero(lost).tolist():
-        yield Subject("site_unreachable", sites[place]), Figure()
+        yield Subject("site_unreachable", sites[place]), Evidence()
 
 
 def _known(values: np.ndarray | None, src: int, dst: int) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from collector.incidents.conditions import Conditions, Figure, Subject
+from collector.incidents.conditions import Conditions, Evidence, Subject
 from collector.settings import IncidentSettings
 from linkweather.models.incidents import IncidentKind
 
@@ -25,7 +25,7 @@ class HeldCondition:
     """A condition with its history: when it began, when it was last seen, and the worst figure until then."""
 
     subject: Subject
-    figure: Figure
+    evidence: Evidence
     since: float
     seen_at: float
     open: bool = False
@@ -52,7 +52,7 @@ class HeldConditions:
         for subject, figure in found.items():
             before = self._known.get(subject)
             since = now if before is None else before.since
-            worst = figure if before is None else worse(subject.kind, before.figure, figure)
+            worst = figure if before is None else worse(subject.kind, before.evidence, figure)
             opened = (before is not None and before.open) or now - since >= self._hold_s(subject.kind)
             self._known[subject] = HeldCondition(subject, worst, since, now, opened)
         for subject in [subject for subject in self._known if subject not in found]:
@@ -64,7 +64,7 @@ class HeldConditions:
         return self._settings.open_after_s * PATIENCE.get(kind, 1.0)
 
 
-def worse(kind: IncidentKind, one: Figure, other: Figure) -> Figure:
+def worse(kind: IncidentKind, one: Evidence, other: Evidence) -> Evidence:
     """The worse of two figures of one kind, with what was normal at first and the newest detail."""
     if one.value is None or other.value is None:
         return replace(other, value=other.value if one.value is None else one.value)

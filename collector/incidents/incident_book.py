@@ -122,7 +122,7 @@ class IncidentBook:
 def _worse(before: Incident, after: Incident) -> bool:
     """Whether a figure became so much worse that it is worth a word: by half."""
     for subject in after.now:
-        old, new = before.conditions[subject].figure.value, after.conditions[subject].figure.value
+        old, new = before.conditions[subject].evidence.value, after.conditions[subject].evidence.value
         if old and new and abs(math.log(abs(new) / abs(old))) > math.log(1.5):
             return True
     return False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from collector.incidents.causes import Cause
-from collector.incidents.conditions import Figure, Subject
+from collector.incidents.conditions import Evidence, Subject
 from collector.incidents.held_conditions import HeldCondition
 from collector.incidents.incident_book import Incident
 from linkweather.models.incidents import FindingAnswer, IncidentAnswer, IncidentKind
@@ -16,25 +16,25 @@ MOST_FINDINGS = 50
 _MOST_ROUTES = 3
 
 
-def _loss(figure: Figure) -> str:
+def _loss(figure: Evidence) -> str:
     return f"loses {percent(figure.value)} %{_usual(figure, lambda value: f'{percent(value)} %')}"
 
 
-def _latency(figure: Figure) -> str:
+def _latency(figure: Evidence) -> str:
     return f"takes {duration(figure.value)}{_usual(figure, duration)}"
 
 
-def _goodput(figure: Figure) -> str:
+def _goodput(figure: Evidence) -> str:
     return f"carries {rate(figure.value)}{_usual(figure, rate)}"
 
 
-def _clock(figure: Figure) -> str:
+def _clock(figure: Evidence) -> str:
     offset_s = figure.value or 0.0
     return f"has a clock that is {age(abs(offset_s))} {'ahead' if offset_s > 0 else 'behind'}"
 
 
 # What is said of a subject: after its name, in the present tense.
-_CLAUSES: Mapping[IncidentKind, Callable[[Figure], str]] = {
+_CLAUSES: Mapping[IncidentKind, Callable[[Evidence], str]] = {
     "site_unreachable": lambda _figure: "cannot be reached from any other site",
     "site_silent": lambda figure: f"is silent: its last report is {age(figure.value)} old",
     "link_down": lambda _figure: "is down",
@@ -52,7 +52,7 @@ def sentence(incident: Incident) -> str:
     worst = _worst(incident)
     others = len(incident.conditions) - 1
     more = f"; {count(others, 'further finding')} with the same cause" if others else ""
-    return f"{_name(worst.subject)} {_CLAUSES[worst.subject.kind](worst.figure)}{more} ({_span(incident)})"
+    return f"{_name(worst.subject)} {_CLAUSES[worst.subject.kind](worst.evidence)}{more} ({_span(incident)})"
 
 
 def answer(incident: Incident, routes: Sequence[str] = ()) -> IncidentAnswer:
@@ -79,7 +79,7 @@ def restored(recorded: IncidentAnswer, now: float) -> Incident:
     conditions = {
         Subject(one.kind, one.src, one.dst, one.name): HeldCondition(
             subject=Subject(one.kind, one.src, one.dst, one.name),
-            figure=Figure(one.value, one.normal, one.detail),
+            evidence=Evidence(one.value, one.normal, one.detail),
             since=one.since.timestamp(),
             seen_at=now if one.until is None else one.until.timestamp(),
             open=one.until is None,
@@ -108,9 +108,9 @@ def _finding(incident: Incident, condition: HeldCondition) -> FindingAnswer:
         name=subject.name,
         since=_time(condition.since),
         until=None if lasts else _time(condition.seen_at),
-        value=condition.figure.value,
-        normal=condition.figure.normal,
-        detail=condition.figure.detail,
+        value=condition.evidence.value,
+        normal=condition.evidence.normal,
+        detail=condition.evidence.detail,
     )
 
 
@@ -126,7 +126,7 @@ def _name(subject: Subject) -> str:
     return str(subject.src) if subject.dst is None else f"{subject.src} → {subject.dst}"
 
 
-def _usual(figure: Figure, shown: Callable[[float | None], str]) -> str:
+def _usual(figure: Evidence, shown: Callable[[float | None], str]) -> str:
     return "" if figure.normal is None else f" (normally {shown(figure.normal)})"
 
 

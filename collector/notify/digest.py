@@ -17,7 +17,7 @@ _SERVICE = "linkweather"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Notification:
     """What a target gets: a subject, the body for people, and the incidents themselves."""
 
     subject: str
@@ -90,13 +90,13 @@ class Digest:
         self._not_before = now + wait_s
 
 
-def message(incidents: Sequence[IncidentAnswer]) -> Message:
+def message(incidents: Sequence[IncidentAnswer]) -> Notification:
     """One message of these incidents: what is wrong first, then what is over. Merged ones are part of another."""
     told = [one for one in incidents if one.merged_into is None]
     lasting = [one for one in told if one.until is None]
     over = [one for one in told if one.until is not None]
     lines = [_line(one) for one in [*lasting, *over]]
-    return Message(_subject(lasting, over), "\n".join(lines), tuple(incidents))
+    return Notification(_subject(lasting, over), "\n".join(lines), tuple(incidents))
 
 
 def _subject(lasting: Sequence[IncidentAnswer], over: Sequence[IncidentAnswer]) -> str:

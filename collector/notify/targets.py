@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from collector.notify.digest import Message
+from collector.notify.digest import Notification
 from collector.notify_tables import AlertmanagerTable, AppriseTable, CommandTable, NotifyTable
 from linkweather.errors import OperatorError
 from linkweather.models.incidents import IncidentAnswer
@@ -17,7 +17,7 @@ HTTP_TIMEOUT_S = 15.0
 # Alertmanager takes a firing alert for resolved when it was not sent again for so many repetitions.
 _REPEATS_UNTIL_RESOLVED = 4
 
-Send = Callable[[Message], str | None]
+Send = Callable[[Notification], str | None]
 """Delivers a message and returns None, or what went wrong in one sentence."""
 
 
@@ -41,7 +41,7 @@ def _apprise(name: str, table: AppriseTable) -> Send:
         if not service.add(url):  # a URL holds a password: it is not repeated
             raise OperatorError(f"notify.{name}: URL {number} is none that Apprise knows")
 
-    def send(message: Message) -> str | None:
+    def send(message: Notification) -> str | None:
         done = service.notify(title=message.subject, body=message.body, body_format=apprise.NotifyFormat.TEXT)
         return None if done else "at least one of its URLs did not take the message"
 
@@ -62,7 +62,7 @@ def _urls(name: str, table: AppriseTable) -> list[str]:
 
 
 def _command(_name: str, table: CommandTable) -> Send:
-    def send(message: Message) -> str | None:
+    def send(message: Notification) -> str | None:
         document = {
             "subject": message.subject,
             "body": message.body,
@@ -91,7 +91,7 @@ def _alertmanager(_name: str, table: AlertmanagerTable) -> Send:
     url = f"{table.url.rstrip('/')}/api/v2/alerts"
     ends_after = timedelta(seconds=_REPEATS_UNTIL_RESOLVED * table.repeat_s)
 
-    def send(message: Message) -> str | None:
+    def send(message: Notification) -> str | None:
         try:
             answer = httpx.post(
                 url,

@@ -64,7 +64,7 @@ def _from_whole_steps(since: datetime, until: datetime, step_s: float, resolutio
 
 
 @dataclass(frozen=True, slots=True)
-class LinkHistory:
+class LinkHistoryReader:
     """The histories in a journal's database. Any thread may call; every call blocks, and raises duckdb.Error."""
 
     database: Database

@@ -34,7 +34,7 @@ LATE: Final = timedelta(hours=2)  # a day is sorted so long after its end: what 
 _BETWEEN: Final = "src BETWEEN ? AND ? AND (src > ? OR dst >= ?) AND (src < ? OR dst <= ?)"
 
 
-class _Stretch(NamedTuple):
+class _RowRange(NamedTuple):
     """Rows that are being rolled up: their first and last number, and up to which source that is done."""
 
     first: int
@@ -87,7 +87,7 @@ class RollUps:
                     ((deleted,),) = connection.execute(statement, [before, *link]).fetchall()
                 yield deleted
 
-    def _stretch(self, kind: str, hour: datetime) -> _Stretch | None:
+    def _stretch(self, kind: str, hour: datetime) -> _RowRange | None:
         """The stretch that was begun, or the next one; None where too few rows wait."""
         ((number, upto, src),) = self._database.rows("SELECT number, upto, src FROM rolled WHERE kind = ?", [kind])
         if upto is None:
@@ -96,7 +96,7 @@ class RollUps:
                 return None
             with self._database.transaction() as connection:
                 connection.execute("UPDATE rolled SET upto = ?, src = '' WHERE kind = ?", [upto, kind])
-        return _Stretch(number + 1, upto, src or "")
+        return _RowRange(number + 1, upto, src or "")
 
     def _next_end(self, kind: str, number: int, hour: datetime) -> int | None:
         # Numbers are dense but where retention has deleted.
@@ -115,7 +115,7 @@ class RollUps:
         end: int | None = newest if newest - first == most - 1 else over
         return end
 
-    def _slices(self, kind: str, stretch: _Stretch) -> Iterator[tuple[str, str]]:
+    def _slices(self, kind: str, stretch: _RowRange) -> Iterator[tuple[str, str]]:
         """The first and the last source of each slice."""
         found = self._database.rows(
             f"""SELECT src, count(*) FROM {kind} WHERE number BETWEEN ? AND ? AND src > ?
@@ -125,7 +125,7 @@ class RollUps:
         for (first,), (last,) in _chunked(found, SLICE_ROWS):
             yield first, last
 
-    def _roll(self, kind: str, stretch: _Stretch, first: str, last: str) -> None:
+    def _roll(self, kind: str, stretch: _RowRange, first: str, last: str) -> None:
         which = "number BETWEEN ? AND ? AND src BETWEEN ? AND ?"
         with self._database.transaction() as connection:
             for resolution in RESOLUTIONS:

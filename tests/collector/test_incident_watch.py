@@ -21,7 +21,7 @@ from collector import incident_watch
 from collector.api.api_requests import answer_errors
 from collector.api.incident_api import add_incidents
 from collector.incident_watch import IncidentSources, IncidentWatch
-from collector.incidents.conditions import Figure, Subject
+from collector.incidents.conditions import Evidence, Subject
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
 from collector.store.incident_log import IncidentLog
@@ -48,7 +48,7 @@ class World:
     def __init__(self) -> None:
         self.now = NOON
         self.rtt_s = np.full((3, 3), 0.02)
-        self.failing: list[tuple[Subject, Figure]] = []
+        self.failing: list[tuple[Subject, Evidence]] = []
         self.sites: list[SiteAnswer] = []
         self.events: list[IncidentEvent] = []
         self.route: RouteAnswer | NoRoute = self.through("b")
@@ -169,7 +169,7 @@ async def test_a_link_without_a_path_says_so(world: World, journal: Journal) -> 
 
 
 async def test_while_the_broker_is_away_only_that_is_wrong(world: World, journal: Journal) -> None:
-    world.failing = [(Subject("collector", name="the connection to the broker"), Figure(detail="refused"))]
+    world.failing = [(Subject("collector", name="the connection to the broker"), Evidence(detail="refused"))]
     watch = _watch(world, journal)
     async with _running(watch):
         await _cut(world)
@@ -181,7 +181,7 @@ async def test_of_a_cluster_the_owner_of_the_site_alone_tells_and_all_answer(wor
     owned: set[str] = set()
     sources = dataclasses.replace(world.sources(), owns=owned.__contains__)
     watch = IncidentWatch(SETTINGS, IncidentLog(journal.database), sources, lambda: world.now)
-    world.failing = [(Subject("sink", name="influx"), Figure(detail="503"))]
+    world.failing = [(Subject("sink", name="influx"), Evidence(detail="503"))]
     async with _running(watch):
         await asyncio.sleep(0.05)
         world.rtt_s = world.rtt_s.copy()
@@ -196,7 +196,7 @@ async def test_of_a_cluster_the_owner_of_the_site_alone_tells_and_all_answer(wor
 
 
 async def test_a_failing_sink_is_an_incident_beside_the_links(world: World, journal: Journal) -> None:
-    world.failing = [(Subject("sink", name="influx"), Figure(detail="503"))]
+    world.failing = [(Subject("sink", name="influx"), Evidence(detail="503"))]
     watch = _watch(world, journal)
     async with _running(watch):
         await _cut(world)
@@ -227,7 +227,7 @@ async def test_incidents_that_wait_for_the_disk_are_bounded_and_counted(
     world: World, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(incident_watch, "MOST_UNWRITTEN", 1)
-    world.failing = [(Subject("sink", name=name), Figure(detail="503")) for name in ("one", "two", "three")]
+    world.failing = [(Subject("sink", name=name), Evidence(detail="503")) for name in ("one", "two", "three")]
     watch = _watch(world, journal)
     async with _running(watch):
         await until(lambda: len(watch.lasting) == 3)
@@ -278,7 +278,7 @@ async def test_the_api_the_client_and_the_command_say_the_same(world: World, jou
 
 
 def _two_of(world: World, watch: IncidentWatch, api: str) -> Any:
-    world.failing = [(Subject("sink", name="influx"), Figure(detail="503"))]
+    world.failing = [(Subject("sink", name="influx"), Evidence(detail="503"))]
     servers.wait_until(lambda: len(watch.lasting) == 2, "two incidents")
     return _run(api, "--limit", "1")
 

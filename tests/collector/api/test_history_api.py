@@ -16,7 +16,7 @@ from collector.api.api_requests import answer_errors
 from collector.api.history_api import HistorySources, add_link_history
 from collector.settings import JournalSettings
 from collector.store.journal import Journal
-from collector.store.link_history import LinkHistory
+from collector.store.link_history import LinkHistoryReader
 from linkweather.cli.root import main
 from linkweather.client import Client
 from linkweather.mesh import Mesh
@@ -38,7 +38,7 @@ def api(tmp_path: Path) -> Iterator[str]:
     sources = HistorySources(
         now=LATER.timestamp,
         mesh=lambda: Mesh.model_validate({"sites": {site: {"address": f"192.0.2.{n}"} for n, site in enumerate("ab")}}),
-        history=LinkHistory(journal.database).history,
+        history=LinkHistoryReader(journal.database).history,
         settings=JournalSettings(keep_days=1),
     )
     add_link_history(app, sources)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from collector.incidents import conditions
-from collector.incidents.conditions import Figure, LinkConditions, Subject, site_conditions
+from collector.incidents.conditions import Evidence, LinkConditions, Subject, site_conditions
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
 from linkweather.models.state import SiteAnswer
@@ -53,14 +53,14 @@ def test_a_link_that_was_in_contact_is_down() -> None:
     links = LinkConditions(SETTINGS, SITES)
     _calm(links)
     found = links.find(_snapshot(60.0, rtt_p50_s={(0, 1): np.nan}))
-    assert found == {Subject("link_down", "a", "b"): Figure()}
+    assert found == {Subject("link_down", "a", "b"): Evidence()}
 
 
 def test_loss_above_the_limit() -> None:
     links = LinkConditions(SETTINGS, SITES)
     _calm(links)
     assert links.find(_snapshot(60.0, loss_ratio={(1, 2): 0.02})) == {}
-    assert links.find(_snapshot(62.0, loss_ratio={(1, 2): 0.03})) == {Subject("loss", "b", "c"): Figure(0.03, 0.0)}
+    assert links.find(_snapshot(62.0, loss_ratio={(1, 2): 0.03})) == {Subject("loss", "b", "c"): Evidence(0.03, 0.0)}
 
 
 def test_a_link_that_always_loses_some_must_lose_twice_as_much() -> None:
@@ -118,10 +118,10 @@ def test_what_is_normal_follows_the_sites_of_a_changed_mesh() -> None:
 
 def test_what_was_normal_before_a_restart_is_still() -> None:
     links = LinkConditions(SETTINGS, SITES)
-    links.restore(Subject("latency", "a", "b"), Figure(0.5, 0.02), 0.0)
-    links.restore(Subject("link_down", "b", "a"), Figure(), 0.0)
-    links.restore(Subject("latency", "gone", "a"), Figure(0.5, 0.02), 0.0)
-    links.restore(Subject("goodput", "c", "a"), Figure(1e8, None), 0.0)
+    links.restore(Subject("latency", "a", "b"), Evidence(0.5, 0.02), 0.0)
+    links.restore(Subject("link_down", "b", "a"), Evidence(), 0.0)
+    links.restore(Subject("latency", "gone", "a"), Evidence(0.5, 0.02), 0.0)
+    links.restore(Subject("goodput", "c", "a"), Evidence(1e8, None), 0.0)
     found = links.find(_snapshot(1.0, rtt_p50_s={(0, 1): 0.5, (1, 0): np.nan}))
     assert set(found) == {Subject("latency", "a", "b"), Subject("link_down", "b", "a")}
 
@@ -143,14 +143,14 @@ def _site(**more: Any) -> SiteAnswer:
     [
         (_site(), []),
         (_site(state="online", report_age_s=14.0), []),
-        (_site(state="online", report_age_s=16.0), [(Subject("site_silent", "a"), Figure(16.0))]),
-        (_site(state="offline", report_age_s=1.0), [(Subject("site_silent", "a"), Figure(1.0))]),
+        (_site(state="online", report_age_s=16.0), [(Subject("site_silent", "a"), Evidence(16.0))]),
+        (_site(state="offline", report_age_s=1.0), [(Subject("site_silent", "a"), Evidence(1.0))]),
         (_site(state="offline"), []),
-        (_site(clock="a: 50 min behind", clock_offset_s=-3000.0), [(Subject("clock", "a"), Figure(-3000.0))]),
+        (_site(clock="a: 50 min behind", clock_offset_s=-3000.0), [(Subject("clock", "a"), Evidence(-3000.0))]),
         (_site(clock="our own"), []),
     ],
 )
-def test_sites_that_are_silent_or_whose_clock_is_wrong(site: SiteAnswer, found: list[tuple[Subject, Figure]]) -> None:
+def test_sites_that_are_silent_or_whose_clock_is_wrong(site: SiteAnswer, found: list[tuple[Subject, Evidence]]) -> None:
     assert list(site_conditions([site], report_interval_s=5.0)) == found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from collector.incidents.causes import Cause, causes
-from collector.incidents.conditions import Figure, Subject
+from collector.incidents.conditions import Evidence, Subject
 from collector.incidents.held_conditions import HeldConditions, worse
 from collector.incidents.incident_book import Incident, IncidentBook
 from collector.incidents.incident_words import MOST_FINDINGS, answer, restored, sentence, summary
@@ -18,7 +18,7 @@ SETTINGS = IncidentSettings(open_after_s=5.0, close_after_s=60.0)
 DOWN = Subject("link_down", "a", "b")
 BACK = Subject("link_down", "b", "a")
 PEERS = 5
-NO_FIGURE = Figure()
+NO_EVIDENCE = Evidence()
 
 
 def _book() -> IncidentBook:
@@ -26,8 +26,8 @@ def _book() -> IncidentBook:
     return IncidentBook(SETTINGS, lambda _now: f"i{next(numbers)}")
 
 
-def _look(book: IncidentBook, now: float, *subjects: Subject, figure: Figure = NO_FIGURE) -> list[Incident]:
-    return book.look(dict.fromkeys(subjects, figure), PEERS, now)
+def _look(book: IncidentBook, now: float, *subjects: Subject, evidence: Evidence = NO_EVIDENCE) -> list[Incident]:
+    return book.look(dict.fromkeys(subjects, evidence), PEERS, now)
 
 
 def _down(*pairs: str) -> list[Subject]:
@@ -148,20 +148,20 @@ def test_a_clock_and_a_sink_stand_alone() -> None:
 
 def test_much_worse_is_news_and_a_little_is_not() -> None:
     book, loss = _book(), Subject("loss", "a", "b")
-    _look(book, 0.0, loss, figure=Figure(0.05, 0.0))
-    _look(book, 20.0, loss, figure=Figure(0.05, 0.0))
-    assert _look(book, 22.0, loss, figure=Figure(0.06, 0.0)) == []
-    assert _look(book, 24.0, loss, figure=Figure(0.03, 0.0)) == []
-    (found,) = _look(book, 26.0, loss, figure=Figure(0.20, 0.0))
-    assert found.conditions[loss].figure.value == 0.20
+    _look(book, 0.0, loss, evidence=Evidence(0.05, 0.0))
+    _look(book, 20.0, loss, evidence=Evidence(0.05, 0.0))
+    assert _look(book, 22.0, loss, evidence=Evidence(0.06, 0.0)) == []
+    assert _look(book, 24.0, loss, evidence=Evidence(0.03, 0.0)) == []
+    (found,) = _look(book, 26.0, loss, evidence=Evidence(0.20, 0.0))
+    assert found.conditions[loss].evidence.value == 0.20
 
 
 def test_the_worse_of_two_figures() -> None:
-    assert worse("loss", Figure(0.1, 0.0), Figure(0.2, 0.1)) == Figure(0.2, 0.0)
-    assert worse("goodput", Figure(1e9, 2e9), Figure(1e8, 2e9)) == Figure(1e8, 2e9)
-    assert worse("clock", Figure(-300.0), Figure(20.0)) == Figure(-300.0)
-    assert worse("sink", Figure(detail="one"), Figure(detail="two")) == Figure(detail="two")
-    assert worse("loss", Figure(0.1), Figure()) == Figure(0.1)
+    assert worse("loss", Evidence(0.1, 0.0), Evidence(0.2, 0.1)) == Evidence(0.2, 0.0)
+    assert worse("goodput", Evidence(1e9, 2e9), Evidence(1e8, 2e9)) == Evidence(1e8, 2e9)
+    assert worse("clock", Evidence(-300.0), Evidence(20.0)) == Evidence(-300.0)
+    assert worse("sink", Evidence(detail="one"), Evidence(detail="two")) == Evidence(detail="two")
+    assert worse("loss", Evidence(0.1), Evidence()) == Evidence(0.1)
 
 
 def test_a_restart_goes_on_with_the_same_incident() -> None:
@@ -172,7 +172,7 @@ def test_a_restart_goes_on_with_the_same_incident() -> None:
     after = IncidentBook(SETTINGS, lambda _now: "new")
     after.restore(restored(answer(one), 20.0) for one in book.open)
     assert [one.id for one in after.open] == ["i1"]
-    assert after.look({DOWN: Figure()}, PEERS, 30.0) == []
+    assert after.look({DOWN: Evidence()}, PEERS, 30.0) == []
     (ended,) = after.look({}, PEERS, 90.0)
     assert (ended.id, ended.until) == ("i1", 30.0)
 
@@ -198,15 +198,15 @@ def test_a_recorded_incident_is_read_back_with_its_cause(subjects: list[Subject]
 
 def test_nothing_held_is_forgotten_when_it_is_over() -> None:
     held = HeldConditions(SETTINGS)
-    held.look({DOWN: Figure()}, 0.0)
+    held.look({DOWN: Evidence()}, 0.0)
     held.look({}, 1.0)
-    held.look({DOWN: Figure()}, 6.0)
+    held.look({DOWN: Evidence()}, 6.0)
     assert held.held == []
 
 
-def _one(subject: Subject, figure: Figure, others: Iterable[Subject] = ()) -> Incident:
+def _one(subject: Subject, figure: Evidence, others: Iterable[Subject] = ()) -> Incident:
     book = _book()
-    found = {subject: figure, **dict.fromkeys(others, Figure())}
+    found = {subject: figure, **dict.fromkeys(others, Evidence())}
     book.look(found, PEERS, 1_700_000_000.0)
     book.look(found, PEERS, 1_700_000_100.0)
     (incident,) = book.open
@@ -216,30 +216,30 @@ def _one(subject: Subject, figure: Figure, others: Iterable[Subject] = ()) -> In
 @pytest.mark.parametrize(
     ("subject", "figure", "words"),
     [
-        (DOWN, Figure(), "a → b is down"),
-        (Subject("loss", "a", "b"), Figure(0.12, 0.0), "a → b loses 12.0 % (normally 0.0 %)"),
-        (Subject("latency", "a", "b"), Figure(0.085, 0.0267), "a → b takes 85.0 ms (normally 26.7 ms)"),
-        (Subject("goodput", "a", "b"), Figure(79e6, 940e6), "a → b carries 79.0 Mbit/s (normally 940 Mbit/s)"),
-        (Subject("loss", "a", "b"), Figure(0.12), "a → b loses 12.0 %"),
-        (Subject("clock", "a"), Figure(-3000.0), "a has a clock that is 50 min behind"),
-        (Subject("clock", "a"), Figure(90.0), "a has a clock that is 90 s ahead"),
-        (Subject("site_silent", "a"), Figure(16.0), "a is silent: its last report is 16 s old"),
-        (Subject("site_unreachable", "a"), Figure(), "a cannot be reached from any other site"),
+        (DOWN, Evidence(), "a → b is down"),
+        (Subject("loss", "a", "b"), Evidence(0.12, 0.0), "a → b loses 12.0 % (normally 0.0 %)"),
+        (Subject("latency", "a", "b"), Evidence(0.085, 0.0267), "a → b takes 85.0 ms (normally 26.7 ms)"),
+        (Subject("goodput", "a", "b"), Evidence(79e6, 940e6), "a → b carries 79.0 Mbit/s (normally 940 Mbit/s)"),
+        (Subject("loss", "a", "b"), Evidence(0.12), "a → b loses 12.0 %"),
+        (Subject("clock", "a"), Evidence(-3000.0), "a has a clock that is 50 min behind"),
+        (Subject("clock", "a"), Evidence(90.0), "a has a clock that is 90 s ahead"),
+        (Subject("site_silent", "a"), Evidence(16.0), "a is silent: its last report is 16 s old"),
+        (Subject("site_unreachable", "a"), Evidence(), "a cannot be reached from any other site"),
         (
             Subject("sink", name="influx"),
-            Figure(detail="no route"),
+            Evidence(detail="no route"),
             "the sink influx writes nothing, or not all: no route",
         ),
-        (Subject("collector", name="the journal"), Figure(detail="full"), "the journal fails: full"),
+        (Subject("collector", name="the journal"), Evidence(detail="full"), "the journal fails: full"),
     ],
 )
-def test_each_kind_in_a_sentence(subject: Subject, figure: Figure, words: str) -> None:
+def test_each_kind_in_a_sentence(subject: Subject, figure: Evidence, words: str) -> None:
     assert sentence(_one(subject, figure)) == f"{words} (since 2023-11-14 22:13:20 UTC)"
 
 
 def test_a_sentence_counts_what_has_the_same_cause() -> None:
     silent = Subject("site_silent", "b")
-    found = sentence(_one(silent, Figure(100.0), _down("ab", "cb")))
+    found = sentence(_one(silent, Evidence(100.0), _down("ab", "cb")))
     assert found == (
         "b is silent: its last report is 100 s old; 2 further findings with the same cause "
         "(since 2023-11-14 22:13:20 UTC)"
@@ -258,7 +258,7 @@ def test_an_incident_that_is_over_says_how_long_it_was() -> None:
 def test_an_answer_has_so_many_findings_and_counts_the_others() -> None:
     sites = [f"s{number}" for number in range(MOST_FINDINGS + 10)]
     silent = Subject("site_silent", "b")
-    found = answer(_one(silent, Figure(100.0), [Subject("link_down", site, "b") for site in sites]), ["one", "two"])
+    found = answer(_one(silent, Evidence(100.0), [Subject("link_down", site, "b") for site in sites]), ["one", "two"])
     assert len(found.findings) == MOST_FINDINGS
     assert found.omitted_findings == 11
     assert found.routes == ("one", "two")
@@ -266,6 +266,6 @@ def test_an_answer_has_so_many_findings_and_counts_the_others() -> None:
 
 def test_the_summary_says_how_things_are() -> None:
     assert summary([], 56) == "all is well: 56 links"
-    one = _one(DOWN, Figure())
+    one = _one(DOWN, Evidence())
     assert summary([one], 56) == "1 thing is wrong since 2023-11-14 22:13:20 UTC"
     assert summary([one, one], 56) == "2 things are wrong since 2023-11-14 22:13:20 UTC"

@@ -16,7 +16,7 @@ from collector.settings import JournalSettings
 from collector.store import roll_ups
 from collector.store.columns import Entry
 from collector.store.journal import Journal
-from collector.store.link_history import LinkHistory, span
+from collector.store.link_history import LinkHistoryReader, span
 from collector.store.roll_ups import RollUps
 from linkweather.models.link_history import LinkHistoryAnswer
 from linkweather.wire import LatencyReport, LatencyRow
@@ -66,7 +66,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal
 
 def history(journal: Journal, step_s: float, *, src: str = "a", dst: str = "b") -> LinkHistoryAnswer:
     wanted = span(NOON, NOON + timedelta(hours=7), step_s, LATER, SETTINGS)
-    found = LinkHistory(journal.database).history(src, dst, wanted)
+    found = LinkHistoryReader(journal.database).history(src, dst, wanted)
     # A mean of parts that are whole microseconds differs by one, with how they are parted.
     steps = (step.model_copy(update={"rtt_mean_s": step.rtt_mean_s and 0.015}) for step in found.steps)
     return found.model_copy(update={"steps": tuple(steps)})
@@ -92,7 +92,7 @@ def test_the_history_is_the_same_before_in_the_middle_of_and_after_rolling_up(jo
 def test_the_counts_and_extremes_are_those_of_the_rows_and_quantiles_are_within_a_hundredth(journal: Journal) -> None:
     rolled(journal)
     hours = span(NOON, NOON + timedelta(hours=7), 3600, LATER, SETTINGS)
-    for step in LinkHistory(journal.database).history("c", "b", hours).steps:
+    for step in LinkHistoryReader(journal.database).history("c", "b", hours).steps:
         ((count, up, sent, received, back, least, mean, most, rtts_s),) = journal.database.rows(
             """SELECT count(*), avg((received > 0)::INT), sum(sent), sum(received), sum(lost_back), min(rtt_min_s),
                       sum(rtt_mean_s * received) / sum(received), max(rtt_max_s),
