@@ -5,28 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
 import numpy as np
 
-from collector.goodput_refresh import GoodputEstimates
+from collector.estimate_refresh import GoodputEstimates
 from collector.linkstate.snapshot import ConditionChanges, Snapshot
 from collector.route_events import Listeners, RouteEvents, RouteKey
 from collector.route_publisher import Publish, RoutePublisher
-from collector.routing.arrays import DIRECT
+from collector.route_samples import evaluation_of, sample_routes
 from collector.routing.costs import COSTINGS
 from collector.routing.decision_pace import DecisionPace
-from collector.routing.evaluation import evaluate
 from collector.routing.route_columns import RouteView
 from collector.routing.route_question import RouteQuestion
 from collector.routing.router import RouteChanges, Router
 from collector.settings import EvaluationSettings, RoutingSettings
-from collector.store.decision_log import DecisionLog, LoggedRoutes, PlacementDecision, RouteDecision, RouteDecisions
+from collector.store.decision_log import DecisionLog, LoggedRoutes, PlacementDecision, RouteDecision
 from collector.store.decision_writer import DecisionWriter
-from collector.store.past_decisions import PastDecisions
 from linkweather.containment import contained
 from linkweather.mesh import Mesh
 from linkweather.models.placements import PlacementAnswer
@@ -37,8 +35,6 @@ from linkweather.wire import AnyReport, LatencyReport, PathReport, PathRow, Thro
 
 # What was decided is in the log so soon.
 WRITE_EVERY_S = 0.5
-# At most so many samples are logged a second: a large mesh is sampled less often, and each time whole.
-SAMPLES_PER_S = 500.0
 
 
 class DecidedLinks(Protocol):
@@ -163,7 +159,7 @@ class RouteUpdater:
 
     async def evaluation(self, since: datetime, until: datetime) -> EvaluationAnswer:
         """How the decisions of `[since, until)` did."""
-        return await asyncio.to_thread(_evaluation, self._log, self._settings, self._sites, since, until)
+        return await asyncio.to_thread(evaluation_of, self._log, self._settings, self._sites, since, until)
 
     async def run(self) -> None:
         """Decide as `DecisionPace` says; log, publish and emit what changes, and sample; until cancelled."""
@@ -263,41 +259,11 @@ class RouteUpdater:
         return self._router.route(RouteQuestion(src=src, dst=dst, objective=objective))
 
     async def _sample_on(self) -> None:
-        """Log all active routes for their evaluation, again and again."""
         await self._decided.wait()
-        while True:
-            rows = 0
-            with contained("samples"):
-                for view in filter(None, map(self._router.view, COSTINGS)):
-                    routed = await asyncio.to_thread(_routed, view, self._owns)
-                    self._writer.put(LoggedRoutes("sampled", routed))
-                    rows += len(routed)
-            await asyncio.sleep(max(self._settings.note_every_s, rows / SAMPLES_PER_S))
+        await sample_routes(self._router.view, self._writer, self._owns, self._settings.note_every_s)
 
     async def _write_on(self) -> None:
         while True:
             with contained("decision log"):
                 await self._writer.write()
             await asyncio.sleep(WRITE_EVERY_S)
-
-
-def _routed(view: RouteView, owns: Callable[[str], bool]) -> RouteDecisions:
-    """The pairs that have a route, of the sources that count."""
-    found = view.columns(view.every_pair()).decisions
-    own = np.array([owns(site) for site in found.sites])
-    routed = (found.via >= DIRECT) & own[found.src]
-    columns = ("at", "src", "dst", "via", "p50", "p90", "direct_p50")
-    return replace(found, **{name: getattr(found, name)[routed] for name in columns})
-
-
-def _evaluation(
-    log: DecisionLog, settings: EvaluationSettings, sites: tuple[str, ...], since: datetime, until: datetime
-) -> EvaluationAnswer:
-    within: Mapping[Objective, float] = {"latency": settings.latency_within_s, "goodput": settings.goodput_within_s}
-    evaluations = []
-    for objective, within_s in within.items():
-        past = PastDecisions(log, objective, sites, since, until)
-        decisions = past.spread()
-        measured = past.measured(np.unique(decisions.at), within_s)
-        evaluations.append(evaluate(decisions, measured, past.changes(), objective))
-    return EvaluationAnswer(since=since, until=until, evaluations=tuple(evaluations))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.forecast_bank import Expectations, Forecast
+from collector.linkstate.expectations import Expectations, Forecast
 from collector.linkstate.link_answers import forecast_columns
 from collector.linkstate.link_columns import (
     GOODPUT_FACTS,

@@ -14,7 +14,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from collector.settings import BROKER_PORT, LOOPBACK
+from collector.settings import BROKER_PORT, EMBEDDED, LOOPBACK, CollectorSettings
 from linkweather import atomicfile
 from linkweather.backoff import Backoff
 from linkweather.errors import OperatorError
@@ -37,6 +37,18 @@ class Listen:
 
     port: int = BROKER_PORT
     path: Path | None = None
+
+
+async def start_embedded(settings: CollectorSettings, tasks: asyncio.TaskGroup) -> asyncio.Task[None] | None:
+    """Start the broker that the settings ask for, and supervise it in a task; None where they name another broker.
+
+    Raises OperatorError.
+    """
+    if settings.broker != EMBEDDED:
+        return None
+    broker = EmbeddedBroker(Listen(settings.broker_port, settings.broker_socket), settings.data_dir)
+    await broker.start()
+    return tasks.create_task(broker.run(), name="broker")
 
 
 def configuration(listen: Listen) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final, get_args
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.forecast_bank import Forecast
+from collector.linkstate.expectations import Forecast
 from collector.linkstate.link_memory import LinkMemory, share
 from collector.linkstate.link_rows import GOODPUT_FIGURES, KINDS, RTT_FIGURES, present
 from collector.linkstate.report_moments import Ages, Bools, Floats, Links

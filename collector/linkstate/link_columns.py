@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.forecast_bank import Expectations
+from collector.linkstate.expectations import Expectations
 
 Floats = npt.NDArray[np.floating]
 Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]  # the links' sources and destinations, as positions

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from collector.linkstate.forecast_bank import Expectations, Forecast, ForecastBank, SeriesKind
+from collector.linkstate.expectations import Expectations, Forecast, SeriesKind
+from collector.linkstate.forecast_bank import ForecastBank
 from collector.linkstate.link_rows import Columns, RowKind, present
 from collector.linkstate.report_moments import Ages, Floats, Links
 

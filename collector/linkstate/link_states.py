@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from collector.linkstate.forecast_bank import Forecast
+from collector.linkstate.expectations import Forecast
 from collector.linkstate.link_answers import (
     LINK_STATES,
     LinkTable,

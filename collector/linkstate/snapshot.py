@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.forecast_bank import Forecast
+from collector.linkstate.expectations import Forecast
 from collector.linkstate.link_columns import Places
 from collector.linkstate.report_moments import Ages
 

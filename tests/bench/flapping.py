@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.forecast_bank import ForecastBank, SeriesKind
+from collector.linkstate.expectations import SeriesKind
+from collector.linkstate.forecast_bank import ForecastBank
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.arrays import DIRECT, NONE, Vias, best_relays
 from collector.routing.router import Router

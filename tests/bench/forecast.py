@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.forecast_bank import ForecastBank, SeriesKind
+from collector.linkstate.expectations import SeriesKind
+from collector.linkstate.forecast_bank import ForecastBank
 from collector.linkstate.forecasters import FORECASTERS
 
 SCALE = {"ms": 1e-3, "s": 1.0}

@@ -7,7 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from collector.linkstate.forecast_bank import Forecast, ForecastBank, SeriesKind
+from collector.linkstate.expectations import Forecast, SeriesKind
+from collector.linkstate.forecast_bank import ForecastBank
 
 KIND = SeriesKind(step_s=1.0, memory_s=100.0)
 Row = tuple[int, float, float]

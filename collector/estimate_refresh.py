@@ -1,6 +1,6 @@
-"""Keeps the estimate of all goodputs fresh, in a thread: it is the one part of a decision that costs O(sites³) at once.
+"""Keeps estimates fresh, such that decisions find them made: that of all goodputs, and the links' forecasts.
 
-A room of its own because `routing` is pure, and this reads a clock.
+A room of its own because `routing` and `linkstate` are pure, and this reads a clock.
 """
 
 from __future__ import annotations
@@ -8,19 +8,25 @@ from __future__ import annotations
 import asyncio
 import time
 
+from collector.linkstate.link_states import LinkStates
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.costs import GoodputEstimate
 from collector.routing.goodput_estimate import shrunk
+from linkweather.containment import contained
 from linkweather.mesh import Mesh
 
 # Goodputs widen with their age; their estimates are made again at least this often.
 GOODPUTS_LAST_S = 30.0
 # They cost O(sites³), and every test outdates them: so many times as long is left for other work.
 ESTIMATES_REST = 20.0
+_FORECASTS_EVERY_S = 0.1
 
 
 class GoodputEstimates:
-    """The estimate of all goodputs: made again when it is outdated, and at least every GOODPUTS_LAST_S."""
+    """The estimate of all goodputs: made again when it is outdated, and at least every GOODPUTS_LAST_S.
+
+    It is the one part of a decision that costs O(sites³) at once: `refresh` makes it in a thread.
+    """
 
     def __init__(self, mesh: Mesh) -> None:
         self._operators = {name: site.operator for name, site in mesh.sites.items()}
@@ -50,3 +56,15 @@ class GoodputEstimates:
         self._of, self._made_at, self._ended_s = snapshot.sites, snapshot.at, time.monotonic()
         self._took_s = time.thread_time() - begun_s
         return self._made
+
+
+async def refresh_forecasts(links: LinkStates) -> None:
+    """Bring the forecasts of links up to date until cancelled.
+
+    A little at a time: who asks for a snapshot finds little left to do, and does not hold up the event loop.
+    """
+    while True:
+        more = False
+        with contained("forecasts"):
+            more = links.refresh_some(time.time())
+        await asyncio.sleep(0 if more else _FORECASTS_EVERY_S)
