@@ -14,7 +14,7 @@ case $wanted in
     check) extras=collector,notify,dev ready=(run check) programs=() ;;
     test)
         extras=collector,notify,dev ready=(run check test)
-        programs+=(influxd:influxdb victoria-metrics:victoria-metrics ping:iputils-ping sysctl:procps)
+        programs+=(influxd:influxdb victoria-metrics:victoria-metrics ping:iputils-ping prometheus:prometheus sysctl:procps)
         ;;
     *) echo "usage: setup.sh run|check|test" >&2; exit 2 ;;
 esac

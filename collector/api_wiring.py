@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
+from prometheus_client import generate_latest
 
 from collector import self_metrics as metrics
 from collector.alto.alto_api import AltoSources, add_alto
@@ -28,6 +28,7 @@ from collector.cluster.cluster_links import ClusterLinks
 from collector.incident_watch import IncidentWatch
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
+from collector.link_metrics import link_series
 from collector.linkstate.link_answers import LinkTable
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
@@ -45,7 +46,6 @@ from collector.store.recorded_rows import RecordedRows, metric_source
 from collector.total_ledger import Ledger
 from linkweather.containment import faults
 from linkweather.models.link_history import LinkHistoryAnswer
-from linkweather.models.sink_state import SinkAnswer
 from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer
 from linkweather.mqtt import Connection
 from linkweather.overflows import overflows
@@ -139,7 +139,7 @@ class ApiWiring:
             mesh=self._mesh_answer,
             push_mesh=self._push_mesh,
             not_ready=self._not_ready,
-            registry=self._registry,
+            metrics=self._metrics,
             degraded=self._degraded,
             token=self._token(),
         )
@@ -200,12 +200,21 @@ class ApiWiring:
             reasons.append(self.shared_log.last_error)
         return reasons
 
-    async def _registry(self) -> CollectorRegistry:
-        sinks = await asyncio.to_thread(self.exporters.sinks)
-        return metrics.registry(self._readings(sinks))
+    def _metrics(self) -> Iterator[bytes]:
+        now, links = time.time(), self.mesh.mesh.link_count
+        settings = self.settings.metrics
+        table = self.links.table(now) if settings.links and links <= settings.max_links else None
+        readings = replace(self._readings(now), links_without_series=links if table is None else 0)
 
-    def _readings(self, sinks: Sequence[SinkAnswer]) -> metrics.Readings:
-        now, ingest = time.time(), self.ingest
+        def pieces() -> Iterator[bytes]:  # in a thread
+            yield generate_latest(metrics.registry(replace(readings, sinks=self.exporters.sinks())))
+            if table is not None:
+                yield from link_series(table)
+
+        return pieces()
+
+    def _readings(self, now: float) -> metrics.Readings:
+        ingest = self.ingest
         return metrics.Readings(
             links=self.links.counts(now),
             sites=self.sites.sites(now),
@@ -224,5 +233,4 @@ class ApiWiring:
             journal_damage=self.journal.damage.found,
             journal_lost=self.journal.damage.lost,
             unpublished=self.connection.refused,
-            sinks=sinks,
         )

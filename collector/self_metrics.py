@@ -1,4 +1,4 @@
-"""The collector's own metrics, with Prometheus names and types. Pure."""
+"""The collector's own metrics and those of its sites, with Prometheus names and types. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Readings:
     """Everything at one moment."""
 
     links: Mapping[LinkCondition, int]
-    sites: Iterable[SiteAnswer]
+    sites: Sequence[SiteAnswer]
     broker_connected: bool
     reports: int
     rows: int
@@ -41,6 +41,7 @@ class Readings:
     journal_damage: Mapping[str, int] = field(default_factory=dict)
     journal_lost: Mapping[str, int] = field(default_factory=dict)
     sinks: Sequence[SinkAnswer] = ()
+    links_without_series: int = 0
 
 
 class _Own(Collector):
@@ -95,9 +96,15 @@ def _gauges(readings: Readings) -> Iterable[Metric]:
     yield _gauge("ingest_waiting_bytes", "Bytes of messages that wait for the next commit.", readings.waiting_bytes)
     yield _gauge("ingest_commit_seconds", "Duration of the latest commit.", readings.last_commit_s)
     yield _gauge("broker_connected", "Whether the broker is connected.", float(readings.broker_connected))
+    text = "Links that have no series of their own, as the settings say."
+    yield _gauge("links_without_series", text, readings.links_without_series)
     yield _by_state("links", "Links of the mesh by state.", LINK_STATES, readings.links)
     sites = Counter(site.state for site in readings.sites)
     yield _by_state("sites", "Sites of the mesh by state.", SITE_STATES, sites)
+    up = GaugeMetricFamily("linkweather_site_up", "Whether the site says that it is online.", labels=["site"])
+    for site in readings.sites:
+        up.add_metric([site.site], float(site.state == "online"))
+    yield up
     yield _clocks(readings.sites)
 
 

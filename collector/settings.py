@@ -80,6 +80,13 @@ class StateSettings(Settings):
     recover_after_rows: Few = 2
 
 
+class MetricsSettings(Settings):
+    """Whether `/metrics` has series of each link, some fifteen; none in a mesh of more than `max_links`."""
+
+    links: bool = True
+    max_links: Annotated[int, Field(ge=0)] = 50_000
+
+
 class CapacitySettings(Settings):
     """A site's report of its devices counts for `expires_after_s`; no job is placed on an older report."""
 
@@ -190,6 +197,7 @@ class CollectorSettings(Settings):
     journal: JournalSettings = JournalSettings()
     state: StateSettings = StateSettings()
     capacity: CapacitySettings = CapacitySettings()
+    metrics: MetricsSettings = MetricsSettings()
     routing: RoutingSettings = RoutingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     incidents: IncidentSettings = IncidentSettings()

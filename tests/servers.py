@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -111,6 +111,27 @@ def victoria_metrics(folder: Path, port: int | None = None) -> Iterator[int]:
     once = "-dedup.minScrapeInterval=1ms"
     with running(require("victoria-metrics"), *options, once, log=folder / "victoria-metrics.log"):
         wait_until(lambda: responds(f"http://127.0.0.1:{port}/health"), "VictoriaMetrics answers")
+        yield port
+
+
+@contextlib.contextmanager
+def prometheus(folder: Path, targets: Sequence[int], rules: Path | None = None) -> Iterator[int]:
+    """A Prometheus that scrapes /metrics of these ports every quarter of a second; yields its own port."""
+    port = free_port()
+    settings, listed = folder / "prometheus.yml", ", ".join(f'"127.0.0.1:{target}"' for target in targets)
+    settings.write_text(
+        "global: {scrape_interval: 250ms, scrape_timeout: 250ms, evaluation_interval: 250ms}\n"
+        f"rule_files: [{f'{rules}' if rules else ''}]\n"
+        "scrape_configs:\n- job_name: linkweather\n  static_configs:\n"
+        f"  - targets: [{listed}]\n"
+    )
+    options = [
+        f"--config.file={settings}",
+        f"--storage.tsdb.path={folder}/tsdb",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with running(require("prometheus"), *options, log=folder / "prometheus.log"):
+        wait_until(lambda: responds(f"http://127.0.0.1:{port}/-/ready"), "Prometheus is ready")
         yield port
 
 

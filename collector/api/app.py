@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from collector.api import docs_page
@@ -55,7 +54,7 @@ class HistoryQuery:
 class AppSources:
     """What the API's answers come from. `now` is in seconds since the epoch; `push_mesh` raises OperatorError.
 
-    `links` copies what is known now; what it returns completes that in any thread.
+    `links` and `metrics` copy what is known now; what they return completes that in any thread.
     """
 
     now: Callable[[], float]
@@ -66,7 +65,7 @@ class AppSources:
     mesh: Callable[[], MeshAnswer]
     push_mesh: Callable[[str], Awaitable[None]]
     not_ready: Callable[[], Sequence[str]]
-    registry: Callable[[], Awaitable[CollectorRegistry]]
+    metrics: Callable[[], Iterable[bytes]]
     degraded: Callable[[], Sequence[str]] = tuple
     token: str | None = None
 
@@ -201,10 +200,12 @@ def _add_health(app: FastAPI, sources: AppSources) -> None:
         response.status_code = 503 if reasons else 200
         return ReadyAnswer(ready=not reasons, reasons=reasons, degraded=tuple(sources.degraded()))
 
+    scraped = CachedAnswer(sources.metrics, CONTENT_TYPE_LATEST)
+
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
-        """The collector's own metrics, for Prometheus."""
-        return Response(generate_latest(await sources.registry()), media_type=CONTENT_TYPE_LATEST)
+        """Metrics for Prometheus: of the links, the sites and the collector itself; at most a second old."""
+        return await scraped.response(None)
 
 
 def _add_pages(app: FastAPI) -> None:

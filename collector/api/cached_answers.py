@@ -37,19 +37,20 @@ class EncodedAnswer:
 class CachedAnswer:
     """One answer. `capture` is called on the event loop; what it returns is consumed in a thread, piece by piece."""
 
-    def __init__(self, capture: Callable[[], Iterable[bytes]]) -> None:
+    def __init__(self, capture: Callable[[], Iterable[bytes]], media_type: str = "application/json") -> None:
         self._capture = capture
+        self._media_type = media_type
         self._encoding: asyncio.Task[EncodedAnswer] | None = None
         self._begun_at = 0.0
 
     async def response(self, if_none_match: str | None) -> Response:
-        """The answer as JSON, at most LASTS_S old; 304 where the asker has it already."""
+        """The answer, at most LASTS_S old; 304 where the asker has it already."""
         encoded = await self._encoded()
         headers = {"ETag": encoded.tag, "Cache-Control": "no-cache"}
         if if_none_match is not None and encoded.tag in {tag.strip() for tag in if_none_match.split(",")}:
             return Response(status_code=304, headers=headers)
         headers["Content-Length"] = str(sum(map(len, encoded.pieces)))
-        return StreamingResponse(_sent(encoded.pieces), media_type="application/json", headers=headers)
+        return StreamingResponse(_sent(encoded.pieces), media_type=self._media_type, headers=headers)
 
     async def _encoded(self) -> EncodedAnswer:
         now = time.monotonic()

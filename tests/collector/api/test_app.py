@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
 
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.http_server import HttpServer
@@ -62,7 +61,7 @@ class ApiWorld:
             mesh=lambda: MeshAnswer(mesh=MESH, links=2),
             push_mesh=self._push,
             not_ready=lambda: self.reasons,
-            registry=self._registry,
+            metrics=lambda: [b"linkweather_test 3.0\n"],
             degraded=lambda: self.degraded,
         )
 
@@ -76,12 +75,6 @@ class ApiWorld:
         if "bad" in text:
             raise OperatorError("mesh.toml: bad = 1: no such key")
         self.pushed.append(text)
-
-    @staticmethod
-    async def _registry() -> CollectorRegistry:
-        registry = CollectorRegistry()
-        Gauge("linkweather_test", "A test.", registry=registry).set(3)
-        return registry
 
 
 @pytest.fixture
