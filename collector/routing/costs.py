@@ -16,13 +16,14 @@ from linkweather.models.routes import Objective
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GoodputEstimate:
-    """Goodputs of all links, bit/s [src, dst], NaN where unknown: the expected, and one that can be relied on.
+    """Goodputs of all links, bit/s [src, dst], NaN where unknown: the expected, and what nine of ten tests exceed.
 
-    Against direct a relay's legs count for `weighed_bps`: the worst leg must exceed direct's `bar_bps`, and direct's
-    expected goodput by the margin.
+    Relays are ranked by their legs' `cautious_bps`. Against direct the legs count for `weighed_bps`: the worst leg must
+    exceed direct's `bar_bps`, and direct's expected goodput by the margin.
     """
 
     expected_bps: Floats
+    p10_bps: Floats
     cautious_bps: Floats
     weighed_bps: Floats
     bar_bps: Floats
@@ -32,7 +33,11 @@ def forecast_goodputs(snapshot: Snapshot) -> GoodputEstimate:
     """Each link's own forecast, not shrunk: a relay's cautious goodput is weighed against direct's expected one."""
     expected_bps, cautious_bps = snapshot.goodput_p50_bps, snapshot.goodput_p10_bps
     return GoodputEstimate(
-        expected_bps=expected_bps, cautious_bps=cautious_bps, weighed_bps=cautious_bps, bar_bps=expected_bps
+        expected_bps=expected_bps,
+        p10_bps=cautious_bps,
+        cautious_bps=cautious_bps,
+        weighed_bps=cautious_bps,
+        bar_bps=expected_bps,
     )
 
 

@@ -1,9 +1,13 @@
-"""Goodput estimates: what to expect of every link, each measurement shrunk towards what similar links predict.
+"""Goodput estimates: believe a link as far as its own tests outweigh what similar links say.
 
 One goodput test is a weak estimate, but a mesh has many: two sites that see the network alike see a third site alike,
 a link's reverse crosses the same distance, and a site's links share its limits. So each link is predicted from the
-others, and its own measurements are drawn to that prediction, the less the more there are. What the predictions of an
-operator's links miss, their residuals, says how far to trust predictions and measurements there.
+others, and what is expected of it lies between the prediction and its own tests, the nearer to these the more and the
+newer they are. What the predictions of an operator's links miss, their residuals, says how far to trust them there.
+
+A relay is taken when its pessimistic worst leg beats an optimistic direct: both differ from what is expected by a
+share of the noise, what tests alone would scatter by. The best of many relays is partly the luckiest, so the share
+grows with the number of relays to choose from.
 
 No prediction of a link uses that link itself (but for its share in saying which sites are alike), so that residuals are
 honest. All arithmetic is on logarithms: units do not matter. Matrices are [src, dst], NaN where unknown, and what is
@@ -15,7 +19,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from statistics import NormalDist
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,24 +31,20 @@ from collector.routing.costs import GoodputEstimate
 
 Indices = npt.NDArray[np.intp]
 
-# Found by cross-validation on two grids of clouds, each decided on and scored on the other.
-# One measurement above its prediction counts for this much against it, one below for this much: what disturbs a
-# measurement (other traffic, slow start, a lost burst) takes away, and hardly ever adds.
-BELIEF_ABOVE = 0.77
-BELIEF_BELOW = 0.30
-# No link repeats itself better than this from one day to the next, as a standard deviation of the logarithm.
-DRIFT = 0.04
-# The cautious estimate lies so many standard deviations below the expected one.
-CAUTION = 0.95
-# A relay must beat direct by so many times the median absolute residual of the source's links.
-DOUBT = 1.3
-# The doubt of a source is that of all links until it has about so many links.
-_LINKS_OF_A_SOURCE = 2.0
-# The median deviation of the normal distribution, in standard deviations.
-_MEDIAN_DEVIATION = 0.6745
+# One test, just made, has these odds against the prediction …
+ODDS: Final = 1.5
+# … which age divides by 1 + age / this; and noise grows by the square root of 1 + age / that.
+ODDS_LAST_DAYS: Final = 200.0
+NOISE_LASTS_DAYS: Final = 300.0
+# By how many times the noise a relay's legs count for less, and direct for more, where MANY_SITES can relay.
+CAUTION: Final = 0.55
+MANY_SITES: Final = 64
+# The mean absolute deviation of the normal distribution, in standard deviations.
+MEAN_DEVIATION: Final = 0.798
 # The 10th percentile of the normal distribution, in standard deviations below its median.
-_P10 = 1.2816
-_LEAST_RATIO = 1e-6
+_P10: Final = 1.2816
+_LEAST_RATIO: Final = 1e-6
+_DAY_S: Final = 86400.0
 
 # Fewer sites than this are no kind of their own: their blocks would be too small to learn from.
 _SITES_OF_A_KIND = 5
@@ -59,45 +60,44 @@ _PENALTY_ALL = 1.0
 _PENALTY_BLOCK = 1.0
 # The constant's penalty is smaller than those of the features that vary.
 _PENALTY_CONSTANT = 0.1
-# The mean square of a block is that of all links until it has about so many links.
+# The mean deviation of a block is that of all links until it has about so many links.
 _LINKS_OF_A_BLOCK = 5.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Observed:
-    """Logarithms of goodput [src, dst], NaN where unknown, of how many measurements, and their spread.
+    """Logarithms of goodput [src, dst], NaN where unknown, of how many tests, and the age of the newest in days.
 
-    `spread` is the standard deviation of the logarithm by the link's own measurements, NaN where there are too few.
+    `spread` is by how much the next test lies off, as a standard deviation of the logarithm: it includes the age, and
+    is NaN where there are too few tests to say.
     """
 
     log: Floats
     samples: Floats
     spread: Floats
+    age_days: Floats
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Estimated:
-    """Logarithms of goodput [src, dst]: expected, and their standard deviation; NaN where unknown.
+    """Logarithms of goodput [src, dst]: expected, the noise of that, and by how much the next test lies off.
 
-    `doubt` [src, 1] is how far the links of a source usually lie from their estimates.
+    NaN where unknown. `caution` is by how many times the noise a relay has to be better.
     """
 
     log: Floats
+    noise: Floats
     spread: Floats
-    doubt: Floats
+    caution: float
 
     def goodputs(self) -> GoodputEstimate:
-        """The expected goodput, and the cautious one, `CAUTION` standard deviations below, which ranks relays.
-
-        Direct and a relay share the source, so they are compared by what is expected of both; the bar rises with the
-        source's doubt: an unsteady source needs a larger gain, a steady one hardly any.
-        """
-        expected_bps = np.exp(self.log)
+        """Relays are ranked by what a leg carries at least; taken where the pessimistic leg beats optimistic direct."""
         return GoodputEstimate(
-            expected_bps=expected_bps,
-            cautious_bps=np.exp(self.log - CAUTION * self.spread),
-            weighed_bps=expected_bps,
-            bar_bps=np.exp(self.log + DOUBT * self.doubt),
+            expected_bps=np.exp(self.log),
+            p10_bps=np.exp(self.log - _P10 * self.spread),
+            cautious_bps=np.exp(self.log - self.noise),
+            weighed_bps=np.exp(self.log - self.caution * self.noise),
+            bar_bps=np.exp(self.log + self.caution * self.noise),
         )
 
 
@@ -116,44 +116,41 @@ def observed(snapshot: Snapshot) -> Observed:
     return Observed(
         log=log,
         samples=np.where(known, np.maximum(samples, 1.0), 0.0),
-        spread=np.where(samples > 1, -np.log(ratio) / _P10, np.nan),
+        spread=np.where(samples > 1, -np.log(ratio) / _P10, np.nan),  # a forecast's interval widens with its age
+        age_days=np.where(known, snapshot.goodput_age_s, 0.0) / _DAY_S,
     )
 
 
 def estimated(observations: Observed, operators: Sequence[str | None]) -> Estimated:
     """What to expect of every observed link. O(sites³), in matrix products."""
-    blocks = Blocks.of(operators, observations.log)
-    predictions = predicted(observations.log, blocks)
-    residuals = observations.log - predictions
-    belief = np.where(residuals > 0, BELIEF_ABOVE, BELIEF_BELOW)
-    # The prior odds of the link's own mean: n measurements are n times the odds of one.
-    odds = observations.samples * belief / (1.0 - belief)
-    own = odds / (1.0 + odds)
-    alone = np.clip((own - belief) / (1.0 - belief), 0.0, 1.0)  # 0 with one measurement, towards 1 with many
-    spread = np.nan_to_num(observations.spread)
-    variance = (1.0 - alone) * blocks.mean_squares(residuals) + alone * spread**2
-    log = predictions + own * residuals
+    log, samples, age_days = observations.log, observations.samples, observations.age_days
+    blocks = Blocks.of(operators, log)
+    predictions = predicted(log, blocks)
+    residuals = log - predictions
+    odds = ODDS * samples / (1.0 + age_days / ODDS_LAST_DAYS)
+    weight = odds / (1.0 + odds)
+    missed = np.where(np.isfinite(log), (blocks.mean_sizes(residuals) / MEAN_DEVIATION) ** 2, np.nan)
+    missed *= 1.0 + age_days / NOISE_LASTS_DAYS
+    own = np.where(np.isfinite(observations.spread), weight, 0.0)  # one test cannot say how well it repeats itself
+    again = np.nan_to_num(observations.spread) ** 2
     return Estimated(
-        log=log,
-        spread=np.where(np.isnan(log), np.nan, np.sqrt(variance + DRIFT**2)),
-        doubt=_doubt((1.0 - alone) * np.abs(residuals) + alone * _MEDIAN_DEVIATION * spread),
+        log=predictions + weight * residuals,
+        noise=np.sqrt((1.0 - own) * missed + own * np.minimum(1.0, 2.0 / np.maximum(samples, 1.0)) * again),
+        spread=np.sqrt((1.0 - own) * missed + own * again),
+        caution=caution(int(np.isfinite(log).any(axis=0).sum())),
     )
 
 
-def _doubt(deviations: Floats) -> Floats:
-    """The median of every row, shrunk towards that of all where a row has few; [src, 1]."""
-    links = np.isfinite(deviations).sum(axis=1)
-    medians, overall = _medians(deviations), _medians(deviations.reshape(1, -1))
-    doubts: Floats = (links * medians + _LINKS_OF_A_SOURCE * overall) / (links + _LINKS_OF_A_SOURCE)
-    return doubts[:, None]
+def caution(sites: int) -> float:
+    """By how many times the noise a relay has to be better: by as much as the best of so many is expected to be lucky.
+
+    The expected maximum of n normal deviations is that of the quantile (n − 3/8) / (n + 1/4), after Blom.
+    """
+    return CAUTION * min(1.0, _luck(sites - 2) / _luck(MANY_SITES - 2))
 
 
-def _medians(values: Floats) -> Floats:
-    """The median of the known values of every row; 0 where there are none."""
-    ranked, known = np.sort(values, axis=1), np.isfinite(values).sum(axis=1)  # NaN is sorted last
-    rows, last = np.arange(len(values)), np.maximum(known - 1, 0)
-    medians: Floats = (ranked[rows, last // 2] + ranked[rows, (last + 1) // 2]) / 2
-    return np.where(known > 0, medians, 0.0)
+def _luck(relays: int) -> float:
+    return NormalDist().inv_cdf((relays - 0.375) / (relays + 0.25)) if relays > 1 else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,11 +179,11 @@ class Blocks:
         """The same, [src, dst]: each link has the sum of its block."""
         return self.totals(values)[self.of_link]
 
-    def mean_squares(self, values: Floats) -> Floats:
-        """The mean square of each link's block, shrunk towards that of all links where the block has few."""
-        squares, known = self.totals(values**2), self.totals(np.isfinite(values).astype(float))
-        overall = squares.sum() / max(known.sum(), 1.0)
-        means: Floats = (squares + _LINKS_OF_A_BLOCK * overall) / (known + _LINKS_OF_A_BLOCK)
+    def mean_sizes(self, values: Floats) -> Floats:
+        """The mean size of each link's block, signs aside, drawn to that of all links where the block has few."""
+        sizes, known = self.totals(np.abs(values)), self.totals(np.isfinite(values).astype(float))
+        overall = sizes.sum() / max(known.sum(), 1.0)
+        means: Floats = (sizes + _LINKS_OF_A_BLOCK * overall) / (known + _LINKS_OF_A_BLOCK)
         return means[self.of_link]
 
 

@@ -146,7 +146,7 @@ class RouteView:
     def _goodput(self, pairs: Pairs, via: Vias) -> tuple[Floats, Floats]:
         legs, relayed = _legs(pairs, via), via >= 0
         found = []
-        for goodput in (self.goodputs.expected_bps, self.goodputs.cautious_bps):
+        for goodput in (self.goodputs.expected_bps, self.goodputs.p10_bps):
             first, second = (goodput[leg] for leg in legs)
             found.append(np.where(relayed, np.minimum(first, second), first))
         return found[0], found[1]

@@ -4,10 +4,10 @@
 
 - *expected*: the forecast's middle. Active routes and direct are held to it.
 - *cautious*: what a new relay has to show; it lies towards the worse end of the forecast.
-- *weighed*: what a relay counts for against direct. For latency the cautious cost. For goodput the expected one,
-  since direct and relay share the source and most of its uncertainty.
-- *bar*: what direct counts for against a relay beside its expected cost; a source whose goodputs are hard to predict
-  raises the bar.
+- *weighed*: what a relay counts for against direct. For latency the cautious cost. For goodput a pessimistic one, by a
+  share of the noise of its worst leg.
+- *bar*: what direct counts for against a relay beside its expected cost. For goodput an optimistic one, by the same
+  share of its own noise.
 
 A link is *sound* while it is fresh and loses little. Only sound links that are not held down make a *candidate* relay.
 

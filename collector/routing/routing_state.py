@@ -62,7 +62,7 @@ class RoutingState:
             rtt_p50_s=known(rtt_s),
             rtt_p90_s=known(rtt_s + spread_s),
             goodput_p50_bps=_least(self.goodputs.expected_bps.item(*leg) for leg in legs),
-            goodput_p90_bps=_least(self.goodputs.cautious_bps.item(*leg) for leg in legs),
+            goodput_p90_bps=_least(self.goodputs.p10_bps.item(*leg) for leg in legs),
             completion_p50_s=finished[0],
             completion_p90_s=finished[1],
             loss_ratio=known(1.0 - math.prod(1.0 - loss for loss in losses)),
@@ -101,13 +101,13 @@ class RoutingState:
         snapshot, goodputs = self.snapshot, self.goodputs
         usable = snapshot.usable[chosen]
         expected = np.where(usable & (goodputs.expected_bps[chosen] > 0), goodputs.expected_bps[chosen], np.nan)
-        cautious = np.minimum(goodputs.cautious_bps[chosen], expected)
+        low = np.minimum(goodputs.p10_bps[chosen], expected)
         rtt_p50 = np.where(usable & (snapshot.rtt_p50_s[chosen] > 0), snapshot.rtt_p50_s[chosen], np.nan)
         return TransferLeg(
             rtt_p50_s=rtt_p50,
             rtt_p90_s=np.maximum(snapshot.rtt_p90_s[chosen], rtt_p50),
             goodput_p50_bps=expected,
-            goodput_p10_bps=np.where(cautious > 0, cautious, np.nan),
+            goodput_p10_bps=np.where(low > 0, low, np.nan),
         )
 
     def _transfer_s(self, legs: Iterable[tuple[int, int]], size_bytes: float) -> tuple[float | None, float | None]:

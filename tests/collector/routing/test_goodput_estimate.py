@@ -11,12 +11,10 @@ import pytest
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.arrays import DIRECT
 from collector.routing.goodput_estimate import (
-    BELIEF_BELOW,
     CAUTION,
-    DOUBT,
-    DRIFT,
     Blocks,
     Observed,
+    caution,
     estimated,
     observed,
     predicted,
@@ -33,7 +31,18 @@ NAN = np.nan
 
 def once(log: Floats) -> Observed:
     """One measurement of each link."""
-    return Observed(log=log, samples=np.isfinite(log).astype(float), spread=np.full_like(log, NAN))
+    return repeated(log, 1.0)
+
+
+def repeated(log: Floats, samples: float, spread: float = NAN, age_days: float = 0.0) -> Observed:
+    """So many measurements of each link."""
+    known = np.isfinite(log)
+    return Observed(
+        log=log,
+        samples=np.where(known, samples, 0.0),
+        spread=np.full_like(log, spread),
+        age_days=np.full_like(log, age_days),
+    )
 
 
 def off_diagonal(values: Floats) -> Floats:
@@ -56,37 +65,69 @@ def test_a_lone_link_is_expected_as_it_was_measured() -> None:
     snapshot = Snapshot.of(["a", "b"], goodput_p50_bps=[[NAN, 1e9], [NAN, NAN]])
     goodputs = shrunk(snapshot, [None, None])
     assert goodputs.expected_bps[0, 1] == pytest.approx(1e9)
-    assert goodputs.cautious_bps[0, 1] == pytest.approx(1e9 * np.exp(-CAUTION * DRIFT))
+    assert goodputs.cautious_bps[0, 1] == pytest.approx(1e9)  # its prediction is itself, and misses nothing
     assert np.isnan(goodputs.expected_bps[1, 0])
     assert np.isnan(goodputs.cautious_bps[1, 0])
 
 
-def test_one_low_measurement_among_equals_is_believed_in_part() -> None:
+def one_low() -> tuple[Floats, float]:
+    """Links of 0 and one of −2, and what is predicted of that one."""
     log = off_diagonal(np.zeros((12, 12)))
     log[0, 1] = -2.0
-    estimate = estimated(once(log), [None] * 12)
-    guess = predicted(log, Blocks.of([None] * 12, log))[0, 1]
+    return log, predicted(log, Blocks.of([None] * 12, log))[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("samples", "age_days", "weight"),
+    [
+        (1.0, 0.0, 0.6),  # odds of 1.5 to 1
+        (2.0, 0.0, 0.75),  # 3 to 1
+        (1.0, 200.0, 3 / 7),  # 0.75 to 1
+    ],
+)
+def test_a_link_is_believed_as_far_as_its_tests_outweigh_the_prediction(
+    samples: float, age_days: float, weight: float
+) -> None:
+    log, guess = one_low()
     assert guess > -0.5
-    assert estimate.log[0, 1] == pytest.approx(guess + BELIEF_BELOW * (-2.0 - guess))
+    estimate = estimated(repeated(log, samples, age_days=age_days), [None] * 12)
+    assert estimate.log[0, 1] == pytest.approx(guess + weight * (-2.0 - guess))
 
 
 def test_many_consistent_measurements_are_believed_for_themselves() -> None:
-    log = off_diagonal(np.zeros((12, 12)))
-    log[0, 1] = -2.0
-    few = estimated(once(log), [None] * 12)
-    samples = np.where(np.isnan(log), 0.0, 1000.0)
-    many = estimated(Observed(log=log, samples=samples, spread=np.full_like(log, 0.1)), [None] * 12)
-    # odds 1000 · 0.3/0.7 = 429 to 1 against a prediction that is at most 2 away
-    assert many.log[0, 1] == pytest.approx(-2.0, abs=2 / 400)
-    # 1000 measurements: the spread is the link's own, beside the drift, and hardly that of the residuals
-    assert many.spread[0, 1] == pytest.approx(np.hypot(0.1, DRIFT), rel=0.02)
-    assert few.spread[0, 1] > 1.2 * many.spread[0, 1]
+    log, _ = one_low()
+    many = estimated(repeated(log, 1000.0, spread=0.1), [None] * 12)
+    # odds of 1500 to 1 against a prediction that is at most 2 away
+    assert many.log[0, 1] == pytest.approx(-2.0, abs=2 / 1500)
+    # 1000 measurements: the next one is off by the link's own spread, and hardly by that of the residuals …
+    assert many.spread[0, 1] == pytest.approx(0.1, rel=0.02)
+    # … and their mean by much less: the noise is that of 500, beside a share of the residuals.
+    assert many.noise[0, 1] < 0.1 * many.spread[0, 1]
 
 
-def test_measurements_that_cannot_tell_their_spread_still_have_the_drift() -> None:
-    log = off_diagonal(np.zeros((4, 4)))
-    estimate = estimated(Observed(log=log, samples=np.full_like(log, 9.0), spread=np.full_like(log, NAN)), [None] * 4)
-    assert estimate.spread[0, 1] == pytest.approx(DRIFT)
+def test_noise_is_what_predictions_miss_as_long_as_tests_cannot_say_how_well_they_repeat_themselves() -> None:
+    log, _ = one_low()
+    blocks = Blocks.of([None] * 12, log)
+    missed = blocks.mean_sizes(log - predicted(log, blocks))[0, 1] / 0.798
+    assert estimated(once(log), [None] * 12).noise[0, 1] == pytest.approx(missed)
+    assert estimated(repeated(log, 1.0, age_days=300.0), [None] * 12).noise[0, 1] == pytest.approx(missed * 2**0.5)
+    # Two tests: a weight of 0.75 that they are right, and each as noisy as the other.
+    twice = estimated(repeated(log, 2.0, spread=0.2), [None] * 12).noise[0, 1]
+    assert twice == pytest.approx((0.25 * missed**2 + 0.75 * 0.2**2) ** 0.5)
+
+
+def test_age_counts_once() -> None:
+    log, _ = one_low()
+    for spread in (0.1, 0.4):  # a spread has the age in it already: only what is missed grows
+        new, old = (estimated(repeated(log, 1e9, spread, age_days=days), [None] * 12) for days in (0.0, 300.0))
+        np.testing.assert_allclose(old.spread[1, 2], new.spread[1, 2], rtol=1e-3)
+
+
+def test_caution_grows_with_the_relays_to_choose_from_up_to_that_of_many() -> None:
+    assert caution(3) == 0.0  # a single relay is not chosen for its luck
+    # The best of 5 normal deviations is expected 1.163 above their mean, that of 62 ones 2.33 (Blom: 1.18 and 2.32).
+    assert caution(7) == pytest.approx(CAUTION * 1.163 / 2.33, rel=0.02)
+    assert caution(7) < caution(8) < caution(30) < caution(64) == caution(1000) == CAUTION
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -106,27 +147,18 @@ def test_the_unit_of_goodput_does_not_matter(factor: float) -> None:
     np.testing.assert_allclose(after.cautious_bps, factor * before.cautious_bps, rtol=1e-6)
 
 
-def test_an_unsteady_source_is_doubted_and_a_steady_one_hardly() -> None:
+def test_links_of_an_unsteady_operator_are_noisier() -> None:
     rng = np.random.default_rng(0)
     log = off_diagonal(20.0 + 0.01 * rng.normal(size=(16, 16)))
-    log[8:] += rng.normal(scale=0.5, size=(8, 16))
-    estimate = estimated(once(log), [None] * 16)
-    assert estimate.doubt.shape == (16, 1)
-    assert estimate.doubt[8:].min() > estimate.doubt[:8].max()
-    assert estimate.doubt[8:].mean() > 3 * estimate.doubt[:8].mean()
+    log[8:, 8:] += rng.normal(scale=0.5, size=(8, 8))
+    estimate = estimated(once(log), ["a"] * 8 + ["b"] * 8)
+    assert estimate.noise[8, 9] > 3 * estimate.noise[0, 1]
     goodputs = estimate.goodputs()
-    np.testing.assert_allclose(goodputs.bar_bps, np.exp(DOUBT * estimate.doubt) * goodputs.expected_bps)
-    np.testing.assert_array_equal(goodputs.weighed_bps, goodputs.expected_bps)
-
-
-def test_the_doubt_of_a_source_is_the_median_drawn_to_that_of_all() -> None:
-    log = np.full((3, 3), NAN)
-    log[0, 1:] = log[1, 0] = 20.0
-    seen = Observed(log=log, samples=np.full_like(log, 1e9), spread=np.array([[NAN, 0.1, 0.3], [0.6] * 3, [NAN] * 3]))
-    # In medians of normal deviations, 0.6745 of the spread: own 0.2 and 0.6, of all three links 0.3, worth two links.
-    medians = [(2 * 0.2 + 2 * 0.3) / 4, (0.6 + 2 * 0.3) / 3, 0.3]
-    estimate = estimated(seen, [None] * 3)
-    np.testing.assert_allclose(estimate.doubt[:, 0], 0.6745 * np.array(medians), rtol=1e-6)
+    lower, higher = (np.exp(-estimate.caution * estimate.noise), np.exp(estimate.caution * estimate.noise))
+    np.testing.assert_allclose(goodputs.weighed_bps, lower * goodputs.expected_bps)
+    np.testing.assert_allclose(goodputs.bar_bps, higher * goodputs.expected_bps)
+    np.testing.assert_allclose(goodputs.cautious_bps, np.exp(-estimate.noise) * goodputs.expected_bps)
+    np.testing.assert_allclose(goodputs.p10_bps, np.exp(-1.2816 * estimate.spread) * goodputs.expected_bps)
 
 
 def test_a_relay_that_gains_nothing_is_not_taken_however_sure_it_is() -> None:
@@ -163,7 +195,7 @@ def test_a_site_that_nobody_measured_changes_nothing() -> None:
 def test_no_links_at_all_are_no_estimates() -> None:
     estimate = estimated(once(np.full((3, 3), NAN)), [None] * 3)
     assert np.isnan(estimate.log).all()
-    assert estimate.doubt.tolist() == [[0.0]] * 3
+    assert np.isnan(estimate.noise).all()
 
 
 def test_a_goodput_of_zero_says_nothing() -> None:
@@ -184,6 +216,12 @@ def test_the_forecast_tells_the_spread_where_it_has_measurements_to_tell_from() 
     assert seen.samples.tolist() == [[0, 7], [1, 0]]
 
 
+def test_the_age_is_that_of_the_newest_test_in_days() -> None:
+    age_s = [[NAN, 86400.0], [NAN, NAN]]
+    seen = observed(Snapshot.of(["a", "b"], goodput_p50_bps=[[NAN, 1e9], [NAN, NAN]], goodput_age_s=np.array(age_s)))
+    assert seen.age_days.tolist() == [[0.0, 1.0], [0.0, 0.0]]
+
+
 def test_a_forecast_that_may_be_nothing_is_not_counted_on() -> None:
     zero_p10 = [[NAN, 0.0], [NAN, NAN]]
     samples = [[0, 50], [0, 0]]
@@ -191,17 +229,21 @@ def test_a_forecast_that_may_be_nothing_is_not_counted_on() -> None:
     snapshot = dataclasses.replace(snapshot, goodput_samples=np.array(samples))
     goodputs = shrunk(snapshot, [None, None])
     assert goodputs.expected_bps[0, 1] == pytest.approx(1e9)
-    assert goodputs.cautious_bps[0, 1] < 1e6
+    assert goodputs.p10_bps[0, 1] < 1e6
+    assert goodputs.cautious_bps[0, 1] < 0.2e9
 
 
-def test_grids_are_pooled_with_the_later_counting_more() -> None:
-    first, second = (np.exp([[NAN, value], [NAN, NAN]]) for value in (1.0, 2.0))
-    seen = pooled([first, second], [None, None])
-    assert seen.log[0, 1] == pytest.approx((0.75 * 1 + 2) / 1.75)  # 1.5714
+def test_grids_are_pooled_as_tests_of_equal_weight() -> None:
+    # Two links of one block: between the grids the first gains 1.2, the second 0.8; what they share is 1.
+    first, second = (np.exp([[NAN, one, two], [NAN] * 3, [NAN] * 3]) for one, two in ((1.0, 2.0), (2.2, 2.8)))
+    seen = pooled([first, second], [None] * 3, age_days=300.0)
+    assert seen.log[0, 1:].tolist() == pytest.approx([1.6, 2.4])
     assert seen.samples[0, 1] == 2
-    # 0.5714² + 0.4286² = 0.5102 with one degree of freedom
-    assert seen.spread[0, 1] == pytest.approx(0.7143, abs=1e-4)
+    # 0.1 off each, with one degree of freedom of two: 0.1 · √2, as a standard deviation; and its age makes it √2 times
+    assert seen.spread[0, 1] == pytest.approx(0.1 * 2**0.5 / 0.798 * 2**0.5)
+    assert seen.age_days[0, 1] == 300.0
     assert np.isnan(seen.log[1, 0])
+    assert np.isnan(seen.spread[1, 0])
 
 
 def test_one_grid_cannot_tell_the_spread() -> None:
@@ -226,15 +268,15 @@ def test_sites_without_an_operator_are_told_apart_by_their_limits() -> None:
     assert len(set(of_site)) == 3
 
 
-def test_a_small_block_is_drawn_to_the_mean_square_of_all() -> None:
+def test_a_small_block_is_drawn_to_the_mean_size_of_all() -> None:
     values = np.full((10, 10), NAN)
-    values[0, 1:5] = 2.0  # within the first operator: 4 links of square 4
-    values[5, 6:10] = 0.0  # within the second: 4 of square 0
-    squares = Blocks.of(["a"] * 5 + ["b"] * 5, values).mean_squares(values)
+    values[0, 1:5] = -4.0  # within the first operator: 4 links of size 4
+    values[5, 6:10] = 0.0  # within the second: 4 of size 0
+    sizes = Blocks.of(["a"] * 5 + ["b"] * 5, values).mean_sizes(values)
     # all: 16/8 = 2, worth 5 links: (16 + 10)/9, (0 + 10)/9, and 10/5 where there is none
-    assert squares[0, 0] == pytest.approx(26 / 9)
-    assert squares[9, 9] == pytest.approx(10 / 9)
-    assert squares[0, 9] == pytest.approx(2.0)
+    assert sizes[0, 0] == pytest.approx(26 / 9)
+    assert sizes[9, 9] == pytest.approx(10 / 9)
+    assert sizes[0, 9] == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("seed", range(3))
