@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from linkweather.atomicfile import damaged_files
 from linkweather.broker import parse_broker
-from linkweather.containment import contained
+from linkweather.containment import contained, faults
 from linkweather.errors import MessageError
 from linkweather.mqtt import HEADER_BYTES, Connection, Will
 from linkweather.overflows import overflows
@@ -105,6 +105,7 @@ class ProbeDaemon:
         self._status_due = asyncio.Event()
         self._handlers = self._make_handlers()
         self._damaged_files: dict[str, int] = {}
+        self._reports: Counter[str] = Counter()
         # Messages that could not be decoded, by reason.
         self.ignored: Counter[str] = Counter()
 
@@ -113,7 +114,7 @@ class ProbeDaemon:
         if self._mesh_cache.restore():
             self._apply_mesh()
         try:
-            async with asyncio.TaskGroup() as group:
+            async with self._serving_metrics(), asyncio.TaskGroup() as group:
                 latency = group.create_task(self._latency.run(stop, self._presence.say_goodbye), name="latency")
                 statuses = group.create_task(self._publish_statuses(), name="status")
                 others = [
@@ -134,6 +135,23 @@ class ProbeDaemon:
             self._outbox.close()
             self._throughput.close()
             self._routes.close()
+
+    def _serving_metrics(self) -> contextlib.AbstractAsyncContextManager[None]:
+        if self._settings.metrics.port is None:
+            return contextlib.nullcontext()
+        from probes import probe_metrics  # noqa: PLC0415 - a probe that nothing scrapes does without
+
+        def read() -> probe_metrics.ProbeReadings:
+            return probe_metrics.ProbeReadings(
+                status=self._status("online"),
+                broker_connected=self._connection.connected,
+                reports=self._reports,
+                ignored=self.ignored,
+                dropped_datagrams=self._latency.dropped,
+                faults=faults(),
+            )
+
+        return probe_metrics.serving(self._settings.metrics, read)
 
     def depth(self) -> Depth:
         """How full the outbox is."""
@@ -255,6 +273,7 @@ class ProbeDaemon:
         self._report("path", lambda boot, seq: encode(PathReport(boot=boot, seq=seq, at=at, links=(row,))))
 
     def _report(self, kind: str, encoded: Callable[[str, int], bytes]) -> None:
+        self._reports[kind] += 1
         if not self._disk.put("report", partial(self._outbox.add, kind, encoded), then=self._publisher.wake):
             self._outbox.note_dropped()
 

@@ -24,6 +24,13 @@ def _broker(value: str) -> str:
     return value
 
 
+class ProbeMetricsSettings(Settings):
+    """Where the probe's own metrics are, at `/metrics`; nowhere without a port."""
+
+    host: Annotated[str, Field(min_length=1, max_length=255)] = "127.0.0.1"
+    port: Port | None = None
+
+
 class ProbeSettings(Settings):
     """What a site's daemon must know before it has a mesh; everything else comes from the mesh.
 
@@ -42,6 +49,7 @@ class ProbeSettings(Settings):
     allow: Annotated[tuple[Prefix, ...] | None, Tuple] = None
     throughput_ports: Annotated[tuple[Port, Port], Tuple] = (5201, 5210)
     outbox_max_bytes: Annotated[int, Field(ge=65536)] = DEFAULT_MAX_BYTES
+    metrics: ProbeMetricsSettings = ProbeMetricsSettings()
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -77,6 +77,7 @@ SENTENCES: Mapping[str, str] = {
     ),
     "probe/bad_prefix": "allow[0] = 'everybody': must be a prefix such as 192.0.2.0/24 or 2001:db8::/32",
     "probe/bad_site_id": "site = 'North': a site id has 1 to 32 of a–z, 0–9 and -, and starts with a letter or digit",
+    "probe/metrics_port": "metrics.port = 0: must be at least 1",
     "probe/no_site": "site: required, but missing",
     "probe/outbox_too_small": "outbox_max_bytes = 1000: must be at least 65536",
     "probe/ports_backwards": "throughput_ports = [5210, 5201]: the first port must not be above the last",
