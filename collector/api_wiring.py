@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -233,4 +234,5 @@ class ApiWiring:
             journal_damage=self.journal.damage.found,
             journal_lost=self.journal.damage.lost,
             unpublished=self.connection.refused,
+            incidents=Counter(incident.severity for incident in self.incident_watch.lasting),
         )

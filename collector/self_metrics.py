@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from collector.sinks.exporter import TROUBLES
+from linkweather.models.incidents import Severity
 from linkweather.models.sink_state import SinkAnswer
 from linkweather.models.state import LinkCondition, SiteAnswer, SiteCondition
 
@@ -42,6 +43,7 @@ class Readings:
     journal_lost: Mapping[str, int] = field(default_factory=dict)
     sinks: Sequence[SinkAnswer] = ()
     links_without_series: int = 0
+    incidents: Mapping[Severity, int] = field(default_factory=dict)
 
 
 class _Own(Collector):
@@ -98,6 +100,10 @@ def _gauges(readings: Readings) -> Iterable[Metric]:
     yield _gauge("broker_connected", "Whether the broker is connected.", float(readings.broker_connected))
     text = "Links that have no series of their own, as the settings say."
     yield _gauge("links_without_series", text, readings.links_without_series)
+    family = GaugeMetricFamily("linkweather_incidents", "Incidents that last, by severity.", labels=["severity"])
+    for severity in get_args(Severity):
+        family.add_metric([severity], readings.incidents.get(severity, 0))
+    yield family
     yield _by_state("links", "Links of the mesh by state.", LINK_STATES, readings.links)
     sites = Counter(site.state for site in readings.sites)
     yield _by_state("sites", "Sites of the mesh by state.", SITE_STATES, sites)
