@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from linkweather.errors import OperatorError
 
 SCHEMA_VERSION = 1
 STREAM_ROWS = 10_000
+CLOSE_WAIT_S = 30.0
 _PID = re.compile(r"PID (\d+)")
 
 
@@ -98,7 +100,7 @@ class Database:
         """Checkpoint the file and close it for good."""
         with self._writing:
             self._closed = True
-            self._connection.close()
+            self._close()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -118,7 +120,7 @@ class Database:
         except duckdb.Error:
             if self._closed:
                 raise
-            self._connection.close()
+            self._close()
             self._reopened = True
             self._connection = self._connect()
         if self._reopened:
@@ -134,6 +136,17 @@ class Database:
             self._reopened = True
             raise
 
+    def _close(self) -> None:
+        """Close the connection between the queries of other threads: DuckDB refuses while one is under way."""
+        last = time.monotonic() + CLOSE_WAIT_S
+        while True:
+            try:
+                return self._connection.close()
+            except duckdb.ResourceInUseException:
+                if time.monotonic() > last:
+                    raise
+                time.sleep(0.001)
+
     @staticmethod
     def _undo(connection: duckdb.DuckDBPyConnection) -> None:
         # A fatal error has already ended the transaction, and rolling back says so.
@@ -146,7 +159,7 @@ class Database:
         Raises OperatorError where that cannot be done either.
         """
         with self._writing:
-            self._connection.close()
+            self._close()
             self._connection = self._rebuilt(reason)
 
     def _open(self) -> duckdb.DuckDBPyConnection:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -264,6 +267,7 @@ def test_a_full_disk_loses_nothing_that_was_committed_and_is_survived(tmp_path: 
 
 _COMMITTER = """
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 from collector.store.journal import Journal
@@ -506,3 +510,25 @@ def test_what_is_recorded_under_a_key_is_its_kinds_and_times(file: Path) -> None
     for expected in (("latency", latency(1).at), ("path", NOON + timedelta(hours=1)), ("other", NOON)):
         assert journal.recorded(dict.fromkeys(keys, expected)) == found
     assert journal.recorded({}) == {}
+
+
+def test_a_database_closes_while_another_thread_reads(tmp_path: Path) -> None:
+    database = Database(tmp_path / "some.duckdb", memory_limit_mb=128)
+    reading, ended = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with contextlib.suppress(duckdb.Error):  # it is closed in the end
+            while not ended.is_set():
+                database.rows("SELECT sum(range) FROM range(3_000_000)")
+                reading.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(read)
+        assert reading.wait(60)
+        try:
+            database.close()
+        finally:
+            ended.set()
+        reader.result(60)
+    with pytest.raises(duckdb.Error):
+        database.rows("SELECT 1")
