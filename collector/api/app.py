@@ -17,9 +17,9 @@ from collector.api import docs_page
 from collector.api.access import FORBIDDEN, guarded
 from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id
 from collector.api.cached_answers import CachedAnswer
+from collector.api.link_documents import link_columns_json, link_rows_json
 from collector.api.middleware import ContainedApi, HeadAsGet
 from collector.linkstate.link_answers import LinkTable
-from collector.linkstate.link_documents import link_columns_json, link_rows_json
 from collector.store.recorded_rows import METRICS, metric_source
 from linkweather.errors import OperatorError
 from linkweather.models.state import (

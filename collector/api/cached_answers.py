@@ -1,66 +1,124 @@
-"""Long answers: encoded in a thread, once for all who ask within a second, and not sent again while they are equal."""
+"""Long answers: encoded in a thread, once for all who ask within a second, and sent while they are encoded."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from starlette.responses import Response, StreamingResponse
 
 LASTS_S = 1.0
 PIECE_BYTES = 256 * 1024
+_tags = map(f'W/"{uuid.uuid4().hex[:12]}-{{}}"'.format, itertools.count())
 
 
-@dataclass(frozen=True, slots=True)
 class EncodedAnswer:
-    """An answer in pieces, and the tag that changes with it."""
+    """An answer in pieces, as far as they are there: construction begins to take them in, in a thread."""
 
-    tag: str
-    pieces: tuple[bytes, ...]
+    def __init__(self, of: object, pieces: Iterable[bytes]) -> None:
+        self.of = of
+        self.tag = next(_tags)
+        self.begun_at = _now()
+        self.done = False
+        self._pieces: list[bytes] = []
+        self._grown = asyncio.Event()
+        self._task = asyncio.create_task(self._encode(pieces), name="encode an answer")
 
-    @classmethod
-    def of(cls, pieces: Iterable[bytes]) -> EncodedAnswer:
-        """Join small pieces, and tag them all."""
-        digest, joined, waiting = hashlib.blake2b(digest_size=12), [], bytearray()
-        for piece in pieces:
-            digest.update(piece)
-            waiting += piece
-            if len(waiting) >= PIECE_BYTES:
-                joined.append(bytes(waiting))
-                waiting.clear()
-        return cls(f'W/"{digest.hexdigest()}"', (*joined, bytes(waiting)))
+    @property
+    def size(self) -> int | None:
+        """How many bytes it has; None while there may be more."""
+        return sum(map(len, self._pieces)) if self.done else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it broke off."""
+        return self._task.done() and (self._task.cancelled() or self._task.exception() is not None)
+
+    async def sent(self) -> AsyncIterator[bytes]:
+        """The pieces, as they come. Raises what made the encoding fail."""
+        for place in itertools.count():
+            if not await self.has(place):
+                return
+            yield self._pieces[place]
+
+    async def has(self, place: int) -> bool:
+        """Wait for a piece; whether there is one. Raises what made the encoding fail."""
+        while place >= len(self._pieces):
+            if self.done:
+                await self._task
+                return False
+            self._grown.clear()
+            await self._grown.wait()
+        return True
+
+    async def _encode(self, pieces: Iterable[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def encode() -> None:
+            for piece in _joined(pieces):
+                loop.call_soon_threadsafe(self._grow, piece)
+
+        try:
+            await asyncio.to_thread(encode)
+        finally:
+            self.done = True
+            self._grown.set()
+
+    def _grow(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._grown.set()
 
 
 class CachedAnswer:
-    """One answer. `capture` is called on the event loop; what it returns is consumed in a thread, piece by piece."""
+    """One answer. `capture` is called on the event loop; what it returns is consumed in a thread, piece by piece.
 
-    def __init__(self, capture: Callable[[], Iterable[bytes]], media_type: str = "application/json") -> None:
+    Answers `of` the same object are equal: they are not encoded, or sent, again.
+    """
+
+    def __init__(
+        self,
+        capture: Callable[[], Iterable[bytes]],
+        media_type: str = "application/json",
+        of: Callable[[], object] = object,
+    ) -> None:
         self._capture = capture
         self._media_type = media_type
-        self._encoding: asyncio.Task[EncodedAnswer] | None = None
-        self._begun_at = 0.0
+        self._of = of
+        self._encoded: EncodedAnswer | None = None
 
     async def response(self, if_none_match: str | None) -> Response:
         """The answer, at most LASTS_S old; 304 where the asker has it already."""
-        encoded = await self._encoded()
+        encoded = self._newest()
         headers = {"ETag": encoded.tag, "Cache-Control": "no-cache"}
         if if_none_match is not None and encoded.tag in {tag.strip() for tag in if_none_match.split(",")}:
             return Response(status_code=304, headers=headers)
-        headers["Content-Length"] = str(sum(map(len, encoded.pieces)))
-        return StreamingResponse(_sent(encoded.pieces), media_type=self._media_type, headers=headers)
+        await encoded.has(1)  # what is short comes with its length
+        if encoded.size is not None:
+            headers["Content-Length"] = str(encoded.size)
+        return StreamingResponse(encoded.sent(), media_type=self._media_type, headers=headers)
 
-    async def _encoded(self) -> EncodedAnswer:
-        now = time.monotonic()
-        if self._encoding is None or (self._encoding.done() and now - self._begun_at >= LASTS_S):
-            self._begun_at = now
-            encoding = asyncio.to_thread(EncodedAnswer.of, self._capture())
-            self._encoding = asyncio.create_task(encoding, name="encode an answer")
-        return await asyncio.shield(self._encoding)
+    def _newest(self) -> EncodedAnswer:
+        known = self._encoded
+        if known is not None and not (known.done and _now() - known.begun_at >= LASTS_S):
+            return known
+        of = self._of()
+        if known is None or known.failed or of is not known.of:
+            known = self._encoded = EncodedAnswer(of, self._capture())
+        return known
 
 
-async def _sent(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Small pieces as one of PIECE_BYTES."""
+    waiting = bytearray()
     for piece in pieces:
-        yield piece
+        waiting += piece
+        if len(waiting) >= PIECE_BYTES:
+            yield bytes(waiting)
+            waiting.clear()
+    yield bytes(waiting)

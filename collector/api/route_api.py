@@ -68,7 +68,10 @@ def _add_all(app: FastAPI, sources: RouteSources) -> None:
         """The active routes of all pairs, by RTT or by goodput; completion needs a pair and a number of bytes."""
         if objective == "completion":
             raise ApiError(422, "objective = 'completion': ask for a pair, with bytes", "objective")
-        answer = cached.setdefault((objective, form), CachedAnswer(partial(_all_pairs, sources, objective, form)))
+        if (objective, form) not in cached:
+            capture = partial(_all_pairs, sources, objective, form)
+            cached[objective, form] = CachedAnswer(capture, of=partial(sources.routes, objective))
+        answer = cached[objective, form]
         return await answer.response(if_none_match)
 
 

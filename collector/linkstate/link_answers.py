@@ -24,11 +24,9 @@ from linkweather.models.state import GoodputCondition, LinkAnswer, LinkCondition
 LINK_STATES: Final[tuple[LinkCondition, ...]] = get_args(LinkCondition)
 GOODPUT_STATES: Final[tuple[str, ...]] = get_args(GoodputCondition)
 FIELDS: Final = tuple(LinkAnswer.model_fields)
-_COUNTS: Final = frozenset(
-    ("loss_probes", "rtt_forecast_samples", "goodput_forecast_samples", "path_mtu_bytes", "hops")
-)
+COUNTS: Final = frozenset(("loss_probes", "rtt_forecast_samples", "goodput_forecast_samples", "path_mtu_bytes", "hops"))
 _FORECASTS: Final = frozenset(name for name in FIELDS if "_forecast_p" in name)
-_TRUTHS: Final = frozenset({"during_throughput"})
+TRUTHS: Final = frozenset({"during_throughput"})
 SLICE_LINKS: Final = 250  # whose answers are made in one go: others have their turn in between
 # A bank computes in single precision: more digits would be noise.
 _DIGITS: Final = 6
@@ -85,13 +83,20 @@ class LinkTable:
         column = self.columns[name][links]
         return bool((present(column) if column.dtype == object else np.isfinite(column)).any())
 
-    def values(self, name: str, links: slice = slice(None)) -> list[Any]:
-        """A field's values as Python objects, None for null."""
+    def column(self, name: str, links: slice = slice(None)) -> npt.NDArray[Any]:
+        """A field's column as its answers have it."""
         if name in {"src", "dst"}:
-            places = self.src if name == "src" else self.dst
-            return [self.sites[place] for place in places[links].tolist()]
-        column = self.columns.get(name)
-        return [None] * len(self.src[links]) if column is None else _values(name, column[links])
+            ends = self.src if name == "src" else self.dst
+            names: npt.NDArray[Any] = np.array(self.sites, object)[ends[links]]
+            return names
+        if name not in self.columns:
+            return np.full(len(self.src[links]), None, object)
+        column: npt.NDArray[Any] = self.columns[name][links]
+        return _rounded(column) if name in _FORECASTS else column
+
+    def values(self, name: str, links: slice = slice(None)) -> list[Any]:
+        """The same as Python objects, None for null."""
+        return _values(name, self.column(name, links))
 
     def answers(self) -> Iterator[list[dict[str, Any]]]:
         """The answers, the fields of LinkAnswer in order, some links at a time."""
@@ -107,9 +112,8 @@ def _values(name: str, column: npt.NDArray[Any]) -> list[Any]:
         found = column.tolist()
         return found
     known = np.isfinite(column)
-    column = _rounded(column) if name in _FORECASTS else column
-    if name in _COUNTS or name in _TRUTHS:
-        column = np.where(known, column, 0.0).astype(np.int64 if name in _COUNTS else np.bool_)
+    if name in COUNTS or name in TRUTHS:
+        column = np.where(known, column, 0.0).astype(np.int64 if name in COUNTS else np.bool_)
     objects = column.astype(object)
     objects[~known] = None
     found = objects.tolist()

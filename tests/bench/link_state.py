@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from collector.api.link_documents import link_columns_json, link_rows_json
 from collector.linkstate.link_answers import LinkTable
-from collector.linkstate.link_documents import link_columns_json, link_rows_json
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.report_moments import ReportMoment
 from collector.linkstate.site_states import Capacities, SiteStates

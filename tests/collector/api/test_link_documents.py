@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from collector.linkstate import link_documents
+from collector.api import link_documents
+from collector.api.link_documents import link_columns_json, link_rows_json
 from collector.linkstate.link_answers import LinkTable, whole_answers
-from collector.linkstate.link_documents import link_columns_json, link_rows_json
 from collector.linkstate.link_states import LinkStates
 from collector.settings import StateSettings
 from linkweather.mesh import Mesh
@@ -48,7 +48,7 @@ def test_rows_are_the_messages(table: LinkTable) -> None:
 
 
 def test_columns_have_what_the_rows_have(table: LinkTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_documents, "_COLUMN_SLICE", 100)
+    monkeypatch.setattr(link_documents, "_SLICE", 100)
     document = json.loads(b"".join(link_columns_json(table)))
     columns = document["columns"]
     for end in ("src", "dst"):
