@@ -10,11 +10,12 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # program:Debian package that has it
 programs=(iperf3:iperf3 mosquitto:mosquitto ip:iproute2)
 case $wanted in
-    run) extras=collector ready=(run) ;;
-    check) extras=collector,notify,dev ready=(run check) programs=() ;;
+    run) extras=collector,page ready=(run) ;;
+    check) extras=collector,page,notify,dev ready=(run check) programs=() ;;
     test)
-        extras=collector,notify,dev ready=(run check test)
+        extras=collector,page,notify,dev ready=(run check test)
         programs+=(influxd:influxdb victoria-metrics:victoria-metrics ping:iputils-ping prometheus:prometheus sysctl:procps)
+        programs+=(chromium:chromium)
         ;;
     *) echo "usage: setup.sh run|check|test" >&2; exit 2 ;;
 esac

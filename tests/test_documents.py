@@ -343,7 +343,7 @@ def test_prose_has_no_sentence_twice() -> None:
 def test_every_room_has_its_line_in_the_architecture() -> None:
     there = {
         f"{path.parent.relative_to(ROOT)}/"
-        for top in ("linkweather", "probes", "collector")
+        for top in ("linkweather", "probes", "collector", "page")
         for path in (ROOT / top).rglob("*.py")
     }
     described = {row[0].strip("`") for row in rows(read("docs/architecture.md")) if row[0].endswith("/`")}

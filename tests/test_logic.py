@@ -35,7 +35,9 @@ IO = frozenset(
             "fastapi",
             "httpx",
             "influxdb_client",
+            "nicegui",
             "paho",
+            "polib",
             "prometheus_client",
         ),
         *("rich", "scapy", "starlette", "time", "tomli_w", "urllib3", "uvicorn"),
@@ -64,7 +66,7 @@ USES: Mapping[str, frozenset[str]] = {"probes/latency/targets.py": frozenset({"s
 
 
 def modules() -> Iterator[Path]:
-    for top in ("linkweather", "probes", "collector"):
+    for top in ("linkweather", "probes", "collector", "page"):
         yield from (path for path in sorted((ROOT / top).rglob("*.py")) if "import " in path.read_text("utf-8"))
 
 

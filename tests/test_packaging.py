@@ -15,7 +15,7 @@ from linkweather.cli.root import COMMANDS
 from tests import servers
 from tests.installing import ROOT, build, install
 
-SHIPPED = ("linkweather", "probes", "collector", "config")
+SHIPPED = ("linkweather", "probes", "collector", "page", "config")
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,8 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             lifespan="off",
+            # What else is installed, as the page's packages are, must not change how the API reads requests.
+            http="h11",
             ws="none",
             access_log=False,
             log_config=None,

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Command] = {
     "reflector": Command("probes.adhoc.adhoc_commands:reflector", "Answer latency probes only."),
     "probe": Command("probes.probe_command:probe", "Run a site's probe daemon."),
     "collector": Command("collector.commands.collector_command:collector", "Run the collector."),
+    "page": Command("page.page_command:page", "Serve the page that shows it all."),
     "links": Command("collector.commands.links_command:links", "Print the links and how they are now."),
     "history": Command("collector.commands.history_command:history", "Show one link over time."),
     "route": Command("collector.commands.route_command:route", "Say which path data should take now."),
@@ -49,7 +50,7 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 
-_OWN = frozenset({"linkweather", "probes", "collector"})
+_OWN = frozenset({"linkweather", "probes", "collector", "page"})
 
 
 class _Group(click.Group):

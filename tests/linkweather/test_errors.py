@@ -21,7 +21,7 @@ BUILTIN = {name for name, value in vars(builtins).items() if isinstance(value, t
 
 def error_classes() -> Iterator[tuple[str, set[str]]]:
     """The name and the bases' names of every class of ours that is raised."""
-    for folder in ("linkweather", "probes", "collector"):
+    for folder in ("linkweather", "probes", "collector", "page"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ClassDef):

@@ -1,0 +1,141 @@
+"""What is wrong, in words: the API's own sentences in their language, the same things said in another. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from linkweather.models.incidents import FindingAnswer, IncidentAnswer, IncidentKind
+from linkweather.units import age, duration, percent, rate
+from page.mesh_picture import MeshPicture
+from page.words import SOURCE, Words, message
+
+
+class IncidentLine(NamedTuple):
+    """An incident as a line: its sentence, what was done, where it leads to, and whether it lasts."""
+
+    severity: str
+    sentence: str
+    routes: tuple[str, ...]
+    address: str
+    lasts: bool
+
+
+_SAYINGS: Mapping[IncidentKind, str] = {
+    "site_unreachable": message("{who} cannot be reached from any other site"),
+    "site_silent": message("{who} is silent: its last report is {value} old"),
+    "link_down": message("{who} is down"),
+    "loss": message("{who} loses {value}"),
+    "latency": message("{who} takes {value}"),
+    "goodput": message("{who} carries {value}"),
+    "clock": message("{who} has a clock that is {value} off"),
+    "sink": message("the sink {who} writes nothing, or not all: {detail}"),
+    "collector": message("{who} fails: {detail}"),
+}
+_FIGURES: Mapping[IncidentKind, Callable[[float | None], str]] = {
+    "site_silent": age,
+    "loss": lambda value: f"{percent(value)} %",
+    "latency": duration,
+    "goodput": rate,
+    "clock": lambda value: age(abs(value or 0.0)),
+}
+
+
+_ROUTES = (
+    (
+        re.compile(r"traffic (?P<src>\S+) → (?P<dst>\S+) goes through (?P<relays>.+)"),
+        message("traffic {src} → {dst} goes through {relays}"),
+    ),
+    (
+        re.compile(r"traffic (?P<src>\S+) → (?P<dst>\S+) stays on the direct link"),
+        message("traffic {src} → {dst} stays on the direct link"),
+    ),
+    (re.compile(r"(?P<src>\S+) → (?P<dst>\S+) has no usable path"), message("{src} → {dst} has no usable path")),
+)
+
+
+def headline(view: MeshPicture, words: Words) -> str:
+    """How things are now, in a sentence."""
+    if view.at is None:
+        return words("The collector has not answered yet.")
+    lasting = [one for one in incidents(view) if one.until is None]
+    if not view.sites:
+        return words("The mesh has no sites.")
+    if all(site.state == "unknown" for site in view.sites.values()):
+        return words("No site has reported yet.")
+    if not lasting:
+        return words.plural("All is well: {n} link.", "All is well: {n} links.", len(view.links))
+    since = min(one.since for one in lasting)
+    return words.plural(
+        "{n} thing is wrong since {since}.", "{n} things are wrong since {since}.", len(lasting), since=moment(since)
+    )
+
+
+def closed_today(view: MeshPicture) -> int:
+    """How many incidents of the last day are over."""
+    return sum(one.until is not None for one in incidents(view))
+
+
+def incidents(view: MeshPicture) -> tuple[IncidentAnswer, ...]:
+    """The incidents that are known, without those that another one explains."""
+    known = view.incidents.incidents if view.incidents else ()
+    return tuple(one for one in known if one.merged_into is None)
+
+
+def line(incident: IncidentAnswer, words: Words) -> IncidentLine:
+    """The incident as a line."""
+    said = incident.sentence if words.language == SOURCE else _sentence(incident, words)
+    routes = tuple(_route(route, words) for route in incident.routes)
+    return IncidentLine(
+        incident.severity, words("{sentence}.", sentence=said), routes, _address(incident), incident.until is None
+    )
+
+
+def _route(said: str, words: Words) -> str:
+    """What the decisions did, which the API says in English: in words that are known here, else as it is."""
+    for form, text in _ROUTES:
+        if found := form.fullmatch(said):
+            return words(text, **found.groupdict())
+    return said
+
+
+def moment(at: datetime) -> str:
+    """A moment, in UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _sentence(incident: IncidentAnswer, words: Words) -> str:
+    worst = next((one for one in incident.findings if one.kind == incident.kind), None)
+    if worst is None:
+        return incident.sentence
+    figure = _FIGURES.get(worst.kind)
+    value = figure(worst.value) if figure else ""
+    said = words(_SAYINGS[worst.kind], who=_who(worst), value=value, detail=worst.detail or "")
+    if figure and worst.normal is not None:
+        said += words(" (normally {normal})", normal=figure(worst.normal))
+    others = len(incident.findings) + incident.omitted_findings - 1
+    if others:
+        said += words.plural("; {n} further finding", "; {n} further findings", others)
+    return said + _span(incident, words)
+
+
+def _who(finding: FindingAnswer) -> str:
+    if finding.name is not None:
+        return finding.name
+    return str(finding.src) if finding.dst is None else f"{finding.src} → {finding.dst}"
+
+
+def _span(incident: IncidentAnswer, words: Words) -> str:
+    if incident.until is None:
+        return words(", since {since}", since=moment(incident.since))
+    return words(", from {since} to {until}", since=moment(incident.since), until=moment(incident.until))
+
+
+def _address(incident: IncidentAnswer) -> str:
+    links = [one for one in incident.findings if one.src and one.dst]
+    if len(incident.subjects) == 2 and links:
+        return f"/link/{links[0].src}/{links[0].dst}"
+    sites = [one.src for one in incident.findings if one.src]
+    return f"/site/{sites[0]}" if sites else ""

@@ -1,0 +1,205 @@
+"""A link, a site and a pair's route as lines of a label and a figure: beside the grid and on their own views. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from linkweather.models.routes import RouteAnswer, RouteSummary
+from linkweather.models.state import LinkAnswer, SiteAnswer
+from linkweather.units import MISSING, age, digits, duration, milliseconds, percent, rate, size
+from page.link_forms import LINK_FORMS, known
+from page.link_metrics import stretch
+from page.mesh_picture import MeshPicture
+from page.words import SOURCE, Words, message
+
+
+class FigureLine(NamedTuple):
+    """A label, its figure, and what more is said of it."""
+
+    label: str
+    value: str
+    more: str = ""
+
+
+_TEST_REASONS = {
+    "first": message("first"),
+    "expired": message("the last one is too old"),
+    "scheduled": message("scheduled"),
+    "latency_shift": message("the latency shifted"),
+    "loss": message("loss"),
+    "new_path": message("a new path"),
+}
+_WAITS = {
+    "budget": message("waits for its budget"),
+    "leased": message("waits: a site is in another test"),
+    "disabled": message("turned off in the mesh"),
+    "offline": message("waits: the destination is offline"),
+}
+
+
+def brief(view: MeshPicture, src: str, dst: str, words: Words) -> list[FigureLine]:
+    """A link in a few lines; none where the mesh has no such link."""
+    link = view.links.get((src, dst))
+    return [] if link is None else [*_brief(view, link, words)]
+
+
+def _brief(view: MeshPicture, link: LinkAnswer, words: Words) -> Iterator[FigureLine]:
+    yield state_line(link, words)
+    yield FigureLine(words("RTT"), duration(link.rtt_p50_s), _aged(link.rtt_age_s, words))
+    yield FigureLine(words("loss"), _percent(link.loss_ratio), _directions(link, words))
+    yield FigureLine(words("jitter"), duration(link.jitter_s))
+    yield goodput_line(link, words)
+    yield from _routed(view, link.src, link.dst, words)
+
+
+def full(view: MeshPicture, link: LinkAnswer, words: Words) -> list[FigureLine]:
+    """All that is known of a link now."""
+    factor = stretch(link, view.sites)
+    lines = [
+        *_brief(view, link, words),
+        FigureLine(words("one-way delay"), duration(link.owd_p50_s), _within(link.owd_error_s)),
+        FigureLine(words("RTT under load"), duration(link.rtt_loaded_s), words("while our own test ran")),
+        FigureLine(words("stretch"), MISSING if factor is None else f"{digits(factor)} ×", words("of light in fibre")),
+        FigureLine(words("path"), _hops(link, words), _aged(link.path_age_s, words)),
+        FigureLine(words("path MTU"), size(link.path_mtu_bytes)),
+        next_test(link, words),
+        FigureLine(words("method"), link.method or MISSING, link.address or ""),
+    ]
+    if link.failure:
+        lines.append(FigureLine(words("last failure"), link.failure, _failed(link, words)))
+    return [line for line in lines if line.value != MISSING]
+
+
+def state_line(link: LinkAnswer, words: Words) -> FigureLine:
+    """The state, since when and why."""
+    more = link.reason or ""
+    if link.state == "down" and link.outage_s is not None:
+        more = words("for {age}", age=age(link.outage_s)) + (f"; {more}" if more else "")
+    return FigureLine(words("state"), words(LINK_FORMS[known(link.state)].name), more)
+
+
+def goodput_line(link: LinkAnswer, words: Words) -> FigureLine:
+    """The goodput with its confidence interval and age."""
+    interval = ""
+    if link.goodput_low_bps is not None and link.goodput_high_bps is not None:
+        interval = f"{rate(link.goodput_low_bps)} – {rate(link.goodput_high_bps)}"
+    parts = [part for part in (interval, _aged(link.goodput_age_s, words)) if part]
+    return FigureLine(words("goodput"), rate(link.goodput_bps), ", ".join(parts))
+
+
+def next_test(link: LinkAnswer, words: Words) -> FigureLine:
+    """When the throughput is tested next, why, and what it waits for."""
+    told = [(_TEST_REASONS, link.next_test_reason), (_WAITS, link.next_test_waits_for)]
+    more = ", ".join(words(table.get(code, code)) for table, code in told if code)
+    value = MISSING if link.next_test_in_s is None else words("in {age}", age=age(link.next_test_in_s))
+    return FigureLine(words("next throughput test"), value if value != MISSING or not more else words("none"), more)
+
+
+def site_lines(site: SiteAnswer, words: Words) -> list[FigureLine]:
+    """All that a site says of itself."""
+    budget = MISSING
+    if site.budget_bytes_per_day is not None:
+        budget = words("{left} of {day} a day", left=size(site.budget_left_bytes), day=size(site.budget_bytes_per_day))
+    lines = [
+        FigureLine(words("state"), words(SITE_STATES[site.state]), _aged(site.report_age_s, words)),
+        FigureLine(words("address"), site.address),
+        FigureLine(words("operator"), site.operator or MISSING),
+        FigureLine(words("region"), site.region or MISSING),
+        FigureLine(words("computing-power identifier"), site.compute_id or MISSING),
+        FigureLine(words("version"), site.version or MISSING, ", ".join(site.capabilities)),
+        FigureLine(words("clock"), _clock(site.clock_offset_s, words), site.clock or ""),
+        FigureLine(words("reports waiting"), _count(site.outbox_reports), words("in the site's outbox")),
+        FigureLine(words("reports lost"), _count(site.dropped_reports), words("as the outbox was full")),
+        FigureLine(words("budget left"), budget, words("for throughput tests")),
+        FigureLine(words("throughput tests"), _tests(site, words), words("of its incoming links, since its start")),
+        FigureLine(words("no throughput tests"), site.throughput_problem or MISSING),
+    ]
+    return [line for line in lines if line.value != MISSING]
+
+
+SITE_STATES = {"online": message("online"), "offline": message("offline"), "unknown": message("never reported")}
+
+
+def route_sentence(answer: RouteAnswer, words: Words) -> str:
+    """Why this route: the API's own sentence in its language, what it says in another."""
+    if words.language == SOURCE:
+        return answer.why
+    path, direct = _expected(answer, answer.path), _expected(answer, answer.direct)
+    if not answer.relays:
+        return words("{src} → {dst}: direct, {figure}.", src=answer.src, dst=answer.dst, figure=path)
+    return words(
+        "{src} → {dst} through {relays}: {figure} instead of {direct} direct.",
+        src=answer.src,
+        dst=answer.dst,
+        relays=", ".join(answer.relays),
+        figure=path,
+        direct=direct,
+    )
+
+
+def _expected(answer: RouteAnswer, path: object) -> str:
+    figures = {"latency": ("rtt_p50_s", duration), "goodput": ("goodput_p50_bps", rate)}
+    name, show = figures.get(answer.objective, ("completion_p50_s", duration))
+    return show(getattr(path, name, None))
+
+
+def _routed(view: MeshPicture, src: str, dst: str, words: Words) -> Iterator[FigureLine]:
+    route = view.route("latency", src, dst)
+    if route and route.relays:
+        yield FigureLine(words("traffic"), words("through {relays}", relays=", ".join(route.relays)), gain(route))
+
+
+def gain(route: RouteSummary) -> str:
+    """The figure of a route in its objective, and that of direct."""
+    if route.path.goodput_p50_bps is not None and route.path.rtt_p50_s is None:
+        return f"{rate(route.path.goodput_p50_bps)}"
+    return f"{milliseconds(route.path.rtt_p50_s)} ms"
+
+
+def _aged(seconds: float | None, words: Words) -> str:
+    return "" if seconds is None else words("{age} ago", age=age(seconds))
+
+
+def _percent(ratio: float | None) -> str:
+    return MISSING if ratio is None else f"{percent(ratio)} %"
+
+
+def _directions(link: LinkAnswer, words: Words) -> str:
+    if link.loss_forward_ratio is None or link.loss_back_ratio is None:
+        return ""
+    return words(
+        "{there} % there, {back} % back", there=percent(link.loss_forward_ratio), back=percent(link.loss_back_ratio)
+    )
+
+
+def _within(error_s: float | None) -> str:
+    return "" if error_s is None else f"± {duration(error_s)}"
+
+
+def _hops(link: LinkAnswer, words: Words) -> str:
+    return MISSING if link.hops is None else words.plural("{n} hop", "{n} hops", link.hops)
+
+
+def _failed(link: LinkAnswer, words: Words) -> str:
+    return ", ".join(
+        part for part in (link.failure_kind, link.failure_detail, _aged(link.failure_age_s, words)) if part
+    )
+
+
+def _clock(ahead_s: float | None, words: Words) -> str:
+    if ahead_s is None:
+        return MISSING
+    off = f"{abs(ahead_s):.1f}"
+    return words("{off} s ahead", off=off) if ahead_s > 0 else words("{off} s behind", off=off)
+
+
+def _count(number: int | None) -> str:
+    return MISSING if number is None else str(number)
+
+
+def _tests(site: SiteAnswer, words: Words) -> str:
+    tests = site.throughput_tests
+    if tests is None:
+        return MISSING
+    return ", ".join(f"{words(_TEST_REASONS.get(name, name))}: {number}" for name, number in tests.items()) or "0"

@@ -1,0 +1,105 @@
+"""Follows the collector for all who look: one event stream and one round of questions, however many they are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from linkweather.client import AsyncClient
+from linkweather.errors import LinkweatherError
+from page.mesh_picture import OBJECTIVES, MeshPicture, asks_again
+
+log = logging.getLogger(__name__)
+
+POLL_S = 2.0
+LINKS_A_SECOND = 1000  # no more links than this are asked for each second
+ROUTES_EVERY_S = 10.0
+LOOKED_S = 15.0  # for so long after a look the page keeps asking
+LEAST_GAP_S = 0.5
+RETRY_S = 2.0
+
+
+def pace_s(links: int) -> float:
+    """How long from one round of questions to the next."""
+    return max(POLL_S, links / LINKS_A_SECOND)
+
+
+class MeshFollower:
+    """Keeps `view` current while it is looked at; `version` counts its changes."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self.client = client
+        self.view = MeshPicture()
+        self.version = 0
+        self._looked = self._routes_at = float("-inf")
+        self._due = asyncio.Event()
+        self._filled = asyncio.Event()
+
+    def look(self) -> MeshPicture:
+        """What is known; the page goes on asking for a while."""
+        now = time.monotonic()
+        if now - self._looked > LOOKED_S:
+            self._due.set()
+        self._looked = now
+        return self.view
+
+    async def first_look(self, within_s: float) -> MeshPicture:
+        """What is known once the collector has answered, or after so long."""
+        self.look()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._filled.wait()
+        return self.view
+
+    async def run(self) -> None:
+        """Follow, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._poll(), name="questions")
+            tasks.create_task(self._watch(), name="events")
+
+    async def _poll(self) -> None:
+        while True:
+            self._due.clear()
+            if time.monotonic() - self._looked <= LOOKED_S:
+                await self._ask()
+            await asyncio.sleep(LEAST_GAP_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pace_s(len(self.view.links))):
+                    await self._due.wait()
+
+    async def _ask(self) -> None:
+        try:
+            await self._ask_all()
+        except LinkweatherError as error:
+            self._show(self.view.with_problem(str(error)))
+        else:
+            self._filled.set()
+
+    async def _ask_all(self) -> None:
+        client, now = self.client, time.monotonic()
+        links, sites, incidents = await client.links(), await client.sites(), await client.incidents()
+        at = time.time()
+        self._show(self.view.with_links(links, at).with_sites(sites, at).with_incidents(incidents))
+        if not self.view.name:
+            self._show(self.view.with_name((await client.mesh()).mesh.name))
+        if now - self._routes_at >= ROUTES_EVERY_S:
+            self._routes_at = now
+            for objective in OBJECTIVES:
+                self._show(self.view.with_routes(await client.routes(objective)))
+
+    async def _watch(self) -> None:
+        while True:
+            with contextlib.suppress(LinkweatherError):
+                async with contextlib.aclosing(self.client.watch()) as events:
+                    async for event in events:
+                        self._show(self.view.with_event(event, time.time()))
+                        if asks_again(event):
+                            self._routes_at = float("-inf")
+                            self._due.set()
+            await asyncio.sleep(RETRY_S)
+
+    def _show(self, view: MeshPicture) -> None:
+        self.view = view
+        self.version += 1

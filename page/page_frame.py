@@ -1,0 +1,167 @@
+"""What all views have in common: who looks and how, the head of the page, and small pieces of HTML."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+from nicegui import ui
+
+from page.catalogues import LANGUAGES, preferred, words
+from page.incident_lines import IncidentLine
+from page.link_lines import FigureLine
+from page.mesh_follower import MeshFollower
+from page.words import Words, message
+
+HERE = Path(__file__).parent
+VIEWS = {"/": message("now")}
+FIRST_ANSWER_S = 2.0
+REFRESH_S = 1.0
+OLD_S = 15.0
+_THEMES = {"dark": True, "light": False}
+_OTHER_THEME = "document.body.classList.contains('body--dark') ? 'light' : 'dark'"
+_YEAR = "path=/; max-age=31536000; samesite=lax"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who looks: in which language, in the light or the dark (None: as the system has it), at which parameters."""
+
+    words: Words
+    dark: bool | None
+    parameters: Mapping[str, str]
+
+    @classmethod
+    def of(cls, request: Request) -> Visit:
+        """What a request says: its address first, then what was chosen before, then the browser."""
+        given, chosen = request.query_params, request.cookies
+        language = given.get("lang") or chosen.get("lang") or preferred(request.headers.get("accept-language", ""))
+        return cls(words(language), _THEMES.get(given.get("theme") or chosen.get("theme", "")), dict(given))
+
+
+def address(path: str, parameters: Mapping[str, str]) -> str:
+    """A path with its parameters, those that are not empty."""
+    query = urlencode({name: value for name, value in parameters.items() if value})
+    return f"{path}?{query}" if query else path
+
+
+@contextlib.contextmanager
+def framed(visit: Visit, follower: MeshFollower, title: str, current: str = "") -> Iterator[None]:
+    """The head of the page, then what the block adds."""
+    t = visit.words
+    ui.page_title(f"{title} – linkweather")
+    ui.add_css(HERE / "page.css")
+    ui.add_head_html(f"<script>document.documentElement.lang = '{t.language}'</script>")
+    ui.dark_mode(visit.dark)
+    with tag("div", "bar"):
+        with tag("a", "brand", href="/"):
+            text("span", "linkweather")
+        name = text("span", "", "soft")
+        with tag("nav", **{"aria-label": t("views")}):
+            for path, label in VIEWS.items():
+                here = {"aria-current": "page"} if path == current else {}
+                text("a", t(label), href=path, **here)
+        live = text("span", t("live"), "live", role="status")
+        with tag("div", "rest"):
+            for code, its_name in LANGUAGES.items():
+                if code != t.language:
+                    _chooser(its_name, "lang", f"'{code}'", lang=code)
+            _chooser("◐", "theme", _OTHER_THEME, **{"aria-label": t("light or dark"), "title": t("light or dark")})
+
+    def refresh() -> None:
+        view = follower.look()
+        name.text = view.name
+        live.text = t("live") if view.problem is None else view.problem
+        live.classes(add="away" if view.problem else "", remove="" if view.problem else "away")
+
+    refresh()
+    yield
+    ui.timer(REFRESH_S, refresh)
+
+
+def _chooser(label: str, cookie: str, value: str, **attributes: str) -> None:
+    """A button that remembers a choice, given as JavaScript, and shows the page anew."""
+    with tag("button", type="button", **attributes) as button:
+        text("span", label)
+    button.on(
+        "click",
+        js_handler=f"""() => {{
+            document.cookie = '{cookie}=' + ({value}) + '; {_YEAR}';
+            const url = new URL(location.href);
+            url.searchParams.delete('{cookie}');
+            location.replace(url);
+        }}""",
+    )
+
+
+def tag(name: str, classes: str = "", /, **attributes: str) -> ui.element:
+    """An element of HTML."""
+    element = ui.element(name)
+    if classes:
+        element.classes(classes)
+    element.props.update(attributes)
+    return element
+
+
+class Text(ui.element):
+    """An element of HTML whose content is text, which may change."""
+
+    def __init__(self, name: str, content: str, classes: str, attributes: Mapping[str, str]) -> None:
+        super().__init__(name)
+        self.classes(classes)
+        self.props.update(attributes)
+        self._text = content
+
+    @property
+    def text(self) -> str:
+        """The content."""
+        return str(self._text)
+
+    @text.setter
+    def text(self, content: str) -> None:
+        if content != self._text:
+            self._text = content
+            self.update()
+
+
+def text(name: str, content: str, classes: str = "", /, **attributes: str) -> Text:
+    """An element of HTML with a text in it."""
+    return Text(name, content, classes, attributes)
+
+
+def lines(shown: Iterable[FigureLine]) -> None:
+    """Labels with their figures."""
+    with tag("dl", "lines"):
+        for line in shown:
+            text("dt", line.label)
+            text("dd", line.value, "value")
+            text("dd", line.more, "more cut")
+
+
+def incident(shown: IncidentLine) -> None:
+    """An incident: its sentence, which leads to what is wrong, and what was done."""
+    with tag("div", f"incident {shown.severity if shown.lasts else 'over'}"):
+        text("a" if shown.address else "span", shown.sentence, **({"href": shown.address} if shown.address else {}))
+        for route in shown.routes:
+            text("div", route, "route")
+
+
+def selection(label: str, choices: Mapping[str, str], chosen: str, on_change: Any) -> None:
+    """A native select with its label."""
+    text("span", label, "soft small")
+    with tag("select", **{"aria-label": label}) as select:
+        for value, name in choices.items():
+            text("option", name, value=value, **({"selected": "selected"} if value == chosen else {}))
+    select.on("change", lambda event: on_change(event.args), js_handler="(event) => emit(event.target.value)")
+
+
+async def is_dark(visit: Visit) -> bool:
+    """Whether the page is dark now: charts are drawn in its colours. Waits for the browser."""
+    if visit.dark is not None:
+        return visit.dark
+    return bool(await ui.run_javascript("matchMedia('(prefers-color-scheme: dark)').matches", timeout=10))

@@ -1,0 +1,360 @@
+"""A link over time as ECharts draws it: the smoke of the RTT in both directions, and the goodput. Pure.
+
+The upper half is src → dst, the lower half, upside down, dst → src: what differs between them is seen at once. The
+median's marks are coloured by loss; around them lie a band from the lowest RTT to the p95 of the medians and a fainter
+one up to the highest. An outage is a filled band from its start to its end; hatched grey is: nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from linkweather.models.incidents import IncidentAnswer
+from linkweather.models.link_history import LinkHistoryAnswer, LinkHistoryStep
+from page.link_metrics import LOSS_STEPS, loss_step
+from page.words import Words
+
+Options = dict[str, Any]
+# The colours of the loss steps, none first: a scale that gets darker as well as redder, for every eye.
+LOSS_COLOURS = ("#2a9d8f", "#8ab17d", "#e9c46a", "#f4a261", "#e76f51", "#c1121f", "#6a040f")
+OUTAGE = "#9d0208"
+_COLOURS = ("#2f7fb5", "#c06c2b")  # of the two directions
+_GAP_STEPS = 1.6  # a step that is missing for longer is a gap
+
+
+@dataclass(frozen=True, slots=True)
+class ChartInk:
+    """The colours of a chart that depend on the light or dark of the page."""
+
+    text: str
+    line: str
+    grid: str
+    band: str
+    unknown: str
+
+
+LIGHT = ChartInk(text="#4a5560", line="#2f4858", grid="#e4e8ec", band="#5f7f95", unknown="#d5dadf")
+DARK = ChartInk(text="#a9b4be", line="#c9d6df", grid="#2b333b", band="#7d9bb0", unknown="#3a434c")
+
+
+def smoke(
+    there: LinkHistoryAnswer,
+    back: LinkHistoryAnswer | None,
+    incidents: Sequence[IncidentAnswer],
+    ink: ChartInk,
+    words: Words,
+) -> Options:
+    """The RTT of both directions, and below them the incidents."""
+    series: list[Options] = [*_direction(there, 0, ink, words)]
+    if back is not None:
+        series += _direction(back, 1, ink, words)
+    series.append(_incidents(incidents, there, words))
+    ends = _ends(there, back)
+    names = (f"{there.src} → {there.dst}, ms", f"{there.dst} → {there.src}, ms")
+    return {
+        **_frame(ink),
+        "title": [
+            {"text": name, "left": 60, "top": top, "textStyle": {"fontSize": 12, "fontWeight": 600, "color": ink.text}}
+            for name, top in zip(names, (0, 358), strict=True)
+        ],
+        "grid": [
+            {"left": 64, "right": 16, "top": 26, "height": 150},
+            {"left": 64, "right": 16, "top": 186, "height": 150},
+            {"left": 64, "right": 16, "top": 390, "height": 14},
+        ],
+        "xAxis": [_time_axis(there, back, number, 1, ink) for number in range(3)],
+        "yAxis": [
+            _value_axis(0, ends, ink, inverse=False),
+            _value_axis(1, ends, ink, inverse=True),
+            {
+                "gridIndex": 2,
+                "type": "category",
+                "data": [""],
+                "axisLine": {"show": False},
+                "axisTick": {"show": False},
+            },
+        ],
+        "dataZoom": [{"type": "inside", "xAxisIndex": [0, 1, 2], "filterMode": "none"}],
+        "series": series,
+    }
+
+
+def goodput(there: LinkHistoryAnswer, back: LinkHistoryAnswer | None, ink: ChartInk) -> Options | None:
+    """The goodput of both directions; None where no test gave one: then there is nothing to draw."""
+    answers = [answer for answer in (there, back) if answer is not None]
+    series = [part for number, answer in enumerate(answers) for part in _goodput(answer, _COLOURS[number])]
+    if not any(one["data"] for one in series):
+        return None
+    return {
+        **_frame(ink),
+        "legend": {
+            "top": 0,
+            "right": 8,
+            "textStyle": {"color": ink.text},
+            "data": [_name(answer) for answer in answers],
+        },
+        "grid": [{"left": 64, "right": 16, "top": 36, "bottom": 28}],
+        "xAxis": [_time_axis(there, back, 0, 0, ink)],
+        "yAxis": [{**_value_axis(0, None, ink, inverse=False), "min": 0, "name": "Mbit/s"}],
+        "dataZoom": [{"type": "inside", "filterMode": "none"}],
+        "series": series,
+    }
+
+
+def legend(words: Words) -> list[tuple[str, str]]:
+    """What the marks of the smoke mean, each by the class that draws it."""
+    steps = [f"≤ {100 * most:g} %" for most in LOSS_STEPS]
+    losses = [(f"loss{number}", words("median, loss {step}", step=step)) for number, step in enumerate(steps)]
+    losses[0] = ("loss0", words("median, no loss"))
+    return [
+        *losses,
+        ("band", words("lowest to p95 of the medians")),
+        ("faint", words("up to the highest")),
+        ("outage", words("outage: nothing came back")),
+        ("nothing", words("nothing is known")),
+        ("incident", words("incident")),
+    ]
+
+
+def _direction(answer: LinkHistoryAnswer, axis: int, ink: ChartInk, words: Words) -> Iterator[Options]:
+    place = {"xAxisIndex": axis, "yAxisIndex": axis, "silent": True, "symbol": "none", "animation": False}
+    low = _points(answer, lambda step: step.rtt_min_s)
+    for name, high, opacity in (("faint", _top, 0.16), ("band", lambda step: step.rtt_p95_s, 0.34)):
+        bottom = {**place, "type": "line", "stack": f"{name}{axis}", "lineStyle": {"opacity": 0}, "data": low}
+        above = [[at, _less(most, least)] for (at, most), (_, least) in zip(_points(answer, high), low, strict=True)]
+        area = {"areaStyle": {"color": ink.band, "opacity": opacity}, "lineStyle": {"opacity": 0}}
+        yield bottom
+        yield {**place, "type": "line", "stack": f"{name}{axis}", "data": above, **area}
+    line = _points(answer, lambda step: step.rtt_p50_s)
+    yield {
+        **place,
+        "type": "line",
+        "data": line,
+        "lineStyle": {"color": ink.line, "width": 1},
+        "z": 3,
+        "markArea": {"silent": False, "data": [*_bands(answer, ink, words)]},
+    }
+    yield from _medians(answer, axis)
+
+
+def _medians(answer: LinkHistoryAnswer, axis: int) -> Iterator[Options]:
+    for number, colour in enumerate(LOSS_COLOURS):
+        data = [
+            [_middle(answer, step), 1e3 * step.rtt_p50_s]
+            for step in answer.steps
+            if step.rtt_p50_s is not None and loss_step(step.loss_ratio or 0.0) == number
+        ]
+        if data:
+            yield {
+                "type": "scatter",
+                "xAxisIndex": axis,
+                "yAxisIndex": axis,
+                "data": data,
+                "itemStyle": {"color": colour},
+                "symbol": "rect",
+                "symbolSize": [5, 3],
+                "z": 4,
+                "animation": False,
+            }
+
+
+def _bands(answer: LinkHistoryAnswer, ink: ChartInk, words: Words) -> Iterator[list[Options]]:
+    """The outages, and the times of which nothing is known."""
+    for since, until in outages(answer):
+        text = words("outage from {since} to {until}", since=_clock(since), until=_clock(until))
+        yield _band(since, until, text, {"color": OUTAGE, "opacity": 0.85})
+    for since, until in gaps(answer):
+        text = words("nothing is known from {since} to {until}", since=_clock(since), until=_clock(until))
+        edge = {"borderColor": ink.text, "borderType": "dashed", "borderWidth": 1}
+        yield _band(since, until, text, {"color": ink.unknown, "opacity": 0.55, **edge})
+
+
+def outages(answer: LinkHistoryAnswer) -> list[tuple[float, float]]:
+    """From when to when every step had reports and not one reply, in ms of the epoch."""
+    found: list[tuple[float, float]] = []
+    for step in answer.steps:
+        if step.reports and step.available_ratio == 0:
+            start, end = _ms(step.at), _ms(step.at) + 1e3 * answer.step_s
+            if found and start <= found[-1][1]:
+                start = found.pop()[0]
+            found.append((start, end))
+    return found
+
+
+def gaps(answer: LinkHistoryAnswer) -> list[tuple[float, float]]:
+    """From when to when no step is known, in ms of the epoch; the record begins with the first that is."""
+    length = 1e3 * answer.step_s
+    known = [_ms(step.at) for step in answer.steps if step.reports]
+    starts = [at + length for at in known]
+    ends = [*known, _ms(answer.until)][1:]
+    least = (_GAP_STEPS - 1) * length
+    return [(start, end) for start, end in zip(starts, ends, strict=True) if end - start > least]
+
+
+def _band(since: float, until: float, text: str, style: Options) -> list[Options]:
+    return [{"xAxis": since, "name": text, "itemStyle": style, "label": {"show": False}}, {"xAxis": until}]
+
+
+def _incidents(incidents: Sequence[IncidentAnswer], there: LinkHistoryAnswer, words: Words) -> Options:
+    until = _ms(there.until)
+    data = [
+        [
+            {
+                "xAxis": max(_ms(one.since), _ms(there.since)),
+                "name": one.sentence,
+                "itemStyle": {"color": "#b5651d" if one.severity == "warning" else OUTAGE},
+                "label": {"show": False},
+            },
+            {"xAxis": until if one.until is None else _ms(one.until)},
+        ]
+        for one in incidents
+        if one.until is None or _ms(one.until) > _ms(there.since)
+    ]
+    return {
+        "type": "line",
+        "name": words("incidents"),
+        "xAxisIndex": 2,
+        "yAxisIndex": 2,
+        "data": [],
+        "markArea": {"data": data},
+        "animation": False,
+    }
+
+
+def _goodput(answer: LinkHistoryAnswer, colour: str) -> Iterator[Options]:
+    known = [step for step in answer.steps if step.goodput_mean_bps is not None]
+    yield {
+        "type": "line",
+        "name": _name(answer),
+        "data": [[_ms(step.at), _mbits(step.goodput_mean_bps)] for step in known],
+        "step": "end",
+        "symbolSize": 5,
+        "color": colour,
+        "lineStyle": {"width": 1},
+        "animation": False,
+    }
+    yield {
+        "type": "custom",
+        "silent": True,
+        "data": [
+            [_ms(step.at), _mbits(step.goodput_min_bps), _mbits(step.goodput_max_bps)]
+            for step in known
+            if step.goodput_min_bps != step.goodput_max_bps
+        ],
+        ":renderItem": _WHISKER % colour,
+        "animation": False,
+    }
+
+
+_WHISKER = (
+    "(params, api) => { const low = api.coord([api.value(0), api.value(1)]), high = api.coord([api.value(0), "
+    "api.value(2)]); return {type: 'line', shape: {x1: low[0], y1: low[1], x2: high[0], y2: high[1]}, "
+    "style: {stroke: '%s', lineWidth: 2, opacity: 0.4}}; }"
+)
+
+
+def _name(answer: LinkHistoryAnswer) -> str:
+    return f"{answer.src} → {answer.dst}"
+
+
+def _frame(ink: ChartInk) -> Options:
+    return {
+        "backgroundColor": "transparent",
+        "textStyle": {"fontFamily": "system-ui, sans-serif", "color": ink.text},
+        "animation": False,
+        "useUTC": True,
+        "tooltip": {"trigger": "item", "confine": True},
+    }
+
+
+def _time_axis(
+    there: LinkHistoryAnswer, back: LinkHistoryAnswer | None, number: int, shown: int, ink: ChartInk
+) -> Options:
+    return {
+        "type": "time",
+        "gridIndex": number,
+        "min": begins(there, back),
+        "max": _ms(there.until),
+        "position": "bottom",
+        "axisLabel": {"show": number == shown, "color": ink.text},
+        "axisLine": {"show": number != 2, "onZero": False, "lineStyle": {"color": ink.grid}},
+        "axisTick": {"show": False},
+        "splitLine": {"show": number != 2, "lineStyle": {"color": ink.grid}},
+    }
+
+
+def _value_axis(number: int, ends: tuple[float, float] | None, ink: ChartInk, *, inverse: bool) -> Options:
+    return {
+        "gridIndex": number,
+        "type": "value",
+        "nameTextStyle": {"color": ink.text, "align": "left"},
+        "inverse": inverse,
+        "axisLabel": {"color": ink.text, "showMaxLabel": ends is None, "showMinLabel": ends is None},
+        "splitLine": {"lineStyle": {"color": ink.grid}},
+        "scale": True,
+        **({} if ends is None else {"min": ends[0], "max": ends[1]}),
+    }
+
+
+def begins(there: LinkHistoryAnswer, back: LinkHistoryAnswer | None) -> float:
+    """Where the time axis begins, in ms: with the record, if that is younger than the span."""
+    known = [_ms(answer.steps[0].at) for answer in (there, back) if answer is not None and answer.steps]
+    return max(_ms(there.since), min(known, default=0.0))
+
+
+def _ends(there: LinkHistoryAnswer, back: LinkHistoryAnswer | None) -> tuple[float, float] | None:
+    """One scale for both halves, in ms, so that they can be compared."""
+    steps = [step for answer in (there, back) if answer for step in answer.steps]
+    lows = [step.rtt_min_s for step in steps if step.rtt_min_s is not None]
+    highs = [step.rtt_max_s for step in steps if step.rtt_max_s is not None]
+    if not lows or not highs:
+        return None
+    margin = 0.05 * (max(highs) - min(lows))
+    return round(1e3 * max(0.0, min(lows) - margin), 3), round(1e3 * (max(highs) + margin), 3)
+
+
+def _points(answer: LinkHistoryAnswer, read: Callable[[LinkHistoryStep], float | None]) -> list[list[float | None]]:
+    """A point for each step, in ms, and one without a value in each gap, so that no line is drawn across it."""
+    points: list[list[float | None]] = []
+    for step in answer.steps:
+        at, value = _middle(answer, step), read(step)
+        if points and points[-1][0] is not None and at - points[-1][0] > _GAP_STEPS * 1e3 * answer.step_s:
+            points.append([points[-1][0] + 1e3 * answer.step_s, None])
+        points.append([at, None if value is None else round(1e3 * value, 4)])
+    return points
+
+
+def _top(step: LinkHistoryStep) -> float | None:
+    return step.rtt_max_s
+
+
+def _middle(answer: LinkHistoryAnswer, step: LinkHistoryStep) -> float:
+    return _ms(step.at) + 500.0 * answer.step_s
+
+
+def _less(most: float | None, least: float | None) -> float | None:
+    return None if most is None or least is None else round(most - least, 4)
+
+
+def _mbits(bps: float | None) -> float | None:
+    return None if bps is None else round(bps / 1e6, 3)
+
+
+def _ms(at: datetime) -> float:
+    return at.timestamp() * 1e3
+
+
+def _clock(at_ms: float) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1e3, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def csv_lines(answer: LinkHistoryAnswer) -> Iterator[str]:
+    """The history as CSV, a line a step; empty was not measured."""
+    names = [*LinkHistoryStep.model_fields]
+    yield ",".join(names)
+    for step in answer.steps:
+        values: Mapping[str, Any] = step.model_dump(mode="json")
+        yield ",".join("" if values[name] is None else str(values[name]) for name in names)

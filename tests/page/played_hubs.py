@@ -1,0 +1,155 @@
+"""Hubs played by one thread: what their probes would publish each second, at a real broker, for a real collector.
+
+A link is cut, restored or made lossy while it runs; a throughput test of each link is reported once, at the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from linkweather.wire import LatencyReport, LatencyRow, Status, ThroughputReport, ThroughputRow, encode, topics
+from tests import servers
+
+INTERVAL_S = 1.0
+SENT = 10
+# name, region, operator, latitude, longitude
+HUBS = (
+    ("bj", "north", "one", 40.8, 114.9),
+    ("cc", "west", "two", 29.9, 106.3),
+    ("gba", "south", "one", 24.8, 113.6),
+    ("gz", "west", "two", 26.6, 106.7),
+    ("nx", "north", "two", 37.5, 105.2),
+    ("yd", "south", "one", 31.1, 121.1),
+)
+
+
+def mesh_toml(hubs: Sequence[tuple[str, str, str, float, float]] = HUBS) -> str:
+    """The mesh file of the hubs."""
+    sites = "".join(
+        f'[sites.{name}]\naddress = "192.0.2.{number}"\nregion = "{region}"\noperator = "{operator}"\n'
+        f"latitude = {latitude}\nlongitude = {longitude}\n"
+        for number, (name, region, operator, latitude, longitude) in enumerate(hubs, 1)
+    )
+    return f'name = "hubs"\n[latency]\nreport_interval_s = {INTERVAL_S}\n{sites}'
+
+
+@dataclass
+class PlayedHubs:
+    """The hubs; what `lost` says of a link holds from its next report on: the share of its probes that is lost."""
+
+    port: int
+    names: Sequence[str] = tuple(hub[0] for hub in HUBS)
+    lost: dict[tuple[str, str], float] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _seq: dict[str, int] = field(default_factory=dict)
+
+    def cut(self, src: str, dst: str) -> None:
+        """Lose all probes of a link, in both directions."""
+        self.lost |= {(src, dst): 1.0, (dst, src): 1.0}
+
+    def restore(self, src: str, dst: str) -> None:
+        """Lose none any more."""
+        for pair in ((src, dst), (dst, src)):
+            self.lost.pop(pair, None)
+
+    def play(self) -> None:
+        """Publish until stopped."""
+        client = paho.Client(CallbackAPIVersion.VERSION2, "played-hubs", protocol=paho.MQTTv5)
+        client.connect("127.0.0.1", self.port)
+        client.loop_start()
+        for name in self.names:
+            status = Status(state="online", at=datetime.now(UTC), version="0.1.0", outbox_reports=0)
+            client.publish(topics.status(name), encode(status), qos=1, retain=True)
+            self._publish(client, name, "throughput")
+        while not self._stop.is_set():
+            for name in self.names:
+                self._publish(client, name, "latency")
+            self._stop.wait(INTERVAL_S)
+        client.disconnect()
+        client.loop_stop()
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+
+    def _publish(self, client: paho.Client, name: str, kind: str) -> None:
+        seq = self._seq[name] = self._seq.get(name, 0) + 1
+        others = [other for other in self.names if other != name]
+        at = datetime.now(UTC)
+        report: LatencyReport | ThroughputReport
+        if kind == "latency":
+            rows = tuple(self._latency(name, other) for other in others)
+            report = LatencyReport(boot="played", seq=seq, at=at, links=rows)
+        else:
+            tests = tuple(_throughput(other, name) for other in others)
+            report = ThroughputReport(boot="played", seq=seq, at=at, links=tests)
+        client.publish(topics.report(name, kind), encode(report), qos=1)
+
+    def _latency(self, src: str, dst: str) -> LatencyRow:
+        lost = round(SENT * self.lost.get((src, dst), 0.0))
+        link = {"src": src, "dst": dst, "method": "stamp", "window_s": INTERVAL_S, "sent": SENT, "timestamp": "kernel"}
+        if lost == SENT:
+            return LatencyRow.model_validate({**link, "received": 0, "failure": "timeout"})
+        rtt = base_rtt_s(src, dst) * random.Random().uniform(1.0, 1.02)
+        shape = {"min": 0.98, "mean": 1.0, "p50": 1.0, "p95": 1.03, "p99": 1.05, "max": 1.1}
+        figures = {f"rtt_{name}_s": round(rtt * factor, 9) for name, factor in shape.items()}
+        losses = {"received": SENT - lost, "lost_forward": lost, "lost_back": 0}
+        return LatencyRow.model_validate({**link, **losses, **figures, "jitter_p95_p50_s": round(rtt * 0.03, 9)})
+
+
+def base_rtt_s(src: str, dst: str) -> float:
+    """The RTT of a pair, the same both ways."""
+    return random.Random(f"{min(src, dst)}-{max(src, dst)}").uniform(0.004, 0.03)
+
+
+def _throughput(src: str, dst: str) -> ThroughputRow:
+    goodput = random.Random(f"{src}>{dst}").uniform(5e7, 3e8)
+    return ThroughputRow(
+        src=src, dst=dst, method="iperf3", goodput_bps=goodput, goodput_low_bps=0.97 * goodput,
+        goodput_high_bps=1.02 * goodput, bytes=int(goodput / 4), duration_s=2.0, streams=1, retransmits=12,
+        rtt_loaded_s=0.03, congestion="cubic", stopped_by="converged", limited_by="network", reason="scheduled",
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def hubs_and_collector(folder: Path) -> Iterator[tuple[PlayedHubs, str]]:
+    """Broker, collector and hubs while the block runs: the hubs, and where the API answers."""
+    (folder / "mesh.toml").write_text(mesh_toml())
+    with servers.mosquitto(folder) as port:
+        api_port = servers.free_port()
+        settings = (
+            f'broker = "mqtt://127.0.0.1:{port}"\nmesh = "mesh.toml"\ndata_dir = "data"\n[api]\nport = {api_port}\n'
+        )
+        (folder / "collector.toml").write_text(settings)
+        command = (sys.executable, "-m", "linkweather", "collector", "--config", str(folder / "collector.toml"))
+        with servers.running(*command, log=folder / "collector.log"):
+            api = f"http://127.0.0.1:{api_port}"
+            servers.wait_until(lambda: servers.responds(f"{api}/readyz"), "the collector is ready")
+            hubs = PlayedHubs(port)
+            thread = threading.Thread(target=hubs.play, daemon=True)
+            thread.start()
+            try:
+                yield hubs, api
+            finally:
+                hubs.stop()
+                thread.join(10)
+
+
+@contextlib.contextmanager
+def page_of(api: str, folder: Path) -> Iterator[str]:
+    """The page of that API, while the block runs: its address."""
+    port = servers.free_port()
+    command = (sys.executable, "-m", "linkweather", "page", "--api", api, "--port", str(port))
+    with servers.running(*command, log=folder / "page.log"):
+        servers.wait_until(lambda: servers.responds(f"http://127.0.0.1:{port}/"), "the page answers")
+        yield f"http://127.0.0.1:{port}"
