@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from collector.cluster.cluster import Cluster
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
-from collector.linkstate.link_states import LinkStates
+from collector.linkstate.link_states import LinkStates, ReportRows
 from collector.linkstate.report_moments import ReportMoment
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_publisher import MeshPublisher
@@ -67,9 +67,11 @@ class Arrivals:
 
     def on_committed(self, entries: Sequence[Entry]) -> None:
         """These reports are in the journal, and are new."""
+        measured: list[ReportRows] = []
         for entry in entries:
             with contained("committed report"):
-                self._observe(entry)
+                measured += self._observe(entry)
+        self.links.observe_all(measured)
         if self.cluster:
             self.cluster.on_reports({entry.site for entry in entries})
         self.route_updater.on_reports([entry.report for entry in entries])
@@ -108,14 +110,15 @@ class Arrivals:
         reports = self.cluster.subscriptions() if self.cluster else [topics.ALL_REPORTS]
         return [*reports, topics.ALL_STATUSES, topics.ALL_MESHES, topics.MESH]
 
-    def _observe(self, entry: Entry) -> None:
+    def _observe(self, entry: Entry) -> Iterator[ReportRows]:
+        """Take in what a report says of its site; what it says of links is left."""
         report = entry.report
         moment = ReportMoment.of(report.at, entry.received_at, report.boot, report.seq)
         if isinstance(report, CapacityReport):
             self.capacities.observe(entry.site, moment, report.devices)
         else:
-            self.links.observe(moment, report.links)
             self.sites.clocks.reported(entry.site, report.at.timestamp(), entry.received_at.timestamp())
+            yield moment, report.links
         self.sites.reported(entry.site, moment.at)
 
     def _handle_status(self, site: str, status: Status) -> None:

@@ -37,6 +37,8 @@ GATHER_LEAST_S = 0.1
 GATHER_MOST_S = 0.5
 Result = TypeVar("Result")
 RETRY_FIRST_S = 0.5
+# Of what a commit brought so many rows are taken into the states in one go: others have their turn in between.
+SLICE_ROWS = 500
 # What duckdb raises where the values are at fault, and not the disk: to try again would be in vain.
 _BAD_VALUES = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError)
 
@@ -166,8 +168,10 @@ class Ingest:
         if rejected:
             await self._until_written(lambda: self._quarantine.add(rejected, refusals))
         self._count(outcome)
-        with contained("committed reports"):
-            self._on_committed(outcome.new)
+        for some in _slices(outcome.new):
+            with contained("committed reports"):
+                self._on_committed(some)
+            await asyncio.sleep(0)
         return list(self._receipts(outcome))
 
     def _receipts(self, outcome: _CommitResult) -> Iterator[tuple[str, Committed]]:
@@ -283,6 +287,20 @@ class Ingest:
 def gather_s(commit_s: float) -> float:
     """How long after a commit that took `commit_s` began the next one starts."""
     return min(max(GATHER_LEAST_S, GATHER_COMMITS * commit_s), GATHER_MOST_S)
+
+
+def _slices(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Reports of about SLICE_ROWS rows together."""
+    some: list[Entry] = []
+    rows = 0
+    for entry in entries:
+        some.append(entry)
+        rows += len(entry.report.rows)
+        if rows >= SLICE_ROWS:
+            yield some
+            some, rows = [], 0
+    if some:
+        yield some
 
 
 def _said(error: Exception) -> str:

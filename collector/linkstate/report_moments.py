@@ -17,7 +17,7 @@ order of commit, and so finds the state that the last run had.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
@@ -62,10 +62,10 @@ class Moments(NamedTuple):
     seq: Floats
 
     @classmethod
-    def same(cls, moment: ReportMoment, count: int) -> Self:
-        """One report's moment, for each of its rows."""
-        parts = (moment.at, boot_number(moment.boot), moment.seq)
-        return cls(*(np.full(count, part, np.float64) for part in parts))
+    def repeated(cls, moments: Sequence[ReportMoment], counts: Sequence[int]) -> Self:
+        """The moments of reports, each for so many rows."""
+        parts = [(moment.at, boot_number(moment.boot), moment.seq) for moment in moments]
+        return cls(*np.repeat(np.array(parts, np.float64).T, counts, axis=1))
 
     @classmethod
     def never(cls, count: int) -> Self:

@@ -13,7 +13,7 @@ import pytest
 
 from collector.ingest import acknowledgement
 from collector.ingest import ingest as module
-from collector.ingest.admission import admit
+from collector.ingest.admission import IncomingMessage, admit
 from collector.ingest.ingest import Ingest
 from collector.ingest.waiting_messages import BATCH_REPORTS, MESSAGE_BYTES, WaitingMessages
 from collector.store.columns import Entry
@@ -253,6 +253,24 @@ async def test_a_link_state_that_fails_does_not_end_ingest(journal: Journal) -> 
         await until(lambda seq=seq: len(heard) == seq)  # type: ignore[misc]
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_the_link_state_gets_a_commit_in_parts(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.ingest.ingest.SLICE_ROWS", 3)
+    parts: list[list[int]] = []
+    site = ReportingSite()
+    ingest = Ingest(
+        journal,
+        publish=site.publish,
+        on_committed=lambda entries: parts.append([entry.report.seq for entry in entries]),
+        now=lambda: NOON,
+    )
+    messages = [
+        IncomingMessage(topics.report("a", "latency"), encode(latency(seq, peers=("b", "c"))), NOON)
+        for seq in (1, 2, 3, 4, 5)
+    ]
+    await ingest.take_in(messages)
+    assert parts == [[1, 2], [3, 4], [5]]
 
 
 async def test_the_mesh_of_the_moment_says_who_may_report(journal: Journal) -> None:

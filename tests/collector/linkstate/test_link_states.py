@@ -490,6 +490,37 @@ def test_a_fault_in_one_row_costs_that_row() -> None:
     assert (good.rtt_p50_s, unknown.state) == (0.02, "unknown")
 
 
+def test_a_fault_in_one_of_many_reports_costs_its_row() -> None:
+    before = faults().get("link state", 0)
+    fields: dict[str, Any] = {"sent": "many", "received": 50, "rtt_p50_s": 0.5}
+    bad = LatencyRow.model_construct(src="a", dst="c", method="icmp", **fields)
+    links = states()
+    back = latency(0.03).model_copy(update={"src": "b", "dst": "a"})
+    links.observe_all([(moment(0), [latency(0.02)]), (moment(1), [bad, latency(0.05)]), (moment(2), [back])])
+    assert faults()["link state"] == before + 1
+    assert [(link.rtt_p50_s, link.state) for link in links.links(3)] == [
+        (0.05, "fresh"),
+        (None, "unknown"),
+        (0.03, "fresh"),
+    ]
+
+
+def test_many_reports_together_leave_what_each_alone_does() -> None:
+    chance, reports = random.Random(7), []
+    for seq in range(60):
+        src, dst = chance.choice([("a", "b"), ("a", "c"), ("b", "a"), ("a", "a")])
+        row: Row = chance.choice(
+            [latency(chance.uniform(0.01, 0.1)), lost(), throughput(), path(fingerprint="f", changed=True)]
+        )
+        rows = [row.model_copy(update={"src": src, "dst": dst})]
+        reports.append((ReportMoment(100 + chance.uniform(0, 60), chance.choice(["old", "new"]), seq), rows))
+    one_by_one, together = states(), states()
+    for report in reports:
+        one_by_one.observe(*report)
+    together.observe_all(reports)
+    assert together.links(170.0) == one_by_one.links(170.0)
+
+
 def test_links_are_counted_by_state() -> None:
     links = states()
     links.observe(moment(100), [latency(), lost().model_copy(update={"dst": "c"})])
