@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
@@ -30,7 +30,7 @@ from collector.incident_watch import IncidentWatch
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
 from collector.link_metrics import link_series
-from collector.linkstate.link_answers import LinkTable
+from collector.link_view import LinkView
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
@@ -47,7 +47,7 @@ from collector.store.recorded_rows import RecordedRows, metric_source
 from collector.total_ledger import Ledger
 from linkweather.containment import faults
 from linkweather.models.link_history import LinkHistoryAnswer
-from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer
+from linkweather.models.state import HistoryBucket, MeshAnswer
 from linkweather.mqtt import Connection
 from linkweather.overflows import overflows
 
@@ -59,6 +59,7 @@ class ApiWiring:
     settings: CollectorSettings
     mesh: MeshFile
     links: LinkStates | ClusterLinks
+    link_view: LinkView
     sites: SiteStates
     capacities: Capacities
     route_updater: RouteUpdater
@@ -133,8 +134,8 @@ class ApiWiring:
     def _sources(self) -> AppSources:
         return AppSources(
             now=time.time,
-            links=self._links,
-            link=self._link,
+            links=self.link_view.table,
+            link=self.link_view.link,
             sites=self.sites.sites,
             history=self._history,
             mesh=self._mesh_answer,
@@ -144,14 +145,6 @@ class ApiWiring:
             degraded=self._degraded,
             token=self._token(),
         )
-
-    def _links(self, now: float) -> Callable[[], LinkTable]:
-        table, tests, clocks = self.links.table(now), self.sites.next_tests(), self.sites.clocks.findings(now)
-        return lambda: table.with_next_tests(tests.of).with_reasons(clocks.sentences, clocks.ours)
-
-    def _link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
-        found = self.links.link(src, dst, now)
-        return found and self.sites.clocks.findings(now).explained([found])[0]
 
     def _degraded(self) -> list[str]:
         ours = self.sites.clocks.findings(time.time()).ours
@@ -204,7 +197,7 @@ class ApiWiring:
     def _metrics(self) -> Iterator[bytes]:
         now, links = time.time(), self.mesh.mesh.link_count
         settings = self.settings.metrics
-        table = self.links.table(now) if settings.links and links <= settings.max_links else None
+        table = self.link_view.states(now) if settings.links and links <= settings.max_links else None
         readings = replace(self._readings(now), links_without_series=links if table is None else 0)
 
         def pieces() -> Iterator[bytes]:  # in a thread
@@ -217,7 +210,7 @@ class ApiWiring:
     def _readings(self, now: float) -> metrics.Readings:
         ingest = self.ingest
         return metrics.Readings(
-            links=self.links.counts(now),
+            links=self.link_view.counts(self.links.counts(now)),
             sites=self.sites.sites(now),
             broker_connected=self.connection.connected,
             reports=ingest.reports,

@@ -82,6 +82,7 @@ class Arrivals:
         """A broker is connected, and has the subscriptions."""
         # The broker now sends every retained status again; a status that it no longer has is unknown.
         self.sites.forget_statuses()
+        self.sites.not_hearing(time.time())
         self.other_journals.forget()
         self.mesh_publisher.on_connect()
         self.route_updater.on_connect()
@@ -119,7 +120,7 @@ class Arrivals:
         else:
             self.sites.clocks.reported(entry.site, report.at.timestamp(), entry.received_at.timestamp())
             yield moment, report.links
-        self.sites.reported(entry.site, moment.at)
+        self.sites.reported(entry.site, moment.at, entry.received_at.timestamp())
 
     def _handle_status(self, site: str, status: Status) -> None:
         self.other_journals.handle_status(site, status)

@@ -23,6 +23,7 @@ from collector.incident_wiring import IncidentWiring
 from collector.ingest.embedded_broker import start_embedded
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
+from collector.link_view import LinkView
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
@@ -81,6 +82,12 @@ class CollectorDaemon:
             self._mesh_publisher = self._mesh_publisher_of(settings)
             self._decision_log = DecisionLog(self._journal.database)
             self._feed = EventFeed(uuid.uuid4().hex[:12])
+            self._link_view = LinkView(
+                links=self._all_links,
+                sites=self._sites,
+                health=lambda: self._incident_watch.health,
+                routes=lambda: self._route_updater.routes("latency"),
+            )
             self._route_updater = self._route_updater_of(settings)
             self._arrivals = self._arrivals_of()
             self._incident_watch, self._notifier = self._incident_wiring().build()
@@ -224,6 +231,7 @@ class CollectorDaemon:
             publish=self._publish_retained,
             offline=lambda: self._sites.offline,
             owns=self._owns,
+            link=self._link_view.link,
         )
 
     def _arrivals_of(self) -> Arrivals:
@@ -245,6 +253,7 @@ class CollectorDaemon:
             settings=self._settings,
             mesh=self._mesh,
             links=self._all_links,
+            link_view=self._link_view,
             sites=self._sites,
             capacities=self._capacities,
             route_updater=self._route_updater,

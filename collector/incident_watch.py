@@ -8,12 +8,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import duckdb
+import numpy as np
 
 from collector.incidents.conditions import Evidence, LinkConditions, Subject, site_conditions
+from collector.incidents.health_columns import state_words
 from collector.incidents.incident_book import Incident, IncidentBook
 from collector.incidents.incident_words import answer, restored, summary
+from collector.incidents.link_health import DEGRADED, LinkHealth, StateChanges
+from collector.incidents.link_limits import LinkLimits
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
 from collector.store.incident_log import IncidentLog
@@ -22,12 +27,13 @@ from linkweather.mesh import Mesh
 from linkweather.models.events import IncidentEvent
 from linkweather.models.incidents import IncidentAnswer, IncidentsAnswer
 from linkweather.models.routes import NoRoute, RouteAnswer
-from linkweather.models.state import SiteAnswer
+from linkweather.models.state import SiteAnswer, SiteCondition
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 2.0
 PRUNE_S = 3600.0
+MOST_LINES = 50  # of one look's changed links: a storm fills no disk
 MOST_UNWRITTEN = 1000  # incidents, while the disk takes nothing: beyond it the oldest are not recorded
 _MOST_ROUTES = 3
 
@@ -37,7 +43,7 @@ class IncidentSources:
     """What is watched, and who is asked; all on one event loop. `failing` names sinks and parts of the collector.
 
     `owns` says of a site whether this collector speaks for it: of several in a cluster, which all see the same, one
-    records an incident and has people told.
+    records an incident and has people told. `degraded` takes the links that became so, or are so no more.
     """
 
     mesh: Callable[[], Mesh]
@@ -46,6 +52,7 @@ class IncidentSources:
     failing: Callable[[], Iterable[tuple[Subject, Evidence]]]
     route: Callable[[str, str], RouteAnswer | NoRoute]
     emit: Callable[[IncidentEvent], None]
+    degraded: Callable[[int, Iterable[tuple[str, str]]], None] = lambda _count, _links: None
     owns: Callable[[str], bool] = lambda _site: True
 
 
@@ -64,6 +71,8 @@ class IncidentWatch:
         self._sources = sources
         self._now = now
         self._links = LinkConditions(settings, tuple(sources.mesh().sites))
+        self._mesh, self._limits = sources.mesh(), LinkLimits.of(sources.mesh())
+        self._site_states: dict[str, SiteCondition] = {}
         self._numbered = 0
         self._book = IncidentBook(settings, self._new_id)
         self._unwritten: dict[str, IncidentAnswer] = {}
@@ -74,6 +83,11 @@ class IncidentWatch:
     def lasting(self) -> Sequence[Incident]:
         """The incidents that last."""
         return self._book.open
+
+    @property
+    def health(self) -> LinkHealth:
+        """How all links were at the last look."""
+        return self._links.health
 
     def lasting_answers(self) -> list[IncidentAnswer]:
         """The same as they are answered."""
@@ -86,7 +100,8 @@ class IncidentWatch:
         self._book.restore(before)
         for incident in before:
             for subject in incident.now:
-                self._links.restore(subject, incident.conditions[subject].evidence, now)
+                condition = incident.conditions[subject]
+                self._links.restore(subject, condition.evidence, condition.since, now)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -118,11 +133,46 @@ class IncidentWatch:
         now, mesh = self._now(), self._sources.mesh()
         found = dict(self._sources.failing())
         if not any(subject.kind == "collector" for subject in found):  # else it is us who hear nothing
-            found |= site_conditions(self._sources.sites(now), mesh.longest_report_s)
-            found |= self._links.find(self._sources.snapshot(now))
+            sites = self._sources.sites(now)
+            found |= site_conditions(sites)
+            found |= self._links.find(self._sources.snapshot(now), self._limits_of(mesh))
+            self._say_sites(sites)
+            self._say_links(self._links.health, self._links.changes)
         for incident in self._book.look(found, len(mesh.sites) - 1, now):
             if self._speaks_for(incident):
                 self._enter(incident, now)
+
+    def _limits_of(self, mesh: Mesh) -> LinkLimits:
+        if mesh is not self._mesh:
+            self._mesh, self._limits = mesh, LinkLimits.of(mesh)
+        return self._limits
+
+    def _say_sites(self, sites: Sequence[SiteAnswer]) -> None:
+        """A line for each site that came or went; not for what the collector finds at its start."""
+        for one in sites:
+            before = self._site_states.get(one.site, one.state)
+            if before != one.state and self._sources.owns(one.site):
+                level = logging.WARNING if one.state == "offline" else logging.INFO
+                log.log(
+                    level,
+                    "site %s is %s, was %s%s",
+                    one.site,
+                    one.state,
+                    before,
+                    f": {one.reason}" if one.reason else "",
+                )
+        self._site_states = {one.site: one.state for one in sites}
+
+    def _say_links(self, health: LinkHealth, changes: StateChanges) -> None:
+        """A line for each link whose state changed, and the events of those that are degraded, or no more."""
+        own = np.array([self._sources.owns(site) for site in health.sites], bool)
+        changes = changes.of(own[changes.src])
+        for line in islice(state_words(health, changes), MOST_LINES):
+            log.info("%s", line)
+        if len(changes) > MOST_LINES:
+            log.info("%d further links changed their state", len(changes) - MOST_LINES)
+        degraded = changes.of((changes.before == DEGRADED) | (changes.after == DEGRADED))
+        self._sources.degraded(len(degraded), degraded.names(health.sites))
 
     def _speaks_for(self, incident: Incident) -> bool:
         return incident.kind in {"sink", "collector"} or self._sources.owns(incident.cause.names[0])

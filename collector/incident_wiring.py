@@ -61,6 +61,7 @@ class IncidentWiring:
             failing=self._failing,
             route=lambda src, dst: self.route_updater.answer(RouteQuestion(src=src, dst=dst)),
             emit=emit,
+            degraded=self.route_updater.on_health,
             owns=self.owns,
         )
 

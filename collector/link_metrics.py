@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.link_answers import LINK_STATES, LinkTable
+from collector.linkstate.link_answers import LinkTable
+from collector.linkstate.snapshot import LINK_STATES
 
 Bools = npt.NDArray[np.bool_]
 Values = npt.NDArray[Any]

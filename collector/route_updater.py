@@ -52,7 +52,7 @@ class RouteUpdater:
 
     `listeners` take events, `publish` says whether a broker took a message, `offline` are the sites that cannot relay,
     and `now` is in seconds since the epoch. Routes are logged, published and emitted of the sources that this
-    collector `owns`: in a cluster others do the others'.
+    collector `owns`: in a cluster others do the others'. `link` makes the answers of the events about links.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class RouteUpdater:
         offline: Callable[[], Collection[str]],
         now: Callable[[], float] = time.time,
         owns: Callable[[str], bool] = lambda _site: True,
+        link: Callable[[str, str, float], LinkAnswer | None] | None = None,
     ) -> None:
         self._settings = settings
         self.last_snapshot: Snapshot | None = None  # what was decided on last
@@ -81,7 +82,7 @@ class RouteUpdater:
         self._estimates = GoodputEstimates(mesh)
         self._writer = DecisionWriter(log)
         self._publisher = RoutePublisher(self._router, publish)
-        self._events = RouteEvents(listeners, link=links.link, route=self._active, now=now)
+        self._events = RouteEvents(listeners, link=link or links.link, route=self._active, now=now)
         self._pace = DecisionPace()
         self._woken, self._decided = asyncio.Event(), asyncio.Event()
         self._were_offline: frozenset[str] = frozenset()
@@ -124,6 +125,10 @@ class RouteUpdater:
     def on_rows(self) -> None:
         """Other collectors say something new of their sites' links."""
         self._note()
+
+    def on_health(self, count: int, links: Iterable[tuple[str, str]]) -> None:
+        """So many links became degraded, or are so no more: listeners learn of it."""
+        self._events.add(count, links)
 
     def on_status(self) -> None:
         """A site's status has come: decide at once where it can no longer relay."""

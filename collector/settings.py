@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -135,22 +136,41 @@ class EvaluationSettings(Settings):
     goodput_within_s: Positive = 7200.0
 
 
+# Kinds whose figures wander: they must last this many times as long. A goodput is measured rarely, each one counts.
+PATIENCE: Mapping[str, float] = {
+    "loss": 3.0,
+    "latency": 3.0,
+    "jitter": 6.0,
+    "clock": 6.0,
+    "sink": 6.0,
+    "collector": 3.0,
+    "goodput": 0.0,
+}
+
+
 class IncidentSettings(Settings):
-    """When a link's figures are an incident, and how long they must be before one opens, and closes.
+    """When a link is degraded, which is an incident, and how long it must be so before one opens, and closes.
 
     Loss above `loss_ratio`, and twice what is usual for the link; an RTT of more than `latency_factor` times, and
-    `latency_least_s` above, what is normal for the link; a goodput below `goodput_ratio` of what is normal. A condition
-    opens an incident after `open_after_s` without a break, loss and latency after three times that, and an incident
-    closes `close_after_s` after its last condition. Incidents that are over are kept for `keep_days`.
+    `latency_least_s` above, what is normal for the link; a jitter likewise; a goodput below `goodput_ratio` of what is
+    normal. The limits of the mesh count beside these. A condition opens an incident after `open_after_s` without a
+    break, loss and latency after three times that, jitter after six times, and an incident closes `close_after_s` after
+    its last condition. Incidents that are over are kept for `keep_days`.
     """
 
     loss_ratio: Annotated[float, Field(gt=0, le=1)] = 0.02
     latency_factor: Factor = 1.5
     latency_least_s: NotNegative = 0.005
+    jitter_factor: Factor = 4.0
+    jitter_least_s: NotNegative = 0.01
     goodput_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
     open_after_s: NotNegative = 5.0
     close_after_s: NotNegative = 60.0
     keep_days: Positive = 400.0
+
+    def hold_s(self, kind: str) -> float:
+        """How long a condition of this kind must last before it counts."""
+        return self.open_after_s * PATIENCE.get(kind, 1.0)
 
 
 def _share(value: str) -> str:

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.cluster.mesh_view import MeshView
-from collector.linkstate.link_answers import FIELDS, LINK_STATES, LinkTable, whole_answers
+from collector.linkstate.link_answers import FIELDS, LinkTable, whole_answers
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.snapshot import Snapshot
+from collector.linkstate.snapshot import LINK_STATES, Snapshot
 from linkweather.models.state import LinkAnswer, LinkCondition
 
 _GOODPUT = tuple(name for name in FIELDS if name.startswith("goodput") or name in {"rtt_loaded_s", "limited_by"})

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from collector.incidents.link_health import HealthBook, LinkHealth, LinkTest, StateChanges, moved
+from collector.incidents.link_limits import LinkLimits
 from collector.incidents.normals import SlowMedians
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
 from linkweather.models.incidents import IncidentKind
-from linkweather.models.state import SiteAnswer
+from linkweather.models.state import DegradedKind, SiteAnswer
 
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.floating]
 
-SILENT_REPORTS = 3  # of a site's report intervals
-SILENT_LEAST_S = 15.0
 MOST_CONDITIONS = 2000  # of one moment: more need no list to be bad
 _FEW_PEERS = 2
 _LOSS_FLOOR = 1e-4
@@ -41,88 +42,105 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The figure that says so, what is normal, and the reason in words; None where there is none."""
+    """The figure that says so, what is normal, the limit it is beyond, and the reason in words; None is none."""
 
     value: float | None = None
     normal: float | None = None
     detail: str | None = None
+    limit: float | None = None
 
 
 Conditions = Mapping[Subject, Evidence]
 
 
 class LinkConditions:
-    """Finds what is wrong with links, MOST_CONDITIONS at most.
+    """Finds what is wrong with links, MOST_CONDITIONS at most; `health` has it of all links, held for a while.
 
     Remembers which links were ever in contact, and what is normal for each.
     """
 
+    health: LinkHealth
+    changes: StateChanges  # what the last look changed
+
     def __init__(self, settings: IncidentSettings, sites: Sequence[str]) -> None:
         self._settings = settings
         self._sites = tuple(sites)
+        self._position = {site: place for place, site in enumerate(sites)}
         self._seen = np.zeros((len(sites), len(sites)), bool)
-        self.rtt_s = SlowMedians(len(sites))
+        self._book = HealthBook(settings, self._sites)
+        self.health, self.changes = LinkHealth.none(), StateChanges.none()
+        self.rtt_s, self.jitter_s = SlowMedians(len(sites)), SlowMedians(len(sites))
         self.goodput_bps = SlowMedians(len(sites))
         self._loss = SlowMedians(len(sites))  # of the ratio plus _LOSS_FLOOR: most links lose nothing
 
-    def find(self, snapshot: Snapshot) -> dict[Subject, Evidence]:
-        """The conditions of all links at the snapshot's moment."""
+    def find(self, snapshot: Snapshot, limits: LinkLimits | None = None) -> dict[Subject, Evidence]:
+        """The conditions of all links at the snapshot's moment; limits of other sites than its own do not count."""
         self._follow(snapshot.sites)
         self._seen |= snapshot.usable
         down = self._seen & ~snapshot.usable
         found = dict(_unreachable(snapshot.sites, down, self._seen))
-        for kind, wrong, value, normal in self._tests(snapshot, down):
-            for src, dst in np.argwhere(wrong)[: MOST_CONDITIONS - len(found)].tolist():
-                subject = Subject(kind, self._sites[src], self._sites[dst])
-                found[subject] = Evidence(_known(value, src, dst), _known(normal, src, dst))
+        found |= {subject: Evidence() for subject in self._subjects("link_down", down, len(found))}
+        same = limits is not None and limits.sites == snapshot.sites
+        tests = self._tests(snapshot, limits if limits and same else LinkLimits.none(snapshot.sites))
+        for kind, test in tests.items():
+            found |= {one: _evidence(test, *self._places(one)) for one in self._subjects(kind, test.wrong, len(found))}
+        self.health, self.changes = self._book.look(snapshot, tests)
         self.rtt_s.take(snapshot.rtt_p50_s, snapshot.at)
+        self.jitter_s.take(snapshot.jitter_s, snapshot.at)
         self.goodput_bps.take(np.where(snapshot.goodput_fresh, snapshot.goodput_p50_bps, np.nan), snapshot.at)
         self._loss.take(snapshot.loss_ratio + _LOSS_FLOOR, snapshot.at)
         return found
 
-    def restore(self, subject: Subject, figure: Evidence, at: float) -> None:
-        """Remember of an incident from before a restart what is normal for its link."""
+    def restore(self, subject: Subject, figure: Evidence, since: float, at: float) -> None:
+        """Remember of an incident from before a restart what is normal for its link, and since when it is not so."""
         if subject.src not in self._sites or subject.dst not in self._sites:
             return
         src, dst = self._sites.index(subject.src), self._sites.index(subject.dst)
         self._seen[src, dst] = True
-        medians = {"latency": self.rtt_s, "goodput": self.goodput_bps}.get(subject.kind)
+        self._book.restore(src, dst, subject.kind, since, at)
+        medians = {"latency": self.rtt_s, "jitter": self.jitter_s, "goodput": self.goodput_bps}.get(subject.kind)
         if medians is not None and figure.normal:
             medians.put(src, dst, figure.normal, at)
 
-    def _tests(
-        self, snapshot: Snapshot, down: Bools
-    ) -> Iterator[tuple[IncidentKind, Bools, np.ndarray | None, np.ndarray | None]]:
-        limits, rtt_s, goodput_bps = self._settings, self.rtt_s.level, self.goodput_bps.level
-        slow = np.maximum(rtt_s * limits.latency_factor, rtt_s + limits.latency_least_s)
+    def _subjects(self, kind: IncidentKind, wrong: Bools, found: int) -> Iterator[Subject]:
+        """The links that are wrong, as many as there is room for beside those found."""
+        for src, dst in np.argwhere(wrong)[: max(0, MOST_CONDITIONS - found)].tolist():
+            yield Subject(kind, self._sites[src], self._sites[dst])
+
+    def _places(self, subject: Subject) -> tuple[int, int]:
+        return self._position[subject.src or ""], self._position[subject.dst or ""]
+
+    def _tests(self, snapshot: Snapshot, limits: LinkLimits) -> Mapping[DegradedKind, LinkTest]:
+        """What is wrong with the links' figures: beyond what is normal for each, or beyond its limit."""
+        rules, rtt_s, jitter_s = self._settings, self.rtt_s.level, self.jitter_s.level
+        slow = np.maximum(rtt_s * rules.latency_factor, rtt_s + rules.latency_least_s)
+        uneven = np.maximum(jitter_s * rules.jitter_factor, jitter_s + rules.jitter_least_s)
         usual_loss = np.maximum(self._loss.level - 2 * _LOSS_FLOOR, 0.0)
-        lossy = snapshot.loss_ratio > np.fmax(limits.loss_ratio, _LOSS_FACTOR * usual_loss)
-        poor = snapshot.goodput_fresh & (snapshot.goodput_p50_bps < goodput_bps * limits.goodput_ratio)
-        yield "link_down", down, None, None
-        yield "loss", snapshot.usable & lossy, snapshot.loss_ratio, usual_loss
-        yield "latency", snapshot.fresh & (snapshot.rtt_p50_s > slow), snapshot.rtt_p50_s, rtt_s
-        yield "goodput", poor, snapshot.goodput_p50_bps, goodput_bps
+        lossy = np.fmax(rules.loss_ratio, _LOSS_FACTOR * usual_loss)
+        return {
+            "loss": _above(snapshot.usable, snapshot.loss_ratio, lossy, limits.loss_ratio, usual_loss),
+            "latency": _above(snapshot.fresh, snapshot.rtt_p50_s, slow, limits.rtt_s, rtt_s),
+            "jitter": _above(snapshot.fresh, snapshot.jitter_s, uneven, limits.jitter_s, jitter_s),
+            "goodput": _below(snapshot, self.goodput_bps.level, rules.goodput_ratio, limits.goodput_bps),
+        }
 
     def _follow(self, sites: tuple[str, ...]) -> None:
         if sites == self._sites:
             return
-        position = {site: place for place, site in enumerate(self._sites)}
-        origins = np.array([position.get(site, -1) for site in sites], dtype=np.intp)
-        seen = np.zeros((len(sites), len(sites)), bool)
-        stay = np.flatnonzero(origins >= 0)
-        seen[np.ix_(stay, stay)] = self._seen[np.ix_(origins[stay], origins[stay])]
-        self._sites, self._seen = sites, seen
+        origins = np.array([self._position.get(site, -1) for site in sites], dtype=np.intp)
+        self._sites, self._seen = sites, moved(self._seen, origins, fill=False)
+        self._position = {site: place for place, site in enumerate(sites)}
+        self._book = self._book.moved(sites, origins)
         self._loss = self._loss.moved(origins)
-        self.rtt_s, self.goodput_bps = self.rtt_s.moved(origins), self.goodput_bps.moved(origins)
+        self.rtt_s, self.jitter_s = self.rtt_s.moved(origins), self.jitter_s.moved(origins)
+        self.goodput_bps = self.goodput_bps.moved(origins)
 
 
-def site_conditions(sites: Sequence[SiteAnswer], report_interval_s: float) -> Iterator[tuple[Subject, Evidence]]:
-    """Sites that are offline or whose reports stopped, and those whose clock is wrong."""
-    limit_s = max(SILENT_REPORTS * report_interval_s, SILENT_LEAST_S)
+def site_conditions(sites: Sequence[SiteAnswer]) -> Iterator[tuple[Subject, Evidence]]:
+    """Sites that are offline after they reported, and those whose clock is wrong."""
     for site in sites:
-        silent_s = site.report_age_s
-        if silent_s is not None and (site.state == "offline" or silent_s > limit_s):
-            yield Subject("site_silent", site.site), Evidence(silent_s)
+        if site.state == "offline" and site.report_age_s is not None:
+            yield Subject("site_silent", site.site), Evidence(site.report_age_s, detail=site.reason)
         if site.clock is not None and site.clock_offset_s is not None:
             yield Subject("clock", site.site), Evidence(site.clock_offset_s)
 
@@ -138,7 +156,24 @@ def _unreachable(sites: Sequence[str], down: Bools, seen: Bools) -> Iterator[tup
         yield Subject("site_unreachable", sites[place]), Evidence()
 
 
-def _known(values: np.ndarray | None, src: int, dst: int) -> float | None:
-    if values is None or not np.isfinite(values[src, dst]):
-        return None
-    return float(values[src, dst])
+def _above(counts: Bools, value: Floats, usual: Floats, limit: Floats, normal: Floats) -> LinkTest:
+    """Which figures, of the links that count, are above what is usual or above the limit."""
+    beyond = value > limit
+    return LinkTest(counts & (beyond | (value > usual)), value, normal, np.where(beyond, limit, np.nan))
+
+
+def _below(snapshot: Snapshot, normal: Floats, ratio: float, limit: Floats) -> LinkTest:
+    """Which goodputs are below a part of what is normal, or below the limit."""
+    value = snapshot.goodput_p50_bps
+    beyond = value < limit
+    wrong = snapshot.goodput_fresh & (beyond | (value < normal * ratio))
+    return LinkTest(wrong, value, normal, np.where(beyond, limit, np.nan))
+
+
+def _evidence(test: LinkTest, src: int, dst: int) -> Evidence:
+    value, normal, limit = (_known(one[src, dst]) for one in (test.value, test.normal, test.limit))
+    return Evidence(value, normal, limit=limit)
+
+
+def _known(value: np.floating) -> float | None:
+    return float(value) if np.isfinite(value) else None

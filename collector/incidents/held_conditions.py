@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from collector.incidents.conditions import Conditions, Evidence, Subject
 from collector.settings import IncidentSettings
 from linkweather.models.incidents import IncidentKind
-
-# Kinds whose figures wander: they must last this many times as long. A goodput is measured rarely, each one counts.
-PATIENCE: Mapping[IncidentKind, float] = {
-    "loss": 3.0,
-    "latency": 3.0,
-    "clock": 6.0,
-    "sink": 6.0,
-    "collector": 3.0,
-    "goodput": 0.0,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +43,12 @@ class HeldConditions:
             before = self._known.get(subject)
             since = now if before is None else before.since
             worst = figure if before is None else worse(subject.kind, before.evidence, figure)
-            opened = (before is not None and before.open) or now - since >= self._hold_s(subject.kind)
+            opened = (before is not None and before.open) or now - since >= self._settings.hold_s(subject.kind)
             self._known[subject] = HeldCondition(subject, worst, since, now, opened)
         for subject in [subject for subject in self._known if subject not in found]:
             condition = self._known[subject]
             if not condition.open or now - condition.seen_at >= self._settings.close_after_s:
                 del self._known[subject]
-
-    def _hold_s(self, kind: IncidentKind) -> float:
-        return self._settings.open_after_s * PATIENCE.get(kind, 1.0)
 
 
 def worse(kind: IncidentKind, one: Evidence, other: Evidence) -> Evidence:

@@ -24,6 +24,7 @@ SEVERITIES: Mapping[IncidentKind, Severity] = {
     "link_down": "critical",
     "loss": "warning",
     "latency": "warning",
+    "jitter": "warning",
     "goodput": "warning",
     "clock": "warning",
     "sink": "warning",

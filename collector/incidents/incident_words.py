@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from collector.incidents.causes import Cause
 from collector.incidents.conditions import Evidence, Subject
+from collector.incidents.figure_words import clause
 from collector.incidents.held_conditions import HeldCondition
 from collector.incidents.incident_book import Incident
-from linkweather.models.incidents import FindingAnswer, IncidentAnswer, IncidentKind
-from linkweather.units import age, count, duration, percent, rate
+from linkweather.models.incidents import FindingAnswer, IncidentAnswer
+from linkweather.units import count, duration
 
 MOST_FINDINGS = 50
 _MOST_ROUTES = 3
-
-
-def _loss(figure: Evidence) -> str:
-    return f"loses {percent(figure.value)} %{_usual(figure, lambda value: f'{percent(value)} %')}"
-
-
-def _latency(figure: Evidence) -> str:
-    return f"takes {duration(figure.value)}{_usual(figure, duration)}"
-
-
-def _goodput(figure: Evidence) -> str:
-    return f"carries {rate(figure.value)}{_usual(figure, rate)}"
-
-
-def _clock(figure: Evidence) -> str:
-    offset_s = figure.value or 0.0
-    return f"has a clock that is {age(abs(offset_s))} {'ahead' if offset_s > 0 else 'behind'}"
-
-
-# What is said of a subject: after its name, in the present tense.
-_CLAUSES: Mapping[IncidentKind, Callable[[Evidence], str]] = {
-    "site_unreachable": lambda _figure: "cannot be reached from any other site",
-    "site_silent": lambda figure: f"is silent: its last report is {age(figure.value)} old",
-    "link_down": lambda _figure: "is down",
-    "loss": _loss,
-    "latency": _latency,
-    "goodput": _goodput,
-    "clock": _clock,
-    "sink": lambda figure: f"writes nothing, or not all: {figure.detail}",
-    "collector": lambda figure: f"fails: {figure.detail}",
-}
 
 
 def sentence(incident: Incident) -> str:
@@ -52,7 +22,7 @@ def sentence(incident: Incident) -> str:
     worst = _worst(incident)
     others = len(incident.conditions) - 1
     more = f"; {count(others, 'further finding')} with the same cause" if others else ""
-    return f"{_name(worst.subject)} {_CLAUSES[worst.subject.kind](worst.evidence)}{more} ({_span(incident)})"
+    return f"{_name(worst.subject)} {clause(worst.subject.kind, worst.evidence)}{more} ({_span(incident)})"
 
 
 def answer(incident: Incident, routes: Sequence[str] = ()) -> IncidentAnswer:
@@ -79,7 +49,7 @@ def restored(recorded: IncidentAnswer, now: float) -> Incident:
     conditions = {
         Subject(one.kind, one.src, one.dst, one.name): HeldCondition(
             subject=Subject(one.kind, one.src, one.dst, one.name),
-            evidence=Evidence(one.value, one.normal, one.detail),
+            evidence=Evidence(one.value, one.normal, one.detail, one.limit),
             since=one.since.timestamp(),
             seen_at=now if one.until is None else one.until.timestamp(),
             open=one.until is None,
@@ -111,6 +81,7 @@ def _finding(incident: Incident, condition: HeldCondition) -> FindingAnswer:
         value=condition.evidence.value,
         normal=condition.evidence.normal,
         detail=condition.evidence.detail,
+        limit=condition.evidence.limit,
     )
 
 
@@ -124,10 +95,6 @@ def _name(subject: Subject) -> str:
     if subject.name is not None:
         return f"{'the sink ' if subject.kind == 'sink' else ''}{subject.name}"
     return str(subject.src) if subject.dst is None else f"{subject.src} → {subject.dst}"
-
-
-def _usual(figure: Evidence, shown: Callable[[float | None], str]) -> str:
-    return "" if figure.normal is None else f" (normally {shown(figure.normal)})"
 
 
 def _span(incident: Incident) -> str:

@@ -15,13 +15,12 @@ import numpy.typing as npt
 
 from collector.linkstate.expectations import Forecast
 from collector.linkstate.link_memory import LinkMemory, share
-from collector.linkstate.link_rows import GOODPUT_FIGURES, KINDS, RTT_FIGURES, present
+from collector.linkstate.link_rows import GOODPUT_FIGURES, KINDS, RTT_FIGURES, RowKind, present
 from collector.linkstate.report_moments import Ages, Bools, Floats, Links
-from collector.linkstate.snapshot import AgeLimits
+from collector.linkstate.snapshot import LINK_STATES, AgeLimits
 from linkweather.containment import note
 from linkweather.models.state import GoodputCondition, LinkAnswer, LinkCondition
 
-LINK_STATES: Final[tuple[LinkCondition, ...]] = get_args(LinkCondition)
 GOODPUT_STATES: Final[tuple[str, ...]] = get_args(GoodputCondition)
 FIELDS: Final = tuple(LinkAnswer.model_fields)
 COUNTS: Final = frozenset(("loss_probes", "rtt_forecast_samples", "goodput_forecast_samples", "path_mtu_bytes", "hops"))
@@ -63,7 +62,7 @@ class LinkTable:
                 continue
             for name, value in fields.items():
                 found.setdefault(name, np.full(len(self), None, object))[place] = value
-        return replace(self, columns={**self.columns, **found})
+        return self.with_columns(found)
 
     def with_reasons(self, sites: Mapping[str, str], other: str | None) -> LinkTable:
         """The same with the reason of the source, if it has one, else of the destination, else the `other`."""
@@ -72,7 +71,12 @@ class LinkTable:
         of_site = np.array([sites.get(site) for site in self.sites], object)
         src, dst = of_site[self.src], of_site[self.dst]
         found = np.where(present(src), src, np.where(present(dst), dst, other))
-        return replace(self, columns={**self.columns, "reason": found})
+        own = self.columns.get("reason")
+        return self.with_columns({"reason": found if own is None else np.where(present(found), found, own)})
+
+    def with_columns(self, columns: Mapping[str, npt.NDArray[Any]]) -> LinkTable:
+        """The same with these columns, in place of its own."""
+        return replace(self, columns={**self.columns, **columns})
 
     def has(self, name: str, links: slice = slice(None)) -> bool:
         """Whether any of these links has a value of this field."""
@@ -212,9 +216,9 @@ def _path(memory: LinkMemory, links: Links | slice, now: float) -> dict[str, npt
 
 
 def _failure(memory: LinkMemory, links: Links | slice, now: float) -> dict[str, npt.NDArray[Any]]:
-    """The newest failure of any kind."""
+    """The newest failure of any kind, and the throughput tests' own, as far as none of the kind succeeded since."""
     kinds = np.array(list(KINDS), object)
-    at = np.stack([memory.failures[kind].at[links] for kind in KINDS])
+    at = np.stack([_failed_at(memory, kind, links) for kind in KINDS])
     newest = at.argmax(axis=0)
     newest_at = at.max(axis=0)
     known = np.isfinite(newest_at)
@@ -224,11 +228,36 @@ def _failure(memory: LinkMemory, links: Links | slice, now: float) -> dict[str, 
     }
     unnamed = known & ~present(texts["failure"])
     return {
-        "failure": np.where(unnamed, "no_reply", texts["failure"]),
-        "failure_kind": np.where(known, kinds[newest], None),
-        "failure_detail": texts["detail"],
+        "failure": np.where(unnamed, np.array("no_reply", object), _only(known, texts["failure"])),
+        "failure_kind": _only(known, kinds[newest]),
+        "failure_detail": _only(known, texts["detail"]),
         "failure_age_s": _age(newest_at, now),
+        **_goodput_failure(memory, links, now),
     }
+
+
+def _failed_at(memory: LinkMemory, kind: RowKind, links: Links | slice) -> Floats:
+    """When the newest row of a kind failed, in seconds since the epoch; -inf where one succeeded later."""
+    failed = memory.failures[kind].moments.of(links)
+    lasts = [failed.follows(success.moments.of(links)) for success in memory.successes(kind)]
+    return np.where(np.logical_and.reduce(lasts), failed.at, -np.inf)
+
+
+def _goodput_failure(memory: LinkMemory, links: Links | slice, now: float) -> dict[str, npt.NDArray[Any]]:
+    at, texts = _failed_at(memory, "throughput", links), memory.failures["throughput"].columns
+    known = np.isfinite(at)
+    return {
+        "goodput_failure": _only(known, texts["failure"][links]),
+        "goodput_failure_detail": _only(known, texts["detail"][links]),
+        "goodput_failure_age_s": _age(at, now),
+    }
+
+
+def _only(known: Bools, texts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The texts that are known, None for the others."""
+    found = texts.copy()
+    found[~known] = None
+    return found
 
 
 def _age(at: Floats, now: float) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,15 @@ class LinkMemory:
                 part.adopt(getattr(other, name), before, after)
         for kind, newest in self.failures.items():
             newest.adopt(other.failures[kind], before, after)
+
+    def successes(self, kind: RowKind) -> Sequence[NewestRows]:
+        """The newest rows of a kind that did not fail; the newest of them all is the newest one."""
+        by_kind: Mapping[RowKind, Sequence[NewestRows]] = {
+            "latency": (self.idle, self.loaded),
+            "throughput": (self.goodput,),
+            "path": (self.path,),
+        }
+        return by_kind[kind]
 
     def facts(self, links: Links | slice, stale_s: Ages) -> dict[str, npt.NDArray[Any]]:
         """What the rows of these links show; an unloaded row counts for `stale_s` longer than a loaded one.

@@ -9,7 +9,6 @@ import numpy as np
 
 from collector.linkstate.expectations import Forecast
 from collector.linkstate.link_answers import (
-    LINK_STATES,
     LinkTable,
     NextTestOf,
     contact_states,
@@ -22,7 +21,7 @@ from collector.linkstate.link_index import LinkIndex
 from collector.linkstate.link_memory import LinkMemory
 from collector.linkstate.link_rows import KIND_OF, Columns, RowKind, columns_of
 from collector.linkstate.report_moments import Ages, Floats, Links, Moments, ReportMoment
-from collector.linkstate.snapshot import AgeLimits, LinkMatrices, Snapshot, in_cells
+from collector.linkstate.snapshot import LINK_STATES, AgeLimits, LinkMatrices, Snapshot, in_cells
 from collector.settings import StateSettings
 from linkweather.containment import contained
 from linkweather.mesh import Mesh

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from collector.linkstate.report_moments import ReportMoment
 from collector.linkstate.site_clocks import ClockFindings, SiteClocks
 from collector.settings import CapacitySettings
 from linkweather.containment import contained
 from linkweather.mesh import Mesh, Site
-from linkweather.models.state import CapacityAnswer, SiteAnswer
+from linkweather.models.state import CapacityAnswer, SiteAnswer, SiteCondition
+from linkweather.units import age
 from linkweather.wire import DeviceRow, NextTest, Status
+
+SILENT_REPORTS: Final = 3  # of a site's report intervals
+SILENT_LEAST_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,19 @@ class NextTests:
 
 
 class SiteStates:
-    """The state of every site of the mesh. Statuses of other sites are dropped."""
+    """The state of every site of the mesh. Statuses of other sites are dropped.
+
+    A site is silent when nothing has come from it for a while during which the collector could hear it: `not_hearing`
+    says when it could not. Reports that waited at the site break a silence, however old they are.
+    """
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
         self.clocks = SiteClocks(mesh)
         self._statuses: dict[str, Status] = {}
         self._reported_at: dict[str, float] = {}
+        self._heard_at: dict[str, float] = {}
+        self._hearing_since = -math.inf
         self._next_tests: dict[str, dict[str, NextTest]] = {}
         self._tested = frozenset(mesh.tested_pairs())
 
@@ -53,6 +64,7 @@ class SiteStates:
         self._mesh = mesh
         self._statuses = {site: status for site, status in self._statuses.items() if site in mesh.sites}
         self._reported_at = {site: at for site, at in self._reported_at.items() if site in mesh.sites}
+        self._heard_at = {site: at for site, at in self._heard_at.items() if site in mesh.sites}
         self.clocks.apply_mesh(mesh)
         self._next_tests = {site: tests for site, tests in self._next_tests.items() if site in mesh.sites}
         self._tested = frozenset(mesh.tested_pairs())
@@ -68,10 +80,15 @@ class SiteStates:
             self.clocks.status(site, status)
             self._next_tests[site] = {test.src: test for test in status.next_tests}
 
-    def reported(self, site: str, at: float) -> None:
-        """Note a report of the site whose measurement ended `at`, in seconds since the epoch."""
+    def reported(self, site: str, at: float, heard_at: float | None = None) -> None:
+        """Note a report of the site whose measurement ended `at`, and which came later, in seconds since the epoch."""
         if site in self._mesh.sites:
             self._reported_at[site] = max(at, self._reported_at.get(site, at))
+            self._heard_at[site] = max(heard_at or at, self._heard_at.get(site, at))
+
+    def not_hearing(self, now: float) -> None:
+        """Up to now the collector could not take reports in: no site is silent for that."""
+        self._hearing_since = now
 
     def said(self, site: str) -> Status | None:
         """A site's status as it was last published; None where it is not known."""
@@ -110,9 +127,12 @@ class SiteStates:
     def _answer(self, name: str, site: Site, now: float, clocks: ClockFindings) -> SiteAnswer:
         status = self._statuses.get(name)
         reported_at = self._reported_at.get(name)
+        state, since, reason = self._condition(name, now)
         return SiteAnswer(
             site=name,
-            state=status.state if status else "unknown",
+            state=state,
+            since=None if since is None else datetime.fromtimestamp(since, UTC),
+            reason=reason or clocks.sentence(name),
             address=site.address,
             status_at=status.at if status else None,
             report_age_s=None if reported_at is None else max(0.0, now - reported_at),
@@ -140,6 +160,18 @@ class SiteStates:
             latitude=site.latitude,
             longitude=site.longitude,
         )
+
+    def _condition(self, site: str, now: float) -> tuple[SiteCondition, float | None, str | None]:
+        """A site's state, since when it is offline, and why."""
+        status, heard_at = self._statuses.get(site), self._heard_at.get(site)
+        if status is not None and status.state == "offline":
+            if status.at is None:  # a will, which was written before
+                return "offline", heard_at, "its connection to the broker was lost"
+            return "offline", status.at.timestamp(), "it was stopped"
+        limit_s = max(SILENT_REPORTS * self._mesh.report_s(site), SILENT_LEAST_S)
+        if heard_at is not None and now - max(heard_at, self._hearing_since) > limit_s:
+            return "offline", heard_at, f"nothing came from it for {age(now - heard_at)}"
+        return status.state if status else "unknown", None, None
 
 
 def _files(counts: Mapping[str, int]) -> str:

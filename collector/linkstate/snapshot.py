@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Final, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,17 @@ import numpy.typing as npt
 from collector.linkstate.expectations import Forecast
 from collector.linkstate.link_columns import Places
 from collector.linkstate.report_moments import Ages
+from linkweather.models.state import LinkCondition
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.integer]
 Selection = Any  # whatever indexes an array
+
+LINK_STATES: Final[tuple[LinkCondition, ...]] = get_args(LinkCondition)
+_FRESH, _STALE, _EXPIRED, _DOWN, _UNKNOWN = (
+    LINK_STATES.index(name) for name in ("fresh", "stale", "expired", "down", "unknown")
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,11 +36,12 @@ class Snapshot:
     where it is not goodput_usable, and each also where it was never measured; so is the diagonal. p10 to p90
     is where the next measurement is expected in four cases of five; a forecast widens with its age. Samples
     are the measurements behind the forecast, 0 where there is none. `rtt_follows` is where the forecast is the
-    newest measurement itself. The matrices are read only.
+    newest measurement itself. `contact` is the place of each link's state in LINK_STATES. The matrices are read only.
     """
 
     sites: tuple[str, ...]
     at: float
+    contact: Counts
     usable: Bools
     fresh: Bools
     rtt_p10_s: Floats
@@ -84,6 +91,7 @@ class Snapshot:
         }
         fields.setdefault("fresh", fields["usable"])
         fields.setdefault("goodput_fresh", fields["goodput_usable"])
+        fields.setdefault("contact", _contact(~fields["usable"], fields["fresh"]))
         return cls(sites=tuple(sites), at=at, **fields)
 
     @cached_property
@@ -96,6 +104,10 @@ def _matrix(values: npt.ArrayLike | None, shape: tuple[int, int]) -> Floats:
     matrix = np.full(shape, np.nan) if values is None else np.array(values, dtype=float).reshape(shape)
     np.fill_diagonal(matrix, np.nan)
     return matrix
+
+
+def _contact(unknown: Bools, fresh: Bools) -> Counts:
+    return np.where(unknown, _UNKNOWN, np.where(fresh, _FRESH, _STALE)).astype(np.uint8)
 
 
 def _exact(metric: str, unit: str, values: Floats) -> dict[str, npt.NDArray[np.generic]]:
@@ -164,11 +176,15 @@ class LinkMatrices:
         usable = self._up & (age_s <= limits.expired_s)
         goodput_usable = goodput_age_s <= limits.goodput_expired_s
         rerouted = self._rerouted_at > self._goodput_at
+        fresh = usable & (age_s <= limits.stale_s)
+        lost = [np.isinf(age_s), age_s > limits.expired_s, ~self._up, ~fresh]
+        contact = np.select(lost, [_UNKNOWN, _EXPIRED, _DOWN, _STALE], _FRESH).astype(np.uint8)
         return Snapshot(
             sites=self._sites,
             at=now,
+            contact=contact,
             usable=usable,
-            fresh=usable & (age_s <= limits.stale_s),
+            fresh=fresh,
             rtt_p10_s=_where(usable, rtt.p10),
             rtt_p50_s=_where(usable, rtt.p50),
             rtt_p90_s=_where(usable, rtt.p90),

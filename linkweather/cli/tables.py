@@ -25,6 +25,7 @@ _MARGINS = _GAP = 2  # of a table, and between its columns
 _WIDE = 100  # columns from which on there is room for why a test takes place
 STATE_STYLES: Mapping[str, str] = {
     "fresh": "green",
+    "degraded": "bold yellow",
     "stale": "yellow",
     "expired": "dim",
     "down": "bold red",

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from linkweather.mesh.link_tests import LinkTests
+from linkweather.mesh.link_tests import Limits, LinkTests
 from linkweather.mesh.mesh_fields import (
     PRINTABLE,
     Budget,
@@ -68,6 +68,7 @@ class Group(Settings):
     latency: GroupLatency = GroupLatency()
     throughput: GroupThroughput = GroupThroughput()
     path: GroupPath = GroupPath()
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _one_pattern(self) -> Self:
@@ -96,6 +97,7 @@ class Group(Settings):
             mesh.latency.model_copy(update=_given(self.latency)),
             mesh.throughput.model_copy(update=_given(self.throughput)),
             mesh.path.model_copy(update=_given(self.path)),
+            mesh.limits.model_copy(update=_given(self.limits)),
         )
 
 

@@ -72,9 +72,22 @@ class PathTests(Settings):
     udp_port: Port = TRACEROUTE_PORT
 
 
+class Limits(Settings):
+    """Figures beyond which a link is degraded, whatever is normal for it; unset is no limit.
+
+    At most so much loss, so long an RTT (median) and jitter (p95 minus median); at least so much goodput.
+    """
+
+    loss_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
+    rtt_s: Positive | None = None
+    jitter_s: Positive | None = None
+    goodput_bps: Annotated[float, Field(gt=0, le=1e15)] | None = None
+
+
 class LinkTests(NamedTuple):
     """How one link is measured: as its group says, and for the rest as the mesh says."""
 
     latency: LatencyTests
     throughput: ThroughputTests
     path: PathTests
+    limits: Limits = Limits()

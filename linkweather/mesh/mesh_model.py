@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from linkweather.errors import NoSuchSiteError
 from linkweather.mesh import patterns
 from linkweather.mesh.groups import MOST_GROUPS, Group
-from linkweather.mesh.link_tests import LatencyTests, LinkTests, PathTests, ThroughputTests
+from linkweather.mesh.link_tests import LatencyTests, Limits, LinkTests, PathTests, ThroughputTests
 from linkweather.mesh.mesh_fields import Description, MethodName, Settings, SiteId, Tuple
 from linkweather.mesh.mesh_site import Site
 from linkweather.mesh.patterns import Pair, few
@@ -47,6 +47,7 @@ class Mesh(Settings):
     latency: LatencyTests = LatencyTests()
     throughput: ThroughputTests = ThroughputTests()
     path: PathTests = PathTests()
+    limits: Limits = Limits()
     sites: Annotated[dict[SiteId, Site], Field(min_length=1, max_length=10_000)]
     links: Annotated[tuple[Link, ...], Field(max_length=10**6), Tuple] | None = None
     groups: Annotated[tuple[Group, ...], Field(max_length=MOST_GROUPS), Tuple] = ()
@@ -118,6 +119,11 @@ class Mesh(Settings):
         """Whether the mesh has this link."""
         return (src != dst and {src, dst} <= self.sites.keys()) if self.complete else dst in self._from.get(src, ())
 
+    def report_s(self, site: str) -> float:
+        """How often a site reports its links: the shortest time between two rows of any of them."""
+        groups = set(self._from.get(site, {}).values()) if not self.complete else {OF_MESH}
+        return min(self._tests[group].latency.report_interval_s for group in groups or {OF_MESH})
+
     @property
     def longest_report_s(self) -> float:
         """The longest time between two rows of a link, of the mesh or of any group."""
@@ -183,7 +189,7 @@ class Mesh(Settings):
 
     @cached_property
     def _tests(self) -> tuple[LinkTests, ...]:
-        own = LinkTests(self.latency, self.throughput, self.path)
+        own = LinkTests(self.latency, self.throughput, self.path, self.limits)
         return own, *(group.tests(own) for group in self.groups)
 
     @cached_property

@@ -21,6 +21,8 @@ from linkweather.units import LONGEST_S
 
 Slot = Annotated[int, Field(ge=0, le=10**8)]
 _DESCRIBING = dict.fromkeys(Place.model_fields)
+# Limits are the collector's to know.
+_NOT_SENT: Any = {"sites": True, "limits": True, "groups": {"__all__": {"limits"}}}
 
 
 class SiteMesh(Mesh):
@@ -80,7 +82,7 @@ class SiteMeshes:
         """The part as compact JSON; each site's entry is made once for all parts that have it."""
         part = self.of(site)
         sites = ",".join(self._entry(name) for name in part.sites)
-        rest = part.model_dump_json(exclude_none=True, exclude={"sites"})
+        rest = part.model_dump_json(exclude_none=True, exclude=_NOT_SENT)
         return f'{rest[:-1]},"sites":{{{sites}}}}}'.encode()
 
     def _entry(self, name: str) -> str:

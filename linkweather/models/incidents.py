@@ -12,7 +12,7 @@ from pydantic import AwareDatetime
 from linkweather.wire import Message
 
 IncidentKind = Literal[
-    "site_unreachable", "site_silent", "link_down", "loss", "latency", "goodput", "clock", "sink", "collector"
+    "site_unreachable", "site_silent", "link_down", "loss", "latency", "jitter", "goodput", "clock", "sink", "collector"
 ]
 Severity = Literal["critical", "warning"]
 
@@ -21,7 +21,8 @@ class FindingAnswer(Message):
     """One thing that is wrong: of a link, of a site where `dst` is null, or of what `name` names, such as a sink.
 
     `value` is the worst figure seen and `normal` what is normal for it: a ratio for loss, seconds for latency and
-    silence, bit/s for goodput; null where the kind has no figure. `detail` says more in words. `until` is null as long
+    silence, bit/s for goodput; null where the kind has no figure; `limit` is the mesh's limit that it is beyond, where
+    there is one. `detail` says more in words. `until` is null as long
     as it lasts.
     """
 
@@ -33,6 +34,7 @@ class FindingAnswer(Message):
     until: AwareDatetime | None = None
     value: float | None = None
     normal: float | None = None
+    limit: float | None = None
     detail: str | None = None
 
 

@@ -12,40 +12,63 @@ from pydantic import AwareDatetime
 from linkweather.mesh import Mesh
 from linkweather.wire import DeviceRow, Message
 
-LinkCondition = Literal["fresh", "stale", "expired", "down", "unknown"]
+LinkCondition = Literal["fresh", "degraded", "stale", "expired", "down", "unknown"]
 GoodputCondition = Literal["fresh", "stale", "expired", "unknown"]
 SiteCondition = Literal["online", "offline", "unknown"]
 CapacityCondition = Literal["fresh", "expired"]
+DegradedKind = Literal["loss", "latency", "jitter", "goodput"]
+Traffic = Literal["direct", "relayed", "none"]
+
+
+class Degradation(Message):
+    """What is wrong with a degraded link, since when: a ratio for loss, seconds, or bit/s for goodput.
+
+    `normal` is what is normal for this link, `limit` the limit of the mesh or a group that it is beyond; null is none.
+    """
+
+    kind: DegradedKind
+    since: AwareDatetime
+    value: float | None = None
+    normal: float | None = None
+    limit: float | None = None
 
 
 class LinkAnswer(Message):
     """How one link is now.
 
     `state` is `down` after a row without any reply, until good rows follow; `stale`, then `expired`, as the newest row
-    ages; `unknown` before the first row. `age_s` is the age of the newest latency row, `rtt_age_s` that of the row
-    which the RTT figures come from: the newest row that our own throughput tests did not load, if it is recent;
-    otherwise `during_throughput` is true. `figures` are the prober's own, of the newest row, `address` the one that it
-    probed, where the site is given by a name. `jitter_s` is the RTT's p95 minus its p50. Loss covers about the last 100
-    probes by the same rule: a throughput test drops probes in the queue that it fills, so loaded rows count only where
-    there are no recent others. Forward is the share of probes lost on the way there, back the share of those that got
-    there and were lost on their return. `owd_p50_s` is the median one-way delay, within `owd_error_s`, where both
-    clocks are synchronised; `hops` counts those of the last trace that reached the destination, the destination
-    included. `outage_s` is the time since the last answered probe, where the newest row has an outage that has not
-    ended. `goodput_low_bps` and `goodput_high_bps` are the ends of the goodput's confidence interval. A forecast is of
-    the next measurement: `p50` is expected, and four of five measurements lie between `p10` and `p90`, which spread
-    with the age of the newest one; `samples` is how many the forecast uses. A forecast of the RTT leaves out rows that
-    our own tests loaded, by the rule above. Expired measurements give no forecast. `failure` is the newest failed
-    measurement of any kind, with its age. `reason` names the clock where one that dates the link's rows is wrong: a
-    link whose site's clock is behind looks expired.
-    `next_test_in_s` is the time until the next throughput test, as `dst` says in its status, and `next_test_reason` why
-    it takes place: first, expired, scheduled, or brought forward by latency_shift, loss or new_path.
-    `next_test_waits_for` is why the last turn was not used, such as budget or leased, or why there is none: disabled in
-    the mesh, or offline, which is `dst`.
+    ages; `unknown` before the first row; `degraded` is fresh, and worse than is normal for the link or than the mesh's
+    limits, for some while, by what `degraded_by` names. `since` is when this state began, null where that was before
+    the collector's start. `reason` says why a link is not fresh. `traffic` says how the traffic of such a link goes
+    now: direct, relayed through `traffic_relays`, or none where there is no usable path. `age_s` is the age of the
+    newest latency row, `rtt_age_s` that of the row which the RTT figures come from: the newest row that our own
+    throughput tests did not load, if it is recent; otherwise `during_throughput` is true. `figures` are the prober's
+    own, of the newest row, `address` the one that it probed, where the site is given by a name. `jitter_s` is the RTT's
+    p95 minus its p50. Loss covers about the last 100 probes by the same rule: a throughput test drops probes in the
+    queue that it fills, so loaded rows count only where there are no recent others. Forward is the share of probes lost
+    on the way there, back the share of those that got there and were lost on their return. `owd_p50_s` is the median
+    one-way delay, within `owd_error_s`, where both clocks are synchronised; `hops` counts those of the last trace that
+    reached the destination, the destination included. `outage_s` is the time since the last answered probe, where the
+    newest row has an outage that has not ended. `goodput_low_bps` and `goodput_high_bps` are the ends of the goodput's
+    confidence interval. A forecast is of the next measurement: `p50` is expected, and four of five measurements lie
+    between `p10` and `p90`, which spread with the age of the newest one; `samples` is how many the forecast uses. A
+    forecast of the RTT leaves out rows that our own tests loaded, by the rule above. Expired measurements give no
+    forecast. `failure` is the newest failed measurement of any kind, with its age, and `goodput_failure` that of the
+    last throughput test, each until one of its kind succeeds. `reason` names the clock where one that dates the link's
+    rows is wrong: a link whose site's clock is behind looks expired. `next_test_in_s` is the time until the next
+    throughput test, as `dst` says in its status, and `next_test_reason` why it takes place: first, expired, scheduled,
+    or brought forward by latency_shift, loss or new_path. `next_test_waits_for` is why the last turn was not used, such
+    as budget or leased, or why there is none: disabled in the mesh, or offline, which is `dst`.
     """
 
     src: str
     dst: str
     state: LinkCondition = "unknown"
+    since: AwareDatetime | None = None
+    reason: str | None = None
+    degraded_by: tuple[Degradation, ...] | None = None
+    traffic: Traffic | None = None
+    traffic_relays: tuple[str, ...] | None = None
     age_s: float | None = None
     method: str | None = None
     address: str | None = None
@@ -73,6 +96,9 @@ class LinkAnswer(Message):
     goodput_bps: float | None = None
     goodput_low_bps: float | None = None
     goodput_high_bps: float | None = None
+    goodput_failure: str | None = None
+    goodput_failure_detail: str | None = None
+    goodput_failure_age_s: float | None = None
     rtt_loaded_s: float | None = None
     limited_by: str | None = None
     rtt_forecast_p10_s: float | None = None
@@ -91,7 +117,6 @@ class LinkAnswer(Message):
     failure_kind: Literal["latency", "throughput", "path"] | None = None
     failure_detail: str | None = None
     failure_age_s: float | None = None
-    reason: str | None = None
     next_test_in_s: float | None = None
     next_test_reason: str | None = None
     next_test_waits_for: str | None = None
@@ -100,7 +125,9 @@ class LinkAnswer(Message):
 class SiteAnswer(Message):
     """A site of the mesh and the status that it publishes.
 
-    `state` is `unknown` until the site has published a status. `outbox_reports` wait at the site for the collector,
+    `state` is `unknown` until the site has published a status, and `offline` by its will or after a silence of three of
+    its report intervals, 15 s at least; `since` is when that began. `reason` says why it is offline, or that its clock
+    is wrong. `outbox_reports` wait at the site for the collector,
     `dropped_reports` were lost to a full outbox, the collector refused `refused_reports` for good; `oversized_reports`
     wait as the broker takes no packets of their size, `damaged_reports` were lost to damage of the outbox. The site's
     reflector did not answer `dropped_datagrams`.
@@ -117,6 +144,8 @@ class SiteAnswer(Message):
 
     site: str
     state: SiteCondition = "unknown"
+    since: AwareDatetime | None = None
+    reason: str | None = None
     address: str
     status_at: AwareDatetime | None = None
     report_age_s: float | None = None

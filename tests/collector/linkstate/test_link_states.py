@@ -407,6 +407,35 @@ def test_a_failed_throughput_test_is_told_and_keeps_the_last_goodput() -> None:
     )
 
 
+def test_a_throughput_test_that_failed_is_named_beside_a_newer_failure_of_another_kind() -> None:
+    answer = after(120.0, (100.0, throughput(None, failure="refused", detail="port 5201")), (110.0, lost()))
+    assert (answer.failure, answer.failure_kind) == ("no_reply", "latency")
+    named = (answer.goodput_failure, answer.goodput_failure_detail, answer.goodput_failure_age_s)
+    assert named == ("refused", "port 5201", 20.0)
+
+
+@pytest.mark.parametrize(
+    ("failed", "succeeded"),
+    [
+        (lost(), latency()),
+        (lost(), latency(during_throughput=True)),
+        (throughput(None, failure="refused"), throughput()),
+        (path(failure="permission"), path(fingerprint="x")),
+    ],
+)
+def test_a_failure_is_over_once_a_measurement_of_its_kind_succeeds(failed: Row, succeeded: Row) -> None:
+    during, over = after(120.0, (100.0, failed)), after(120.0, (100.0, failed), (110.0, succeeded))
+    assert during.failure is not None
+    found = {name: value for name, value in dict(over).items() if "failure" in name and value is not None}
+    assert found == {}
+    again = after(120.0, (100.0, failed), (110.0, succeeded), (115.0, failed))
+    assert again.failure_age_s == 5.0
+
+
+def test_another_kind_s_success_ends_no_failure() -> None:
+    assert after(120.0, (100.0, throughput(None, failure="refused")), (110.0, latency())).failure == "refused"
+
+
 def test_the_newest_failure_of_any_kind_is_told() -> None:
     answer = after(120.0, (110.0, path(failure="permission")), (105.0, lost()))
     assert (answer.failure, answer.failure_kind) == ("permission", "path")
@@ -524,7 +553,7 @@ def test_many_reports_together_leave_what_each_alone_does() -> None:
 def test_links_are_counted_by_state() -> None:
     links = states()
     links.observe(moment(100), [latency(), lost().model_copy(update={"dst": "c"})])
-    assert links.counts(101.0) == {"fresh": 1, "stale": 0, "expired": 0, "down": 1, "unknown": 1}
+    assert links.counts(101.0) == {"fresh": 1, "degraded": 0, "stale": 0, "expired": 0, "down": 1, "unknown": 1}
     assert links.counts(130.0)["stale"] == 1
 
 

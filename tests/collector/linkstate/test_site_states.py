@@ -147,3 +147,72 @@ def test_what_a_site_s_row_says_of_it_is_its_last_status_and_its_newest_report()
     states.reported("a", 90.0)
     states.reported("a", 80.0)
     assert (states.said("a"), states.reported_at("a")) == (status, 90.0)
+
+
+def _gone(states: SiteStates, now: float) -> tuple[str, float | None, str | None]:
+    answer = site(states, now)
+    return answer.state, None if answer.since is None else answer.since.timestamp(), answer.reason
+
+
+def _online(interval_s: float = 5.0) -> SiteStates:
+    latency = MESH.latency.model_copy(update={"report_interval_s": interval_s})
+    states = SiteStates(MESH.model_copy(update={"latency": latency}))
+    states.status("a", Status(state="online", at=AT))
+    return states
+
+
+def test_a_site_is_offline_after_a_silence_of_fifteen_seconds() -> None:
+    states = _online()
+    states.reported("a", 99.0, 100.0)
+    assert _gone(states, 115.0) == ("online", None, None)
+    assert _gone(states, 116.0) == ("offline", 100.0, "nothing came from it for 16 s")
+
+
+def test_a_site_that_reports_each_minute_is_silent_after_three() -> None:
+    states = _online(60.0)
+    states.reported("a", 99.0, 100.0)
+    assert _gone(states, 280.0)[0] == "online"
+    assert _gone(states, 281.0)[0] == "offline"
+
+
+def test_a_site_reports_as_often_as_its_fastest_group() -> None:
+    sites = {name: {"address": f"192.0.2.{number}"} for number, name in enumerate("abc", 1)}
+    slow = {"name": "slow", "sites": ["a", "b"], "latency": {"report_interval_s": 60.0}}
+    fast = {"name": "fast", "sites": ["b", "c"], "latency": {"report_interval_s": 10.0}}
+    mesh = Mesh.model_validate({"sites": sites, "groups": [slow, fast]})
+    assert [mesh.report_s(name) for name in ("a", "b", "c")] == [60.0, 10.0, 10.0]
+    assert Mesh.model_validate({"sites": sites, "links": []}).report_s("a") == 5.0
+
+
+def test_reports_that_waited_at_a_site_break_its_silence() -> None:
+    states = _online()
+    states.reported("a", 10.0, 100.0)
+    assert _gone(states, 110.0)[0] == "online"
+
+
+def test_a_silence_does_not_count_while_the_collector_could_not_hear() -> None:
+    states = _online()
+    states.reported("a", 100.0, 100.0)
+    states.not_hearing(130.0)
+    assert _gone(states, 145.0)[0] == "online"
+    assert _gone(states, 146.0) == ("offline", 100.0, "nothing came from it for 46 s")
+
+
+def test_a_will_and_a_stop_are_told_apart() -> None:
+    states = _online()
+    states.reported("a", 100.0, 100.0)
+    states.status("a", Status(state="offline"))
+    assert _gone(states, 101.0) == ("offline", 100.0, "its connection to the broker was lost")
+    states.status("a", Status(state="offline", at=AT))
+    assert _gone(states, 101.0) == ("offline", AT.timestamp(), "it was stopped")
+
+
+def test_a_site_whose_clock_is_wrong_is_online_and_says_so() -> None:
+    states = _online()
+    for number in range(20):
+        states.clocks.reported("a", 100.0 + number - 3000.0, 100.0 + number)
+        states.reported("a", 100.0 + number - 3000.0, 100.0 + number)
+    state, _, reason = _gone(states, 120.0)
+    assert state == "online"
+    assert reason is not None
+    assert "50 min behind" in reason

@@ -1,0 +1,121 @@
+"""The answers about links with all that the collector knows: next tests, health, why, and how their traffic goes.
+
+A room of its own: the API and the events give the same answer, and neither may know all of these parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from collector.incidents.health_columns import with_health, with_states
+from collector.incidents.link_health import LinkHealth
+from collector.linkstate.link_answers import LinkTable
+from collector.linkstate.link_rows import present
+from collector.linkstate.site_states import SiteStates
+from collector.linkstate.snapshot import LINK_STATES, Snapshot
+from collector.routing.arrays import DIRECT
+from collector.routing.route_columns import RouteView
+from linkweather.models.state import LinkAnswer, LinkCondition, SiteAnswer
+
+_FRESH = LINK_STATES[0]
+_FIELDS = ("state", "since", "reason", "degraded_by", "traffic", "traffic_relays")
+
+
+class AnsweredLinks(Protocol):
+    """The links as they are measured: link states, or a cluster's."""
+
+    def table(self, now: float) -> LinkTable:
+        """The answers about every link, without next tests."""
+
+    def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
+        """One link; None where the mesh has no such link."""
+
+    def snapshot(self, now: float) -> Snapshot:
+        """What decisions are made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkView:
+    """Completes the answers of `links`; `health` and `routes` are those of the last look and the last decision."""
+
+    links: AnsweredLinks
+    sites: SiteStates
+    health: Callable[[], LinkHealth]
+    routes: Callable[[], RouteView | None]
+
+    def table(self, now: float) -> Callable[[], LinkTable]:
+        """Copies what is known now; what it returns completes that in any thread."""
+        table, tests = self.links.table(now), self.sites.next_tests()
+        complete = self._completing(now)
+        return lambda: complete(table.with_next_tests(tests.of))
+
+    def states(self, now: float) -> LinkTable:
+        """The answers about every link with their states, and no further reasons."""
+        return with_states(self.links.table(now), self.health())
+
+    def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
+        """One link; None where the mesh has no such link."""
+        found = self.links.link(src, dst, now)
+        if found is None:
+            return None
+        complete = self._completing(now)
+        one = complete(_table_of(found, now))
+        return found.model_copy(update={name: one.values(name)[0] for name in _FIELDS})
+
+    def _completing(self, now: float) -> Callable[[LinkTable], LinkTable]:
+        sites, clocks = self.sites.sites(now), self.sites.clocks.findings(now)
+        health, routes = self.health(), self.routes()
+
+        def complete(table: LinkTable) -> LinkTable:
+            healthy = with_traffic(with_health(table, health), routes)
+            return _with_sites(healthy, _gone(sites)).with_reasons(clocks.sentences, clocks.ours)
+
+        return complete
+
+    def counts(self, counts: Mapping[LinkCondition, int]) -> dict[LinkCondition, int]:
+        """How many links are in each state, of those in contact also how many are degraded."""
+        degraded = int((self.health().states == LINK_STATES.index("degraded")).sum())
+        degraded = min(degraded, counts["fresh"])
+        return {**counts, "fresh": counts["fresh"] - degraded, "degraded": degraded}
+
+
+def with_traffic(table: LinkTable, routes: RouteView | None) -> LinkTable:
+    """The answers about links that are not fresh with how their traffic goes, by the routes of least latency."""
+    if routes is None:
+        return table
+    position = {site: place for place, site in enumerate(routes.snapshot.sites)}
+    places = np.array([position.get(site, -1) for site in table.sites], np.intp)
+    src, dst = places[table.src], places[table.dst]
+    rows = np.flatnonzero((table.columns["state"] != _FRESH) & (src >= 0) & (dst >= 0))
+    via = routes.via[src[rows], dst[rows]]
+    traffic, relays = (np.full(len(table), None, object) for _ in range(2))
+    traffic[rows] = np.select([via >= 0, via == DIRECT], ["relayed", "direct"], "none").astype(object)
+    for row, relay in zip(rows[via >= 0].tolist(), via[via >= 0].tolist(), strict=True):
+        relays[row] = (routes.snapshot.sites[relay],)
+    return table.with_columns({"traffic": traffic, "traffic_relays": relays})
+
+
+def _gone(sites: list[SiteAnswer]) -> Mapping[str, str]:
+    """The sites that are offline, and why, as a reason of their links."""
+    return {one.site: f"{one.site} is offline: {one.reason}" for one in sites if one.state == "offline"}
+
+
+def _with_sites(table: LinkTable, gone: Mapping[str, str]) -> LinkTable:
+    """The answers about links that are not in contact with the reason that a site at one of their ends is offline."""
+    if not gone:
+        return table
+    named = np.array([gone.get(site) for site in table.sites], object)
+    src, dst = named[table.src], named[table.dst]
+    why = np.where(present(src), src, dst)
+    lost = ~np.isin(table.columns["state"].astype(str), [_FRESH, "degraded"])
+    return table.with_columns({"reason": np.where(lost & present(why), why, table.columns["reason"])})
+
+
+def _table_of(link: LinkAnswer, now: float) -> LinkTable:
+    """One link as a table."""
+    columns = {name: np.array([None, getattr(link, name)], object)[1:] for name in LinkAnswer.model_fields}
+    return LinkTable(now, (link.src, link.dst), np.array([0]), np.array([1]), columns)
