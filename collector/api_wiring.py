@@ -26,11 +26,11 @@ from collector.api.route_api import RouteSources, add_routes
 from collector.api.sink_api import add_sinks
 from collector.cluster.cluster import Cluster
 from collector.cluster.cluster_links import ClusterLinks
+from collector.complete_links import CompleteLinks
 from collector.incident_watch import IncidentWatch
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
 from collector.link_metrics import link_series
-from collector.link_view import LinkView
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
@@ -59,7 +59,7 @@ class ApiWiring:
     settings: CollectorSettings
     mesh: MeshFile
     links: LinkStates | ClusterLinks
-    link_view: LinkView
+    complete_links: CompleteLinks
     sites: SiteStates
     capacities: Capacities
     route_updater: RouteUpdater
@@ -134,8 +134,8 @@ class ApiWiring:
     def _sources(self) -> AppSources:
         return AppSources(
             now=time.time,
-            links=self.link_view.table,
-            link=self.link_view.link,
+            links=self.complete_links.table,
+            link=self.complete_links.link,
             sites=self.sites.sites,
             history=self._history,
             mesh=self._mesh_answer,
@@ -197,7 +197,7 @@ class ApiWiring:
     def _metrics(self) -> Iterator[bytes]:
         now, links = time.time(), self.mesh.mesh.link_count
         settings = self.settings.metrics
-        table = self.link_view.states(now) if settings.links and links <= settings.max_links else None
+        table = self.complete_links.states(now) if settings.links and links <= settings.max_links else None
         readings = replace(self._readings(now), links_without_series=links if table is None else 0)
 
         def pieces() -> Iterator[bytes]:  # in a thread
@@ -210,7 +210,7 @@ class ApiWiring:
     def _readings(self, now: float) -> metrics.Readings:
         ingest = self.ingest
         return metrics.Readings(
-            links=self.link_view.counts(self.links.counts(now)),
+            links=self.complete_links.counts(self.links.counts(now)),
             sites=self.sites.sites(now),
             broker_connected=self.connection.connected,
             reports=ingest.reports,

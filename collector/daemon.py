@@ -18,12 +18,12 @@ from collector.api.http_server import HttpServer
 from collector.api_wiring import ApiWiring
 from collector.arrivals import Arrivals
 from collector.cluster.cluster import Cluster
+from collector.complete_links import CompleteLinks
 from collector.estimate_refresh import refresh_forecasts
 from collector.incident_wiring import IncidentWiring
 from collector.ingest.embedded_broker import start_embedded
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
-from collector.link_view import LinkView
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
@@ -82,7 +82,7 @@ class CollectorDaemon:
             self._mesh_publisher = self._mesh_publisher_of(settings)
             self._decision_log = DecisionLog(self._journal.database)
             self._feed = EventFeed(uuid.uuid4().hex[:12])
-            self._link_view = LinkView(
+            self._complete_links = CompleteLinks(
                 links=self._all_links,
                 sites=self._sites,
                 health=lambda: self._incident_watch.health,
@@ -231,7 +231,7 @@ class CollectorDaemon:
             publish=self._publish_retained,
             offline=lambda: self._sites.offline,
             owns=self._owns,
-            link=self._link_view.link,
+            link=self._complete_links.link,
         )
 
     def _arrivals_of(self) -> Arrivals:
@@ -253,7 +253,7 @@ class CollectorDaemon:
             settings=self._settings,
             mesh=self._mesh,
             links=self._all_links,
-            link_view=self._link_view,
+            complete_links=self._complete_links,
             sites=self._sites,
             capacities=self._capacities,
             route_updater=self._route_updater,

@@ -39,7 +39,7 @@ class AnsweredLinks(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkView:
+class CompleteLinks:
     """Completes the answers of `links`; `health` and `routes` are those of the last look and the last decision."""
 
     links: AnsweredLinks

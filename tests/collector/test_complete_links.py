@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from collector.complete_links import CompleteLinks
 from collector.incidents.conditions import LinkConditions
 from collector.incidents.link_health import LinkHealth
-from collector.link_view import LinkView
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import SiteStates
 from collector.routing.route_columns import RouteView
@@ -33,7 +33,7 @@ class Observed:
         self.links = LinkStates(MESH, StateSettings(), self.sites.next_test)
         self.conditions = LinkConditions(IncidentSettings(open_after_s=0.0), tuple(MESH.sites))
         self.router = Router(RoutingSettings(), MESH)
-        self.view = LinkView(
+        self.view = CompleteLinks(
             links=self.links, sites=self.sites, health=lambda: self.conditions.health, routes=self._routes
         )
 
@@ -120,7 +120,9 @@ def test_links_are_counted_by_state(observed: Observed) -> None:
     counts = observed.view.counts(observed.links.counts(102.0))
     assert {name: count for name, count in counts.items() if count} == {"degraded": 6}
     assert set(observed.view.states(102.0).values("state")) == {"degraded"}
-    observed.view = LinkView(links=observed.links, sites=observed.sites, health=LinkHealth.none, routes=lambda: None)
+    observed.view = CompleteLinks(
+        links=observed.links, sites=observed.sites, health=LinkHealth.none, routes=lambda: None
+    )
     assert observed.view.counts(observed.links.counts(102.0))["fresh"] == 6
 
 
