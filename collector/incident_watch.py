@@ -19,6 +19,8 @@ from collector.incidents.incident_book import Incident, IncidentBook
 from collector.incidents.incident_words import answer, restored, summary
 from collector.incidents.link_health import DEGRADED, LinkHealth, StateChanges
 from collector.incidents.link_limits import LinkLimits
+from collector.incidents.own_trouble import OwnTrouble
+from collector.linkstate.site_states import SILENT_LEAST_S, SILENT_REPORTS
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
 from collector.store.incident_log import IncidentLog
@@ -44,6 +46,7 @@ class IncidentSources:
 
     `owns` says of a site whether this collector speaks for it: of several in a cluster, which all see the same, one
     records an incident and has people told. `degraded` takes the links that became so, or are so no more.
+    `waiting_s` is how long the oldest report waits to be committed; `not_hearing` notes that sites cannot be heard now.
     """
 
     mesh: Callable[[], Mesh]
@@ -52,6 +55,8 @@ class IncidentSources:
     failing: Callable[[], Iterable[tuple[Subject, Evidence]]]
     route: Callable[[str, str], RouteAnswer | NoRoute]
     emit: Callable[[IncidentEvent], None]
+    waiting_s: Callable[[float], float] = lambda _now: 0.0
+    not_hearing: Callable[[float], None] = lambda _now: None
     degraded: Callable[[int, Iterable[tuple[str, str]]], None] = lambda _count, _links: None
     owns: Callable[[str], bool] = lambda _site: True
 
@@ -72,6 +77,7 @@ class IncidentWatch:
         self._now = now
         self._links = LinkConditions(settings, tuple(sources.mesh().sites))
         self._mesh, self._limits = sources.mesh(), LinkLimits.of(sources.mesh())
+        self._own = OwnTrouble()
         self._site_states: dict[str, SiteCondition] = {}
         self._numbered = 0
         self._book = IncidentBook(settings, self._new_id)
@@ -105,12 +111,16 @@ class IncidentWatch:
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        clock = asyncio.get_running_loop().time
+        late_s = 0.0
         while True:
             with contained("incidents"):
-                self._look()
+                self._look(late_s)
             with contained("incidents"):
                 await self._write()
+            due_s = clock() + LOOK_S
             await asyncio.sleep(LOOK_S)
+            late_s = clock() - due_s
 
     async def finish(self) -> None:
         """Record what is not recorded yet."""
@@ -129,10 +139,16 @@ class IncidentWatch:
             omitted=max(0, len(found) - limit),
         )
 
-    def _look(self) -> None:
+    def _look(self, late_s: float = 0.0) -> None:
         now, mesh = self._now(), self._sources.mesh()
-        found = dict(self._sources.failing())
-        if not any(subject.kind == "collector" for subject in found):  # else it is us who hear nothing
+        silence_s = max(SILENT_REPORTS * mesh.longest_report_s, SILENT_LEAST_S)
+        waiting_s = self._sources.waiting_s(now)
+        failing = self._sources.failing()
+        found = dict(self._own.look(failing, late_s=late_s, waiting_s=waiting_s, silence_s=silence_s, now=now))
+        if not self._own.hearing(now):  # it is us who hear nothing: what was wrong stays as it was
+            self._sources.not_hearing(now)
+            found = {**self._book.of_others(), **found}
+        else:
             sites = self._sources.sites(now)
             found |= site_conditions(sites)
             found |= self._links.find(self._sources.snapshot(now), self._limits_of(mesh))

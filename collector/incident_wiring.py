@@ -62,6 +62,8 @@ class IncidentWiring:
             route=lambda src, dst: self.route_updater.answer(RouteQuestion(src=src, dst=dst)),
             emit=emit,
             degraded=self.route_updater.on_health,
+            waiting_s=self.ingest.waiting_s,
+            not_hearing=self.sites.not_hearing,
             owns=self.owns,
         )
 

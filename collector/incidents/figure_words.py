@@ -46,5 +46,5 @@ _CLAUSES: Mapping[IncidentKind, Callable[[Evidence], str]] = {
     "goodput": lambda figure: f"carries {rate(figure.value)}{_usual(figure, rate)}",
     "clock": _clock,
     "sink": lambda figure: f"writes nothing, or not all: {figure.detail}",
-    "collector": lambda figure: f"fails: {figure.detail}",
+    "collector": lambda figure: f"fails: {figure.detail}" if figure.value is None else str(figure.detail),
 }

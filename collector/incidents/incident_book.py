@@ -69,6 +69,11 @@ class IncidentBook:
         """The incidents that last, the oldest first."""
         return sorted(self._open.values(), key=lambda incident: (incident.since, incident.id))
 
+    def of_others(self) -> Conditions:
+        """What lasts of sites and links: what the collector goes on with while it hears nothing."""
+        held = (incident.conditions[subject] for incident in self._open.values() for subject in incident.now)
+        return {one.subject: one.evidence for one in held if one.subject.src is not None}
+
     def restore(self, incidents: Iterable[Incident]) -> None:
         """Take over the incidents that lasted when the collector ended."""
         for incident in incidents:

@@ -97,6 +97,7 @@ class Ingest:
         self._enough = asyncio.Event()
         self._closed = False
         self._busy = False
+        self._taken_at: datetime | None = None  # when the oldest message of the batch under way came
         self._conflicting: set[str | None] = set()  # sites: said once each
         self.reports = 0
         self.rows = 0
@@ -116,6 +117,11 @@ class Ingest:
     def waiting_bytes(self) -> int:
         """How much waits to be committed."""
         return self._waiting.bytes
+
+    def waiting_s(self, now: float) -> float:
+        """For how long the oldest message has waited to be committed that came in time; 0 where none waits."""
+        waiting = [at.timestamp() for at in (self._taken_at, self._waiting.oldest_at) if at is not None]
+        return max(0.0, now - min(waiting, default=now))
 
     def close(self) -> None:
         """Take no more messages, before the end: their sites send them again to the next collector."""
@@ -142,7 +148,7 @@ class Ingest:
                 self._busy = True
                 for site, committed in await self._committed(self._take()):
                     await self._acknowledgement.send(acknowledging, site, committed)
-                self._busy = False
+                self._busy, self._taken_at = False, None
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(started + gather_s(self.last_commit_s)):
                         await self._enough.wait()
@@ -152,6 +158,7 @@ class Ingest:
         await self._committed(batch)
 
     def _take(self) -> list[IncomingMessage]:
+        self._taken_at = self._waiting.oldest_at
         batch = self._waiting.take()
         if not self._waiting:
             self._arrived.clear()

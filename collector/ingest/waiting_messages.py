@@ -7,7 +7,7 @@ has half of a batch. Pure; bounded in bytes.
 from __future__ import annotations
 
 from collections import deque
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from collector.ingest.admission import IncomingMessage, measured_at
@@ -31,6 +31,11 @@ class WaitingMessages:
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._kept)
+
+    @property
+    def oldest_at(self) -> datetime | None:
+        """When the oldest fresh message came: a backlog may wait."""
+        return self._fresh[0].received_at if self._fresh else None
 
     def put(self, message: IncomingMessage) -> bool:
         """Queue a message; false, and it is dropped, where there is no room for it."""

@@ -177,6 +177,50 @@ async def test_while_the_broker_is_away_only_that_is_wrong(world: World, journal
     assert [one.kind for one in watch.lasting] == ["collector"]
 
 
+async def test_a_collector_that_lags_is_the_one_cause_and_not_each_of_its_sites(world: World, journal: Journal) -> None:
+    waiting_s = [0.0]
+    not_heard: list[float] = []
+    sources = dataclasses.replace(world.sources(), waiting_s=lambda _now: waiting_s[0], not_hearing=not_heard.append)
+    watch = IncidentWatch(SETTINGS, IncidentLog(journal.database), sources, lambda: world.now)
+    async with _running(watch):
+        await _cut(world)  # what was wrong before stays
+        waiting_s[0] = 12.0
+        world.sites = [
+            SiteAnswer(site=site, address="192.0.2.1", state="offline", report_age_s=60.0, reason="silent")
+            for site in SITES
+        ]
+        await until(lambda: len(watch.lasting) == 2)
+        before = len(not_heard)
+        await until(lambda: len(not_heard) >= before + 3)
+        assert [one.kind for one in watch.lasting] == ["link_down", "collector"]
+        waiting_s[0] = 0.0
+        world.now += 30.0
+        await until(lambda: any(one.kind == "site_silent" for one in watch.lasting))
+    sentence = next(event.incident.sentence for event in world.events if event.incident.kind == "collector")
+    assert sentence.startswith("the intake of reports lags: reports wait 12 s to be committed")
+
+
+async def test_each_site_that_comes_and_each_link_that_changes_is_a_line_in_the_log(
+    world: World, journal: Journal, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(incident_watch, "MOST_LINES", 1)
+    world.sites = [SiteAnswer(site="a", address="192.0.2.1", state="online")]
+    changed: list[tuple[int, list[tuple[str, str]]]] = []
+    sources = dataclasses.replace(world.sources(), degraded=lambda count, links: changed.append((count, list(links))))
+    watch = IncidentWatch(SETTINGS, IncidentLog(journal.database), sources, lambda: world.now)
+    async with _running(watch):
+        await until(lambda: bool(changed))
+        world.sites = [SiteAnswer(site="a", address="192.0.2.1", state="offline", reason="it was stopped")]
+        world.rtt_s = np.where(np.eye(3, dtype=bool), np.nan, np.full((3, 3), np.nan))
+        await until(lambda: "further links" in caplog.text)
+        await until(lambda: "site a is" in caplog.text)
+    assert "site a is offline, was online: it was stopped" in caplog.text
+    assert "link a → b is unknown, was fresh" in caplog.text
+    assert "5 further links changed their state" in caplog.text
+    assert {count for count, _ in changed} == {0}
+
+
 async def test_of_a_cluster_the_owner_of_the_site_alone_tells_and_all_answer(world: World, journal: Journal) -> None:
     owned: set[str] = set()
     sources = dataclasses.replace(world.sources(), owns=owned.__contains__)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -328,6 +329,28 @@ async def test_beyond_the_bound_messages_are_let_go_and_counted(
     send(ingest, 1, 2, 3)
     assert ingest.overflowed == 1
     assert ingest.waiting_bytes == 2 * size
+
+
+async def test_how_long_the_oldest_message_waits_also_during_its_commit(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def commit(entries: Sequence[Entry]) -> list[Entry]:
+        begun.set()
+        assert go_on.wait(30)
+        return real(entries)
+
+    real = journal.commit
+    monkeypatch.setattr(journal, "commit", commit)
+    async with running(journal, ReportingSite()) as ingest:
+        assert ingest.waiting_s(NOON.timestamp() + 7.0) == 0.0
+        send(ingest, 1)
+        assert ingest.waiting_s(NOON.timestamp() + 7.0) == 7.0
+        await until(begun.is_set)
+        assert ingest.waiting_s(NOON.timestamp() + 8.0) == 8.0
+        go_on.set()
+        await until(lambda: ingest.waiting_s(NOON.timestamp() + 9.0) == 0.0)
 
 
 async def test_messages_without_a_payload_have_a_bound_too(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
