@@ -98,7 +98,8 @@ async def test_forward_against_a_plain_server_the_receivers_summary_counts() -> 
     assert result.goodput_bps is not None
     assert result.retransmits is not None
     assert result.sent is not None
-    assert len(result.sent.connections) == 1
+    # Where the machine is busy, the connection that controls the test is seen to wait, too.
+    assert max(each.acked_bytes for each in result.sent.connections) > 1e6
     assert result.sent.retransmits is not None
 
 
