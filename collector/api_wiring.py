@@ -73,6 +73,7 @@ class ApiWiring:
     connection: Connection
     other_journals: OtherJournals
     bad_statuses: Mapping[str, int]
+    page: Callable[[str], str | None]
     cluster: Cluster | None = None
     shared_log: SharedLog | None = None
 
@@ -134,6 +135,7 @@ class ApiWiring:
     def _sources(self) -> AppSources:
         return AppSources(
             now=time.time,
+            page=self.page,
             links=self.complete_links.table,
             link=self.complete_links.link,
             sites=self.sites.sites,

@@ -28,6 +28,7 @@ from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
 from collector.mesh_publisher import MeshPublisher
+from collector.page_process import PageProcess
 from collector.route_updater import RouteUpdater
 from collector.settings import CollectorSettings
 from collector.shared_log import SharedLog
@@ -91,6 +92,7 @@ class CollectorDaemon:
             self._route_updater = self._route_updater_of(settings)
             self._arrivals = self._arrivals_of()
             self._incident_watch, self._notifier = self._incident_wiring().build()
+            self._page = PageProcess(settings.page, settings.api)
             self._server = HttpServer(self._api_wiring().application(), settings.api.host, settings.api.port)
         except BaseException:
             self._journal.close()
@@ -119,6 +121,7 @@ class CollectorDaemon:
         await self._incident_watch.finish()
         await asyncio.get_running_loop().shutdown_default_executor()
         self._server.close()
+        self._page.close()
         self._exporters.close()
         self._ledger.write()
         self._journal.close()
@@ -142,6 +145,7 @@ class CollectorDaemon:
         yield "notifier", self._notifier.run()
         yield "sinks", self._exporters.run()
         yield "ledger", self._ledger.run()
+        yield "page", self._page.run()
         if self._cluster:
             yield "cluster", self._cluster.run()
         if self._shared_log:
@@ -259,6 +263,7 @@ class CollectorDaemon:
             route_updater=self._route_updater,
             incident_watch=self._incident_watch,
             notifier=self._notifier,
+            page=self._page.address,
             feed=self._feed,
             journal=self._journal,
             ingest=self._ingest,

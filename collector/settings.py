@@ -53,6 +53,14 @@ class ApiSettings(Settings):
     token_file: FilePath | None = None
 
 
+class PageSettings(Settings):
+    """The page that the collector starts when a browser first comes; without `host` it listens where the API does."""
+
+    enabled: bool = True
+    host: str | None = None
+    port: Port = 8420
+
+
 class JournalSettings(Settings):
     """For how many days rows, and their roll-ups by minutes, are kept (`inf`: for ever), and DuckDB's memory.
 
@@ -214,6 +222,7 @@ class CollectorSettings(Settings):
     mesh: FilePath = Path("mesh.toml")
     data_dir: FilePath = Path("collector-data")
     api: ApiSettings = ApiSettings()
+    page: PageSettings = PageSettings()
     journal: JournalSettings = JournalSettings()
     state: StateSettings = StateSettings()
     capacity: CapacitySettings = CapacitySettings()

@@ -21,8 +21,9 @@ DEFAULT_PORT = 8420
 @click.option("--host", default="127.0.0.1", show_default=True, help="The page's address.")
 @click.option("--port", type=PORT, default=DEFAULT_PORT, show_default=True, help="The page's port.")
 @click.option("--token-file", type=FILE, help="The file with the collector's token.")
+@click.option("--fd", type=click.IntRange(min=0), help="A listening socket that was handed over, instead of a port.")
 @log_level_option
-def page(*, api: str, host: str, port: int, token_file: Path | None, log_level: str) -> None:
+def page(*, api: str, host: str, port: int, token_file: Path | None, fd: int | None, log_level: str) -> None:
     """Serve the page: what is wrong, the grid of all links, each link over time, the decisions.
 
     It asks the collector's API and nothing else, and reads only.
@@ -39,4 +40,4 @@ def page(*, api: str, host: str, port: int, token_file: Path | None, log_level: 
         raise OperatorError(
             f"`linkweather page` needs the package {package}, which is not installed: pip install 'linkweather[page]'"
         ) from None
-    serve(PageAddress(api, host, port, token))
+    serve(PageAddress(api, host, port, token, fd))

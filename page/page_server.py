@@ -34,20 +34,21 @@ _ICON = (
 
 @dataclass(frozen=True, slots=True)
 class PageAddress:
-    """Which API the page asks, and where it listens."""
+    """Which API the page asks, and where it listens: at a port, or at a socket that whoever started it holds."""
 
     api: str
     host: str
     port: int
     token: str | None = None
+    fd: int | None = None
 
 
 def serve(where: PageAddress) -> None:
     """Serve until SIGINT or SIGTERM. Raises OperatorError for a taken port or an impossible API."""
     app = _application(where)
-    listener = _listen(where.host, where.port)
+    listener = _listen(where.host, where.port) if where.fd is None else socket.socket(fileno=where.fd)
     config = uvicorn.Config(app, access_log=False, log_config=None, log_level="warning", timeout_graceful_shutdown=1)
-    log.info("the page is at http://%s:%d, and asks %s", where.host, where.port, where.api)
+    log.info("the page is at http://%s:%d, and asks %s", *listener.getsockname()[:2], where.api)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
 

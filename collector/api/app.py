@@ -67,6 +67,7 @@ class AppSources:
     not_ready: Callable[[], Sequence[str]]
     metrics: Callable[[], Iterable[bytes]]
     degraded: Callable[[], Sequence[str]] = tuple
+    page: Callable[[str], str | None] = lambda _host: None
     token: str | None = None
 
 
@@ -87,7 +88,7 @@ def create_app(sources: AppSources) -> FastAPI:
     _add_history(app, sources)
     _add_mesh(app, sources)
     _add_health(app, sources)
-    _add_pages(app)
+    _add_pages(app, sources)
     return app
 
 
@@ -208,14 +209,14 @@ def _add_health(app: FastAPI, sources: AppSources) -> None:
         return await scraped.response(None)
 
 
-def _add_pages(app: FastAPI) -> None:
+def _add_pages(app: FastAPI, sources: AppSources) -> None:
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
         return HTMLResponse(docs_page.page(app.openapi()))
 
     @app.get("/", include_in_schema=False)
-    async def home() -> RedirectResponse:
-        return RedirectResponse("/docs")
+    async def home(request: Request) -> RedirectResponse:
+        return RedirectResponse(sources.page(request.url.hostname or "") or "/docs")
 
 
 def _known_link(sources: AppSources, src: str, dst: str) -> LinkAnswer:

@@ -31,6 +31,7 @@ CAPACITIES_S = 1200.0
 FAILED_PAUSE_S = 1.0
 OBJECTIVES: tuple[Objective, ...] = ("latency", "goodput")  # completion depends on the size of the data
 READY_LIMIT_S = 60.0
+PAGE_PORT = 8420
 SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path, less its closing NUL (unix(7))
 _PROGRAM = (sys.executable, "-P", "-m", "linkweather")
 
@@ -66,7 +67,7 @@ async def run(order: DemoOrder, display: DemoDisplay) -> DemoOutcome:
         loop.add_signal_handler(number, stop.set)
     async with Lab(order.lab, data_dir=order.data_dir, seed=order.seed, engine=order.engine) as lab:
         with _places(order) as places, Client(places.api) as client:
-            atomicfile.replace(places.settings, plan.collector_toml())
+            atomicfile.replace(places.settings, plan.collector_toml(places))
             atomicfile.replace(places.mesh, plan.mesh_toml(order.lab, lab.addresses))
             scene = _scene(order, lab, places)
             display.begin(scene)
@@ -85,7 +86,7 @@ def _places(order: DemoOrder) -> Iterator[plan.DemoPlaces]:
         socket_ = order.data_dir / "mqtt"
         if len(os.fsencode(socket_)) > SOCKET_PATH_MAX_BYTES:
             socket_ = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="linkweather-"))) / "mqtt"
-        yield plan.DemoPlaces(order.data_dir, socket_, _free_port(), order.api_port)
+        yield plan.DemoPlaces(order.data_dir, socket_, _free_port(), order.api_port, _page_port())
 
 
 def _scene(order: DemoOrder, lab: Lab, places: plan.DemoPlaces) -> DemoScene:
@@ -182,6 +183,14 @@ def _relayed(client: Client) -> list[RouteAnswer]:
         with contextlib.suppress(NoPathError):  # it was lost meanwhile
             answers.append(client.route(one.src, one.dst, objective=objective))
     return answers
+
+
+def _page_port() -> int:
+    """The page's usual port, or a free one where it is taken: the API's / leads there."""
+    with contextlib.suppress(OperatorError):
+        _check_free(PAGE_PORT)
+        return PAGE_PORT
+    return _free_port()
 
 
 def _free_port() -> int:

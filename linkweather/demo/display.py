@@ -44,8 +44,8 @@ class DemoScene:
         }
         why = f" ({self.note})" if self.note and self.engine == "loopback" else ""
         return [
+            f"Look at it: {self.api}; the API is described at {self.api}/docs; logs in {self.data_dir}/logs",
             f"linkweather demo: {self.lab}, {self.sites} sites, {self.links} links; {how[self.engine]}{why}",
-            f"API {self.api}/api/v1/links, described at {self.api}/docs; logs in {self.data_dir}/logs",
         ]
 
 

@@ -21,6 +21,7 @@ class DemoPlaces:
     socket: Path
     broker_port: int
     api_port: int
+    page_port: int
 
     @property
     def api(self) -> str:
@@ -45,9 +46,9 @@ def mesh_toml(lab: LabFile, addresses: Mapping[str, str]) -> str:
     return f"# The mesh of the demo; change it while the demo runs.\n{tomli_w.dumps(values)}"
 
 
-def collector_toml() -> str:
+def collector_toml(places: DemoPlaces) -> str:
     """The collector's settings that are not options: a demo is short, so active routes are sampled often."""
-    return tomli_w.dumps({"evaluation": {"note_every_s": 10.0}})
+    return tomli_w.dumps({"evaluation": {"note_every_s": 10.0}, "page": {"port": places.page_port}})
 
 
 def capacity_commands(program: Sequence[str], places: DemoPlaces, lab: LabFile) -> Iterator[list[str]]:

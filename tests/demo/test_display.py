@@ -28,8 +28,8 @@ LINKS = [LinkAnswer(src=src, dst=dst) for src in "cab" for dst in "abc" if src !
 
 def test_the_head_says_when_nothing_is_emulated_and_why() -> None:
     assert SCENE.lines() == [
+        "Look at it: http://127.0.0.1:8484; the API is described at http://127.0.0.1:8484/docs; logs in demo-data/logs",
         "linkweather demo: hubs, 3 sites, 6 links; on loopback: delays are not emulated (not root)",
-        "API http://127.0.0.1:8484/api/v1/links, described at http://127.0.0.1:8484/docs; logs in demo-data/logs",
     ]
 
 

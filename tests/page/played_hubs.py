@@ -123,14 +123,14 @@ def _throughput(src: str, dst: str) -> ThroughputRow:
 
 @contextlib.contextmanager
 def hubs_and_collector(folder: Path) -> Iterator[tuple[PlayedHubs, str]]:
-    """Broker, collector and hubs while the block runs: the hubs, and where the API answers."""
+    """Broker, collector and hubs while the block runs: the hubs, and where the API answers, which leads to the page."""
     (folder / "mesh.toml").write_text(mesh_toml())
     with servers.mosquitto(folder) as port:
         api_port = servers.free_port()
-        settings = (
-            f'broker = "mqtt://127.0.0.1:{port}"\nmesh = "mesh.toml"\ndata_dir = "data"\n[api]\nport = {api_port}\n'
+        (folder / "collector.toml").write_text(
+            f'broker = "mqtt://127.0.0.1:{port}"\nmesh = "mesh.toml"\ndata_dir = "data"\n'
+            f"[api]\nport = {api_port}\n[page]\nport = {servers.free_port()}\n"
         )
-        (folder / "collector.toml").write_text(settings)
         command = (sys.executable, "-m", "linkweather", "collector", "--config", str(folder / "collector.toml"))
         with servers.running(*command, log=folder / "collector.log"):
             api = f"http://127.0.0.1:{api_port}"

@@ -305,6 +305,13 @@ async def test_the_root_leads_to_documentation_that_works_offline(http: httpx.As
     assert "<script" not in answer.text
 
 
+async def test_the_root_leads_to_the_page_where_there_is_one_for_that_browser(world: ApiWorld) -> None:
+    app = create_app(replace(world.sources(), page=lambda host: f"http://{host}:8420/" if host == "near" else None))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://near:1") as near:
+        assert (await near.get("/")).headers["location"] == "http://near:8420/"
+        assert (await near.get("http://far:1/")).headers["location"] == "/docs"
+
+
 async def test_the_schema_types_every_answer(http: httpx.AsyncClient) -> None:
     schema = (await http.get("/openapi.json")).json()
     answers = schema["paths"]["/api/v1/links"]["get"]["responses"]
