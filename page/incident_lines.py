@@ -29,6 +29,7 @@ _SAYINGS: Mapping[IncidentKind, str] = {
     "link_down": message("{who} is down"),
     "loss": message("{who} loses {value}"),
     "latency": message("{who} takes {value}"),
+    "jitter": message("{who} has a jitter of {value}"),
     "goodput": message("{who} carries {value}"),
     "clock": message("{who} has a clock that is {value} off"),
     "sink": message("the sink {who} writes nothing, or not all: {detail}"),
@@ -38,6 +39,7 @@ _FIGURES: Mapping[IncidentKind, Callable[[float | None], str]] = {
     "site_silent": age,
     "loss": lambda value: f"{percent(value)} %",
     "latency": duration,
+    "jitter": duration,
     "goodput": rate,
     "clock": lambda value: age(abs(value or 0.0)),
 }

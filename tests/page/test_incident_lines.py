@@ -65,6 +65,7 @@ def test_in_chinese() -> None:
         ({"kind": "site_silent", "src": "a", "value": 40.0}, "[a is silent: its last report is 40 s old]"),
         ({"kind": "link_down", "src": "a", "dst": "b"}, "[a → b is down]"),
         ({"kind": "latency", "src": "a", "dst": "b", "value": 0.04}, "[a → b takes 40.0 ms]"),
+        ({"kind": "jitter", "src": "a", "dst": "b", "value": 0.004}, "[a → b has a jitter of 4.00 ms]"),
         ({"kind": "goodput", "src": "a", "dst": "b", "value": 1e8}, "[a → b carries 100 Mbit/s]"),
         ({"kind": "clock", "src": "a", "value": -40.0}, "[a has a clock that is 40 s off]"),
         ({"kind": "clock", "src": "a"}, "[a has a clock that is 0 s off]"),
