@@ -107,18 +107,18 @@ class RoutingSettings(Settings):
 
     A relay must beat direct by the `*_margin` (1.1: by a tenth), its RTT by the cautious estimate, its goodput as
     `GoodputEstimate` says. A challenger's cautious estimate must beat the active route by the `*_hysteresis`. The
-    cautious RTT lies `latency_caution` of the way from p50 to p90. A relay's forwarding adds `forward_s` to the RTT. A
-    link that comes back is held down: no route is moved onto it for `hold_down_s`. A link that loses more than
-    `max_leg_loss_ratio` carries no relayed path. A site relays at most `max_relayed_pairs` pairs under each objective;
-    further pairs stay direct.
+    cautious RTT lies `latency_caution` of the way from the expected one to p90. A relay's forwarding adds `forward_s`
+    to the RTT. A link that comes back is held down: no route is moved onto it for `hold_down_s`. A link that loses more
+    than `max_leg_loss_ratio` carries no relayed path. A site relays at most `max_relayed_pairs` pairs under each
+    objective; further pairs stay direct.
 
-    Latency's hysteresis and caution guard against noise. In a mesh whose RTTs have little noise both fade, down to
-    nothing: see `noise`.
+    Latency's margin, hysteresis and caution guard against noise. In a mesh whose RTTs have little noise they fade, down
+    to nothing: see `noise`.
     """
 
-    latency_margin: Factor = 1.02
-    latency_hysteresis: Factor = 1.04
-    latency_caution: Annotated[float, Field(ge=0, le=10)] = 0.5
+    latency_margin: Factor = 1.01
+    latency_hysteresis: Factor = 1.06
+    latency_caution: Annotated[float, Field(ge=0, le=10)] = 0.0
     goodput_margin: Factor = 1.03
     goodput_hysteresis: Factor = 1.1
     completion_margin: Factor = 1.1
@@ -128,8 +128,12 @@ class RoutingSettings(Settings):
     max_relayed_pairs: Annotated[int, Field(ge=0)] | None = None
 
     def against_noise(self, noise: float) -> Self:
-        """The settings for RTTs with this share of noise, 0 to 1: hysteresis and caution scale with it."""
-        held = {"latency_hysteresis": self.latency_hysteresis**noise, "latency_caution": self.latency_caution * noise}
+        """The settings for RTTs with this share of noise, 0 to 1: margin, hysteresis and caution scale with it."""
+        held = {
+            "latency_margin": self.latency_margin**noise,
+            "latency_hysteresis": self.latency_hysteresis**noise,
+            "latency_caution": self.latency_caution * noise,
+        }
         return self.model_copy(update=held)
 
 

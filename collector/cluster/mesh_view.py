@@ -33,9 +33,9 @@ from linkweather.wire.state_rows import COLUMNS, StateRow
 
 Matrix = npt.NDArray[Any]
 
-_EXPECTED = ("p10", "p50", "p90", "step", "samples", "newest_at", "follows")
+_EXPECTED = ("p10", "p50", "p90", "mean", "step", "samples", "newest_at", "reverts")
 _TYPES: Mapping[str, str] = {"d": "<f8", "f": "<f4", "H": "<u2", "?": "?"}
-_UNKNOWN: Mapping[str, float] = {"samples": 0, "follows": 0, "newest_at": -np.inf}
+_UNKNOWN: Mapping[str, float] = {"samples": 0, "newest_at": -np.inf}
 _FACTS: Mapping[str, Sequence[str]] = {"latency": LATENCY_FACTS, "goodput": GOODPUT_FACTS}
 _BANKS: Mapping[str, str] = {"latency": "rtt", "goodput": "goodput"}
 _NEWEST: Mapping[str, str] = {"latency": "contact_at", "goodput": "goodput_at"}

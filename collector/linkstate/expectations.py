@@ -36,43 +36,49 @@ class SeriesKind:
 class Forecast:
     """The forecast of each series at one moment; NaN and 0 samples where a series has no rows.
 
-    `follows` is where p50 is the newest row itself: no smoother forecaster does better.
+    `mean` is the smoothed mean of the rows, which spikes raise. `reverts` is the share of rows, from the third on, that
+    lie nearer to the mean of those before than to the row before: near 0 where values hold until they move for good,
+    above a half where they scatter about a level; NaN before the third row.
     """
 
     p10: Floats
     p50: Floats
     p90: Floats
+    mean: Floats
     samples: npt.NDArray[np.integer]
     age_s: Floats
-    follows: npt.NDArray[np.bool_]
+    reverts: Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
     """What each series is expected to show next, before it ages; `forecast` makes forecasts of it.
 
-    p10 to p90 are logarithms where the kind's arithmetic is, `step` is the mean step between rows, in the kind's steps,
-    and `newest_at` the time of the newest row, in seconds since the epoch.
+    p10 to p90 and the mean are logarithms where the kind's arithmetic is, `step` is the mean step between rows, in the
+    kind's steps, and `newest_at` the time of the newest row, in seconds since the epoch.
     """
 
     p10: Floats
     p50: Floats
     p90: Floats
+    mean: Floats
     step: Floats
     samples: npt.NDArray[np.integer]
     newest_at: Floats
-    follows: npt.NDArray[np.bool_]
+    reverts: Floats
 
     def forecast(self, now: float, kind: SeriesKind) -> Forecast:
         """Every series' forecast at `now`, its interval widened by its age."""
-        p10, p50, p90, step = (np.asarray(one, float) for one in (self.p10, self.p50, self.p90, self.step))
+        columns = (self.p10, self.p50, self.p90, self.mean, self.step)
+        p10, p50, p90, mean, step = (np.asarray(one, float) for one in columns)
         # What single precision could not compute is no forecast.
-        samples = np.where(np.isfinite(p10 + p50 + p90 + step), self.samples, 0)
+        samples = np.where(np.isfinite(p10 + p50 + p90 + mean + step), self.samples, 0)
         age_s = np.where(samples > 0, np.maximum(0.0, now - self.newest_at), np.nan)
         wider = np.maximum(1.0, age_s / kind.step_s / np.maximum(step, 1.0)) ** kind.growth
         low, high = p50 - (p50 - p10) * wider, p50 + (p90 - p50) * wider
         if kind.log:
-            low, p50, high = np.exp(low), np.exp(p50), np.exp(high)
+            low, p50, high, mean = np.exp(low), np.exp(p50), np.exp(high), np.exp(mean)
         none = (samples == 0) | ~np.isfinite(high)
-        low, p50, high = (np.where(none, np.nan, value) for value in (np.maximum(low, 0.0), p50, high))
-        return Forecast(low, p50, high, np.where(none, 0, samples), age_s, self.follows & ~none)
+        shown = (np.maximum(low, 0.0), p50, high, mean)
+        low, p50, high, mean = (np.where(none, np.nan, value) for value in shown)
+        return Forecast(low, p50, high, mean, np.where(none, 0, samples), age_s, np.where(none, np.nan, self.reverts))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from collector.linkstate.expectations import Expectations, Forecast, SeriesKind
 from collector.linkstate.forecaster_selection import ErrorPool, SeriesRows, pool, select_forecasters, unknown_pool
-from collector.linkstate.forecasters import FORECASTERS, forecasts
+from collector.linkstate.forecasters import FORECASTERS, forecasts, smoothed_mean
 from collector.linkstate.report_moments import in_turn, span
 
 Indices = npt.NDArray[np.intp]
@@ -43,9 +43,8 @@ class ForecastBank:
         self._values = np.zeros((count, kept), np.float32)
         self._times = np.zeros((count, kept))
         self._kept = np.zeros(count, np.int16)
-        self._expected = np.full((4, count), np.nan, np.float32)  # p10, p50, p90, and the mean step between rows
+        self._expected = np.full((6, count), np.nan, np.float32)  # as Expectations: p10, p50, p90, mean, reverts, step
         self._samples = np.zeros(count, np.int16)
-        self._follows = np.zeros(count, bool)
         self._stale = np.zeros(count, bool)  # had rows since its forecast was made
         self._outdated = np.zeros(count, bool)  # its forecast was made with an earlier pool
         self._pool = unknown_pool(kind.usual_error)
@@ -199,9 +198,9 @@ class ForecastBank:
         rows, samples = self._rows(series)
         expected = select_forecasters(rows, self._pool)
         self._expected[:3, series] = expected.p10, expected.p50, expected.p90
-        self._expected[3, series] = np.nansum(rows.gaps, axis=0) / np.maximum(samples - 1, 1)
+        self._expected[3:5, series] = smoothed_mean(rows.values)
+        self._expected[5, series] = np.nansum(rows.gaps, axis=0) / np.maximum(samples - 1, 1)
         self._samples[series] = samples
-        self._follows[series] = rows.values[-1] == expected.p50
 
     def _pooled(self, at: float) -> ErrorPool:
         oldest = at - self._kind.memory_s
@@ -239,6 +238,5 @@ class ForecastBank:
         return self._expectations(series).forecast(now, self._kind)
 
     def _expectations(self, series: Indices | slice) -> Expectations:
-        p10, p50, p90, step = self._expected[:, series]
-        newest_at, follows = self._times[series, -1], self._follows[series]
-        return Expectations(p10, p50, p90, step, self._samples[series], newest_at, follows)
+        p10, p50, p90, mean, reverts, step = self._expected[:, series]
+        return Expectations(p10, p50, p90, mean, step, self._samples[series], self._times[series, -1], reverts)

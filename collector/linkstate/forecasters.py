@@ -9,6 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
+# By the newest row's share a smoothed mean rests on 2 / MEAN_WEIGHT − 1 rows, some twelve.
+MEAN_WEIGHT: Final = 0.15
+# Nearer than by rounding: where values hold, the mean and the row before are one.
+NEARER: Final = 0.99
 # (values, gaps) → forecasts, all of shape [rows, series], the newest row last and NaN before the first; a gap is the
 # time since the row before, in steps.
 Forecaster = Callable[[Floats, Floats], Floats]
@@ -98,6 +102,25 @@ def _smoothed(steps: float) -> Forecaster:
         return found
 
     return forecast
+
+
+def smoothed_mean(values: Floats) -> tuple[Floats, Floats]:
+    """The mean of each series' rows, [rows, series], the newest last, and the share of rows that revert to it.
+
+    Each row counts 1 − MEAN_WEIGHT of the next. A row reverts that lies nearer to the mean of those before than to the
+    row before; the first two cannot. Neither is a forecast: what a path costs on average is a mean, spikes and all.
+    """
+    known = np.isfinite(values)
+    total, weight = np.zeros((2, values.shape[1]), values.dtype)
+    reverted = np.zeros(values.shape[1], np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0/0 without a row is NaN, which is nearer to nothing
+        for row, value in enumerate(values):
+            if row > 1:
+                reverted += np.abs(value - total / weight) < NEARER * np.abs(value - values[row - 1])
+            total = (1.0 - MEAN_WEIGHT) * total + np.where(known[row], value, 0.0)
+            weight = (1.0 - MEAN_WEIGHT) * weight + known[row]
+        could = np.maximum(known.sum(axis=0) - 2.0, 0.0)
+        return total / weight, reverted / could
 
 
 # Equal losses select the first: one that a single spike does not move.

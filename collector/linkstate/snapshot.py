@@ -35,8 +35,9 @@ class Snapshot:
     are usable and not stale. RTT, jitter, one-way delay and loss are NaN where a link is not usable, goodput
     where it is not goodput_usable, and each also where it was never measured; so is the diagonal. p10 to p90
     is where the next measurement is expected in four cases of five; a forecast widens with its age. Samples
-    are the measurements behind the forecast, 0 where there is none. `rtt_follows` is where the forecast is the
-    newest measurement itself. `contact` is the place of each link's state in LINK_STATES. The matrices are read only.
+    are the measurements behind the forecast, 0 where there is none. The means are smoothed over some twelve of them;
+    `rtt_reverts` is the share of RTTs that return to it, NaN before the third. `contact` is the place of
+    each link's state in LINK_STATES. The matrices are read only.
     """
 
     sites: tuple[str, ...]
@@ -47,9 +48,10 @@ class Snapshot:
     rtt_p10_s: Floats
     rtt_p50_s: Floats
     rtt_p90_s: Floats
+    rtt_mean_s: Floats
     rtt_age_s: Floats
     rtt_samples: Counts
-    rtt_follows: Bools
+    rtt_reverts: Floats
     jitter_s: Floats
     owd_p50_s: Floats
     loss_ratio: Floats
@@ -58,6 +60,7 @@ class Snapshot:
     goodput_p10_bps: Floats
     goodput_p50_bps: Floats
     goodput_p90_bps: Floats
+    goodput_mean_bps: Floats
     goodput_age_s: Floats
     goodput_samples: Counts
 
@@ -83,7 +86,7 @@ class Snapshot:
         fields = {
             "usable": goodput_known if rtt_p50_s is None else np.isfinite(rtt),
             **_exact("rtt", "s", rtt),
-            "rtt_follows": np.zeros(shape, bool),
+            "rtt_reverts": _matrix(None, shape),
             **_exact("goodput", "bps", goodput),
             "goodput_usable": goodput_known,
             **{name: _matrix(None, shape) for name in ("jitter_s", "owd_p50_s", "loss_ratio")},
@@ -112,7 +115,7 @@ def _contact(unknown: Bools, fresh: Bools) -> Counts:
 
 def _exact(metric: str, unit: str, values: Floats) -> dict[str, npt.NDArray[np.generic]]:
     known = np.isfinite(values)
-    return {f"{metric}_{quantile}_{unit}": values for quantile in ("p10", "p50", "p90")} | {
+    return {f"{metric}_{quantile}_{unit}": values for quantile in ("p10", "p50", "p90", "mean")} | {
         f"{metric}_age_s": np.where(known, 0.0, np.nan),
         f"{metric}_samples": known.astype(np.int64),
     }
@@ -188,9 +191,10 @@ class LinkMatrices:
             rtt_p10_s=_where(usable, rtt.p10),
             rtt_p50_s=_where(usable, rtt.p50),
             rtt_p90_s=_where(usable, rtt.p90),
+            rtt_mean_s=_where(usable, rtt.mean),
             rtt_age_s=_where(usable, rtt.age_s),
             rtt_samples=np.where(usable, rtt.samples.reshape(usable.shape), 0),
-            rtt_follows=usable & rtt.follows.reshape(usable.shape),
+            rtt_reverts=_where(usable, rtt.reverts),
             jitter_s=_where(usable, self._jitter_s),
             owd_p50_s=_where(usable, self._owd_p50_s),
             loss_ratio=_where(usable, self._loss_ratio),
@@ -199,6 +203,7 @@ class LinkMatrices:
             goodput_p10_bps=_where(goodput_usable, goodput.p10),
             goodput_p50_bps=_where(goodput_usable, goodput.p50),
             goodput_p90_bps=_where(goodput_usable, goodput.p90),
+            goodput_mean_bps=_where(goodput_usable, goodput.mean),
             goodput_age_s=_where(goodput_usable, goodput.age_s),
             goodput_samples=np.where(goodput_usable, goodput.samples.reshape(usable.shape), 0),
         )

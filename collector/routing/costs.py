@@ -41,13 +41,19 @@ def forecast_goodputs(snapshot: Snapshot) -> GoodputEstimate:
     )
 
 
+def expected_rtts(snapshot: Snapshot, noise: Floats) -> Floats:
+    """The RTTs to compare paths by: as far as a link has noise its smoothed mean, which spikes raise; else p50."""
+    rtts: Floats = snapshot.rtt_p50_s + noise * (snapshot.rtt_mean_s - snapshot.rtt_p50_s)
+    return rtts
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LinkFigures:
-    """The figures of links that costs are made from; all arrays have one shape."""
+    """The figures of links that costs are made from; all arrays have one shape. `rtt_s` is the expected RTT."""
 
     usable: Bools
     fresh: Bools
-    rtt_p50_s: Floats
+    rtt_s: Floats
     rtt_p90_s: Floats
     loss_ratio: Floats
     goodput_fresh: Bools
@@ -57,12 +63,12 @@ class LinkFigures:
     bar_bps: Floats
 
     @classmethod
-    def of(cls, snapshot: Snapshot, goodputs: GoodputEstimate) -> Self:
+    def of(cls, snapshot: Snapshot, goodputs: GoodputEstimate, rtts_s: Floats) -> Self:
         """All links, [src, dst]."""
         return cls(
             usable=snapshot.usable,
             fresh=snapshot.fresh,
-            rtt_p50_s=snapshot.rtt_p50_s,
+            rtt_s=rtts_s,
             rtt_p90_s=snapshot.rtt_p90_s,
             loss_ratio=snapshot.loss_ratio,
             goodput_fresh=snapshot.goodput_fresh,
@@ -100,15 +106,16 @@ class Costing:
 
 def latency(legs: LinkFigures, settings: RoutingSettings) -> Costs:
     """RTTs, in seconds."""
-    expected = _known(legs.rtt_p50_s, legs.usable)
-    cautious = _known(legs.rtt_p50_s + settings.latency_caution * (legs.rtt_p90_s - legs.rtt_p50_s), legs.usable)
+    expected = _known(legs.rtt_s, legs.usable)
+    worse = np.maximum(legs.rtt_p90_s - legs.rtt_s, 0.0)
+    cautious = _known(legs.rtt_s + settings.latency_caution * worse, legs.usable)
     return Costs(
         expected=expected,
         cautious=cautious,
         weighed=cautious,
         bar=expected,
         sound=legs.fresh & _loses_little(legs, settings),
-        unmeasured=legs.usable & np.isnan(legs.rtt_p50_s),
+        unmeasured=legs.usable & np.isnan(legs.rtt_s),
     )
 
 

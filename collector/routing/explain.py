@@ -17,7 +17,7 @@ from linkweather.units import age, duration, megabits
 
 # Of each objective: what it is called, the figure of a path, and how that is shown.
 _FIGURES: Mapping[Objective, tuple[str, Callable[[PathExpectation], float | None], Callable[[float | None], str]]] = {
-    "latency": ("RTT", lambda path: path.rtt_p50_s, duration),
+    "latency": ("RTT", lambda path: path.rtt_p50_s if path.rtt_mean_s is None else path.rtt_mean_s, duration),
     "goodput": ("goodput", lambda path: path.goodput_p50_bps, lambda value: f"{megabits(value)} Mbit/s"),
     "completion": ("done in", lambda path: path.completion_p50_s, duration),
 }

@@ -25,6 +25,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from collector.linkstate.forecasters import MEAN_WEIGHT
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.arrays import Bools, Floats
 from collector.routing.costs import GoodputEstimate
@@ -43,6 +44,8 @@ MANY_SITES: Final = 64
 MEAN_DEVIATION: Final = 0.798
 # The 10th percentile of the normal distribution, in standard deviations below its median.
 _P10: Final = 1.2816
+# A smoothed mean rests on no more tests than this.
+_MEAN_ROWS: Final = 2.0 / MEAN_WEIGHT - 1.0
 _LEAST_RATIO: Final = 1e-6
 _DAY_S: Final = 86400.0
 
@@ -107,15 +110,18 @@ def shrunk(snapshot: Snapshot, operators: Sequence[str | None]) -> GoodputEstima
 
 
 def observed(snapshot: Snapshot) -> Observed:
-    """The forecasts as observations. A goodput of zero has no logarithm, and does not count for other links."""
+    """The smoothed means as observations, by the spread of the forecasts.
+
+    A goodput of zero has no logarithm, and does not count for other links.
+    """
     p50, p10 = snapshot.goodput_p50_bps, snapshot.goodput_p10_bps
-    known, samples = p50 > 0, snapshot.goodput_samples.astype(float)
-    log = np.log(np.where(known, p50, np.nan))
+    known, samples = (p50 > 0) & (snapshot.goodput_mean_bps > 0), snapshot.goodput_samples.astype(float)
+    log = np.log(np.where(known, snapshot.goodput_mean_bps, np.nan))
     # A 10th percentile of zero is as far below as numbers can say.
     ratio = np.maximum(np.where(known, p10, np.nan) / np.where(known, p50, np.nan), _LEAST_RATIO)
     return Observed(
         log=log,
-        samples=np.where(known, np.maximum(samples, 1.0), 0.0),
+        samples=np.where(known, np.clip(samples, 1.0, _MEAN_ROWS), 0.0),
         spread=np.where(samples > 1, -np.log(ratio) / _P10, np.nan),  # a forecast's interval widens with its age
         age_days=np.where(known, snapshot.goodput_age_s, 0.0) / _DAY_S,
     )

@@ -11,8 +11,8 @@ import numpy as np
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.active_routes import Contact
 from collector.routing.answer import answer
-from collector.routing.arrays import Pairs, Vias, came_from
-from collector.routing.costs import COSTINGS, GoodputEstimate, LinkFigures, forecast_goodputs
+from collector.routing.arrays import Floats, Pairs, Vias, came_from
+from collector.routing.costs import COSTINGS, GoodputEstimate, LinkFigures, expected_rtts, forecast_goodputs
 from collector.routing.route_columns import RouteView
 from collector.routing.route_question import RouteQuestion
 from collector.routing.route_rule import noise, rule_of
@@ -133,10 +133,11 @@ class Router:
     def _take_in(self, snapshot: Snapshot, goodputs: GoodputEstimate, offline: Collection[str]) -> RoutingState:
         self._follow(snapshot.sites)
         self._contact.see(snapshot.usable, snapshot.at)
-        self._apply_noise(noise(snapshot))
-        self._state = state = self._next(snapshot, goodputs, offline)
+        share, of_links = noise(snapshot)
+        self._apply_noise(share)
+        self._state = state = self._next(snapshot, goodputs, expected_rtts(snapshot, of_links), offline)
         for table in self._tables.values():
-            table.cost(LinkFigures.of(snapshot, goodputs), state.held)
+            table.cost(LinkFigures.of(snapshot, goodputs, state.rtts_s), state.held)
         return state
 
     def _slices(self, sites: int) -> list[slice]:
@@ -181,10 +182,13 @@ class Router:
         for name, table in self._tables.items():
             table.apply_settings(scaled, rule_of(scaled, name))
 
-    def _next(self, snapshot: Snapshot, goodputs: GoodputEstimate, offline: Collection[str]) -> RoutingState:
+    def _next(
+        self, snapshot: Snapshot, goodputs: GoodputEstimate, rtts_s: Floats, offline: Collection[str]
+    ) -> RoutingState:
         return RoutingState(
             settings=self._settings,
             snapshot=snapshot,
+            rtts_s=rtts_s,
             goodputs=goodputs,
             prices_usd_per_gb=self._prices,
             tables=self._tables,

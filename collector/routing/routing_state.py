@@ -25,11 +25,13 @@ from linkweather.models.routes import LinkContact, LinkInput, Objective, PathExp
 class RoutingState:
     """The router's state after a decision. A path is given by its sites' positions.
 
-    `held` are the links that are held down, `online` the sites that may relay; prices are each site's for egress.
+    `rtts_s` are the links' expected RTTs, `held` the links that are held down, `online` the sites that may relay;
+    prices are each site's for egress.
     """
 
     settings: RoutingSettings
     snapshot: Snapshot
+    rtts_s: Floats
     goodputs: GoodputEstimate
     prices_usd_per_gb: Mapping[str, float | None]
     tables: Mapping[Objective, RoutingTable]
@@ -49,11 +51,12 @@ class RoutingState:
     def expectation(self, path: Sequence[int], size_bytes: float | None = None) -> PathExpectation:
         """What a path is expected to do; all of its links can be used."""
         snapshot, legs = self.snapshot, list(pairwise(path))
-        rtts_s, rtts_p90_s, losses = (
+        rtts_s, rtts_p90_s, means_s, losses = (
             [matrix.item(*leg) for leg in legs]
-            for matrix in (snapshot.rtt_p50_s, snapshot.rtt_p90_s, snapshot.loss_ratio)
+            for matrix in (snapshot.rtt_p50_s, snapshot.rtt_p90_s, self.rtts_s, snapshot.loss_ratio)
         )
-        rtt_s = sum(rtts_s) + self.settings.forward_s * (len(path) - 2)
+        forward_s = self.settings.forward_s * (len(path) - 2)
+        rtt_s = sum(rtts_s) + forward_s
         # One leg's bad moment is not the other's: independent deviations add up by their squares.
         spread_s = math.sqrt(sum((p90_s - p50_s) ** 2 for p50_s, p90_s in zip(rtts_s, rtts_p90_s, strict=True)))
         finished = (None, None) if size_bytes is None else self._transfer_s(legs, size_bytes)
@@ -61,6 +64,7 @@ class RoutingState:
             sites=tuple(snapshot.sites[site] for site in path),
             rtt_p50_s=known(rtt_s),
             rtt_p90_s=known(rtt_s + spread_s),
+            rtt_mean_s=known(sum(means_s) + forward_s),
             goodput_p50_bps=_least(self.goodputs.expected_bps.item(*leg) for leg in legs),
             goodput_p90_bps=_least(self.goodputs.p10_bps.item(*leg) for leg in legs),
             completion_p50_s=finished[0],

@@ -30,12 +30,14 @@ class PathExpectation(Message):
     """One path, its sites from `src` to `dst`, and what is expected of it.
 
     `price_usd_per_gb` sums the egress prices of the sites that send, per 10^9 bytes; null where one is unknown.
+    `rtt_mean_s` is what paths are compared by: the smoothed mean as far as the mesh's RTTs have noise, else the p50.
     `loss_ratio` is that of the whole path. Completion times are of the `bytes` in the question.
     """
 
     sites: tuple[SiteId, ...]
     rtt_p50_s: Figure | None = None
     rtt_p90_s: Figure | None = None
+    rtt_mean_s: Figure | None = None
     goodput_p50_bps: Figure | None = None
     goodput_p90_bps: Figure | None = None
     completion_p50_s: Figure | None = None

@@ -25,10 +25,9 @@ MAX_HEAD_BYTES: Final = 1_000_000
 # Column → its type: a letter of the module struct, with its size in bytes.
 _TIME, _REAL, _SINGLE, _SHORT, _BOOL = ("d", 8), ("d", 8), ("f", 4), ("H", 2), ("?", 1)
 _EXPECTED: Final[Mapping[str, tuple[str, int]]] = {
-    **dict.fromkeys(("p10", "p50", "p90", "step"), _SINGLE),
+    **dict.fromkeys(("p10", "p50", "p90", "mean", "step", "reverts"), _SINGLE),
     "samples": _SHORT,
     "newest_at": _TIME,
-    "follows": _BOOL,
 }
 COLUMNS: Final[Mapping[str, Mapping[str, tuple[str, int]]]] = {
     "latency": {

@@ -153,8 +153,9 @@ def _snapshot(sites: tuple[str, ...], bank: ForecastBank, at: float, measured: B
         rtt_p50_s=np.where(measured, p50, np.nan),
         rtt_p10_s=p10,
         rtt_p90_s=p90,
+        rtt_mean_s=np.reshape(said.mean, shape),
         rtt_samples=np.reshape(said.samples, shape),
-        rtt_follows=np.reshape(said.follows, shape),
+        rtt_reverts=np.reshape(said.reverts, shape),
     )
 
 

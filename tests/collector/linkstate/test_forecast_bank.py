@@ -27,7 +27,7 @@ def steady(count: int = 20, frames: int = 40, seed: int = 3) -> list[Row]:
 
 
 def assert_same(one: Forecast, other: Forecast) -> None:
-    for name in ("p10", "p50", "p90", "samples", "age_s", "follows"):
+    for name in ("p10", "p50", "p90", "mean", "samples", "age_s", "reverts"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6)
 
 
@@ -199,12 +199,24 @@ def test_one_series_that_has_not_erred_yet_is_not_certain() -> None:
     assert 8.01 < said.p90[0] < 8.5
 
 
-def test_forecast_follows_the_newest_row_where_values_stay_until_they_move() -> None:
+def test_values_that_stay_until_they_move_do_not_revert() -> None:
     held = [(one, float(at), 10.0 + one + at // 8) for at in range(40) for one in range(20)]
     said = bank_of(20, held).forecast(39.0)
-    assert said.follows.all()
+    assert said.reverts.tolist() == [0.0] * 20
     assert said.p50.tolist() == [14.0 + one for one in range(20)]
 
 
-def test_forecast_does_not_follow_where_values_vary_about_a_level() -> None:
-    assert not bank_of(20, steady()).forecast(39.0).follows.any()
+def test_values_that_vary_about_a_level_revert() -> None:
+    assert bank_of(20, steady()).forecast(39.0).reverts.min() > 0.3
+
+
+def test_the_mean_counts_spikes_which_the_median_hides_and_one_value_less_than_the_next() -> None:
+    said = bank_of(1, [(0, float(at), value) for at, value in enumerate([8.0, 8.0, 80.0])]).forecast(2.0)
+    assert said.mean[0] == pytest.approx((0.85**2 * 8 + 0.85 * 8 + 80) / (0.85**2 + 0.85 + 1))
+
+
+def test_the_third_row_is_the_first_that_can_revert() -> None:
+    rows = [(0, 0.0, 8.0), (0, 1.0, 10.0), (0, 2.0, 9.0), (0, 3.0, 6.0)]
+    assert np.isnan(bank_of(1, rows[:2]).forecast(2.0).reverts[0])
+    assert bank_of(1, rows[:3]).forecast(2.0).reverts[0] == 1.0  # 9 is nearer to some 9.1 than to 10
+    assert bank_of(1, rows).forecast(3.0).reverts[0] == 0.5  # and 6 to 9 than to some 9.1

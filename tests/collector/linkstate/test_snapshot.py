@@ -17,7 +17,7 @@ def test_snapshot_of_two_matrices_is_exact_fresh_and_usable_where_finite() -> No
     np.testing.assert_array_equal(snapshot.goodput_p10_bps, [[NAN, NAN], [1e9, NAN]])
     np.testing.assert_array_equal(snapshot.goodput_age_s, [[NAN, NAN], [0.0, NAN]])
     assert snapshot.rtt_samples.tolist() == [[0, 1], [0, 0]]
-    assert not snapshot.rtt_follows.any()
+    assert np.isnan(snapshot.rtt_reverts).all()
     assert np.isnan(snapshot.loss_ratio).all()
 
 
