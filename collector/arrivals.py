@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from collector.cluster.cluster import Cluster
+from collector.incidents.traced_paths import TracedPaths
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
 from collector.linkstate.link_states import LinkStates, ReportRows
@@ -21,7 +22,7 @@ from collector.total_ledger import Ledger
 from linkweather.containment import contained
 from linkweather.errors import MessageError
 from linkweather.mesh import Mesh
-from linkweather.wire import CapacityReport, Status, decode, topics
+from linkweather.wire import CapacityReport, PathReport, Status, decode, topics
 from linkweather.wire.mesh_parts import MeshHead
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Arrivals:
     mesh_publisher: MeshPublisher
     other_journals: OtherJournals
     route_updater: RouteUpdater
+    paths: TracedPaths
     cluster: Cluster | None
     refused: Counter[str] = field(default_factory=Counter)
 
@@ -95,6 +97,7 @@ class Arrivals:
         if self.cluster:
             self.cluster.apply_mesh(mesh)
         self.sites.apply_mesh(mesh)
+        self.paths.apply_mesh(mesh)
         self.route_updater.apply_mesh(mesh)
         self.capacities.apply_mesh(mesh)
         self.mesh_publisher.apply_mesh(mesh)
@@ -120,6 +123,9 @@ class Arrivals:
         else:
             self.sites.clocks.reported(entry.site, report.at.timestamp(), entry.received_at.timestamp())
             yield moment, report.links
+            if isinstance(report, PathReport):
+                for row in report.links:
+                    self.paths.observe(row)
         self.sites.reported(entry.site, moment.at, entry.received_at.timestamp())
 
     def _handle_status(self, site: str, status: Status) -> None:

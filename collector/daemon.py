@@ -21,6 +21,7 @@ from collector.cluster.cluster import Cluster
 from collector.complete_links import CompleteLinks
 from collector.estimate_refresh import refresh_forecasts
 from collector.incident_wiring import IncidentWiring
+from collector.incidents.traced_paths import TracedPaths
 from collector.ingest.embedded_broker import start_embedded
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
@@ -66,6 +67,7 @@ class CollectorDaemon:
             on_connect=lambda: self._arrivals.on_connect(),
         )
         self._sites = SiteStates(self._mesh.mesh)
+        self._paths = TracedPaths(self._mesh.mesh)
         self._links = LinkStates(self._mesh.mesh, settings.state, self._sites.next_test)
         self._capacities = Capacities(self._mesh.mesh, settings.capacity)
         self._cluster = self._cluster_of(settings)
@@ -249,6 +251,7 @@ class CollectorDaemon:
             mesh_publisher=self._mesh_publisher,
             other_journals=self._other_journals,
             route_updater=self._route_updater,
+            paths=self._paths,
             cluster=self._cluster,
         )
 
@@ -289,6 +292,7 @@ class CollectorDaemon:
             exporters=self._exporters,
             owns=self._owns,
             connection=self._connection,
+            paths=self._paths,
         )
 
 

@@ -20,6 +20,7 @@ from collector.incidents.incident_words import answer, restored, summary
 from collector.incidents.link_health import DEGRADED, LinkHealth, StateChanges
 from collector.incidents.link_limits import LinkLimits
 from collector.incidents.own_trouble import OwnTrouble
+from collector.incidents.traced_paths import TracedPaths
 from collector.linkstate.site_states import SILENT_LEAST_S, SILENT_REPORTS
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
@@ -30,6 +31,7 @@ from linkweather.models.events import IncidentEvent
 from linkweather.models.incidents import IncidentAnswer, IncidentsAnswer
 from linkweather.models.routes import NoRoute, RouteAnswer
 from linkweather.models.state import SiteAnswer, SiteCondition
+from linkweather.wire import PathRow
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class IncidentSources:
 
     `owns` says of a site whether this collector speaks for it: of several in a cluster, which all see the same, one
     records an incident and has people told. `degraded` takes the links that became so, or are so no more.
+    `paths` are kept up to date by whoever takes reports in, `recorded_paths` those of the journal.
     `waiting_s` is how long the oldest report waits to be committed; `not_hearing` notes that sites cannot be heard now.
     """
 
@@ -55,6 +58,8 @@ class IncidentSources:
     failing: Callable[[], Iterable[tuple[Subject, Evidence]]]
     route: Callable[[str, str], RouteAnswer | NoRoute]
     emit: Callable[[IncidentEvent], None]
+    paths: TracedPaths | None = None
+    recorded_paths: Callable[[], Iterable[PathRow]] = tuple
     waiting_s: Callable[[float], float] = lambda _now: 0.0
     not_hearing: Callable[[float], None] = lambda _now: None
     degraded: Callable[[int, Iterable[tuple[str, str]]], None] = lambda _count, _links: None
@@ -80,7 +85,7 @@ class IncidentWatch:
         self._own = OwnTrouble()
         self._site_states: dict[str, SiteCondition] = {}
         self._numbered = 0
-        self._book = IncidentBook(settings, self._new_id)
+        self._book = IncidentBook(settings, self._new_id, sources.paths)
         self._unwritten: dict[str, IncidentAnswer] = {}
         self._pruned_at = 0.0
         self.dropped = 0
@@ -102,6 +107,9 @@ class IncidentWatch:
     def restore(self) -> None:
         """Go on with the incidents from before the collector ended. Blocks; before `run`."""
         now = self._now()
+        if self._sources.paths is not None:
+            for row in self._sources.recorded_paths():
+                self._sources.paths.observe(row)
         before = [restored(one, now) for one in self._log.lasting()]
         self._book.restore(before)
         for incident in before:
@@ -191,7 +199,7 @@ class IncidentWatch:
         self._sources.degraded(len(degraded), degraded.names(health.sites))
 
     def _speaks_for(self, incident: Incident) -> bool:
-        return incident.kind in {"sink", "collector"} or self._sources.owns(incident.cause.names[0])
+        return incident.home is None or self._sources.owns(incident.home)
 
     def _enter(self, incident: Incident, now: float) -> None:
         found = self._answer(incident)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from collector.api.event_feed import EventFeed
 from collector.incident_watch import IncidentSources, IncidentWatch
 from collector.incidents.conditions import Evidence, Subject
+from collector.incidents.traced_paths import TracedPaths
 from collector.ingest.ingest import Ingest
 from collector.linkstate.site_states import SiteStates
 from collector.linkstate.snapshot import Snapshot
@@ -19,6 +20,7 @@ from collector.sinks.exporters import Exporters
 from collector.store.database import Database
 from collector.store.incident_log import IncidentLog
 from collector.store.note_log import NoteLog
+from collector.store.recorded_rows import RecordedRows
 from linkweather.mesh import Mesh
 from linkweather.models.events import IncidentEvent
 from linkweather.mqtt import Connection
@@ -41,6 +43,7 @@ class IncidentWiring:
     exporters: Exporters
     owns: Callable[[str], bool]
     connection: Connection
+    paths: TracedPaths
 
     def build(self) -> tuple[IncidentWatch, Notifier]:
         """The watch, and the notifier that it feeds. Raises OperatorError for a target that can never work."""
@@ -62,6 +65,8 @@ class IncidentWiring:
             route=lambda src, dst: self.route_updater.answer(RouteQuestion(src=src, dst=dst)),
             emit=emit,
             degraded=self.route_updater.on_health,
+            paths=self.paths,
+            recorded_paths=RecordedRows(self.database).newest_paths,
             waiting_s=self.ingest.waiting_s,
             not_hearing=self.sites.not_hearing,
             owns=self.owns,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from collector.incidents.causes import Cause, causes
 from collector.incidents.conditions import Conditions, Subject
 from collector.incidents.held_conditions import HeldCondition, HeldConditions
+from collector.incidents.traced_paths import TracedPaths
 from collector.settings import IncidentSettings
 from linkweather.models.incidents import IncidentKind, Severity
 
@@ -51,6 +52,13 @@ class Incident:
         return min((subject.kind for subject in self.conditions), key=_RANK.__getitem__)
 
     @property
+    def home(self) -> str | None:
+        """The site whose collector speaks of it, in a cluster; None where it is no site's."""
+        if not self.cause.likely:
+            return self.cause.names[0] if any(subject.src for subject in self.conditions) else None
+        return min((subject.src for subject in self.conditions if subject.src is not None), default=None)
+
+    @property
     def severity(self) -> Severity:
         """How bad that is."""
         return SEVERITIES[self.kind]
@@ -59,7 +67,10 @@ class Incident:
 class IncidentBook:
     """The incidents that last. `look` at what is wrong now, and it returns those that began, changed or ended."""
 
-    def __init__(self, settings: IncidentSettings, new_id: Callable[[float], str]) -> None:
+    def __init__(
+        self, settings: IncidentSettings, new_id: Callable[[float], str], paths: TracedPaths | None = None
+    ) -> None:
+        self._paths = paths
         self._held = HeldConditions(settings)
         self._new_id = new_id
         self._open: dict[Cause, Incident] = {}
@@ -84,7 +95,7 @@ class IncidentBook:
         """Enter what is wrong at `now`; `peers` is how many others a site has."""
         self._held.look(found, now)
         held = {condition.subject: condition for condition in self._held.held}
-        placed = self._placed(held, causes(held, peers))
+        placed = self._placed(held, causes(held, peers, self._paths))
         changed = [self._entered(cause, subjects, held, now) for cause, subjects in placed.items()]
         ended = [self._ended(incident, placed, now) for cause, incident in self._open.items() if cause not in placed]
         for incident in ended:

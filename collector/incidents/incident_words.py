@@ -21,7 +21,9 @@ def sentence(incident: Incident) -> str:
     """What is wrong, how much against what is normal, and since when; or from when to when it was."""
     worst = _worst(incident)
     others = len(incident.conditions) - 1
-    more = f"; {count(others, 'further finding')} with the same cause" if others else ""
+    cause = incident.cause
+    of = "the same cause" if not cause.likely else f"the same likely cause, which their paths share: {cause}"
+    more = f"; {count(others, 'further finding')} with {of}" if others else ""
     return f"{_name(worst.subject)} {clause(worst.subject.kind, worst.evidence)}{more} ({_span(incident)})"
 
 
@@ -57,7 +59,7 @@ def restored(recorded: IncidentAnswer, now: float) -> Incident:
         for one in recorded.findings
     }
     lasting = frozenset(subject for subject, condition in conditions.items() if condition.open)
-    cause = Cause.of(recorded.kind, recorded.subjects)
+    cause = Cause.of(recorded.kind, recorded.subjects, recorded.cause)
     return Incident(recorded.id, cause, recorded.since.timestamp(), None, conditions, lasting)
 
 

@@ -21,8 +21,9 @@ from collector.store.columns import (
     sound,
 )
 from collector.store.database import Database
+from linkweather.containment import contained
 from linkweather.models.state import HistoryBucket
-from linkweather.wire import DeviceRow, Row
+from linkweather.wire import DeviceRow, PathRow, Row
 from linkweather.wire.fields import FIGURE_NAME
 
 # metric of a link → the table that has it: every field that is a number.
@@ -61,6 +62,19 @@ class RecordedRows:
                 ORDER BY site, "type" """  # noqa: S608 - names from our table
         )
         return list(readable(CAPACITY, rows))
+
+    def newest_paths(self) -> list[PathRow]:
+        """The newest trace of each link that reached its destination, with its hops alone; by the order of commit."""
+        rows = self.database.rows(
+            f"""SELECT src, dst, arg_max(method, number), arg_max(hops, number) FROM path
+                WHERE reached AND {sound("path")} GROUP BY src, dst"""  # noqa: S608 - names from our table
+        )
+        found = []
+        for src, dst, method, hops in rows:
+            with contained("journal row"):
+                read = LINK_TABLES["path"].nested["hops"](hops)
+                found.append(PathRow(src=src, dst=dst, method=method, hops=read, reached=True))
+        return found
 
     def history(
         self, src: str, dst: str, metric: str, *, since: datetime, until: datetime, step_s: float
