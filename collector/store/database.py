@@ -50,15 +50,21 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A transaction. Raises duckdb.Error when the disk or the file fails; then nothing was written."""
-        with self._writing:
-            connection = self._usable()
-            try:
-                connection.begin()
-                yield connection
-                connection.commit()
-            except BaseException:
-                self._undo(connection)
-                raise
+        with self._writing, _transaction(self._usable()) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def prepared(self, queries: Mapping[str, str], parameters: Sequence[Any]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction that has what queries answer as temporary tables, by their names.
+
+        The queries run before it, while others commit: only who alone writes what they read may use it. Raises like
+        `transaction`.
+        """
+        with self._reading() as cursor:
+            for name, query in queries.items():
+                cursor.execute(f"CREATE TEMP TABLE {name} AS {query}", parameters)
+            with self._writing, _transaction(cursor):
+                yield cursor
 
     def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query, as last committed; waits for no writer. Raises duckdb.Error when the disk fails."""
@@ -147,12 +153,6 @@ class Database:
                     raise
                 time.sleep(0.001)
 
-    @staticmethod
-    def _undo(connection: duckdb.DuckDBPyConnection) -> None:
-        # A fatal error has already ended the transaction, and rolling back says so.
-        with contextlib.suppress(duckdb.Error):
-            connection.rollback()
-
     def rebuild(self, reason: str) -> None:
         """Set the file aside, which cannot be read, and go on with a new one that has what is readable of it.
 
@@ -201,6 +201,19 @@ class Database:
         # A checkpoint rewrites the last, partial row group: rare ones cost less; a start replays this much in a second.
         connection.execute("SET checkpoint_threshold = '64MB'")
         return connection
+
+
+@contextlib.contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    try:
+        connection.begin()
+        yield connection
+        connection.commit()
+    except BaseException:
+        # A fatal error has already ended the transaction, and rolling back says so.
+        with contextlib.suppress(duckdb.Error):
+            connection.rollback()
+        raise
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Rolls rows up into minutes and hours, sorts old roll-ups by link, and deletes minutes that are too old.
 
-Everything is done in slices, each one transaction of some tens of milliseconds, between which commits come: `roll`,
-`sort` and `prune` give one at each step.
+Everything is done in slices, between which commits come: `roll`, `sort` and `prune` give one at each step. What a
+slice adds is worked out beside the commits; its transaction, of some milliseconds, only puts it in its place.
 
 *Exactly the rows of the record.* Rows are taken by their numbers, a stretch at a time, and the transaction that adds
 the parts of some sources also says in `rolled` that they are added: a crash at any moment costs nothing, and adds
@@ -127,13 +127,10 @@ class RollUps:
 
     def _roll(self, kind: str, stretch: _RowRange, first: str, last: str) -> None:
         which = "number BETWEEN ? AND ? AND src BETWEEN ? AND ?"
-        with self._database.transaction() as connection:
-            for resolution in RESOLUTIONS:
-                parts = roll_up_tables.parts_of_rows(kind, resolution.step_s, which)
-                connection.execute(
-                    f"INSERT INTO {resolution.table(kind)} BY NAME {parts}",
-                    [stretch.first, stretch.last, first, last],
-                )
+        parts = {f"new_{each.name}": roll_up_tables.parts_of_rows(kind, each.step_s, which) for each in RESOLUTIONS}
+        with self._database.prepared(parts, [stretch.first, stretch.last, first, last]) as connection:
+            for each in RESOLUTIONS:
+                connection.execute(f"INSERT INTO {each.table(kind)} BY NAME FROM new_{each.name}")
             connection.execute("UPDATE rolled SET src = ? WHERE kind = ?", [last, kind])
 
     def _sort(self, kind: str, resolution: Resolution, over: datetime) -> Iterator[int]:
@@ -169,14 +166,12 @@ class RollUps:
         return since, "", ""
 
     def _sort_slice(self, kind: str, table: str, which: str, values: Sequence[Any]) -> None:
-        with self._database.transaction() as connection:
-            lines = f"SELECT * FROM {table} WHERE {which}"  # noqa: S608 - names of our own
-            sorted_ = roll_up_tables.added_up(kind, lines, 'src, dst, "at"')
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE sorting AS {sorted_}", values)
+        lines = f"SELECT * FROM {table} WHERE {which}"  # noqa: S608 - names of our own
+        sorted_ = roll_up_tables.added_up(kind, lines, 'src, dst, "at"')
+        with self._database.prepared({"sorting": sorted_}, values) as connection:
             connection.execute(f"DELETE FROM {table} WHERE {which}", values)  # noqa: S608
             connection.execute(f"INSERT INTO {table} BY NAME FROM sorting")
             connection.execute("UPDATE sorted SET src = ?, dst = ? WHERE name = ?", [*values[-2:], table])
-            connection.execute("DROP TABLE sorting")
 
     def _chunks(self, table: str, which: str, values: Sequence[Any]) -> Iterator[tuple[str, ...]]:
         """Each slice of the lines for which `which` holds, as the values of _BETWEEN."""
