@@ -42,7 +42,7 @@ def replace(path: Path, content: str | bytes, *, mode: int | None = None) -> Non
         with contextlib.suppress(OSError):
             copy.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def set_aside(path: Path) -> Path:
@@ -65,8 +65,8 @@ def damaged_files(folder: Path) -> dict[str, int]:
     return dict(Counter(match[1] for match in found if match))
 
 
-def _sync_folder(folder: Path) -> None:
-    # Without it the rename itself may be lost with the power. Not every file system offers it.
+def sync_folder(folder: Path) -> None:
+    """Sync a folder, where its file system can: without it a rename itself may be lost with the power."""
     number = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):

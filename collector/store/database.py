@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 import time
@@ -13,12 +14,23 @@ from typing import Any, Protocol
 import duckdb
 from numpy.typing import NDArray
 
-from collector.store.journal_repair import Finding, is_damage, rebuild, repair_log
-from linkweather.errors import OperatorError
+from collector.store.journal_repair import (
+    Finding,
+    copy_of,
+    is_damage,
+    log_of,
+    move_in_place,
+    rebuild,
+    remove_copy,
+    repair_log,
+)
+from collector.store.reader_gate import ReaderGate
+from linkweather.errors import OperatorError, RecordError
 
 SCHEMA_VERSION = 1
 STREAM_ROWS = 10_000
 CLOSE_WAIT_S = 30.0
+EXCHANGE_WAIT_S = 0.2  # for readers to end, while none begins and nothing is written
 _PID = re.compile(r"PID (\d+)")
 
 
@@ -37,9 +49,10 @@ class Database:
     """
 
     def __init__(self, path: Path, *, memory_limit_mb: int) -> None:
-        self._path = path
+        self.path = path
         self._memory_limit_mb = memory_limit_mb
         self._writing = threading.RLock()
+        self._gate = ReaderGate()
         self._readers: list[Callable[[], None]] = []
         self._reopened = False
         self._closed = False
@@ -50,7 +63,7 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A transaction. Raises duckdb.Error when the disk or the file fails; then nothing was written."""
-        with self._writing, _transaction(self._usable()) as connection:
+        with self._writing, transaction_of(self._usable()) as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -63,7 +76,7 @@ class Database:
         with self._reading() as cursor:
             for name, query in queries.items():
                 cursor.execute(f"CREATE TEMP TABLE {name} AS {query}", parameters)
-            with self._writing, _transaction(cursor):
+            with self._writing, transaction_of(cursor):
                 yield cursor
 
     def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
@@ -102,6 +115,28 @@ class Database:
         read()
         self._readers.append(read)
 
+    def exchange(self, finish: Callable[[duckdb.DuckDBPyConnection], None]) -> bool:
+        """Go on in the file `copy_of(path)`, of which `finish` makes a whole copy while nothing is read or written.
+
+        False where a reader does not end in time. Raises duckdb.Error, OSError and RecordError. But for True, and at a
+        crash at any moment, the file stays as it was: the copy is moved in its place in one step, after a close that
+        left nothing in its log.
+        """
+        with self._writing:
+            connection = self._usable()
+            with self._gate.shut(EXCHANGE_WAIT_S) as empty:
+                if not empty:
+                    return False
+                finish(connection)
+                self._close()
+                try:
+                    if log_of(self.path).exists() or _is_open(self.path):
+                        raise RecordError(f"journal {self.path}: is not given back by DuckDB, and stays as it is")
+                    move_in_place(copy_of(self.path), self.path)
+                finally:
+                    self._connection = self._connect()
+        return True
+
     def close(self) -> None:
         """Checkpoint the file and close it for good."""
         with self._writing:
@@ -111,14 +146,15 @@ class Database:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor; a file that a failed write has closed is opened again, for which it waits for writers."""
-        try:
-            cursor = self._connection.cursor()
-            cursor.execute("SELECT 1")
-        except duckdb.Error:
-            with self._writing:
-                cursor = self._usable().cursor()
-        with cursor:
-            yield cursor
+        with self._gate.inside():
+            try:
+                cursor = self._connection.cursor()
+                cursor.execute("SELECT 1")
+            except duckdb.Error:
+                with self._writing:
+                    cursor = self._usable().cursor()
+            with cursor:
+                yield cursor
 
     def _usable(self) -> duckdb.DuckDBPyConnection:
         try:
@@ -164,22 +200,22 @@ class Database:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         try:
-            self._note(repair_log(self._path))
+            self._note(repair_log(self.path))
             return self._prepared()
         except OSError as error:
-            raise OperatorError(f"journal {self._path}: cannot be opened: {error}") from None
+            raise OperatorError(f"journal {self.path}: cannot be opened: {error}") from None
         except duckdb.Error as error:
             if not is_damage(error):
-                raise OperatorError(f"journal {self._path}: {_sentence(str(error))}") from None
+                raise OperatorError(f"journal {self.path}: {_sentence(str(error))}") from None
             return self._rebuilt(str(error))
 
     def _rebuilt(self, reason: str) -> duckdb.DuckDBPyConnection:
         try:
-            self._note(rebuild(self._path, reason))
+            self._note(rebuild(self.path, reason))
             self.rebuilt = True
             return self._prepared()
         except (OSError, duckdb.Error) as error:
-            raise OperatorError(f"journal {self._path}: is damaged ({reason}); {_sentence(str(error))}") from None
+            raise OperatorError(f"journal {self.path}: is damaged ({reason}); {_sentence(str(error))}") from None
 
     def _note(self, finding: Finding | None) -> None:
         if finding is not None:
@@ -188,14 +224,15 @@ class Database:
     def _prepared(self) -> duckdb.DuckDBPyConnection:
         connection = self._connect()
         try:
-            _prepare(connection, self._path)
+            remove_copy(self.path)  # which a crash left: now that no other process can be at work on it
+            _prepare(connection, self.path)
         except BaseException:
             connection.close()
             raise
         return connection
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect(str(self._path))
+        connection = duckdb.connect(str(self.path))
         connection.execute("SET threads = 1")
         connection.execute(f"SET memory_limit = '{self._memory_limit_mb}MB'")
         # A checkpoint rewrites the last, partial row group: rare ones cost less; a start replays this much in a second.
@@ -204,7 +241,8 @@ class Database:
 
 
 @contextlib.contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+def transaction_of(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A transaction of a connection that no other thread uses meanwhile."""
     try:
         connection.begin()
         yield connection
@@ -230,6 +268,16 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             f"journal {path}: has format {found[0]}, this program knows up to {SCHEMA_VERSION}: "
             "update linkweather, or name another file"
         )
+
+
+def _is_open(path: Path) -> bool:
+    """Whether this process has the file open: a file that is replaced meanwhile would be written on, and lost."""
+    file = path.stat()
+    for opened in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.path.samestat(opened.stat(), file):
+                return True
+    return False
 
 
 def _sentence(text: str) -> str:

@@ -23,7 +23,7 @@ Positions = npt.NDArray[np.integer]
 # The active route changed; it was sampled for evaluation; a question was asked.
 Occasion = Literal["changed", "sampled", "asked"]
 
-_TABLES: Mapping[str, Mapping[str, str]] = {
+DECISION_TABLES: Mapping[str, Mapping[str, str]] = {
     "decisions": {
         "at": "TIMESTAMP",
         "occasion": "VARCHAR",
@@ -163,7 +163,7 @@ class DecisionLog:
     def __init__(self, database: Database) -> None:
         self.database = database
         with database.transaction() as connection:
-            for table, columns in _TABLES.items():
+            for table, columns in DECISION_TABLES.items():
                 types = ", ".join(f'"{name}" {sql}' for name, sql in columns.items())
                 connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({types})")
 
@@ -268,7 +268,7 @@ def _figures(path: PathExpectation, objective: Objective) -> tuple[float | None,
 
 
 def _columns(table: str, rows: Sequence[LoggedDecision]) -> dict[str, npt.NDArray[Any]]:
-    return {name: _column(sql, [getattr(row, name) for row in rows]) for name, sql in _TABLES[table].items()}
+    return {name: _column(sql, [getattr(row, name) for row in rows]) for name, sql in DECISION_TABLES[table].items()}
 
 
 def _column(sql: str, values: Sequence[Any]) -> npt.NDArray[Any]:

@@ -19,6 +19,7 @@ from typing import Final, Literal, NamedTuple
 import duckdb
 
 from collector.store.wal import LOG_BEGINS, LogScan, scan_log
+from linkweather import atomicfile
 from linkweather.atomicfile import damaged_name
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,25 @@ def is_damage(error: Exception) -> bool:
     """Whether an error of DuckDB says that the file itself cannot be read."""
     ours = isinstance(error, duckdb.ParserException)  # a mistake in our SQL
     return not ours and not any(text in str(error) for text in _NO_DAMAGE)
+
+
+def copy_of(path: Path) -> Path:
+    """Where a file is written anew, which then takes its place."""
+    return path.with_name(f".{path.name}.new")
+
+
+def remove_copy(path: Path) -> None:
+    """Remove a copy that took no place. Raises OSError."""
+    for left in (copy_of(path), log_of(copy_of(path))):
+        left.unlink(missing_ok=True)
+
+
+def move_in_place(copy: Path, path: Path) -> None:
+    """Rename a copy over the file, so that after a power cut, too, it is the one or the other. Raises OSError."""
+    with copy.open("rb") as file:
+        os.fsync(file.fileno())
+    copy.rename(path)
+    atomicfile.sync_folder(path.parent)
 
 
 class Finding(NamedTuple):
@@ -134,19 +154,17 @@ def copy_readable(old: Path, new: Path, *, whole: bool = False) -> tuple[int, in
 
     With `whole`, nothing is replaced where a row cannot be read. Raises duckdb.Error.
     """
-    copy = new.with_name(f".{new.name}.new")
-    for left in (copy, log_of(copy)):
-        left.unlink(missing_ok=True)
+    copy = copy_of(new)
+    remove_copy(new)
     with duckdb.connect(str(copy)) as db:
         db.execute("SET threads = 1")
-        db.execute(f"ATTACH '{_quoted(old)}' AS old (READ_ONLY)")
+        db.execute(f"ATTACH '{quoted(old)}' AS old (READ_ONLY)")
         tables = db.execute(
             "SELECT table_name FROM duckdb_tables() WHERE database_name = 'old' ORDER BY ALL"
         ).fetchall()
         counts = [_copy_table(db, name, whole=whole) for (name,) in tables]
         db.execute("DETACH old")
-    _sync(copy)
-    copy.rename(new)
+    move_in_place(copy, new)
     return sum(kept for kept, _ in counts), sum(of for _, of in counts)
 
 
@@ -208,10 +226,6 @@ def _held(path: Path) -> Iterator[bool]:
         yield True
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """A path as it stands between quotes in SQL."""
     return str(path).replace("'", "''")
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Time of a commit while old rows are deleted: beside none, by slices, and at once; what the file gives back.
+"""Time of a commit while rows are rolled up, old ones deleted, and the file written anew; what is given back.
 
 Run: python -m tests.bench.pruning [--rows 6000000]
 """
@@ -17,14 +17,16 @@ from itertools import count
 from pathlib import Path
 
 from collector.store.columns import Entry, naive
-from collector.store.decision_log import DecisionLog
+from collector.store.compaction import Compaction
 from collector.store.journal import Journal
-from collector.store.retention import Retention
+from collector.store.retention import with_rests
+from collector.store.roll_ups import RollUps
 from linkweather.wire import LatencyReport, LatencyRow
 from tests.bench.reports import START
 
 SITES = 8
-ALONE_S = 5.0
+ALONE_S = 10.0
+ROLLED_UP = 500_000
 _MB = 2**20
 
 
@@ -68,50 +70,50 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=6_000_000, help="half of them too old")
     rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as folder:
-        alone, sliced, once = _run(Path(folder), rows)
-    print(f"{rows} rows, half of them deleted; a commit of {SITES - 1} rows, in ms: p50, p99, longest; how many")
-    for name, took in (("alone", alone), ("beside slices", sliced), ("beside one transaction", once)):
-        quantiles = statistics.quantiles(took, n=100) if len(took) > 1 else took * 99
-        figures = (quantiles[49], quantiles[98], max(took))
-        print(f"  {name}: {', '.join(f'{1e3 * value:.1f}' for value in figures)}; {len(took)}")
-    print(f"longest, one transaction to slices: {max(once) / max(sliced):.1f}")
+        took = _run(Path(folder) / "journal.duckdb", rows)
+    print(f"a commit of {SITES - 1} rows, in ms: p50, p99, longest; how many; p99 to that of commits alone")
+    alone = _figures(took["alone"])
+    for name, times in took.items():
+        figures = _figures(times)
+        shown = ", ".join(f"{1e3 * value:.1f}" for value in figures)
+        print(f"  {name}: {shown}; {len(times)}; {figures[1] / alone[1]:.1f}")
 
 
-def _run(folder: Path, rows: int) -> tuple[list[float], list[float], list[float]]:
-    sliced_path, once_path = folder / "sliced.duckdb", folder / "once.duckdb"
+def _figures(times: list[float]) -> tuple[float, float, float]:
+    quantiles = statistics.quantiles(times, n=100)
+    return quantiles[49], quantiles[98], max(times)
+
+
+def _run(path: Path, rows: int) -> dict[str, list[float]]:
     now = START + timedelta(days=10)
-    journal = _filled(sliced_path, rows, now)
-    before_mb = sliced_path.stat().st_size / _MB
+    journal = _filled(path, rows, now)
     clock = CommitClock(journal, now)
-    alone = clock.during(lambda: time.sleep(ALONE_S))
-    retention = Retention(journal, DecisionLog(journal.database), 1, now=lambda: now)
-    sliced = clock.during(lambda: asyncio.run(retention.prune()))
-    journal.database.rows("CHECKPOINT")
-    after_mb = sliced_path.stat().st_size / _MB
-    free = journal.database.rows("SELECT free_blocks * block_size FROM pragma_database_size()")[0][0] / _MB
-    _fill(journal, rows // 2, now, rows)
-    journal.database.rows("CHECKPOINT")
-    print(
-        f"file: {before_mb:.0f} MB; {after_mb:.0f} MB after pruning, {free:.0f} MB of it free; "
-        f"{sliced_path.stat().st_size / _MB:.0f} MB once as many rows have come again"
-    )
+    roll_ups, compaction = RollUps(journal.database, 90), Compaction(journal.database)
+    took = {"alone": clock.during(lambda: time.sleep(ALONE_S))}
+    for name, work in (
+        ("rolling up", roll_ups.roll),
+        ("pruning", journal.prune),
+        ("compacting", compaction.steps),
+    ):
+        began = time.perf_counter()
+        took[name] = clock.during(lambda work=work: asyncio.run(with_rests(work(now))))  # type: ignore[misc]
+        journal.database.rows("CHECKPOINT")
+        ((free,),) = journal.database.rows("SELECT free_blocks * block_size FROM pragma_database_size()")
+        size = path.stat().st_size
+        print(
+            f"{name}: {time.perf_counter() - began:.0f} s; the file has then {size / _MB:.0f} MB, {free / _MB:.0f} free"
+        )
     journal.close()
-    journal = _filled(once_path, rows, now)
-    once = CommitClock(journal, now).during(lambda: _at_once(journal, now))
-    journal.close()
-    return alone, sliced, once
-
-
-def _at_once(journal: Journal, now: datetime) -> None:
-    with journal.database.transaction() as connection:
-        before = naive(now - timedelta(days=1))
-        connection.execute("DELETE FROM latency WHERE received_at < ?", [before]).fetchall()
+    return took
 
 
 def _filled(path: Path, rows: int, now: datetime) -> Journal:
+    """Half of the rows too old; all but ROLLED_UP rows are marked as rolled up."""
     journal = Journal(path, keep_days=1)
     _fill(journal, rows // 2, now - timedelta(days=5), 0)
-    _fill(journal, rows // 2, now, rows // 2)
+    _fill(journal, rows // 2, now - timedelta(hours=2), rows // 2)
+    with journal.database.transaction() as connection:
+        connection.execute("UPDATE rolled SET number = ? WHERE kind = 'latency'", [rows - ROLLED_UP])
     journal.close()
     return Journal(path, keep_days=1)  # numbers are read again
 
