@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from fastapi import FastAPI
 from prometheus_client import generate_latest
@@ -74,6 +75,7 @@ class ApiWiring:
     other_journals: OtherJournals
     bad_statuses: Mapping[str, int]
     page: Callable[[str], str | None]
+    alto_streams: Counter[str] = field(default_factory=Counter)
     cluster: Cluster | None = None
     shared_log: SharedLog | None = None
 
@@ -115,6 +117,7 @@ class ApiWiring:
                 route=lambda src, dst, _now: updater.answer(RouteQuestion(src=src, dst=dst)),
                 capacities=self.capacities.capacities,
                 stopping=lambda: self.feed.closed,
+                count_streams=partial(self.alto_streams.__setitem__, "open"),
             ),
         )
         return app
@@ -226,6 +229,7 @@ class ApiWiring:
             dropped_decisions=self.route_updater.dropped_decisions,
             faults=faults(),
             overflows=overflows(),
+            listeners={"events": self.feed.listeners, "alto": self.alto_streams["open"]},
             journal_damage=self.journal.damage.found,
             journal_lost=self.journal.damage.lost,
             unpublished=self.connection.refused,

@@ -38,6 +38,7 @@ class Readings:
     dropped_decisions: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
     overflows: Mapping[str, int] = field(default_factory=dict)
+    listeners: Mapping[str, int] = field(default_factory=dict)
     unpublished: Mapping[str, int] = field(default_factory=dict)
     journal_damage: Mapping[str, int] = field(default_factory=dict)
     journal_lost: Mapping[str, int] = field(default_factory=dict)
@@ -104,6 +105,10 @@ def _gauges(readings: Readings) -> Iterable[Metric]:
     for severity in get_args(Severity):
         family.add_metric([severity], readings.incidents.get(severity, 0))
     yield family
+    listeners = GaugeMetricFamily("linkweather_listeners", "Programs that follow a stream now.", labels=["stream"])
+    for stream, count in readings.listeners.items():
+        listeners.add_metric([stream], count)
+    yield listeners
     yield _by_state("links", "Links of the mesh by state.", LINK_STATES, readings.links)
     sites = Counter(site.state for site in readings.sites)
     yield _by_state("sites", "Sites of the mesh by state.", SITE_STATES, sites)

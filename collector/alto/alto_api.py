@@ -25,6 +25,7 @@ from collector.alto.resources import RESOURCES, ROOT, Resource, ResourceRequest
 from collector.alto.update_streams import UpdateEvent, UpdateStream
 from collector.alto.view import View
 from collector.api.api_requests import ApiError, read_body
+from linkweather import overflows
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, RouteAnswer
 from linkweather.models.state import CapacityAnswer, LinkAnswer
@@ -44,6 +45,7 @@ class AltoSources:
     """What ALTO's answers come from. `now` is in seconds since the epoch; `route` is the active route.
 
     Once `stopping` is true, update streams end, so that a server that waits for its responses can stop.
+    `count_streams` is called with the number of open ones whenever it changes.
     """
 
     now: Callable[[], float]
@@ -52,6 +54,7 @@ class AltoSources:
     route: Callable[[str, str, float], RouteAnswer | NoRoute]
     capacities: Callable[[float], Sequence[CapacityAnswer]]
     stopping: Callable[[], bool] = lambda: False
+    count_streams: Callable[[int], None] = lambda _count: None
 
 
 def add_alto(app: FastAPI, sources: AltoSources, *, poll_s: float = POLL_S, keep_alive_s: float = KEEP_ALIVE_S) -> None:
@@ -130,14 +133,20 @@ class _AltoService:
         _check_accept(request, MEDIA_TYPE)
         asked = await _parameters(request, alto.UPDATE_PARAMS)
         if len(self._streams) >= STREAMS_MAX:
+            overflows.note("alto update streams")
             # RFC 7285 §8.5.3: overload is no ALTO error; the answer says when to try again.
             sentence = f"{STREAMS_MAX} update streams are open already: try again later"
             raise ApiError(503, sentence, headers={"retry-after": str(RETRY_AFTER_S)})
         live = _OpenStream(UpdateStream(asked, _requester(request), self._view()))
         name = secrets.token_urlsafe(16)
         self._streams[name] = live
+        self._sources.count_streams(len(self._streams))
         control = {"control-uri": f"{_base(request)}{ROOT}{resources.UPDATES_PATH}/{name}"}
-        return _EventStream(self._events(live, control), closed=lambda: self._streams.pop(name))
+        return _EventStream(self._events(live, control), closed=lambda: self._close(name))
+
+    def _close(self, name: str) -> None:
+        del self._streams[name]
+        self._sources.count_streams(len(self._streams))
 
     async def control_stream(self, request: Request) -> Response:
         live = self._streams.get(request.path_params["stream"])

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Header, Query
 from fastapi.responses import StreamingResponse
 
 from collector.api.api_requests import ApiError, site_id
+from linkweather import overflows
 from linkweather.mesh import Mesh
 from linkweather.models.events import EVENTS, Event, EventKind, Gap, IncidentEvent, LinkEvent, RouteEvent
 from linkweather.wire import encode
@@ -85,7 +86,7 @@ class EventFeed:
         self._kept.append(numbered)
         for listener in [listener for listener in self._listeners if listener.wants(numbered)]:
             if not listener.offer(numbered):
-                self._disconnect(listener)
+                self._cut_off(listener)
 
     def skip(self, count: int) -> None:
         """Leave out so many events: every listener learns of the gap, and whoever comes back for one of them, too."""
@@ -93,7 +94,7 @@ class EventFeed:
         self._kept.clear()
         gap = _NumberedEvent(self._last, _KINDS[Gap], (), self._text(Gap(missed=count), self._last))
         for listener in [listener for listener in self._listeners if not listener.offer(gap)]:
-            self._disconnect(listener)
+            self._cut_off(listener)
 
     def close(self) -> None:
         """End every stream, so that a server which waits for its answers can stop."""
@@ -130,10 +131,17 @@ class EventFeed:
         gap = [self._text(Gap(missed=missed), first_kept - 1)] if missed > 0 else []
         return gap + [event.text for event in self._kept if event.number > int(number) and listener.wants(event)]
 
-    def _disconnect(self, listener: _Listener) -> None:
+    def _cut_off(self, listener: _Listener) -> None:
+        overflows.note("events of a listener", 1 + self._disconnect(listener))
+
+    def _disconnect(self, listener: _Listener) -> int:
+        """End its stream; returns how many events of its queue gave way to the end."""
         self._listeners.discard(listener)
+        dropped = 0
         while not listener.offer(None):
             listener.waiting.get_nowait()
+            dropped += 1
+        return dropped
 
     def _text(self, event: Event, number: int) -> bytes:
         return event_bytes(_KINDS[type(event)], encode(event), f"{self._boot}.{number}")
@@ -178,6 +186,7 @@ def add_events(app: FastAPI, feed: EventFeed, mesh: Callable[[], Mesh]) -> None:
     ) -> StreamingResponse:
         """Changed links, routes and incidents as they happen, as server-sent events."""
         if feed.listeners >= MAX_LISTENERS:
+            overflows.note("event listeners")
             raise ApiError(503, f"{MAX_LISTENERS} programs listen already; try again later")
         named = None if site is None else site_id(mesh(), "site", site, 422)
         stream = feed.listen(kind or (), named, last_event_id)

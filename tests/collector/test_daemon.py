@@ -382,6 +382,19 @@ async def test_what_a_site_says_that_it_lost_is_in_the_metrics_and_in_readyz(
     assert ready["degraded"] == ["the site a has set aside 1 of mesh.json, found damaged: delete what is not needed"]
 
 
+async def test_who_follows_a_stream_is_in_the_metrics(settings: CollectorSettings) -> None:
+    alto = {"add": {"map": {"resource-id": "default-network-map"}}}
+    kind = {"content-type": "application/alto-updatestreamparams+json"}
+    async with running(settings) as collector:
+        assert 'linkweather_listeners{stream="events"} 0.0' in (await collector.http.get("/metrics")).text
+        async with (
+            collector.http.stream("GET", "/api/v1/events"),
+            collector.http.stream("POST", "/alto/updates", json=alto, headers=kind),
+        ):
+            lines = ['linkweather_listeners{stream="events"} 1.0', 'linkweather_listeners{stream="alto"} 1.0']
+            await collector.until("/metrics", lambda answer: all(line in answer.text for line in lines))
+
+
 async def test_the_goodbye_of_an_older_probe_that_says_less_is_in_the_metrics(
     settings: CollectorSettings, site: aiomqtt.Client
 ) -> None:

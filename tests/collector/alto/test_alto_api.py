@@ -18,10 +18,12 @@ from collector.alto import resources
 from collector.alto.alto_api import add_alto
 from collector.api.app import create_app
 from collector.api.http_server import HttpServer
+from linkweather import overflows
 from tests import servers
 from tests.collector.alto import schemas
 from tests.collector.alto.worlds import NUM_RTT, NUM_TPUT, ORD_TPUT, PATH_VECTOR, AltoWorld
 from tests.collector.api.test_app import ApiWorld
+from tests.collector.waiting import until
 
 COSTS = {"cost-type": NUM_RTT}
 ENDPOINTS = {"srcs": ["ipv4:10.1.0.9"], "dsts": ["ipv4:10.1.200.9", "ipv4:192.0.2.7"]}
@@ -390,13 +392,18 @@ async def status(http: httpx.AsyncClient, control: str) -> int:
     return (await http.post(control, json={"remove": ["x"]}, headers=PARAMS)).status_code
 
 
-async def test_streams_are_bounded(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_streams_are_bounded_and_counted(
+    http: httpx.AsyncClient, world: AltoWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(routes, "STREAMS_MAX", 1)
+    before = overflows.overflows().get("alto update streams", 0)
     async with following(http, network="default-network-map") as first:
         await first.document_event()
         async with following(http, network="default-network-map") as second:
             assert second.answer.status_code == 503
             assert second.answer.headers["Retry-After"] == "60"
+    assert overflows.overflows()["alto update streams"] == before + 1
+    await until(lambda: world.stream_counts == [1, 0])
 
 
 async def test_streams_end_once_the_collector_stops(http: httpx.AsyncClient, world: AltoWorld) -> None:

@@ -117,6 +117,7 @@ class AltoWorld:
     now: float = NOW
     step: float = 1.0
     stopping: bool = False
+    stream_counts: list[int] = field(default_factory=list)
 
     def sources(self) -> AltoSources:
         return AltoSources(
@@ -126,6 +127,7 @@ class AltoWorld:
             route=lambda src, dst, _now: route(src, dst),
             capacities=lambda _now: list(CAPACITIES),
             stopping=lambda: self.stopping,
+            count_streams=self.stream_counts.append,
         )
 
     def change(self, src: str, dst: str, **fields: Any) -> None:

@@ -16,7 +16,7 @@ from collector.api import event_feed as events
 from collector.api.api_requests import answer_errors
 from collector.api.event_feed import EventFeed, add_events
 from collector.api.http_server import HttpServer
-from linkweather import AsyncClient, Client
+from linkweather import AsyncClient, Client, overflows
 from linkweather.errors import CollectorUnavailableError
 from linkweather.mesh import Mesh
 from linkweather.models.events import Event, Gap, LinkEvent, RouteEvent
@@ -40,6 +40,10 @@ LIMIT_S = 90.0
 
 def changed(src: str, dst: str) -> LinkEvent:
     return LinkEvent(at=NOON, link=LinkAnswer(src=src, dst=dst, state="down"))
+
+
+def dropped(queue: str) -> int:
+    return overflows.overflows().get(queue, 0)
 
 
 def lost(src: str, dst: str) -> RouteEvent:
@@ -200,9 +204,13 @@ async def test_a_listener_that_does_not_read_is_cut_off_and_holds_nobody_up(monk
     feed = EventFeed("first")
     slow = feed.listen((), None, None)
     await anext(slow)
-    for name in ("b", "c", "d"):
+    before = dropped("events of a listener")
+    for name in ("b", "c"):
         feed.emit(changed("a", name))
+    assert (feed.listeners, dropped("events of a listener")) == (1, before)
+    feed.emit(changed("a", "d"))
     assert feed.listeners == 0
+    assert dropped("events of a listener") == before + 2  # which there was no room for, and which gave way to the end
     assert len([text async for text in slow]) == 1  # what still stood in its queue, and the end
 
 
@@ -223,10 +231,18 @@ async def test_a_silent_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_listeners_beyond_the_bound_are_refused(world: FeedWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "MAX_LISTENERS", 0)
-    async with httpx.AsyncClient(base_url=world.api, trust_env=False) as http:
-        answer = await http.get("/api/v1/events")
-    assert (answer.status_code, answer.json()["error"]) == (503, "0 programs listen already; try again later")
+    monkeypatch.setattr(events, "MAX_LISTENERS", 1)
+    before = dropped("event listeners")
+    async with httpx.AsyncClient(base_url=world.api, trust_env=False, timeout=LIMIT_S) as http:
+        async with http.stream("GET", "/api/v1/events") as first:
+            await world.heard_by(1)
+            answer = await http.get("/api/v1/events")
+        assert first.status_code == 200
+        assert (answer.status_code, answer.json()["error"]) == (503, "1 programs listen already; try again later")
+        assert dropped("event listeners") == before + 1
+        await world.heard_by(0)
+        async with http.stream("GET", "/api/v1/events") as third:
+            assert third.status_code == 200
 
 
 async def test_an_unknown_kind_is_one_sentence(world: FeedWorld) -> None:
