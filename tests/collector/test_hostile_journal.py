@@ -12,7 +12,7 @@ import pytest
 from collector.settings import ApiSettings, CollectorSettings, JournalSettings
 from collector.sinks.builtin import MqttSettings, ParquetSettings
 from collector.store.columns import FIGURES, TABLES, naive
-from collector.store.decision_log import DECISION_TABLES as DECISIONDECISION_TABLES
+from collector.store.decision_log import DECISION_TABLES
 from collector.store.decision_log import DecisionLog
 from collector.store.journal import JOURNAL_FILE, Journal
 from collector.store.recorded_rows import METRICS
@@ -54,7 +54,7 @@ def corrupt(path: Path) -> int:
     DecisionLog(journal.database)
     number = 0
     tables: dict[str, dict[str, str]] = {kind: table.columns for kind, table in TABLES.items()}
-    tables |= {name: dict(columns) for name, columns in DECISIONDECISION_TABLES.items()}
+    tables |= {name: dict(columns) for name, columns in DECISION_TABLES.items()}
     for table, columns in tables.items():
         nested = TABLES[table].nested if table in TABLES else {}
         for name, sql in columns.items():
