@@ -53,10 +53,11 @@ class _Parting(NamedTuple):
 
 
 class Compaction:
-    """Writes a journal's file anew where more than FREE_BYTES and FREE_SHARE of it are free."""
+    """Writes a journal's file anew where at least so many bytes, and FREE_SHARE of it, are free."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, least_bytes: int = FREE_BYTES) -> None:
         self._database = database
+        self._least_bytes = least_bytes
 
     def steps(self, now: datetime) -> Iterator[int]:
         """All that is to be done now, a slice at each step, which deletes no row.
@@ -68,7 +69,7 @@ class Compaction:
             """SELECT free_blocks * block_size, total_blocks * block_size FROM pragma_database_size()
                WHERE database_name = current_database()"""
         )
-        if free < FREE_BYTES or free < FREE_SHARE * size:
+        if free < self._least_bytes or free < FREE_SHARE * size:
             return
         if shutil.disk_usage(path.parent).free < 1.5 * (size - free):
             log.warning(

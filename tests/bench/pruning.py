@@ -67,7 +67,7 @@ class CommitClock:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=6_000_000, help="half of them too old")
+    parser.add_argument("--rows", type=int, default=6_000_000, help="two thirds of them too old")
     rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as folder:
         took = _run(Path(folder) / "journal.duckdb", rows)
@@ -88,7 +88,7 @@ def _run(path: Path, rows: int) -> dict[str, list[float]]:
     now = START + timedelta(days=10)
     journal = _filled(path, rows, now)
     clock = CommitClock(journal, now)
-    roll_ups, compaction = RollUps(journal.database, 90), Compaction(journal.database)
+    roll_ups, compaction = RollUps(journal.database, 90), Compaction(journal.database, least_bytes=0)
     took = {"alone": clock.during(lambda: time.sleep(ALONE_S))}
     for name, work in (
         ("rolling up", roll_ups.roll),
@@ -108,10 +108,11 @@ def _run(path: Path, rows: int) -> dict[str, list[float]]:
 
 
 def _filled(path: Path, rows: int, now: datetime) -> Journal:
-    """Half of the rows too old; all but ROLLED_UP rows are marked as rolled up."""
+    """Two thirds of the rows too old; all but ROLLED_UP rows are marked as rolled up."""
     journal = Journal(path, keep_days=1)
-    _fill(journal, rows // 2, now - timedelta(days=5), 0)
-    _fill(journal, rows // 2, now - timedelta(hours=2), rows // 2)
+    old = rows * 2 // 3
+    _fill(journal, old, now - timedelta(days=5), 0)
+    _fill(journal, rows - old, now - timedelta(hours=2), old)
     with journal.database.transaction() as connection:
         connection.execute("UPDATE rolled SET number = ? WHERE kind = 'latency'", [rows - ROLLED_UP])
     journal.close()

@@ -12,8 +12,7 @@ import pytest
 from collector.settings import ApiSettings, CollectorSettings, JournalSettings
 from collector.sinks.builtin import MqttSettings, ParquetSettings
 from collector.store.columns import FIGURES, TABLES, naive
-from collector.store.decision_log import DECISION_TABLES
-from collector.store.decision_log import DecisionLog
+from collector.store.decision_log import DECISION_TABLES, DecisionLog
 from collector.store.journal import JOURNAL_FILE, Journal
 from collector.store.recorded_rows import METRICS
 from tests import servers

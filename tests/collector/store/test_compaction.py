@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -29,7 +30,6 @@ LATER = NOON + timedelta(hours=6)
 @pytest.fixture
 def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
     """With rows of all kinds, roll-ups and decisions, in a file of which most is free."""
-    monkeypatch.setattr(compaction, "FREE_BYTES", 2**20)
     monkeypatch.setattr(compaction, "SLICE_ROWS", 10)
     return filled(tmp_path)
 
@@ -52,6 +52,10 @@ def decision(second: float) -> RouteDecision:
     return RouteDecision(NOON + timedelta(seconds=second), "changed", "a", "b", "latency", ("a", "b"))
 
 
+def steps(database: Database) -> Iterator[int]:
+    return Compaction(database, least_bytes=2**20).steps(LATER)
+
+
 def content(database: Database) -> dict[str, Counter[str]]:
     """The rows of every table."""
     tables = [name for (name,) in database.rows("SELECT table_name FROM duckdb_tables() ORDER BY ALL")]
@@ -61,7 +65,7 @@ def content(database: Database) -> dict[str, Counter[str]]:
 def test_the_file_is_small_again_and_has_what_was_committed_meanwhile(journal: Journal) -> None:
     before = journal.database.path.stat().st_size
     numbers = count(1000)
-    for _ in Compaction(journal.database).steps(LATER):
+    for _ in steps(journal.database):
         assert journal.commit([entry(latency(next(numbers)))])
     last = next(numbers)
     assert last > 1010
@@ -84,15 +88,14 @@ def test_every_table_has_the_same_rows_in_the_same_order(journal: Journal) -> No
     before = content(journal.database)
     ordered = journal.database.rows("FROM latency_minutes"), journal.database.rows("FROM decisions")
     assert len(before) > 20
-    assert list(Compaction(journal.database).steps(LATER))
+    assert list(steps(journal.database))
     assert content(journal.database) == before
     assert (journal.database.rows("FROM latency_minutes"), journal.database.rows("FROM decisions")) == ordered
-    assert list(Compaction(journal.database).steps(LATER)) == []  # nothing is free now
+    assert list(steps(journal.database)) == []  # nothing is free now
     journal.close()
 
 
-def test_a_file_of_which_little_is_free_stays(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "FREE_BYTES", 2**30)
+def test_a_file_of_which_little_is_free_stays(journal: Journal) -> None:
     assert list(Compaction(journal.database).steps(LATER)) == []
     journal.close()
 
@@ -101,7 +104,7 @@ def test_without_room_for_a_copy_the_log_says_so(
     journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))
-    assert list(Compaction(journal.database).steps(LATER)) == []
+    assert list(steps(journal.database)) == []
     assert "its disk cannot hold a copy" in caplog.text
     journal.close()
 
@@ -112,12 +115,12 @@ def test_a_reader_is_not_cut_off_and_a_commit_does_not_wait_for_it(
     monkeypatch.setattr(compaction, "TRIES", 2)
     before = content(journal.database)
     with journal.database.snapshot() as query:
-        assert list(Compaction(journal.database).steps(LATER))
+        assert list(steps(journal.database))
         assert query("SELECT count(*) FROM latency") == [(before["latency"].total(),)]
         assert journal.commit([entry(latency(1000))])
     assert "is read all the time" in caplog.text
     assert not copy_of(journal.database.path).exists()
-    assert list(Compaction(journal.database).steps(LATER))
+    assert list(steps(journal.database))
     assert content(journal.database)["path"] == before["path"]
     assert journal.commit([entry(latency(1000))]) == []
     journal.close()
@@ -139,7 +142,7 @@ def test_readers_in_other_threads_see_all_rows_before_and_after(journal: Journal
     for thread in threads:
         thread.start()
     for _ in range(3):
-        list(Compaction(journal.database).steps(LATER))
+        list(steps(journal.database))
     over.set()
     for thread in threads:
         thread.join()
@@ -149,17 +152,17 @@ def test_readers_in_other_threads_see_all_rows_before_and_after(journal: Journal
 
 def test_a_copy_without_a_row_takes_no_place(journal: Journal) -> None:
     """A decision that comes an hour late is not among those that were copied beside commits."""
-    steps = Compaction(journal.database).steps(LATER)
+    slices = steps(journal.database)
     for _ in range(8):
-        next(steps)
+        next(slices)
     DecisionLog(journal.database).add([decision(7)])
     before = content(journal.database)
     with pytest.raises(RecordError, match="the copy of decisions has 6 of 7 rows: it stays as it is"):
-        list(steps)
+        list(slices)
     assert content(journal.database) == before
     assert not copy_of(journal.database.path).exists()
     assert journal.commit([entry(latency(1000))])
-    assert list(Compaction(journal.database).steps(LATER))  # the next time it is
+    assert list(steps(journal.database))  # the next time it is
     assert content(journal.database)["decisions"] == before["decisions"]
     journal.close()
 
@@ -170,10 +173,10 @@ from pathlib import Path
 from collector.store import compaction, database
 from collector.store.journal import Journal
 from tests.collector.report_samples import entry, latency
-from tests.collector.store.test_compaction import LATER
+from tests.collector.store.test_compaction import steps
 
 step, path = sys.argv[1], Path(sys.argv[2])
-compaction.FREE_BYTES, compaction.SLICE_ROWS = 2**20, 10
+compaction.SLICE_ROWS = 10
 journal = Journal(path, keep_days=1)
 
 def dies_after(module, name):
@@ -189,7 +192,7 @@ if step == "closed":
     database.move_in_place = lambda *_: os._exit(9)
 if step == "moved":
     dies_after(database, "move_in_place")
-for number, _ in enumerate(compaction.Compaction(journal.database).steps(LATER)):
+for number, _ in enumerate(steps(journal.database)):
     journal.commit([entry(latency(1000 + number))])
     print(1000 + number, flush=True)
     if step == "copying" and number == 5:
@@ -214,5 +217,5 @@ def test_a_crash_at_any_step_loses_nothing(step: str, journal: Journal) -> None:
     after = content(again.database)
     assert {name: rows for name, rows in before.items() if rows - after[name]}.keys() <= {"received", "outbox_rows"}
     assert after["latency"].total() == before["latency"].total() + len(acknowledged) * len(latency(1).links)
-    list(Compaction(again.database).steps(LATER))
+    list(steps(again.database))
     again.close()
