@@ -19,7 +19,9 @@ from linkweather.mesh import Mesh
 GOODPUTS_LAST_S = 30.0
 # They cost O(sites³), and every test outdates them: so many times as long is left for other work.
 ESTIMATES_REST = 20.0
-_FORECASTS_EVERY_S = 0.1
+# The forecasts of many links are brought up to date so often; those of few take a moment, and a row costs less the more
+# of its link have come.
+_FORECASTS_EVERY_S, _FORECASTS_OF_FEW_EVERY_S, _FEW_LINKS = 0.1, 0.5, 4000
 
 
 class GoodputEstimates:
@@ -67,4 +69,5 @@ async def refresh_forecasts(links: LinkStates) -> None:
         more = False
         with contained("forecasts"):
             more = links.refresh_some(time.time())
-        await asyncio.sleep(0 if more else _FORECASTS_EVERY_S)
+        rest_s = _FORECASTS_OF_FEW_EVERY_S if len(links.index) < _FEW_LINKS else _FORECASTS_EVERY_S
+        await asyncio.sleep(0 if more else rest_s)

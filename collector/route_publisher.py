@@ -47,12 +47,14 @@ class RoutePublisher:
 
     async def _publish_some(self) -> bool:
         """Publish the routes of a few sites; false where the broker took none of them."""
-        views = {objective: view for objective in COSTINGS if (view := self._router.view(objective)) is not None}
         sites = list(self._waiting)[:SITES_AT_ONCE]
-        if not views:
-            return False
         documents: dict[str, bytes] = {}
         for site in sites:
+            views = {
+                objective: view for objective in COSTINGS if (view := self._router.view_now(objective)) is not None
+            }
+            if not views:
+                return False
             del self._waiting[site]
             position = next(iter(views.values())).snapshot.position.get(site)
             if position is not None:

@@ -243,7 +243,7 @@ class RouteUpdater:
         """Have changed routes logged, published and emitted."""
         changes = self._of_own(changes)
         for objective, pairs in changes.pairs.items():
-            view = self._router.view(objective) if len(pairs[0]) else None
+            view = self._router.view_now(objective) if len(pairs[0]) else None
             if view is not None:
                 self._writer.put(LoggedRoutes("changed", view.columns(pairs).decisions))
                 self._publisher.add(changes.sites[site] for site in np.unique(pairs[0]))

@@ -54,14 +54,17 @@ def best_relays(first: Floats, second: Floats, join: np.ufunc, relays: Positions
     return _none_without(vias, join(np.take_along_axis(first, vias, axis=1), second[vias, np.arange(sites)]))
 
 
-def best_relays_of(first: Floats, second: Floats, pairs: Pairs, join: np.ufunc) -> Vias:
-    """The same for these pairs alone, 1-dimensional arrays of sources and destinations. O(sites) each."""
-    back = np.ascontiguousarray(second.T)
+def best_relays_of(first: Floats, second: Floats, pairs: Pairs, join: np.ufunc, relays: Positions) -> Vias:
+    """The same for these pairs alone, 1-dimensional arrays of sources and destinations. O(relays) each."""
     sources, destinations = pairs
-    vias = np.empty(len(sources), np.int32)
+    vias = np.full(len(sources), NONE, np.int32)
+    if not len(relays):
+        return vias
+    there, back = (first, second.T) if len(relays) == len(second) else (first[:, relays], second[relays].T)
+    there, back = np.ascontiguousarray(there), np.ascontiguousarray(back)
     for start in range(0, len(sources), _BLOCK):
         block = slice(start, start + _BLOCK)
-        vias[block] = join(first[sources[block]], back[destinations[block]]).argmin(axis=1)
+        vias[block] = relays[join(there[sources[block]], back[destinations[block]]).argmin(axis=1)]
     return _none_without(vias, join(first[sources, vias], second[vias, destinations]))
 
 

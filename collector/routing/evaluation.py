@@ -109,7 +109,7 @@ def _best_relays(costs: npt.NDArray[np.float32], pairs: tuple[Positions, Positio
     """The best relay of each pair in hindsight; of most pairs it is found for all at once."""
     if len(pairs[0]) > len(costs):
         return best_relays(costs, costs, join)[pairs]
-    return best_relays_of(costs, costs, pairs, join)
+    return best_relays_of(costs, costs, pairs, join, np.arange(len(costs)))
 
 
 def _cost(values: Floats, objective: Objective) -> Floats:

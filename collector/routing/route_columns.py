@@ -6,14 +6,14 @@ Sentences, runners-up and inputs are for those who ask for one route (`answer`);
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.arrays import DIRECT, Bools, Floats, Indices, Pairs, Vias
+from collector.routing.arrays import DIRECT, Floats, Indices, Pairs, Vias
 from collector.routing.costs import GoodputEstimate
 from collector.routing.route_rule import SWITCH_REASONS, Codes
 from collector.routing.routing_state import RoutingState
@@ -71,9 +71,9 @@ class RouteColumns:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RouteView:
-    """The active routes under one objective after a decision, kept while others are made: any thread may read it.
+    """The active routes under one objective after a decision; once `kept`, any thread may read it at any time.
 
-    Matrices are [src, dst]; `lost` is where contact was lost before, the others are as in RoutingState.
+    Matrices are [src, dst]; `lost_at` is when contact was lost, NaN for never, the others are as in RoutingState.
     """
 
     objective: Objective
@@ -83,7 +83,7 @@ class RouteView:
     via: Vias
     since: Floats
     switch_reason: Codes
-    lost: Bools
+    lost_at: Floats
 
     @classmethod
     def of(cls, state: RoutingState, objective: Objective) -> Self:
@@ -94,11 +94,16 @@ class RouteView:
             snapshot=state.snapshot,
             goodputs=state.goodputs,
             forward_s=state.settings.forward_s,
-            via=active.via.copy(),
-            since=active.since.copy(),
-            switch_reason=active.switch_reason.copy(),
-            lost=np.isfinite(state.contact.lost_at),
+            via=active.via,
+            since=active.since,
+            switch_reason=active.switch_reason,
+            lost_at=state.contact.lost_at,
         )
+
+    def kept(self) -> Self:
+        """The same, whatever is decided meanwhile."""
+        copies = {name: getattr(self, name).copy() for name in ("via", "since", "switch_reason")}
+        return replace(self, **copies)
 
     def every_pair(self) -> Pairs:
         """All pairs, by source."""
@@ -156,7 +161,7 @@ class RouteView:
         usable = self.snapshot.usable[pairs]
         unknown = ~np.isfinite(self.goodputs.expected_bps[pairs]) & (self.objective != "latency")
         names: tuple[NoRouteReason, ...] = ("down", "no_contact", "unknown_goodput")
-        conditions = [~usable & self.lost[pairs], ~usable, unknown]
+        conditions = [~usable & np.isfinite(self.lost_at[pairs]), ~usable, unknown]
         return np.select(conditions, [_CODES[name] for name in names], _CODES["conditions"]).astype(np.int8)
 
 

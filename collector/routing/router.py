@@ -26,6 +26,8 @@ from linkweather.models.routes import NoRoute, Objective, RouteAnswer
 UNDECIDED = "No route has been decided yet."
 # So many paths are compared in one step, a few milliseconds: all sources of 160 sites, 16 of 500.
 PATHS_PER_STEP = 4_000_000
+# To decide a pair takes as long as to compare so many paths.
+PAIR_PATHS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +98,7 @@ class Router:
         sources, O(sites³) together. With `only_lost` there are the first alone.
         """
         state = self._take_in(snapshot, forecast_goodputs(snapshot) if goodputs is None else goodputs, offline)
-        slices = self._slices(len(snapshot.sites))
+        slices = self._slices(len(snapshot.sites), int(np.count_nonzero(state.online)))
         for name, table in self._tables.items():
             yield from self._lost(state, name, table) if only_lost or len(slices) > 1 else ()
         for sources, name in () if only_lost else product(slices, self._tables):
@@ -106,6 +108,11 @@ class Router:
 
     def view(self, objective: Objective) -> RouteView | None:
         """The active routes as of the last decision, to be read while others are made; None before the first."""
+        found = self.view_now(objective)
+        return found and found.kept()
+
+    def view_now(self, objective: Objective) -> RouteView | None:
+        """The same to be read at once: the next decision changes it."""
         return None if self._state is None else RouteView.of(self._state, objective)
 
     def usable(self, src: str, dst: str) -> bool:
@@ -140,10 +147,11 @@ class Router:
             table.cost(LinkFigures.of(snapshot, goodputs, state.rtts_s), state.held)
         return state
 
-    def _slices(self, sites: int) -> list[slice]:
+    def _slices(self, sites: int, relays: int) -> list[slice]:
         """The sources of each step; all at once where there is a bound on what a site relays, as all pairs share it."""
         bounded = self._settings.max_relayed_pairs is not None
-        size = sites if bounded else max(1, PATHS_PER_STEP // max(1, sites**2))
+        paths = sites * max(relays, min(sites, PAIR_PATHS))
+        size = sites if bounded else max(1, PATHS_PER_STEP // max(1, paths))
         return [slice(start, min(start + size, sites)) for start in range(0, sites, size)]
 
     def _lost(self, state: RoutingState, name: Objective, table: RoutingTable) -> Iterator[RouteChanges]:

@@ -76,8 +76,8 @@ class RoutingTable:
 
     def rank_pairs(self, online: Bools, pairs: Pairs) -> None:
         """The same for these pairs."""
-        first = np.where(online & self._open(), self.legs, np.float32(np.inf))
-        self.best[pairs] = best_relays_of(first, self.legs, pairs, self.join)
+        relays = np.flatnonzero(online & self._open())
+        self.best[pairs] = best_relays_of(self.legs, self.legs, pairs, self.join, relays)
 
     def lost(self, online: Bools) -> Pairs:
         """The pairs without a route that could have one, and those whose route cannot stay."""
@@ -144,8 +144,8 @@ class RoutingTable:
         rows, columns = np.broadcast_arrays(*pairs)
         lost &= rows != columns
         if lost.any():
-            first = np.where(online, self.cautious, np.float32(np.inf))
-            spare[lost] = best_relays_of(first, self.cautious, (rows[lost], columns[lost]), self.join)
+            pairs = rows[lost], columns[lost]
+            spare[lost] = best_relays_of(self.cautious, self.cautious, pairs, self.join, np.flatnonzero(online))
         return spare
 
     def _incumbents(self, online: Bools, pairs: Pairs) -> Incumbents:

@@ -64,12 +64,12 @@ def test_best_bottleneck_relay_is_the_best_of_all(costs: Floats) -> None:
             assert ours[src, dst] == min(max(costs[src, k], costs[k, dst]) for k in range(len(costs)))
 
 
-@given(MATRICES, st.sampled_from([np.add, np.maximum]))
-def test_relays_of_some_pairs_cost_what_those_of_all_pairs_do(costs: Floats, join: np.ufunc) -> None:
-    costs = cleared(costs)
+@given(MATRICES, st.sampled_from([np.add, np.maximum]), st.integers(0, 100))
+def test_relays_of_some_pairs_cost_what_those_of_all_pairs_do(costs: Floats, join: np.ufunc, hubs: int) -> None:
+    costs, relays = cleared(costs), np.arange(min(hubs, len(costs)))
     pairs = tuple(np.nonzero(np.ones_like(costs, dtype=bool)))
-    some = best_relays_of(costs, costs, (pairs[0], pairs[1]), join).reshape(costs.shape)
-    everyone = best_relays(costs, costs, join)
+    some = best_relays_of(costs, costs, (pairs[0], pairs[1]), join, relays).reshape(costs.shape)
+    everyone = best_relays(costs, costs, join, relays)
     np.testing.assert_array_equal(through(costs, some, join), through(costs, everyone, join))
 
 
