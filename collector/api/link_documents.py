@@ -13,6 +13,7 @@ from collector.api.json_objects import json_objects, number
 from collector.linkstate.link_answers import COUNTS, FIELDS, TRUTHS, LinkTable
 
 _SLICE: Final = 4000  # links whose column is encoded in one go: others have their turn in between
+_VALUES: Final = {"figures", "since", "degraded_by", "traffic_relays"}  # no numbers, and no texts
 _TYPES: Final = dict.fromkeys(COUNTS, "BIGINT") | dict.fromkeys(TRUTHS, "BOOLEAN")
 
 
@@ -21,7 +22,7 @@ def link_rows_json(table: LinkTable) -> Iterator[bytes]:
     columns = {name: table.column(name) for name in FIELDS if table.has(name)}
     fields = {name: number(name, _TYPES.get(name, "DOUBLE")) if name in columns else "NULL" for name in FIELDS}
     for name, column in columns.items():
-        if name == "figures":
+        if name in _VALUES:
             columns[name] = np.array([None if value is None else to_json(value).decode() for value in column], object)
             fields[name] = f'"{name}"::JSON'
         elif column.dtype == object:

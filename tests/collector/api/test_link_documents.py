@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from collector.api import link_documents
@@ -14,6 +16,7 @@ from collector.linkstate.link_answers import LinkTable, whole_answers
 from collector.linkstate.link_states import LinkStates
 from collector.settings import StateSettings
 from linkweather.mesh import Mesh
+from linkweather.models.state import Degradation
 from linkweather.wire import LatencyRow, PathRow, ThroughputRow
 from tests.collector.report_samples import moment
 
@@ -45,6 +48,22 @@ def test_rows_are_the_messages(table: LinkTable) -> None:
     rows = json.loads(b"".join(link_rows_json(table)))
     assert rows == [answer.model_dump(mode="json") for answer in whole_answers(table)]
     assert [(row["src"], row["dst"]) for row in rows] == list(MESH.pairs())
+
+
+def test_what_is_no_number_and_no_text_is_the_message_s_as_well(table: LinkTable) -> None:
+    cells = {
+        "since": datetime(2026, 11, 27, 20, 16, 19, 655248, tzinfo=UTC),
+        "degraded_by": (Degradation(kind="loss", since=datetime(2026, 11, 27, 20, tzinfo=UTC), value=0.3),),
+        "traffic_relays": ("s02", "s03"),
+    }
+    columns = {name: np.full(len(table), None, object) for name in cells}
+    for name, value in cells.items():
+        columns[name][1] = value
+    full = table.with_columns(columns)
+    rows = json.loads(b"".join(link_rows_json(full)))
+    assert rows == [answer.model_dump(mode="json") for answer in whole_answers(full)]
+    assert (rows[0]["since"], rows[1]["traffic_relays"]) == (None, ["s02", "s03"])
+    assert rows[1]["degraded_by"][0]["kind"] == "loss"
 
 
 def test_columns_have_what_the_rows_have(table: LinkTable, monkeypatch: pytest.MonkeyPatch) -> None:
