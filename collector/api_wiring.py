@@ -19,7 +19,7 @@ from collector.api.access import read_token
 from collector.api.api_requests import ApiError
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.event_feed import EventFeed, add_events
-from collector.api.history_api import HistorySources, add_link_history
+from collector.api.history_api import HistorySources, add_link_history, add_sla
 from collector.api.incident_api import add_incidents
 from collector.api.ledger_api import add_ledger
 from collector.api.placement_api import add_capacity, add_placements
@@ -45,9 +45,11 @@ from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
 from collector.store.link_history import HistorySpan, LinkHistoryReader
 from collector.store.recorded_rows import RecordedRows, metric_source
+from collector.store.sla_reader import SlaReader
 from collector.total_ledger import Ledger
 from linkweather.containment import faults
 from linkweather.models.link_history import LinkHistoryAnswer
+from linkweather.models.sla import SlaAnswer
 from linkweather.models.state import HistoryBucket, MeshAnswer
 from linkweather.mqtt import Connection
 from linkweather.overflows import overflows
@@ -97,15 +99,16 @@ class ApiWiring:
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
         add_incidents(app, time.time, lambda: mesh.mesh, self.incident_watch.incidents)
         add_ledger(app, self.ledger.answer)
-        add_link_history(
-            app,
-            HistorySources(
-                now=time.time,
-                mesh=lambda: mesh.mesh,
-                history=self._link_history,
-                settings=self.settings.journal,
-            ),
+        spans = HistorySources(
+            now=time.time,
+            mesh=lambda: mesh.mesh,
+            history=self._link_history,
+            link_sla=self._link_sla,
+            site_sla=SlaReader(self.journal.database).of_site,
+            settings=self.settings.journal,
         )
+        add_link_history(app, spans)
+        add_sla(app, spans)
         add_sinks(app, self.exporters, self._token())
         add_placements(app, self._placement_inputs, updater.log_placement)
         add_alto(
@@ -183,6 +186,10 @@ class ApiWiring:
     def _link_history(self, src: str, dst: str, wanted: HistorySpan) -> LinkHistoryAnswer:
         self._refuse_others(src, dst, src)
         return LinkHistoryReader(self.journal.database).history(src, dst, wanted)
+
+    def _link_sla(self, src: str, dst: str, wanted: HistorySpan) -> SlaAnswer:
+        self._refuse_others(src, dst, src)
+        return SlaReader(self.journal.database).of_link(src, dst, wanted)
 
     async def _history(self, query: HistoryQuery) -> list[HistoryBucket]:
         table, _ = metric_source(query.metric) or ("latency", "")

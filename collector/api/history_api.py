@@ -1,4 +1,4 @@
-"""The HTTP API's history of a link over any span. A room of its own, as its source blocks."""
+"""The HTTP API's answers over spans: the history of a link, and how available links and sites were. Sources block."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from fastapi import FastAPI, Query
 from collector.api.api_requests import ApiError, read_parameter, site_id
 from collector.settings import JournalSettings
 from collector.store.link_history import STEPS_MAX, HistorySpan, default_step_s, span
+from collector.store.sla_reader import sla_span
 from linkweather.mesh import Mesh
 from linkweather.models.link_history import LinkHistoryAnswer
+from linkweather.models.sla import SlaAnswer
 from linkweather.units import parse_moment, parse_period
 
 
@@ -25,6 +27,8 @@ class HistorySources:
     now: Callable[[], float]
     mesh: Callable[[], Mesh]
     history: Callable[[str, str, HistorySpan], LinkHistoryAnswer]
+    link_sla: Callable[[str, str, HistorySpan], SlaAnswer]
+    site_sla: Callable[[str, HistorySpan], SlaAnswer]
     settings: JournalSettings
 
 
@@ -48,14 +52,42 @@ def add_link_history(app: FastAPI, sources: HistorySources) -> None:
         """
         mesh, now = sources.mesh(), datetime.fromtimestamp(sources.now(), UTC)
         src, dst = site_id(mesh, "src", src), site_id(mesh, "dst", dst)
-        start = read_parameter("since", parse_moment, since, now)
-        end = read_parameter("until", parse_moment, until, now)
+        start, end = _moments(since, until, now)
         span_s = (end - start).total_seconds()
-        if span_s <= 0:
-            raise ApiError(422, f"since = {start.isoformat()}: must be before until, {end.isoformat()}", "since")
         step_s = default_step_s(span_s) if step is None else read_parameter("step", parse_period, step)
         wanted = span(start, end, step_s, now, sources.settings)
         if span_s / wanted.step_s > STEPS_MAX:
             least = f"{span_s / STEPS_MAX:.3g}s"
             raise ApiError(422, f"step = {step}: too many steps: at most {STEPS_MAX}, so at least {least}", "step")
         return await asyncio.to_thread(sources.history, src, dst, wanted)
+
+
+def add_sla(app: FastAPI, sources: HistorySources) -> None:
+    """Add the answer."""
+
+    @app.get("/api/v1/sla")
+    async def sla(
+        *,
+        src: Annotated[str | None, Query(description="With dst: of this link")] = None,
+        dst: str | None = None,
+        site: Annotated[str | None, Query(description="Of all links from and to this site")] = None,
+        since: Annotated[str, Query(description="RFC 3339, or how long ago, such as 30d")] = "30d",
+        until: Annotated[str, Query(description="RFC 3339, or how long ago, or now")] = "now",
+    ) -> SlaAnswer:
+        """How available a link or a site was over a span, its loss and its RTT: one figure each for the whole."""
+        mesh, now = sources.mesh(), datetime.fromtimestamp(sources.now(), UTC)
+        start, end = _moments(since, until, now)
+        wanted = sla_span(start, end, now, sources.settings)
+        if site is not None and src is None and dst is None:
+            return await asyncio.to_thread(sources.site_sla, site_id(mesh, "site", site, 422), wanted)
+        if site is not None or src is None or dst is None:
+            raise ApiError(422, "either src and dst, of a link, or site", "site")
+        return await asyncio.to_thread(sources.link_sla, site_id(mesh, "src", src), site_id(mesh, "dst", dst), wanted)
+
+
+def _moments(since: str, until: str, now: datetime) -> tuple[datetime, datetime]:
+    start = read_parameter("since", parse_moment, since, now)
+    end = read_parameter("until", parse_moment, until, now)
+    if end <= start:
+        raise ApiError(422, f"since = {start.isoformat()}: must be before until, {end.isoformat()}", "since")
+    return start, end

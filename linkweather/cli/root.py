@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Command] = {
     "page": Command("page.page_command:page", "Serve the page that shows it all."),
     "links": Command("collector.commands.links_command:links", "Print the links and how they are now."),
     "history": Command("collector.commands.history_command:history", "Show one link over time."),
+    "sla": Command("collector.commands.sla_command:sla", "Say how available a link or a site was."),
     "route": Command("collector.commands.route_command:route", "Say which path data should take now."),
     "place": Command("collector.commands.place_command:place", "Say which site should run a job now."),
     "capacity": Command("collector.commands.capacity_command:capacity", "Report and show what a site has for jobs."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -16,6 +17,7 @@ from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer, RouteEvaluation
 from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
+from linkweather.models.sla import SlaAnswer, SlaFigures
 from linkweather.models.state import CapacityAnswer, LinkAnswer
 from linkweather.units import MISSING, age, duration, megabits, milliseconds, percent, price
 
@@ -192,6 +194,22 @@ def history_table(answer: LinkHistoryAnswer) -> Table:
         figures = (*map(milliseconds, rtts_s), *map(percent, shares), megabits(step.goodput_mean_bps))
         table.add_row(f"{step.at:%Y-%m-%d %H:%M:%S}", *figures)
     return table
+
+
+def sla_table(answer: SlaAnswer) -> Table:
+    """Each link over the whole span, the least available first, and all together."""
+    table = _table(("link",), ("up %", "known %", "loss %", "RTT ms", "p95", "p99", "max"))
+    lines: list[tuple[str, SlaFigures]] = [(f"{one.src} → {one.dst}", one) for one in answer.links]
+    for name, one in [*lines, ("together", answer.together)] if len(lines) > 1 else lines:
+        rtts_s = (one.rtt_p50_s, one.rtt_p95_s, one.rtt_p99_s, one.rtt_max_s)
+        shares = (_availability(one.available_ratio), percent(one.measured_ratio), percent(one.loss_ratio))
+        table.add_row(name, *shares, *map(milliseconds, rtts_s))
+    return table
+
+
+def _availability(ratio: float | None) -> str:
+    """In per cent with three decimals, rounded down: what was down for a moment was not always available."""
+    return MISSING if ratio is None else f"{math.floor(ratio * 1e5) / 1e3:.3f}"
 
 
 def sinks_table(sinks: Iterable[SinkAnswer]) -> Table:

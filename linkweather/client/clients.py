@@ -55,6 +55,7 @@ class _RequestMethods:
     link = _RequestMethod(requests.link)
     history = _RequestMethod(requests.history)
     link_history = _RequestMethod(requests.link_history)
+    sla = _RequestMethod(requests.sla)
     sites = _RequestMethod(requests.sites)
     mesh = _RequestMethod(requests.mesh)
     push_mesh = _RequestMethod(requests.push_mesh)

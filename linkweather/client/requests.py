@@ -21,6 +21,7 @@ from linkweather.models.placements import Job, Jobs, PlacementAnswer, Placements
 from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
 from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
+from linkweather.models.sla import SlaAnswer
 from linkweather.models.state import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 
 DEFAULT_API = "http://127.0.0.1:8484"
@@ -72,6 +73,15 @@ def link_history(
     """One link over any span; moments are RFC 3339 or how long ago (`30d`). Raises OperatorError for unknown sites."""
     params = {"src": src, "dst": dst, "since": since, "until": until, **({"step": step} if step else {})}
     return Request("/api/v1/history", TypeAdapter(LinkHistoryAnswer), more={"params": params})
+
+
+def sla(
+    *, src: str | None = None, dst: str | None = None, site: str | None = None, since: str = "30d", until: str = "now"
+) -> Request[SlaAnswer]:
+    """How available a link, or all links of a site, were; moments as in `link_history`. Raises OperatorError."""
+    given = {"src": src, "dst": dst, "site": site, "since": since, "until": until}
+    params = {name: value for name, value in given.items() if value is not None}
+    return Request("/api/v1/sla", TypeAdapter(SlaAnswer), more={"params": params})
 
 
 def sites() -> Request[list[SiteAnswer]]:

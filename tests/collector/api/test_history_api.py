@@ -13,10 +13,11 @@ from click.testing import CliRunner
 from fastapi import FastAPI
 
 from collector.api.api_requests import answer_errors
-from collector.api.history_api import HistorySources, add_link_history
+from collector.api.history_api import HistorySources, add_link_history, add_sla
 from collector.settings import JournalSettings
 from collector.store.journal import Journal
 from collector.store.link_history import LinkHistoryReader
+from collector.store.sla_reader import SlaReader
 from linkweather.cli.root import main
 from linkweather.client import Client
 from linkweather.mesh import Mesh
@@ -39,9 +40,12 @@ def api(tmp_path: Path) -> Iterator[str]:
         now=LATER.timestamp,
         mesh=lambda: Mesh.model_validate({"sites": {site: {"address": f"192.0.2.{n}"} for n, site in enumerate("ab")}}),
         history=LinkHistoryReader(journal.database).history,
+        link_sla=SlaReader(journal.database).of_link,
+        site_sla=SlaReader(journal.database).of_site,
         settings=JournalSettings(keep_days=1),
     )
     add_link_history(app, sources)
+    add_sla(app, sources)
     with serving(app) as url:
         yield url
     journal.close()

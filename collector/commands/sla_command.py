@@ -1,0 +1,34 @@
+"""`linkweather sla`: how available a link or a site was over a span."""
+
+from __future__ import annotations
+
+import click
+
+from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.options import json_option
+from linkweather.cli.tables import sla_table
+
+
+@click.command(short_help="Say how available a link or a site was.")
+@click.argument("site")
+@click.argument("dst", required=False)
+@click.option(
+    "--since", default="30d", show_default=True, metavar="TIME", help="How long ago, such as 7d, or an RFC 3339 time."
+)
+@click.option("--until", default="now", show_default=True, metavar="TIME", help="The same; not included.")
+@json_option
+@api_option
+def sla(*, site: str, dst: str | None, since: str, until: str, as_json_: bool, api: str) -> None:
+    """Show availability, loss and RTT of the link from SITE to DST, or of all links of SITE, over the whole span.
+
+    Available is a report in which at least one probe came back. `known` is the share of the span of which there are
+    reports: nothing is known of the rest.
+    """
+    with asking(api) as client:
+        which = {"site": site} if dst is None else {"src": site, "dst": dst}
+        answer = client.sla(**which, since=since, until=until)
+    if as_json_:
+        print_json(answer)
+        return
+    terminal().print(sla_table(answer))
+    click.echo(f"{answer.since:%Y-%m-%d %H:%M:%S} to {answer.until:%Y-%m-%d %H:%M:%S} UTC, from {answer.resolution}")
