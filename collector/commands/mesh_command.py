@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from collector.mesh_file import summary
 from linkweather import settings
-from linkweather.cli.asking import api_option, asking, print_json, token_option
+from linkweather.cli.asking import api_option, asking, print_json, terminal, token_option
+from linkweather.cli.click_types import RATE
+from linkweather.cli.cost_tables import links_cost_table, sites_cost_table, total_line
 from linkweather.cli.options import json_option
 from linkweather.mesh import Mesh, mesh_load
+from linkweather.mesh.mesh_costs import link_costs, site_costs
 from linkweather.mesh.mesh_load import MeshLoad
 from linkweather.mesh_methods import load_mesh
 from linkweather.units import count, digits, size
+
+rate_option = click.option(
+    "--rate", type=RATE, default="10G", show_default=True, help="What a link carries whose goodput is not known."
+)
 
 
 @click.group()
@@ -23,13 +31,22 @@ def mesh() -> None:
 
 @mesh.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def check(file: Path) -> None:
-    """Check a mesh file, without a collector, and say what its latency tests send, by group and in all."""
+@rate_option
+def check(file: Path, rate: float) -> None:
+    """Check a mesh file, without a collector, and say what it costs: by group, a day by site, in all."""
     mesh = load_mesh(file)
     click.echo(f"{summary(mesh, str(file))}: {_traffic(mesh_load.total(mesh))}")
     for load in mesh_load.loads(mesh) if mesh.groups else ():
         name, what = load.name or "links", f"{count(load.sites, 'site')}, {count(load.links, 'link')}"
         click.echo(f"  {name}: {what}: {_traffic(load)}")
+    _print_costs(mesh, rate, {})
+
+
+def _print_costs(mesh: Mesh, rate_bps: float, measured_bps: Mapping[tuple[str, str], float]) -> None:
+    links = link_costs(mesh, rate_bps, measured_bps)
+    click.echo(total_line(links, rate_bps))
+    for table in (sites_cost_table(site_costs(mesh, links)), links_cost_table(links)):
+        terminal().print(table)
 
 
 def _traffic(load: MeshLoad) -> str:
@@ -56,12 +73,19 @@ def show(*, as_json_: bool, api: str) -> None:
 
 @mesh.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@rate_option
 @token_option
 @api_option
-def push(file: Path, token_file: Path | None, api: str) -> None:
-    """Replace the mesh: the collector checks it, writes it to its mesh file and sends it to the sites."""
+def push(file: Path, rate: float, token_file: Path | None, api: str) -> None:
+    """Replace the mesh: the collector checks it, writes it to its mesh file and sends it to the sites.
+
+    What it costs a day is said by the goodput that the collector knows of each link.
+    """
     text = settings.read(file)
     # Which methods are installed counts where the mesh is applied, at the collector: here only the file is checked.
     settings.parse(text, Mesh, str(file))
     with asking(api, token_file) as client:
-        click.echo(f"in force: {summary(client.push_mesh(text).mesh, str(file))}")
+        mesh = client.push_mesh(text).mesh
+        click.echo(f"in force: {summary(mesh, str(file))}")
+        measured = {(link.src, link.dst): link.goodput_bps for link in client.links() if link.goodput_bps is not None}
+        _print_costs(mesh, rate, measured)

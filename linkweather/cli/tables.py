@@ -41,9 +41,9 @@ def links_table(links: Iterable[LinkAnswer], width: int = WIDTH) -> Table:
     """Links sorted by source and destination, in `width` columns: long site ids are cut, figures never.
 
     RTT (median), its p95 and the jitter (p95 minus median) are in ms; `down 12s` is down since 12 s. `test` is when the
-    throughput is tested next; wide tables also say why, or what the test waits for.
+    throughput is tested next, or `budget` where it waits for one; wide tables also say why, or what else it waits for.
     """
-    columns = {"state": _state, **_LINK_FIGURES, **(_LINK_REASONS if width >= _WIDE else {})}
+    columns = {"state": _state, **_LINK_FIGURES, **(_LINK_REASONS if width >= _WIDE else _BUDGETS)}
     ordered = sorted(links, key=lambda link: (link.src, link.dst))
     rows = [[show(link) for show in columns.values()] for link in ordered]
     widths = (max(map(len, column)) for column in zip([*columns], *rows, strict=True))
@@ -91,6 +91,11 @@ _LINK_FIGURES: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
 }
 _LINK_REASONS: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
     "why": lambda link: ", ".join(filter(None, (link.next_test_reason, link.next_test_waits_for))) or MISSING
+}
+
+
+_BUDGETS: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
+    "test": lambda link: "budget" if link.next_test_waits_for == "budget" else _next_test(link)
 }
 
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from linkweather.mesh import (
     SITE_ID,
+    UNLIMITED_BYTES,
     LatencyTests,
     Mesh,
     NotNegative,
@@ -167,7 +168,10 @@ def mesh_of(lab: LabFile, addresses: Mapping[str, str]) -> Mesh:
         name: Site(address=addresses[name], **site.model_dump(exclude={"devices"})) for name, site in lab.sites.items()
     }
     links = tuple(MeshLink(src=link.src, dst=link.dst, both=link.both) for link in lab.links)
-    return Mesh(name=lab.name, latency=lab.latency, throughput=lab.throughput, path=lab.path, sites=sites, links=links)
+    throughput = lab.throughput
+    if "budget_bytes_per_day" not in throughput.model_fields_set:  # bytes within one machine cost nothing
+        throughput = throughput.model_copy(update={"budget_bytes_per_day": UNLIMITED_BYTES})
+    return Mesh(name=lab.name, latency=lab.latency, throughput=throughput, path=lab.path, sites=sites, links=links)
 
 
 def shipped(name: str) -> Path:

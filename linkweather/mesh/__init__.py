@@ -15,12 +15,14 @@ from linkweather.mesh.link_tests import (
 )
 from linkweather.mesh.mesh_fields import (
     CONTROL_CHARACTERS,
+    DEFAULT_BUDGET_BYTES,
     METHOD_NAME,
     MIN_BUDGET_BYTES,
     MOST,
     PRINTABLE,
     SITE_ID,
     STAMP_PORT,
+    UNLIMITED_BYTES,
     Address,
     Budget,
     Description,
@@ -43,6 +45,7 @@ from linkweather.mesh.mesh_site import Place, Site
 __all__ = [
     "ARRANGE_S",
     "CONTROL_CHARACTERS",
+    "DEFAULT_BUDGET_BYTES",
     "MAX_FLOWS",
     "MAX_HOPS",
     "METHOD_NAME",
@@ -53,6 +56,7 @@ __all__ = [
     "SITE_ID",
     "STAMP_PORT",
     "TRACEROUTE_PORT",
+    "UNLIMITED_BYTES",
     "Address",
     "Budget",
     "Description",

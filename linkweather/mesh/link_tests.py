@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from linkweather.mesh.mesh_fields import Budget, NotNegative, PathMethod, Port, Positive, Settings
+from linkweather.mesh.mesh_fields import DEFAULT_BUDGET_BYTES, Budget, NotNegative, PathMethod, Port, Positive, Settings
 
 ARRANGE_S = 0.5  # of a slot, for invitation and answer
 MAX_FLOWS = 8  # of a path test
@@ -35,7 +35,7 @@ class ThroughputTests(Settings):
     `max_duration_s`; with `until_converged` as soon as its estimate has converged. A link whose tests agree waits
     longer from test to test, up to `quiet_factor` times; a shifted latency, loss or a new path brings its test forward.
     In no 24 hours do the tests of a site, sent and received, move more payload than `budget_bytes_per_day`, nor those
-    of a link more than `link_budget_bytes_per_day`; unset is unlimited.
+    of a link more than `link_budget_bytes_per_day`; UNLIMITED_BYTES, or a link's unset, is no limit.
     """
 
     enabled: bool = True
@@ -44,7 +44,7 @@ class ThroughputTests(Settings):
     max_duration_s: Annotated[float, Field(ge=0.5, le=60)] = 3.0
     until_converged: bool = True
     quiet_factor: Annotated[int, Field(ge=1, le=100)] = 6
-    budget_bytes_per_day: Budget | None = None
+    budget_bytes_per_day: Budget = DEFAULT_BUDGET_BYTES
     link_budget_bytes_per_day: Budget | None = None
 
     @model_validator(mode="after")

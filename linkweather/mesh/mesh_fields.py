@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 SITE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 MIN_BUDGET_BYTES = 16 * 2**20  # a smaller budget has no room for one useful test
+DEFAULT_BUDGET_BYTES = 50 * 10**9  # a day of a site: 5 USD where egress is dear, 0.05 % of 10 Gbit/s
+UNLIMITED_BYTES = 10**18  # the largest budget: none
 STAMP_PORT = 8620  # RFC 8762's own port, 862, needs privileges
 
 METHOD_NAME = r"^[a-z][a-z0-9-]{0,31}$"
@@ -24,7 +26,7 @@ SiteId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Positive = Annotated[float, Field(gt=0, le=MOST)]
 NotNegative = Annotated[float, Field(ge=0, le=MOST)]
 Description = Annotated[str, Field(max_length=200, pattern=PRINTABLE)]
-Budget = Annotated[int, Field(ge=MIN_BUDGET_BYTES, le=10**18)]
+Budget = Annotated[int, Field(ge=MIN_BUDGET_BYTES, le=UNLIMITED_BYTES)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, Field(strict=False)]  # TOML has no paths, only strings
 PathMethod = Literal["udp", "icmp", "tcp"]

@@ -55,6 +55,11 @@ def _each(mesh: Mesh) -> Iterator[MeshLoad]:
 
 def _load(name: str | None, sites: int, links: int, tests: LatencyTests) -> MeshLoad:
     packets_per_s = 2 * links / tests.interval_s
-    payload = max(tests.packet_bytes, _AUTHENTICATED_BYTES if tests.authenticated else _PLAIN_BYTES)
-    bytes_per_s = packets_per_s * (payload + _HEADER_BYTES)
+    bytes_per_s = packets_per_s * packet_bytes(tests)
     return MeshLoad(name, sites, links, packets_per_s, bytes_per_s, links / tests.report_interval_s)
+
+
+def packet_bytes(tests: LatencyTests) -> int:
+    """The size of a probe, and of its reply, with the headers of UDP and IPv4."""
+    payload = max(tests.packet_bytes, _AUTHENTICATED_BYTES if tests.authenticated else _PLAIN_BYTES)
+    return payload + _HEADER_BYTES

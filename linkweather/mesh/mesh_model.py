@@ -13,7 +13,7 @@ from linkweather.errors import NoSuchSiteError
 from linkweather.mesh import patterns
 from linkweather.mesh.groups import MOST_GROUPS, Group
 from linkweather.mesh.link_tests import LatencyTests, Limits, LinkTests, PathTests, ThroughputTests
-from linkweather.mesh.mesh_fields import Description, MethodName, Settings, SiteId, Tuple
+from linkweather.mesh.mesh_fields import UNLIMITED_BYTES, Description, MethodName, Settings, SiteId, Tuple
 from linkweather.mesh.mesh_site import Site
 from linkweather.mesh.patterns import Pair, few
 
@@ -144,7 +144,8 @@ class Mesh(Settings):
     def budget_bytes_per_day(self, site: str) -> int | None:
         """How much the throughput tests of a site may move in 24 hours; None is unlimited."""
         own = self.sites[site].budget_bytes_per_day
-        return self._tests[self._group_of[site]].throughput.budget_bytes_per_day if own is None else own
+        found = self._tests[self._group_of[site]].throughput.budget_bytes_per_day if own is None else own
+        return found if found < UNLIMITED_BYTES else None
 
     @cached_property
     def relays(self) -> frozenset[str]:

@@ -146,7 +146,34 @@ def test_mesh_check_counts_sites_and_links(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     Path("mesh.toml").write_text(TWO)
     result = run("mesh", "check", "mesh.toml")
-    assert (result.exit_code, result.output) == (0, CHECKED)
+    assert (result.exit_code, result.output.splitlines(keepends=True)[0]) == (0, CHECKED)
+
+
+def test_mesh_check_says_what_a_day_costs_at_most(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.toml"
+    path.write_text(TWO.replace('operator = "X"', "egress_usd_per_gb = 0.1"))
+    _, total, *rest = run("mesh", "check", str(path)).output.splitlines()
+    assert total == (
+        "a day at most: 3.46 M packets, 249 MB, of latency tests; 50.0 GB of throughput tests, "
+        "at 10.0 Gbit/s where no goodput is known; 2.51 USD"
+    )
+    rows = [" ".join(line.split()) for line in rest if line.split()]
+    assert rows[0] == "site packets latency tests throughput tests budget sent USD"
+    assert rows[2] == "a 3.46 M 249 MB 50.0 GB 50.0 GB 25.1 GB 2.51"
+    assert rows[3] == "b 3.46 M 249 MB 50.0 GB 50.0 GB 25.1 GB –"
+    assert rows[6] == "a → b 1.73 M 124 MB 25.0 GB 2.51"
+    slow = run("mesh", "check", str(path), "--rate", "1M").output.splitlines()[1]
+    assert "108 MB of throughput tests, at 1.00 Mbit/s" in slow  # 144 tests of 375 kB, both ways
+
+
+def test_mesh_check_names_the_dearest_sites_alone(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.toml"
+    path.write_text("".join(f'[sites.s{n:02}]\naddress = "192.0.2.{n}"\n' for n in range(1, 24)))
+    lines = run("mesh", "check", str(path)).output.splitlines()
+    assert sum(line.lstrip().startswith("s") and "→" not in line for line in lines) == 21  # and the heading
+    assert "USD" not in "".join(lines)
+    assert any(line.strip() == "and 3 more sites" for line in lines)
+    assert sum("→" in line for line in lines) == 5
 
 
 def test_mesh_check_of_a_missing_file_is_one_sentence() -> None:
@@ -169,7 +196,9 @@ def test_mesh_push_puts_a_mesh_into_force(collector: str, tmp_path: Path) -> Non
     path = tmp_path / "m.toml"
     path.write_text('name = "pushed"\n' + TWO)
     result = run("mesh", "push", str(path), "--api", collector)
-    assert (result.exit_code, result.output) == (0, f"in force: {path}: 2 sites, 2 links\n")
+    first, costs, *_ = result.output.splitlines()
+    assert (result.exit_code, first) == (0, f"in force: {path}: 2 sites, 2 links")
+    assert costs.startswith("a day at most: 3.46 M packets")
     assert run("mesh", "show", "--api", collector).output.startswith("pushed: 2 sites")
     path.write_text(TWO)
     assert run("mesh", "push", str(path), "--api", collector).exit_code == 0

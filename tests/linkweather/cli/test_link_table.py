@@ -84,6 +84,7 @@ def test_a_wide_terminal_says_why_the_next_test_takes_place_and_what_it_waits_fo
     assert first.split()[-4:] == ["75", "s", "first,", "budget"]
     assert second.split()[-2:] == ["off", "disabled"]
     assert printed(off)[2].split()[-1] == "off"
+    assert printed(waiting)[2].split()[-1] == "budget"
 
 
 def test_a_wide_terminal_shows_long_site_ids_whole() -> None:

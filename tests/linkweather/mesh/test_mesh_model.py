@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from linkweather.errors import NoSuchSiteError
-from linkweather.mesh import Mesh, ThroughputTests
+from linkweather.mesh import DEFAULT_BUDGET_BYTES, UNLIMITED_BYTES, Mesh, ThroughputTests
 from linkweather.wire import encode
 
 SITES: dict[str, Any] = {name: {"address": f"192.0.2.{number}"} for number, name in enumerate("abc", start=1)}
@@ -133,7 +133,8 @@ def test_a_site_s_own_budget_goes_before_the_mesh_s() -> None:
     sites = {**SITES, "a": {**SITES["a"], "budget_bytes_per_day": 20 * 2**20}}
     limited = mesh(sites=sites, throughput={"budget_bytes_per_day": 100 * 2**20})
     assert (limited.budget_bytes_per_day("a"), limited.budget_bytes_per_day("b")) == (20 * 2**20, 100 * 2**20)
-    assert mesh().budget_bytes_per_day("a") is None
+    assert mesh().budget_bytes_per_day("a") == DEFAULT_BUDGET_BYTES
+    assert mesh(throughput={"budget_bytes_per_day": UNLIMITED_BYTES}).budget_bytes_per_day("a") is None
 
 
 @pytest.mark.parametrize("name", ["Http", "no such", "9lives", "", "a" * 33])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from linkweather.mesh import Mesh, Site, ThroughputTests
+from linkweather.mesh import UNLIMITED_BYTES, Mesh, Site, ThroughputTests
 from linkweather.wire import ThroughputRow
 from probes.throughput.budget import (
     BLOCK_BYTES,
@@ -105,7 +105,7 @@ def mesh_of(site: int | None = None, link: int | None = None, peer: int | None =
             "b": Site(address="10.0.0.2", budget_bytes_per_day=peer),
             "c": Site(address="10.0.0.3"),
         },
-        throughput=ThroughputTests(link_budget_bytes_per_day=link),
+        throughput=ThroughputTests(budget_bytes_per_day=UNLIMITED_BYTES, link_budget_bytes_per_day=link),
     )
 
 

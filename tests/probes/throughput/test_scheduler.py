@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from linkweather.atomicfile import damaged_files
-from linkweather.mesh import Link, Mesh, Site, ThroughputTests
+from linkweather.mesh import UNLIMITED_BYTES, Link, Mesh, Site, ThroughputTests
 from linkweather.mesh.tournament import block_slots
 from linkweather.wire import Invite, LatencyRow, PathRow, ThroughputRow
 from probes.throughput.attention import Attention, LinkHistory
@@ -26,7 +26,7 @@ GB = 10**9
 BUDGET = 100 * GB  # loopback is fast
 
 
-def mesh_of(budget_bytes: int | None, *, every_s: float = 0.0) -> Mesh:
+def mesh_of(budget_bytes: int, *, every_s: float = 0.0) -> Mesh:
     tests = ThroughputTests(
         every_s=every_s, slot_s=1.5, max_duration_s=1.0, until_converged=False, budget_bytes_per_day=budget_bytes
     )
@@ -88,7 +88,7 @@ async def test_a_fault_in_one_test_is_a_failure_of_its_link_and_the_turns_go_on(
     turns = ThroughputScheduler(
         "b", b, lambda _, row: rows.put_nowait(row), budgets=ledger, attention=Attention(random.Random(1))
     )
-    turns.apply_mesh(mesh_of(None))
+    turns.apply_mesh(mesh_of(UNLIMITED_BYTES))
     running = asyncio.create_task(turns.run(), name="turns")
     async with asyncio.timeout(90):
         found = [await rows.get() for _ in range(2)]
@@ -169,7 +169,7 @@ async def test_what_is_noticed_is_asked_of_attention(tmp_path: Path) -> None:
     ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
     attention = Attention(random.Random(1))
     turns = ThroughputScheduler("b", site(wire, "b", tmp_path), lambda *_: None, budgets=ledger, attention=attention)
-    turns.apply_mesh(mesh_of(None, every_s=600.0))
+    turns.apply_mesh(mesh_of(UNLIMITED_BYTES, every_s=600.0))
     attention.tested(time.time(), ThroughputRow(src="a", dst="b", method="iperf3", goodput_bps=1e8))
     turns.notice_path(PathRow(src="b", dst="a", method="udp", fingerprint="f"))
     assert reasons(attention) == ["expired", "scheduled"]
@@ -204,7 +204,7 @@ async def test_what_a_test_found_is_kept_for_the_next_run(tmp_path: Path) -> Non
         "b", made, lambda _, row: rows.put_nowait(row), budgets=ledger, attention=attention, keep=store.keep
     )
     assert turns.next_tests() == ()
-    turns.apply_mesh(mesh_of(None))
+    turns.apply_mesh(mesh_of(UNLIMITED_BYTES))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(turns.run(), name="turns")
         assert (await rows.get()).failure == "missing"
@@ -255,7 +255,7 @@ async def test_the_loop_does_not_wait_for_what_a_test_found_to_be_written(tmp_pa
     turns = ThroughputScheduler(
         "b", made, lambda *_: None, budgets=ledger, attention=Attention(random.Random(1)), keep=slow
     )
-    turns.apply_mesh(mesh_of(None))
+    turns.apply_mesh(mesh_of(UNLIMITED_BYTES))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(turns.run(), name="turns")
         try:
