@@ -25,6 +25,7 @@ from collector.incidents.traced_paths import TracedPaths
 from collector.ingest.embedded_broker import start_embedded
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
+from collector.interpreter import settle
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
@@ -103,6 +104,7 @@ class CollectorDaemon:
     async def run(self, stop: asyncio.Event) -> None:
         """Run all parts until `stop` is set; then commit what has arrived, and end."""
         await asyncio.to_thread(self._rebuild)
+        settle()
         async with asyncio.TaskGroup() as outer:
             # The broker starts first and ends last, so that the final commit is still acknowledged.
             broker = await start_embedded(self._settings, outer)

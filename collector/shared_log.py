@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from collector.ingest.admission import IncomingMessage
-from collector.ingest.ingest import Ingest, Record
+from collector.ingest.batch_commit import Record
+from collector.ingest.ingest import Ingest
 from collector.settings import ClusterSettings
 from collector.store.columns import Entry
 from collector.store.journal import Journal

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from collector.store.columns import Entry
+from collector.store.quarantine import QuarantinedMessage
 from collector.store.report_keys import Key
 from linkweather.containment import note
 from linkweather.errors import MessageError
@@ -171,6 +172,23 @@ def fitting(committed: Committed, max_bytes: int | None) -> list[Committed]:
         {"seqs": committed.seqs[seqs:], "refused": committed.refused[refused:]},
     )
     return [part for half in halves for part in fitting(committed.model_copy(update=half), max_bytes)]
+
+
+def rejected_rows(entries: Iterable[Entry]) -> list[QuarantinedMessage]:
+    """The rows that good reports came with and that cannot be."""
+    return [
+        QuarantinedMessage(
+            topics.report(entry.site, entry.report.kind), row.payload, "impossible", row.detail, entry.received_at
+        )
+        for entry in entries
+        for row in entry.refused
+    ]
+
+
+def rejected_message(refusal: RefusedMessage) -> QuarantinedMessage:
+    """A message of which nothing is recorded."""
+    message = refusal.message
+    return QuarantinedMessage(message.topic, message.payload, refusal.reason, refusal.detail, message.received_at)
 
 
 def _unique(seqs: Sequence[int]) -> tuple[int, ...]:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import duckdb
 
 from collector.ingest.acknowledgement import Acknowledgement
-from collector.ingest.admission import IncomingMessage, RefusedMessage, admit, conflict, fitting, head, receipts
+from collector.ingest.admission import (
+    IncomingMessage,
+    fitting,
+    receipts,
+    rejected_message,
+    rejected_rows,
+)
+from collector.ingest.batch_commit import BatchCommit, CommitResult, Record
 from collector.ingest.waiting_messages import BATCH_REPORTS, WaitingMessages
+from collector.interpreter import garbage_collection_paused
 from collector.store.columns import Entry
-from collector.store.database import Database
-from collector.store.quarantine import Quarantine, QuarantinedMessage
-from collector.store.report_keys import Key
+from collector.store.quarantine import Quarantine
 from linkweather.backoff import Backoff
-from linkweather.containment import contained, note
+from linkweather.containment import contained
 from linkweather.errors import RecordError
 from linkweather.mqtt import HEADER_BYTES
 from linkweather.wire import CONFLICT, Committed, topics
@@ -39,29 +42,6 @@ Result = TypeVar("Result")
 RETRY_FIRST_S = 0.5
 # Of what a commit brought so many rows are taken into the states in one go: others have their turn in between.
 SLICE_ROWS = 500
-# What duckdb raises where the values are at fault, and not the disk: to try again would be in vain.
-_BAD_VALUES = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError)
-
-
-@dataclass(frozen=True, slots=True)
-class _CommitResult:
-    accepted: list[Key]
-    new: list[Entry]
-    refused: list[RefusedMessage]
-    seconds: float
-
-
-class Record(Protocol):
-    """Where reports are committed: a journal, or the log that a cluster's journals read. Methods block."""
-
-    id: str
-    database: Database
-
-    def recorded(self, wanted: Mapping[Key, tuple[str, datetime]]) -> Mapping[Key, set[tuple[str, datetime]]]:
-        """Those of the keys that it has, see `Journal.recorded`."""
-
-    def commit(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Write a batch; the new entries. Raises duckdb.Error or RecordError: then it may be repeated."""
 
 
 class Ingest:
@@ -84,7 +64,7 @@ class Ingest:
         max_packet_bytes: Callable[[], int | None] = lambda: None,
         journal_id: str | None = None,
     ) -> None:
-        self._journal = journal
+        self._batches = BatchCommit(journal)
         self._journal_id = journal_id or journal.id
         self._quarantine = Quarantine(journal.database)
         self._acknowledgement = Acknowledgement(publish)
@@ -168,9 +148,13 @@ class Ingest:
 
     async def _committed(self, batch: Sequence[IncomingMessage]) -> list[tuple[str, Committed]]:
         """Commit a batch; the receipts. None is given, for a report committed or refused, before the disk has it."""
+        with garbage_collection_paused():
+            return list(self._receipts(await self._taken_in(batch)))
+
+    async def _taken_in(self, batch: Sequence[IncomingMessage]) -> CommitResult:
         sites = self._sites()
-        outcome = await self._until_written(lambda: self._commit(batch, sites))
-        rejected = [_rejected(refusal) for refusal in outcome.refused] + _rejected_rows(outcome.new)
+        outcome = await self._until_written(lambda: self._batches.commit(batch, sites))
+        rejected = [rejected_message(refusal) for refusal in outcome.refused] + rejected_rows(outcome.new)
         refusals = [(one.site, one.key[0], one.reason) for one in outcome.refused if one.site and one.key]
         if rejected:
             await self._until_written(lambda: self._quarantine.add(rejected, refusals))
@@ -179,9 +163,9 @@ class Ingest:
             with contained("committed reports"):
                 self._on_committed(some)
             await asyncio.sleep(0)
-        return list(self._receipts(outcome))
+        return outcome
 
-    def _receipts(self, outcome: _CommitResult) -> Iterator[tuple[str, Committed]]:
+    def _receipts(self, outcome: CommitResult) -> Iterator[tuple[str, Committed]]:
         limit = self._max_packet_bytes()
         for site, committed in receipts(self._journal_id, outcome.accepted, outcome.refused):
             room = None if limit is None else limit - HEADER_BYTES - len(topics.committed(site))
@@ -201,75 +185,7 @@ class Ingest:
                 return result
             await asyncio.sleep(backoff.next_s())
 
-    def _commit(self, batch: Sequence[IncomingMessage], sites: Collection[str] | None) -> _CommitResult:
-        started = time.perf_counter()
-        result = _CommitResult([], [], [], 0.0)
-        with garbage_collection_paused():
-            while batch:
-                batch = self._commit_once(batch, sites, result)
-        return replace(result, seconds=time.perf_counter() - started)
-
-    def _commit_once(
-        self, batch: Sequence[IncomingMessage], sites: Collection[str] | None, result: _CommitResult
-    ) -> list[IncomingMessage]:
-        """Commit the messages of keys that are there once, and the first of each other; the rest of those is left."""
-        heads = [head(message, sites) for message in batch]
-        recorded = self._journal.recorded({found.key: (found.kind, found.at) for found in heads if found})
-        taken: set[Key] = set()
-        fresh: list[IncomingMessage] = []
-        left: list[IncomingMessage] = []
-        for message, found in zip(batch, heads, strict=True):
-            if found is None:
-                fresh.append(message)
-            elif found.key not in recorded:
-                (left if found.key in taken else fresh).append(message)
-                taken.add(found.key)
-            elif not recorded[found.key] or (found.kind, found.at) in recorded[found.key]:
-                result.accepted.append(found.key)
-            else:
-                result.refused.append(conflict(message, found, recorded[found.key]))
-        self._commit_new(fresh, sites, result)
-        return left
-
-    def _commit_new(
-        self, batch: Sequence[IncomingMessage], sites: Collection[str] | None, result: _CommitResult
-    ) -> None:
-        admitted = [admit(message, sites) for message in batch]
-        accepted = [entry for entry in admitted if isinstance(entry, Entry)]
-        result.refused.extend(refusal for refusal in admitted if isinstance(refusal, RefusedMessage))
-        try:
-            new = self._journal.commit(accepted)
-        except Exception as error:
-            if isinstance(error, duckdb.Error | RecordError) and not isinstance(error, _BAD_VALUES):
-                raise  # the disk fails: the batch is repeated
-            accepted, new = self._commit_singly(batch, admitted, result.refused)
-        result.accepted.extend((entry.site, entry.report.boot, entry.report.seq) for entry in accepted)
-        result.new.extend(new)
-
-    def _commit_singly(
-        self,
-        batch: Sequence[IncomingMessage],
-        admitted: Sequence[Entry | RefusedMessage],
-        refused: list[RefusedMessage],
-    ) -> tuple[list[Entry], list[Entry]]:
-        """Commit one by one where one report spoils its batch: that one is refused; the accepted, and the new ones."""
-        accepted: list[Entry] = []
-        new: list[Entry] = []
-        for message, entry in zip(batch, admitted, strict=True):
-            if isinstance(entry, RefusedMessage):
-                continue
-            try:
-                new += self._journal.commit([entry])
-                accepted.append(entry)
-            except Exception as error:
-                if isinstance(error, duckdb.Error | RecordError) and not isinstance(error, _BAD_VALUES):
-                    raise
-                note("commit", error)
-                key = (entry.report.boot, entry.report.seq)
-                refused.append(RefusedMessage(message, "fault", _said(error), entry.site, key))
-        return accepted, new
-
-    def _count(self, outcome: _CommitResult) -> None:
+    def _count(self, outcome: CommitResult) -> None:
         self.reports += len(outcome.new)
         self.rows += sum(len(entry.report.rows) for entry in outcome.new)
         self.duplicates += len(outcome.accepted) - len(outcome.new)
@@ -308,33 +224,3 @@ def _slices(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
             some, rows = [], 0
     if some:
         yield some
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _rejected_rows(entries: Iterable[Entry]) -> list[QuarantinedMessage]:
-    """The rows that good reports came with and that cannot be."""
-    return [
-        QuarantinedMessage(
-            topics.report(entry.site, entry.report.kind), row.payload, "impossible", row.detail, entry.received_at
-        )
-        for entry in entries
-        for row in entry.refused
-    ]
-
-
-def _rejected(refusal: RefusedMessage) -> QuarantinedMessage:
-    message = refusal.message
-    return QuarantinedMessage(message.topic, message.payload, refusal.reason, refusal.detail, message.received_at)
-
-
-@contextlib.contextmanager
-def garbage_collection_paused() -> Iterator[None]:
-    """A batch makes thousands of objects and no cycles: searching for cycles would take a third of its time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

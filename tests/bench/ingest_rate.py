@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from collector.ingest.admission import IncomingMessage, admit, receipts
-from collector.ingest.ingest import Ingest, garbage_collection_paused
+from collector.ingest.ingest import Ingest
+from collector.interpreter import garbage_collection_paused
 from collector.store.columns import TABLES, Entry
 from collector.store.journal import Journal
 from linkweather.wire import Committed, decode, encode, topics
