@@ -51,6 +51,7 @@ SHELLS: Mapping[str, str] = {
     "collector/sinks/builtin.py": "opens sinks",
     "collector/incident_wiring.py": "connects parts",
     "collector/shared_log.py": "connects parts",
+    "collector/interpreter.py": "sets the interpreter",
     "collector/store/note_log.py": "reads and writes the database that it is given",
     "collector/store/incident_log.py": "reads and writes the database that it is given",
     "collector/store/link_history.py": "likewise",

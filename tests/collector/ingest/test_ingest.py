@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from collector.ingest import acknowledgement
+from collector.ingest import acknowledgement, batch_commit
 from collector.ingest import ingest as module
 from collector.ingest.admission import IncomingMessage, admit
 from collector.ingest.ingest import Ingest
@@ -124,7 +124,7 @@ async def test_a_duplicate_s_body_is_not_decoded(journal: Journal, monkeypatch: 
         decoded += 1
         return admit(*arguments)
 
-    monkeypatch.setattr(module, "admit", counted)
+    monkeypatch.setattr(batch_commit, "admit", counted)
     async with running(journal, site) as ingest:
         send(ingest, 1)
         await until(lambda: len(site.heard) == 1)
