@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from linkweather.models.incidents import FindingAnswer, IncidentAnswer, IncidentKind
 from linkweather.units import age, duration, percent, rate
+from page.link_forms import LINK_FORMS, UNKNOWN, known
 from page.mesh_picture import MeshPicture
 from page.words import SOURCE, Words, message
 
@@ -58,6 +60,9 @@ _ROUTES = (
 )
 
 
+_NOT_WELL = ("down", "degraded", "expired", "stale")  # the worst first
+
+
 def headline(view: MeshPicture, words: Words) -> str:
     """How things are now, in a sentence."""
     if view.at is None:
@@ -68,11 +73,28 @@ def headline(view: MeshPicture, words: Words) -> str:
     if all(site.state == "unknown" for site in view.sites.values()):
         return words("No site has reported yet.")
     if not lasting:
-        return words.plural("All is well: {n} link.", "All is well: {n} links.", len(view.links))
+        return _without_incident(view, words)
     since = min(one.since for one in lasting)
     return words.plural(
         "{n} thing is wrong since {since}.", "{n} things are wrong since {since}.", len(lasting), since=moment(since)
     )
+
+
+def _without_incident(view: MeshPicture, words: Words) -> str:
+    """What the states say where no incident does: it may not have opened yet."""
+    states = Counter(known(link.state) for link in view.links.values())
+    for state in _NOT_WELL:
+        if number := states[state]:
+            return words.plural(
+                "No incident, but {n} link is {state}.",
+                "No incident, but {n} links are {state}.",
+                number,
+                state=words(LINK_FORMS[state].name),
+            )
+    if number := states[UNKNOWN]:
+        measured = len(view.links) - number
+        return words("{measured} of {all} links are measured so far, and well.", measured=measured, all=len(view.links))
+    return words.plural("All is well: {n} link.", "All is well: {n} links.", len(view.links))
 
 
 def closed_today(view: MeshPicture) -> int:

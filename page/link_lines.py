@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from linkweather.models.routes import RouteAnswer, RouteSummary
-from linkweather.models.state import LinkAnswer, SiteAnswer
+from linkweather.models.routes import RouteSummary
+from linkweather.models.state import Degradation, DegradedKind, LinkAnswer, SiteAnswer
 from linkweather.units import MISSING, age, digits, duration, milliseconds, percent, rate, size
 from page.link_forms import LINK_FORMS, known
 from page.link_metrics import stretch
 from page.mesh_picture import MeshPicture
-from page.words import SOURCE, Words, message
+from page.words import Words, message
 
 
 class FigureLine(NamedTuple):
@@ -35,6 +35,14 @@ _WAITS = {
     "leased": message("waits: a site is in another test"),
     "disabled": message("turned off in the mesh"),
     "offline": message("waits: the destination is offline"),
+}
+
+
+_DEGRADED: Mapping[DegradedKind, tuple[str, Callable[[float | None], str]]] = {
+    "loss": (message("loss"), lambda value: f"{percent(value)} %"),
+    "latency": (message("RTT"), duration),
+    "jitter": (message("jitter"), duration),
+    "goodput": (message("goodput"), rate),
 }
 
 
@@ -66,17 +74,33 @@ def full(view: MeshPicture, link: LinkAnswer, words: Words) -> list[FigureLine]:
         next_test(link, words),
         FigureLine(words("method"), link.method or MISSING, link.address or ""),
     ]
+    if link.goodput_failure:
+        more = (link.goodput_failure_detail, _aged(link.goodput_failure_age_s, words))
+        lines.append(FigureLine(words("last throughput test"), link.goodput_failure, _joined(more)))
     if link.failure:
-        lines.append(FigureLine(words("last failure"), link.failure, _failed(link, words)))
+        said = (link.failure_kind, link.failure_detail, _aged(link.failure_age_s, words))
+        lines.append(FigureLine(words("last failure"), link.failure, _joined(said)))
     return [line for line in lines if line.value != MISSING]
 
 
 def state_line(link: LinkAnswer, words: Words) -> FigureLine:
     """The state, since when and why."""
-    more = link.reason or ""
-    if link.state == "down" and link.outage_s is not None:
-        more = words("for {age}", age=age(link.outage_s)) + (f"; {more}" if more else "")
-    return FigureLine(words("state"), words(LINK_FORMS[known(link.state)].name), more)
+    parts = [_degraded(one, words) for one in link.degraded_by or ()] or [link.reason or ""]
+    if link.since is not None and link.state != "fresh":
+        parts.append(words("since {since} UTC", since=f"{link.since:%H:%M:%S}"))
+    elif link.state == "down" and link.outage_s is not None:
+        parts.append(words("for {age}", age=age(link.outage_s)))
+    return FigureLine(
+        words("state"), words(LINK_FORMS[known(link.state)].name), "; ".join(part for part in parts if part)
+    )
+
+
+def _degraded(by: Degradation, words: Words) -> str:
+    label, show = _DEGRADED[by.kind]
+    said = f"{words(label)} {show(by.value)}"
+    if by.limit is not None:
+        return said + words(" (limit {limit})", limit=show(by.limit))
+    return said if by.normal is None else said + words(" (normally {normal})", normal=show(by.normal))
 
 
 def goodput_line(link: LinkAnswer, words: Words) -> FigureLine:
@@ -102,7 +126,7 @@ def site_lines(site: SiteAnswer, words: Words) -> list[FigureLine]:
     if site.budget_bytes_per_day is not None:
         budget = words("{left} of {day} a day", left=size(site.budget_left_bytes), day=size(site.budget_bytes_per_day))
     lines = [
-        FigureLine(words("state"), words(SITE_STATES[site.state]), _aged(site.report_age_s, words)),
+        FigureLine(words("state"), words(SITE_STATES[site.state]), site.reason or _aged(site.report_age_s, words)),
         FigureLine(words("address"), site.address),
         FigureLine(words("operator"), site.operator or MISSING),
         FigureLine(words("region"), site.region or MISSING),
@@ -119,29 +143,6 @@ def site_lines(site: SiteAnswer, words: Words) -> list[FigureLine]:
 
 
 SITE_STATES = {"online": message("online"), "offline": message("offline"), "unknown": message("never reported")}
-
-
-def route_sentence(answer: RouteAnswer, words: Words) -> str:
-    """Why this route: the API's own sentence in its language, what it says in another."""
-    if words.language == SOURCE:
-        return answer.why
-    path, direct = _expected(answer, answer.path), _expected(answer, answer.direct)
-    if not answer.relays:
-        return words("{src} → {dst}: direct, {figure}.", src=answer.src, dst=answer.dst, figure=path)
-    return words(
-        "{src} → {dst} through {relays}: {figure} instead of {direct} direct.",
-        src=answer.src,
-        dst=answer.dst,
-        relays=", ".join(answer.relays),
-        figure=path,
-        direct=direct,
-    )
-
-
-def _expected(answer: RouteAnswer, path: object) -> str:
-    figures = {"latency": ("rtt_p50_s", duration), "goodput": ("goodput_p50_bps", rate)}
-    name, show = figures.get(answer.objective, ("completion_p50_s", duration))
-    return show(getattr(path, name, None))
 
 
 def _routed(view: MeshPicture, src: str, dst: str, words: Words) -> Iterator[FigureLine]:
@@ -181,10 +182,8 @@ def _hops(link: LinkAnswer, words: Words) -> str:
     return MISSING if link.hops is None else words.plural("{n} hop", "{n} hops", link.hops)
 
 
-def _failed(link: LinkAnswer, words: Words) -> str:
-    return ", ".join(
-        part for part in (link.failure_kind, link.failure_detail, _aged(link.failure_age_s, words)) if part
-    )
+def _joined(parts: tuple[str | None, ...]) -> str:
+    return ", ".join(part for part in parts if part)
 
 
 def _clock(ahead_s: float | None, words: Words) -> str:

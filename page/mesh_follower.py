@@ -94,7 +94,7 @@ class MeshFollower:
             with contextlib.suppress(LinkweatherError):
                 async with contextlib.aclosing(self.client.watch()) as events:
                     async for event in events:
-                        self._show(self.view.with_event(event, time.time()))
+                        self._show(self.view.with_event(event))
                         if asks_again(event):
                             self._routes_at = float("-inf")
                             self._due.set()

@@ -57,12 +57,12 @@ class MeshPicture:
         """With the reason why nothing newer came."""
         return replace(self, problem=problem)
 
-    def with_event(self, event: Event, at: float) -> MeshPicture:
+    def with_event(self, event: Event) -> MeshPicture:
         """With what an event says of one link; what others say is asked for, see `asks_again`."""
         if not isinstance(event, LinkEvent):
             return self
         link = event.link
-        return replace(self, links={**self.links, (link.src, link.dst): link}, at=at)
+        return replace(self, links={**self.links, (link.src, link.dst): link})
 
     def route(self, objective: str, src: str, dst: str) -> RouteSummary | None:
         """The pair's active route, if there is one."""

@@ -61,7 +61,7 @@ class NowView:
         self._shown = self._follower.version
         if self._head_of(view) != self._head_shown:
             self._head.refresh()
-        if bool(view.links) != self._has_links:
+        if bool(view.links and view.sites) != self._has_links:
             self._board.refresh()
         elif self._has_links:
             self._grid.show(matrix(view, self._question))
@@ -87,7 +87,7 @@ class NowView:
 
     def _build_board(self) -> None:
         view = self._follower.view
-        self._has_links = bool(view.links)
+        self._has_links = bool(view.links and view.sites)
         if not self._has_links:
             self._build_empty()
             return

@@ -19,7 +19,7 @@ from page.mesh_follower import MeshFollower
 from page.words import Words, message
 
 HERE = Path(__file__).parent
-VIEWS = {"/": message("now")}
+VIEWS = {"/": message("now"), "/map": message("map"), "/decisions": message("decisions")}
 FIRST_ANSWER_S = 2.0
 REFRESH_S = 1.0
 OLD_S = 15.0

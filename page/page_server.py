@@ -17,7 +17,9 @@ from nicegui import ui
 
 from linkweather.client import AsyncClient
 from linkweather.errors import OperatorError
+from page.decisions_view import add_decisions_view
 from page.link_view import add_link_view
+from page.map_view import add_map_view
 from page.mesh_follower import MeshFollower
 from page.now_view import add_now_view
 from page.site_view import add_site_view
@@ -69,6 +71,8 @@ def _application(where: PageAddress) -> FastAPI:
     add_now_view(follower)
     add_link_view(app, follower)
     add_site_view(follower)
+    add_map_view(follower)
+    add_decisions_view(follower)
     # Quasar's bar for requests would flicker at each of the browser's own.
     nicegui.app.config.quasar_config["loadingBar"] = {"skipHijack": True}
     ui.run_with(

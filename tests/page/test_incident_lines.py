@@ -11,7 +11,7 @@ from linkweather.models.incidents import FindingAnswer
 from page.catalogues import words
 from page.incident_lines import closed_today, headline, incidents, line
 from page.mesh_picture import MeshPicture
-from tests.page.pictures import ENGLISH, MARKED, NOON, incident, picture, site, wrong
+from tests.page.pictures import ENGLISH, MARKED, NOON, incident, link, picture, site, wrong
 
 LATER = NOON + timedelta(minutes=3)
 
@@ -26,8 +26,20 @@ def test_a_mesh_without_sites_or_without_reports_says_so() -> None:
     assert headline(silent, ENGLISH) == "No site has reported yet."
 
 
-def test_without_incidents_all_is_well() -> None:
-    assert headline(picture(), ENGLISH) == "All is well: 5 links."
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (["fresh", "fresh"], "All is well: 2 links."),
+        (["fresh"], "All is well: 1 link."),
+        (["fresh", "unknown"], "1 of 2 links are measured so far, and well."),
+        (["down", "stale"], "No incident, but 1 link is down."),
+        (["degraded", "expired", "degraded"], "No incident, but 2 links are degraded."),
+        (["stale", "unknown"], "No incident, but 1 link is stale."),
+    ],
+)
+def test_without_incidents_the_states_of_the_links_are_said(states: list[str], said: str) -> None:
+    links = [link("a", f"s{number}", state) for number, state in enumerate(states)]
+    assert headline(picture().with_links(links, 1.0), ENGLISH) == said
 
 
 def test_the_headline_counts_what_lasts_and_says_since_when() -> None:
@@ -37,7 +49,7 @@ def test_the_headline_counts_what_lasts_and_says_since_when() -> None:
     assert headline(view, ENGLISH) == "2 things are wrong since 2026-11-01 12:00:00 UTC."
     assert closed_today(view) == 1
     assert explained not in incidents(view)
-    assert headline(wrong(over), ENGLISH) == "All is well: 5 links."
+    assert headline(wrong(over), ENGLISH) == "No incident, but 1 link is down."
 
 
 def test_in_its_own_language_the_api_s_sentence_is_said() -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from linkweather.models.routes import PathExpectation, RouteAnswer
-from page.catalogues import words
-from page.link_lines import brief, full, gain, goodput_line, next_test, route_sentence, site_lines, state_line
-from tests.page.pictures import ENGLISH, MARKED, NOON, link, picture, routes, site
+from page.link_lines import brief, full, gain, goodput_line, next_test, site_lines, state_line
+from tests.page.pictures import ENGLISH, NOON, link, picture, routes, site
 
 
 def said(lines: Iterable[tuple[str, str, str]]) -> dict[str, tuple[str, str]]:
@@ -47,6 +45,7 @@ def test_on_its_own_view_a_link_has_all_that_is_known_and_nothing_else() -> None
         "a", "b", rtt_p50_s=0.0021794, owd_p50_s=0.001, owd_error_s=0.0002, rtt_loaded_s=0.03, hops=7,
         path_age_s=60.0, path_mtu_bytes=1500, method="stamp", address="192.0.2.7", next_test_in_s=11.0,
         next_test_reason="scheduled", failure="timeout", failure_kind="throughput", failure_age_s=5.0,
+        goodput_failure="no_port", goodput_failure_detail="5201 is closed", goodput_failure_age_s=5.0,
     )  # fmt: skip
     found = said(full(picture(), one, ENGLISH))
     assert found == {
@@ -59,6 +58,7 @@ def test_on_its_own_view_a_link_has_all_that_is_known_and_nothing_else() -> None
         "path MTU": ("1.50 kB", ""),
         "next throughput test": ("in 11 s", "scheduled"),
         "method": ("stamp", "192.0.2.7"),
+        "last throughput test": ("no_port", "5201 is closed, 5 s ago"),
         "last failure": ("timeout", "throughput, 5 s ago"),
     }
     assert said(full(picture(), link("a", "b"), ENGLISH)) == {"state": ("fresh", "")}
@@ -66,9 +66,22 @@ def test_on_its_own_view_a_link_has_all_that_is_known_and_nothing_else() -> None
 
 def test_a_link_that_is_down_says_for_how_long_and_why() -> None:
     assert state_line(link("a", "b", "down", outage_s=12.0), ENGLISH) == ("state", "down", "for 12 s")
-    both = state_line(link("a", "b", "down", outage_s=12.0, reason="its clock"), ENGLISH)
-    assert both.more == "for 12 s; its clock"
+    both = state_line(link("a", "b", "down", outage_s=12.0, reason="timeout", since=NOON), ENGLISH)
+    assert both.more == "timeout; since 12:00:00 UTC"
+    assert state_line(link("a", "b", "down"), ENGLISH).more == ""
+    assert state_line(link("a", "b", since=NOON), ENGLISH).more == ""
     assert state_line(link("a", "b", "stale", reason="its clock"), ENGLISH).more == "its clock"
+
+
+def test_a_degraded_link_says_by_what_against_what_and_since_when() -> None:
+    by = [
+        {"kind": "loss", "since": NOON, "value": 0.12, "normal": 0.0},
+        {"kind": "latency", "since": NOON, "value": 0.04, "normal": 0.02, "limit": 0.03},
+        {"kind": "goodput", "since": NOON, "value": 1e7},
+    ]
+    assert state_line(
+        link("a", "b", "degraded", degraded_by=tuple(by), reason="said otherwise", since=NOON), ENGLISH
+    ).more == ("loss 12.0 % (normally 0.0 %); RTT 40.0 ms (limit 30.0 ms); goodput 10.0 Mbit/s; since 12:00:00 UTC")
 
 
 def test_a_goodput_without_interval_or_age_stands_alone() -> None:
@@ -109,23 +122,10 @@ def test_a_site_that_said_nothing_has_little() -> None:
     assert said(site_lines(site("a", state="unknown"), ENGLISH)) == {
         "state": ("never reported", ""), "address": ("192.0.2.1", ""),
     }  # fmt: skip
+    silent = site("a", state="offline", reason="silent for 20 s", report_age_s=20.0)
+    assert said(site_lines(silent, ENGLISH))["state"] == ("offline", "silent for 20 s")
     ahead = said(site_lines(site("a", clock_offset_s=2.0, throughput_tests={}), ENGLISH))
     assert (ahead["clock"][0], ahead["throughput tests"][0]) == ("2.0 s ahead", "0")
-
-
-def answer(*through: str, objective: str = "latency") -> RouteAnswer:
-    path = PathExpectation(sites=("a", *through, "b"), rtt_p50_s=0.01, goodput_p50_bps=1e8, completion_p50_s=60.0)
-    direct = PathExpectation(sites=("a", "b"), rtt_p50_s=0.02, goodput_p50_bps=5e7, completion_p50_s=120.0)
-    values = {"src": "a", "dst": "b", "objective": objective, "at": NOON, "path": path, "direct": direct, "why": "so"}
-    return RouteAnswer.model_validate(values)
-
-
-def test_a_route_is_explained_by_the_api_in_its_language_and_here_in_another() -> None:
-    assert route_sentence(answer("c"), ENGLISH) == "so"
-    assert route_sentence(answer("c"), MARKED) == "[a → b through c: 10.0 ms instead of 20.0 ms direct.]"
-    assert route_sentence(answer(objective="goodput"), MARKED) == "[a → b: direct, 100 Mbit/s.]"
-    by_time = route_sentence(answer("c", objective="completion"), words("zh"))
-    assert by_time == "a → b 经 c：60.0 s，直连为 2.00 min。"
 
 
 def test_a_route_s_figure_is_that_of_its_objective() -> None:

@@ -10,15 +10,15 @@ from tests.page.pictures import NOON, incident, link, picture, routes
 
 def test_an_event_changes_its_link_alone() -> None:
     event = LinkEvent(at=NOON, link=link("a", "b", "down"))
-    view = picture().with_event(event, 5.0)
-    assert (view.links["a", "b"].state, view.links["b", "a"].state, view.at) == ("down", "fresh", 5.0)
+    view = picture().with_event(event)
+    assert (view.links["a", "b"].state, view.links["b", "a"].state) == ("down", "fresh")
     assert not asks_again(event)
 
 
 def test_other_events_change_nothing_and_are_asked_for() -> None:
     before = picture()
     for event in (Gap(), IncidentEvent(at=NOON, incident=incident())):
-        assert before.with_event(event, 5.0) is before
+        assert before.with_event(event) is before
         assert asks_again(event)
 
 

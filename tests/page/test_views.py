@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -43,10 +44,11 @@ def opened(browser: Browser) -> Iterator[Tab]:
         assert one.left == []
 
 
-def serious(opened: Tab) -> list[tuple[str, str]]:
-    """What axe-core finds serious or critical, in the light and in the dark."""
+def serious(opened: Tab, *schemes: Literal["light", "dark"]) -> list[tuple[str, str]]:
+    """What axe-core finds serious or critical, in these colour schemes."""
     found: list[tuple[str, str]] = []
-    for scheme in ("light", "dark"):
+    light: tuple[Literal["light"], ...] = ("light",)
+    for scheme in schemes or light:
         opened.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         expect(opened.page.locator("body.body--dark")).to_have_count(int(scheme == "dark"))
         findings = Axe().run(opened.page).response["violations"]
@@ -69,7 +71,7 @@ def test_the_first_view_shows_every_link(opened: Tab, running: tuple[PlayedHubs,
     page.hover(cell(GZ, CC))
     expect(page.locator(".card h2")).to_have_text("gz → cc")
     expect(page.locator(".card")).to_contain_text("Mbit/s")
-    assert serious(opened) == []
+    assert serious(opened, "light", "dark") == []
 
 
 def test_a_metric_is_chosen_and_the_address_says_so(opened: Tab, running: tuple[PlayedHubs, str]) -> None:
@@ -123,7 +125,7 @@ def test_a_link_s_view_draws_its_history_and_hands_it_out(
     page = opened.page
     expect(page.locator(".chart canvas")).to_have_count(2)
     expect(page.locator(".lines").last).to_contain_text("goodput")
-    assert serious(opened) == []
+    assert serious(opened, "dark") == []
     with page.expect_download() as picture:
         page.get_by_role("button", name="PNG").click()
     picture.value.save_as(tmp_path / "picture.png")
@@ -173,3 +175,24 @@ def test_without_a_collector_the_page_says_so_and_what_it_asked(browser: Browser
         opened.open(page)
         expect(opened.page.locator("h1")).to_have_text("The collector has not answered yet.")
         expect(opened.page.locator(".live")).to_contain_text(f"the collector at {nobody} does not answer")
+
+
+def test_the_decisions_of_a_source_and_of_one_pair(opened: Tab, running: tuple[PlayedHubs, str]) -> None:
+    opened.open(f"{running[1]}/decisions?src=gz")
+    page = opened.page
+    expect(page.locator(".listing tbody tr")).to_have_count(len(HUBS) - 1)
+    page.get_by_label("to", exact=True).select_option("yd")
+    page.wait_for_url("**/decisions?src=gz&dst=yd&objective=latency")
+    expect(page.locator("main")).to_contain_text("gz → yd")
+    expect(page.locator(".listing").first).to_contain_text("take")
+    assert serious(opened) == []
+    page.get_by_label("by", exact=True).select_option("completion")
+    page.get_by_label("bytes").fill("many")
+    page.get_by_label("bytes").press("Tab")
+    expect(page.locator(".empty")).to_contain_text("'many': must be a size in bytes")
+
+
+def test_the_map_draws_the_sites(opened: Tab, running: tuple[PlayedHubs, str]) -> None:
+    opened.open(f"{running[1]}/map")
+    expect(opened.page.locator(".chart.map canvas").first).to_be_visible()
+    assert serious(opened) == []

@@ -1,0 +1,153 @@
+"""The decisions: from a source to all others, and a form that asks for one route."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fastapi import Request
+from nicegui import ui
+
+from linkweather.errors import LinkweatherError, UnitError
+from linkweather.models.routes import RouteAnswer
+from linkweather.units import parse_size
+from page.mesh_follower import MeshFollower
+from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, address, framed, selection, tag, text
+from page.route_rows import OBJECTIVES, path_rows, route_rows, route_sentence
+
+_DEFAULT_BYTES = "1TB"
+
+
+def add_decisions_view(follower: MeshFollower) -> None:
+    """Add the view to the page."""
+
+    @ui.page("/decisions")
+    async def decisions(request: Request) -> None:
+        await follower.first_look(FIRST_ANSWER_S)
+        view = DecisionsView(follower, Visit.of(request))
+        view.build()
+        await ui.context.client.connected()
+        await view.ask()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    src: str
+    dst: str
+    objective: str
+    bytes: str
+
+
+class DecisionsView:
+    """One viewer's decisions."""
+
+    def __init__(self, follower: MeshFollower, visit: Visit) -> None:
+        self._follower, self._visit, self._words = follower, visit, visit.words
+        given, sites = visit.parameters, [*follower.view.sites]
+        objective = given.get("objective", "latency")
+        self._asked = _Asked(
+            src=given.get("src") or (sites[0] if sites else ""),
+            dst=given.get("dst", ""),
+            objective=objective if objective in OBJECTIVES else "latency",
+            bytes=given.get("bytes", _DEFAULT_BYTES),
+        )
+        self._answer: RouteAnswer | str | None = None
+        self._seen: object = None
+
+    def build(self) -> None:
+        """Build it."""
+        t = self._words
+        with framed(self._visit, self._follower, t("decisions"), "/decisions"):
+            with tag("section", "headline"):
+                text("h1", t("Which path data should take now"))
+            self._form()
+            self._reply = ui.refreshable(self._build_reply)
+            self._listing = ui.refreshable(self._build_listing)
+            with tag("section", **{"aria-live": "polite"}):
+                self._reply()
+            with tag("section", "section"):
+                self._listing()
+        ui.timer(REFRESH_S, self._refresh)
+
+    def _form(self) -> None:
+        t, names = self._words, {name: name for name in self._follower.view.sites}
+        objectives = {key: t(name) for key, name in OBJECTIVES.items()}
+        with tag("div", "tools"):
+            selection(t("from"), names, self._asked.src, lambda value: self._change(src=value))
+            selection(t("to"), {"": t("all"), **names}, self._asked.dst, lambda value: self._change(dst=value))
+            selection(t("by"), objectives, self._asked.objective, lambda value: self._change(objective=value))
+            text("span", t("bytes"), "soft small")
+            size = tag("input", "field", value=self._asked.bytes, size="8", **{"aria-label": t("bytes")})
+            size.on("change", lambda event: self._change(bytes=event.args), js_handler="(e) => emit(e.target.value)")
+
+    async def _change(self, **changes: str) -> None:
+        self._asked = replace(self._asked, **changes)
+        asked = self._asked
+        kept = {name: value for name, value in self._visit.parameters.items() if name in {"lang", "theme"}}
+        size = "" if asked.bytes == _DEFAULT_BYTES else asked.bytes
+        shown = {"src": asked.src, "dst": asked.dst, "objective": asked.objective, "bytes": size}
+        ui.navigate.history.replace(address("/decisions", {**shown, **kept}))
+        self._listing.refresh()
+        await self.ask()
+
+    async def ask(self) -> None:
+        """Ask for the one route, if there is a destination."""
+        asked = self._asked
+        answer = await self._answer_to(asked) if asked.dst else None
+        if asked is self._asked:  # else another question was asked meanwhile, and its answer is shown
+            self._answer = answer
+            self._reply.refresh()
+
+    async def _answer_to(self, asked: _Asked) -> RouteAnswer | str:
+        try:
+            size = parse_size(asked.bytes) if asked.objective == "completion" else None
+            return await self._follower.client.route(
+                asked.src,
+                asked.dst,
+                objective=asked.objective,  # type: ignore[arg-type]  # one of OBJECTIVES
+                bytes=size,
+            )
+        except (LinkweatherError, UnitError) as refusal:
+            return str(refusal)
+
+    def _build_reply(self) -> None:
+        t, answer = self._words, self._answer
+        if answer is None:
+            return
+        if isinstance(answer, str):
+            text("p", answer, "empty")
+            return
+        text("p", route_sentence(answer, t))
+        headings = ("", t("path"), t("RTT"), t("goodput"), t("takes"), t("USD/GB"))
+        _table(headings, [(tuple(row), False) for row in path_rows(answer, t)], figures_from=2)
+
+    def _refresh(self) -> None:
+        seen = self._follower.view.routes
+        if seen is not self._seen:
+            self._seen = seen
+            self._listing.refresh()
+
+    def _build_listing(self) -> None:
+        t, view, asked = self._words, self._follower.view, self._asked
+        objective = "goodput" if asked.objective == "completion" else asked.objective
+        rows = route_rows(view, objective, asked.src, t)
+        if not rows:
+            text("p", t("No route has been decided yet: routes follow the first measurements."), "empty")
+            return
+        text("h2", t("From {src} to all, by {objective}", src=asked.src, objective=t(OBJECTIVES[objective])))
+        headings = (t("to"), t("path"), t("direct"), t("chosen"), t("gain"), t("why, since (UTC)"))
+        shown = [((row.dst, row.path, row.direct, row.chosen, row.gain, row.why), row.relayed) for row in rows]
+        _table(headings, shown, figures_from=2)
+
+
+def _table(headings: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], bool]], *, figures_from: int) -> None:
+    with tag("div", "wide"), tag("table", "listing"):
+        with tag("thead"), tag("tr"):
+            for number, heading in enumerate(headings):
+                text("th" if heading else "td", heading, "figure" if number >= figures_from else "")
+        with tag("tbody"):
+            for cells, relayed in rows:
+                with tag("tr"):
+                    for number, cell in enumerate(cells):
+                        classes = "figure" if number >= figures_from else "relayed" if relayed and number == 1 else ""
+                        text("td", cell, classes)
