@@ -112,8 +112,8 @@ class RoutingSettings(Settings):
     than `max_leg_loss_ratio` carries no relayed path. A site relays at most `max_relayed_pairs` pairs under each
     objective; further pairs stay direct.
 
-    Latency's margin, hysteresis and caution guard against noise. In a mesh whose RTTs have little noise they fade, down
-    to nothing: see `noise`.
+    Latency's hysteresis and caution guard against noise. In a mesh whose RTTs have little noise both fade, down to
+    nothing: see `noise`.
     """
 
     latency_margin: Factor = 1.01
@@ -128,12 +128,8 @@ class RoutingSettings(Settings):
     max_relayed_pairs: Annotated[int, Field(ge=0)] | None = None
 
     def against_noise(self, noise: float) -> Self:
-        """The settings for RTTs with this share of noise, 0 to 1: margin, hysteresis and caution scale with it."""
-        held = {
-            "latency_margin": self.latency_margin**noise,
-            "latency_hysteresis": self.latency_hysteresis**noise,
-            "latency_caution": self.latency_caution * noise,
-        }
+        """The settings for RTTs with this share of noise, 0 to 1: hysteresis and caution scale with it."""
+        held = {"latency_hysteresis": self.latency_hysteresis**noise, "latency_caution": self.latency_caution * noise}
         return self.model_copy(update=held)
 
 

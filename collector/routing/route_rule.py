@@ -35,10 +35,10 @@ chooses as if it had no route.
 **Hold-down.** A link that came back from a failure is held down: for `hold_down_s` no route moves onto it, neither
 as direct nor as a leg. A link that bounces therefore costs one switch, and a return.
 
-**Noise.** Means, hysteresis, margin and caution guard against noise: what looks better for a moment, and is not. An RTT
+**Noise.** Means, hysteresis and caution guard against noise: what looks better for a moment, and is not. An RTT
 that returns towards the mean of those before was noise; one that stays near the last has moved for good, and waiting
 costs. The share of those that return says how much noise a link has, few of its own drawn to that of all links of the
-mesh; the share of all scales hysteresis, margin and caution down to nothing. A hysteresis of 1 lets a relay as good as
+mesh; the share of all scales hysteresis and caution down to nothing. A hysteresis of 1 lets a relay as good as
 the active route take its place: where values are held between measurements, the longest-standing one is due to change.
 """
 
