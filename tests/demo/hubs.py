@@ -19,11 +19,14 @@ LIMIT_S = 120
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[tuple[Client, Callable[..., str]]]:
-    """The demo while the block runs: a client of its collector, and its `linkweather` command in the folder."""
+def running(folder: Path, *options: str) -> Iterator[tuple[Client, Callable[..., str]]]:
+    """The demo while the block runs, of the eight hubs unless `options` say otherwise.
+
+    Gives a client of its collector, and its `linkweather` command in the folder.
+    """
     port = servers.free_port()
     api = f"http://127.0.0.1:{port}"
-    command = [*PROGRAM, "demo", "--data-dir", str(folder / "demo-data"), "--port", str(port)]
+    command = [*PROGRAM, "demo", "--data-dir", str(folder / "demo-data"), "--port", str(port), *options]
 
     def linkweather(*arguments: str) -> str:
         environment = {**os.environ, "LINKWEATHER_API": api}
