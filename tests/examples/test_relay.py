@@ -28,14 +28,14 @@ PROGRAM = str(ROOT / "examples" / "relay.py")
 SIZE_BYTES = 30_000_000
 SITES = ("a", "b", "c", "d")
 # From a to c direct has the least delay; b carries four times, d twice as much.
-LINKS = {
-    "ac": (0.010, 30e6),
-    "ab": (0.010, 120e6),
-    "bc": (0.010, 120e6),
-    "ad": (0.010, 60e6),
-    "dc": (0.010, 60e6),
-    "bd": (0.010, 60e6),
-}
+LINKS = (
+    ("a", "c", 30e6),
+    ("a", "b", 120e6),
+    ("b", "c", 120e6),
+    ("a", "d", 60e6),
+    ("d", "c", 60e6),
+    ("b", "d", 60e6),
+)
 HEAD = """\
 name = "square"
 [latency]
@@ -51,8 +51,8 @@ enabled = false
 
 def _lab(folder: Path) -> Path:
     links = [
-        f'[[links]]\nsrc = "{src}"\ndst = "{dst}"\ndelay_s = {delay_s}\nrate_bps = {rate_bps}\nboth = true\n'
-        for (src, dst), (delay_s, rate_bps) in LINKS.items()
+        f'[[links]]\nsrc = "{src}"\ndst = "{dst}"\ndelay_s = 0.010\nrate_bps = {rate_bps}\nboth = true\n'
+        for src, dst, rate_bps in LINKS
     ]
     file = folder / "square.toml"
     file.write_text("".join([HEAD, *(f"[sites.{site}]\n" for site in SITES), *links]))
