@@ -73,7 +73,7 @@ class SitePresence:
         self._neighbours = neighbours
         self._step_back = step_back
         self._said = self._said_before = False
-        self._announced = False
+        self._announced = self._leaving = False
         self._key_due = False  # another site should hear which key this one has
         self._instances: Recent[str, str] = Recent(MOST_SITES)
         self._named: str | None = None
@@ -86,17 +86,21 @@ class SitePresence:
         """Say which run this is, and once to the peers, when it is `answering` them; whether the broker has it."""
         heard = await self._publish(topics.presence(self._site), encode(self._own), retain=True)
         self._said = self._said or heard
-        if answering and not self._announced:
+        if answering and not self._announced and not self._leaving:
             self._announced = await self._publish(topics.restart(self._site), encode(self._own))
         return heard and (self._announced or not answering)
 
     async def say_key(self) -> None:
         """Say to the peers which key this site has, where one has started with another."""
-        if self._key_due:
+        if self._key_due and not self._leaving:
             self._key_due = not await self._publish(topics.restart(self._site), encode(self._own))
 
     async def say_goodbye(self) -> None:
-        """Say that this site stops, and return when the peers know; at once without a broker."""
+        """Say that this site stops, and return when the peers know; at once without a broker.
+
+        From now on nothing says that it is here: they would probe it again.
+        """
+        self._leaving = True
         leaving = encode(self._own.model_copy(update={"state": "leaving"}))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_LIMIT_S):

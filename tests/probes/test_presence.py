@@ -171,6 +171,18 @@ async def test_a_goodbye_is_not_retained_and_without_a_broker_nobody_waits(monke
     assert world.published == [("here", True), ("here", False), ("leaving", False)]
 
 
+async def test_after_a_goodbye_nothing_says_to_the_peers_that_the_site_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is made again meanwhile, or a peer's key, would end the hold before the site is gone."""
+    monkeypatch.setattr(presence, "LINGER_S", 0.0)
+    world = World()
+    await world.presence.say_goodbye()
+    world.presence.on_connect()
+    await world.presence.say_here(answering=True)
+    world.presence.handle_restart("b", said(key_id="5e6f7a8b"))
+    await world.presence.say_key()
+    assert world.published == [("leaving", False), ("here", True)]
+
+
 def rows(collector: Collector, site: str, since: datetime = EPOCH) -> list[LatencyRow]:
     """Those of windows that ended after `since`: a report of an earlier one may come late, or again."""
     reports = [report for report in collector.reports[site] if report.at > since]
