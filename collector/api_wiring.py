@@ -20,7 +20,7 @@ from collector.api.api_requests import ApiError
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.event_feed import EventFeed, add_events
 from collector.api.history_api import HistorySources, add_link_history, add_sla
-from collector.api.incident_api import add_incidents
+from collector.api.incident_api import SilenceSources, add_incidents, add_silences
 from collector.api.ledger_api import add_ledger
 from collector.api.placement_api import add_capacity, add_placements
 from collector.api.route_api import RouteSources, add_routes
@@ -98,6 +98,7 @@ class ApiWiring:
         add_events(app, self.feed, lambda: mesh.mesh)
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
         add_incidents(app, time.time, lambda: mesh.mesh, self.incident_watch.incidents)
+        add_silences(app, self._silence_sources(), self._token())
         add_ledger(app, self.ledger.answer)
         spans = HistorySources(
             now=time.time,
@@ -124,6 +125,17 @@ class ApiWiring:
             ),
         )
         return app
+
+    def _silence_sources(self) -> SilenceSources:
+        watch = self.incident_watch
+        return SilenceSources(
+            now=time.time,
+            mesh=lambda: self.mesh.mesh,
+            lasting=lambda: [one.id for one in watch.lasting],
+            silences=watch.silences,
+            add=watch.silence,
+            remove=watch.end_silence,
+        )
 
     def _placement_inputs(self) -> PlacementInputs:
         now = time.time()

@@ -20,6 +20,7 @@ from collector.incidents.incident_words import answer, restored, summary
 from collector.incidents.link_health import DEGRADED, LinkHealth, StateChanges
 from collector.incidents.link_limits import LinkLimits
 from collector.incidents.own_trouble import OwnTrouble
+from collector.incidents.silences import Silences
 from collector.incidents.traced_paths import TracedPaths
 from collector.linkstate.site_states import SILENT_LEAST_S, SILENT_REPORTS
 from collector.linkstate.snapshot import Snapshot
@@ -28,7 +29,7 @@ from collector.store.incident_log import IncidentLog
 from linkweather.containment import contained
 from linkweather.mesh import Mesh
 from linkweather.models.events import IncidentEvent
-from linkweather.models.incidents import IncidentAnswer, IncidentsAnswer
+from linkweather.models.incidents import IncidentAnswer, IncidentsAnswer, SilenceAnswer
 from linkweather.models.routes import NoRoute, RouteAnswer
 from linkweather.models.state import SiteAnswer, SiteCondition
 from linkweather.wire import PathRow
@@ -48,6 +49,7 @@ class IncidentSources:
 
     `owns` says of a site whether this collector speaks for it: of several in a cluster, which all see the same, one
     records an incident and has people told. `degraded` takes the links that became so, or are so no more.
+    `notify` has people told of an incident that is not silenced.
     `paths` are kept up to date by whoever takes reports in, `recorded_paths` those of the journal.
     `waiting_s` is how long the oldest report waits to be committed; `not_hearing` notes that sites cannot be heard now.
     """
@@ -60,6 +62,7 @@ class IncidentSources:
     emit: Callable[[IncidentEvent], None]
     paths: TracedPaths | None = None
     recorded_paths: Callable[[], Iterable[PathRow]] = tuple
+    notify: Callable[[IncidentAnswer], None] = lambda _incident: None
     waiting_s: Callable[[float], float] = lambda _now: 0.0
     not_hearing: Callable[[float], None] = lambda _now: None
     degraded: Callable[[int, Iterable[tuple[str, str]]], None] = lambda _count, _links: None
@@ -86,6 +89,8 @@ class IncidentWatch:
         self._site_states: dict[str, SiteCondition] = {}
         self._numbered = 0
         self._book = IncidentBook(settings, self._new_id, sources.paths)
+        self._silences = Silences()
+        self._untold: set[str] = set()  # incidents that lasted while they were silenced
         self._unwritten: dict[str, IncidentAnswer] = {}
         self._pruned_at = 0.0
         self.dropped = 0
@@ -101,8 +106,9 @@ class IncidentWatch:
         return self._links.health
 
     def lasting_answers(self) -> list[IncidentAnswer]:
-        """The same as they are answered."""
-        return [self._answer(one) for one in self._book.open]
+        """Those of which people are told, as they are answered; of acknowledged ones they were."""
+        found = [self._answer(one) for one in self._book.open]
+        return [one for one in found if one.silence is None or one.silence.incident is not None]
 
     def restore(self) -> None:
         """Go on with the incidents from before the collector ended. Blocks; before `run`."""
@@ -112,10 +118,32 @@ class IncidentWatch:
                 self._sources.paths.observe(row)
         before = [restored(one, now) for one in self._log.lasting()]
         self._book.restore(before)
+        self._silences = Silences(self._log.silences())
+        self._untold = {one.id for one in self.silenced()}
         for incident in before:
             for subject in incident.now:
                 condition = incident.conditions[subject]
                 self._links.restore(subject, condition.evidence, condition.since, now)
+
+    def silenced(self) -> list[IncidentAnswer]:
+        """The incidents that last and of which people are not told now."""
+        return [one for one in map(self._answer, self._book.open) if one.silence is not None]
+
+    def silences(self) -> list[SilenceAnswer]:
+        """What people are not told of now, the oldest first."""
+        return self._silences.lasting(self._moment())
+
+    async def silence(self, wanted: SilenceAnswer) -> bool:
+        """Take a silence in, under an id of its own, and record it; false where there are too many."""
+        return self._silences.add(wanted) and await self._written_silences()
+
+    async def end_silence(self, id_: str) -> bool:
+        """End a silence before its time; false where there is none of this id."""
+        return self._silences.remove(id_) and await self._written_silences()
+
+    async def _written_silences(self) -> bool:
+        await asyncio.to_thread(self._log.put_silences, self.silences())
+        return True
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -162,6 +190,7 @@ class IncidentWatch:
             found |= self._links.find(self._sources.snapshot(now), self._limits_of(mesh))
             self._say_sites(sites)
             self._say_links(self._links.health, self._links.changes)
+        self._tell_unsilenced()
         for incident in self._book.look(found, len(mesh.sites) - 1, now):
             if self._speaks_for(incident):
                 self._enter(incident, now)
@@ -209,9 +238,30 @@ class IncidentWatch:
             del self._unwritten[next(iter(self._unwritten))]
             self.dropped += 1
         self._sources.emit(IncidentEvent(at=datetime.fromtimestamp(now, UTC), incident=found))
+        if found.silence is None:
+            self._untold.discard(found.id)
+            self._sources.notify(found)
+        elif found.until is None:
+            self._untold.add(found.id)
+        else:
+            self._untold.discard(found.id)
+
+    def _tell_unsilenced(self) -> None:
+        """Have people told of what lasts still now that its silence is over."""
+        if not self._untold:
+            return
+        silenced = {one.id for one in self.silenced()}
+        for incident in self._book.open:
+            if incident.id in self._untold - silenced and self._speaks_for(incident):
+                self._sources.notify(self._answer(incident))
+        self._untold &= silenced
 
     def _answer(self, incident: Incident) -> IncidentAnswer:
-        return answer(incident, [] if incident.until is not None else list(self._routes(incident)))
+        found = answer(incident, [] if incident.until is not None else list(self._routes(incident)))
+        return found.model_copy(update={"silence": self._silences.of(found, self._moment())})
+
+    def _moment(self) -> datetime:
+        return datetime.fromtimestamp(self._now(), UTC)
 
     def _routes(self, incident: Incident) -> Iterable[str]:
         """Where the traffic of the first of its links goes."""

@@ -22,7 +22,7 @@ from collector.store.incident_log import IncidentLog
 from collector.store.note_log import NoteLog
 from collector.store.recorded_rows import RecordedRows
 from linkweather.mesh import Mesh
-from linkweather.models.events import IncidentEvent
+from linkweather.models.incidents import IncidentAnswer
 from linkweather.mqtt import Connection
 
 RECENT_S = 5.0
@@ -48,22 +48,22 @@ class IncidentWiring:
     def build(self) -> tuple[IncidentWatch, Notifier]:
         """The watch, and the notifier that it feeds. Raises OperatorError for a target that can never work."""
 
-        def emit(event: IncidentEvent) -> None:
-            self.feed.emit(event)
-            notifier.add(event.incident)
+        def notify(incident: IncidentAnswer) -> None:  # the notifier asks the watch, and so comes after it
+            notifier.add(incident)
 
-        watch = IncidentWatch(self.settings.incidents, IncidentLog(self.database), self._sources(emit))
+        watch = IncidentWatch(self.settings.incidents, IncidentLog(self.database), self._sources(notify))
         notifier = Notifier(self.settings.notify, NoteLog(self.database), watch.lasting_answers)
         return watch, notifier
 
-    def _sources(self, emit: Callable[[IncidentEvent], None]) -> IncidentSources:
+    def _sources(self, notify: Callable[[IncidentAnswer], None]) -> IncidentSources:
         return IncidentSources(
             mesh=self.mesh,
             snapshot=self._recent_snapshot,
             sites=self.sites.sites,
             failing=self._failing,
             route=lambda src, dst: self.route_updater.answer(RouteQuestion(src=src, dst=dst)),
-            emit=emit,
+            emit=self.feed.emit,
+            notify=notify,
             degraded=self.route_updater.on_health,
             paths=self.paths,
             recorded_paths=RecordedRows(self.database).newest_paths,

@@ -15,8 +15,13 @@ def leaves() -> Iterator[tuple[str, ...]]:
         found = command_at([name])
         inner = tuple(found.commands) if isinstance(found, click.Group) else ()
         yield from ((name, word) for word in inner)
-        if not inner:
+        if not inner or _runs(found):
             yield (name,)
+
+
+def _runs(command: click.Command) -> bool:
+    """Whether a group does something without a word after it: then its options are its own."""
+    return isinstance(command, click.Group) and command.invoke_without_command
 
 
 def command_at(path: Sequence[str]) -> click.Command:
@@ -33,6 +38,7 @@ def command_at(path: Sequence[str]) -> click.Command:
 
 def options_of(path: Sequence[str]) -> set[str]:
     """Every option of that command, and of the groups that it is in."""
-    commands = [command_at(path[:depth]) for depth in range(1, len(path) + 1)]
+    groups = [command_at(path[:depth]) for depth in range(1, len(path))]
+    commands = [*(group for group in groups if not _runs(group)), command_at(path)]
     parameters = [option for command in commands for option in command.params if isinstance(option, click.Option)]
     return {name for option in parameters for name in (*option.opts, *option.secondary_opts)}

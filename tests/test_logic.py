@@ -54,6 +54,7 @@ SHELLS: Mapping[str, str] = {
     "collector/interpreter.py": "sets the interpreter",
     "collector/store/note_log.py": "reads and writes the database that it is given",
     "collector/store/incident_log.py": "reads and writes the database that it is given",
+    "collector/store/sla_reader.py": "reads the database that it is given",
     "collector/store/link_history.py": "likewise",
     "collector/store/past_decisions.py": "likewise",
     "collector/store/quarantine.py": "likewise",

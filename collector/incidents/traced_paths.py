@@ -9,9 +9,9 @@ may be none that the probes take.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from linkweather.mesh import Mesh
@@ -56,7 +56,7 @@ class TracedPaths:
         """Keep the path of a link; its last hop is the destination itself."""
         if self._mesh.has(src, dst):
             addresses = [hop.address for hop in hops][:-1]
-            self._hops[src, dst] = tuple(sys.intern(address) for address in addresses if address is not None)
+            self._hops[src, dst] = tuple(_shared(address) for address in addresses if address is not None)
 
     def common(self, bad: Collection[SitePair]) -> Mapping[Mark, set[SitePair]]:
         """What MANY_LINKS of these pairs or more have, and no other pair; the marks that most have first."""
@@ -91,3 +91,9 @@ class TracedPaths:
         sites = [site for site, name in self._shares.items() if name in names]
         pairs = (frozenset((site, peer)) for site in sites for peer in self._mesh.peers(site))
         return {mark for pair in pairs if pair not in bad for mark in self._marks(pair) if mark.name in names}
+
+
+@lru_cache(maxsize=100_000)
+def _shared(address: str) -> str:
+    """The one object of all equal addresses: a router is on the way of thousands of links."""
+    return address

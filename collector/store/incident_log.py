@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from collector.store.columns import naive
 from collector.store.database import Database
 from linkweather.errors import MessageError
-from linkweather.models.incidents import IncidentAnswer
-from linkweather.wire import decode, encode
+from linkweather.models.incidents import IncidentAnswer, SilenceAnswer
+from linkweather.wire import Message, decode, encode
+
+Read = TypeVar("Read", bound=Message)
 
 _CREATE = """CREATE TABLE IF NOT EXISTS incidents
              (id VARCHAR, since TIMESTAMP, until TIMESTAMP, subjects VARCHAR[], answer VARCHAR)"""
@@ -22,6 +25,19 @@ class IncidentLog:
         self._database = database
         with database.transaction() as connection:
             connection.execute(_CREATE)
+            connection.execute("CREATE TABLE IF NOT EXISTS silences (id VARCHAR, answer VARCHAR)")
+
+    def put_silences(self, silences: Sequence[SilenceAnswer]) -> None:
+        """These are the silences now, all or none."""
+        rows = [(one.id, encode(one).decode()) for one in silences]
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM silences")
+            if rows:
+                connection.executemany("INSERT INTO silences VALUES (?, ?)", rows)
+
+    def silences(self) -> list[SilenceAnswer]:
+        """The silences that there were when the collector ended, the oldest first."""
+        return _read(SilenceAnswer, self._database.rows("SELECT answer FROM silences ORDER BY rowid"))
 
     def put(self, incidents: Sequence[IncidentAnswer]) -> None:
         """Write these as they are now, in place of what was written of them before; all or none."""
@@ -43,7 +59,9 @@ class IncidentLog:
 
     def lasting(self) -> list[IncidentAnswer]:
         """The incidents that lasted when the collector ended."""
-        return _read(self._database.rows("SELECT answer FROM incidents WHERE until IS NULL ORDER BY since"))
+        return _read(
+            IncidentAnswer, self._database.rows("SELECT answer FROM incidents WHERE until IS NULL ORDER BY since")
+        )
 
     def over(self, since: datetime, until: datetime, site: str | None, limit: int) -> list[IncidentAnswer]:
         """At most `limit` incidents that are over and lay in the span, or in part; of one site or all, newest first."""
@@ -52,7 +70,7 @@ class IncidentLog:
                ORDER BY since DESC LIMIT ?""",
             [naive(since), naive(until), site, site, limit],
         )
-        return _read(found)
+        return _read(IncidentAnswer, found)
 
     def prune(self, before: datetime) -> None:
         """Delete the incidents that were over before."""
@@ -66,12 +84,12 @@ def _sites(incident: IncidentAnswer) -> list[str]:
     return sorted(of_findings.union(incident.subjects))
 
 
-def _read(rows: Sequence[tuple[str, ...]]) -> list[IncidentAnswer]:
+def _read(form: type[Read], rows: Sequence[tuple[str, ...]]) -> list[Read]:
     """The answers of these rows; one that another version wrote, and this one cannot read, is left out."""
     found = []
     for (text,) in rows:
         try:
-            found.append(decode(IncidentAnswer, text))
+            found.append(decode(form, text))
         except MessageError:
             continue
     return found

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from linkweather.models.incidents import IncidentsAnswer
+from linkweather.models.incidents import IncidentsAnswer, SilenceAnswer
 from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.link_history import LinkHistoryAnswer
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
@@ -250,10 +250,26 @@ def incidents_table(answer: IncidentsAnswer) -> Table:
     for one in answer.incidents:
         lasting = one.until is None
         lasted_s = ((one.until or answer.at) - one.since).total_seconds()
-        style = SEVERITY_STYLES[one.severity] if lasting else "dim"
+        style = SEVERITY_STYLES[one.severity] if lasting and one.silence is None else "dim"
         name = one.severity if lasting else "merged" if one.merged_into else "over"
-        words = "; ".join([one.sentence, *one.routes])
+        words = "; ".join([one.sentence, *one.routes, *([_silenced(one.silence)] if one.silence else [])])
         table.add_row(Text(name, style=style), age(lasted_s), Text(words, style="" if lasting else "dim"))
+    return table
+
+
+def _silenced(silence: SilenceAnswer) -> str:
+    how = "acknowledged" if silence.incident else "silenced"
+    return f"{how} until {silence.until:%Y-%m-%d %H:%M} UTC: {silence.reason}"
+
+
+def silences_table(silences: Iterable[SilenceAnswer]) -> Table:
+    """What people are not told of, until when, and why."""
+    table = _table(("id", "what", "until (UTC)"), ())
+    table.add_column("why", overflow="fold")
+    for one in silences:
+        links = f"{one.src} – {one.dst}" if one.src else ""
+        of = " ".join(filter(None, (one.incident and f"incident {one.incident}", one.site, links, one.kind)))
+        table.add_row(one.id, of, f"{one.until:%Y-%m-%d %H:%M}", one.reason)
     return table
 
 

@@ -14,7 +14,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from linkweather.errors import OperatorError
-from linkweather.models.incidents import IncidentsAnswer
+from linkweather.models.incidents import IncidentsAnswer, SilenceAnswer
 from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.link_history import LinkHistoryAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
@@ -73,6 +73,37 @@ def link_history(
     """One link over any span; moments are RFC 3339 or how long ago (`30d`). Raises OperatorError for unknown sites."""
     params = {"src": src, "dst": dst, "since": since, "until": until, **({"step": step} if step else {})}
     return Request("/api/v1/history", TypeAdapter(LinkHistoryAnswer), more={"params": params})
+
+
+def silences() -> Request[list[SilenceAnswer]]:
+    """What people are not told of now."""
+    return Request("/api/v1/silences", TypeAdapter(list[SilenceAnswer]))
+
+
+def silence(
+    *,
+    reason: str,
+    until: str,
+    site: str | None = None,
+    src: str | None = None,
+    dst: str | None = None,
+    kind: str | None = None,
+) -> Request[SilenceAnswer]:
+    """Silence a site, the links between two sites, or a kind, `until` an RFC 3339 time or for so long (`2h`)."""
+    values = {"reason": reason, "until": until, "site": site, "src": src, "dst": dst, "kind": kind}
+    given = {name: value for name, value in values.items() if value is not None}
+    return Request("/api/v1/silences", TypeAdapter(SilenceAnswer), "POST", {"json": given})
+
+
+def acknowledge(incident: str, *, reason: str, until: str) -> Request[SilenceAnswer]:
+    """Acknowledge an incident that lasts; `until` as in `silence`. Raises NotFoundError."""
+    more = {"json": {"reason": reason, "until": until}}
+    return Request(f"/api/v1/incidents/{_segment(incident)}/acknowledge", TypeAdapter(SilenceAnswer), "POST", more)
+
+
+def end_silence(silence_id: str) -> Request[list[SilenceAnswer]]:
+    """End a silence, or an acknowledgement, before its time; those that are left. Raises NotFoundError."""
+    return Request(f"/api/v1/silences/{_segment(silence_id)}", TypeAdapter(list[SilenceAnswer]), "DELETE")
 
 
 def sla(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -19,8 +21,9 @@ from fastapi import FastAPI
 
 from collector import incident_watch
 from collector.api.api_requests import answer_errors
-from collector.api.incident_api import add_incidents
+from collector.api.incident_api import SilenceSources, add_incidents, add_silences
 from collector.incident_watch import IncidentSources, IncidentWatch
+from collector.incidents import silences
 from collector.incidents.conditions import Evidence, Subject
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
@@ -30,6 +33,7 @@ from linkweather.cli.root import main
 from linkweather.client import AsyncClient
 from linkweather.mesh import Mesh, Site
 from linkweather.models.events import IncidentEvent
+from linkweather.models.incidents import IncidentAnswer, SilenceAnswer
 from linkweather.models.routes import NoRoute, PathExpectation, RouteAnswer
 from linkweather.models.state import SiteAnswer
 from tests import servers
@@ -51,6 +55,7 @@ class World:
         self.failing: list[tuple[Subject, Evidence]] = []
         self.sites: list[SiteAnswer] = []
         self.events: list[IncidentEvent] = []
+        self.notes: list[IncidentAnswer] = []
         self.route: RouteAnswer | NoRoute = self.through("b")
 
     def through(self, *relays: str) -> RouteAnswer:
@@ -65,6 +70,7 @@ class World:
             failing=lambda: self.failing,
             route=lambda _src, _dst: self.route,
             emit=self.events.append,
+            notify=self.notes.append,
         )
 
 
@@ -329,3 +335,153 @@ def _two_of(world: World, watch: IncidentWatch, api: str) -> Any:
 
 def _run(api: str, *options: str) -> Any:
     return CliRunner().invoke(main, ["incidents", "--api", api, *options])
+
+
+def _silence_app(watch: IncidentWatch, world: World, token: str | None = None) -> FastAPI:
+    app = FastAPI()
+    answer_errors(app)
+    add_incidents(app, lambda: world.now, lambda: MESH, watch.incidents)
+    sources = SilenceSources(
+        now=lambda: world.now,
+        mesh=lambda: MESH,
+        lasting=lambda: [one.id for one in watch.lasting],
+        silences=watch.silences,
+        add=watch.silence,
+        remove=watch.end_silence,
+    )
+    add_silences(app, sources, token)
+    return app
+
+
+def _silence(world: World, **of: Any) -> SilenceAnswer:
+    at = datetime.fromtimestamp(world.now, UTC)
+    return SilenceAnswer(id="s1", at=at, until=at + timedelta(hours=1), reason="repairs", **of)
+
+
+async def test_nobody_is_told_of_what_is_silenced_and_all_of_it_once_the_silence_is_over(
+    world: World, journal: Journal
+) -> None:
+    watch = _watch(world, journal)
+    async with _running(watch):
+        assert await watch.silence(_silence(world, site="a"))
+        await _cut(world)
+        assert (world.notes, len(watch.lasting), watch.lasting_answers()) == ([], 1, [])
+        assert (await _all(watch)).incidents[0].silence == _silence(world, site="a")
+        world.now += 3601
+        await until(lambda: bool(world.notes))
+        assert [one.until for one in world.notes] == [None]
+        assert len(watch.lasting_answers()) == 1
+
+
+async def test_what_begins_and_ends_in_a_silence_is_no_news(world: World, journal: Journal) -> None:
+    watch = _watch(world, journal)
+    async with _running(watch):
+        assert await watch.silence(_silence(world, site="a"))
+        await _cut(world)
+        world.now += 10
+        world.rtt_s = np.full((3, 3), 0.02)
+        await until(lambda: world.events[-1].incident.until is not None)
+        world.now += 3601
+        await asyncio.sleep(0.1)
+    assert world.notes == []
+
+
+async def test_a_silence_outlives_a_restart(world: World, journal: Journal) -> None:
+    first = _watch(world, journal)
+    async with _running(first):
+        assert await first.silence(_silence(world, site="a"))
+        await _cut(world)
+    again = _watch(world, journal)
+    again.restore()
+    assert [one.id for one in again.silences()] == ["s1"]
+    assert (world.notes, [one.kind for one in again.silenced()]) == ([], ["link_down"])
+    async with _running(again):
+        world.now += 3601
+        await until(lambda: bool(world.notes))
+
+
+async def test_an_acknowledged_incident_is_told_again_only_of_its_end(world: World, journal: Journal) -> None:
+    watch = _watch(world, journal)
+    with serving(_silence_app(watch, world)) as api:
+        async with _running(watch), AsyncClient(api) as client:
+            await _cut(world)
+            await until(lambda: len(world.notes) == 1)
+            (one,) = watch.lasting
+            given = await client.acknowledge(one.id, reason="the cable is ordered", until="2h")
+            assert given.until == datetime.fromtimestamp(world.now + 7200, UTC)
+            world.rtt_s = world.rtt_s.copy()
+            world.rtt_s[2, 0] = np.nan
+            await until(lambda: len(world.events) == 2)  # both directions now
+            assert world.events[1].incident.silence == given
+            assert len(world.notes) == 1
+            assert len(watch.lasting_answers()) == 1  # who must be reminded, is
+            world.now += 10
+            world.rtt_s = np.full((3, 3), 0.02)
+            await until(lambda: len(world.notes) == 2)
+            assert world.notes[1].until is not None
+
+
+def _cli(api: str, *words: str) -> Any:
+    return CliRunner().invoke(main, ["incidents", *words, "--api", api])
+
+
+async def test_the_command_acknowledges_silences_and_ends(world: World, journal: Journal) -> None:
+    watch = _watch(world, journal)
+    with serving(_silence_app(watch, world)) as api:
+        async with _running(watch):
+            await _cut(world)
+            (one,) = watch.lasting
+            why = ("--reason", "repairs", "--until", "2h")
+            done = await asyncio.to_thread(_cli, api, "ack", one.id, *why)
+            assert (done.exit_code, done.output.partition(" ")[2]) == (0, "until 2023-11-15 00:13:20 UTC: repairs\n")
+            for of in (("--site", "b"), ("--link", "a", "c"), ("--kind", "loss")):
+                assert (await asyncio.to_thread(_cli, api, "silence", *of, *why)).exit_code == 0
+            shown = (await asyncio.to_thread(_cli, api, "silences")).output
+            assert f"incident {one.id}" in shown
+            assert all(what in shown for what in ("a – c", "loss", "2023-11-15 00:13", "repairs"))
+            assert "acknowledged until 2023-11-15 00:13 UTC: repairs" in " ".join(
+                (await asyncio.to_thread(_run, api)).stdout.split()
+            )
+            for silence in json.loads((await asyncio.to_thread(_cli, api, "silences", "--json")).output):
+                ended = await asyncio.to_thread(_cli, api, "unsilence", silence["id"])
+                assert ended.output == f"{silence['id']} is ended\n"
+            assert (await asyncio.to_thread(_cli, api, "silences")).output == "nothing is silenced\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "refusal"),
+    [
+        ("silences", {"reason": "x", "until": "2h"}, (422, "one is needed")),
+        ("silences", {"reason": "x", "until": "2h", "src": "a"}, (422, "src and dst")),
+        ("silences", {"reason": "x", "until": "2h", "site": "a", "src": "a", "dst": "b"}, (422, "or neither")),
+        ("silences", {"reason": "x", "until": "2h", "site": "nowhere"}, (422, "no such site")),
+        ("silences", {"reason": "x", "until": "400d", "site": "a"}, (422, "at most 366 days")),
+        ("silences", {"reason": "x", "until": "2020-01-01T00:00:00Z", "site": "a"}, (422, "must lie ahead")),
+        ("silences", {"reason": "x", "until": "soon", "site": "a"}, (422, "until = ")),
+        ("silences", {"until": "2h", "site": "a"}, (422, "reason")),
+        ("silences", ["a"], (422, "reason")),
+        ("silences", None, (422, "not JSON")),
+        ("incidents/none/acknowledge", {"reason": "x", "until": "2h"}, (404, "no incident 'none' lasts")),
+    ],
+)
+def test_what_cannot_be_silenced_says_why(
+    world: World, journal: Journal, path: str, body: Any, refusal: tuple[int, str]
+) -> None:
+    content = b"{" if body is None else json.dumps(body).encode()
+    with serving(_silence_app(_watch(world, journal), world)) as api:
+        answer = httpx.post(f"{api}/api/v1/{path}", content=content)
+        assert answer.status_code == refusal[0]
+        assert refusal[1] in answer.json()["error"]
+        assert httpx.delete(f"{api}/api/v1/silences/none").status_code == 404
+
+
+def test_silences_have_a_bound_and_ask_for_the_token(
+    world: World, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silences, "MOST_SILENCES", 0)
+    with serving(_silence_app(_watch(world, journal), world, "secret")) as api:
+        url, body = f"{api}/api/v1/silences", {"reason": "x", "until": "2h", "site": "a"}
+        elsewhere = {"X-Forwarded-For": "192.0.2.1"}
+        assert httpx.post(url, json=body, headers=elsewhere).status_code == 403
+        allowed = httpx.post(url, json=body, headers={**elsewhere, "Authorization": "Bearer secret"})
+        assert (allowed.status_code, "too many" in allowed.json()["error"]) == (409, True)
