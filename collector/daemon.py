@@ -125,7 +125,6 @@ class CollectorDaemon:
         await self._incident_watch.finish()
         await asyncio.get_running_loop().shutdown_default_executor()
         self._server.close()
-        self._page.close()
         self._exporters.close()
         self._ledger.write()
         self._journal.close()

@@ -27,39 +27,44 @@ _NEEDS = "nicegui"
 
 
 class PageProcess:
-    """The page, from its first visitor on. Construction takes its port, and says once where there can be no page."""
+    """The page, from its first visitor on; `run` takes its port, and says once where there can be no page."""
 
     def __init__(self, settings: PageSettings, api: ApiSettings) -> None:
         self._port = settings.port
         self._host = settings.host or api.host
         self._api = f"http://{_in_url(_reachable(api.host))}:{api.port}"
-        self._listener = self._listen() if settings.enabled else None
+        self._enabled = settings.enabled
+        self._listening = False
         self.starts = 0
 
     def address(self, host: str) -> str | None:
         """Where the page is for a browser that reached the API as `host`; None where there is none for it."""
-        if self._listener is None or (_is_loopback(self._host) and not _is_loopback(host)):
+        if not self._listening or (_is_loopback(self._host) and not _is_loopback(host)):
             return None
         return f"http://{_in_url(host)}:{self._port}/"
 
     async def run(self) -> None:
         """Start it whenever a browser comes and it does not run; stop it when cancelled."""
-        if self._listener is None:
+        listener = self._listen() if self._enabled else None
+        if listener is None:
             return
+        self._listening = True
+        try:
+            await self._serve_visitors(listener)
+        finally:
+            self._listening = False
+            listener.close()
+
+    async def _serve_visitors(self, listener: socket.socket) -> None:
         backoff, loop = Backoff(), asyncio.get_running_loop()
         while True:
-            await _readable(self._listener)
+            await _readable(listener)
             started = loop.time()
-            status = await self._serve(self._listener)
+            status = await self._serve(listener)
             if loop.time() - started >= HEALTHY_S:
                 backoff.reset()
             log.warning("the page ended with status %d; the next visitor starts it again", status)
             await asyncio.sleep(backoff.next_s())
-
-    def close(self) -> None:
-        """Give the port back."""
-        if self._listener is not None:
-            self._listener.close()
 
     def _listen(self) -> socket.socket | None:
         if importlib.util.find_spec(_NEEDS) is None:

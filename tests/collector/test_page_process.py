@@ -26,12 +26,12 @@ def page(**settings: object) -> PageProcess:
 @contextlib.asynccontextmanager
 async def running(process: PageProcess) -> AsyncIterator[None]:
     task = asyncio.create_task(process.run())
+    await asyncio.sleep(0)  # it listens from its first step on
     try:
         yield
     finally:
         task.cancel()
         await asyncio.wait([task])
-        process.close()
 
 
 async def opened(address: str) -> int:
@@ -41,9 +41,9 @@ async def opened(address: str) -> int:
 
 async def test_the_first_visitor_starts_it_and_a_crash_costs_no_more_than_a_wait() -> None:
     process = page()
-    address = process.address("127.0.0.1")
-    assert address is not None
     async with running(process):
+        address = process.address("127.0.0.1")
+        assert address is not None
         assert process.starts == 0
         assert await opened(address) == 200
         (child,) = _children()
@@ -60,26 +60,25 @@ def _children() -> list[psutil.Process]:
 
 async def test_where_it_is_turned_off_there_is_none() -> None:
     process = page(enabled=False)
-    assert process.address("127.0.0.1") is None
     await process.run()
-    process.close()
+    assert process.address("127.0.0.1") is None
 
 
 async def test_a_taken_port_is_said_once_and_costs_only_the_page(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = page(port=taken.getsockname()[1])
-        assert process.address("127.0.0.1") is None
         await process.run()
+        assert process.address("127.0.0.1") is None
     (record,) = caplog.records
     assert record.getMessage().startswith(f"no page: [page] port = {process._port}: Address already in use")
 
 
-def test_without_its_packages_there_is_none_and_the_log_says_what_to_install(
+async def test_without_its_packages_there_is_none_and_the_log_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with caplog.at_level("INFO"):
-        assert page().address("127.0.0.1") is None
+        await page().run()
     assert [record.getMessage() for record in caplog.records] == ["no page: it needs pip install 'linkweather[page]'"]
 
 
@@ -92,9 +91,7 @@ def test_without_its_packages_there_is_none_and_the_log_says_what_to_install(
         ("::1", "::1", "http://[::1]:{port}/"),
     ],
 )
-def test_a_browser_is_led_to_a_page_that_it_can_reach(listens: str, reached: str, leads: str | None) -> None:
+async def test_a_browser_is_led_to_a_page_that_it_can_reach(listens: str, reached: str, leads: str | None) -> None:
     process = page(host=listens)
-    try:
+    async with running(process):
         assert process.address(reached) == (leads and leads.format(port=process._port))
-    finally:
-        process.close()
