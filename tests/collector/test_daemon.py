@@ -22,7 +22,7 @@ import duckdb
 import httpx
 import pytest
 
-from collector import daemon, mesh_file
+from collector import daemon, mesh_file, parts
 from collector.daemon import CollectorDaemon
 from collector.ingest.waiting_messages import BATCH_REPORTS
 from collector.settings import ApiSettings, CollectorSettings, JournalSettings
@@ -93,7 +93,7 @@ async def running(settings: CollectorSettings) -> AsyncIterator[RunningCollector
     try:
         url = f"http://127.0.0.1:{settings.api.port}"
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
-            await until(lambda: task.done() or found._connection.connected)
+            await until(lambda: task.done() or found.parts.connection.connected)
             if task.done():
                 await task
             yield RunningCollector(settings, http, found)
@@ -102,9 +102,9 @@ async def running(settings: CollectorSettings) -> AsyncIterator[RunningCollector
     finally:
         task.cancel()
         await asyncio.wait([task])
-        found._exporters.close()
-        found._journal.close()
-        found._server.close()
+        found.parts.exporters.close()
+        found.parts.journal.close()
+        found.parts.server.close()
 
 
 @pytest.fixture
@@ -149,9 +149,9 @@ async def test_a_restart_answers_as_before(settings: CollectorSettings, site: ai
         # Of a later moment than any so far: what all links show is pooled as of a round time, and one that came late
         # is missing from a pool that was made before.
         now = time.time() + 60
-        before = collector.daemon._links.link("a", "b", now)
+        before = collector.daemon.parts.links.link("a", "b", now)
     async with running(settings) as collector:
-        after = collector.daemon._links.link("a", "b", now)
+        after = collector.daemon.parts.links.link("a", "b", now)
     assert before == after
     assert before is not None
     assert (before.state, before.rtt_forecast_samples) == ("expired", 3)
@@ -335,15 +335,15 @@ async def test_not_ready_while_the_broker_is_away(settings: CollectorSettings) -
     found = CollectorDaemon(settings.model_copy(update={"broker": f"mqtt://127.0.0.1:{away}"}))
     stop = asyncio.Event()
     task = asyncio.create_task(found.run(stop), name="daemon")
-    await until(lambda: bool(found._connection.last_error))
+    await until(lambda: bool(found.parts.connection.last_error))
     async with httpx.AsyncClient(trust_env=False) as http:
         answer = await http.get(f"http://127.0.0.1:{settings.api.port}/readyz")
-    assert (answer.status_code, answer.json()["reasons"]) == (503, [found._connection.last_error])
-    assert f"the broker mqtt://127.0.0.1:{away} is away" in found._connection.last_error
+    assert (answer.status_code, answer.json()["reasons"]) == (503, [found.parts.connection.last_error])
+    assert f"the broker mqtt://127.0.0.1:{away} is away" in found.parts.connection.last_error
     stop.set()
     await task
-    found._server.close()
-    found._journal.close()
+    found.parts.server.close()
+    found.parts.journal.close()
 
 
 async def test_a_sink_that_fails_degrades_the_collector_and_holds_up_nothing(
@@ -577,7 +577,7 @@ async def test_signals_that_come_while_the_collector_opens_are_handled(
     def note(found: CollectorDaemon) -> None:
         reread.append(found)
 
-    monkeypatch.setattr(daemon, "open_journal", signalled)
+    monkeypatch.setattr(parts, "open_journal", signalled)
     monkeypatch.setattr(CollectorDaemon, "reread_mesh", note)
     for number in numbers:
         signal.signal(number, lambda *_: None)  # the default would end pytest
