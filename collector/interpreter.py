@@ -6,6 +6,7 @@ A room of its own, as ingest and the daemon both set it. A full search goes over
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import sys
@@ -22,6 +23,7 @@ def settle() -> None:
     sys.setswitchinterval(_TURN_S)
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # else what DuckDB made is reported as leaked at the end
     gc.set_threshold(*_THRESHOLDS)
 
 
