@@ -28,6 +28,9 @@ _FIELDS = ("state", "since", "reason", "degraded_by", "traffic", "traffic_relays
 class AnsweredLinks(Protocol):
     """The links as they are measured: link states, or a cluster's."""
 
+    def refresh_some(self, now: float) -> bool:
+        """Bring some of the forecasts up to date, for some milliseconds; whether there is more to do."""
+
     def table(self, now: float) -> LinkTable:
         """The answers about every link, without next tests."""
 
@@ -49,9 +52,10 @@ class CompleteLinks:
 
     def table(self, now: float) -> Callable[[], LinkTable]:
         """Copies what is known now; what it returns completes that in any thread."""
+        self.links.refresh_some(now)  # all forecasts anew, if it is time for that, would take long
         table, tests = self.links.table(now), self.sites.next_tests()
         complete = self._completing(now)
-        return lambda: complete(table.with_next_tests(tests.of))
+        return lambda: complete(table.with_next_tests(tests.of, tests.known(table.sites, table.src, table.dst)))
 
     def states(self, now: float) -> LinkTable:
         """The answers about every link with their states, and no further reasons."""

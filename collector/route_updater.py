@@ -40,6 +40,9 @@ WRITE_EVERY_S = 0.5
 class DecidedLinks(Protocol):
     """The links that routes are decided by: link states, or a cluster's."""
 
+    def refresh_some(self, now: float) -> bool:
+        """Bring some of the forecasts up to date, for some milliseconds; whether there is more to do."""
+
     def snapshot(self, now: float) -> Snapshot:
         """What decisions are made from."""
 
@@ -227,7 +230,10 @@ class RouteUpdater:
             await asyncio.sleep(0)
 
     def _snapshot(self) -> Snapshot:
-        self.last_snapshot = snapshot = self._links.snapshot(self._now())
+        now = self._now()
+        # When the time has come to forecast all links anew, that is begun here, and not done in one go.
+        self._links.refresh_some(now)
+        self.last_snapshot = snapshot = self._links.snapshot(now)
         changed = self._conditions.changed(snapshot)
         if len(changed):
             self._estimates.outdate()

@@ -51,10 +51,11 @@ class LinkTable:
     def __len__(self) -> int:
         return len(self.src)
 
-    def with_next_tests(self, next_test: NextTestOf) -> LinkTable:
-        """The same with when each link's throughput is tested next."""
+    def with_next_tests(self, next_test: NextTestOf, some: Bools | slice = slice(None)) -> LinkTable:
+        """The same with when each link's throughput is tested next; of `some` links alone, where others say nothing."""
         found: dict[str, npt.NDArray[Any]] = {}
-        for place, (src, dst) in enumerate(zip(self.values("src"), self.values("dst"), strict=True)):
+        for place in np.arange(len(self))[some].tolist():
+            src, dst = self.sites[self.src[place]], self.sites[self.dst[place]]
             try:
                 fields = next_test(src, dst, self.at)
             except Exception as error:  # noqa: BLE001 - one link costs itself

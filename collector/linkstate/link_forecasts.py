@@ -79,7 +79,8 @@ class LinkForecasts:
         """Every link's RTT, from rows that our own tests did not load where there are recent ones."""
         idle, loaded = self._banks["rtt"].newest(), self._banks["loaded"].newest()
         use_loaded = loaded > idle + self._stale_s
-        return _either(use_loaded, self._banks["loaded"].forecast(now), self._banks["rtt"].forecast(now))
+        found = self._banks["rtt"].forecast(now)
+        return _either(use_loaded, self._banks["loaded"].forecast(now), found) if use_loaded.any() else found
 
     def rtt_of(self, link: int, now: float) -> Forecast:
         """One link's RTT, as arrays of one element."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from collector.linkstate.report_moments import ReportMoment
 from collector.linkstate.site_clocks import ClockFindings, SiteClocks
@@ -17,6 +20,7 @@ from linkweather.models.state import CapacityAnswer, SiteAnswer, SiteCondition
 from linkweather.units import age
 from linkweather.wire import DeviceRow, NextTest, Status
 
+Places = npt.NDArray[np.integer]
 SILENT_REPORTS: Final = 3  # of a site's report intervals
 SILENT_LEAST_S: Final = 15.0
 
@@ -40,6 +44,20 @@ class NextTests:
             return {}
         in_s = max(0.0, test.at.timestamp() - now)
         return {"next_test_in_s": in_s, "next_test_reason": test.reason, "next_test_waits_for": test.waits_for}
+
+    def known(self, sites: Sequence[str], src: Places, dst: Places) -> npt.NDArray[np.bool_]:
+        """Of which links `of` has a field; their ends are places in `sites`."""
+        place = {site: number for number, site in enumerate(sites)}
+        said = np.zeros((len(sites), len(sites)), bool)
+        for site, status in self.statuses.items():
+            if site in place:
+                sources = [place[one] for one in self.tests.get(site, ()) if one in place]
+                said[slice(None) if status.state == "offline" else sources, place[site]] = True
+        found: npt.NDArray[np.bool_] = said[src, dst]
+        if len(self.tested) < len(src):
+            pairs = zip(src.tolist(), dst.tolist(), strict=True)
+            found |= np.fromiter(((sites[one], sites[other]) not in self.tested for one, other in pairs), bool)
+        return found
 
 
 class SiteStates:

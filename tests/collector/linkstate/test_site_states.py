@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import permutations
+
+import numpy as np
 
 from collector.linkstate.site_states import SiteStates
 from linkweather.mesh import Mesh
@@ -112,6 +115,22 @@ def test_next_test_of_a_link_is_what_its_destination_says() -> None:
     states.status("b", Status(state="offline"))
     assert states.next_test("a", "b", now) == {"next_test_waits_for": "offline"}
     assert kept.of("a", "b", now) == said  # what another thread works on does not move
+
+
+def test_links_of_which_a_next_test_is_known_are_those_that_have_a_field() -> None:
+    third = MESH.sites["b"].model_copy(update={"address": "192.0.2.3"})
+    known = {**MESH.sites, "c": third}
+    names = list(known)
+    src, dst = (np.array(ends) for ends in zip(*permutations(range(len(names)), 2), strict=True))
+    due = NextTest(src="a", at=AT, reason="first")
+    for untested in (third, third.model_copy(update={"throughput": False})):
+        states = SiteStates(Mesh(sites={**known, "c": untested}))
+        for status in (None, Status(state="online", next_tests=(due,)), Status(state="offline", next_tests=(due,))):
+            if status:
+                states.status("b", status)
+            tests = states.next_tests()
+            has = [bool(tests.of(names[one], names[other], 0.0)) for one, other in zip(src, dst, strict=True)]
+            assert tests.known(names, src, dst).tolist() == has
 
 
 def test_next_test_of_a_link_that_the_mesh_does_not_test_is_disabled() -> None:
