@@ -16,7 +16,7 @@ from collector.routing.route_columns import RouteView
 from collector.routing.route_documents import mesh_columns, mesh_rows
 from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from linkweather.mesh import Mesh
-from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer
+from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RelayMode, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
 from linkweather.models.state import ErrorAnswer
 from linkweather.units import parse_moment
@@ -24,7 +24,7 @@ from linkweather.units import parse_moment
 Form = Literal["rows", "columns"]
 
 _FORMS: Mapping[Form, Callable[[RouteView], Iterator[bytes]]] = {"rows": mesh_rows, "columns": mesh_columns}
-CONDITIONS = ("objective", "bytes", "max_relays", "avoid", "max_price_usd_per_gb")
+CONDITIONS = ("objective", "bytes", "max_relays", "avoid", "max_price_usd_per_gb", "relay_mode")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +100,7 @@ def _add_pair(app: FastAPI, sources: RouteSources) -> None:
         max_relays: Annotated[int, Query(description="0, 1 or 2")] = 1,
         avoid: Annotated[list[str] | None, Query(description="Not through this site; may be given again")] = None,
         max_price_usd_per_gb: Annotated[float | None, Query(description="Of all sites that send, summed")] = None,
+        relay_mode: Annotated[RelayMode, Query(description="What relays do with a connection")] = "split",
     ) -> RouteAnswer:
         """Which path data from `src` to `dst` should take now, and why; sites by id or compute_id."""
         _refuse_unknown(request)
@@ -113,6 +114,7 @@ def _add_pair(app: FastAPI, sources: RouteSources) -> None:
                 max_relays=max_relays,
                 avoid=frozenset(site_id(mesh, "avoid", name, 422) for name in avoid or ()),
                 max_price_usd_per_gb=max_price_usd_per_gb,
+                relay_mode=relay_mode,
             )
             answer = sources.route(question)
         except RouteQuestionError as error:

@@ -11,7 +11,7 @@ from linkweather.cli.click_types import SIZE
 from linkweather.cli.options import json_option
 from linkweather.cli.tables import route_table, routes_table
 from linkweather.errors import OperatorError
-from linkweather.models.routes import Objective
+from linkweather.models.routes import Objective, RelayMode
 
 
 @click.command(short_help="Say which path data should take now.")
@@ -24,6 +24,11 @@ from linkweather.models.routes import Objective
 @click.option(
     "--max-price", type=click.FloatRange(min=0), metavar="USD/GB", help="The sum of the sending sites' egress prices."
 )
+@click.option(
+    "--relay-mode",
+    type=click.Choice(get_args(RelayMode)),
+    help="What relays do: split connections, or only forward packets.  [default: split]",
+)
 @json_option
 @api_option
 def route(
@@ -35,6 +40,7 @@ def route(
     max_relays: int | None,
     avoid: tuple[str, ...],
     max_price: float | None,
+    relay_mode: RelayMode | None,
     as_json_: bool,
     api: str,
 ) -> None:
@@ -43,7 +49,7 @@ def route(
     Sites are named by id or compute_id. Exit status 1: there is no usable path.
     """
     wanted: Objective = objective or ("completion" if size is not None else "latency")
-    conditions = {"max_relays": max_relays, "avoid": avoid, "max_price_usd_per_gb": max_price}
+    conditions = {"max_relays": max_relays, "avoid": avoid, "max_price_usd_per_gb": max_price, "relay_mode": relay_mode}
     if src is None or dst is None:
         _refuse_conditions(src, {**conditions, "bytes": size})
         _all_pairs(api, wanted, as_json_=as_json_)

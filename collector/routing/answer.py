@@ -138,6 +138,7 @@ def _answer(state: RoutingState, question: RouteQuestion, choice: _Comparison, p
         direct=reason.direct,
         runner_up=reason.runner_up,
         gain_ratio=reason.gain_ratio,
+        relay_mode=question.relay_mode,
         inputs=_inputs(state, path),
         since=None if active is None else datetime.fromtimestamp(float(active.since[link]), UTC),
         switch_reason=None if code < 0 else SWITCH_REASONS[code],
@@ -147,7 +148,7 @@ def _answer(state: RoutingState, question: RouteQuestion, choice: _Comparison, p
 
 def _reason(state: RoutingState, question: RouteQuestion, choice: _Comparison, path: Sequence[int]) -> RouteReason:
     src, dst = path[0], path[-1]
-    expected = state.expectation(path, question.bytes)
+    expected = state.expectation(path, question.bytes, question.relay_mode)
     direct = expected if len(path) == 2 else None
     if direct is None and state.snapshot.usable[src, dst]:
         direct = state.expectation((src, dst), question.bytes)
@@ -161,7 +162,7 @@ def _reason(state: RoutingState, question: RouteQuestion, choice: _Comparison, p
         if other == (src, dst)
         else None
         if other is None
-        else state.expectation(other, question.bytes),
+        else state.expectation(other, question.bytes, question.relay_mode),
         gain_ratio=choice.gain_ratio,
         needed=rule_of(state.settings, question.objective).margin,
         oldest_s=_oldest_s(state, question, path),
@@ -170,6 +171,7 @@ def _reason(state: RoutingState, question: RouteQuestion, choice: _Comparison, p
         because=None if choice.active is None else because_left(state, choice.active.active, src, dst),
         excluded=choice.excluded,
         alone=question.max_relays == 0,
+        relay_mode=question.relay_mode,
     )
 
 

@@ -12,7 +12,7 @@ from collector.routing.active_routes import ActiveRoutes
 from collector.routing.arrays import relays_of
 from collector.routing.route_rule import FAILED, STALE
 from collector.routing.routing_state import RoutingState
-from linkweather.models.routes import NoRouteReason, Objective, PathExpectation
+from linkweather.models.routes import NoRouteReason, Objective, PathExpectation, RelayMode
 from linkweather.units import age, duration, megabits
 
 # Of each objective: what it is called, the figure of a path, and how that is shown.
@@ -41,7 +41,7 @@ class RouteReason:
     `gain_ratio` is by how many times the path is better than direct, `needed` by how many times a relay would have to
     be. `unmeasured` is where the direct link is in contact at an unknown cost. `obstacle` is what keeps direct from
     being used, `because` why the route before was left, `excluded` what the question's own conditions ruled out;
-    `alone` is where they allow no relay at all.
+    `alone` is where they allow no relay at all. Goodputs through a relay rest on its `relay_mode`.
     """
 
     objective: Objective
@@ -56,6 +56,7 @@ class RouteReason:
     because: str | None = None
     excluded: str | None = None
     alone: bool = False
+    relay_mode: RelayMode = "split"
 
 
 def direct_obstacle(
@@ -108,6 +109,7 @@ def route_sentence(reason: RouteReason) -> str:
         f"{src} → {dst} {_way(reason.path)}: {_named(reason.objective, reason.path)}",
         _against_direct(reason) if relays else f" ({_inputs(reason)}){_against_relays(reason)}",
         _next_best(reason) if relays else "",
+        _counts_on(reason) if relays else "",
         f"; moved because {reason.because}" if reason.because else "",
         f"; {reason.excluded}" if reason.excluded else "",
     ]
@@ -152,6 +154,15 @@ def _next_best(reason: RouteReason) -> str:
     if other is None or len(other.sites) == 2:
         return ""
     return f"; next best {_way(other)}, {figure(reason.objective, other)}"
+
+
+def _counts_on(reason: RouteReason) -> str:
+    """A relay that only passes packets on carries less than one that ends a connection and begins the next."""
+    if reason.objective == "latency":
+        return ""
+    relays = " and ".join(reason.path.sites[1:-1])
+    clauses = {"split": f"counts on {relays} to split the connection", "forward": f"{relays} only passing packets on"}
+    return f"; {clauses[reason.relay_mode]}"
 
 
 def figure(objective: Objective, path: PathExpectation) -> str:

@@ -11,13 +11,14 @@ from typing import get_args
 import numpy as np
 
 from collector.routing.arrays import Bools, Floats, Indices, Relays, smallest, two_relays
-from collector.routing.routing_state import RoutingState
+from collector.routing.routing_state import TRANSFERS, RoutingState
 from collector.routing.transfer_time import transfer_time
 from linkweather.errors import LinkweatherError
-from linkweather.models.routes import Objective
+from linkweather.models.routes import Objective, RelayMode
 from linkweather.units import price as usd
 
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+RELAY_MODES: tuple[RelayMode, ...] = get_args(RelayMode)
 MAX_BYTES = 1e18
 MAX_RELAYS = 2
 # So many pairs of relays are looked at more closely, the best under each underlying objective.
@@ -45,7 +46,8 @@ class RouteQuestion:
     """Which path from `src` to `dst`? Completion needs `bytes`; the other objectives only show the time they take.
 
     `avoid` are sites that must not relay; `max_price_usd_per_gb` bounds the egress prices of all sites that send,
-    summed. Raises RouteQuestionError for what is wrong in any mesh.
+    summed. Through a relay goodputs are those of a connection for each leg, or of one over all legs where `relay_mode`
+    is forward. Raises RouteQuestionError for what is wrong in any mesh.
     """
 
     src: str
@@ -55,12 +57,15 @@ class RouteQuestion:
     max_relays: int = 1
     avoid: frozenset[str] = frozenset()
     max_price_usd_per_gb: float | None = None
+    relay_mode: RelayMode = "split"
 
     def __post_init__(self) -> None:
         if self.src == self.dst:
             raise RouteQuestionError("dst", f"{self.dst!r} is the source too: a path joins two different sites")
         if self.objective not in OBJECTIVES:
             raise RouteQuestionError("objective", f"{self.objective!r} is none of {', '.join(OBJECTIVES)}")
+        if self.relay_mode not in RELAY_MODES:
+            raise RouteQuestionError("relay_mode", f"{self.relay_mode!r} is none of {', '.join(RELAY_MODES)}")
         ends = self.avoid & {self.src, self.dst}
         if ends:
             raise RouteQuestionError("avoid", f"{min(ends)!r} is an end of the path: only a relay can be avoided")
@@ -74,7 +79,8 @@ class RouteQuestion:
     @property
     def conditional(self) -> bool:
         """Whether it has conditions of its own, so that the active route need not be its answer."""
-        return bool(self.avoid) or self.max_price_usd_per_gb is not None or self.max_relays != 1
+        given = bool(self.avoid) or self.max_price_usd_per_gb is not None or self.max_relays != 1
+        return given or self.relay_mode != "split"
 
     def check_sites(self, sites: Collection[str]) -> None:
         """Raise RouteQuestionError for a site that is not in the mesh."""
@@ -175,12 +181,15 @@ def _two_relays(
 def _costs(state: RoutingState, question: RouteQuestion, legs: Sequence[_Legs]) -> Floats:
     """[expected, cautious or weighed, path]."""
     if question.objective == "completion":
-        found = transfer_time([state.transfer_leg(*leg) for leg in legs], question.bytes or 0.0)
+        relay = TRANSFERS[question.relay_mode]
+        found = transfer_time([state.transfer_leg(*leg) for leg in legs], question.bytes or 0.0, relay=relay)
         times = np.stack(np.broadcast_arrays(found.p50_s, found.p90_s, found.p90_s))
         return np.where(np.isfinite(times), times, np.inf)
     table = state.tables[question.objective]
     kinds = (table.expected, table.cautious, table.weighed)
-    joined = [reduce(table.join, [costs[leg] for leg in legs]) for costs in kinds]
+    mode: RelayMode = question.relay_mode if question.objective == "goodput" else "split"
+    shares = state.window_shares(legs, mode)
+    joined = [reduce(table.join, [costs[leg] for leg in legs] / shares) for costs in kinds]
     costs: Floats = np.stack(joined).astype(float) + table.per_relay * (len(legs) - 1)
     return costs
 

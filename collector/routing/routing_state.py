@@ -16,9 +16,13 @@ from collector.routing.active_routes import Contact
 from collector.routing.arrays import Bools, Floats, Selection
 from collector.routing.costs import GoodputEstimate
 from collector.routing.routing_table import RoutingTable
+from collector.routing.transfer_time import RelayMode as Relaying
 from collector.routing.transfer_time import TransferLeg, transfer_time
 from collector.settings import RoutingSettings
-from linkweather.models.routes import LinkContact, LinkInput, Objective, PathExpectation
+from linkweather.models.routes import LinkContact, LinkInput, Objective, PathExpectation, RelayMode
+
+# How a transfer goes through relays of each mode.
+TRANSFERS: Mapping[RelayMode, Relaying] = {"split": "pipelined", "forward": "forwarded"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,8 +52,10 @@ class RoutingState:
         """A link or a path as people read it: `a → b`."""
         return " → ".join(self.snapshot.sites[site] for site in path)
 
-    def expectation(self, path: Sequence[int], size_bytes: float | None = None) -> PathExpectation:
-        """What a path is expected to do; all of its links can be used."""
+    def expectation(
+        self, path: Sequence[int], size_bytes: float | None = None, mode: RelayMode = "split"
+    ) -> PathExpectation:
+        """What a path is expected to do, over relays of this mode; all of its links can be used."""
         snapshot, legs = self.snapshot, list(pairwise(path))
         rtts_s, rtts_p90_s, means_s, losses = (
             [matrix.item(*leg) for leg in legs]
@@ -59,14 +65,15 @@ class RoutingState:
         rtt_s = sum(rtts_s) + forward_s
         # One leg's bad moment is not the other's: independent deviations add up by their squares.
         spread_s = math.sqrt(sum((p90_s - p50_s) ** 2 for p50_s, p90_s in zip(rtts_s, rtts_p90_s, strict=True)))
-        finished = (None, None) if size_bytes is None else self._transfer_s(legs, size_bytes)
+        finished = (None, None) if size_bytes is None else self._transfer_s(legs, size_bytes, mode)
+        shares = self.window_shares(legs, mode)
         return PathExpectation(
             sites=tuple(snapshot.sites[site] for site in path),
             rtt_p50_s=known(rtt_s),
             rtt_p90_s=known(rtt_s + spread_s),
             rtt_mean_s=known(sum(means_s) + forward_s),
-            goodput_p50_bps=_least(self.goodputs.expected_bps.item(*leg) for leg in legs),
-            goodput_p90_bps=_least(self.goodputs.p10_bps.item(*leg) for leg in legs),
+            goodput_p50_bps=_least(shares * [self.goodputs.expected_bps[leg] for leg in legs]),
+            goodput_p90_bps=_least(shares * [self.goodputs.p10_bps[leg] for leg in legs]),
             completion_p50_s=finished[0],
             completion_p90_s=finished[1],
             loss_ratio=known(1.0 - math.prod(1.0 - loss for loss in losses)),
@@ -114,8 +121,20 @@ class RoutingState:
             goodput_p10_bps=np.where(low > 0, low, np.nan),
         )
 
-    def _transfer_s(self, legs: Iterable[tuple[int, int]], size_bytes: float) -> tuple[float | None, float | None]:
-        found = transfer_time([self.transfer_leg([src], [dst]) for src, dst in legs], size_bytes)
+    def window_shares(self, legs: Sequence[Selection], mode: RelayMode) -> Floats:
+        """By how much each leg's goodput counts as part of the path, [leg, …]: all of it, or as far as its window goes.
+
+        One connection over all legs has the window of the worst, and the round trip of them all: see `transfer_time`.
+        """
+        rtts = np.stack(np.broadcast_arrays(*[self.snapshot.rtt_p50_s[leg] for leg in legs]))
+        shares: Floats = np.ones_like(rtts) if mode == "split" or len(legs) == 1 else rtts / rtts.sum(axis=0)
+        return shares
+
+    def _transfer_s(
+        self, legs: Iterable[tuple[int, int]], size_bytes: float, mode: RelayMode
+    ) -> tuple[float | None, float | None]:
+        figures = [self.transfer_leg([src], [dst]) for src, dst in legs]
+        found = transfer_time(figures, size_bytes, relay=TRANSFERS[mode])
         return known(found.p50_s[0]), known(found.p90_s[0])
 
 

@@ -10,7 +10,10 @@ goodput, and each has a window of its own.
 A pipelined relay forwards while it receives: set-ups add up, slow starts overlap, and the slowest leg decides, which
 for many bytes is the smallest goodput. No leg runs faster than the legs after it accept; one behind a slower leg uses
 all of its own goodput, since bytes wait at the relay while it starts. A stored relay receives everything first, so
-its legs' times add up.
+its legs' times add up. Both split the connection: each leg has its own congestion control. A forwarded path goes
+through a relay that passes packets on: one connection over all legs, whose window takes the round trip of the whole
+path. A leg that carried a goodput c at its own RTT r was given the window c × r, and that gives c × r / Σr on the path;
+the least of the legs decides.
 
 Loss has no term of its own: the goodput includes it. Nor has the queue of a bottleneck: the RTT is the one without
 load, since set-up and slow start find the queue empty, and bytes that wait in it would have waited before it.
@@ -28,7 +31,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating]
 # One path's figure, or many candidates' in an array.
 Figure = TypeVar("Figure", float, Floats)
-RelayMode = Literal["pipelined", "stored"]
+RelayMode = Literal["pipelined", "stored", "forwarded"]
 
 # An Ethernet's 1500 less 20 octets of IPv4, 20 of TCP, 12 of its timestamps.
 MSS_BYTES = 1448
@@ -134,8 +137,14 @@ def _stored(size_bytes: float, rtts: Floats, rates: Floats, window: Floats) -> t
     return (SETUP_ROUNDS * rtts + flows).sum(axis=1), (size_bytes / rates).sum(axis=1)
 
 
+def _forwarded(size_bytes: float, rtts: Floats, rates: Floats, window: Floats) -> tuple[Floats, Floats]:
+    rtt = rtts.sum(axis=1)
+    rate = (rates * rtts[0]).min(axis=1) / rtt  # a longer RTT does not widen the window that was measured
+    return SETUP_ROUNDS * rtt + _flow_s(size_bytes, rtt, rate, window.min(axis=0)), size_bytes / rate
+
+
 _Relayed = Callable[[float, Floats, Floats, Floats], tuple[Floats, Floats]]
-_RELAYED: Mapping[RelayMode, _Relayed] = {"pipelined": _pipelined, "stored": _stored}
+_RELAYED: Mapping[RelayMode, _Relayed] = {"pipelined": _pipelined, "stored": _stored, "forwarded": _forwarded}
 
 
 def _check(legs: Sequence[TransferLeg[Figure]], size_bytes: float, streams: int, relay: str) -> None:

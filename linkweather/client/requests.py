@@ -18,7 +18,7 @@ from linkweather.models.incidents import IncidentsAnswer, SilenceAnswer
 from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.link_history import LinkHistoryAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
-from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
+from linkweather.models.routes import MeshRoutes, Objective, RelayMode, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
 from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
 from linkweather.models.sla import SlaAnswer
@@ -140,10 +140,12 @@ def route(
     max_relays: int | None = None,
     avoid: Iterable[str] = (),
     max_price_usd_per_gb: float | None = None,
+    relay_mode: RelayMode | None = None,
 ) -> Request[RouteAnswer]:
     """Which path data should take now; sites by id or compute_id. `completion` needs the `bytes` to be sent.
 
-    Prices are USD per 10^9 bytes. Raises NotFoundError, and NoPathError when no path is usable.
+    Prices are USD per 10^9 bytes. Relays split connections, or only pass packets on where `relay_mode` is `forward`.
+    Raises NotFoundError, and NoPathError when no path is usable.
     """
     params = {
         "objective": objective,
@@ -151,6 +153,7 @@ def route(
         "max_relays": max_relays,
         "avoid": list(avoid),
         "max_price_usd_per_gb": max_price_usd_per_gb,
+        "relay_mode": relay_mode,
     }
     given = {name: value for name, value in params.items() if value is not None}
     return Request(f"/api/v1/routes/{_segment(src)}/{_segment(dst)}", TypeAdapter(RouteAnswer), more={"params": given})

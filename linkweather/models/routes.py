@@ -18,6 +18,8 @@ Figure = Annotated[
     float, PlainSerializer(lambda value: float(f"{value:.6g}"), return_type=float, when_used="json-unless-none")
 ]
 Objective = Literal["latency", "goodput", "completion"]
+# What a relay does: it ends one connection and begins the next, or only passes packets on.
+RelayMode = Literal["split", "forward"]
 # Why the active route differs from the one before: there was none, it is better, the one before failed or went stale,
 # or a path that had failed is back.
 SwitchReason = Literal["first", "better", "failed", "stale", "returned"]
@@ -67,7 +69,8 @@ class RouteAnswer(Message):
     `path` is the active route, as of `at`; `direct` is there where that link can be used, `runner_up` is the
     best path that was not taken. `gain_ratio` is by how much the path is better than direct in the objective (1.25: by
     a quarter), and null without direct. `since` is when the route became active, `switch_reason` why; an answer to a
-    question with conditions of its own (`avoid`, a price) has neither. `why` says all of it in one sentence.
+    question with conditions of its own (`avoid`, a price) has neither. Goodputs and times of paths with a relay hold
+    for relays of this `relay_mode`. `why` says all of it in one sentence.
     """
 
     src: SiteId
@@ -79,6 +82,7 @@ class RouteAnswer(Message):
     direct: PathExpectation | None = None
     runner_up: PathExpectation | None = None
     gain_ratio: Figure | None = None
+    relay_mode: RelayMode = "split"
     inputs: tuple[LinkInput, ...] = ()
     since: AwareDatetime | None = None
     switch_reason: SwitchReason | None = None

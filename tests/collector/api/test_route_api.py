@@ -114,6 +114,12 @@ async def test_conditions_are_kept(http: httpx.AsyncClient, asked: dict[str, Any
     assert (await http.get("/api/v1/routes/a/b", params=asked)).json()["path"]["sites"] == sites
 
 
+@pytest.mark.parametrize("mode", ["split", "forward"])
+async def test_the_answer_names_the_mode_of_relays_that_it_holds_for(http: httpx.AsyncClient, mode: str) -> None:
+    asked = f"/api/v1/routes/a/b?objective=completion&bytes=1000000000&relay_mode={mode}"
+    assert (await http.get(asked)).json()["relay_mode"] == mode
+
+
 @pytest.mark.parametrize(
     ("path", "status", "field", "sentence"),
     [
@@ -128,6 +134,7 @@ async def test_conditions_are_kept(http: httpx.AsyncClient, asked: dict[str, Any
         ),
         ("/a/b?objective=completion", 422, "bytes", "bytes: a completion time needs a number of bytes"),
         ("/a/b?bytes=-1", 422, "bytes", "bytes: -1: must be above 0 and at most 1e+18"),
+        ("/a/b?relay_mode=copy", 422, "relay_mode", "relay_mode = 'copy': input should be 'split' or 'forward'"),
         ("/a/b?max_relays=3", 422, "max_relays", "max_relays: 3 is none of 0, 1, 2"),
         ("/a/b?max_price_usd_per_gb=nan", 422, "max_price_usd_per_gb", None),
         ("/a/b?max_price=0.01", 422, "max_price", None),

@@ -16,6 +16,7 @@ from collector.routing.route_question import RouteQuestion, RouteQuestionError
         ({"bytes": -5.0}, "bytes", "bytes: -5: must be above 0 and at most 1e+18"),
         ({"bytes": 2e18}, "bytes", "bytes: 2e+18: must be above 0 and at most 1e+18"),
         ({"bytes": math.nan}, "bytes", "bytes: nan: must be above 0 and at most 1e+18"),
+        ({"relay_mode": "copy"}, "relay_mode", "relay_mode: 'copy' is none of split, forward"),
         ({"max_relays": 3}, "max_relays", "max_relays: 3 is none of 0, 1, 2"),
         ({"max_relays": -1}, "max_relays", "max_relays: -1 is none of 0, 1, 2"),
         (

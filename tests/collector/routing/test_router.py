@@ -304,6 +304,35 @@ def test_two_relays_are_found_where_they_are_best(objective: Any) -> None:
     assert "b" not in ask(router, "a", "d", **question, avoid=frozenset({"b"})).path.sites
 
 
+def test_a_relay_that_only_forwards_carries_what_one_connection_does_over_all_legs() -> None:
+    router = Router(RULES, mesh())
+    decide(router)
+    answer = ask(router, objective="goodput", relay_mode="forward")
+    # 6 Gbit/s at 10 ms and 3 at 16 ms: the second leg's window of 48 Mbit fills 1.85 Gbit/s of 26 ms
+    assert (answer.path.sites, answer.relay_mode) == (("gz", "cc", "gs"), "forward")
+    assert answer.path.goodput_p50_bps == pytest.approx(3e9 * 16 / 26)
+    assert "; cc only passing packets on." in answer.why
+    split = ask(router, objective="goodput")
+    assert split.path.goodput_p50_bps == pytest.approx(3e9)
+    assert split.relay_mode == "split"
+    assert "; counts on cc to split the connection." in split.why
+    assert "connection" not in ask(router).why
+
+
+def test_a_relay_that_only_forwards_is_not_taken_where_its_round_trip_costs_what_it_gains() -> None:
+    router = Router(RULES, mesh())
+    decide(router)
+    question = {"bytes": 1e12, "avoid": frozenset({"cc"})}
+    # through bj 2 Gbit/s at 20 of 35 ms: 1.14 beside 1 direct, which is not worth it
+    assert ask(router, objective="goodput", **question).path.sites == ("gz", "bj", "gs")
+    assert ask(router, objective="goodput", relay_mode="forward", **question).path.sites == ("gz", "gs")
+    transfers = [ask(router, objective="completion", relay_mode=mode, **question) for mode in ("split", "forward")]
+    assert [one.path.sites for one in transfers] == [("gz", "bj", "gs")] * 2
+    assert [one.path.completion_p50_s for one in transfers] == pytest.approx(
+        [8e12 / 2e9, 8e12 / 2e9 * 35 / 20], rel=1e-3
+    )
+
+
 def test_relay_carries_no_more_pairs_than_it_may() -> None:
     """Four ends, and a hub through which every pair but its own is better: the two with the most to gain get it."""
     sites = ("a", "b", "c", "d", "hub")

@@ -93,6 +93,20 @@ def test_a_stored_relay_takes_the_sum_of_its_legs() -> None:
     assert p50(STEADY, QUICK, size_bytes=1_000_000, relay="stored") == pytest.approx(alone)
 
 
+def test_a_forwarded_path_is_one_connection_with_the_round_trip_of_all_its_legs() -> None:
+    # 8 Mbit/s at 0.1 s and 80 Mbit/s at 0.01 s are a window of 100 kB each; over 0.11 s that gives 7.27 Mbit/s.
+    alone = leg(rtt_p50_s=0.11, rtt_p90_s=0.11, goodput_p50_bps=8e5 / 0.11, goodput_p10_bps=8e5 / 0.11)
+    found = p50(STEADY, QUICK, size_bytes=1_000_000, relay="forwarded")
+    assert found == pytest.approx(p50(alone, size_bytes=1_000_000))
+    assert found > p50(STEADY, QUICK, size_bytes=1_000_000)
+    assert p50(STEADY, size_bytes=1_000_000, relay="forwarded") == p50(STEADY, size_bytes=1_000_000)
+
+
+def test_the_leg_with_the_least_window_decides_a_forwarded_path() -> None:
+    narrow = replace(QUICK, goodput_p50_bps=8e6, goodput_p10_bps=8e6)  # 10 kB at 0.01 s
+    assert p50(STEADY, narrow, size_bytes=1e12, relay="forwarded") == pytest.approx(1e12 / (10_000 / 0.11), rel=1e-5)
+
+
 def test_many_bytes_through_a_pipelined_relay_flow_at_the_smallest_goodput() -> None:
     narrow = leg(goodput_p50_bps=4e6, goodput_p10_bps=4e6)
     assert p50(STEADY, narrow, QUICK, size_bytes=1e12) == pytest.approx(2e6, rel=1e-5)
@@ -192,7 +206,7 @@ def test_time_is_finite_and_grows_with_bytes_and_rtt(size: float, rtt_s: float, 
         ({"size_bytes": math.inf}, "size_bytes = inf: must be a finite number above 0"),
         ({"size_bytes": math.nan}, "size_bytes = nan: must be a finite number above 0"),
         ({"streams": 0}, "streams = 0: must be at least 1"),
-        ({"relay": "copied"}, "relay = 'copied': must be one of pipelined, stored"),
+        ({"relay": "copied"}, "relay = 'copied': must be one of pipelined, stored, forwarded"),
         ({"legs": [leg(rtt_p50_s=0.0)]}, "legs[0].rtt_p50_s = 0: must be a finite number above 0"),
         ({"legs": [STEADY, leg(rtt_p90_s=math.nan)]}, "legs[1].rtt_p90_s = nan: must be a finite number above 0"),
         ({"legs": [leg(mss_bytes=-1.0)]}, "legs[0].mss_bytes = -1: must be a finite number above 0"),
