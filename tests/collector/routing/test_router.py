@@ -322,7 +322,7 @@ def test_a_relay_that_only_forwards_carries_what_one_connection_does_over_all_le
 def test_a_relay_that_only_forwards_is_not_taken_where_its_round_trip_costs_what_it_gains() -> None:
     router = Router(RULES, mesh())
     decide(router)
-    question = {"bytes": 1e12, "avoid": frozenset({"cc"})}
+    question: dict[str, Any] = {"bytes": 1e12, "avoid": frozenset({"cc"})}
     # through bj 2 Gbit/s at 20 of 35 ms: 1.14 beside 1 direct, which is not worth it
     assert ask(router, objective="goodput", **question).path.sites == ("gz", "bj", "gs")
     assert ask(router, objective="goodput", relay_mode="forward", **question).path.sites == ("gz", "gs")
