@@ -216,6 +216,13 @@ async def test_what_breaks_is_told_without_its_insides_and_the_next_question_is_
     assert faults()["api"] >= 2
 
 
+def test_a_short_answer_does_not_wait_for_an_acknowledgement(world: ApiWorld) -> None:
+    server = HttpServer(create_app(world.sources()), "127.0.0.1", 0)
+    # asyncio sets TCP_NODELAY on connections whose socket names its protocol, which a listener's connections inherit.
+    assert server._socket.proto == socket.IPPROTO_TCP
+    server.close()
+
+
 async def test_head_is_get_without_the_content(http: httpx.AsyncClient) -> None:
     for path in ("/api/v1/links", "/api/v1/links/a/c", "/metrics", "/openapi.json"):
         got, headed = await http.get(path), await http.head(path)
