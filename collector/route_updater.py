@@ -31,7 +31,8 @@ from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import NoRoute, Objective, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
 from linkweather.models.state import LinkAnswer
-from linkweather.wire import AnyReport, LatencyReport, PathReport, PathRow, ThroughputReport
+from linkweather.wire import AnyReport, LatencyReport, LatencyRow, PathReport, PathRow, ThroughputReport
+from linkweather.wire.latency import NOT_PROBED
 
 # What was decided is in the log so soon.
 WRITE_EVERY_S = 0.5
@@ -48,6 +49,10 @@ class DecidedLinks(Protocol):
 
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
         """One link; None where the mesh has no such link."""
+
+
+def _lost(row: LatencyRow) -> bool:
+    return not row.received and row.failure not in NOT_PROBED
 
 
 class RouteUpdater:
@@ -117,7 +122,7 @@ class RouteUpdater:
         """New reports are in the link states: decide again soon, at once where a link may be lost."""
         for report in reports:
             if isinstance(report, LatencyReport):
-                self._note(lost=any(not row.received and self._router.usable(row.src, row.dst) for row in report.links))
+                self._note(lost=any(_lost(row) and self._router.usable(row.src, row.dst) for row in report.links))
             elif isinstance(report, ThroughputReport | PathReport):
                 measured = [(row.src, row.dst) for row in report.links if not isinstance(row, PathRow) or row.changed]
                 if measured:  # a goodput, or another path below the link

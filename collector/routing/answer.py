@@ -172,6 +172,7 @@ def _reason(state: RoutingState, question: RouteQuestion, choice: _Comparison, p
         excluded=choice.excluded,
         alone=question.max_relays == 0,
         relay_mode=question.relay_mode,
+        mirrored=tuple(state.name(*link) for link in pairwise(path) if state.mirrored[link]),
     )
 
 

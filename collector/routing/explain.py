@@ -41,7 +41,8 @@ class RouteReason:
     `gain_ratio` is by how many times the path is better than direct, `needed` by how many times a relay would have to
     be. `unmeasured` is where the direct link is in contact at an unknown cost. `obstacle` is what keeps direct from
     being used, `because` why the route before was left, `excluded` what the question's own conditions ruled out;
-    `alone` is where they allow no relay at all. Goodputs through a relay rest on its `relay_mode`.
+    `alone` is where they allow no relay at all. Goodputs through a relay rest on its `relay_mode`,
+    RTTs of the links in `mirrored`, whose destination is behind NAT, on the other direction.
     """
 
     objective: Objective
@@ -57,6 +58,7 @@ class RouteReason:
     excluded: str | None = None
     alone: bool = False
     relay_mode: RelayMode = "split"
+    mirrored: tuple[str, ...] = ()
 
 
 def direct_obstacle(
@@ -110,6 +112,7 @@ def route_sentence(reason: RouteReason) -> str:
         _against_direct(reason) if relays else f" ({_inputs(reason)}){_against_relays(reason)}",
         _next_best(reason) if relays else "",
         _counts_on(reason) if relays else "",
+        f"; the RTT of {' and '.join(reason.mirrored)} is that of the other direction" if reason.mirrored else "",
         f"; moved because {reason.because}" if reason.because else "",
         f"; {reason.excluded}" if reason.excluded else "",
     ]

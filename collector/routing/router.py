@@ -11,8 +11,9 @@ import numpy as np
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.active_routes import Contact
 from collector.routing.answer import answer
-from collector.routing.arrays import Floats, Pairs, Vias, came_from
+from collector.routing.arrays import Bools, Floats, Pairs, Vias, came_from
 from collector.routing.costs import COSTINGS, GoodputEstimate, LinkFigures, expected_rtts, forecast_goodputs
+from collector.routing.nat_links import mirrored
 from collector.routing.route_columns import RouteView
 from collector.routing.route_question import RouteQuestion
 from collector.routing.route_rule import noise, rule_of
@@ -66,7 +67,9 @@ class Router:
     def apply_mesh(self, mesh: Mesh) -> None:
         """Follow a changed mesh: its prices and who may relay now, its sites with the next snapshot."""
         self._prices = {name: site.egress_usd_per_gb for name, site in mesh.sites.items()}
-        self._barred = mesh.sites.keys() - mesh.relays
+        self._behind_nat = sorted(name for name, site in mesh.sites.items() if site.nat)
+        # A relay is called by the site before it.
+        self._barred = mesh.sites.keys() - mesh.relays | set(self._behind_nat)
 
     def decide(
         self, snapshot: Snapshot, *, goodputs: GoodputEstimate | None = None, offline: Collection[str] = ()
@@ -139,10 +142,11 @@ class Router:
 
     def _take_in(self, snapshot: Snapshot, goodputs: GoodputEstimate, offline: Collection[str]) -> RoutingState:
         self._follow(snapshot.sites)
+        snapshot, stands = mirrored(snapshot, np.isin(np.array(snapshot.sites), self._behind_nat))
         self._contact.see(snapshot.usable, snapshot.at)
         share, of_links = noise(snapshot)
         self._apply_noise(share)
-        self._state = state = self._next(snapshot, goodputs, expected_rtts(snapshot, of_links), offline)
+        self._state = state = self._next(snapshot, goodputs, expected_rtts(snapshot, of_links), stands, offline)
         for table in self._tables.values():
             table.cost(LinkFigures.of(snapshot, goodputs, state.rtts_s), state.held)
         return state
@@ -191,12 +195,13 @@ class Router:
             table.apply_settings(scaled, rule_of(scaled, name))
 
     def _next(
-        self, snapshot: Snapshot, goodputs: GoodputEstimate, rtts_s: Floats, offline: Collection[str]
+        self, snapshot: Snapshot, goodputs: GoodputEstimate, rtts_s: Floats, stands: Bools, offline: Collection[str]
     ) -> RoutingState:
         return RoutingState(
             settings=self._settings,
             snapshot=snapshot,
             rtts_s=rtts_s,
+            mirrored=stands,
             goodputs=goodputs,
             prices_usd_per_gb=self._prices,
             tables=self._tables,

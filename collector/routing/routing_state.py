@@ -29,13 +29,14 @@ TRANSFERS: Mapping[RelayMode, Relaying] = {"split": "pipelined", "forward": "for
 class RoutingState:
     """The router's state after a decision. A path is given by its sites' positions.
 
-    `rtts_s` are the links' expected RTTs, `held` the links that are held down, `online` the sites that may relay;
-    prices are each site's for egress.
+    `rtts_s` are the links' expected RTTs, `mirrored` the links for whose contact and RTT the other direction stands,
+    `held` the links that are held down, `online` the sites that may relay; prices are each site's for egress.
     """
 
     settings: RoutingSettings
     snapshot: Snapshot
     rtts_s: Floats
+    mirrored: Bools
     goodputs: GoodputEstimate
     prices_usd_per_gb: Mapping[str, float | None]
     tables: Mapping[Objective, RoutingTable]
@@ -95,6 +96,7 @@ class RoutingState:
             rtt_p50_s=known(snapshot.rtt_p50_s.item(link)),
             rtt_age_s=known(snapshot.rtt_age_s.item(link)),
             rtt_samples=int(snapshot.rtt_samples.item(link)),
+            rtt_of_reverse=bool(self.mirrored[link]),
             goodput_p50_bps=known(snapshot.goodput_p50_bps.item(link)),
             goodput_age_s=known(snapshot.goodput_age_s.item(link)),
             goodput_samples=int(snapshot.goodput_samples.item(link)),

@@ -49,7 +49,11 @@ class PathExpectation(Message):
 
 
 class LinkInput(Message):
-    """One link that an answer rests on, with the age and number of its measurements."""
+    """One link that an answer rests on, with the age and number of its measurements.
+
+    `rtt_of_reverse` is where state, RTT and loss are those of the other direction: `dst` is behind NAT, and no probe is
+    sent to it.
+    """
 
     src: SiteId
     dst: SiteId
@@ -57,6 +61,7 @@ class LinkInput(Message):
     rtt_p50_s: Figure | None = None
     rtt_age_s: Figure | None = None
     rtt_samples: int = 0
+    rtt_of_reverse: bool = False
     goodput_p50_bps: Figure | None = None
     goodput_age_s: Figure | None = None
     goodput_samples: int = 0

@@ -14,7 +14,7 @@ import pytest
 
 from collector.api.event_feed import EventFeed
 from collector.linkstate.link_states import LinkStates
-from collector.route_updater import RouteUpdater
+from collector.route_updater import RouteUpdater, _lost
 from collector.routing.route_question import RouteQuestion
 from collector.settings import EvaluationSettings, RoutingSettings, StateSettings
 from collector.store.decision_log import DecisionLog, RouteDecision
@@ -267,3 +267,10 @@ async def test_a_placement_goes_into_the_log(world: World) -> None:
         ("huge", None, None, None),
     ]
     assert world.recorded() == []
+
+
+@pytest.mark.parametrize(("received", "failure", "lost"), [(0, None, True), (0, "behind_nat", False), (5, None, False)])
+def test_a_link_that_was_not_probed_is_not_lost(*, received: int, failure: str | None, lost: bool) -> None:
+    sent = 0 if failure else 5
+    row = LatencyRow(src="a", dst="b", method="stamp", sent=sent, received=received, failure=failure)
+    assert _lost(row) == lost
