@@ -27,6 +27,7 @@ class OwnTrouble:
     def __init__(self) -> None:
         self._late: dict[Subject, tuple[float, Evidence]] = {}
         self._deaf_until = -math.inf
+        self._heard = False  # before the first connection there is nothing to catch up with
 
     def look(
         self,
@@ -51,7 +52,9 @@ class OwnTrouble:
         self._late = {subject: seen for subject, seen in self._late.items() if now - seen[0] < LATE_LASTS_S}
         found |= {subject: figure for subject, (_, figure) in self._late.items()}
         if any(subject.kind == "collector" for subject in found):
-            self._deaf_until = now + silence_s
+            self._deaf_until = now + silence_s if self._heard else math.nextafter(now, math.inf)
+        else:
+            self._heard = True
         return found
 
     def hearing(self, now: float) -> bool:

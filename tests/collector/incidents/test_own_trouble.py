@@ -18,6 +18,20 @@ def _look(own: OwnTrouble, now: float, *failing: Subject, **behind: float) -> li
     return [f"{one.name} {clause(one.kind, figure)}" for one, figure in found.items()]
 
 
+def _heard() -> OwnTrouble:
+    own = OwnTrouble()
+    assert _look(own, 90.0) == []
+    return own
+
+
+def test_a_collector_that_starts_has_nothing_to_catch_up_with() -> None:
+    own = OwnTrouble()
+    _look(own, 100.0, AWAY)
+    assert not own.hearing(100.0)
+    _look(own, 102.0)
+    assert own.hearing(102.0)
+
+
 def test_nothing_is_wrong_with_a_collector_that_keeps_up() -> None:
     own = OwnTrouble()
     assert _look(own, 100.0, late_s=1.0, waiting_s=4.9) == []
@@ -31,7 +45,7 @@ def test_a_sink_that_fails_keeps_no_site_from_being_heard() -> None:
 
 
 def test_without_a_broker_no_site_is_heard_and_for_a_silence_after() -> None:
-    own = OwnTrouble()
+    own = _heard()
     assert _look(own, 100.0, AWAY) == ["the connection to the broker fails: refused"]
     assert not own.hearing(100.0)
     assert _look(own, 114.0) == []
@@ -49,7 +63,7 @@ def test_an_overload_is_named_with_how_far_the_collector_is_behind() -> None:
 
 
 def test_a_lateness_lasts_from_one_moment_to_the_next() -> None:
-    own = OwnTrouble()
+    own = _heard()
     _look(own, 100.0, late_s=7.0)
     assert len(_look(own, 109.9)) == 1
     assert not own.hearing(109.9)
