@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Command] = {
     "collector": Command("collector.commands.collector_command:collector", "Run the collector."),
     "page": Command("page.page_command:page", "Serve the page that shows it all."),
     "links": Command("collector.commands.links_command:links", "Print the links and how they are now."),
+    "sites": Command("collector.commands.sites_command:sites", "Show the sites, or all about one."),
     "history": Command("collector.commands.history_command:history", "Show one link over time."),
     "sla": Command("collector.commands.sla_command:sla", "Say how available a link or a site was."),
     "route": Command("collector.commands.route_command:route", "Say which path data should take now."),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 from rich import box
 from rich.table import Table
@@ -37,14 +37,16 @@ STATE_STYLES: Mapping[str, str] = {
 SEVERITY_STYLES: Mapping[str, str] = {"critical": "bold red", "warning": "yellow"}
 
 
-def links_table(links: Iterable[LinkAnswer], width: int = WIDTH) -> Table:
-    """Links sorted by source and destination, in `width` columns: long site ids are cut, figures never.
+def links_table(
+    links: Iterable[LinkAnswer], width: int = WIDTH, order: Callable[[LinkAnswer], Any] | None = None
+) -> Table:
+    """Links by source and destination, or in another order, in `width` columns: long site ids are cut, figures never.
 
     RTT (median), its p95 and the jitter (p95 minus median) are in ms; `down 12s` is down since 12 s. `test` is when the
     throughput is tested next, or `budget` where it waits for one; wide tables also say why, or what else it waits for.
     """
     columns = {"state": _state, **_LINK_FIGURES, **(_LINK_REASONS if width >= _WIDE else _BUDGETS)}
-    ordered = sorted(links, key=lambda link: (link.src, link.dst))
+    ordered = sorted(links, key=order or (lambda link: (link.src, link.dst)))
     rows = [[show(link) for show in columns.values()] for link in ordered]
     widths = (max(map(len, column)) for column in zip([*columns], *rows, strict=True))
     room = width - _MARGINS - sum(_GAP + each for each in widths)
@@ -97,17 +99,6 @@ _LINK_REASONS: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
 _BUDGETS: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
     "test": lambda link: "budget" if link.next_test_waits_for == "budget" else _next_test(link)
 }
-
-
-def page(links: Sequence[LinkAnswer], rows: int, turn: int) -> tuple[Sequence[LinkAnswer], str]:
-    """The links that fit into `rows` at this turn, and which of how many they are ("" when all fit)."""
-    ordered = sorted(links, key=lambda link: (link.src, link.dst))
-    if len(ordered) <= rows:
-        return ordered, ""
-    pages = -(-len(ordered) // rows)
-    start = turn % pages * rows
-    shown = ordered[start : start + rows]
-    return shown, f"links {start + 1}–{start + len(shown)} of {len(ordered)}; a longer terminal shows more at once"
 
 
 _Figure = tuple[str, Callable[[PathExpectation], str]]

@@ -12,7 +12,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from linkweather.cli.tables import PAGE_S, WIDTH, links_table, page
+from linkweather.cli.link_views import worst_first, wrong_first
+from linkweather.cli.tables import PAGE_S, WIDTH, links_table
 from linkweather.client import as_json
 from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.routes import RouteAnswer
@@ -99,12 +100,12 @@ class LiveDemo:
         turn = int(time.monotonic() / PAGE_S)
         sentences, more = _sentences(self._relayed, turn)
         rows = max(1, self._console.height - _OTHER_ROWS - 2 * len(sentences))
-        links, which = page(self._links, rows, turn)
+        links, which = wrong_first(self._links, rows, turn)
         measured = sum(link.goodput_bps is not None for link in self._links)
         foot = f"{measured} of {len(self._links)} links have a goodput; Ctrl-C ends" if self._links else "Ctrl-C ends"
         parts: list[RenderableType] = [
             self._head,
-            links_table(links),
+            links_table(links, order=worst_first),
             Text("\n".join(sentences)),
             Text("\n".join(line for line in (which, more, foot) if line), style="dim"),
             Text(note, style="yellow"),

@@ -59,6 +59,35 @@ def test_the_api_s_address_may_come_from_the_environment(collector: str, monkeyp
     assert run("links").exit_code == 0
 
 
+def test_links_may_be_chosen_sorted_and_shown_as_a_grid(collector: str) -> None:
+    def pairs(*options: str) -> list[str]:
+        return [
+            link["src"] + link["dst"]
+            for link in json.loads(run("links", "--json", *options, "--api", collector).output)
+        ]
+
+    assert pairs("--from", "b") == ["ba"]
+    assert pairs("--state", "down", "--state", "degraded") == []
+    assert pairs("--state", "unknown", "--sort", "rtt") == ["ab", "ba"]
+    grid = run("links", "--grid", "--api", collector).output.splitlines()
+    assert [line.split() for line in grid[:3]] == [["a", "b"], ["1", "a", "?"], ["2", "b", "?"]]
+    assert grid[-1] == "not measured yet (2 links)"
+    assert run("links", "--sort", "nonsense").exit_code == 2
+
+
+def test_sites_prints_a_line_each_or_all_about_one(collector: str) -> None:
+    lines = run("sites", "--api", collector).output.splitlines()
+    states = [line.split()[:2] for line in lines if line.split()[:1] in (["a"], ["b"])]
+    assert states == [["a", "unknown"], ["b", "unknown"]]
+    assert [site["site"] for site in json.loads(run("sites", "b", "--json", "--api", collector).output)] == ["b"]
+    one = run("sites", "a", "--api", collector).output
+    assert "where:      192.0.2.1, X" in one
+    assert "b → a is unknown: not measured yet" in one
+    unknown = run("sites", "nowhere", "--api", collector)
+    assert unknown.exit_code == 2
+    assert "the mesh has a, b" in unknown.output
+
+
 def test_watch_prints_until_ctrl_c(collector: str) -> None:
     with subprocess.Popen(
         [PROGRAM, "links", "--watch", "--json", "--every", "0.1", "--api", collector],
@@ -108,7 +137,7 @@ def test_a_clock_that_is_wrong_is_named_once_below_the_links(capsys: pytest.Capt
     reason = "the clock of site a is 50 min behind the collector's: synchronise it, by NTP say"
     links = [LinkAnswer(src="a", dst=f"b{number}", reason=reason) for number in range(5)]
     links_command._print_links(links, as_json_=False)
-    assert capsys.readouterr().out.splitlines()[-1] == reason
+    assert capsys.readouterr().out.splitlines()[-1] == f"{reason} (5 links)"
     console = Console(width=80, height=10, record=True, file=io.StringIO())
     console.print(links_command._screen(links, "", console))
     text = console.export_text()

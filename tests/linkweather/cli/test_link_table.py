@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from linkweather.cli.tables import links_table, page
+from linkweather.cli.tables import links_table
 from linkweather.models.state import LinkAnswer
 
 NEVER = LinkAnswer(src="b", dst="a")
@@ -95,19 +95,3 @@ def test_links_are_sorted_by_source_and_destination() -> None:
     pairs = [("b", "a"), ("a", "c"), ("a", "b")]
     lines = printed(*(LinkAnswer(src=src, dst=dst) for src, dst in pairs))
     assert [line.split()[0] + line.split()[2] for line in lines[2:]] == ["ab", "ac", "ba"]
-
-
-PAGED = [LinkAnswer(src=src, dst=dst) for src in "cab" for dst in "abc" if src != dst]
-
-
-def test_links_that_fit_are_one_page_in_order() -> None:
-    shown, which = page(PAGED, rows=6, turn=3)
-    assert [f"{link.src}{link.dst}" for link in shown] == ["ab", "ac", "ba", "bc", "ca", "cb"]
-    assert which == ""
-
-
-def test_links_that_do_not_fit_turn_their_pages() -> None:
-    turns = [page(PAGED, rows=4, turn=turn) for turn in range(3)]
-    assert [f"{link.src}{link.dst}" for link in turns[1][0]] == ["ca", "cb"]
-    assert turns[1][1] == "links 5–6 of 6; a longer terminal shows more at once"
-    assert turns[2] == turns[0]
