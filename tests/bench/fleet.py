@@ -1,6 +1,6 @@
 """A fleet against one collector: N played sites, a real mosquitto and a real `linkweather collector`, in figures.
 
-    python -m tests.bench.fleet -n 100 --interval 5 --for 180 [--after kill,outage,broker] [--ask]
+    python -m tests.bench.fleet -n 100 [--hubs 20] --interval 5 --for 180 [--after kill,outage,broker] [--ask]
 
 The first third of `--for`, a minute at most, is not measured. With `--ask` a client asks the big questions, one after
 the other, all the time. After that the collector is killed and started again (`kill`), the sites come back from an
@@ -216,13 +216,14 @@ def _phases(text: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", dest="sites", type=int, default=100)
+    parser.add_argument("--hubs", type=int, default=0, help="of the sites: others have links to these alone")
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between a site's latency reports")
     parser.add_argument("--for", dest="for_s", type=float, default=180.0, help="seconds")
     parser.add_argument("--after", type=_phases, default=[], help=", ".join(AFTER))
     parser.add_argument("--ask", action="store_true", help="ask the big questions all the time")
     parser.add_argument("--folder", type=Path, help="keep settings, logs and the journal here")
     options = parser.parse_args()
-    fleet = Fleet(options.sites, options.interval)
+    fleet = Fleet(options.sites, options.interval, hubs=options.hubs)
     with contextlib.ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,12 +19,25 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What is played: so many sites, each reporting its links every `interval_s`."""
+    """What is played: so many sites, each reporting its links every `interval_s`.
+
+    With `hubs` the first sites are such: all others have links to them alone, and they have links to all.
+    """
 
     sites: int
     interval_s: float
     variants: int = 4
     seed: int = 1
+    hubs: int = 0
+
+    def peers(self, site: int) -> list[int]:
+        """The sites to which a site has a link."""
+        return [peer for peer in range(self.sites) if peer != site and (not self.hubs or min(site, peer) < self.hubs)]
+
+    @property
+    def links(self) -> int:
+        """How many links there are, each way counted."""
+        return sum(len(self.peers(site)) for site in range(self.sites))
 
     @property
     def test_every_s(self) -> float:
@@ -71,12 +84,15 @@ class FleetMap:
             f"latitude = {self.latitude[site]:.3f}\nlongitude = {self.longitude[site]:.3f}"
             for site in range(fleet.sites)
         ]
+        if fleet.hubs:
+            hubs = ", ".join(f'"{name(site)}"' for site in range(fleet.hubs))
+            lines.append(f'[[groups]]\nname = "all"\nhubs = [{hubs}]')
         return "\n".join(lines) + "\n"
 
 
 def latency_rows(fleet: Fleet, rtt_s: Floats, src: int, rng: np.random.Generator) -> list[bytes]:
     """One variant of a site's rows, encoded, in chunks."""
-    others = [dst for dst in range(fleet.sites) if dst != src]
+    others = fleet.peers(src)
     rtts = rtt_s[src, others] * (1 + np.abs(rng.normal(0, 0.004, len(others))))
     jitters = rtts * 0.01 + np.abs(rng.normal(0, 0.0002, len(others)))
     lost = rng.random(len(others)) < 0.03
@@ -121,10 +137,11 @@ def _latency_row(fleet: Fleet, link: tuple[int, int], rtt: float, jitter: float,
     return LatencyRow.model_validate(row)
 
 
-def pair_of(turn: int, sites: int) -> tuple[int, int]:
-    """The two sites of a turn: within sites × (sites − 1) turns every ordered pair once."""
-    near, round_ = turn % sites, turn // sites
-    return near, (near + 1 + round_ % (sites - 1)) % sites
+def pair_of(turn: int, fleet: Fleet) -> tuple[int, int]:
+    """The two sites of a turn: in a full mesh, within sites × (sites − 1) turns, every ordered pair once."""
+    near, round_ = turn % fleet.sites, turn // fleet.sites
+    peers = fleet.peers(near)
+    return near, peers[(near + round_) % len(peers)]
 
 
 def throughput_row(world: FleetMap, src: int, dst: int, seq: int) -> ThroughputRow:

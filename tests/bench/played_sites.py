@@ -51,6 +51,7 @@ class PlayedSite:
 
     number: int
     rows: list[list[bytes]]  # by variant
+    links: int
     boot: str = field(default_factory=lambda: secrets.token_hex(8))
     next_seq: int = 0
     box: dict[int, PlayedReport] = field(default_factory=dict)
@@ -90,7 +91,11 @@ class SitesPlayer:
         self._map, self._rng = FleetMap(fleet), random.Random(fleet.seed)
         rng = np.random.default_rng(fleet.seed + 1)
         self._sites = [
-            PlayedSite(site, [latency_rows(fleet, self._map.rtt_s, site, rng) for _ in range(fleet.variants)])
+            PlayedSite(
+                site,
+                [latency_rows(fleet, self._map.rtt_s, site, rng) for _ in range(fleet.variants)],
+                len(fleet.peers(site)),
+            )
             for site in range(fleet.sites)
         ]
         self._sockets = selectors.DefaultSelector()
@@ -125,11 +130,11 @@ class SitesPlayer:
 
     def backlog(self, seconds: float) -> None:
         """Come back from an outage: what was measured meanwhile, as the outboxes have it, through new connections."""
-        now, links = datetime.now(UTC), self._fleet.sites - 1
+        now = datetime.now(UTC)
         for step in range(int(seconds / self._fleet.interval_s)):
             at = now - timedelta(seconds=seconds - step * self._fleet.interval_s)
             for site in self._sites:
-                self._add(site, PlayedReport("latency", at, time.monotonic(), links, live=False))
+                self._add(site, PlayedReport("latency", at, time.monotonic(), site.links, live=False))
         for site in self._sites:
             site.flight.forget()
             self._send_due(site)
@@ -142,22 +147,21 @@ class SitesPlayer:
 
     def _agenda(self) -> Iterator[Callable[[float], None]]:
         fleet, start = self._fleet, time.monotonic() + 1
-        pairs = fleet.sites * (fleet.sites - 1)
         for site in self._sites:
             first = start + self._rng.random() * fleet.interval_s
             yield _every(fleet.interval_s, first, partial(self._measure_all, site))
-        yield _every(fleet.test_every_s / pairs, start, lambda turn: self._measure_pair(turn, "throughput"))
-        yield _every(PATH_EVERY_S / pairs, start, lambda turn: self._measure_pair(turn, "path"))
+        yield _every(fleet.test_every_s / fleet.links, start, lambda turn: self._measure_pair(turn, "throughput"))
+        yield _every(PATH_EVERY_S / fleet.links, start, lambda turn: self._measure_pair(turn, "path"))
 
     def _measure_all(self, site: PlayedSite, _turn: int) -> None:
         self._measure(site, "latency")
 
     def _measure_pair(self, turn: int, kind: str) -> None:
-        near, far = pair_of(turn, self._fleet.sites)
+        near, far = pair_of(turn, self._fleet)
         self._measure(self._sites[near], kind, far)
 
     def _measure(self, site: PlayedSite, kind: str, peer: int = -1) -> None:
-        rows = self._fleet.sites - 1 if peer < 0 else 1
+        rows = site.links if peer < 0 else 1
         self._add(site, PlayedReport(kind, datetime.now(UTC), time.monotonic(), rows, peer))
         self._send_due(site)
 

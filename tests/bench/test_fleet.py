@@ -23,6 +23,14 @@ def test_the_fleet_s_mesh_has_all_its_links() -> None:
     assert mesh.latency.report_interval_s == 5.0
 
 
+def test_a_fleet_with_hubs_plays_the_links_of_its_mesh() -> None:
+    fleet = Fleet(sites=9, interval_s=5.0, hubs=2)
+    mesh = parse(FleetMap(fleet).mesh(fleet), Mesh, "mesh.toml")
+    played = {(name(src), name(dst)) for src in range(9) for dst in fleet.peers(src)}
+    assert (set(mesh.pairs()), mesh.link_count) == (played, fleet.links)
+    assert {(name(near), name(far)) for near, far in (pair_of(turn, fleet) for turn in range(9 * 8))} == played
+
+
 def test_a_played_report_is_taken_whole() -> None:
     rows = latency_rows(FLEET, FleetMap(FLEET).rtt_s, 3, np.random.default_rng(1))
     payload = b'{"v":1,"boot":"b","seq":0,"at":"2026-11-27T12:00:00Z","kind":"latency","links":[%s]}' % b",".join(rows)
@@ -33,10 +41,10 @@ def test_a_played_report_is_taken_whole() -> None:
 
 
 def test_every_pair_has_its_turn_once() -> None:
-    turns = Counter(pair_of(turn, 7) for turn in range(42))
+    turns = Counter(pair_of(turn, Fleet(7, 5.0)) for turn in range(42))
     assert len(turns) == 42
     assert all(near != far for near, far in turns)
-    assert pair_of(42, 7) == pair_of(0, 7)
+    assert pair_of(42, Fleet(7, 5.0)) == pair_of(0, Fleet(7, 5.0))
 
 
 def test_a_quantile_is_a_value_that_occurred() -> None:
