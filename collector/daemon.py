@@ -38,7 +38,6 @@ class CollectorDaemon:
     async def run(self, stop: asyncio.Event) -> None:
         """Run all parts until `stop` is set; then commit what has arrived, and end."""
         await asyncio.to_thread(self._rebuild)
-        settle()
         async with asyncio.TaskGroup() as outer:
             # The broker starts first and ends last, so that the final commit is still acknowledged.
             broker = await start_embedded(self.parts.settings, outer)
@@ -134,6 +133,7 @@ async def run(settings: CollectorSettings) -> None:
     loop.add_signal_handler(signal.SIGHUP, reread)
     daemon = CollectorDaemon(settings)
     try:
+        settle()
         await daemon.run(stop)
     except BaseExceptionGroup as group:
         raise operator_error(group) or group from None
