@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo test test-cluster check bench chaos setup clean
+.PHONY: help demo test test-cluster check bench chaos screenshots setup clean
 
 help:  ## lists these targets
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,10 @@ bench:  ## the two short benches: the demo against its lab, and what an idle pro
 chaos:  ## breaks the whole system on purpose: 100 faults from each of three seeds, then every case; ARGS="--help" lists
 	@bash setup.sh test
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+screenshots:  ## makes the pictures of docs/pictures with Debian's chromium
+	@bash setup.sh test
+	$(BIN)/python -m tests.page.screenshots $(ARGS)
 
 setup:  ## leaves the command at .venv/bin/linkweather
 	@bash setup.sh run
