@@ -16,13 +16,14 @@ from page.words import SOURCE, Words, message
 
 
 class IncidentLine(NamedTuple):
-    """An incident as a line: its sentence, what was done, where it leads to, and whether it lasts."""
+    """An incident as a line: its sentence, what was done, where it leads to, whether it lasts, and who keeps quiet."""
 
     severity: str
     sentence: str
     routes: tuple[str, ...]
     address: str
     lasts: bool
+    quiet: str = ""
 
 
 _SAYINGS: Mapping[IncidentKind, str] = {
@@ -112,9 +113,22 @@ def line(incident: IncidentAnswer, words: Words) -> IncidentLine:
     """The incident as a line."""
     said = incident.sentence if words.language == SOURCE else _sentence(incident, words)
     routes = tuple(_route(route, words) for route in incident.routes)
-    return IncidentLine(
-        incident.severity, words("{sentence}.", sentence=said), routes, _address(incident), incident.until is None
+    sentence = words("{sentence}.", sentence=said)
+    lasts = incident.until is None
+    return IncidentLine(incident.severity, sentence, routes, _address(incident), lasts, _quiet(incident, words))
+
+
+def _quiet(incident: IncidentAnswer, words: Words) -> str:
+    """Why people are not told of it now."""
+    silence = incident.silence
+    if silence is None:
+        return ""
+    said = (
+        message("acknowledged until {until}: {reason}")
+        if silence.incident
+        else message("silenced until {until}: {reason}")
     )
+    return words(said, until=moment(silence.until), reason=silence.reason)
 
 
 def _route(said: str, words: Words) -> str:

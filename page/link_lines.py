@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from linkweather.models.routes import RouteSummary
+from linkweather.models.sla import SlaFigures
 from linkweather.models.state import Degradation, DegradedKind, LinkAnswer, SiteAnswer
 from linkweather.units import MISSING, age, digits, duration, milliseconds, percent, rate, size
 from page.link_forms import LINK_FORMS, known
@@ -118,6 +120,17 @@ def next_test(link: LinkAnswer, words: Words) -> FigureLine:
     more = ", ".join(words(table.get(code, code)) for table, code in told if code)
     value = MISSING if link.next_test_in_s is None else words("in {age}", age=age(link.next_test_in_s))
     return FigureLine(words("next throughput test"), value if value != MISSING or not more else words("none"), more)
+
+
+def sla_line(sla: SlaFigures, words: Words) -> FigureLine:
+    """How available a link was over the last month, and of how much of it anything is known."""
+    known_of = words("of the last 30 days; {share} % of them are measured", share=_share(sla.measured_ratio))
+    return FigureLine(words("available"), f"{_share(sla.available_ratio)} %", known_of)
+
+
+def _share(ratio: float | None) -> str:
+    """A share in %, three digits past the point, never rounded to all."""
+    return MISSING if ratio is None else f"{math.floor(1e5 * ratio) / 1e3:.3f}"
 
 
 def site_lines(site: SiteAnswer, words: Words) -> list[FigureLine]:

@@ -13,8 +13,9 @@ from nicegui import ui
 from linkweather.errors import LinkweatherError
 from linkweather.models.incidents import IncidentAnswer
 from linkweather.models.link_history import LinkHistoryAnswer
+from linkweather.models.sla import SlaFigures
 from page.incident_lines import incidents
-from page.link_lines import full
+from page.link_lines import full, sla_line
 from page.mesh_follower import MeshFollower
 from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, address, framed, is_dark, lines, tag, text
 from page.smoke_chart import DARK, LIGHT, ChartInk, csv_lines, goodput, legend, smoke
@@ -63,6 +64,7 @@ class LinkView:
         since = visit.parameters.get("since", "")
         self._since = since if since in SPANS else DEFAULT_SPAN
         self._shown = -1
+        self._sla: SlaFigures | None = None
         self._ink: ChartInk = LIGHT
         self._charts: dict[str, ui.echart] = {}
 
@@ -108,6 +110,8 @@ class LinkView:
         """Draw the charts, and keep them and the figures current."""
         self._ink = DARK if await is_dark(self._visit) else LIGHT
         await self._redraw()
+        with contextlib.suppress(LinkweatherError):
+            self._sla = (await self._follower.client.sla(src=self._src, dst=self._dst)).together
         if self._since in _REDRAW_S:
             ui.timer(_REDRAW_S[self._since], self._redraw)
         ui.timer(REFRESH_S, self._refresh)
@@ -167,7 +171,8 @@ class LinkView:
         if found is None:
             text("p", t("The mesh has no link {src} → {dst}.", src=self._src, dst=self._dst), "empty")
         else:
-            lines(full(self._follower.view, found, t))
+            shown = full(self._follower.view, found, t)
+            lines([*shown, sla_line(self._sla, t)] if self._sla else shown)
 
     async def _picture(self) -> None:
         if chart := self._charts.get("smoke"):

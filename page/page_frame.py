@@ -149,6 +149,8 @@ def incident(shown: IncidentLine) -> None:
         text("a" if shown.address else "span", shown.sentence, **({"href": shown.address} if shown.address else {}))
         for route in shown.routes:
             text("div", route, "route")
+        if shown.quiet:
+            text("div", shown.quiet, "route")
 
 
 def selection(label: str, choices: Mapping[str, str], chosen: str, on_change: Any) -> None:

@@ -65,6 +65,14 @@ def test_in_another_language_the_same_is_said() -> None:
     assert said.routes == ("[traffic a → b goes through c, d]", "something new")
 
 
+@pytest.mark.parametrize(("acknowledged", "said"), [("1", "acknowledged"), (None, "silenced")])
+def test_what_people_are_not_told_of_says_until_when_and_why(acknowledged: str | None, said: str) -> None:
+    silence = {"id": "s", "at": NOON, "until": LATER, "reason": "the fibre is mended", "incident": acknowledged}
+    assert line(incident(silence=silence), ENGLISH).quiet == (
+        f"{said} until 2026-11-01 12:03:00 UTC: the fibre is mended"
+    )
+
+
 def test_in_chinese() -> None:
     said = line(incident(), words("zh"))
     assert said.sentence == "a → b 丢包 12.0 %（平时 0.0 %），自 2026-11-01 12:00:00 UTC 起。"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from page.link_lines import brief, full, gain, goodput_line, next_test, site_lines, state_line
+from linkweather.models.sla import SlaFigures
+from page.link_lines import brief, full, gain, goodput_line, next_test, site_lines, sla_line, state_line
 from tests.page.pictures import ENGLISH, NOON, link, picture, routes, site
 
 
@@ -93,6 +94,12 @@ def test_a_test_that_is_not_due_says_why() -> None:
     assert (off.value, off.more) == ("none", "turned off in the mesh")
     assert next_test(link("a", "b", next_test_waits_for="moon"), ENGLISH).more == "moon"
     assert next_test(link("a", "b"), ENGLISH).value == "–"
+
+
+def test_an_availability_is_never_rounded_to_all() -> None:
+    one = sla_line(SlaFigures(available_ratio=0.9999999, measured_ratio=0.5), ENGLISH)
+    assert one == ("available", "99.999 %", "of the last 30 days; 50.000 % of them are measured")
+    assert sla_line(SlaFigures(), ENGLISH).value == "– %"
 
 
 def test_a_site_says_what_it_said() -> None:

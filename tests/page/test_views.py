@@ -125,6 +125,7 @@ def test_a_link_s_view_draws_its_history_and_hands_it_out(
     page = opened.page
     expect(page.locator(".chart canvas")).to_have_count(2)
     expect(page.locator(".lines").last).to_contain_text("goodput")
+    expect(page.locator(".lines").last).to_contain_text("of the last 30 days")
     assert serious(opened, "dark") == []
     with page.expect_download() as picture:
         page.get_by_role("button", name="PNG").click()
