@@ -51,7 +51,6 @@ SHELLS: Mapping[str, str] = {
     "collector/sinks/builtin.py": "opens sinks",
     "collector/incident_wiring.py": "connects parts",
     "collector/shared_log.py": "connects parts",
-    "collector/interpreter.py": "sets the interpreter",
     "collector/store/note_log.py": "reads and writes the database that it is given",
     "collector/store/incident_log.py": "reads and writes the database that it is given",
     "collector/store/sla_reader.py": "reads the database that it is given",
