@@ -84,7 +84,7 @@ def set_collector_clock_back(stage: Stage) -> None:
     """Run a collector whose clock is two hours behind, then right again."""
     stage.found.fault("collector", "clock", str(-TWO_HOURS_S))
     stage.injector.restart("collector")
-    stage.said("collector", "the collector's clock is 120 min behind")
+    stage.said("collector", " behind those of ")  # 120 min, or 2 h, as the arrival of the reports rounds it
     stage.more()
     stage.found.fault("collector", "clock", "0")
     stage.more()
