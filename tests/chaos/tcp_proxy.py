@@ -26,6 +26,7 @@ class TcpProxy:
         self._state: WayState = "open"
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._serving: set[asyncio.Task[None] | None] = set()  # held: of a half-open way nothing else holds the tasks
         self._writers: set[asyncio.StreamWriter] = set()
         self._deaf: set[asyncio.StreamWriter] = set()  # towards these, bytes were lost
 
@@ -54,7 +55,8 @@ class TcpProxy:
         _reset(self._writers)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream = None
+        upstream, serving = None, asyncio.current_task()
+        self._serving.add(serving)
         try:
             if self._state == "cut":
                 return
@@ -68,6 +70,7 @@ class TcpProxy:
         except OSError:
             pass  # nobody listens at the target: the caller sees its connection end
         finally:
+            self._serving.discard(serving)
             ends = {end for end in (writer, upstream) if end is not None}
             self._writers -= ends
             self._deaf -= ends
