@@ -216,6 +216,7 @@ class RouteUpdater:
         begun_s = time.thread_time()
         snapshot = self._snapshot()
         spent_s = time.thread_time() - begun_s
+        await asyncio.sleep(0)
         await self._estimates.refresh(snapshot)
         begun_s = time.thread_time()
         for step in self._steps(snapshot):

@@ -218,20 +218,20 @@ def _path(memory: LinkMemory, links: Links | slice, now: float) -> dict[str, npt
 
 def _failure(memory: LinkMemory, links: Links | slice, now: float) -> dict[str, npt.NDArray[Any]]:
     """The newest failure of any kind, and the throughput tests' own, as far as none of the kind succeeded since."""
-    kinds = np.array(list(KINDS), object)
     at = np.stack([_failed_at(memory, kind, links) for kind in KINDS])
-    newest = at.argmax(axis=0)
-    newest_at = at.max(axis=0)
-    known = np.isfinite(newest_at)
-    texts = {
-        name: np.choose(newest, [memory.failures[kind].columns[name][links] for kind in KINDS])
-        for name in ("failure", "detail")
-    }
-    unnamed = known & ~present(texts["failure"])
+    newest, newest_at = at.argmax(axis=0), at.max(axis=0)
+    texts = {name: np.full(len(newest), None, object) for name in ("failure", "kind", "detail")}
+    for place, kind in enumerate(KINDS):  # few links fail: of others there is nothing to copy
+        known = np.flatnonzero(np.isfinite(newest_at) & (newest == place))
+        if len(known):
+            columns = memory.failures[kind].columns
+            failure = columns["failure"][links][known]
+            texts["failure"][known] = np.where(present(failure), failure, np.array("no_reply", object))
+            texts["kind"][known], texts["detail"][known] = kind, columns["detail"][links][known]
     return {
-        "failure": np.where(unnamed, np.array("no_reply", object), _only(known, texts["failure"])),
-        "failure_kind": _only(known, kinds[newest]),
-        "failure_detail": _only(known, texts["detail"]),
+        "failure": texts["failure"],
+        "failure_kind": texts["kind"],
+        "failure_detail": texts["detail"],
         "failure_age_s": _age(newest_at, now),
         **_goodput_failure(memory, links, now),
     }
@@ -240,6 +240,8 @@ def _failure(memory: LinkMemory, links: Links | slice, now: float) -> dict[str, 
 def _failed_at(memory: LinkMemory, kind: RowKind, links: Links | slice) -> Floats:
     """When the newest row of a kind failed, in seconds since the epoch; -inf where one succeeded later."""
     failed = memory.failures[kind].moments.of(links)
+    if not np.isfinite(failed.at).any():
+        return failed.at
     lasts = [failed.follows(success.moments.of(links)) for success in memory.successes(kind)]
     return np.where(np.logical_and.reduce(lasts), failed.at, -np.inf)
 
