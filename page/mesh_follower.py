@@ -14,7 +14,7 @@ from page.mesh_picture import OBJECTIVES, MeshPicture, asks_again
 log = logging.getLogger(__name__)
 
 POLL_S = 2.0
-LINKS_A_SECOND = 1000  # no more links than this are asked for each second
+LINKS_A_SECOND = 500  # no more links than this are asked for each second; what changes comes as an event
 ROUTES_EVERY_S = 10.0
 LOOKED_S = 15.0  # for so long after a look the page keeps asking
 LEAST_GAP_S = 0.5
