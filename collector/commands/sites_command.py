@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import click
 
-from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.asking import api_option, asking, known_site, print_json, terminal
 from linkweather.cli.options import json_option
 from linkweather.cli.site_tables import agenda_table, failures, site_lines, site_notes, sites_table
-from linkweather.errors import NoSuchSiteError, OperatorError
-from linkweather.mesh import Mesh
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
 
@@ -25,7 +23,7 @@ def sites(*, site: str | None, as_json_: bool, api: str) -> None:
     with asking(api) as client:
         found, links = client.sites(), client.links()
         if site is not None:
-            site = _named(client.mesh().mesh, site)
+            site = known_site(client, site)
             found = [one for one in found if one.site == site]
     if as_json_:
         print_json(found)
@@ -35,13 +33,6 @@ def sites(*, site: str | None, as_json_: bool, api: str) -> None:
             terminal().print(line, soft_wrap=True)
     else:
         _show(found[0], links)
-
-
-def _named(mesh: Mesh, name: str) -> str:
-    try:
-        return mesh.site_id(name)
-    except NoSuchSiteError as error:
-        raise OperatorError(f"SITE = {name!r}: {error}") from None
 
 
 def _show(site: SiteAnswer, links: list[LinkAnswer]) -> None:

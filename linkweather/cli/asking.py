@@ -20,7 +20,7 @@ from linkweather.cli.click_types import FILE
 from linkweather.cli.root import EXIT_FAILED, EXIT_USAGE
 from linkweather.cli.tables import WIDTH
 from linkweather.client import DEFAULT_API, Client, as_json
-from linkweather.errors import CollectorUnavailableError, NoPathError, NotFoundError
+from linkweather.errors import CollectorUnavailableError, NoPathError, NoSuchSiteError, NotFoundError, OperatorError
 
 api_option = click.option(
     "--api", envvar="LINKWEATHER_API", default=DEFAULT_API, show_default=True, help="Where the collector's API is."
@@ -45,6 +45,14 @@ def asking(api: str, token_file: Path | None = None, **options: Any) -> Iterator
             raise SystemExit(EXIT_FAILED if isinstance(refusal, NoPathError) else EXIT_USAGE) from None
         except KeyboardInterrupt:
             raise SystemExit(0) from None
+
+
+def known_site(client: Client, name: str) -> str:
+    """The id of the site of the mesh that `name` names. Raises OperatorError."""
+    try:
+        return client.mesh().mesh.site_id(name)
+    except NoSuchSiteError as error:
+        raise OperatorError(f"SITE = {name!r}: {error}") from None
 
 
 def terminal() -> Console:

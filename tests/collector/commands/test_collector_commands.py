@@ -88,6 +88,22 @@ def test_sites_prints_a_line_each_or_all_about_one(collector: str) -> None:
     assert "the mesh has a, b" in unknown.output
 
 
+def test_doctor_says_what_to_do_about_each_site_and_ends_with_status_one(collector: str) -> None:
+    result = run("doctor", "--api", collector)
+    assert result.exit_code == 1
+    assert "it has never been heard" in " ".join(result.output.split())
+    assert max(map(len, result.output.splitlines())) <= 80
+    one = run("doctor", "b", "--json", "--api", collector)
+    assert [(found["subject"], found["what"]) for found in json.loads(one.output)] == [("b", "it has never been heard")]
+    assert run("doctor", "nowhere", "--api", collector).exit_code == 2
+
+
+def test_doctor_finds_nothing_where_all_is_well(monkeypatch: pytest.MonkeyPatch, collector: str) -> None:
+    monkeypatch.setattr("collector.commands.doctor_command.diagnose", lambda *_: [])
+    well = run("doctor", "--api", collector)
+    assert (well.exit_code, well.output) == (0, "nothing is found: 2 sites, 2 links\n")
+
+
 def test_watch_prints_until_ctrl_c(collector: str) -> None:
     with subprocess.Popen(
         [PROGRAM, "links", "--watch", "--json", "--every", "0.1", "--api", collector],
