@@ -181,10 +181,6 @@ class Blocks:
         sums: Floats = np.bincount(self.of_link.ravel(), weights=weights, minlength=self.count).astype(float)
         return sums
 
-    def sums(self, values: Floats) -> Floats:
-        """The same, [src, dst]: each link has the sum of its block."""
-        return self.totals(values)[self.of_link]
-
     def mean_sizes(self, values: Floats) -> Floats:
         """The mean size of each link's block, signs aside, drawn to that of all links where the block has few."""
         sizes, known = self.totals(np.abs(values)), self.totals(np.isfinite(values).astype(float))
