@@ -62,6 +62,7 @@ class Router:
             for name, costing in COSTINGS.items()
         }
         self._state: RoutingState | None = None
+        self._kept: dict[Objective, RouteView] = {}
         self.apply_mesh(mesh)
 
     def apply_mesh(self, mesh: Mesh) -> None:
@@ -110,9 +111,13 @@ class Router:
             yield self._decided_sources(self._state, name, sources)
 
     def view(self, objective: Objective) -> RouteView | None:
-        """The active routes as of the last decision, to be read while others are made; None before the first."""
-        found = self.view_now(objective)
-        return found and found.kept()
+        """The active routes as of the last decision, to be read while others are made; None before the first.
+
+        It is the same object until something changes.
+        """
+        if objective not in self._kept and (found := self.view_now(objective)) is not None:
+            self._kept[objective] = found.kept()
+        return self._kept.get(objective)
 
     def view_now(self, objective: Objective) -> RouteView | None:
         """The same to be read at once: the next decision changes it."""
@@ -146,6 +151,7 @@ class Router:
         self._contact.see(snapshot.usable, snapshot.at)
         share, of_links = noise(snapshot)
         self._apply_noise(share)
+        self._kept.clear()
         self._state = state = self._next(snapshot, goodputs, expected_rtts(snapshot, of_links), stands, offline)
         for table in self._tables.values():
             table.cost(LinkFigures.of(snapshot, goodputs, state.rtts_s), state.held)
@@ -176,6 +182,8 @@ class Router:
 
     def _decided(self, state: RoutingState, name: Objective, pairs: Pairs) -> RouteChanges:
         changed = self._tables[name].decide(state.held, state.online, state.snapshot.at, pairs)
+        if changed.any():
+            self._kept.pop(name, None)
         rows, columns = np.broadcast_arrays(*pairs)
         return RouteChanges(state.snapshot.sites, {name: (rows[changed], columns[changed])})
 

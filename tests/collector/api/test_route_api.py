@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from collector.api import cached_answers
 from collector.api.api_requests import answer_errors
 from collector.api.http_server import HttpServer
 from collector.api.route_api import RouteSources, add_routes
@@ -189,6 +190,17 @@ async def test_what_is_known_already_is_not_sent_again(http: httpx.AsyncClient, 
     assert (again.status_code, again.content) == (304, b"")
     other = await http.get("/api/v1/routes", params={"form": form, "objective": "goodput"}, headers=known)
     assert other.status_code == 200
+
+
+async def test_routes_are_the_same_answer_until_the_next_decision(
+    http: httpx.AsyncClient, world: RoutesWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cached_answers, "LASTS_S", 0.0)
+    first = await http.get("/api/v1/routes")
+    known = {"If-None-Match": first.headers["ETag"]}
+    assert (await http.get("/api/v1/routes", headers=known)).status_code == 304
+    world.router.decide(Snapshot.of("abc", at=NOON.timestamp() + 1, rtt_p50_s=RTT_S, goodput_p50_bps=BPS))
+    assert (await http.get("/api/v1/routes", headers=known)).json()["at"] == "2026-01-31T12:00:01Z"
 
 
 async def test_before_the_first_decision_there_are_no_routes(http: httpx.AsyncClient, world: RoutesWorld) -> None:
