@@ -8,6 +8,7 @@ import logging
 import time
 
 from linkweather.client import AsyncClient
+from linkweather.containment import contained
 from linkweather.errors import LinkweatherError
 from page.mesh_picture import OBJECTIVES, MeshPicture, asks_again
 
@@ -63,7 +64,8 @@ class MeshFollower:
         while True:
             self._due.clear()
             if time.monotonic() - self._looked <= LOOKED_S:
-                await self._ask()
+                with contained("questions"):
+                    await self._ask()
             await asyncio.sleep(LEAST_GAP_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pace_s(len(self.view.links))):
@@ -91,7 +93,7 @@ class MeshFollower:
 
     async def _watch(self) -> None:
         while True:
-            with contextlib.suppress(LinkweatherError):
+            with contained("events"), contextlib.suppress(LinkweatherError):
                 async with contextlib.aclosing(self.client.watch()) as events:
                     async for event in events:
                         self._show(self.view.with_event(event))

@@ -92,7 +92,8 @@ def test_a_signal_ends_it_and_nothing_is_left_behind(
         output, _ = demo.communicate(timeout=60)
     assert demo.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 0), output
     if number != signal.SIGKILL:
-        assert output.startswith(b"linkweather demo: triangle, 3 sites, 6 links")
+        assert output.startswith(b"Look at it: http://127.0.0.1:")
+        assert b"linkweather demo: triangle, 3 sites, 6 links" in output
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_ctrl_c_before_the_collector_answers_is_an_end_like_any_other(clean: Pat
         command(clean, "--engine", "loopback"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as demo:
         assert demo.stdout is not None
-        assert demo.stdout.readline().startswith("linkweather demo: ")
+        assert demo.stdout.readline().startswith("Look at it: ")
         demo.send_signal(signal.SIGINT)
         _, errors = demo.communicate(timeout=60)
     assert (demo.returncode, errors) == (0, "")
