@@ -62,7 +62,8 @@ def links(
 ) -> None:
     """Print every link of the mesh: state, RTT, jitter (RTT p95 - p50), loss, goodput, age, next throughput test.
 
-    A terminal of 100 columns also shows why that test takes place and what it waits for; --json always does.
+    A terminal of 100 columns also shows how old the goodput is, why its next test takes place and what that waits for;
+    --json always does.
 
     With --json and --watch: one line of JSON each time.
     """

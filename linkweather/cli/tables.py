@@ -43,9 +43,10 @@ def links_table(
     """Links by source and destination, or in another order, in `width` columns: long site ids are cut, figures never.
 
     RTT (median), its p95 and the jitter (p95 minus median) are in ms; `down 12s` is down since 12 s. `test` is when the
-    throughput is tested next, or `budget` where it waits for one; wide tables also say why, or what else it waits for.
+    throughput is tested next, or `budget` where it waits for one; wide tables also say why, or what else it waits for,
+    and how old the goodput is.
     """
-    columns = {"state": _state, **_LINK_FIGURES, **(_LINK_REASONS if width >= _WIDE else _BUDGETS)}
+    columns = {"state": _state, **_LINK_FIGURES, **(_WIDE_FIGURES if width >= _WIDE else _BUDGETS)}
     ordered = sorted(links, key=order or (lambda link: (link.src, link.dst)))
     rows = [[show(link) for show in columns.values()] for link in ordered]
     widths = (max(map(len, column)) for column in zip([*columns], *rows, strict=True))
@@ -81,6 +82,10 @@ def _next_test(link: LinkAnswer) -> str:
     return age(link.next_test_in_s)
 
 
+def _goodput_age(link: LinkAnswer) -> Iterable[str]:
+    return () if link.goodput_age_s is None else (f"{age(link.goodput_age_s)} ago",)
+
+
 _NO_TESTS: Mapping[str, str] = {"disabled": "off", "offline": "offline"}
 _LINK_FIGURES: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
     "RTT ms": lambda link: milliseconds(link.rtt_p50_s),
@@ -91,8 +96,9 @@ _LINK_FIGURES: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
     "age": lambda link: age(link.age_s),
     "test": _next_test,
 }
-_LINK_REASONS: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
-    "why": lambda link: ", ".join(filter(None, (link.next_test_reason, link.next_test_waits_for))) or MISSING
+_WIDE_FIGURES: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
+    "Mbit/s": lambda link: ", ".join((megabits(link.goodput_bps), *_goodput_age(link))),
+    "why": lambda link: ", ".join(filter(None, (link.next_test_reason, link.next_test_waits_for))) or MISSING,
 }
 
 

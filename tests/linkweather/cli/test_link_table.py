@@ -87,6 +87,13 @@ def test_a_wide_terminal_says_why_the_next_test_takes_place_and_what_it_waits_fo
     assert printed(waiting)[2].split()[-1] == "budget"
 
 
+def test_a_wide_terminal_says_how_old_the_goodput_is() -> None:
+    link = GOOD.model_copy(update={"goodput_age_s": 180.0})
+    assert "302, 3 min ago" in printed(link, width=100)[2]
+    assert "ago" not in printed(link)[2]
+    assert "ago" not in printed(GOOD, width=100)[2]
+
+
 def test_a_wide_terminal_shows_long_site_ids_whole() -> None:
     assert f"{'s' * 32} → {'d' * 32}" in printed(WIDEST, width=140)[2]
 
