@@ -1,7 +1,7 @@
 // The grid of sites × sites as a table: one tab stop, arrow keys from cell to cell, a link in each.
 export default {
   template: `
-    <table class="grid" :class="[grid.metric, {numbers: grid.numbers}]">
+    <table class="grid" :class="[grid.metric, {numbers: grid.numbers, many: grid.columns.length > 50}]">
       <caption class="unseen">{{ grid.caption }}</caption>
       <thead><tr>
         <th class="corner" scope="col">{{ grid.corner }}</th>

@@ -29,6 +29,7 @@ LONGEST = (
     "tests/chaos/",
     "tests/test_extending.py",
     "tests/examples/",
+    "tests/page/test_views.py",
     "tests/probes/test_daemon.py",
     "tests/probes/throughput/",
     "tests/probes/path/",
