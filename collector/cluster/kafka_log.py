@@ -3,7 +3,8 @@
 A report is committed when every in-sync replica of its partition has it (`acks=all`, two at least): from then on no
 single machine's end loses it. The consumer group says who owns which partitions, and so which sites. An owner keeps in
 its own DuckDB how far it has read each partition, written after the rows: what it reads twice after a crash is a
-duplicate by its key, and dropped. An owner that is new to a partition reads it from the beginning.
+duplicate by its key, and dropped. An owner that is new to a partition reads the last RECENT_S first, on which decisions
+stand, and beside that what lies between its record and these: see `log_gaps`.
 
 This module alone imports Kafka's client, and is imported where `[cluster] kafka` is set.
 """
@@ -14,6 +15,7 @@ import asyncio
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from collector.cluster.log_gaps import LogGaps
 from collector.cluster.shares import share_of
 from collector.settings import ClusterSettings
 from collector.store.columns import Entry
@@ -40,6 +43,8 @@ RETRY_S = 1.0
 FLUSH_S = 10.0
 MAX_MESSAGE_BYTES = 5_000_000  # a report as admission takes it, and its envelope
 OFFSETS_EVERY_S = 1.0
+RECENT_S = 120.0
+ASK_S = 5.0
 
 # One message: topic, payload, when it arrived at the first collector.
 Incoming = tuple[str, bytes, datetime]
@@ -107,12 +112,12 @@ class KafkaLog:
             raise RecordError(f"Kafka takes no reports ({failed[0] if failed else 'no answer'})")
         return list(entries)
 
-    def consumer(self) -> Consumer:
-        """A member of the cluster's consumer group."""
+    def consumer(self, group: str = "") -> Consumer:
+        """A member of the cluster's consumer group, or of another one."""
         return Consumer(
             {
                 **self._base,
-                "group.id": f"linkweather-{self._settings.name}",
+                "group.id": f"linkweather-{self._settings.name}{group}",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "session.timeout.ms": SESSION_MS,
@@ -167,6 +172,8 @@ class LogReader:
         self._on_owned = on_owned
         self._owned: frozenset[int] = frozenset()
         self._next: dict[int, int] = {}
+        self._gaps = LogGaps()
+        self._filler_at: dict[int, int] = {}
         self._lock = threading.Lock()
         self._reading = threading.Lock()  # a consumer is not closed below a read
         self.last_error = ""
@@ -183,24 +190,26 @@ class LogReader:
             loop.call_soon_threadsafe(self._on_owned, owned, count)
 
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            offsets = self._offsets()
+            starts = self._starts(consumer, [one.partition for one in partitions])
             for one in partitions:
-                one.offset = offsets.get(one.partition, 0)
+                one.offset = starts[one.partition]
             consumer.incremental_assign(partitions)
             changed(self._owned | {one.partition for one in partitions})
 
         def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             consumer.incremental_unassign(partitions)
+            self._let_go(one.partition for one in partitions)
             changed(self._owned - {one.partition for one in partitions})
 
         consumer.subscribe([self._kafka.topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked)
+        filler = self._kafka.consumer(f"-gaps-{uuid.uuid4().hex}")
         try:
-            await self._read_on(consumer)
+            await self._read_on(consumer, filler)
         finally:
             # Leaving the group at once spares the others the wait for the session's end.
-            await asyncio.shield(asyncio.to_thread(self._close, consumer))
+            await asyncio.shield(asyncio.to_thread(self._close, consumer, filler))
 
-    async def _read_on(self, consumer: Consumer) -> None:
+    async def _read_on(self, consumer: Consumer, filler: Consumer) -> None:
         written_at = time.monotonic()
         while True:
             messages = await asyncio.to_thread(self._read, consumer)
@@ -210,19 +219,81 @@ class LogReader:
                 await self._take_in([_incoming(one) for one in good])
                 with self._lock:
                     self._next |= {one.partition(): one.offset() + 1 for one in good}
+            if self._gaps.positions:
+                await self._fill(filler)
             if time.monotonic() - written_at > OFFSETS_EVERY_S:
                 written_at = time.monotonic()
                 with contained("offsets"):
                     await asyncio.to_thread(self._write)
+
+    def _starts(self, consumer: Consumer, parts: Sequence[int]) -> dict[int, int]:
+        """Where to go on in partitions that are new here: at what came of late, with a gap before it."""
+        offsets = self._offsets()
+        reached = {part: offsets.get(part, 0) for part in parts}
+        try:
+            starts = {part: max(reached[part], at) for part, at in self._recent(consumer, parts).items()}
+        except KafkaException as error:
+            log.warning("Kafka: %s: the log is read in its order", error.args[0].str())
+            return reached
+        with self._lock:
+            for part, start in starts.items():
+                self._gaps.open(part, reached[part], start)
+            self._next |= starts
+        return starts
+
+    def _recent(self, consumer: Consumer, parts: Sequence[int]) -> dict[int, int]:
+        """The first offset of each partition that came in the last RECENT_S; the end where none did."""
+        since_ms = int((time.time() - RECENT_S) * 1000)
+        asked = [TopicPartition(self._kafka.topic, part, since_ms) for part in parts]
+        found: dict[int, int] = {}
+        for one in consumer.offsets_for_times(asked, timeout=ASK_S):
+            if one.error is not None:
+                raise KafkaException(one.error)
+            end = one.offset < 0
+            found[one.partition] = consumer.get_watermark_offsets(one, timeout=ASK_S)[1] if end else one.offset
+        return found
+
+    def _let_go(self, parts: Iterable[int]) -> None:
+        with self._lock:
+            positions = self._gaps.positions
+            for part in parts:
+                if part in positions:  # if it comes back: from the gap on
+                    self._next[part] = positions[part]
+                self._gaps.drop(part)
+
+    async def _fill(self, filler: Consumer) -> None:
+        """Take in a slice of the gaps."""
+        with self._lock:
+            positions = self._gaps.positions
+        messages = await asyncio.to_thread(self._read_from, filler, positions)
+        good = [one for one in messages if one.error() is None]
+        with self._lock:
+            before = self._gaps.positions
+        wanted = [one for one in good if one.partition() in before]
+        if wanted:
+            await self._take_in([_incoming(one) for one in wanted])
+        with self._lock:
+            for one in wanted:
+                self._gaps.read(one.partition(), one.offset())
+
+    def _read_from(self, filler: Consumer, positions: Mapping[int, int]) -> list[Message]:
+        """Messages from these offsets on; where the reader is there already it reads on."""
+        if self._filler_at != positions:
+            filler.assign([TopicPartition(self._kafka.topic, part, at) for part, at in positions.items()])
+            self._filler_at = dict(positions)
+        found = self._read(filler)
+        self._filler_at |= {one.partition(): one.offset() + 1 for one in found if one.error() is None}
+        return found
 
     def _read(self, consumer: Consumer) -> list[Message]:
         with self._reading:
             found: list[Message] = consumer.consume(READ_MESSAGES, READ_S)
             return found
 
-    def _close(self, consumer: Consumer) -> None:
+    def _close(self, *consumers: Consumer) -> None:
         with self._reading:
-            consumer.close()
+            for consumer in consumers:
+                consumer.close()
 
     async def _partitions(self) -> int:
         while True:
@@ -251,7 +322,7 @@ class LogReader:
 
     def _write(self) -> None:
         with self._lock:
-            reached = dict(self._next)
+            reached = self._next | self._gaps.positions  # what is whole
         with self._kafka.database.transaction() as connection:
             for part, offset in reached.items():
                 connection.execute("DELETE FROM log_offsets WHERE topic = ? AND part = ?", [self._kafka.topic, part])

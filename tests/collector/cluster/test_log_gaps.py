@@ -1,0 +1,37 @@
+"""What an owner has still to read of a partition, before what came of late."""
+
+from __future__ import annotations
+
+from collector.cluster.log_gaps import LogGaps
+
+
+def test_a_gap_is_filled_from_its_beginning_to_its_end() -> None:
+    gaps = LogGaps()
+    gaps.open(3, 10, 13)
+    assert gaps.positions == {3: 10}
+    assert [gaps.read(3, offset) for offset in (10, 11)] == [True, True]
+    assert gaps.positions == {3: 12}
+    assert gaps.read(3, 12)
+    assert gaps.positions == {}
+
+
+def test_a_message_beyond_the_gap_ends_it_and_is_none_of_it() -> None:
+    gaps = LogGaps()
+    gaps.open(3, 10, 13)
+    assert not gaps.read(3, 13)
+    assert gaps.positions == {}
+    assert not gaps.read(3, 14)
+
+
+def test_an_empty_gap_is_none() -> None:
+    gaps = LogGaps()
+    gaps.open(3, 13, 13)
+    assert gaps.positions == {}
+
+
+def test_a_partition_that_is_another_owners_has_none() -> None:
+    gaps = LogGaps()
+    gaps.open(3, 10, 13)
+    gaps.drop(3)
+    gaps.drop(4)
+    assert gaps.positions == {}
