@@ -43,7 +43,7 @@ RETRY_S = 1.0
 FLUSH_S = 10.0
 MAX_MESSAGE_BYTES = 5_000_000  # a report as admission takes it, and its envelope
 OFFSETS_EVERY_S = 1.0
-RECENT_S = 120.0
+RECENT_S = 30.0
 ASK_S = 5.0
 
 # One message: topic, payload, when it arrived at the first collector.
@@ -219,7 +219,7 @@ class LogReader:
                 await self._take_in([_incoming(one) for one in good])
                 with self._lock:
                     self._next |= {one.partition(): one.offset() + 1 for one in good}
-            if self._gaps.positions:
+            if self._gaps.positions and len(messages) < READ_MESSAGES:  # what is newer is read
                 await self._fill(filler)
             if time.monotonic() - written_at > OFFSETS_EVERY_S:
                 written_at = time.monotonic()
