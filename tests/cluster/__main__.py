@@ -17,6 +17,7 @@ from pathlib import Path
 
 import duckdb
 
+from collector.settings import RoutingSettings
 from tests import servers
 from tests.bench.fleet_map import Fleet
 from tests.cluster.cluster_stack import LIMIT_S, ClusterStack, OneCollector
@@ -24,8 +25,8 @@ from tests.cluster.cluster_stack import LIMIT_S, ClusterStack, OneCollector
 BACK_LIMIT_S = 15.0
 BACKLOG_S = 60.0
 TABLES = ("latency", "throughput", "path")
-# A path may differ from a single collector's by what its rules leave undecided between two: the hysteresis.
-UNDECIDED = 1.06
+# A path may differ from a single collector's by what its rules leave undecided between two.
+UNDECIDED = RoutingSettings().latency_margin * RoutingSettings().latency_hysteresis
 
 
 class Run:
