@@ -29,10 +29,7 @@ class LogGaps:
         """The partition is another owner's."""
         self._gaps.pop(part, None)
 
-    def read(self, part: int, offset: int) -> bool:
-        """A message of the gap was taken in; false for one that lies beyond it, or in no gap."""
-        if part not in self._gaps:
-            return False
-        _, end = self._gaps[part]
-        self.open(part, offset + 1, end)
-        return offset < end
+    def read(self, part: int, offset: int) -> None:
+        """A message was taken in: of the gap, or beyond it, which ends it."""
+        if part in self._gaps:
+            self.open(part, offset + 1, self._gaps[part][1])
