@@ -28,7 +28,7 @@ class RefusedError(aiomqtt.MqttError):
     """The broker answered a publication with a failure."""
 
 
-class Arrivals(asyncio.Queue[aiomqtt.Message]):
+class MessageQueue(asyncio.Queue[aiomqtt.Message]):
     """What came and is not handled yet, bounded by its octets: a flood is read faster than it is handled."""
 
     _waiting_bytes = 0
@@ -59,7 +59,7 @@ class MqttClient(aiomqtt.Client):
     max_packet_bytes: int | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, queue_type=Arrivals, **kwargs)
+        super().__init__(*args, queue_type=MessageQueue, **kwargs)
         self._refusals: dict[int, str] = {}  # packet identifier → reason
 
     @contextlib.contextmanager

@@ -8,7 +8,7 @@ import click
 
 from linkweather.cli.asking import api_option, asking, print_json, terminal, token_option
 from linkweather.cli.options import json_option
-from linkweather.cli.tables import set_aside_table, sinks_table
+from linkweather.cli.record_tables import set_aside_table, sinks_table
 from linkweather.client import Client
 
 

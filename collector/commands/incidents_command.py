@@ -8,8 +8,8 @@ import click
 
 from linkweather.cli.asking import api_option, asking, print_json, terminal, token_option
 from linkweather.cli.options import json_option
+from linkweather.cli.record_tables import incidents_table, silences_table
 from linkweather.cli.root import EXIT_FAILED
-from linkweather.cli.tables import incidents_table, silences_table
 from linkweather.models.incidents import SilenceAnswer
 
 reason_option = click.option("--reason", required=True, metavar="TEXT", help="Why, for those who ask.")

@@ -6,8 +6,8 @@ import click
 
 from linkweather.cli.asking import api_option, asking, print_json, terminal
 from linkweather.cli.options import json_option
+from linkweather.cli.record_tables import ledger_table, sink_ledger_table
 from linkweather.cli.root import EXIT_FAILED
-from linkweather.cli.tables import ledger_table, sink_ledger_table
 
 
 @click.command(short_help="Show where every report went.")

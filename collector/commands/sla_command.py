@@ -6,7 +6,7 @@ import click
 
 from linkweather.cli.asking import api_option, asking, print_json, terminal
 from linkweather.cli.options import json_option
-from linkweather.cli.tables import sla_table
+from linkweather.cli.record_tables import sla_table
 
 
 @click.command(short_help="Say how available a link or a site was.")

@@ -103,7 +103,7 @@ class HealthBook:
         shape = (len(sites), len(sites))
         self._states: Codes | None = None  # before the first look
         self._since = np.full(shape, np.nan)
-        self._held = {kind: _Held(shape) for kind in KINDS}
+        self._held = {kind: _HeldTroubles(shape) for kind in KINDS}
         self._restored: list[tuple[int, int, float]] = []
 
     def restore(self, src: int, dst: int, kind: str, since: float, now: float) -> None:
@@ -152,7 +152,7 @@ class HealthBook:
         return StateChanges(src, dst, before[src, dst], states[src, dst])
 
 
-class _Held:
+class _HeldTroubles:
     """What is wrong in one way, held on and off."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -168,8 +168,8 @@ class _Held:
     def restore(self, src: int, dst: int, since: float, now: float) -> None:
         self.open[src, dst], self.began[src, dst], self.seen_at[src, dst] = True, since, now
 
-    def moved(self, origins: Indices) -> _Held:
-        found = _Held((len(origins), len(origins)))
+    def moved(self, origins: Indices) -> _HeldTroubles:
+        found = _HeldTroubles((len(origins), len(origins)))
         found.open = moved(self.open, origins, fill=False)
         found.began, found.seen_at = (moved(one, origins, np.nan) for one in (self.began, self.seen_at))
         return found

@@ -1,8 +1,7 @@
-"""The API's answers as tables for people, in a terminal: readable units, – for never measured, at most 80 columns."""
+"""Links, routes, placements and scores as tables for people in a terminal: – for never measured, at most 80 columns."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -10,14 +9,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from linkweather.models.incidents import IncidentsAnswer, SilenceAnswer
-from linkweather.models.ledger import LedgerAnswer
-from linkweather.models.link_history import LinkHistoryAnswer
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer, RouteEvaluation
-from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
-from linkweather.models.sla import SlaAnswer, SlaFigures
 from linkweather.models.state import CapacityAnswer, LinkAnswer
 from linkweather.units import MISSING, age, duration, megabits, milliseconds, percent, price
 
@@ -34,8 +28,6 @@ STATE_STYLES: Mapping[str, str] = {
     "unknown": "dim",
 }
 
-SEVERITY_STYLES: Mapping[str, str] = {"critical": "bold red", "warning": "yellow"}
-
 
 def links_table(
     links: Iterable[LinkAnswer], width: int = WIDTH, order: Callable[[LinkAnswer], Any] | None = None
@@ -51,7 +43,7 @@ def links_table(
     rows = [[show(link) for show in columns.values()] for link in ordered]
     widths = (max(map(len, column)) for column in zip([*columns], *rows, strict=True))
     room = width - _MARGINS - sum(_GAP + each for each in widths)
-    table = _table(("link", "state"), [heading for heading in columns if heading != "state"])
+    table = plain_table(("link", "state"), [heading for heading in columns if heading != "state"])
     for link, cells in zip(ordered, rows, strict=True):
         table.add_row(_name(link, room), *cells)
     return table
@@ -127,7 +119,7 @@ def route_table(answer: RouteAnswer) -> Table:
     """One decision: the chosen path, direct and the runner-up, each once."""
     completion = _COMPLETION if answer.path.completion_p50_s is not None else ()
     figures = (*_RTT, *_GOODPUT, *completion, *_PRICE)
-    table = _table(("", "path"), [heading for heading, _ in figures])
+    table = plain_table(("", "path"), [heading for heading, _ in figures])
     seen: set[tuple[str, ...]] = set()
     for role, path in (("take", answer.path), ("direct", answer.direct), ("next", answer.runner_up)):
         if path is not None and path.sites not in seen:
@@ -139,7 +131,7 @@ def route_table(answer: RouteAnswer) -> Table:
 def routes_table(answers: MeshRoutes) -> Table:
     """Every pair's decision, relayed ones first."""
     figures = _GOODPUT if answers.objective == "goodput" else _RTT
-    table = _table(("pair", "path"), [*(heading for heading, _ in figures), "direct", "times better"])
+    table = plain_table(("pair", "path"), [*(heading for heading, _ in figures), "direct", "times better"])
     for answer in sorted(answers.routes, key=lambda answer: (not answer.relays, answer.src, answer.dst)):
         direct = MISSING if answer.direct is None else figures[0][1](answer.direct)
         better = MISSING if answer.gain_ratio is None or not answer.relays else f"{answer.gain_ratio:.2f}"
@@ -153,7 +145,7 @@ def routes_table(answers: MeshRoutes) -> Table:
 
 def placement_table(answer: PlacementAnswer) -> Table:
     """The sites that can run a job, the soonest first: p50 of each stage, then of all, its p90, and the price."""
-    table = _table(("site",), ("stage-in", "queue", "run", "stage-out", "done", "p90", "USD"))
+    table = plain_table(("site",), ("stage-in", "queue", "run", "stage-out", "done", "p90", "USD"))
     for site in answer.ranking:
         stages_s = (site.stage_in_p50_s, site.queue_s, site.run_s, site.stage_out_p50_s)
         figures = (*stages_s, site.total_p50_s, site.total_p90_s)
@@ -163,7 +155,7 @@ def placement_table(answer: PlacementAnswer) -> Table:
 
 def placements_table(answer: PlacementsAnswer) -> Table:
     """Where each of several jobs should run."""
-    table = _table(("job", "site"), ("waits", "done", "p90"))
+    table = plain_table(("job", "site"), ("waits", "done", "p90"))
     for one in answer.placements:
         waits = "0" if one.wait_s == 0 else duration(one.wait_s)
         table.add_row(one.job, one.site or MISSING, waits, duration(one.done_p50_s), duration(one.done_p90_s))
@@ -172,7 +164,7 @@ def placements_table(answer: PlacementsAnswer) -> Table:
 
 def capacity_table(answers: Iterable[CapacityAnswer]) -> Table:
     """What the sites have for jobs, and the age of each report."""
-    table = _table(("site", "type"), ("total", "free", "queue", "queued dev·h", "USD/dev·h", "age"))
+    table = plain_table(("site", "type"), ("total", "free", "queue", "queued dev·h", "USD/dev·h", "age"))
     for one in answers:
         table.add_row(
             one.site,
@@ -184,106 +176,6 @@ def capacity_table(answers: Iterable[CapacityAnswer]) -> Table:
             price(one.usd_per_device_hour),
             f"{age(one.age_s)}{' expired' if one.state == 'expired' else ''}",
         )
-    return table
-
-
-def history_table(answer: LinkHistoryAnswer) -> Table:
-    """One link, step by step; times are UTC."""
-    table = _table(("from",), ("RTT ms", "p95", "min", "max", "loss %", "up %", "Mbit/s"))
-    for step in answer.steps:
-        rtts_s = (step.rtt_p50_s, step.rtt_p95_s, step.rtt_min_s, step.rtt_max_s)
-        shares = (step.loss_ratio, step.available_ratio)
-        figures = (*map(milliseconds, rtts_s), *map(percent, shares), megabits(step.goodput_mean_bps))
-        table.add_row(f"{step.at:%Y-%m-%d %H:%M:%S}", *figures)
-    return table
-
-
-def sla_table(answer: SlaAnswer) -> Table:
-    """Each link over the whole span, the least available first, and all together."""
-    table = _table(("link",), ("up %", "known %", "loss %", "RTT ms", "p95", "p99", "max"))
-    lines: list[tuple[str, SlaFigures]] = [(f"{one.src} → {one.dst}", one) for one in answer.links]
-    for name, one in [*lines, ("together", answer.together)] if len(lines) > 1 else lines:
-        rtts_s = (one.rtt_p50_s, one.rtt_p95_s, one.rtt_p99_s, one.rtt_max_s)
-        shares = (_availability(one.available_ratio), percent(one.measured_ratio), percent(one.loss_ratio))
-        table.add_row(name, *shares, *map(milliseconds, rtts_s))
-    return table
-
-
-def _availability(ratio: float | None) -> str:
-    """In per cent with three decimals, rounded down: what was down for a moment was not always available."""
-    return MISSING if ratio is None else f"{math.floor(ratio * 1e5) / 1e3:.3f}"
-
-
-def sinks_table(sinks: Iterable[SinkAnswer]) -> Table:
-    """How each sink is; rows are counted."""
-    table = _table(("sink", "kind", "state"), ("lag", "exported", "set aside", "dropped"))
-    for one in sinks:
-        counts = (one.lag_rows, one.exported_rows, one.set_aside_rows, one.dropped_rows)
-        table.add_row(one.sink, one.kind or MISSING, one.state, *map(str, counts))
-    return table
-
-
-def set_aside_table(entries: Iterable[SetAsideAnswer]) -> Table:
-    """Rows that a sink refused, by their numbers in the journal, and why."""
-    table = _table(("at", "kind", "rows"), ("refused",))
-    table.add_column("reason", overflow="fold")
-    for one in entries:
-        numbers = str(one.first) if one.first == one.last else f"{one.first}–{one.last}"
-        reason = f"to be sent again; {one.reason}" if one.waiting else one.reason
-        table.add_row(f"{one.at:%Y-%m-%d %H:%M:%S}", one.kind, numbers, str(one.rows), reason)
-    return table
-
-
-_LEDGER_COUNTS = ("written", "committed", "waiting", "dropped", "damaged", "refused", "refiled", "gaps")
-_SINK_COUNTS = ("committed", "exported", "waiting", "set_aside", "dropped", "missed", "unexplained")
-
-
-def incidents_table(answer: IncidentsAnswer) -> Table:
-    """What is wrong, and what was: how long it lasts or lasted, and the sentence, with where the traffic goes."""
-    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
-    table.add_column("incident")
-    table.add_column("lasts", justify="right")
-    table.add_column("what", overflow="fold")
-    for one in answer.incidents:
-        lasting = one.until is None
-        lasted_s = ((one.until or answer.at) - one.since).total_seconds()
-        style = SEVERITY_STYLES[one.severity] if lasting and one.silence is None else "dim"
-        name = one.severity if lasting else "merged" if one.merged_into else "over"
-        words = "; ".join([one.sentence, *one.routes, *([_silenced(one.silence)] if one.silence else [])])
-        table.add_row(Text(name, style=style), age(lasted_s), Text(words, style="" if lasting else "dim"))
-    return table
-
-
-def _silenced(silence: SilenceAnswer) -> str:
-    how = "acknowledged" if silence.incident else "silenced"
-    return f"{how} until {silence.until:%Y-%m-%d %H:%M} UTC: {silence.reason}"
-
-
-def silences_table(silences: Iterable[SilenceAnswer]) -> Table:
-    """What people are not told of, until when, and why."""
-    table = _table(("id", "what", "until (UTC)"), ())
-    table.add_column("why", overflow="fold")
-    for one in silences:
-        links = f"{one.src} – {one.dst}" if one.src else ""
-        of = " ".join(filter(None, (one.incident and f"incident {one.incident}", one.site, links, one.kind)))
-        table.add_row(one.id, of, f"{one.until:%Y-%m-%d %H:%M}", one.reason)
-    return table
-
-
-def ledger_table(answer: LedgerAnswer) -> Table:
-    """Reports by outbox; the first figure is the sum of the others. A column that is seldom needed is left out then."""
-    names = [name for name in _LEDGER_COUNTS if name != "damaged" or answer.total.damaged]
-    table = _table(("site", "boot"), names)
-    for line in answer.outboxes:
-        table.add_row(line.site, line.boot[:8], *(str(getattr(line, name)) for name in names))
-    return table
-
-
-def sink_ledger_table(answer: LedgerAnswer) -> Table:
-    """Rows by sink; the first figure is the sum of the others."""
-    table = _table(("sink",), [name.replace("_", " ") for name in _SINK_COUNTS])
-    for sink in answer.sinks:
-        table.add_row(sink.sink, *(str(getattr(sink, f"{name}_rows")) for name in _SINK_COUNTS))
     return table
 
 
@@ -319,7 +211,7 @@ _EVALUATION_LINES: tuple[tuple[str, Callable[[RouteEvaluation], str]], ...] = (
 
 def evaluations_table(answer: EvaluationAnswer) -> Table:
     """One column per objective."""
-    table = _table(("",), [evaluation.objective for evaluation in answer.evaluations])
+    table = plain_table(("",), [evaluation.objective for evaluation in answer.evaluations])
     for heading, show in _EVALUATION_LINES:
         table.add_row(heading, *(show(evaluation) for evaluation in answer.evaluations))
     return table
@@ -337,7 +229,8 @@ def _loss(regret: float | None) -> str:
     return "failed" if regret is None else f"{regret:.1%} worse"
 
 
-def _table(texts: Iterable[str], figures: Iterable[str]) -> Table:
+def plain_table(texts: Iterable[str], figures: Iterable[str]) -> Table:
+    """A table without rows: columns of texts, then of figures, which stand at the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in texts:
         table.add_column(heading, no_wrap=True)

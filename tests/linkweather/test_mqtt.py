@@ -20,7 +20,7 @@ from linkweather import overflows
 from linkweather.broker import parse_broker
 from linkweather.containment import faults
 from linkweather.mqtt import MOST_COMPLAINTS, Connection
-from linkweather.mqtt_client import MESSAGE_BYTES, Arrivals
+from linkweather.mqtt_client import MESSAGE_BYTES, MessageQueue
 from linkweather.wire import topics
 from tests import servers
 
@@ -299,7 +299,7 @@ async def test_a_subscription_that_the_broker_refuses_is_counted_and_said(
 def test_what_comes_faster_than_it_is_handled_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     size = 1000
     monkeypatch.setattr("linkweather.mqtt_client.MAX_WAITING_BYTES", 10 * (MESSAGE_BYTES + size))
-    arrivals = Arrivals()
+    arrivals = MessageQueue()
     before = overflows.overflows().get("mqtt messages", 0)
     for number in range(15):
         arrivals.put_nowait(aiomqtt.Message("t", bytes(size), 0, False, number, None))  # noqa: FBT003 - aiomqtt's own
