@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from linkweather.models.incidents import FindingAnswer, IncidentAnswer, IncidentKind
@@ -75,9 +75,9 @@ def headline(view: MeshPicture, words: Words) -> str:
         return words("No site has reported yet.")
     if not lasting:
         return _without_incident(view, words)
-    since = min(one.since for one in lasting)
+    since = _without_today(moment(min(one.since for one in lasting)), view.at)
     return words.plural(
-        "{n} thing is wrong since {since}.", "{n} things are wrong since {since}.", len(lasting), since=moment(since)
+        "{n} thing is wrong since {since}.", "{n} things are wrong since {since}.", len(lasting), since=since
     )
 
 
@@ -109,13 +109,14 @@ def incidents(view: MeshPicture) -> tuple[IncidentAnswer, ...]:
     return tuple(one for one in known if one.merged_into is None)
 
 
-def line(incident: IncidentAnswer, words: Words) -> IncidentLine:
-    """The incident as a line."""
+def line(incident: IncidentAnswer, words: Words, now: float | None = None) -> IncidentLine:
+    """The incident as a line; with `now`, in seconds, its times are without the date where that is today's."""
     said = incident.sentence if words.language == SOURCE else _sentence(incident, words)
     routes = tuple(_route(route, words) for route in incident.routes)
-    sentence = words("{sentence}.", sentence=said)
-    lasts = incident.until is None
-    return IncidentLine(incident.severity, sentence, routes, _address(incident), lasts, _quiet(incident, words))
+    sentence, quiet = (
+        _without_today(text, now) for text in (words("{sentence}.", sentence=said), _quiet(incident, words))
+    )
+    return IncidentLine(incident.severity, sentence, routes, _address(incident), incident.until is None, quiet)
 
 
 def _quiet(incident: IncidentAnswer, words: Words) -> str:
@@ -142,6 +143,10 @@ def _route(said: str, words: Words) -> str:
 def moment(at: datetime) -> str:
     """A moment, in UTC."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _without_today(said: str, now: float | None) -> str:
+    return said if now is None else said.replace(f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d} ", "")
 
 
 def _sentence(incident: IncidentAnswer, words: Words) -> str:

@@ -32,6 +32,7 @@ _TEST_REASONS = {
     "loss": message("loss"),
     "new_path": message("a new path"),
 }
+_CLOCK_ERROR_S = 0.05
 _WAITS = {
     "budget": message("waits for its budget"),
     "leased": message("waits: a site is in another test"),
@@ -200,8 +201,11 @@ def _joined(parts: tuple[str | None, ...]) -> str:
 
 
 def _clock(ahead_s: float | None, words: Words) -> str:
+    """Ahead of the collector's, or behind it, by more than a report's way to it can explain."""
     if ahead_s is None:
         return MISSING
+    if abs(ahead_s) < _CLOCK_ERROR_S:
+        return words("right")
     off = f"{abs(ahead_s):.1f}"
     return words("{off} s ahead", off=off) if ahead_s > 0 else words("{off} s behind", off=off)
 

@@ -68,7 +68,8 @@ class NowView:
             self._card.refresh()
 
     def _head_of(self, view: MeshPicture) -> tuple[str, int, list[IncidentLine]]:
-        return headline(view, self._words), closed_today(view), [line(one, self._words) for one in incidents(view)]
+        found = [line(one, self._words, view.at) for one in incidents(view)]
+        return headline(view, self._words), closed_today(view), found
 
     def _build_head(self) -> None:
         t, view = self._words, self._follower.view

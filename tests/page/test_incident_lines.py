@@ -46,7 +46,9 @@ def test_the_headline_counts_what_lasts_and_says_since_when() -> None:
     over = incident(until=LATER)
     explained = incident(merged_into="1")
     view = wrong(incident(since=LATER), incident(), over, explained)
-    assert headline(view, ENGLISH) == "2 things are wrong since 2026-11-01 12:00:00 UTC."
+    assert headline(view, ENGLISH) == "2 things are wrong since 12:00:00 UTC."
+    tomorrow = view.with_sites(view.sites.values(), NOON.timestamp() + 86400.0)
+    assert headline(tomorrow, ENGLISH) == "2 things are wrong since 2026-11-01 12:00:00 UTC."
     assert closed_today(view) == 1
     assert explained not in incidents(view)
     assert headline(wrong(over), ENGLISH) == "No incident, but 1 link is down."
@@ -57,6 +59,12 @@ def test_in_its_own_language_the_api_s_sentence_is_said() -> None:
     assert said.sentence == "a → b loses 12.0 %."
     assert said.routes == ("traffic a → b goes through c",)
     assert (said.severity, said.address, said.lasts) == ("warning", "/link/a/b", True)
+
+
+def test_on_the_first_screen_the_date_of_today_is_left_out() -> None:
+    one = incident(sentence="a → b loses 12.0 %, since 2026-11-01 12:00:00 UTC")
+    assert line(one, ENGLISH, NOON.timestamp()).sentence == "a → b loses 12.0 %, since 12:00:00 UTC."
+    assert line(one, ENGLISH, NOON.timestamp() + 86400.0).sentence.endswith("since 2026-11-01 12:00:00 UTC.")
 
 
 def test_in_another_language_the_same_is_said() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
+
 from linkweather.models.sla import SlaFigures
 from page.link_lines import brief, full, gain, goodput_line, next_test, site_lines, sla_line, state_line
 from tests.page.pictures import ENGLISH, NOON, link, picture, routes, site
@@ -133,6 +135,15 @@ def test_a_site_that_said_nothing_has_little() -> None:
     assert said(site_lines(silent, ENGLISH))["state"] == ("offline", "silent for 20 s")
     ahead = said(site_lines(site("a", clock_offset_s=2.0, throughput_tests={}), ENGLISH))
     assert (ahead["clock"][0], ahead["throughput tests"][0]) == ("2.0 s ahead", "0")
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "said"),
+    [(-1e-3, "right"), (0.0, "right"), (0.049, "right"), (0.05, "0.1 s ahead"), (-0.06, "0.1 s behind")],
+)
+def test_a_clock_is_right_within_what_can_be_known(offset_s: float, said: str) -> None:
+    clock = next(one for one in site_lines(site("a", clock_offset_s=offset_s), ENGLISH) if one.label == "clock")
+    assert clock.value == said
 
 
 def test_a_route_s_figure_is_that_of_its_objective() -> None:
