@@ -40,6 +40,7 @@ DEFAULT_LAB = "labs/hubs.toml"
     type=click.Choice(["netem", "relay", "loopback"]),
     help="How links are emulated; without it, the best that works here.",
 )
+@click.option("--quiet", is_flag=True, help="Stage nothing: each link stays as the lab file says.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end, and nothing before.")
 def demo(
     *,
@@ -49,12 +50,14 @@ def demo(
     lab_path: Path | None,
     data_dir: Path,
     engine: LabEngineName | None,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Run the whole system on this machine: sites in a lab, a broker, a collector, a live table.
 
     As root on Linux every site is a network namespace behind an emulated wide-area network; otherwise sites are
-    addresses of loopback, and nothing is emulated.
+    addresses of loopback, and nothing is emulated. Where links are emulated, the demo stages a day of some minutes,
+    again and again: a link loses packets, another is cut and restored.
     """
     lab = settings.load(lab_path or shipped(DEFAULT_LAB), LabFile)
     if sites is not None:
@@ -67,7 +70,8 @@ def demo(
     console = Console(stderr=as_json)
     live = console.is_terminal and not as_json
     shown = display.LiveDemo(console) if live else display.PlainDemo(console)
-    outcome = asyncio.run(run(DemoOrder(lab, data_dir.absolute(), port, for_s, engine), shown))
+    order = DemoOrder(lab, data_dir.absolute(), port, for_s, engine, quiet=quiet)
+    outcome = asyncio.run(run(order, shown))
     if as_json:
         click.echo(display.final_json(outcome.scene, outcome.links, outcome.sites, outcome.relayed, outcome.ledger))
     else:

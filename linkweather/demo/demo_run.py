@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from linkweather.client import Client
 from linkweather.demo import plan
 from linkweather.demo.children import DemoProcess, run_once
 from linkweather.demo.display import DemoDisplay, DemoScene
+from linkweather.demo.staged_day import BEGIN_S, StagedAct, staged_day
 from linkweather.errors import CollectorUnavailableError, NoPathError, OperatorError
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile
@@ -38,7 +40,7 @@ _PROGRAM = (sys.executable, "-P", "-m", "linkweather")
 
 @dataclass(frozen=True, slots=True)
 class DemoOrder:
-    """What to show: `for_s` None means until Ctrl-C."""
+    """What to show: `for_s` None means until Ctrl-C; `quiet` leaves the links alone."""
 
     lab: LabFile
     data_dir: Path
@@ -46,6 +48,7 @@ class DemoOrder:
     for_s: float | None
     engine: LabEngineName | None = None
     seed: int = 1
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ async def run(order: DemoOrder, display: DemoDisplay) -> DemoOutcome:
             scene = _scene(order, lab, places)
             display.begin(scene)
             try:
-                async with _processes(lab, places, order.lab):
+                async with _processes(lab, places, order.lab), _staged(order, lab, client, display):
                     return await _watch(scene, client, display, stop, order.for_s)
             finally:
                 display.end()
@@ -118,6 +121,39 @@ async def _processes(lab: Lab, places: plan.DemoPlaces, file: LabFile) -> AsyncI
             task.cancel()
         await asyncio.wait(first)
         last.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _staged(order: DemoOrder, lab: Lab, client: Client, display: DemoDisplay) -> AsyncIterator[None]:
+    """The staged day while the block runs, in a lab whose links are emulated."""
+    async with asyncio.TaskGroup() as group:
+        acts = () if order.quiet or not lab.emulated else tuple(staged_day(order.lab))
+        stage = group.create_task(_stage(acts, lab, client, display), name="staged day")
+        yield
+        stage.cancel()
+
+
+async def _stage(acts: Sequence[StagedAct], lab: Lab, client: Client, display: DemoDisplay) -> None:
+    """Change the links again and again, from the first figures on."""
+    if acts:
+        await _first_figures(client)
+        await asyncio.sleep(BEGIN_S)
+    for act in itertools.cycle(acts):
+        try:
+            await lab.change(act.src, act.dst, loss_ratio=act.loss_ratio, cut=act.cut)
+        except OperatorError as refused:
+            display.note(str(refused))
+        else:
+            display.announce(act.sentence)
+        await asyncio.sleep(act.pause_s)
+
+
+async def _first_figures(client: Client) -> None:
+    while True:
+        with contextlib.suppress(CollectorUnavailableError, OperatorError):
+            if any(link.rtt_p50_s is not None for link in await asyncio.to_thread(client.links)):
+                return
+        await asyncio.sleep(REFRESH_S)
 
 
 async def _report_capacities(commands: Sequence[Sequence[str]], log: Path) -> None:

@@ -20,7 +20,7 @@ from linkweather.models.routes import RouteAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
 # The head, the table's own head and rule, and the lines below.
-_OTHER_ROWS: Final = 8
+_OTHER_ROWS: Final = 9
 _ROUTES_SHOWN: Final = 4
 
 
@@ -59,6 +59,9 @@ class DemoDisplay(Protocol):
     def show(self, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer]) -> None:
         """Show the current mesh and the active routes through a relay."""
 
+    def announce(self, sentence: str) -> None:
+        """Show what was just done to a link."""
+
     def note(self, sentence: str) -> None:
         """Show a problem."""
 
@@ -75,6 +78,7 @@ class LiveDemo:
         self._head = Text()
         self._links: Sequence[LinkAnswer] = ()
         self._relayed: Sequence[RouteAnswer] = ()
+        self._staged = ""
 
     def begin(self, scene: DemoScene) -> None:
         """Show the head."""
@@ -87,6 +91,10 @@ class LiveDemo:
         self._links = links
         self._relayed = relayed
         self._draw("")
+
+    def announce(self, sentence: str) -> None:
+        """Show it from the next drawing on, until the next one."""
+        self._staged = sentence
 
     def note(self, sentence: str) -> None:
         """Show the last mesh and the problem."""
@@ -108,13 +116,13 @@ class LiveDemo:
             links_table(links, order=worst_first),
             Text("\n".join(sentences)),
             Text("\n".join(line for line in (which, more, foot) if line), style="dim"),
-            Text(note, style="yellow"),
+            Text("\n".join(line for line in (self._staged, note) if line), style="yellow"),
         ]
         self._live.update(Group(*parts), refresh=True)
 
 
 class PlainDemo:
-    """Lines for a pipe or a log: the head once, then changed routes and problems."""
+    """Lines for a pipe or a log: the head once, then what is staged, changed routes and problems."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -134,6 +142,10 @@ class PlainDemo:
         for objective, src, dst in self._taken.keys() - now.keys():
             self._console.print(f"{src} → {dst}: no longer through a relay for {objective}.", soft_wrap=True)
         self._taken = {key: answer.path.sites for key, answer in now.items()}
+
+    def announce(self, sentence: str) -> None:
+        """Print it."""
+        self._console.print(sentence, soft_wrap=True)
 
     def note(self, sentence: str) -> None:
         """Print the problem."""

@@ -65,7 +65,7 @@ def main() -> int:
 def run_demo(lab: Path, for_s: int, folder: Path) -> tuple[dict[str, Any], Committed]:
     """Run the command as a user would, and note when each report was said to be in the journal."""
     port = str(servers.free_port())
-    command = [sys.executable, "-m", "linkweather", "demo", "--lab", str(lab), "--for", f"{for_s}s"]
+    command = [sys.executable, "-m", "linkweather", "demo", "--quiet", "--lab", str(lab), "--for", f"{for_s}s"]
     with subprocess.Popen(
         [*command, "--port", port, "--data-dir", str(folder), "--json"], stdout=subprocess.PIPE
     ) as demo:

@@ -20,13 +20,13 @@ LIMIT_S = 120
 
 @contextlib.contextmanager
 def running(folder: Path, *options: str) -> Iterator[tuple[Client, Callable[..., str]]]:
-    """The demo while the block runs, of the eight hubs unless `options` say otherwise.
+    """The demo while the block runs, without a staged day, of the eight hubs unless `options` say otherwise.
 
     Gives a client of its collector, and its `linkweather` command in the folder.
     """
     port = servers.free_port()
     api = f"http://127.0.0.1:{port}"
-    command = [*PROGRAM, "demo", "--data-dir", str(folder / "demo-data"), "--port", str(port), *options]
+    command = [*PROGRAM, "demo", "--data-dir", str(folder / "demo-data"), "--port", str(port), "--quiet", *options]
 
     def linkweather(*arguments: str) -> str:
         environment = {**os.environ, "LINKWEATHER_API": api}

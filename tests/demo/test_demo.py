@@ -16,7 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
+from linkweather.lab.control_socket import ask
 from linkweather.lab.labfile import shipped
+from linkweather.lab.protocol import ShowLab
 from tests import servers
 
 needs_root = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -56,7 +58,11 @@ def clean(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("options", ENGINES)
 def test_the_mesh_is_measured_and_nothing_is_left_behind(clean: Path, options: tuple[str, ...]) -> None:
     done = subprocess.run(
-        command(clean, "--for", "15s", "--json", *options), capture_output=True, text=True, check=False, timeout=120
+        command(clean, "--for", "15s", "--json", "--quiet", *options),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
@@ -94,6 +100,23 @@ def test_a_signal_ends_it_and_nothing_is_left_behind(
     if number != signal.SIGKILL:
         assert output.startswith(b"Look at it: http://127.0.0.1:")
         assert b"linkweather demo: triangle, 3 sites, 6 links" in output
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_where_links_are_emulated_one_loses_packets_and_another_is_cut(clean: Path) -> None:
+    log, data = clean / "output", clean / "data"
+    with log.open("wb") as output, subprocess.Popen(command(clean), stdout=output) as demo:
+        try:
+            said = "Staged: a → c is cut (--quiet stages nothing)."
+            servers.wait_until(lambda: said in log.read_text("utf-8"), "the cut is announced", 90)
+            links = ask(data, ShowLab()).links
+        finally:
+            demo.send_signal(signal.SIGINT)
+            demo.wait(60)
+    assert "Staged: a → b loses 12% of its packets" in log.read_text("utf-8")
+    assert {(link.src, link.dst) for link in links if link.cut} == {("a", "c")}
+    assert {(link.src, link.dst): link.loss_ratio for link in links if link.loss_ratio} == {("a", "b"): 0.12}
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:

@@ -38,10 +38,11 @@ def test_a_terminal_sees_the_table_and_what_is_amiss() -> None:
     display = LiveDemo(Console(file=output, force_terminal=True, width=80, height=30))
     display.begin(SCENE)
     display.show([LINKS[0].model_copy(update={"goodput_bps": 95.2e6, "state": "fresh"}), *LINKS[1:]], [RELAYED])
+    display.announce("Staged: a – b is cut.")
     display.note("the collector is away")
     display.end()
     text = output.getvalue()
-    assert "a → b" in text
+    assert "Staged: a – b is cut." in text
     assert "95.2" in text
     assert "1 of 6 links have a goodput; Ctrl-C ends" in text
     assert "a – b goes through c: it is shorter." in text
@@ -54,12 +55,13 @@ def test_a_pipe_gets_the_head_what_is_amiss_and_the_table_without_escape_codes()
     display = PlainDemo(console)
     display.begin(SCENE)
     display.show(LINKS, [RELAYED])
+    display.announce("Staged: a – b is cut.")
     display.note("the collector is away")
     display.end()
     final_table(console, LINKS, [RELAYED], LEDGER)
     text = output.getvalue()
-    head = [*SCENE.lines(), RELAYED.why, "the collector is away"]
-    assert text.splitlines()[:4] == head
+    head = [*SCENE.lines(), RELAYED.why, "Staged: a – b is cut.", "the collector is away"]
+    assert text.splitlines()[:5] == head
     assert text.splitlines()[-2:] == [RELAYED.why, LEDGER.why]
     assert text.count(" → ") == 6
     assert "\x1b" not in text

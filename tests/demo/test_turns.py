@@ -95,7 +95,7 @@ def test_no_two_tests_overlap_at_a_site_of_the_demo(tmp_path: Path) -> None:
         text = text.replace(before, after)
     lab, data = tmp_path / "hubs.toml", tmp_path / "data"
     lab.write_text(text)
-    command = [sys.executable, "-m", "linkweather", "demo", "--lab", str(lab), "--json"]
+    command = [sys.executable, "-m", "linkweather", "demo", "--lab", str(lab), "--json", "--quiet"]
     command += ["--port", str(servers.free_port()), "--data-dir", str(data)]
     bus = Bus()
     with (tmp_path / "outcome.json").open("wb") as output, subprocess.Popen(command, stdout=output) as demo:
