@@ -14,11 +14,13 @@ from linkweather.errors import LinkweatherError
 from linkweather.models.incidents import IncidentAnswer
 from linkweather.models.link_history import LinkHistoryAnswer
 from linkweather.models.sla import SlaFigures
+from page.chart_parts import DARK, LIGHT, ChartInk
+from page.goodput_chart import goodput
 from page.incident_lines import incidents
 from page.link_lines import full, sla_line
 from page.mesh_follower import MeshFollower
 from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, address, framed, is_dark, lines, tag, text
-from page.smoke_chart import DARK, LIGHT, ChartInk, csv_lines, goodput, legend, smoke
+from page.smoke_chart import csv_lines, legend, smoke
 from page.words import message
 
 SPANS: Mapping[str, str] = {

@@ -8,9 +8,9 @@ from typing import Any
 
 from linkweather.models.state import LinkAnswer, SiteAnswer
 from linkweather.units import duration, percent, rate
+from page.chart_parts import ChartInk
 from page.link_forms import LINK_FORMS, known, worst
 from page.mesh_picture import MeshPicture
-from page.smoke_chart import ChartInk
 from page.words import Words
 
 Options = dict[str, Any]

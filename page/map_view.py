@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import Request
 from nicegui import ui
 
+from page.chart_parts import DARK, LIGHT, ChartInk
 from page.map_chart import map_chart
 from page.mesh_follower import MeshFollower
 from page.page_frame import FIRST_ANSWER_S, Visit, framed, is_dark, tag, text
-from page.smoke_chart import DARK, LIGHT, ChartInk
 
 _REDRAW_S = 5.0
 

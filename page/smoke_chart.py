@@ -1,4 +1,4 @@
-"""A link over time as ECharts draws it: the smoke of the RTT in both directions, and the goodput. Pure.
+"""A link over time as ECharts draws it: the smoke of the RTT in both directions. Pure.
 
 The upper half is src → dst, the lower half, upside down, dst → src: what differs between them is seen at once. The
 median's marks are coloured by loss; around them lie a band from the lowest RTT to the p95 of the medians and a fainter
@@ -8,36 +8,19 @@ one up to the highest. An outage is a filled band from its start to its end; hat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from linkweather.models.incidents import IncidentAnswer
 from linkweather.models.link_history import LinkHistoryAnswer, LinkHistoryStep
+from page.chart_parts import ChartInk, Options, frame, ms, time_axis, value_axis
 from page.link_metrics import LOSS_STEPS, loss_step
 from page.words import Words
 
-Options = dict[str, Any]
 # The colours of the loss steps, none first: a scale that gets darker as well as redder, for every eye.
 LOSS_COLOURS = ("#2a9d8f", "#8ab17d", "#e9c46a", "#f4a261", "#e76f51", "#c1121f", "#6a040f")
 OUTAGE = "#9d0208"
-_COLOURS = ("#2f7fb5", "#c06c2b")  # of the two directions
 _GAP_STEPS = 1.6  # a step that is missing for longer is a gap
-
-
-@dataclass(frozen=True, slots=True)
-class ChartInk:
-    """The colours of a chart that depend on the light or dark of the page."""
-
-    text: str
-    line: str
-    grid: str
-    band: str
-    unknown: str
-
-
-LIGHT = ChartInk(text="#4a5560", line="#2f4858", grid="#e4e8ec", band="#5f7f95", unknown="#d5dadf")
-DARK = ChartInk(text="#a9b4be", line="#c9d6df", grid="#2b333b", band="#7d9bb0", unknown="#3a434c")
 
 
 def smoke(
@@ -55,7 +38,7 @@ def smoke(
     ends = _ends(there, back)
     names = (f"{there.src} → {there.dst}, ms", f"{there.dst} → {there.src}, ms")
     return {
-        **_frame(ink),
+        **frame(ink),
         "title": [
             {"text": name, "left": 60, "top": top, "textStyle": {"fontSize": 12, "fontWeight": 600, "color": ink.text}}
             for name, top in zip(names, (0, 358), strict=True)
@@ -65,10 +48,10 @@ def smoke(
             {"left": 64, "right": 16, "top": 186, "height": 150},
             {"left": 64, "right": 16, "top": 390, "height": 14},
         ],
-        "xAxis": [_time_axis(there, back, number, 1, ink) for number in range(3)],
+        "xAxis": [time_axis(there, back, number, 1, ink) for number in range(3)],
         "yAxis": [
-            _value_axis(0, ends, ink, inverse=False),
-            _value_axis(1, ends, ink, inverse=True),
+            value_axis(0, ends, ink, inverse=False),
+            value_axis(1, ends, ink, inverse=True),
             {
                 "gridIndex": 2,
                 "type": "category",
@@ -78,28 +61,6 @@ def smoke(
             },
         ],
         "dataZoom": [{"type": "inside", "xAxisIndex": [0, 1, 2], "filterMode": "none"}],
-        "series": series,
-    }
-
-
-def goodput(there: LinkHistoryAnswer, back: LinkHistoryAnswer | None, ink: ChartInk) -> Options | None:
-    """The goodput of both directions; None where no test gave one: then there is nothing to draw."""
-    answers = [answer for answer in (there, back) if answer is not None]
-    series = [part for number, answer in enumerate(answers) for part in _goodput(answer, _COLOURS[number])]
-    if not any(one["data"] for one in series):
-        return None
-    return {
-        **_frame(ink),
-        "legend": {
-            "top": 0,
-            "right": 8,
-            "textStyle": {"color": ink.text},
-            "data": [_name(answer) for answer in answers],
-        },
-        "grid": [{"left": 64, "right": 16, "top": 36, "bottom": 28}],
-        "xAxis": [_time_axis(there, back, 0, 0, ink)],
-        "yAxis": [{**_value_axis(0, None, ink, inverse=False), "min": 0, "name": "Mbit/s"}],
-        "dataZoom": [{"type": "inside", "filterMode": "none"}],
         "series": series,
     }
 
@@ -177,7 +138,7 @@ def outages(answer: LinkHistoryAnswer) -> list[tuple[float, float]]:
     found: list[tuple[float, float]] = []
     for step in answer.steps:
         if step.reports and step.available_ratio == 0:
-            start, end = _ms(step.at), _ms(step.at) + 1e3 * answer.step_s
+            start, end = ms(step.at), ms(step.at) + 1e3 * answer.step_s
             if found and start <= found[-1][1]:
                 start = found.pop()[0]
             found.append((start, end))
@@ -187,9 +148,9 @@ def outages(answer: LinkHistoryAnswer) -> list[tuple[float, float]]:
 def gaps(answer: LinkHistoryAnswer) -> list[tuple[float, float]]:
     """From when to when no step is known, in ms of the epoch; the record begins with the first that is."""
     length = 1e3 * answer.step_s
-    known = [_ms(step.at) for step in answer.steps if step.reports]
+    known = [ms(step.at) for step in answer.steps if step.reports]
     starts = [at + length for at in known]
-    ends = [*known, _ms(answer.until)][1:]
+    ends = [*known, ms(answer.until)][1:]
     least = (_GAP_STEPS - 1) * length
     return [(start, end) for start, end in zip(starts, ends, strict=True) if end - start > least]
 
@@ -199,19 +160,19 @@ def _band(since: float, until: float, text: str, style: Options) -> list[Options
 
 
 def _incidents(incidents: Sequence[IncidentAnswer], there: LinkHistoryAnswer, words: Words) -> Options:
-    until = _ms(there.until)
+    until = ms(there.until)
     data = [
         [
             {
-                "xAxis": max(_ms(one.since), _ms(there.since)),
+                "xAxis": max(ms(one.since), ms(there.since)),
                 "name": one.sentence,
                 "itemStyle": {"color": "#b5651d" if one.severity == "warning" else OUTAGE},
                 "label": {"show": False},
             },
-            {"xAxis": until if one.until is None else _ms(one.until)},
+            {"xAxis": until if one.until is None else ms(one.until)},
         ]
         for one in incidents
-        if one.until is None or _ms(one.until) > _ms(there.since)
+        if one.until is None or ms(one.until) > ms(there.since)
     ]
     return {
         "type": "line",
@@ -222,87 +183,6 @@ def _incidents(incidents: Sequence[IncidentAnswer], there: LinkHistoryAnswer, wo
         "markArea": {"data": data},
         "animation": False,
     }
-
-
-def _goodput(answer: LinkHistoryAnswer, colour: str) -> Iterator[Options]:
-    known = [step for step in answer.steps if step.goodput_mean_bps is not None]
-    yield {
-        "type": "line",
-        "name": _name(answer),
-        "data": [[_ms(step.at), _mbits(step.goodput_mean_bps)] for step in known],
-        "step": "end",
-        "symbolSize": 5,
-        "color": colour,
-        "lineStyle": {"width": 1},
-        "animation": False,
-    }
-    yield {
-        "type": "custom",
-        "silent": True,
-        "data": [
-            [_ms(step.at), _mbits(step.goodput_min_bps), _mbits(step.goodput_max_bps)]
-            for step in known
-            if step.goodput_min_bps != step.goodput_max_bps
-        ],
-        ":renderItem": _WHISKER % colour,
-        "animation": False,
-    }
-
-
-_WHISKER = (
-    "(params, api) => { const low = api.coord([api.value(0), api.value(1)]), high = api.coord([api.value(0), "
-    "api.value(2)]); return {type: 'line', shape: {x1: low[0], y1: low[1], x2: high[0], y2: high[1]}, "
-    "style: {stroke: '%s', lineWidth: 2, opacity: 0.4}}; }"
-)
-
-
-def _name(answer: LinkHistoryAnswer) -> str:
-    return f"{answer.src} → {answer.dst}"
-
-
-def _frame(ink: ChartInk) -> Options:
-    return {
-        "backgroundColor": "transparent",
-        "textStyle": {"fontFamily": "system-ui, sans-serif", "color": ink.text},
-        "animation": False,
-        "useUTC": True,
-        "tooltip": {"trigger": "item", "confine": True},
-    }
-
-
-def _time_axis(
-    there: LinkHistoryAnswer, back: LinkHistoryAnswer | None, number: int, shown: int, ink: ChartInk
-) -> Options:
-    return {
-        "type": "time",
-        "gridIndex": number,
-        "min": begins(there, back),
-        "max": _ms(there.until),
-        "position": "bottom",
-        "axisLabel": {"show": number == shown, "color": ink.text},
-        "axisLine": {"show": number != 2, "onZero": False, "lineStyle": {"color": ink.grid}},
-        "axisTick": {"show": False},
-        "splitLine": {"show": number != 2, "lineStyle": {"color": ink.grid}},
-    }
-
-
-def _value_axis(number: int, ends: tuple[float, float] | None, ink: ChartInk, *, inverse: bool) -> Options:
-    return {
-        "gridIndex": number,
-        "type": "value",
-        "nameTextStyle": {"color": ink.text, "align": "left"},
-        "inverse": inverse,
-        "axisLabel": {"color": ink.text, "showMaxLabel": ends is None, "showMinLabel": ends is None},
-        "splitLine": {"lineStyle": {"color": ink.grid}},
-        "scale": True,
-        **({} if ends is None else {"min": ends[0], "max": ends[1]}),
-    }
-
-
-def begins(there: LinkHistoryAnswer, back: LinkHistoryAnswer | None) -> float:
-    """Where the time axis begins, in ms: with the record, if that is younger than the span."""
-    known = [_ms(answer.steps[0].at) for answer in (there, back) if answer is not None and answer.steps]
-    return max(_ms(there.since), min(known, default=0.0))
 
 
 def _ends(there: LinkHistoryAnswer, back: LinkHistoryAnswer | None) -> tuple[float, float] | None:
@@ -332,19 +212,11 @@ def _top(step: LinkHistoryStep) -> float | None:
 
 
 def _middle(answer: LinkHistoryAnswer, step: LinkHistoryStep) -> float:
-    return _ms(step.at) + 500.0 * answer.step_s
+    return ms(step.at) + 500.0 * answer.step_s
 
 
 def _less(most: float | None, least: float | None) -> float | None:
     return None if most is None or least is None else round(most - least, 4)
-
-
-def _mbits(bps: float | None) -> float | None:
-    return None if bps is None else round(bps / 1e6, 3)
-
-
-def _ms(at: datetime) -> float:
-    return at.timestamp() * 1e3
 
 
 def _clock(at_ms: float) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from page import map_chart
+from page.chart_parts import LIGHT
 from page.link_forms import LINK_FORMS
-from page.smoke_chart import LIGHT
 from tests.page.pictures import ENGLISH, link, picture, site
 
 

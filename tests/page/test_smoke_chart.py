@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from page.smoke_chart import LIGHT, LOSS_COLOURS, begins, csv_lines, gaps, goodput, legend, outages, smoke
+from page.chart_parts import LIGHT, begins
+from page.smoke_chart import LOSS_COLOURS, csv_lines, gaps, legend, outages, smoke
 from tests.page.pictures import ENGLISH, NOON, history, incident, step
 
 T0 = NOON.timestamp() * 1e3
@@ -88,25 +89,6 @@ def test_incidents_are_marks_below_within_the_span() -> None:
         (T0, T0 + 10 * MINUTE), (T0 + MINUTE, T0 + 2 * MINUTE),
     ]  # fmt: skip
     assert marks[0][0]["name"] == "a → b loses 12.0 %"
-
-
-def goodput_step(minute: int, low: float, high: float) -> Any:
-    figures = {"goodput_min_bps": low, "goodput_mean_bps": (low + high) / 2, "goodput_max_bps": high}
-    return step(minute, tests=1, measured=1, **figures)
-
-
-def test_the_goodput_of_both_directions_with_its_range() -> None:
-    back = history(goodput_step(2, 2e7, 2e7), src="b", dst="a")
-    options = goodput(history(goodput_step(1, 1e7, 3e7), step(2)), back, LIGHT)
-    assert options is not None
-    line, range_, other, no_range = options["series"]
-    assert (line["name"], line["data"]) == ("a → b", [[T0 + MINUTE, 20.0]])
-    assert range_["data"] == [[T0 + MINUTE, 10.0, 30.0]]
-    assert (other["data"], no_range["data"]) == ([[T0 + 2 * MINUTE, 20.0]], [])
-
-
-def test_without_a_test_there_is_no_chart_of_the_goodput() -> None:
-    assert goodput(history(step(0)), None, LIGHT) is None
 
 
 def test_the_legend_says_in_words_what_every_mark_is() -> None:
