@@ -79,12 +79,16 @@ class JournalSettings(Settings):
 
 
 class StateSettings(Settings):
-    """When a link is stale, expired or up again: `*_reports` in report intervals, `*_rounds` in throughput rounds."""
+    """When a link is stale, expired or up again: `*_reports` in report intervals, `*_rounds` in throughput rounds.
+
+    A goodput expires after its rounds or `goodput_expired_after_s`, whichever is longer: budgets may pay for few rounds.
+    """
 
     stale_after_reports: Positive = 4.0
     expired_after_reports: Positive = 60.0
     goodput_stale_after_rounds: Positive = 2.0
     goodput_expired_after_rounds: Positive = 12.0
+    goodput_expired_after_s: NotNegative = 86_400.0
     loss_probes: Few = 100
     recover_after_rows: Few = 2
 

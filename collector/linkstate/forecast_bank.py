@@ -51,10 +51,10 @@ class ForecastBank:
         self._pool_at = -np.inf
         self._first_at = np.inf
 
-    @property
-    def horizon_s(self) -> float:
-        """Rows older than this change no forecast of a series that had a row within the memory."""
-        return 2 * (self._kind.memory_s + _POOL_STEPS * self._kind.step_s)
+    def horizon_s(self, expired_s: float) -> float:
+        """Rows older than this change no forecast of a series that had a row within `expired_s`."""
+        memory_s = self._kind.memory_s
+        return max(2 * (memory_s + _POOL_STEPS * self._kind.step_s), expired_s + memory_s)
 
     def observe(self, series: Indices, at: npt.ArrayLike, values: npt.ArrayLike) -> None:
         """Take in a row for each of `series`, measured `at`; values not above 0, or above _MOST, are skipped."""

@@ -15,7 +15,7 @@ from collector.linkstate.report_moments import Ages, Floats, Links
 
 # While a link has only rows that our own tests loaded, the last few of them say more than old unloaded ones.
 _LOADED_WINDOW = 4
-# Goodput is measured rarely, on quiet links more rarely still: the memory, in multiples of its expiry.
+# Goodput is measured rarely, on quiet links more rarely still: the memory, in multiples of the rounds that it lasts.
 _GOODPUT_MEMORIES = 5
 
 AnyColumns = TypeVar("AnyColumns", Forecast, Expectations)
@@ -23,19 +23,22 @@ AnyColumns = TypeVar("AnyColumns", Forecast, Expectations)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often rows come, and when they expire, in seconds; `stale_s` of all links, or an array of each."""
+    """How often rows come, and when they expire, in seconds; `stale_s` of all links, or an array of each.
+
+    A goodput lasts `goodput_rounds_s`, or longer where budgets pay for fewer rounds.
+    """
 
     report_s: float
     expired_s: float
     round_s: float
-    goodput_expired_s: float
+    goodput_rounds_s: float
     stale_s: Ages
 
     def kinds(self) -> dict[str, SeriesKind]:
         """What each bank forecasts."""
         rtt = SeriesKind(step_s=self.report_s, memory_s=self.expired_s)
         loaded = SeriesKind(step_s=self.report_s, memory_s=self.expired_s, window=_LOADED_WINDOW)
-        memory_s = _GOODPUT_MEMORIES * self.goodput_expired_s
+        memory_s = _GOODPUT_MEMORIES * self.goodput_rounds_s
         goodput = SeriesKind(step_s=self.round_s, memory_s=memory_s, window=16, log=True, usual_error=0.2)
         return {"rtt": rtt, "loaded": loaded, "goodput": goodput}
 
@@ -55,10 +58,10 @@ class LinkForecasts:
         found._banks = {name: bank.moved(before, after, count, kinds[name]) for name, bank in self._banks.items()}
         return found
 
-    @property
-    def horizons_s(self) -> Mapping[str, float]:
+    def horizons_s(self, expired_s: Mapping[RowKind, float]) -> dict[RowKind, float]:
         """For each kind of row, the age beyond which a row changes no forecast that has not expired."""
-        return {"latency": self._banks["rtt"].horizon_s, "throughput": self._banks["goodput"].horizon_s}
+        banks: dict[RowKind, str] = {"latency": "rtt", "throughput": "goodput"}
+        return {kind: self._banks[name].horizon_s(expired_s[kind]) for kind, name in banks.items()}
 
     def observe(self, kind: RowKind, links: Links, at: Floats, columns: Columns) -> None:
         """Take in rows of one kind, measured `at`; rows without a figure, such as failures, are skipped."""

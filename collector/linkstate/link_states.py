@@ -51,13 +51,14 @@ def pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
     def by_link(values: Floats) -> Ages:
         return values[of_link] if mesh.groups else float(values[0])
 
+    rounds_s = settings.goodput_expired_after_rounds * round_s
     limits = AgeLimits(
         stale_s=by_link(settings.stale_after_reports * report_s),
         expired_s=by_link(settings.expired_after_reports * report_s),
         goodput_stale_s=by_link(settings.goodput_stale_after_rounds * round_s),
-        goodput_expired_s=by_link(settings.goodput_expired_after_rounds * round_s),
+        goodput_expired_s=by_link(np.maximum(rounds_s, settings.goodput_expired_after_s)),
     )
-    longest = float(np.max(limits.expired_s, initial=0.0)), float(np.max(limits.goodput_expired_s, initial=0.0))
+    longest = float(np.max(limits.expired_s, initial=0.0)), float(np.max(by_link(rounds_s), initial=0.0))
     return limits, Pace(float(report_s[0]), longest[0], float(round_s[0]), longest[1], limits.stale_s)
 
 
@@ -77,10 +78,10 @@ class LinkStates:
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """Adopt a changed mesh; links that stay keep their rows."""
-        self._limits, rows_pace = pace(mesh, self._settings)
+        self._limits, self._pace = pace(mesh, self._settings)
         known, self.index = self.index, LinkIndex(mesh)
         before, after = known.moved(self.index)
-        self._forecasts = self._forecasts.moved(before, after, len(self.index), rows_pace)
+        self._forecasts = self._forecasts.moved(before, after, len(self.index), self._pace)
         if not self.index.same(known):
             memory = LinkMemory(len(self.index), self._settings)
             memory.adopt(self._memory, before, after)
@@ -93,9 +94,7 @@ class LinkStates:
             "latency": float(np.max(self._limits.expired_s, initial=0.0)),
             "throughput": float(np.max(self._limits.goodput_expired_s, initial=0.0)),
         }
-        forecast = self._forecasts.horizons_s
-        horizons = {kind: max(limit_s, forecast[kind]) for kind, limit_s in limits.items()}
-        return horizons | {"path": max(limits.values())}
+        return self._forecasts.horizons_s(limits) | {"path": max(limits["latency"], self._pace.goodput_rounds_s)}
 
     def observe(self, moment: ReportMoment, rows: Sequence[Row]) -> None:
         """Add the rows of a report; reports may come in any order."""

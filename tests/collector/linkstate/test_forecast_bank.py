@@ -163,8 +163,18 @@ def test_rows_beyond_the_horizon_change_nothing() -> None:
     kind = SeriesKind(step_s=1.0, memory_s=10.0)
     rows = steady(frames=60)
     bank = bank_of(20, rows, kind)
-    rebuilt = bank_of(20, [row for row in rows if row[1] >= 59.5 - bank.horizon_s], kind)
-    assert bank.horizon_s == 44.0
+    rebuilt = bank_of(20, [row for row in rows if row[1] >= 59.5 - bank.horizon_s(10.0)], kind)
+    assert bank.horizon_s(10.0) == 44.0
+    assert_same(rebuilt.forecast(59.5), bank.forecast(59.5))
+
+
+def test_the_horizon_of_what_lasts_longer_than_the_memory_has_the_memory_before_it() -> None:
+    kind = SeriesKind(step_s=1.0, memory_s=10.0)
+    rows = [row for row in steady(frames=60) if row[0] or row[1] < 21.0]  # one series had its last row long ago
+    bank = bank_of(20, rows, kind)
+    assert bank.horizon_s(40.0) == 50.0
+    rebuilt = bank_of(20, [row for row in rows if row[1] >= 59.5 - bank.horizon_s(40.0)], kind)
+    assert rebuilt.forecast(59.5).samples[0] == bank.forecast(59.5).samples[0] > 1
     assert_same(rebuilt.forecast(59.5), bank.forecast(59.5))
 
 

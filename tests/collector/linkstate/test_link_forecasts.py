@@ -94,7 +94,7 @@ def test_nothing_is_forecast_of_a_link_that_has_expired_or_was_never_measured() 
     links = states((100.0, latency()), (100.0, throughput()))
     assert answer(links, 400.0).rtt_forecast_p50_s == 0.02
     assert answer(links, 401.0).rtt_forecast_p50_s is None
-    assert answer(links, 7301.0).goodput_forecast_p50_bps is None
+    assert answer(links, 86_501.0).goodput_forecast_p50_bps is None
     assert answer(states(), 1.0).rtt_forecast_samples is None
 
 
@@ -153,7 +153,7 @@ def test_loss_of_contact_is_down_at_once_and_recovery_waits_for_two_rows() -> No
 
 def test_goodput_in_the_snapshot_ages_and_is_stale_after_a_new_path() -> None:
     links = states((100.0, throughput()))
-    snapshots = [links.snapshot(now) for now in (1300.0, 1301.0, 7300.0, 7301.0)]
+    snapshots = [links.snapshot(now) for now in (1300.0, 1301.0, 86_500.0, 86_501.0)]
     assert [(bool(one.goodput_usable[0, 1]), bool(one.goodput_fresh[0, 1])) for one in snapshots] == [
         (True, True),
         (True, False),

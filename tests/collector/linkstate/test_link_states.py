@@ -357,12 +357,32 @@ def test_a_throughput_row_alone_says_nothing_about_contact() -> None:
 
 
 @pytest.mark.parametrize(
-    # A round is 600 s: stale after two, expired after twelve.
-    ("age_s", "state"),
-    [(1200.0, "fresh"), (1201.0, "stale"), (7200.0, "stale"), (7201.0, "expired")],
+    # A round is 600 s: stale after two, expired after twelve, or after a day, whichever is longer.
+    ("every_s", "age_s", "state"),
+    [
+        (600.0, 1200.0, "fresh"),
+        (600.0, 1201.0, "stale"),
+        (600.0, 86_400.0, "stale"),
+        (600.0, 86_401.0, "expired"),
+        (14_400.0, 172_800.0, "stale"),
+        (14_400.0, 172_801.0, "expired"),
+    ],
 )
-def test_goodput_ages_by_the_mesh_s_rounds(age_s: float, state: str) -> None:
-    assert after(100.0 + age_s, (100.0, throughput())).goodput_state == state
+def test_goodput_ages_by_the_mesh_s_rounds_and_lasts_a_day(every_s: float, age_s: float, state: str) -> None:
+    mesh = Mesh.model_validate(MESH.model_dump() | {"throughput": {"every_s": every_s}})
+    links = LinkStates(mesh, StateSettings())
+    links.observe(moment(100.0), [throughput()])
+    found = links.link("a", "b", 100.0 + age_s)
+    assert found is not None
+    assert found.goodput_state == state
+    assert (found.goodput_forecast_p50_bps is None) == (state == "expired")
+
+
+def test_goodput_expires_by_rounds_alone_where_the_settings_say_so() -> None:
+    links = LinkStates(MESH, StateSettings(goodput_expired_after_s=0.0))
+    links.observe(moment(100.0), [throughput()])
+    found = [links.link("a", "b", 100.0 + age_s) for age_s in (7200.0, 7201.0)]
+    assert [answer.goodput_state for answer in found if answer] == ["stale", "expired"]
 
 
 def test_a_round_is_never_shorter_than_two_slots_per_site() -> None:
@@ -467,8 +487,9 @@ def test_thresholds_follow_a_changed_mesh() -> None:
 
 
 def test_each_kind_of_row_is_read_back_as_far_as_it_says_something() -> None:
-    # Twice what the forecasts remember, 300 s and five times 7200 s, and twelve steps; paths as long as a goodput.
-    assert states().horizons_s == {"latency": 720.0, "throughput": 86_400.0, "path": 7200.0}
+    # Twice what the forecasts remember, 300 s, and twelve steps; a day, and what is remembered then, five times 7200 s;
+    # paths for the rounds of a goodput.
+    assert states().horizons_s == {"latency": 720.0, "throughput": 122_400.0, "path": 7200.0}
 
 
 def test_an_unknown_kind_of_row_changes_nothing() -> None:
