@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from collector.incidents.link_health import HealthBook, LinkHealth, LinkTest, StateChanges, moved
+from collector.incidents.link_health import DOWN, UNKNOWN, HealthBook, LinkHealth, LinkTest, StateChanges, moved
 from collector.incidents.link_limits import LinkLimits
 from collector.incidents.normals import SlowMedians
 from collector.linkstate.snapshot import Snapshot
@@ -56,7 +56,9 @@ Conditions = Mapping[Subject, Evidence]
 class LinkConditions:
     """Finds what is wrong with links, MOST_CONDITIONS at most; `health` has it of all links, held for a while.
 
-    Remembers which links were ever in contact, and what is normal for each.
+    Remembers which links were ever in contact, and what is normal for each. A link that never was counts as down where
+    its destination reports: at once where the first look finds it so, else after `close_after_s`, as a site that has
+    just started is not reached by all at once.
     """
 
     health: LinkHealth
@@ -76,15 +78,15 @@ class LinkConditions:
     def find(self, snapshot: Snapshot, limits: LinkLimits | None = None) -> dict[Subject, Evidence]:
         """The conditions of all links at the snapshot's moment; limits of other sites than its own do not count."""
         self._follow(snapshot.sites)
-        self._seen |= snapshot.usable
+        same = limits is not None and limits.sites == snapshot.sites
+        tests = self._tests(snapshot, limits if limits and same else LinkLimits.none(snapshot.sites))
+        self.health, self.changes = self._book.look(snapshot, tests)
+        self._seen |= snapshot.usable | self._dead(snapshot)
         down = self._seen & ~snapshot.usable
         found = dict(_unreachable(snapshot.sites, down, self._seen))
         found |= {subject: Evidence() for subject in self._subjects("link_down", down, len(found))}
-        same = limits is not None and limits.sites == snapshot.sites
-        tests = self._tests(snapshot, limits if limits and same else LinkLimits.none(snapshot.sites))
         for kind, test in tests.items():
             found |= {one: _evidence(test, *self._places(one)) for one in self._subjects(kind, test.wrong, len(found))}
-        self.health, self.changes = self._book.look(snapshot, tests)
         self.rtt_s.take(snapshot.rtt_p50_s, snapshot.at)
         self.jitter_s.take(snapshot.jitter_s, snapshot.at)
         self.goodput_bps.take(np.where(snapshot.goodput_fresh, snapshot.goodput_p50_bps, np.nan), snapshot.at)
@@ -101,6 +103,12 @@ class LinkConditions:
         medians = {"latency": self.rtt_s, "jitter": self.jitter_s, "goodput": self.goodput_bps}.get(subject.kind)
         if medians is not None and figure.normal:
             medians.put(src, dst, figure.normal, at)
+
+    def _dead(self, snapshot: Snapshot) -> Bools:
+        """The links that have been down for a while, or since before the first look, to sites that report."""
+        reports = (snapshot.contact != UNKNOWN).any(axis=1)
+        new = snapshot.at - self.health.since < self._settings.close_after_s  # NaN is not
+        return (snapshot.contact == DOWN) & reports & ~new
 
     def _subjects(self, kind: IncidentKind, wrong: Bools, found: int) -> Iterator[Subject]:
         """The links that are wrong, as many as there is room for beside those found."""

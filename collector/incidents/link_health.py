@@ -27,7 +27,7 @@ Codes = npt.NDArray[np.integer]
 Indices = npt.NDArray[np.intp]
 
 KINDS: Final[tuple[DegradedKind, ...]] = get_args(DegradedKind)
-FRESH, DEGRADED, UNKNOWN = (LINK_STATES.index(name) for name in ("fresh", "degraded", "unknown"))
+FRESH, DEGRADED, DOWN, UNKNOWN = (LINK_STATES.index(name) for name in ("fresh", "degraded", "down", "unknown"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def test_a_relay_that_pays_is_found_by_tests_and_kept_within_the_budget(
     assert found["policies"]["ours"]["worse"][0] == 0.0
 
 
-def test_figures_that_expire_between_two_tests_are_worth_nothing(
+def test_figures_that_are_stale_between_two_tests_carry_no_relay(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = grid(tmp_path / "one.csv")

@@ -25,8 +25,10 @@ from collector.api.incident_api import SilenceSources, add_incidents, add_silenc
 from collector.incident_watch import IncidentSources, IncidentWatch
 from collector.incidents import silences
 from collector.incidents.conditions import Evidence, Subject
+from collector.linkstate.link_states import LinkStates
+from collector.linkstate.report_moments import ReportMoment
 from collector.linkstate.snapshot import Snapshot
-from collector.settings import IncidentSettings
+from collector.settings import IncidentSettings, StateSettings
 from collector.store.incident_log import IncidentLog
 from collector.store.journal import Journal
 from linkweather.cli.root import main
@@ -36,6 +38,7 @@ from linkweather.models.events import IncidentEvent
 from linkweather.models.incidents import IncidentAnswer, SilenceAnswer
 from linkweather.models.routes import NoRoute, PathExpectation, RouteAnswer
 from linkweather.models.state import SiteAnswer
+from linkweather.wire import LatencyRow
 from tests import servers
 from tests.collector.commands.serving import serving
 from tests.collector.waiting import until
@@ -154,6 +157,30 @@ async def test_an_incident_goes_on_after_a_restart(world: World, journal: Journa
         await asyncio.sleep(0.05)
         assert [one.id for one in again.lasting] == [before.id]
     assert world.events == []
+
+
+async def test_a_link_that_is_down_when_the_collector_starts_opens_an_incident(world: World, journal: Journal) -> None:
+    links = LinkStates(MESH, StateSettings())
+    at = datetime.fromtimestamp(NOON - 2.0, UTC)
+    for seq, (src, dst) in enumerate(MESH.pairs(), 1):
+        received = 0 if (src, dst) == ("a", "c") else 50
+        row = LatencyRow(
+            src=src, dst=dst, method="stamp", sent=50, received=received, rtt_p50_s=0.02 if received else None
+        )
+        links.observe(ReportMoment.of(at, at, "boot", seq), [row])
+    sources = dataclasses.replace(world.sources(), snapshot=links.snapshot)
+    settings = IncidentSettings(open_after_s=4.0)
+    watch = IncidentWatch(settings, IncidentLog(journal.database), sources, lambda: world.now)
+    watch.restore()  # nothing lasted before
+    watch._look()
+    world.now += 3.9
+    watch._look()
+    assert world.events == []
+    world.now += 0.2
+    watch._look()
+    (event,) = world.events
+    assert event.incident.sentence.startswith("a → c is down")
+    assert event.incident.since == datetime.fromtimestamp(NOON, UTC)
 
 
 @pytest.mark.parametrize(

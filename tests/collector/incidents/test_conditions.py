@@ -9,7 +9,7 @@ import pytest
 
 from collector.incidents import conditions
 from collector.incidents.conditions import Evidence, LinkConditions, Subject, site_conditions
-from collector.linkstate.snapshot import Snapshot
+from collector.linkstate.snapshot import LINK_STATES, Snapshot
 from collector.settings import IncidentSettings
 from linkweather.models.state import SiteAnswer
 
@@ -54,6 +54,36 @@ def test_a_link_that_was_in_contact_is_down() -> None:
     _calm(links)
     found = links.find(_snapshot(60.0, rtt_p50_s={(0, 1): np.nan}))
     assert found == {Subject("link_down", "a", "b"): Evidence()}
+
+
+def _dead(at: float, *unknown: str, state: str = "down") -> Snapshot:
+    """All links are well but a → b, which is in this state; nothing came from the sites that are unknown."""
+    contact = np.full((3, 3), LINK_STATES.index("fresh"))
+    contact[0, 1] = LINK_STATES.index(state)
+    for site in unknown:
+        contact[SITES.index(site)] = LINK_STATES.index("unknown")
+    rtt_s = np.where(contact == LINK_STATES.index("fresh"), 0.02, np.nan)
+    return Snapshot.of(SITES, at=at, rtt_p50_s=rtt_s, contact=contact)
+
+
+def test_a_link_that_is_down_at_the_first_look_is_down() -> None:
+    links = LinkConditions(SETTINGS, SITES)
+    assert links.find(_dead(0.0)) == {Subject("link_down", "a", "b"): Evidence()}
+
+
+def test_a_link_that_expired_before_the_first_look_waits_for_a_report_that_says_so() -> None:
+    links = LinkConditions(SETTINGS, SITES)
+    assert links.find(_dead(0.0, state="expired")) == {}
+    assert links.find(_dead(2.0)) == {}
+    assert links.find(_dead(62.0)) == {Subject("link_down", "a", "b"): Evidence()}
+
+
+def test_a_link_that_was_never_up_is_down_after_a_while_and_only_where_its_destination_reports() -> None:
+    links, silent = LinkConditions(SETTINGS, SITES), LinkConditions(SETTINGS, SITES)
+    assert links.find(_dead(0.0, state="unknown")) == {}
+    assert links.find(_dead(2.0)) == links.find(_dead(61.9)) == {}
+    assert links.find(_dead(62.0)) == {Subject("link_down", "a", "b"): Evidence()}
+    assert silent.find(_dead(0.0, "b")) == silent.find(_dead(100.0, "b")) == {}
 
 
 def test_loss_above_the_limit() -> None:
