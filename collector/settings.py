@@ -81,7 +81,7 @@ class JournalSettings(Settings):
 class StateSettings(Settings):
     """When a link is stale, expired or up again: `*_reports` in report intervals, `*_rounds` in throughput rounds.
 
-    A goodput expires after its rounds or `goodput_expired_after_s`, whichever is longer: budgets may pay for few rounds.
+    A goodput expires after its rounds or `goodput_expired_after_s`, whichever is longer: budgets may pay for few.
     """
 
     stale_after_reports: Positive = 4.0
