@@ -108,7 +108,8 @@ class LinkConditions:
         """The links that have been down for a while, or since before the first look, to sites that report."""
         reports = (snapshot.contact != UNKNOWN).any(axis=1)
         new = snapshot.at - self.health.since < self._settings.close_after_s  # NaN is not
-        return (snapshot.contact == DOWN) & reports & ~new
+        dead: Bools = (snapshot.contact == DOWN) & reports & ~new
+        return dead
 
     def _subjects(self, kind: IncidentKind, wrong: Bools, found: int) -> Iterator[Subject]:
         """The links that are wrong, as many as there is room for beside those found."""
