@@ -72,6 +72,8 @@ lacks() { missing+=("$1") packages+=("$2"); }
 for entry in "${programs[@]}"; do
     command -v "${entry%%:*}" >/dev/null || lacks "${entry%%:*}" "${entry##*:}"
 done
+# Playwright's driver needs it, and brings it not.
+[ "$wanted" != test ] || ldconfig -p 2>/dev/null | grep -q libatomic.so.1 || lacks libatomic.so.1 libatomic1
 if ! venv_works; then
     if ! python=$(find_python); then
         lacks "Python 3.11 or newer (or name it: PYTHON=/path/to/python3)" python3
