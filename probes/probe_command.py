@@ -50,13 +50,13 @@ async def _run(settings: ProbeSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    build, problem = await _iperf3()
+    build, problem = await usable_iperf3()
     if problem:
         log.warning("%s; this site measures no throughput", problem)
     await ProbeDaemon(settings, iperf3=build, throughput_problem=problem).run(stop)
 
 
-async def _iperf3() -> tuple[Build | None, str | None]:
+async def usable_iperf3() -> tuple[Build | None, str | None]:
     """The installed iperf3, or why there is none that can be used: then the site measures no throughput."""
     try:
         build = await installed()

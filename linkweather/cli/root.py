@@ -44,7 +44,9 @@ COMMANDS: Mapping[str, Command] = {
     "judge": Command("collector.commands.judge_command:judge", "Score past decisions by what was measured afterwards."),
     "incidents": Command("collector.commands.incidents_command:incidents", "Show what is wrong, since when and why."),
     "notify": Command("collector.commands.notify_command:notify", "Try who is told of incidents."),
-    "doctor": Command("collector.commands.doctor_command:doctor", "Say what ails the sites, and what to do."),
+    "doctor": Command(
+        "linkweather.cli.doctor_command:doctor", "Say what ails the sites, or this machine, and what to do."
+    ),
     "ledger": Command("collector.commands.ledger_command:ledger", "Show where every report went."),
     "archive": Command("collector.commands.archive_command:archive", "Show the sinks, and what they refused."),
     "journal": Command("collector.commands.journal_command:journal", "Check, copy and compact the journal."),

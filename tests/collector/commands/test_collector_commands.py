@@ -99,7 +99,7 @@ def test_doctor_says_what_to_do_about_each_site_and_ends_with_status_one(collect
 
 
 def test_doctor_finds_nothing_where_all_is_well(monkeypatch: pytest.MonkeyPatch, collector: str) -> None:
-    monkeypatch.setattr("collector.commands.doctor_command.diagnose", lambda *_: [])
+    monkeypatch.setattr("linkweather.cli.doctor_command.diagnose", lambda *_: [])
     well = run("doctor", "--api", collector)
     assert (well.exit_code, well.output) == (0, "nothing is found: 2 sites, 2 links\n")
 

@@ -129,7 +129,7 @@ async def test_oldest_version_calls_a_plain_server_and_takes_no_part_in_arranged
     assert (result.failure, result.stopped_by) == (None, "time")
     problem = "iperf3 3.1.3 cannot take part in arranged throughput tests: install iperf3 3.1.5 or later"
     assert too_old(build) == problem
-    assert await probe_command._iperf3() == (None, problem)  # what the site's status says
+    assert await probe_command.usable_iperf3() == (None, problem)  # what the site's status says
 
 
 @pytest.mark.skipif(not REAL, reason="needs paths of programs in IPERF3_PROGRAMS")
