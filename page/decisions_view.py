@@ -10,10 +10,11 @@ from nicegui import ui
 
 from linkweather.errors import LinkweatherError, UnitError
 from linkweather.models.routes import RouteAnswer
+from linkweather.models.scores import EvaluationAnswer
 from linkweather.units import parse_size
-from page.mesh_follower import MeshFollower
+from page.mesh_follower import SCORE_EVERY_S, MeshFollower
 from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, address, framed, selection, tag, text
-from page.route_rows import OBJECTIVES, path_rows, route_rows, route_sentence
+from page.route_rows import OBJECTIVES, path_rows, route_rows, route_sentence, score_rows
 
 _DEFAULT_BYTES = "1TB"
 
@@ -28,6 +29,7 @@ def add_decisions_view(follower: MeshFollower) -> None:
         view.build()
         await ui.context.client.connected()
         await view.ask()
+        await view.ask_score()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class DecisionsView:
         )
         self._answer: RouteAnswer | str | None = None
         self._seen: object = None
+        self._score: EvaluationAnswer | None = None
 
     def build(self) -> None:
         """Build it."""
@@ -67,7 +70,11 @@ class DecisionsView:
                 self._reply()
             with tag("section", "section"):
                 self._listing()
+            self._judged = ui.refreshable(self._build_score)
+            with tag("section", "section"):
+                self._judged()
         ui.timer(REFRESH_S, self._refresh)
+        ui.timer(SCORE_EVERY_S, self.ask_score, immediate=False)
 
     def _form(self) -> None:
         t, names = self._words, {name: name for name in self._follower.view.sites}
@@ -97,6 +104,21 @@ class DecisionsView:
         if asked is self._asked:  # else another question was asked meanwhile, and its answer is shown
             self._answer = answer
             self._reply.refresh()
+
+    async def ask_score(self) -> None:
+        """Show the newest score of the decisions."""
+        self._score = await self._follower.score()
+        self._judged.refresh()
+
+    def _build_score(self) -> None:
+        t, rows = self._words, score_rows(self._score, self._words)
+        text("h2", t("How the decisions of the last hour did"))
+        if not rows:
+            text("p", t("None of them has been measured afterwards yet."), "soft small")
+            return
+        text("p", t("Regret is how much worse than the path that turned out best; 0 % is perfect."), "soft small")
+        headings = (t("by"), t("measured"), t("gain over direct"), t("regret"), t("relayed"), t("of these worse"))
+        _table(headings, [(tuple(row), False) for row in rows], figures_from=1)
 
     async def _answer_to(self, asked: _Asked) -> RouteAnswer | str:
         try:

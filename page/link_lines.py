@@ -123,6 +123,12 @@ def next_test(link: LinkAnswer, words: Words) -> FigureLine:
     return FigureLine(words("next throughput test"), value if value != MISSING or not more else words("none"), more)
 
 
+def next_test_cell(link: LinkAnswer, words: Words) -> str:
+    """The same in one cell of a table."""
+    line = next_test(link, words)
+    return _joined((line.value, line.more))
+
+
 def sla_line(sla: SlaFigures, words: Words) -> FigureLine:
     """How available a link was over the last month, and of how much of it anything is known."""
     known_of = words("of the last 30 days; {share} % of them are measured", share=_share(sla.measured_ratio))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice, pairwise
 from typing import Any
 
 from linkweather.models.state import LinkAnswer, SiteAnswer
 from linkweather.units import duration, percent, rate
 from page.chart_parts import ChartInk
 from page.link_forms import LINK_FORMS, known, worst
-from page.mesh_picture import MeshPicture
+from page.mesh_picture import MeshPicture, Pair
 from page.words import Words
 
 Options = dict[str, Any]
@@ -24,7 +25,10 @@ LINES: Mapping[str, tuple[str, str | list[int], float]] = {
     "degraded": ("#d98e04", [8, 4], 0.95),
     "down": ("#c1121f", [2, 3], 1.0),
 }
+RELAYED = "#8338ec"  # behind the legs of the paths that go through a relay
+_CURVE = 0.08
 _MARGIN = 0.12
+_MOST_SAID = 8  # pairs of one leg
 _THIN, _THICK = 1.0, 6.0
 
 
@@ -57,8 +61,17 @@ def map_chart(view: MeshPicture, ink: ChartInk, words: Words) -> Options | None:
                 "type": "lines",
                 "coordinateSystem": "cartesian2d",
                 "data": [*_lines(view, places, words)],
-                "lineStyle": {"curveness": 0.08},
+                "lineStyle": {"curveness": _CURVE},
                 "z": 2,
+            },
+            {
+                "type": "lines",
+                "coordinateSystem": "cartesian2d",
+                "data": [*_legs(view, places, words)],
+                "lineStyle": {"curveness": _CURVE, "color": RELAYED, "width": 9, "opacity": 0.4},
+                "symbol": ["none", "arrow"],
+                "symbolSize": 14,
+                "z": 1,
             },
             {
                 "type": "scatter",
@@ -91,6 +104,23 @@ def _lines(view: MeshPicture, places: dict[str, tuple[float, float]], words: Wor
                 "name": f"{src} → {dst}",
                 "tooltip": {"formatter": _said(link, words)},
                 "lineStyle": {"color": colour, "type": kind, "opacity": opacity, "width": _width(link.goodput_bps)},
+            }
+
+
+def _legs(view: MeshPicture, places: dict[str, tuple[float, float]], words: Words) -> Iterator[Options]:
+    """The legs of the active routes that go through a relay, each with whose traffic takes it."""
+    legs: dict[Pair, list[str]] = {}
+    for one in (route for routes in view.routes.values() for route in routes.routes if route.relays):
+        relays = ", ".join(one.relays)
+        said = words("traffic {src} → {dst} goes through {relays}", src=one.src, dst=one.dst, relays=relays)
+        for leg in pairwise(one.path.sites):
+            legs.setdefault(leg, []).append(said)
+    for (src, dst), pairs in islice(legs.items(), MOST_LINES):
+        if src in places and dst in places:
+            yield {
+                "coords": [places[src], places[dst]],
+                "name": f"{src} → {dst}",
+                "tooltip": {"formatter": "<br>".join(islice(dict.fromkeys(pairs), _MOST_SAID))},
             }
 
 

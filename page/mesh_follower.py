@@ -10,6 +10,7 @@ import time
 from linkweather.client import AsyncClient
 from linkweather.containment import contained
 from linkweather.errors import LinkweatherError
+from linkweather.models.scores import EvaluationAnswer
 from page.mesh_picture import OBJECTIVES, MeshPicture, asks_again
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ ROUTES_EVERY_S = 10.0
 LOOKED_S = 15.0  # for so long after a look the page keeps asking
 LEAST_GAP_S = 0.5
 RETRY_S = 2.0
+SCORE_EVERY_S = 60.0
+SCORE_SPAN = "1h"
 
 
 def pace_s(links: int) -> float:
@@ -34,7 +37,8 @@ class MeshFollower:
         self.client = client
         self.view = MeshPicture()
         self.version = 0
-        self._looked = self._routes_at = float("-inf")
+        self._looked = self._routes_at = self._score_at = float("-inf")
+        self._score: EvaluationAnswer | None = None
         self._due = asyncio.Event()
         self._filled = asyncio.Event()
 
@@ -53,6 +57,15 @@ class MeshFollower:
             async with asyncio.timeout(within_s):
                 await self._filled.wait()
         return self.view
+
+    async def score(self) -> EvaluationAnswer | None:
+        """How the decisions of the last hour did, asked for at most once a minute; None while there is no answer."""
+        now = time.monotonic()
+        if now - self._score_at >= SCORE_EVERY_S:
+            self._score_at = now
+            with contextlib.suppress(LinkweatherError):
+                self._score = await self.client.evaluation(SCORE_SPAN)
+        return self._score
 
     async def run(self) -> None:
         """Follow, until cancelled."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from linkweather.models.routes import NoRouteReason, PathExpectation, RouteAnswer, RouteSummary, SwitchReason
-from linkweather.units import MISSING, duration, price, rate
+from linkweather.models.scores import EvaluationAnswer
+from linkweather.units import MISSING, duration, percent, price, rate
 from page.mesh_picture import MeshPicture
 from page.words import SOURCE, Words, message
 
@@ -124,3 +125,34 @@ def route_sentence(answer: RouteAnswer, words: Words) -> str:
         figure=figure,
         direct=direct,
     )
+
+
+class ScoreRow(NamedTuple):
+    """How the decisions for one objective did: how many, the gain over direct, regret, and relays that did worse."""
+
+    objective: str
+    evaluated: str
+    gain: str
+    regret: str
+    relayed: str
+    worse: str
+
+
+def score_rows(answer: EvaluationAnswer | None, words: Words) -> list[ScoreRow]:
+    """The judge's score by objective, of those whose decisions were measured afterwards."""
+    return [
+        ScoreRow(
+            objective=words(OBJECTIVES[one.objective]),
+            evaluated=str(one.evaluated),
+            gain=MISSING if one.gain_ratio is None else f"{one.gain_ratio:.2f} ×",
+            regret=_share(one.regret_mean_ratio),
+            relayed=str(one.relayed),
+            worse=_share(one.relayed_worse_ratio),
+        )
+        for one in (answer.evaluations if answer else ())
+        if one.evaluated
+    ]
+
+
+def _share(ratio: float | None) -> str:
+    return MISSING if ratio is None else f"{percent(ratio)} %"

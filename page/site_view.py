@@ -11,7 +11,7 @@ from linkweather.models.state import LinkAnswer
 from linkweather.units import age, duration, percent, rate
 from page.incident_lines import incidents, line
 from page.link_forms import LINK_FORMS, known
-from page.link_lines import site_lines
+from page.link_lines import next_test_cell, site_lines
 from page.mesh_follower import MeshFollower
 from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, framed, incident, lines, tag, text
 from page.words import message
@@ -72,12 +72,13 @@ class SiteView:
         t = self._words
         with tag("section", "section"):
             text("h2", title)
-            with tag("table", "listing"):
+            with tag("div", "wide"), tag("table", "listing"):
                 with tag("thead"), tag("tr"):
                     for heading in (t("link"), t("state")):
                         text("th", heading, scope="col")
                     for name, _ in _COLUMNS:
                         text("th", t(name), "figure", scope="col")
+                    text("th", t("next throughput test"), scope="col")
                 with tag("tbody"):
                     for one in links:
                         with tag("tr"):
@@ -86,3 +87,4 @@ class SiteView:
                             text("td", t(LINK_FORMS[known(one.state)].name))
                             for _, show in _COLUMNS:
                                 text("td", show(one), "figure")
+                            text("td", next_test_cell(one, t))

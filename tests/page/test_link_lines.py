@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from linkweather.models.sla import SlaFigures
-from page.link_lines import brief, full, gain, goodput_line, next_test, site_lines, sla_line, state_line
+from page.link_lines import brief, full, gain, goodput_line, next_test, next_test_cell, site_lines, sla_line, state_line
 from tests.page.pictures import ENGLISH, NOON, link, picture, routes, site
 
 
@@ -96,6 +96,9 @@ def test_a_test_that_is_not_due_says_why() -> None:
     assert (off.value, off.more) == ("none", "turned off in the mesh")
     assert next_test(link("a", "b", next_test_waits_for="moon"), ENGLISH).more == "moon"
     assert next_test(link("a", "b"), ENGLISH).value == "–"
+    assert next_test_cell(link("a", "b"), ENGLISH) == "–"
+    due = link("a", "b", next_test_in_s=11.0, next_test_reason="loss", next_test_waits_for="budget")
+    assert next_test_cell(due, ENGLISH) == "in 11 s, loss, waits for its budget"
 
 
 def test_an_availability_is_never_rounded_to_all() -> None:

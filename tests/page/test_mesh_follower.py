@@ -15,6 +15,7 @@ from linkweather.errors import CollectorUnavailableError
 from linkweather.mesh import Mesh
 from linkweather.models.events import Event, Gap, LinkEvent
 from linkweather.models.incidents import IncidentsAnswer
+from linkweather.models.scores import EvaluationAnswer
 from linkweather.models.state import MeshAnswer
 from page import mesh_follower
 from page.mesh_follower import MeshFollower, pace_s
@@ -44,6 +45,7 @@ class FakeClient:
                     mesh=Mesh.model_validate({"name": "two", "sites": {"a": {"address": "192.0.2.1"}}}), links=1
                 ),
                 "routes": routes(),
+                "evaluation": EvaluationAnswer(since=NOON, until=NOON),
             }[name]
 
         return answer
@@ -118,3 +120,23 @@ async def test_a_collector_that_is_away_is_a_problem_until_it_answers(
 @pytest.mark.parametrize(("links", "pace"), [(0, 2.0), (1000, 2.0), (2450, 4.9)])
 def test_many_links_are_asked_for_less_often(links: int, pace: float) -> None:
     assert pace_s(links) == pace
+
+
+async def test_the_score_is_asked_for_once_a_minute_however_many_look(client: FakeClient) -> None:
+    follower = MeshFollower(cast(AsyncClient, client))
+    for _ in range(3):
+        assert await follower.score() == EvaluationAnswer(since=NOON, until=NOON)
+    assert client.asked["evaluation"] == 1
+
+
+async def test_without_an_answer_there_is_no_score(client: FakeClient) -> None:
+    client.away = True
+    assert await MeshFollower(cast(AsyncClient, client)).score() is None
+
+
+async def test_a_score_that_fails_leaves_the_one_before(client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesh_follower, "SCORE_EVERY_S", 0.0)
+    follower = MeshFollower(cast(AsyncClient, client))
+    first = await follower.score()
+    client.away = True
+    assert (await follower.score(), client.asked["evaluation"]) == (first, 2)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer, RouteSummary, UnroutedPair
+from linkweather.models.scores import EvaluationAnswer, RouteEvaluation
 from page.catalogues import words
-from page.route_rows import PathRow, path_rows, route_rows, route_sentence
+from page.route_rows import PathRow, path_rows, route_rows, route_sentence, score_rows
 from tests.page.pictures import ENGLISH, MARKED, NOON, picture
 
 
@@ -57,3 +58,18 @@ def test_a_route_is_explained_by_the_api_in_its_language_and_here_in_another() -
     assert route_sentence(answer("c", direct=False), MARKED) == "[a → b through c: 10.0 ms instead of – direct.]"
     by_time = route_sentence(answer("c", objective="completion"), words("zh"))
     assert by_time == "a → b 经 c：60.0 s，直连为 2.00 min。"
+
+
+def test_the_score_has_the_objectives_whose_decisions_were_measured_afterwards() -> None:
+    good = RouteEvaluation(
+        objective="latency", decisions=9, evaluated=8, relayed=2, gain_ratio=1.104, regret_mean_ratio=0.012,
+        relayed_worse_ratio=0.5,
+    )  # fmt: skip
+    bare = RouteEvaluation(objective="goodput", evaluated=1)
+    none = RouteEvaluation(objective="completion", decisions=3)
+    found = EvaluationAnswer(since=NOON, until=NOON, evaluations=(good, bare, none))
+    assert score_rows(found, ENGLISH) == [
+        ("latency", "8", "1.10 ×", "1.2 %", "2", "50.0 %"),
+        ("goodput", "1", "–", "–", "0", "–"),
+    ]
+    assert score_rows(None, ENGLISH) == []

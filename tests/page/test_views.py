@@ -144,6 +144,7 @@ def test_a_site_s_view_has_what_it_says_and_its_links(opened: Tab, running: tupl
     opened.open(f"{running[1]}/site/gz")
     expect(opened.page.locator(".listing tbody tr")).to_have_count(2 * (len(HUBS) - 1))
     expect(opened.page.locator(".lines")).to_contain_text("online")
+    expect(opened.page.locator(".listing thead").first).to_contain_text("next throughput test")
     assert serious(opened) == []
 
 
@@ -181,7 +182,8 @@ def test_without_a_collector_the_page_says_so_and_what_it_asked(browser: Browser
 def test_the_decisions_of_a_source_and_of_one_pair(opened: Tab, running: tuple[PlayedHubs, str]) -> None:
     opened.open(f"{running[1]}/decisions?src=gz")
     page = opened.page
-    expect(page.locator(".listing tbody tr")).to_have_count(len(HUBS) - 1)
+    expect(page.locator(".listing").first.locator("tbody tr")).to_have_count(len(HUBS) - 1)
+    expect(page.locator("main")).to_contain_text("How the decisions of the last hour did")
     page.get_by_label("to", exact=True).select_option("yd")
     page.wait_for_url("**/decisions?src=gz&dst=yd&objective=latency")
     expect(page.locator("main")).to_contain_text("gz → yd")
