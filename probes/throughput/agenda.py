@@ -40,6 +40,11 @@ class Agenda:
         self._table = part.turns()
         self._cycles_s = {src: part.cycle_s(src) for src in sorted(part.places)}
 
+    @property
+    def round_s(self) -> float:
+        """The time in which every link has a turn."""
+        return self._table.round_s
+
     def apply_to(self, attention: Attention) -> None:
         """Give attention the links of this mesh, and how long quiet ones may wait."""
         tests = self.mesh.throughput

@@ -22,8 +22,10 @@ from typing import Final
 
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
+from linkweather.mesh.patterns import Pair
 from linkweather.wire import ThroughputRow
 from probes.site_database import Damage, DamageError, DiskError, Row, Shape, is_damage, open_database, set_aside
+from probes.throughput.budget_queue import BudgetQueue
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +133,7 @@ class BudgetStore:
         self._site = site
         self._mesh: Mesh | None = None
         self._last: dict[tuple[str, str], LastTest] = {}
+        self._queue = BudgetQueue()
         self._using = threading.Lock()
         self._failing = False  # the disk takes nothing: said once
         try:
@@ -141,9 +144,11 @@ class BudgetStore:
         except (OSError, sqlite3.DatabaseError) as error:
             raise OperatorError(f"the budget file {path} cannot be used: {error}") from None
 
-    def apply_mesh(self, mesh: Mesh) -> None:
-        """Allow what this mesh allows; what was spent stays spent."""
-        self._mesh = mesh
+    def apply_mesh(self, mesh: Mesh, round_s: float = 0.0) -> None:
+        """Allow what this mesh allows; what was spent stays spent. A link has a turn every `round_s`."""
+        with self._using:
+            self._mesh = mesh
+            self._queue.apply_sites(frozenset(mesh.sites), round_s)
 
     def ask(self, src: str, dst: str) -> int | None:
         """The limit in bytes for the next test of a link that this site begins; None: neither end has a budget."""
@@ -159,24 +164,54 @@ class BudgetStore:
     ) -> Reservation | None:
         """Set aside what a test of the link may move; None when some budget has not so much left, or the disk is full.
 
-        `keep` leaves a part to the tests that are brought forward.
+        `keep` leaves a part to the tests that are brought forward; a part is left to links that have waited for long.
         """
+        link = (src, dst)
         with self._using:
             before = {account: self._bucket(account, budget) for account, budget in self._budgets(src, dst).items()}
             if max_bytes is None:
                 return None if before else Reservation(now_s, None, {}, {})
-            kept_share = KEPT_SHARE if keep else 0.0
-            if any(each.left_bytes(now_s) < max_bytes + kept_share * each.capacity_bytes for each in before.values()):
+            if not self._has(before, now_s, link, max_bytes, KEPT_SHARE if keep else 0.0):
                 return None
             during = {account: bucket.spent(now_s, max_bytes) for account, bucket in before.items()}
-            return Reservation(now_s, max_bytes, before, during) if self._write(during) else None
+            if not self._write(during):
+                return None
+            if src == self._site:  # of a test that another site asks for no more is heard here
+                self._queue.tested(now_s, link)
+            return Reservation(now_s, max_bytes, before, during)
 
-    def settle(self, reservation: Reservation, src: str, dst: str, moved_bytes: int, *, limited: bool = False) -> None:
-        """Give back what a test did not move; `limited` says that its limit in bytes ended it."""
+    def _has(
+        self, buckets: Mapping[str, Allowance], now_s: float, link: Pair, max_bytes: int, kept_share: float
+    ) -> bool:
+        """Whether all buckets have enough for a test of the link; where the site's has not, the link waits for it."""
+        for account, bucket in buckets.items():
+            kept_bytes, left_bytes = kept_share * bucket.capacity_bytes, bucket.left_bytes(now_s)
+            owed_bytes = self._queue.owed_bytes(now_s, link) if account == _SITE else 0.0
+            if left_bytes < max_bytes + max(kept_bytes, owed_bytes):
+                if account == _SITE:
+                    self._queue.refused(now_s, link, max_bytes + kept_bytes)
+                return False
+        return True
+
+    def settle(
+        self,
+        reservation: Reservation,
+        src: str,
+        dst: str,
+        moved_bytes: int,
+        *,
+        limited: bool = False,
+        tested: bool = True,
+    ) -> None:
+        """Give back what a test did not move; `limited` says that its limit in bytes ended it.
+
+        A link that was not `tested` waits on, if it does.
+        """
         if moved_bytes:
             self._last[src, dst] = LastTest(moved_bytes, limited)
         # Where another test has spent since, what was reserved counts: that errs on the side of the budget.
         with self._using:
+            (self._queue.tested if tested else self._queue.declined)(reservation.at_s, (src, dst))
             self._write(
                 {
                     account: bucket.spent(reservation.at_s, moved_bytes)

@@ -65,7 +65,7 @@ class ThroughputScheduler:
         """Test as this mesh says."""
         self._agenda = Agenda(mesh, self._site)
         self._agenda.apply_to(self._attention)
-        self._budgets.apply_mesh(mesh)
+        self._budgets.apply_mesh(mesh, self._agenda.round_s)
         self._negotiator.apply_mesh(mesh)
         self._changed.set()
 
@@ -160,7 +160,7 @@ class ThroughputScheduler:
             return Declined(invitation.BUDGET, invitation.RETRY_AFTER_S)
         found = await self._negotiator.measure(src, mesh.sites[src].address, mesh.throughput, max_bytes=max_bytes)
         if isinstance(found, Declined):
-            settle = partial(self._budgets.settle, reservation, src, self._site, 0)
+            settle = partial(self._budgets.settle, reservation, src, self._site, 0, tested=False)
         else:
             moved_bytes, limited = charged_bytes(found, max_bytes), found.stopped_by == "bytes"
             settle = partial(self._budgets.settle, reservation, src, self._site, moved_bytes, limited=limited)

@@ -42,6 +42,7 @@ from linkweather.wire import ThroughputRow
 from probes.throughput.agenda import Agenda, Planned
 from probes.throughput.attention import Attention
 from probes.throughput.budget import DAY_S, KEPT_SHARE, Allowance, LastTest, wanted_bytes
+from probes.throughput.budget_queue import BudgetQueue
 from tests.bench.grids import GridFile, matrix, operators, sites_of
 from tests.bench.relays import RESAMPLES, Uses, plain, uses
 
@@ -90,6 +91,9 @@ class Replay:
         for name, agenda in self.agendas.items():
             agenda.apply_to(self.attention[name])
         self.buckets = {name: Allowance(of_site) for name in self.names}
+        self.queues = {name: BudgetQueue() for name in self.names}
+        for name, queue in self.queues.items():
+            queue.apply_sites(frozenset(self.names), self.agendas[name].round_s)
         self.busy_until = dict.fromkeys(self.names, 0.0)
 
     def run(self, days: int) -> dict[str, list[tuple[Vias, Floats]]]:
@@ -126,14 +130,18 @@ class Replay:
             self.attention[site].postponed(planned.src, now_s + TEST_S, "leased")
             return
         allowed = wanted_bytes(self.last.get(link), min(self.buckets[end].capacity_bytes for end in ends))
-        if any(self._left(now_s, end) < allowed for end in ends):
+        if not all(self._has(now_s, end, (planned.src, site), allowed) for end in ends):
             self.attention[site].postponed(planned.src, now_s + SLOT_S, "budget")
             return
         self._measured(now_s, link, ends, allowed)
 
-    def _left(self, now_s: float, site: str) -> float:
-        bucket = self.buckets[site]
-        return bucket.left_bytes(now_s) - KEPT_SHARE * bucket.capacity_bytes
+    def _has(self, now_s: float, site: str, link: tuple[str, str], allowed: int) -> bool:
+        bucket, queue = self.buckets[site], self.queues[site]
+        kept_bytes = KEPT_SHARE * bucket.capacity_bytes
+        if bucket.left_bytes(now_s) >= allowed + max(kept_bytes, queue.owed_bytes(now_s, link)):
+            return True
+        queue.refused(now_s, link, allowed + kept_bytes)
+        return False
 
     def _measured(self, now_s: float, link: tuple[int, int], ends: tuple[str, str], allowed: int) -> None:
         true_bps = self.truth(now_s)[link]
@@ -143,6 +151,7 @@ class Replay:
         self.attention[ends[0]].tested(now_s + TEST_S, row)
         for end in ends:
             self.busy_until[end] = now_s + TEST_S
+            self.queues[end].tested(now_s, (ends[1], ends[0]))
             self.buckets[end] = self.buckets[end].spent(now_s, moved)
         self.moved_bytes += moved
         self.tests += 1

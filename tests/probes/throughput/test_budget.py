@@ -266,3 +266,45 @@ def test_a_full_disk_stops_tests_and_nothing_else_and_is_said_once(
     ledger._db.execute("PRAGMA query_only = 0")
     assert ledger.reserve(NOW_S, "b", "a", 10 * MB)
     ledger.close()
+
+
+def full_but(ledger: BudgetStore, count: int, now_s: float = NOW_S) -> None:
+    """Spend so much of the 100 MB that are there at once, by a test of c → a."""
+    spent = ledger.reserve(now_s, "c", "a", count)
+    assert spent is not None
+    ledger.settle(spent, "c", "a", count)
+
+
+def test_a_link_that_waited_for_a_round_is_saved_up_for_until_it_is_tested(tmp_path: Path) -> None:
+    ledger = BudgetStore(tmp_path / "ledger.sqlite", "a")
+    ledger.apply_mesh(mesh_of(site=800 * MB), 60.0)
+    full_but(ledger, 70 * MB)
+    assert ledger.reserve(NOW_S, "b", "a", 25 * MB, keep=True) is None  # a quarter is kept: 30 MB are too little
+    full_but(ledger, MB, NOW_S + 1)
+    later_s = NOW_S + 1900  # 15.4 MB came in
+    assert ledger.reserve(later_s, "b", "a", 25 * MB, keep=True) is None
+    assert ledger.reserve(later_s, "c", "a", MB, keep=True) is None  # which had found enough
+    assert ledger.reserve(later_s, "a", "c", MB) is not None  # it was not tested since b → a waits
+    much_later_s = NOW_S + 3000
+    found = ledger.reserve(much_later_s, "b", "a", 25 * MB, keep=True)
+    assert found is not None
+    ledger.settle(found, "b", "a", 0, tested=False)  # the other end declined: it waits on
+    assert ledger.reserve(much_later_s + 1, "c", "a", 10 * MB) is None
+    found = ledger.reserve(much_later_s + 60, "b", "a", 25 * MB, keep=True)
+    assert found is not None
+    ledger.settle(found, "b", "a", 25 * MB)
+    assert ledger.reserve(much_later_s + 61, "c", "a", 10 * MB) is not None
+    ledger.close()
+
+
+def test_a_test_that_another_site_asked_for_counts_as_tested_and_waits_like_its_own(tmp_path: Path) -> None:
+    ledger = BudgetStore(tmp_path / "ledger.sqlite", "a")
+    ledger.apply_mesh(mesh_of(site=800 * MB), 60.0)
+    assert ledger.reserve(NOW_S, "a", "c", 90 * MB)
+    assert ledger.reserve(NOW_S + 1, "a", "b", 25 * MB) is None
+    assert ledger.reserve(NOW_S + 2, "a", "c", MB)
+    assert ledger.reserve(NOW_S + 400, "a", "b", 25 * MB) is None
+    assert ledger.reserve(NOW_S + 400, "a", "c", MB) is None
+    assert ledger.reserve(NOW_S + 2400, "a", "b", 25 * MB)
+    assert ledger.reserve(NOW_S + 2401, "a", "c", MB)
+    ledger.close()
