@@ -9,9 +9,9 @@ export default {
       </tr></thead>
       <tbody @keydown="move">
         <tr v-for="([key, begins], row) in grid.rows" :class="{begins}">
-          <th scope="row"><a v-if="!grid.collapsed" :href="'/site/' + key">{{ key }}</a><span v-else>{{ key }}</span></th>
+          <th scope="row" :class="{oneway: oneWay(grid.cells[row])}"><a v-if="!grid.collapsed" :href="'/site/' + key">{{ key }}</a><span v-else>{{ key }}</span></th>
           <td v-for="(cell, column) in grid.cells[row]" :class="{begins: grid.columns[column][1]}">
-            <a v-if="cell" class="cell" :class="[cell[0], 'l' + cell[1]]" :href="address(row, column)"
+            <a v-if="cell" class="cell" :class="[cell[0], 'l' + cell[1], {oneway: cell[4]}]" :href="address(row, column)"
                :aria-label="said(row, column)" :tabindex="row === at[0] && column === at[1] ? 0 : -1"
                :data-row="row" :data-column="column" @mouseenter="look(row, column)" @focus="look(row, column)"
             ><span>{{ grid.numbers ? cell[2] : '' }}</span></a>
@@ -33,7 +33,11 @@ export default {
     said(row, column) {
       const [src, dst] = this.ends(row, column), cell = this.grid.cells[row][column];
       const value = cell[2] ? `, ${cell[2]} ${this.grid.unit}` : '';
-      return `${src} → ${dst}: ${this.grid.states[cell[0]]}${value}`;
+      return `${src} → ${dst}: ${this.grid.states[cell[0]]}${value}${cell[4] ? `, ${this.grid.one_way}` : ''}`;
+    },
+    oneWay(cells) {  // a row stands out where at least half of it does
+      const there = cells.filter((cell) => cell);
+      return there.length > 1 && 2 * there.filter((cell) => cell[4]).length >= there.length;
     },
     look(row, column) {
       clearTimeout(this.waiting);

@@ -17,6 +17,8 @@ NUMBERS_UP_TO = 12  # columns; above, colour and form alone
 LEVELS = 12  # steps of the scale
 COLLAPSE_FROM = 100  # sites from which on the grid is collapsed unless asked otherwise
 NO_GROUP = "–"
+_LEAST_LOSS = 0.01  # one way is worse than the other from this loss on, and by this factor
+_WORSE_FACTOR = 2.0
 
 
 def _region(site: SiteAnswer) -> str:
@@ -80,16 +82,21 @@ class MatrixLine:
 
 @dataclass(frozen=True, slots=True)
 class MatrixCell:
-    """What a cell shows; `level` counts from good to bad and is None without a value; `links` are those behind it."""
+    """What a cell shows; `level` counts from good to bad and is None without a value; `links` are those behind it.
+
+    `one_way` says that most of them are worse this way than back.
+    """
 
     state: str
     level: int | None
     text: str
     links: int
+    one_way: bool = False
 
     def packed(self) -> list[Any]:
         """The cell for the browser."""
-        return [self.state, -1 if self.level is None else self.level, self.text, self.links]
+        shown = [self.state, -1 if self.level is None else self.level, self.text, self.links]
+        return [*shown, 1] if self.one_way else shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,7 @@ def matrix(view: MeshPicture, question: MatrixQuestion) -> Matrix:
     values = [[_value(view, metric, links) for links in line] for line in behind]
     span = span_of(value for line in values for value in line)
     cells = tuple(
-        tuple(_cell(metric, links, value, span) for links, value in zip(*both, strict=True))
+        tuple(_cell(view, metric, links, value, span) for links, value in zip(*both, strict=True))
         for both in zip(behind, values, strict=True)
     )
     return Matrix(question.metric, metric, rows, columns, cells, span, collapse != "none")
@@ -167,14 +174,27 @@ def _value(view: MeshPicture, metric: LinkMetric, links: Sequence[LinkAnswer]) -
     return median(values) if values else None
 
 
-def _cell(metric: LinkMetric, links: Sequence[LinkAnswer], value: float | None, span: Span) -> MatrixCell | None:
+def _cell(
+    view: MeshPicture, metric: LinkMetric, links: Sequence[LinkAnswer], value: float | None, span: Span
+) -> MatrixCell | None:
     if not links:
         return None
     state = worst(link.state for link in links)
+    one_way = 2 * sum(is_worse_this_way(link, view.links.get((link.dst, link.src))) for link in links) > len(links)
     if value is None:
-        return MatrixCell(state, None, "", len(links))
+        return MatrixCell(state, None, "", len(links), one_way)
     level = round(metric.badness(value, span) * (LEVELS - 1))
-    return MatrixCell(state, level, metric.cell(value), len(links))
+    return MatrixCell(state, level, metric.cell(value), len(links), one_way)
+
+
+def is_worse_this_way(link: LinkAnswer, back: LinkAnswer | None) -> bool:
+    """Whether a link loses more there than back, or carries less than the link the other way, by a factor of two."""
+    there, return_ = link.loss_forward_ratio, link.loss_back_ratio
+    if there is not None and return_ is not None and there >= max(_LEAST_LOSS, _WORSE_FACTOR * return_):
+        return True
+    if back is None or link.goodput_bps is None or back.goodput_bps is None:
+        return False
+    return _WORSE_FACTOR * link.goodput_bps <= back.goodput_bps
 
 
 def changed_cells(before: Matrix, after: Matrix) -> list[list[Any]] | None:
@@ -199,6 +219,7 @@ def for_browser(grid: Matrix, words: Words) -> dict[str, Any]:
         "metric": grid.key,
         "unit": grid.metric.unit,
         "states": {state: words(form.name) for state, form in LINK_FORMS.items()},
+        "one_way": words("worse this way than back"),
         "numbers": grid.numbers,
         "collapsed": grid.collapsed,
         "rows": [[line.key, line.begins] for line in grid.rows],

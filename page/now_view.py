@@ -164,6 +164,10 @@ class NowView:
                     with tag("span", "sample grid state"):
                         tag("span", f"cell l0 {state}")
                     text("span", f"{t(form.name)}: {t(form.form)}")
+            with tag("span", "entry"):
+                with tag("span", "sample grid"):
+                    tag("span", "cell oneway")
+                text("span", t("worse this way than back"))
             if self._question.metric != STATE:
                 with tag("span", "entry"):
                     text("span", t("good"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from page.matrix import Matrix, MatrixCell, MatrixQuestion, changed_cells, for_browser, matrix
+from page.matrix import Matrix, MatrixCell, MatrixQuestion, changed_cells, for_browser, is_worse_this_way, matrix
 from tests.page.pictures import ENGLISH, link, picture, site
 
 
@@ -76,7 +76,10 @@ def test_only_what_changed_is_sent() -> None:
     before = picture()
     newer = {**before.links, ("a", "b"): link("a", "b", "down")}
     old, new = (matrix(view, MatrixQuestion()) for view in (before, replace(before, links=newer)))
-    assert changed_cells(old, new) == [[0, 1, ["down", -1, "", 1]]]
+    assert changed_cells(old, new) == [
+        [0, 1, ["down", -1, "", 1]],
+        [1, 0, ["fresh", 0, "2.00", 1]],  # no longer worse than a → b
+    ]
     assert changed_cells(old, old) == []
 
 
@@ -84,7 +87,8 @@ def test_a_link_that_is_gone_leaves_its_cell_empty() -> None:
     before = picture()
     fewer = {pair: one for pair, one in before.links.items() if pair != ("a", "b")}
     assert changed_cells(*(matrix(one, MatrixQuestion()) for one in (before, replace(before, links=fewer)))) == [
-        [0, 1, None]
+        [0, 1, None],
+        [1, 0, ["fresh", 0, "2.00", 1]],
     ]
 
 
@@ -97,5 +101,33 @@ def test_the_browser_gets_keys_words_and_packed_cells() -> None:
     sent = for_browser(matrix(picture(), MatrixQuestion(metric="loss")), ENGLISH)
     assert (sent["metric"], sent["unit"], sent["numbers"], sent["collapsed"]) == ("loss", "%", True, False)
     assert sent["rows"] == sent["columns"] == [["a", False], ["b", False], ["c", False]]
-    assert sent["cells"][1] == [["fresh", 4, "3.0", 1], None, ["stale", 7, "20.0", 1]]
+    assert sent["one_way"] == "worse this way than back"
+    # b → a carries a tenth of what a → b does.
+    assert sent["cells"][1] == [["fresh", 4, "3.0", 1, 1], None, ["stale", 7, "20.0", 1]]
     assert sent["states"]["down"] == "down"
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "worse"),
+    [(0.12, 0.0, True), (0.02, 0.01, True), (0.019, 0.01, False), (0.009, 0.0, False), (0.0, 0.12, False),
+     (None, 0.0, False), (0.5, None, False)],
+)  # fmt: skip
+def test_a_link_is_worse_this_way_by_its_loss(there: float | None, back: float | None, *, worse: bool) -> None:
+    assert is_worse_this_way(link("a", "b", loss_forward_ratio=there, loss_back_ratio=back), None) is worse
+
+
+@pytest.mark.parametrize(
+    ("there_bps", "back_bps", "worse"),
+    [(4e7, 8e7, True), (5e7, 8e7, False), (8e7, 4e7, False), (None, 8e7, False), (4e7, None, False)],
+)
+def test_a_link_is_worse_this_way_by_its_goodput(
+    there_bps: float | None, back_bps: float | None, *, worse: bool
+) -> None:
+    assert is_worse_this_way(link("a", "b", goodput_bps=there_bps), link("b", "a", goodput_bps=back_bps)) is worse
+
+
+def test_a_group_s_cell_is_marked_where_most_of_its_links_are_worse_this_way() -> None:
+    lossy = [link(src, "c", loss_forward_ratio=0.12, loss_back_ratio=0.0) for src in "ab"]
+    view = picture().with_links([*lossy, link("c", "a"), link("c", "b")], 1.0)
+    grid = matrix(view, MatrixQuestion(collapse="region"))
+    assert [[cell and cell.one_way for cell in line] for line in grid.cells] == [[None, True], [False, None]]
