@@ -68,7 +68,7 @@ def map_chart(view: MeshPicture, ink: ChartInk, words: Words) -> Options | None:
                 "type": "lines",
                 "coordinateSystem": "cartesian2d",
                 "data": [*_legs(view, places, words)],
-                "lineStyle": {"curveness": _CURVE, "color": RELAYED, "width": 9, "opacity": 0.4},
+                "lineStyle": {"curveness": _CURVE, "color": RELAYED, "width": 7, "opacity": 0.4},
                 "symbol": ["none", "arrow"],
                 "symbolSize": 14,
                 "z": 1,
@@ -108,9 +108,10 @@ def _lines(view: MeshPicture, places: dict[str, tuple[float, float]], words: Wor
 
 
 def _legs(view: MeshPicture, places: dict[str, tuple[float, float]], words: Words) -> Iterator[Options]:
-    """The legs of the active routes that go through a relay, each with whose traffic takes it."""
+    """The legs of the active routes by latency that go through a relay, each with whose traffic takes it."""
     legs: dict[Pair, list[str]] = {}
-    for one in (route for routes in view.routes.values() for route in routes.routes if route.relays):
+    routes = view.routes.get("latency")
+    for one in (route for route in (routes.routes if routes else ()) if route.relays):
         relays = ", ".join(one.relays)
         said = words("traffic {src} → {dst} goes through {relays}", src=one.src, dst=one.dst, relays=relays)
         for leg in pairwise(one.path.sites):
@@ -120,7 +121,7 @@ def _legs(view: MeshPicture, places: dict[str, tuple[float, float]], words: Word
             yield {
                 "coords": [places[src], places[dst]],
                 "name": f"{src} → {dst}",
-                "tooltip": {"formatter": "<br>".join(islice(dict.fromkeys(pairs), _MOST_SAID))},
+                "tooltip": {"formatter": "<br>".join(pairs[:_MOST_SAID])},
             }
 
 

@@ -45,7 +45,11 @@ class MapView:
                     t("The wider a line, the higher its goodput; broken and red is down, amber is degraded."),
                     "soft small",
                 )
-                text("p", t("Violet with an arrow: a leg of a path that goes through a relay."), "soft small")
+                text(
+                    "p",
+                    t("Violet with an arrow: a leg of a path that goes through a relay for its latency."),
+                    "soft small",
+                )
             self._place = tag("div")
 
     async def draw(self) -> None:
