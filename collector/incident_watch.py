@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 
 import duckdb
 import numpy as np
 
+from collector.incident_log_lines import SiteLines, log_incident, log_links
 from collector.incidents.conditions import Evidence, LinkConditions, Subject, site_conditions
-from collector.incidents.health_columns import state_words
 from collector.incidents.incident_book import Incident, IncidentBook
 from collector.incidents.incident_words import answer, restored, summary
 from collector.incidents.link_health import DEGRADED, LinkHealth, StateChanges
@@ -31,14 +29,11 @@ from linkweather.mesh import Mesh
 from linkweather.models.events import IncidentEvent
 from linkweather.models.incidents import IncidentAnswer, IncidentsAnswer, SilenceAnswer
 from linkweather.models.routes import NoRoute, RouteAnswer
-from linkweather.models.state import SiteAnswer, SiteCondition
+from linkweather.models.state import SiteAnswer
 from linkweather.wire import PathRow
-
-log = logging.getLogger(__name__)
 
 LOOK_S = 2.0
 PRUNE_S = 3600.0
-MOST_LINES = 50  # of one look's changed links: a storm fills no disk
 MOST_UNWRITTEN = 1000  # incidents, while the disk takes nothing: beyond it the oldest are not recorded
 _MOST_ROUTES = 3
 
@@ -86,7 +81,7 @@ class IncidentWatch:
         self._links = LinkConditions(settings, tuple(sources.mesh().sites))
         self._mesh, self._limits = sources.mesh(), LinkLimits.of(sources.mesh())
         self._own = OwnTrouble()
-        self._site_states: dict[str, SiteCondition] = {}
+        self._site_lines = SiteLines(sources.owns)
         self._numbered = 0
         self._book = IncidentBook(settings, self._new_id, sources.paths)
         self._silences = Silences()
@@ -188,8 +183,11 @@ class IncidentWatch:
             sites = self._sources.sites(now)
             found |= site_conditions(sites)
             found |= self._links.find(self._sources.snapshot(now), self._limits_of(mesh))
-            self._say_sites(sites)
-            self._say_links(self._links.health, self._links.changes)
+            self._site_lines.log_changes(sites)
+            health = self._links.health
+            changes = self._own_changes(health)
+            log_links(health, changes)
+            self._emit_degraded(health, changes)
         self._tell_unsilenced()
         for incident in self._book.look(found, len(mesh.sites) - 1, now):
             if self._speaks_for(incident):
@@ -200,39 +198,22 @@ class IncidentWatch:
             self._mesh, self._limits = mesh, LinkLimits.of(mesh)
         return self._limits
 
-    def _say_sites(self, sites: Sequence[SiteAnswer]) -> None:
-        """A line for each site that came or went; not for what the collector finds at its start."""
-        for one in sites:
-            before = self._site_states.get(one.site, one.state)
-            if before != one.state and self._sources.owns(one.site):
-                level = logging.WARNING if one.state == "offline" else logging.INFO
-                log.log(
-                    level,
-                    "site %s is %s, was %s%s",
-                    one.site,
-                    one.state,
-                    before,
-                    f": {one.reason}" if one.reason else "",
-                )
-        self._site_states = {one.site: one.state for one in sites}
-
-    def _say_links(self, health: LinkHealth, changes: StateChanges) -> None:
-        """A line for each link whose state changed, and the events of those that are degraded, or no more."""
-        own = np.array([self._sources.owns(site) for site in health.sites], bool)
-        changes = changes.of(own[changes.src])
-        for line in islice(state_words(health, changes), MOST_LINES):
-            log.info("%s", line)
-        if len(changes) > MOST_LINES:
-            log.info("%d further links changed their state", len(changes) - MOST_LINES)
+    def _emit_degraded(self, health: LinkHealth, changes: StateChanges) -> None:
+        """The events of links that are degraded, or no more."""
         degraded = changes.of((changes.before == DEGRADED) | (changes.after == DEGRADED))
         self._sources.degraded(len(degraded), degraded.names(health.sites))
+
+    def _own_changes(self, health: LinkHealth) -> StateChanges:
+        own = np.array([self._sources.owns(site) for site in health.sites], bool)
+        changes = self._links.changes
+        return changes.of(own[changes.src])
 
     def _speaks_for(self, incident: Incident) -> bool:
         return incident.home is None or self._sources.owns(incident.home)
 
     def _enter(self, incident: Incident, now: float) -> None:
         found = self._answer(incident)
-        _say(found)
+        log_incident(found)
         self._unwritten[found.id] = found
         while len(self._unwritten) > MOST_UNWRITTEN:
             del self._unwritten[next(iter(self._unwritten))]
@@ -299,12 +280,3 @@ class IncidentWatch:
 
 def _sites(incident: Incident) -> set[str]:
     return {site for subject in incident.conditions for site in subject.sites}.union(incident.cause.names)
-
-
-def _say(found: IncidentAnswer) -> None:
-    if found.merged_into is not None:
-        log.info("incident %s is part of %s: %s", found.id, found.merged_into, found.sentence)
-    elif found.until is not None:
-        log.warning("incident %s is over: %s", found.id, found.sentence)
-    else:
-        log.warning("incident %s, %s: %s", found.id, found.severity, "; ".join([found.sentence, *found.routes]))

@@ -33,7 +33,8 @@ class SharedLog:
         on_owned: Callable[[frozenset[int], int], None],
     ) -> None:
         try:
-            from collector.cluster.kafka_log import KafkaLog, LogReader  # noqa: PLC0415 - only where it is asked for
+            from collector.cluster.kafka_log import KafkaLog  # noqa: PLC0415 - only where it is asked for
+            from collector.cluster.log_reader import LogReader  # noqa: PLC0415 - likewise
         except ModuleNotFoundError:
             raise OperatorError(
                 "cluster.kafka: the package confluent-kafka is missing: install linkweather[kafka]"

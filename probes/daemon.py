@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from typing import Final, Literal
+from typing import Literal
 
-from linkweather.atomicfile import damaged_files
 from linkweather.broker import parse_broker
-from linkweather.containment import contained, faults
+from linkweather.containment import faults
 from linkweather.errors import MessageError
-from linkweather.mqtt import HEADER_BYTES, Connection, Will
+from linkweather.mqtt import Connection, Will
 from linkweather.overflows import overflows
 from linkweather.wire import (
     Answer,
@@ -54,11 +53,10 @@ from probes.path.tracing import Tracing
 from probes.presence import SitePresence
 from probes.settings import ProbeSettings
 from probes.site_throughput import SiteThroughput
+from probes.status_publisher import StatusPublisher
 from probes.throughput.iperf3_output import Build
 
 log = logging.getLogger(__name__)
-
-STATUS_EVERY_S: Final = 10.0
 
 
 class ProbeDaemon:
@@ -102,9 +100,15 @@ class ProbeDaemon:
         self._routes = RouteStore(settings.data_dir / "routes.sqlite")
         self._path = Tracing(self._site, self._report_path, memory=self._routes, bind=settings.bind, rng=rng)
         self._presence = self._make_presence()
-        self._status_due = asyncio.Event()
+        self._statuses = StatusPublisher(
+            self._site,
+            settings.data_dir,
+            self._connection,
+            self._presence,
+            self._status,
+            has_mesh=lambda: self._mesh_cache.mesh is not None,
+        )
         self._handlers = self._make_handlers()
-        self._damaged_files: dict[str, int] = {}
         self._reports: Counter[str] = Counter()
         # Messages that could not be decoded, by reason.
         self.ignored: Counter[str] = Counter()
@@ -116,7 +120,7 @@ class ProbeDaemon:
         try:
             async with self._serving_metrics(), asyncio.TaskGroup() as group:
                 latency = group.create_task(self._latency.run(stop, self._presence.say_goodbye), name="latency")
-                statuses = group.create_task(self._publish_statuses(), name="status")
+                statuses = group.create_task(self._statuses.run(), name="status")
                 others = [
                     group.create_task(self._throughput.scheduler.run(), name="throughput"),
                     group.create_task(self._path.run(), name="path"),
@@ -128,7 +132,7 @@ class ProbeDaemon:
                 await self._disk.drain()
                 statuses.cancel()  # an `online` under way must not come after the last word
                 await asyncio.wait([statuses])
-                await self._publish_status("offline")
+                await self._statuses.publish("offline")
                 for task in others:
                     task.cancel()
         finally:
@@ -161,17 +165,7 @@ class ProbeDaemon:
         return Connection(
             parse_broker(self._settings.broker),
             f"linkweather-{self._site}",
-            subscriptions=(
-                topics.MESH,
-                topics.mesh(self._site),
-                topics.part(self._site, "+"),
-                topics.committed(self._site),
-                topics.invite(self._site, "+"),
-                topics.answer(self._site, "+"),
-                topics.ALL_CLAIMS,
-                topics.presence(self._site),
-                topics.ALL_RESTARTS,
-            ),
+            subscriptions=topics.read_by(self._site),
             handle=self._handle,
             on_connect=self._on_connect,
             will=Will(topics.status(self._site), encode(Status(state="offline"))),
@@ -206,7 +200,7 @@ class ProbeDaemon:
         self._throughput.negotiator.on_connect()
         self._publisher.on_connect(self._connection.max_packet_bytes)
         self._presence.on_connect()
-        self._status_due.set()
+        self._statuses.due.set()
 
     def _handle(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
@@ -257,7 +251,7 @@ class ProbeDaemon:
         self._latency.apply_mesh(mesh)
         self._throughput.scheduler.apply_mesh(mesh)
         self._path.apply_mesh(mesh)
-        self._status_due.set()  # it says when the links' next tests are due
+        self._statuses.due.set()  # it says when the links' next tests are due
 
     def _report_latency(self, at: datetime, rows: list[LatencyRow]) -> None:
         for row in rows:
@@ -276,31 +270,6 @@ class ProbeDaemon:
         self._reports[kind] += 1
         if not self._disk.put("report", partial(self._outbox.add, kind, encoded), then=self._publisher.wake):
             self._outbox.note_dropped()
-
-    async def _publish_statuses(self) -> None:
-        """Keep the retained status up to date: at once after a connection, then when it has changed."""
-        published: Status | None = None
-        here = False
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STATUS_EVERY_S):
-                    await self._status_due.wait()
-                    published, here = None, False
-            self._status_due.clear()
-            with contained("status"):
-                here = here or await self._presence.say_here(answering=self._mesh_cache.mesh is not None)
-                await self._presence.say_key()
-                with contextlib.suppress(OSError):
-                    self._damaged_files = await asyncio.to_thread(damaged_files, self._settings.data_dir)
-                status = self._status("online")
-                if status != published and await self._publish_status("online"):
-                    published = status
-
-    async def _publish_status(self, state: Literal["online", "offline"]) -> bool:
-        topic, limit = topics.status(self._site), self._connection.max_packet_bytes
-        status = self._status(state).model_copy(update={"at": datetime.now(UTC)})
-        fitted = status.fitting(None if limit is None else limit - len(topic.encode()) - HEADER_BYTES)
-        return await self._connection.publish(topic, encode(fitted), retain=True)
 
     def _status(self, state: Literal["online", "offline"]) -> Status:
         depth = self.depth()
@@ -324,5 +293,5 @@ class ProbeDaemon:
             throughput_problem=self._throughput_problem,
             overflows=dict(overflows()),
             unpublished=dict(self._connection.refused),
-            damaged_files=self._damaged_files,
+            damaged_files=self._statuses.damaged_files,
         )

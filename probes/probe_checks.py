@@ -103,14 +103,7 @@ async def _of_others(settings: ProbeSettings) -> Sequence[Diagnosis]:
     """The programs that it needs: iperf3 and a broker."""
     site = settings.site
     _, problem = await usable_iperf3()
-    wanted = (
-        topics.MESH,
-        topics.mesh(site),
-        topics.committed(site),
-        topics.invite(site, "+"),
-        topics.answer(site, "+"),
-    )
-    broker = await read_broker(parse_broker(settings.broker), f"linkweather-{site}", wanted)
+    broker = await read_broker(parse_broker(settings.broker), f"linkweather-{site}", topics.read_by(site))
     iperf3 = [Diagnosis(site, problem, "install an iperf3 that can: see docs/deploying.md")] if problem else []
     return [*iperf3, *of_broker(site, broker)]
 

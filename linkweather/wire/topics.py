@@ -113,6 +113,12 @@ def reports_of(site: str) -> str:
     return f"{PREFIX}/site/{site}/report/+"
 
 
+def read_by(site: str) -> tuple[str, ...]:
+    """What a site's probe subscribes to."""
+    of_site = (mesh(site), part(site, "+"), committed(site), invite(site, "+"), answer(site, "+"), presence(site))
+    return (MESH, *of_site, ALL_CLAIMS, ALL_RESTARTS)
+
+
 def parse(topic: str) -> Topic | None:
     """Take a site's topic apart; None for any other topic, also one with an impossible site id."""
     prefix, _, rest = topic.partition("/site/")

@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 from fastapi import FastAPI
 
-from collector import incident_watch
+from collector import incident_log_lines, incident_watch
 from collector.api.api_requests import answer_errors
 from collector.api.incident_api import SilenceSources, add_incidents, add_silences
 from collector.incident_watch import IncidentSources, IncidentWatch
@@ -237,7 +237,7 @@ async def test_each_site_that_comes_and_each_link_that_changes_is_a_line_in_the_
     world: World, journal: Journal, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(incident_watch, "MOST_LINES", 1)
+    monkeypatch.setattr(incident_log_lines, "MOST_LINES", 1)
     world.sites = [SiteAnswer(site="a", address="192.0.2.1", state="online")]
     changed: list[tuple[int, list[tuple[str, str]]]] = []
     sources = dataclasses.replace(world.sources(), degraded=lambda count, links: changed.append((count, list(links))))

@@ -35,7 +35,7 @@ _ADDRESSES = (f"127.{random.randrange(100, 200)}.{random.randrange(1, 250)}.{n}"
 def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """No peer of these tests needs a second to learn of a goodbye, and a status that changed need not wait for ten."""
     monkeypatch.setattr("probes.presence.LINGER_S", 0.05)
-    monkeypatch.setattr("probes.daemon.STATUS_EVERY_S", 0.5)
+    monkeypatch.setattr("probes.status_publisher.STATUS_EVERY_S", 0.5)
 
 
 @dataclass
