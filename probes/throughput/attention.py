@@ -41,7 +41,8 @@ LOSS_FLOOR: Final = 0.015  # one packet of the fifty in a window hardly exceeds 
 # Two tests agree within this much of their mean, and so many in a row make a quiet link.
 AGREE_SHARE: Final = 0.10
 AGREEING: Final = 3
-# A figure is expired after so many cycles, as at the collector; where quiet links wait longer, after their wait.
+# After so many cycles a figure wants its link's next turn, whatever the date; where quiet links wait longer, then.
+# The collector may keep it for longer.
 EXPIRED_CYCLES: Final = 12
 # A test that is brought forward waits at least this long after the one before it; longer where that found no change.
 MIN_GAP_S: Final = 60.0

@@ -7,7 +7,7 @@ them name take part, N of them drawn by the seed. The tournament, attention, age
 the router are the product's; sites, their clock and tests are made up. A test moves what a second of the link's rate
 is, or as much as the budget allows, and finds the goodput with a lognormal error of S. A budget is of all tests of the
 mesh in a day, in 10⁹ bytes, the same share of it for every site. The mesh's `every_s` is what the budget pays for,
-unless `--every` says otherwise: figures expire by rounds.
+unless `--every` says otherwise: figures are stale by rounds.
 
 Every hour from the second day on each policy is scored by what is true then: the *speed-up* over direct is the
 geometric mean over all pairs, *worse* the share of relays that are slower than direct. In brackets are 90 % intervals,
