@@ -72,7 +72,7 @@ lacks() { missing+=("$1") packages+=("$2"); }
 for entry in "${programs[@]}"; do
     command -v "${entry%%:*}" >/dev/null || lacks "${entry%%:*}" "${entry##*:}"
 done
-# Playwright's driver needs it, and brings it not.
+# What drives the tests' browser needs this library, and does not bring it.
 [ "$wanted" != test ] || ldconfig -p 2>/dev/null | grep -q libatomic.so.1 || lacks libatomic.so.1 libatomic1
 if ! venv_works; then
     if ! python=$(find_python); then
