@@ -51,14 +51,14 @@ def pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
     def by_link(values: Floats) -> Ages:
         return values[of_link] if mesh.groups else float(values[0])
 
-    rounds_s = settings.goodput_expired_after_rounds * round_s
+    stale_s, expired_s = settings.goodput_stale_after_rounds * round_s, settings.goodput_expired_after_rounds * round_s
     limits = AgeLimits(
         stale_s=by_link(settings.stale_after_reports * report_s),
         expired_s=by_link(settings.expired_after_reports * report_s),
-        goodput_stale_s=by_link(settings.goodput_stale_after_rounds * round_s),
-        goodput_expired_s=by_link(np.maximum(rounds_s, settings.goodput_expired_after_s)),
+        goodput_stale_s=by_link(np.maximum(stale_s, settings.goodput_stale_after_s)),
+        goodput_expired_s=by_link(np.maximum(expired_s, settings.goodput_expired_after_s)),
     )
-    longest = float(np.max(limits.expired_s, initial=0.0)), float(np.max(by_link(rounds_s), initial=0.0))
+    longest = float(np.max(limits.expired_s, initial=0.0)), float(np.max(by_link(expired_s), initial=0.0))
     return limits, Pace(float(report_s[0]), longest[0], float(round_s[0]), longest[1], limits.stale_s)
 
 

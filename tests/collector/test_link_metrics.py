@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -77,6 +78,16 @@ def test_a_measured_link_has_every_figure() -> None:
 
 def test_what_was_never_measured_has_no_series() -> None:
     assert lines(2.0, (0.0, GOOD), link='src="b",dst="a"') == set()
+
+
+def test_a_field_that_no_link_has_has_no_series() -> None:
+    links = LinkStates(MESH, StateSettings())
+    links.observe(moment(0.0), [GOOD])
+    table = links.table(2.0)
+    columns = {name: values for name, values in table.columns.items() if name != "jitter_s"}
+    text = b"".join(link_series(replace(table, columns=columns))).decode()
+    assert 'linkweather_link_rtt_seconds{src="a",dst="b",quantile="0.5"} 0.02' in text
+    assert "linkweather_link_jitter_seconds{" not in text
 
 
 def test_a_link_that_is_down_has_its_loss_and_no_rtt() -> None:

@@ -26,6 +26,7 @@ MESH = Mesh.model_validate(
         "links": [{"src": "a", "dst": "b"}, {"src": "a", "dst": "c"}, {"src": "b", "dst": "a"}],
     }
 )
+BY_ROUNDS = StateSettings(goodput_stale_after_s=0.0, goodput_expired_after_s=0.0)
 
 
 def states() -> LinkStates:
@@ -357,13 +358,15 @@ def test_a_throughput_row_alone_says_nothing_about_contact() -> None:
 
 
 @pytest.mark.parametrize(
-    # A round is 600 s: stale after two, expired after twelve, or after a day, whichever is longer.
+    # Stale after two rounds or six hours, expired after twelve or a day, whichever is longer.
     ("every_s", "age_s", "state"),
     [
-        (600.0, 1200.0, "fresh"),
-        (600.0, 1201.0, "stale"),
+        (600.0, 21_600.0, "fresh"),
+        (600.0, 21_601.0, "stale"),
         (600.0, 86_400.0, "stale"),
         (600.0, 86_401.0, "expired"),
+        (14_400.0, 28_800.0, "fresh"),
+        (14_400.0, 28_801.0, "stale"),
         (14_400.0, 172_800.0, "stale"),
         (14_400.0, 172_801.0, "expired"),
     ],
@@ -378,17 +381,17 @@ def test_goodput_ages_by_the_mesh_s_rounds_and_lasts_a_day(every_s: float, age_s
     assert (found.goodput_forecast_p50_bps is None) == (state == "expired")
 
 
-def test_goodput_expires_by_rounds_alone_where_the_settings_say_so() -> None:
-    links = LinkStates(MESH, StateSettings(goodput_expired_after_s=0.0))
+def test_goodput_ages_by_rounds_alone_where_the_settings_say_so() -> None:
+    links = LinkStates(MESH, BY_ROUNDS)
     links.observe(moment(100.0), [throughput()])
-    found = [links.link("a", "b", 100.0 + age_s) for age_s in (7200.0, 7201.0)]
-    assert [answer.goodput_state for answer in found if answer] == ["stale", "expired"]
+    found = [links.link("a", "b", 100.0 + age_s) for age_s in (1200.0, 1201.0, 7200.0, 7201.0)]
+    assert [answer.goodput_state for answer in found if answer] == ["fresh", "stale", "stale", "expired"]
 
 
 def test_a_round_is_never_shorter_than_two_slots_per_site() -> None:
     # every_s = 0: tests follow each other; 3 sites with slots of 5 s make a round of 30 s, and two of them 60 s.
     mesh = Mesh.model_validate(MESH.model_dump() | {"throughput": {"every_s": 0.0}})
-    links = LinkStates(mesh, StateSettings())
+    links = LinkStates(mesh, BY_ROUNDS)
     links.observe(moment(100.0), [throughput()])
     found = [links.link("a", "b", now) for now in (160.0, 160.1)]
     assert [answer.goodput_state for answer in found if answer] == ["fresh", "stale"]

@@ -133,6 +133,13 @@ def test_links_of_which_a_next_test_is_known_are_those_that_have_a_field() -> No
             assert tests.known(names, src, dst).tolist() == has
 
 
+def test_of_a_site_that_is_not_asked_about_no_next_test_is_known() -> None:
+    states = SiteStates(MESH)
+    states.status("b", Status(state="online", next_tests=(NextTest(src="a", at=AT, reason="first"),)))
+    no_links = np.array([], np.intp)
+    assert states.next_tests().known(["a"], no_links, no_links).tolist() == []
+
+
 def test_next_test_of_a_link_that_the_mesh_does_not_test_is_disabled() -> None:
     states = SiteStates(MESH)
     sites = {**MESH.sites, "a": MESH.sites["a"].model_copy(update={"throughput": False})}
