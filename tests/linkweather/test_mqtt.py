@@ -226,7 +226,7 @@ async def connected(port: int, *topics: str) -> AsyncIterator[Connection]:
     connection = Connection(broker, "a", subscriptions=topics, handle=lambda *_: None, on_connect=up.set)
     running = asyncio.create_task(connection.run(), name="connection")
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await up.wait()
             yield connection
     finally:
