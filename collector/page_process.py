@@ -11,13 +11,12 @@ import contextlib
 import importlib.util
 import ipaddress
 import logging
-import signal
 import socket
 import sys
 
 from collector.settings import ApiSettings, PageSettings
 from linkweather.backoff import Backoff
-from linkweather.orphan import die_with_parent
+from linkweather.child_processes import die_with_parent, stop_child
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ class PageProcess:
         try:
             return await process.wait()
         finally:
-            await _stop(process)
+            await stop_child(process, STOP_LIMIT_S)
 
 
 async def _readable(listener: socket.socket) -> None:
@@ -101,17 +100,6 @@ async def _readable(listener: socket.socket) -> None:
         await arrived.wait()
     finally:
         loop.remove_reader(listener)
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_LIMIT_S):
-                await process.wait()
 
 
 def _reachable(host: str) -> str:

@@ -83,7 +83,7 @@ FIGURES: Mapping[str, Callable[[PathExpectation], str]] = {
 }
 
 
-class PathRow(NamedTuple):
+class AnsweredPath(NamedTuple):
     """A path of an answer: what it is in it, its sites, and its figures."""
 
     role: str
@@ -94,18 +94,18 @@ class PathRow(NamedTuple):
     price: str
 
 
-def path_rows(answer: RouteAnswer, words: Words) -> list[PathRow]:
+def path_rows(answer: RouteAnswer, words: Words) -> list[AnsweredPath]:
     """The chosen path, direct and the runner-up, each once."""
     roles = (
         (message("take"), answer.path),
         (message("direct"), answer.direct),
         (message("next best"), answer.runner_up),
     )
-    rows: dict[tuple[str, ...], PathRow] = {}
+    rows: dict[tuple[str, ...], AnsweredPath] = {}
     for role, path in roles:
         if path is not None and path.sites not in rows:
             figures = (duration(path.rtt_p50_s), rate(path.goodput_p50_bps), duration(path.completion_p50_s))
-            rows[path.sites] = PathRow(words(role), " → ".join(path.sites), *figures, price(path.price_usd_per_gb))
+            rows[path.sites] = AnsweredPath(words(role), " → ".join(path.sites), *figures, price(path.price_usd_per_gb))
     return [*rows.values()]
 
 

@@ -89,14 +89,7 @@ class ProbeDaemon:
             self._site, on_window=self._report_latency, key=self._key, bind=settings.bind, allow=settings.allow
         )
         rng = random.Random()  # noqa: S311 - it spreads load, and hides nothing
-        self._throughput = SiteThroughput(
-            settings,
-            iperf3,
-            publish=self._connection.publish,
-            on_row=self._report_throughput,
-            latency=self._latency,
-            rng=rng,
-        )
+        self._throughput = self._make_throughput(rng)
         self._routes = RouteStore(settings.data_dir / "routes.sqlite")
         self._path = Tracing(self._site, self._report_path, memory=self._routes, bind=settings.bind, rng=rng)
         self._presence = self._make_presence()
@@ -170,6 +163,16 @@ class ProbeDaemon:
             on_connect=self._on_connect,
             will=Will(topics.status(self._site), encode(Status(state="offline"))),
             rng=random.Random(),  # noqa: S311 - it spreads load, and hides nothing
+        )
+
+    def _make_throughput(self, rng: random.Random) -> SiteThroughput:
+        return SiteThroughput(
+            self._settings,
+            self._iperf3,
+            publish=self._connection.publish,
+            on_row=self._report_throughput,
+            latency=self._latency,
+            rng=rng,
         )
 
     def _make_presence(self) -> SitePresence:

@@ -8,7 +8,6 @@ import errno
 import logging
 import os
 import shutil
-import signal
 import socket
 import stat
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from pathlib import Path
 from collector.settings import BROKER_PORT, EMBEDDED, LOOPBACK, CollectorSettings
 from linkweather import atomicfile
 from linkweather.backoff import Backoff
+from linkweather.child_processes import die_with_parent, stop_child
 from linkweather.errors import OperatorError
-from linkweather.orphan import die_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -124,12 +123,7 @@ class EmbeddedBroker:
         process, self._process = self._process, None
         if process is None:
             return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(number)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_LIMIT_S)
-                break
+        await stop_child(process, STOP_LIMIT_S)
         if self._listen.path:
             self._listen.path.unlink(missing_ok=True)
 

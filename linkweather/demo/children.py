@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from linkweather.child_processes import die_with_parent, stop_child
 from linkweather.cli.root import EXIT_USAGE
 from linkweather.errors import OperatorError
-from linkweather.orphan import die_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +53,7 @@ class DemoProcess:
     async def _stop(self) -> None:
         process, self.process = self.process, None
         if process is not None:
-            await _stop(process)
+            await stop_child(process, STOP_LIMIT_S)
 
 
 async def run_once(command: Sequence[str], log: Path) -> int:
@@ -64,7 +62,7 @@ async def run_once(command: Sequence[str], log: Path) -> int:
     try:
         return await process.wait()
     finally:
-        await _stop(process)
+        await stop_child(process, STOP_LIMIT_S)
 
 
 async def _start(command: Sequence[str], log: Path) -> asyncio.subprocess.Process:
@@ -78,14 +76,3 @@ async def _start(command: Sequence[str], log: Path) -> asyncio.subprocess.Proces
             # Ctrl-C in the terminal reaches the demo only: it stops its children in order.
             start_new_session=True,
         )
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_LIMIT_S):
-                await process.wait()

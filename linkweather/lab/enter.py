@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from linkweather.child_processes import die_with_parent
 from linkweather.errors import OperatorError
 from linkweather.lab import namespaces
-from linkweather.orphan import die_with_parent
 
 _NOT_FOUND = 127
 _ENDED = "the lab of this site has ended"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer, RouteSummary, UnroutedPair
 from linkweather.models.scores import EvaluationAnswer, RouteEvaluation
 from page.catalogues import words
-from page.route_rows import PathRow, path_rows, route_rows, route_sentence, score_rows
+from page.route_rows import AnsweredPath, path_rows, route_rows, route_sentence, score_rows
 from tests.page.pictures import ENGLISH, MARKED, NOON, picture
 
 
@@ -45,8 +45,8 @@ def answer(*through: str, objective: str = "latency", direct: bool = True) -> Ro
 
 def test_an_answer_has_each_of_its_paths_once() -> None:
     assert path_rows(answer("c"), ENGLISH) == [
-        PathRow("take", "a → c → b", "10.0 ms", "100 Mbit/s", "60.0 s", "–"),
-        PathRow("direct", "a → b", "20.0 ms", "50.0 Mbit/s", "2.00 min", "–"),
+        AnsweredPath("take", "a → c → b", "10.0 ms", "100 Mbit/s", "60.0 s", "–"),
+        AnsweredPath("direct", "a → b", "20.0 ms", "50.0 Mbit/s", "2.00 min", "–"),
     ]
     assert [row.role for row in path_rows(answer(), ENGLISH)] == ["take"]
 
