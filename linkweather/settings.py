@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from linkweather.errors import BadValueError, OperatorError
+from linkweather.plain_text import redacted
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -40,6 +41,8 @@ _ALLOWED: Mapping[str, str] = {
 }
 _BAD_SITE_ID = "a site id has 1 to 32 of a–z, 0–9 and -, and starts with a letter or digit"
 _SHOWN_CHARACTERS = 60
+# Keys whose value is a secret, or holds one that no rule finds: the URLs of notifications have tokens in their paths.
+_SECRET = re.compile(r"(?:^|[._])(?:password|secret|token|urls)(?:\[\d+\])?$")
 
 
 def load(path: Path, model: type[Model]) -> Model:
@@ -76,7 +79,7 @@ def validate(values: Mapping[str, Any], model: type[Model], name: str) -> Model:
         return model.model_validate(values, extra="forbid")
     except ValidationError as error:
         key = _key(error.errors(include_url=False)[0]["loc"])
-        raise BadValueError(key, _sentence(error), name) from None
+        raise BadValueError(key, redacted(_sentence(error)), name) from None
 
 
 def _toml_sentence(message: str) -> str:
@@ -97,7 +100,8 @@ def _sentence(error: ValidationError) -> str:
     allowed = _allowed(first)
     if first["type"] == "missing" or "[key]" in first["loc"]:  # the key is what is wrong, there is no value
         return f"{key}: {allowed}"
-    return f"{key} = {_shown(first['input'])}: {allowed}"
+    shown = "***" if _SECRET.search(key) else _shown(first["input"])
+    return f"{key} = {shown}: {allowed}"
 
 
 def _is_leaf(error: Any) -> bool:
@@ -129,5 +133,5 @@ def _key(location: tuple[int | str, ...]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    shown = "a table" if isinstance(value, dict) else repr(list(value) if isinstance(value, tuple) else value)
+    shown = "a table" if isinstance(value, dict) else redacted(repr(list(value) if isinstance(value, tuple) else value))
     return shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "…"

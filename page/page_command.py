@@ -10,6 +10,7 @@ import click
 from linkweather import settings
 from linkweather.cli.click_types import FILE, PORT
 from linkweather.cli.options import log_level_option
+from linkweather.cli.output import log_to_stderr
 from linkweather.errors import OperatorError
 
 DEFAULT_API = "http://127.0.0.1:8484"
@@ -28,7 +29,7 @@ def page(*, api: str, host: str, port: int, token_file: Path | None, fd: int | N
 
     It asks the collector's API and nothing else, and reads only.
     """
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(log_level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     token = settings.read(token_file).strip() if token_file else None
     try:

@@ -12,6 +12,7 @@ import click
 
 from linkweather import settings as files
 from linkweather.cli.options import SITE_NEEDED, broker_option, config_option, log_level_option, site_option
+from linkweather.cli.output import log_to_stderr
 from linkweather.errors import OperatorError
 from probes.daemon import ProbeDaemon
 from probes.settings import ProbeSettings
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 @log_level_option
 def probe(*, config: Path | None, log_level: str, **options: Any) -> None:
     """Run a site's probe daemon until SIGTERM or Ctrl-C."""
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr(log_level, names=False)
     asyncio.run(_run(_settings(config, options)))
 
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from linkweather.broker import parse_broker
 from linkweather.errors import OperatorError
-from linkweather.mesh import Address, Port, Prefix, Settings, SiteId, Tuple
+from linkweather.mesh import RESERVED_SITES, Address, Port, Prefix, Settings, SiteId, Tuple
 from probes.delivery.outbox import DEFAULT_MAX_BYTES
 
 
@@ -52,7 +52,9 @@ class ProbeSettings(Settings):
     metrics: ProbeMetricsSettings = ProbeMetricsSettings()
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _possible(self) -> Self:
+        if self.site in RESERVED_SITES:
+            raise ValueError(f"site = {self.site!r}: reserved for {RESERVED_SITES[self.site]}; call the site otherwise")
         first, last = self.throughput_ports
         if first > last:
             raise ValueError(f"throughput_ports = [{first}, {last}]: the first port must not be above the last")

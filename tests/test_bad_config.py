@@ -59,6 +59,7 @@ SENTENCES: Mapping[str, str] = {
     "mesh/not_utf8": "is not UTF-8 text",
     "mesh/port_out_of_range": "sites.a.port = 0: must be at least 1",
     "mesh/repeated_key": "a key at line 3: declared twice; declare it once",
+    "mesh/reserved_site": "sites.collector: reserved for the collector; call the site otherwise",
     "mesh/slot_too_short": (
         "throughput: slot_s = 3.0: must be at least 3.5, max_duration_s and 0.5 s to arrange a test"
     ),
@@ -80,6 +81,10 @@ SENTENCES: Mapping[str, str] = {
     "probe/metrics_port": "metrics.port = 0: must be at least 1",
     "probe/no_site": "site: required, but missing",
     "probe/outbox_too_small": "outbox_max_bytes = 1000: must be at least 65536",
+    "probe/password": (
+        "broker = 'http://north:***@192.0.2.1': must be mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path"
+    ),
+    "probe/reserved_site": "site = 'collector': reserved for the collector; call the site otherwise",
     "probe/ports_backwards": "throughput_ports = [5210, 5201]: the first port must not be above the last",
     "probe/unknown_key": "brocker = 'mqtt://127.0.0.1': no such key",
     "probe/wrong_type": "throughput_ports = '5201-5210': must be an array",

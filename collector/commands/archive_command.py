@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
-from linkweather.cli.asking import api_option, asking, print_json, terminal, token_option
+from linkweather.cli.asking import api_option, asking, print_json, token_option
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
 from linkweather.cli.record_tables import set_aside_table, sinks_table
+from linkweather.cli.terminal import terminal
 from linkweather.client import Client
 
 
@@ -43,7 +45,7 @@ def retry(*, sink: str, token_file: Path | None, api: str) -> None:
     """Send again what SINK refused, now that the cause is mended; what it refuses again is set aside again."""
     with asking(api, token_file) as client:
         answer = client.retry_set_aside(sink)
-    click.echo(f"{answer.set_aside_rows} rows are sent to {sink} again")
+    echo(f"{answer.set_aside_rows} rows are sent to {sink} again")
 
 
 @archive.command()
@@ -54,7 +56,7 @@ def drop(*, sink: str, token_file: Path | None, api: str) -> None:
     """Let go of what SINK refused; of a sink that is no longer configured, of all that the journal keeps for it."""
     with asking(api, token_file) as client:
         answer = client.drop_set_aside(sink)
-    click.echo(f"nothing is set aside for {sink}; {answer.dropped_rows} rows were let go of so far")
+    echo(f"nothing is set aside for {sink}; {answer.dropped_rows} rows were let go of so far")
 
 
 def _show_sinks(client: Client, *, as_json_: bool) -> None:
@@ -65,4 +67,4 @@ def _show_sinks(client: Client, *, as_json_: bool) -> None:
     terminal().print(sinks_table(sinks))
     for one in sinks:
         if one.error:
-            click.echo(f"{one.sink}: {one.error}")
+            echo(f"{one.sink}: {one.error}")

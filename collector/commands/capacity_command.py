@@ -12,11 +12,13 @@ import click
 
 from linkweather import settings
 from linkweather.broker import parse_broker
-from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.click_types import DURATION, PERIOD, PRICE
 from linkweather.cli.options import SITE_NEEDED, broker_option, config_option, json_option, site_option
+from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_FAILED
 from linkweather.cli.tables import capacity_table
+from linkweather.cli.terminal import terminal
 from linkweather.errors import MessageError, OperatorError
 from linkweather.mesh import Settings, SiteId
 from linkweather.mqtt import Connection
@@ -83,9 +85,9 @@ def set_(*, devices: tuple[str, ...], config: Path | None, timeout: float, **opt
     report = settings.validate(values, CapacityReport, "the options")
     told = asyncio.run(_publish(where, report, timeout))
     if isinstance(told, str):
-        click.echo(f"Error: {told}", err=True)
+        echo(f"Error: {told}", err=True)
         raise SystemExit(EXIT_FAILED)
-    click.echo(f"in the record: {where.site} has {', '.join(devices)}")
+    echo(f"in the record: {where.site} has {', '.join(devices)}")
 
 
 def _where(config: Path | None, options: dict[str, str]) -> _Where:

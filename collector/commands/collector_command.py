@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from collector.settings import CollectorSettings
 from linkweather import settings as files
 from linkweather.cli.click_types import FILE, PORT
 from linkweather.cli.options import log_level_option
+from linkweather.cli.output import log_to_stderr
 
 # The settings tables of options; options without a table are top-level settings.
 _TABLES = {"host": "api", "port": "api"}
@@ -34,7 +34,7 @@ def collector(*, config: Path | None, log_level: str, **options: Any) -> None:
 
     Without --config the defaults hold: an embedded broker, and mesh.toml and collector-data in the current folder.
     """
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(log_level)
     settings = files.load(config, CollectorSettings).below(config.parent) if config else CollectorSettings()
     asyncio.run(daemon.run(_with_options(settings, options).below(Path.cwd())))
 

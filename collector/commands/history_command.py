@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
-from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
 from linkweather.cli.record_tables import history_table
+from linkweather.cli.terminal import terminal
 
 
 @click.command(short_help="Show one link over time.")
@@ -31,4 +33,4 @@ def history(*, src: str, dst: str, since: str, until: str, step: str | None, as_
         return
     terminal().print(history_table(answer))
     kept = {"rows": "rows", "minutes": "roll-ups by minutes", "hours": "roll-ups by hours"}[answer.resolution]
-    click.echo(f"{answer.src} → {answer.dst}, {len(answer.steps)} steps of {answer.step_s} s, from {kept}")
+    echo(f"{answer.src} → {answer.dst}, {len(answer.steps)} steps of {answer.step_s} s, from {kept}")

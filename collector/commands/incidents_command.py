@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
-from linkweather.cli.asking import api_option, asking, print_json, terminal, token_option
+from linkweather.cli.asking import api_option, asking, print_json, token_option
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
 from linkweather.cli.record_tables import incidents_table, silences_table
 from linkweather.cli.root import EXIT_FAILED
+from linkweather.cli.terminal import terminal
 from linkweather.models.incidents import SilenceAnswer
 
 reason_option = click.option("--reason", required=True, metavar="TEXT", help="Why, for those who ask.")
@@ -41,8 +43,8 @@ def incidents(ctx: click.Context, *, since: str, site: str | None, limit: int, a
         if answer.incidents:
             terminal().print(incidents_table(answer))
         if answer.omitted:
-            click.echo(f"{answer.omitted} further incidents: --limit shows more")
-        click.echo(answer.sentence)
+            echo(f"{answer.omitted} further incidents: --limit shows more")
+        echo(answer.sentence)
     if any(one.until is None for one in answer.incidents):
         raise SystemExit(EXIT_FAILED)
 
@@ -98,7 +100,7 @@ def silences(*, as_json_: bool, api: str) -> None:
     elif found:
         terminal().print(silences_table(found))
     else:
-        click.echo("nothing is silenced")
+        echo("nothing is silenced")
 
 
 @incidents.command()
@@ -109,8 +111,8 @@ def unsilence(*, silence_id: str, token_file: Path | None, api: str) -> None:
     """End the silence, or the acknowledgement, ID of `incidents silences` before its time."""
     with asking(api, token_file) as client:
         client.end_silence(silence_id)
-    click.echo(f"{silence_id} is ended")
+    echo(f"{silence_id} is ended")
 
 
 def _say(found: SilenceAnswer) -> None:
-    click.echo(f"{found.id} until {found.until:%Y-%m-%d %H:%M:%S} UTC: {found.reason}")
+    echo(f"{found.id} until {found.until:%Y-%m-%d %H:%M:%S} UTC: {found.reason}")

@@ -12,6 +12,7 @@ from collector.store import journal_files
 from collector.store.journal import JOURNAL_FILE
 from linkweather.cli.click_types import FILE
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
 
 _data_dir = click.option(
     "--data-dir", type=FILE, default="collector-data", show_default=True, help="The folder of the journal."
@@ -31,11 +32,11 @@ def check(context: click.Context, *, data_dir: Path, as_json_: bool) -> None:
     """Read all of it; while a collector writes it, a copy. Exit status 1 where something is wrong."""
     found = journal_files.check(data_dir / JOURNAL_FILE)
     if as_json_:
-        click.echo(json.dumps(asdict(found), indent=2))
+        echo(json.dumps(asdict(found), indent=2))
     else:
-        click.echo(f"{found.reports} reports, {sum(found.rows.values())} rows in {len(found.rows)} tables")
+        echo(f"{found.reports} reports, {sum(found.rows.values())} rows in {len(found.rows)} tables")
         for problem in found.problems or ("all of it can be read",):
-            click.echo(problem)
+            echo(problem)
     context.exit(1 if found.problems else 0)
 
 
@@ -45,7 +46,7 @@ def check(context: click.Context, *, data_dir: Path, as_json_: bool) -> None:
 def backup(*, to: Path, data_dir: Path) -> None:
     """Copy it to the file TO, as of one moment, also while the collector writes it."""
     journal_files.backup(data_dir / JOURNAL_FILE, to)
-    click.echo(f"{to}: {to.stat().st_size} bytes")
+    echo(f"{to}: {to.stat().st_size} bytes")
 
 
 @journal.command()
@@ -53,4 +54,4 @@ def backup(*, to: Path, data_dir: Path) -> None:
 def compact(*, data_dir: Path) -> None:
     """Give back the space of deleted rows; the collector is stopped meanwhile, and the disk holds both copies."""
     before, after = journal_files.compact(data_dir / JOURNAL_FILE)
-    click.echo(f"{before} bytes before, {after} after")
+    echo(f"{before} bytes before, {after} after")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
-from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
 from linkweather.cli.tables import evaluations_table, worst_lines
+from linkweather.cli.terminal import terminal
 
 
 @click.command(short_help="Score past decisions by what was measured afterwards.")
@@ -28,6 +30,6 @@ def judge(*, since: str, as_json_: bool, api: str) -> None:
         return
     terminal().print(evaluations_table(answer))
     for evaluation in answer.evaluations:
-        click.echo(evaluation.why)
+        echo(evaluation.why)
         for line in worst_lines(evaluation):
-            click.echo(f"  {line}")
+            echo(f"  {line}")

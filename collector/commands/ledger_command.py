@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
-from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
 from linkweather.cli.record_tables import ledger_table, sink_ledger_table
 from linkweather.cli.root import EXIT_FAILED
+from linkweather.cli.terminal import terminal
 
 
 @click.command(short_help="Show where every report went.")
@@ -30,9 +32,9 @@ def ledger(*, site: str | None, limit: int, as_json_: bool, api: str) -> None:
         console = terminal()
         console.print(ledger_table(answer))
         if answer.omitted:
-            click.echo(f"{answer.omitted} further outboxes: --limit shows more")
+            echo(f"{answer.omitted} further outboxes: --limit shows more")
         if answer.sinks:
             console.print(sink_ledger_table(answer))
-        click.echo(answer.why)
+        echo(answer.why)
     if not answer.balanced:
         raise SystemExit(EXIT_FAILED)

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from typing import get_args
 
 import click
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.click_types import duration_between
 from linkweather.cli.link_views import ORDERS, grid, notes, worst_first, wrong_first
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
 from linkweather.cli.tables import PAGE_S, links_table
+from linkweather.cli.terminal import Terminal, terminal
 from linkweather.client import as_json
 from linkweather.errors import CollectorUnavailableError
 from linkweather.models.state import LinkAnswer, LinkCondition
@@ -78,7 +80,7 @@ def links(
             _print_links(wanted(), as_json_=as_json_, as_grid=as_grid, sort=sort)
         elif as_json_:
             while True:
-                click.echo(json.dumps(as_json(wanted())))
+                echo(json.dumps(as_json(wanted())))
                 time.sleep(every_s)
         else:
             _watch(wanted, every_s, as_grid=as_grid)
@@ -109,7 +111,7 @@ def _watch(wanted: Callable[[], list[LinkAnswer]], every_s: float, *, as_grid: b
             time.sleep(every_s)
 
 
-def _screen(answers: list[LinkAnswer], note: str, console: Console, *, as_grid: bool = False) -> Group:
+def _screen(answers: list[LinkAnswer], note: str, console: Terminal, *, as_grid: bool = False) -> Group:
     """The rows that fit the terminal, what is wrong first; the rest turns its pages, so that every link is seen."""
     why = notes(answers, max(1, console.height // 6))
     rows = max(1, console.height - _OTHER_ROWS - len(why))

@@ -9,10 +9,12 @@ import click
 
 from collector.mesh_file import summary
 from linkweather import settings
-from linkweather.cli.asking import api_option, asking, print_json, terminal, token_option
+from linkweather.cli.asking import api_option, asking, print_json, token_option
 from linkweather.cli.click_types import RATE
 from linkweather.cli.cost_tables import links_cost_table, sites_cost_table, total_line
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
+from linkweather.cli.terminal import terminal
 from linkweather.mesh import Mesh, mesh_load
 from linkweather.mesh.mesh_costs import link_costs, site_costs
 from linkweather.mesh.mesh_load import MeshLoad
@@ -35,16 +37,16 @@ def mesh() -> None:
 def check(file: Path, rate: float) -> None:
     """Check a mesh file, without a collector, and say what it costs: by group, a day by site, in all."""
     mesh = load_mesh(file)
-    click.echo(f"{summary(mesh, str(file))}: {_traffic(mesh_load.total(mesh))}")
+    echo(f"{summary(mesh, str(file))}: {_traffic(mesh_load.total(mesh))}")
     for load in mesh_load.loads(mesh) if mesh.groups else ():
         name, what = load.name or "links", f"{count(load.sites, 'site')}, {count(load.links, 'link')}"
-        click.echo(f"  {name}: {what}: {_traffic(load)}")
+        echo(f"  {name}: {what}: {_traffic(load)}")
     _print_costs(mesh, rate, {})
 
 
 def _print_costs(mesh: Mesh, rate_bps: float, measured_bps: Mapping[tuple[str, str], float]) -> None:
     links = link_costs(mesh, rate_bps, measured_bps)
-    click.echo(total_line(links, rate_bps))
+    echo(total_line(links, rate_bps))
     for table in (sites_cost_table(site_costs(mesh, links)), links_cost_table(links)):
         terminal().print(table)
 
@@ -64,11 +66,11 @@ def show(*, as_json_: bool, api: str) -> None:
     if as_json_:
         print_json(answer.mesh)
         return
-    click.echo(summary(answer.mesh, answer.mesh.name))
+    echo(summary(answer.mesh, answer.mesh.name))
     for name, site in answer.mesh.sites.items():
-        click.echo(f"  {name}  {site.address}  {site.operator or ''}".rstrip())
+        echo(f"  {name}  {site.address}  {site.operator or ''}".rstrip())
     if answer.refused:
-        click.echo(f"The mesh file has changed and is refused: {answer.refused}")
+        echo(f"The mesh file has changed and is refused: {answer.refused}")
 
 
 @mesh.command()
@@ -86,6 +88,6 @@ def push(file: Path, rate: float, token_file: Path | None, api: str) -> None:
     settings.parse(text, Mesh, str(file))
     with asking(api, token_file) as client:
         mesh = client.push_mesh(text).mesh
-        click.echo(f"in force: {summary(mesh, str(file))}")
+        echo(f"in force: {summary(mesh, str(file))}")
         measured = {(link.src, link.dst): link.goodput_bps for link in client.links() if link.goodput_bps is not None}
         _print_costs(mesh, rate, measured)

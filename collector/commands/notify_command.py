@@ -12,6 +12,7 @@ from collector.notify.targets import sender
 from collector.settings import CollectorSettings
 from linkweather import settings as files
 from linkweather.cli.click_types import FILE
+from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_FAILED
 from linkweather.errors import OperatorError
 from linkweather.models.incidents import IncidentAnswer
@@ -36,7 +37,7 @@ def test(*, names: tuple[str, ...], config: Path) -> None:
     for name in names or tuple(tables):
         problem = sender(name, tables[name])(message([_example()]))
         failed = failed or problem is not None
-        click.echo(f"{name}: {problem or 'delivered'}")
+        echo(f"{name}: {problem or 'delivered'}")
     if failed:
         raise SystemExit(EXIT_FAILED)
 

@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from linkweather import settings
-from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_FAILED
 from linkweather.cli.tables import placement_table, placements_table
+from linkweather.cli.terminal import terminal
 from linkweather.errors import OperatorError
 from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer
 
@@ -51,15 +53,15 @@ def _print(answer: PlacementAnswer) -> None:
     if answer.ranking:
         terminal().print(placement_table(answer))
         for site in answer.excluded:
-            click.echo(f"not {site.site}: {site.why}")
-    click.echo(answer.why)
+            echo(f"not {site.site}: {site.why}")
+    echo(answer.why)
 
 
 def _print_all(answer: PlacementsAnswer) -> None:
     terminal().print(placements_table(answer))
     for one in answer.placements:
-        click.echo(f"{one.job}: {one.why}")
-    click.echo(answer.why)
+        echo(f"{one.job}: {one.why}")
+    echo(answer.why)
 
 
 def _jobs(files: tuple[Path, ...], options: dict[str, Any]) -> list[Job]:

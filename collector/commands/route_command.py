@@ -6,10 +6,12 @@ from typing import Any, get_args
 
 import click
 
-from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.click_types import SIZE
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
 from linkweather.cli.tables import route_table, routes_table
+from linkweather.cli.terminal import terminal
 from linkweather.errors import OperatorError
 from linkweather.models.routes import Objective, RelayMode
 
@@ -60,7 +62,7 @@ def route(
         print_json(answer)
         return
     terminal().print(route_table(answer))
-    click.echo(answer.why)
+    echo(answer.why)
 
 
 def _all_pairs(api: str, objective: Objective, *, as_json_: bool) -> None:
@@ -71,7 +73,7 @@ def _all_pairs(api: str, objective: Objective, *, as_json_: bool) -> None:
         return
     terminal().print(routes_table(answers))
     if any(answer.relays for answer in answers.routes):
-        click.echo("Why a pair is relayed: linkweather route SRC DST")
+        echo("Why a pair is relayed: linkweather route SRC DST")
 
 
 def _refuse_conditions(src: str | None, given: dict[str, Any]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from linkweather.cli.asking import api_option, asking, known_site, print_json, terminal
+from linkweather.cli.asking import api_option, asking, known_site, print_json
 from linkweather.cli.options import json_option
 from linkweather.cli.site_tables import agenda_table, failures, site_lines, site_notes, sites_table
+from linkweather.cli.terminal import terminal
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
 

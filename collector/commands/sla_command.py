@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
-from linkweather.cli.asking import api_option, asking, print_json, terminal
+from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
 from linkweather.cli.record_tables import sla_table
+from linkweather.cli.terminal import terminal
 
 
 @click.command(short_help="Say how available a link or a site was.")
@@ -31,4 +33,4 @@ def sla(*, site: str, dst: str | None, since: str, until: str, as_json_: bool, a
         print_json(answer)
         return
     terminal().print(sla_table(answer))
-    click.echo(f"{answer.since:%Y-%m-%d %H:%M:%S} to {answer.until:%Y-%m-%d %H:%M:%S} UTC, from {answer.resolution}")
+    echo(f"{answer.since:%Y-%m-%d %H:%M:%S} to {answer.until:%Y-%m-%d %H:%M:%S} UTC, from {answer.resolution}")

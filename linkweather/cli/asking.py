@@ -13,12 +13,11 @@ from typing import Any
 
 import click
 from pydantic import BaseModel
-from rich.console import Console
 
 from linkweather import settings
 from linkweather.cli.click_types import FILE
+from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_FAILED, EXIT_USAGE
-from linkweather.cli.tables import WIDTH
 from linkweather.client import DEFAULT_API, Client, as_json
 from linkweather.errors import CollectorUnavailableError, NoPathError, NoSuchSiteError, NotFoundError, OperatorError
 
@@ -38,10 +37,10 @@ def asking(api: str, token_file: Path | None = None, **options: Any) -> Iterator
         try:
             yield client
         except CollectorUnavailableError as away:
-            click.echo(f"Error: {away}: start it with `linkweather collector`, or name another with --api", err=True)
+            echo(f"Error: {away}: start it with `linkweather collector`, or name another with --api", err=True)
             raise SystemExit(EXIT_FAILED) from None
         except (NoPathError, NotFoundError) as refusal:
-            click.echo(f"Error: {refusal}", err=True)
+            echo(f"Error: {refusal}", err=True)
             raise SystemExit(EXIT_FAILED if isinstance(refusal, NoPathError) else EXIT_USAGE) from None
         except KeyboardInterrupt:
             raise SystemExit(0) from None
@@ -55,12 +54,6 @@ def known_site(client: Client, name: str) -> str:
         raise OperatorError(f"SITE = {name!r}: {error}") from None
 
 
-def terminal() -> Console:
-    """The terminal; a pipe gets tables at full width, without colours."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
-
-
 def print_json(answers: BaseModel | list[Any]) -> None:
     """Answers as one JSON document, as the API gave them."""
-    click.echo(json.dumps(as_json(answers), indent=2))
+    echo(json.dumps(as_json(answers), indent=2))

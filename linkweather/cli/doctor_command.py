@@ -13,11 +13,13 @@ import click
 from rich import box
 from rich.table import Table
 
-from linkweather.cli.asking import api_option, asking, known_site, terminal
+from linkweather.cli.asking import api_option, asking, known_site
 from linkweather.cli.click_types import FILE
 from linkweather.cli.diagnosis import Diagnosis, diagnose
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_FAILED
+from linkweather.cli.terminal import terminal
 from linkweather.units import count
 
 # Names, not imports: linkweather imports no package above it, and each is loaded only when it is asked for.
@@ -46,11 +48,11 @@ def doctor(*, site: str | None, as_json_: bool, api: str, **configs: Path | None
     else:
         found, looked_at = _asked(api, site)
     if as_json_:
-        click.echo(_json(found))
+        echo(_json(found))
     elif found:
         terminal().print(_table(found))
     else:
-        click.echo(f"nothing is found: {looked_at}")
+        echo(f"nothing is found: {looked_at}")
     if found:
         raise SystemExit(EXIT_FAILED)
 

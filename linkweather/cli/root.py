@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from linkweather.cli.output import echo
 from linkweather.errors import OperatorError, operator_error
 
 EXIT_DONE = 0
@@ -97,7 +98,7 @@ class _Group(click.Group):
             if found is None:
                 raise
             mistake = found
-        click.echo(f"Error: {mistake}", err=True)
+        echo(f"Error: {mistake}", err=True)
         return ctx.exit(EXIT_USAGE)
 
 

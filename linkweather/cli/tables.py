@@ -9,13 +9,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from linkweather.cli.terminal import WIDTH
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer, RouteEvaluation
 from linkweather.models.state import CapacityAnswer, LinkAnswer
 from linkweather.units import MISSING, age, duration, megabits, milliseconds, percent, price
 
-WIDTH = 80
 PAGE_S: Final = 4.0  # how long a live display shows one page
 _MARGINS = _GAP = 2  # of a table, and between its columns
 _WIDE = 100  # columns from which on there is room for why a test takes place

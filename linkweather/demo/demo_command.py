@@ -6,10 +6,11 @@ import asyncio
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from linkweather import settings
 from linkweather.cli.click_types import PERIOD, PORT
+from linkweather.cli.output import echo
+from linkweather.cli.terminal import Terminal
 from linkweather.demo import display
 from linkweather.demo.demo_run import DemoOrder, run
 from linkweather.errors import OperatorError
@@ -67,12 +68,12 @@ def demo(
     if not lab.links:
         raise OperatorError(f"{lab_path or lab.name}: has no links: there is nothing to measure")
     # With --json, only the document goes to standard output.
-    console = Console(stderr=as_json)
+    console = Terminal(stderr=as_json)
     live = console.is_terminal and not as_json
     shown = display.LiveDemo(console) if live else display.PlainDemo(console)
     order = DemoOrder(lab, data_dir.absolute(), port, for_s, engine, quiet=quiet)
     outcome = asyncio.run(run(order, shown))
     if as_json:
-        click.echo(display.final_json(outcome.scene, outcome.links, outcome.sites, outcome.relayed, outcome.ledger))
+        echo(display.final_json(outcome.scene, outcome.links, outcome.sites, outcome.relayed, outcome.ledger))
     else:
         display.final_table(console, outcome.links, outcome.relayed, outcome.ledger)

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, Protocol
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from linkweather.cli.link_views import worst_first, wrong_first
-from linkweather.cli.tables import PAGE_S, WIDTH, links_table
+from linkweather.cli.tables import PAGE_S, links_table
+from linkweather.cli.terminal import WIDTH, Terminal
 from linkweather.client import as_json
 from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.routes import RouteAnswer
@@ -72,7 +73,7 @@ class DemoDisplay(Protocol):
 class LiveDemo:
     """A table that follows the mesh; one that does not fit the terminal turns its pages by itself."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._head = Text()
@@ -124,7 +125,7 @@ class LiveDemo:
 class PlainDemo:
     """Lines for a pipe or a log: the head once, then what is staged, changed routes and problems."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
         self._taken: dict[tuple[str, str, str], tuple[str, ...]] = {}
 
@@ -156,10 +157,10 @@ class PlainDemo:
 
 
 def final_table(
-    console: Console, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer], ledger: LedgerAnswer | None
+    console: Terminal, links: Sequence[LinkAnswer], relayed: Sequence[RouteAnswer], ledger: LedgerAnswer | None
 ) -> None:
     """Print the whole mesh, the active routes through a relay, and where every report went."""
-    wide = console if console.is_terminal else Console(file=console.file, width=WIDTH)
+    wide = console if console.is_terminal else Terminal(file=console.file, width=WIDTH)
     wide.print(links_table(links))
     for answer in relayed:
         console.print(answer.why, soft_wrap=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from linkweather.cli.click_types import DURATION, RATE, RATIO
 from linkweather.cli.options import json_option
+from linkweather.cli.output import echo
+from linkweather.cli.terminal import Terminal
 from linkweather.errors import OperatorError
 from linkweather.lab.control_socket import ask
 from linkweather.lab.enter import become
@@ -91,15 +92,15 @@ def show(data_dir: Path, *, as_json_: bool) -> None:
     """Print the lab's links and what they have forwarded and dropped."""
     state = ask(data_dir, ShowLab())
     if as_json_:
-        click.echo(state.model_dump_json(indent=2))
+        echo(state.model_dump_json(indent=2))
         return
-    click.echo(f"engine {state.engine}" + (f" ({state.note})" if state.note else ""))
+    echo(f"engine {state.engine}" + (f" ({state.note})" if state.note else ""))
     _print_links(state, {(link.src, link.dst) for link in state.links})
     if state.routers:
-        click.echo("routers " + ", ".join(f"{name} {address}" for name, address in state.routers.items()))
+        echo("routers " + ", ".join(f"{name} {address}" for name, address in state.routers.items()))
     strays = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in state.strays.items() if count)
     if strays:
-        click.echo(f"stray packets: {strays}")
+        echo(f"stray packets: {strays}")
 
 
 @lab.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -138,7 +139,7 @@ def _print_links(state: LabState, pairs: set[tuple[str, str]]) -> None:
                 ", ".join(f"{count} {reason}" for reason, count in link.dropped.items() if count) or "0",
             )
     # The table has its full width: a narrow terminal wraps lines, and no figure is cut.
-    Console(width=_WIDEST).print(table)
+    Terminal(width=_WIDEST).print(table)
     for link in state.links:
         if (link.src, link.dst) in pairs and link.via:
-            click.echo(f"{link.src} → {link.dst} via {', '.join(link.via)}")
+            echo(f"{link.src} → {link.dst} via {', '.join(link.via)}")

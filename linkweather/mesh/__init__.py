@@ -14,12 +14,12 @@ from linkweather.mesh.link_tests import (
     ThroughputTests,
 )
 from linkweather.mesh.mesh_fields import (
-    CONTROL_CHARACTERS,
     DEFAULT_BUDGET_BYTES,
     METHOD_NAME,
     MIN_BUDGET_BYTES,
     MOST,
     PRINTABLE,
+    RESERVED_SITES,
     SITE_ID,
     STAMP_PORT,
     UNLIMITED_BYTES,
@@ -44,7 +44,6 @@ from linkweather.mesh.mesh_site import Place, Site
 
 __all__ = [
     "ARRANGE_S",
-    "CONTROL_CHARACTERS",
     "DEFAULT_BUDGET_BYTES",
     "MAX_FLOWS",
     "MAX_HOPS",
@@ -53,6 +52,7 @@ __all__ = [
     "MOST",
     "MOST_HOPS",
     "PRINTABLE",
+    "RESERVED_SITES",
     "SITE_ID",
     "STAMP_PORT",
     "TRACEROUTE_PORT",

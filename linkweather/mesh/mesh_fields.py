@@ -9,15 +9,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from linkweather.plain_text import CONTROL_CHARACTERS
+
 SITE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+# Whose user name at the broker each is: a site of that name would have its rights.
+RESERVED_SITES = {"collector": "the collector"}
 MIN_BUDGET_BYTES = 16 * 2**20  # a smaller budget has no room for one useful test
 DEFAULT_BUDGET_BYTES = 50 * 10**9  # a day of a site: 5 USD where egress is dear, 0.05 % of 10 Gbit/s
 UNLIMITED_BYTES = 10**18  # the largest budget: none
 STAMP_PORT = 8620  # RFC 8762's own port, 862, needs privileges
 
 METHOD_NAME = r"^[a-z][a-z0-9-]{0,31}$"
-# Characters that move the cursor, end a line or reverse what follows: C0, DEL, C1, line separators, bidi overrides.
-CONTROL_CHARACTERS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069"
 PRINTABLE = rf"^[^{CONTROL_CHARACTERS}]*$"
 # Thirty years, and the dearest gigabyte: beyond it a figure is a mistake, and arithmetic on it overflows.
 MOST = 1e9

@@ -13,7 +13,15 @@ from linkweather.errors import NoSuchSiteError
 from linkweather.mesh import patterns
 from linkweather.mesh.groups import MOST_GROUPS, Group
 from linkweather.mesh.link_tests import LatencyTests, Limits, LinkTests, PathTests, ThroughputTests
-from linkweather.mesh.mesh_fields import UNLIMITED_BYTES, Description, MethodName, Settings, SiteId, Tuple
+from linkweather.mesh.mesh_fields import (
+    RESERVED_SITES,
+    UNLIMITED_BYTES,
+    Description,
+    MethodName,
+    Settings,
+    SiteId,
+    Tuple,
+)
 from linkweather.mesh.mesh_site import Site
 from linkweather.mesh.patterns import Pair, few
 
@@ -55,6 +63,7 @@ class Mesh(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        _check_reserved(self.sites)
         _check_addresses(self.sites)
         seen: set[Pair] = set()
         for number, link in enumerate(self.links or ()):
@@ -214,6 +223,11 @@ class Mesh(Settings):
         for number, group in enumerate(self.groups, 1):
             own = self._members[group.name]
             yield from ((src, dst, number) for src, dst in patterns.pairs(group, own, self.sites, self._members))
+
+
+def _check_reserved(sites: dict[str, Site]) -> None:
+    for name in sites.keys() & RESERVED_SITES.keys():
+        raise ValueError(f"sites.{name}: reserved for {RESERVED_SITES[name]}; call the site otherwise")
 
 
 def _check_addresses(sites: dict[str, Site]) -> None:

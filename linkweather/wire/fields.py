@@ -6,13 +6,13 @@ precision, 64-bit integers and calendars take. What lies outside is no measureme
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field, PlainSerializer
 
-from linkweather.mesh import CONTROL_CHARACTERS, PRINTABLE
+from linkweather.mesh import PRINTABLE
+from linkweather.plain_text import one_line
 
 MAX_DELAY_S = 3600.0
 MAX_DURATION_S = 1e9
@@ -71,9 +71,7 @@ Figures = Annotated[
     Field(min_length=1, max_length=MAX_FIGURES),
 ]
 
-_UNPRINTABLE = re.compile(f"[{CONTROL_CHARACTERS}\ud800-\udfff]")
-
 
 def printable(text: str) -> str:
     """The text as a message takes it: each control character a space, and not too long. For what programs printed."""
-    return _UNPRINTABLE.sub(" ", text).strip()[:MAX_TEXT]
+    return one_line(text).strip()[:MAX_TEXT]

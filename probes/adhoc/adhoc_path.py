@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import click
-from rich.console import Console
-
+from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_DONE, EXIT_FAILED
+from linkweather.cli.terminal import Terminal
 from linkweather.errors import MeasurementError
 from linkweather.mesh import PathMethod
 from linkweather.units import duration
@@ -42,11 +41,11 @@ def perform(request: TraceRequest, *, as_json: bool) -> int:
         found = _watched(request, quiet=as_json)
     except MeasurementError as error:
         if as_json:
-            click.echo(json.dumps({"host": request.host, "failure": error.reason, "detail": error.detail}))
+            echo(json.dumps({"host": request.host, "failure": error.reason, "detail": error.detail}))
         else:
-            click.echo(f"Error: {error.detail}", err=True)
+            echo(f"Error: {error.detail}", err=True)
         return EXIT_FAILED
-    click.echo(json.dumps(document(found), allow_nan=False) if as_json else text(found))
+    echo(json.dumps(document(found), allow_nan=False) if as_json else text(found))
     return EXIT_DONE if steps(found.samples) else EXIT_FAILED
 
 
@@ -104,7 +103,7 @@ def _hop(step: Step) -> dict[str, Any]:
 
 
 def _watched(request: TraceRequest, *, quiet: bool) -> TracedPath:
-    console = Console()
+    console = Terminal()
     if quiet or not console.is_terminal:
         return asyncio.run(_trace(request))
     with console.status(f"tracing the path to {request.host} …"):

@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import click
-from rich.console import Console
-
+from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_DONE, EXIT_FAILED
+from linkweather.cli.terminal import Terminal
 from linkweather.errors import MeasurementError
 from probes.adhoc import adhoc_latency as latency
 from probes.adhoc import adhoc_throughput as throughput
@@ -49,7 +48,7 @@ def perform(tests: Sequence[AdhocOptions], *, as_json: bool, save: Path | None, 
 
 
 def _run(tests: Sequence[AdhocOptions], *, watched: bool) -> list[HostOutcome]:
-    console = Console()
+    console = Terminal()
     if not (watched and console.is_terminal):
         return asyncio.run(run(tests, [Unwatched()] * len(tests)))
     with LiveDisplay(console, [options.host for options in tests]) as display:
@@ -61,7 +60,7 @@ def _print_json(documents: Sequence[dict[str, Any]], earlier: Mapping[str, Saved
         compared = [comparison.changes(*_pair(document, earlier)) for document in documents]
         changes = [{"changes": [asdict(change) for change in each]} for each in compared]
         documents = [document | more for document, more in zip(documents, changes, strict=True)]
-    click.echo(json.dumps(saved.together(documents), allow_nan=False))
+    echo(json.dumps(saved.together(documents), allow_nan=False))
 
 
 def _print_text(outcomes: Sequence[HostOutcome], earlier: Mapping[str, SavedTest] | None) -> None:
@@ -69,14 +68,14 @@ def _print_text(outcomes: Sequence[HostOutcome], earlier: Mapping[str, SavedTest
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     if len(outcomes) > 1:
-        click.echo(table.text(outcomes))
+        echo(table.text(outcomes))
     elif outcomes[0].findings is None:
-        click.echo(f"Error: {outcomes[0].detail}", err=True)
+        echo(f"Error: {outcomes[0].detail}", err=True)
     else:
-        click.echo(summary.text(outcomes[0].findings))
+        echo(summary.text(outcomes[0].findings))
     if earlier is not None:
         for each in outcomes:
-            click.echo(f"\n{comparison.text(*_pair(each.document, earlier))}")
+            echo(f"\n{comparison.text(*_pair(each.document, earlier))}")
 
 
 def _pair(document: dict[str, Any], earlier: Mapping[str, SavedTest]) -> tuple[SavedTest | None, SavedTest]:

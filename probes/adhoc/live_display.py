@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from linkweather.cli.terminal import Terminal
 from linkweather.units import duration, rate
 from probes.adhoc.adhoc_throughput import INTERVAL_S
 from probes.adhoc.plots import LOST, over_time, sparkline
@@ -24,7 +25,7 @@ _MARGIN = 4
 class LiveDisplay:
     """Draws on a terminal within its `with` block, a pane for each host, and leaves nothing behind."""
 
-    def __init__(self, console: Console, hosts: Sequence[str]) -> None:
+    def __init__(self, console: Terminal, hosts: Sequence[str]) -> None:
         width = max(min(console.width, _WIDEST) - _MARGIN, _NARROWEST)
         self.panes = [Pane(host, width) for host in hosts]
         self._live = Live(console=console, get_renderable=self._view, refresh_per_second=_REFRESH_PER_S, transient=True)

@@ -10,8 +10,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import click
-
+from linkweather.cli.output import echo
 from probes.latency.reflector import Reflector
 from probes.latency.reflector_drops import log_drops, reasons
 from probes.latency.stamp import read_key
@@ -32,13 +31,13 @@ async def _answer(reflector: Reflector, beginning: str) -> None:
         answering = group.create_task(reflector.run(), name="reflector")
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, answering.cancel)
-        click.echo(beginning)
+        echo(beginning)
         logging_drops = group.create_task(log_drops(reflector.dropped), name="dropped datagrams")
         await asyncio.wait([answering])
         logging_drops.cancel()
-    click.echo(over(reflector.answered, reflector.dropped, reflector.flagged))
+    echo(over(reflector.answered, reflector.dropped, reflector.flagged))
     if lately := reflector.dropped.sentence():
-        click.echo(f"Dropped since the last line about it: {lately}")
+        echo(f"Dropped since the last line about it: {lately}")
 
 
 def begun(port: int, bind: Sequence[str], *, authenticated: bool, stateless: bool) -> str:

@@ -6,8 +6,7 @@ import io
 import json
 from datetime import UTC, datetime
 
-from rich.console import Console
-
+from linkweather.cli.terminal import Terminal
 from linkweather.demo.display import DemoScene, LiveDemo, PlainDemo, final_json, final_table
 from linkweather.models.ledger import LedgerAnswer, ReportCounts
 from linkweather.models.routes import PathExpectation, RouteAnswer
@@ -35,7 +34,7 @@ def test_the_head_says_when_nothing_is_emulated_and_why() -> None:
 
 def test_a_terminal_sees_the_table_and_what_is_amiss() -> None:
     output = io.StringIO()
-    display = LiveDemo(Console(file=output, force_terminal=True, width=80, height=30))
+    display = LiveDemo(Terminal(file=output, force_terminal=True, width=80, height=30))
     display.begin(SCENE)
     display.show([LINKS[0].model_copy(update={"goodput_bps": 95.2e6, "state": "fresh"}), *LINKS[1:]], [RELAYED])
     display.announce("Staged: a – b is cut.")
@@ -51,7 +50,7 @@ def test_a_terminal_sees_the_table_and_what_is_amiss() -> None:
 
 def test_a_pipe_gets_the_head_what_is_amiss_and_the_table_without_escape_codes() -> None:
     output = io.StringIO()
-    console = Console(file=output)
+    console = Terminal(file=output)
     display = PlainDemo(console)
     display.begin(SCENE)
     display.show(LINKS, [RELAYED])
@@ -78,7 +77,7 @@ def test_the_document_has_the_scene_the_mesh_and_the_sites() -> None:
 
 def test_a_log_says_each_decision_once_and_when_it_ends() -> None:
     output = io.StringIO()
-    display = PlainDemo(Console(file=output))
+    display = PlainDemo(Terminal(file=output))
     for relayed in ([RELAYED], [RELAYED], [], [RELAYED]):
         display.show(LINKS, relayed)
     assert output.getvalue().splitlines() == [
@@ -90,7 +89,7 @@ def test_a_log_says_each_decision_once_and_when_it_ends() -> None:
 
 def test_more_decisions_than_fit_take_turns() -> None:
     output = io.StringIO()
-    display = LiveDemo(Console(file=output, force_terminal=True, width=80, height=40))
+    display = LiveDemo(Terminal(file=output, force_terminal=True, width=80, height=40))
     display.begin(SCENE)
     display.show(LINKS, [RELAYED] * 5)
     display.end()

@@ -87,3 +87,15 @@ def test_a_long_value_is_cut() -> None:
 def test_values_of_options_are_checked_like_a_file() -> None:
     with pytest.raises(OperatorError, match=r"^the options: number = 0: must be at least 1$"):
         settings.validate({"number": 0}, Outer, "the options")
+
+
+def test_no_sentence_repeats_a_secret() -> None:
+    class Secrets(Settings):
+        token: Annotated[str, Field(max_length=1)] = ""
+        urls: tuple[int, ...] = ()
+        url: int = 0
+
+    for text in ('token = "hunter2"', 'urls = ["slack://hunter2/a"]', 'url = "mqtt://a:hunter2@b"', "hunter = 2"):
+        with pytest.raises(OperatorError) as refused:
+            settings.parse(text, Secrets, "f")
+        assert "hunter2" not in str(refused.value)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from rich.console import Console
 
 from collector.commands import links_command
 from linkweather.cli.root import main
+from linkweather.cli.terminal import Terminal
 from linkweather.models.state import LinkAnswer
 from tests import servers
 
@@ -141,7 +141,7 @@ def test_a_table_longer_than_the_terminal_turns_its_pages(monkeypatch: pytest.Mo
     seen = []
     for at in (0.0, 4.0, 8.0, 12.0):
         monkeypatch.setattr("collector.commands.links_command.time.monotonic", lambda at=at: at)
-        console = Console(width=80, height=9, record=True, file=io.StringIO())
+        console = Terminal(width=80, height=9, record=True, file=io.StringIO())
         console.print(links_command._screen(links, "", console))
         text = console.export_text()
         assert len(text.splitlines()) < 9
@@ -154,7 +154,7 @@ def test_a_clock_that_is_wrong_is_named_once_below_the_links(capsys: pytest.Capt
     links = [LinkAnswer(src="a", dst=f"b{number}", reason=reason) for number in range(5)]
     links_command._print_links(links, as_json_=False)
     assert capsys.readouterr().out.splitlines()[-1] == f"{reason} (5 links)"
-    console = Console(width=80, height=10, record=True, file=io.StringIO())
+    console = Terminal(width=80, height=10, record=True, file=io.StringIO())
     console.print(links_command._screen(links, "", console))
     text = console.export_text()
     assert len(text.splitlines()) < 10
