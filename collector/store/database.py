@@ -24,6 +24,7 @@ from collector.store.journal_repair import (
     remove_copy,
     repair_log,
 )
+from collector.store.log_sums import LogSums
 from collector.store.reader_gate import ReaderGate
 from linkweather.errors import OperatorError, RecordError
 
@@ -53,6 +54,7 @@ class Database:
         self._memory_limit_mb = memory_limit_mb
         self._writing = threading.RLock()
         self._gate = ReaderGate()
+        self._sums = LogSums(log_of(path))
         self._readers: list[Callable[[], None]] = []
         self._reopened = False
         self._closed = False
@@ -63,8 +65,10 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A transaction. Raises duckdb.Error when the disk or the file fails; then nothing was written."""
-        with self._writing, transaction_of(self._usable()) as connection:
-            yield connection
+        with self._writing:
+            with transaction_of(self._usable()) as connection:
+                yield connection
+            self._sums.note()
 
     @contextlib.contextmanager
     def prepared(self, queries: Mapping[str, str], parameters: Sequence[Any]) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -76,8 +80,10 @@ class Database:
         with self._reading() as cursor:
             for name, query in queries.items():
                 cursor.execute(f"CREATE TEMP TABLE {name} AS {query}", parameters)
-            with self._writing, transaction_of(cursor):
-                yield cursor
+            with self._writing:
+                with transaction_of(cursor):
+                    yield cursor
+                self._sums.note()
 
     def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query, as last committed; waits for no writer. Raises duckdb.Error when the disk fails."""

@@ -19,6 +19,7 @@ from typing import Final
 import duckdb
 
 from collector.store.journal_repair import copy_readable, is_damage, is_held, log_of, repair_log
+from collector.store.log_sums import read_sums
 from collector.store.wal import scan_log
 from linkweather.durable_number import DurableNumber
 from linkweather.errors import OperatorError
@@ -87,7 +88,7 @@ def _checked(path: Path, acknowledged: int) -> JournalCheck:
     rows: dict[str, int] = {}
     reports = 0
     log = log_of(path).read_bytes() if log_of(path).exists() else b""
-    found = scan_log(log)
+    found = scan_log(log, read_sums(log_of(path)))
     if found is not None and found.whole_bytes < len(log):
         problems.append(f"the log is whole for its first {found.commits} commits only")
     try:

@@ -18,6 +18,7 @@ from typing import Final, Literal, NamedTuple
 
 import duckdb
 
+from collector.store.log_sums import read_sums
 from collector.store.wal import LOG_BEGINS, LogScan, scan_log
 from linkweather import atomicfile
 from linkweather.atomicfile import damaged_name
@@ -94,7 +95,7 @@ def repair_log(path: Path) -> Finding | None:
         )
     with _held(path) as held:
         content = wal.read_bytes() if held else LOG_BEGINS
-        found = scan_log(content)
+        found = scan_log(content, read_sums(wal))
         if not content.startswith(LOG_BEGINS):
             aside = damaged_name(wal)
             wal.rename(aside)

@@ -6,6 +6,7 @@ import errno
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -15,10 +16,11 @@ from collector.store import journal_damage
 from collector.store.journal import Journal
 from collector.store.journal_damage import JournalDamage
 from collector.store.journal_repair import is_damage, is_held, log_of
-from collector.store.wal import LogScan, scan_log
+from collector.store.log_sums import read_sums, sums_of
+from collector.store.wal import HEADER_BYTES, LogScan, altered_from, scan_log
 from linkweather.errors import OperatorError
 
-# A collector that is killed: COUNT commits of a report each, and the journal is closed once after CLOSED of them.
+# A collector that is killed: COUNT commits of a report of ROWS each; the journal is closed once after CLOSED of them.
 _KILLED = """
 import os, sys
 from datetime import UTC, datetime
@@ -28,15 +30,15 @@ from collector.store import journal_damage
 from collector.store.journal import Journal
 from collector.store.journal_damage import JournalDamage
 from linkweather.wire import LatencyReport, LatencyRow
-path, count, closed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+path, count, closed, rows = Path(sys.argv[1]), *map(int, sys.argv[2:])
 now = datetime.now(UTC)
 journal = Journal(path)
 for seq in range(count):
     if seq == closed:
         journal.close()
         journal = Journal(path)
-    row = LatencyRow(src="a", dst="b", method="stamp", sent=1, received=1)
-    journal.commit([Entry("a", LatencyReport(boot="x", seq=seq, at=now, links=(row,)), now)])
+    links = tuple(LatencyRow(src="a", dst=f"b{n}", method="stamp", sent=1, received=1) for n in range(rows))
+    journal.commit([Entry("a", LatencyReport(boot="x", seq=seq, at=now, links=links), now)])
 os._exit(0)
 """
 
@@ -46,14 +48,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.duckdb"
 
 
-def killed(path: Path, count: int = 20, closed: int = -1) -> None:
-    subprocess.run([sys.executable, "-c", _KILLED, str(path), str(count), str(closed)], check=True)
+def killed(path: Path, count: int = 20, closed: int = -1, rows: int = 1) -> None:
+    numbers = [str(number) for number in (count, closed, rows)]
+    subprocess.run([sys.executable, "-c", _KILLED, str(path), *numbers], check=True)
 
 
 def seqs(path: Path) -> list[int]:
     journal = Journal(path)
     try:
-        return [seq for (seq,) in journal.database.rows("SELECT seq FROM latency ORDER BY seq")]
+        return [seq for (seq,) in journal.database.rows("SELECT DISTINCT seq FROM latency ORDER BY seq")]
     finally:
         journal.close()
 
@@ -113,6 +116,43 @@ def test_a_flipped_bit_in_the_log_costs_what_follows_it_which_is_counted(
     assert 0 < len(left) < 20
     assert f"has {len(left)} of 20 reports that it acknowledged: {20 - len(left)} are lost" in caplog.text
     assert f"at least {20 - len(left)} behind them are lost" in caplog.text
+
+
+def test_words_that_duckdbs_checksum_overlooks_are_damage_all_the_same(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed(path, rows=8)
+    wal = log_of(path).read_bytes()
+    altered = next(found for found in map(partial(without_twins, wal), range(len(wal) // 2, len(wal) - 16)) if found)
+    log_of(path).write_bytes(altered)
+    left = seqs(path)
+    assert left == list(range(len(left)))
+    assert 0 < len(left) < 20
+    assert f"at least {20 - len(left)} behind them are lost" in caplog.text
+    assert asides(path) == ["journal.duckdb.wal"]
+
+
+def without_twins(wal: bytes, at: int) -> bytes | None:
+    """The log without two equal words at `at`; None where there are none, or where DuckDB's checksum sees it."""
+    altered = wal[:at] + bytes(16) + wal[at + 16 :]
+    twins = wal[at : at + 8] == wal[at + 8 : at + 16] != bytes(8)
+    return altered if twins and scan_log(altered) == scan_log(wal) else None
+
+
+def test_a_checkpoint_begins_the_sums_of_the_log_anew(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    killed(path, 20, closed=12)
+    wal = log_of(path).read_bytes()
+    known = read_sums(log_of(path))
+    assert known.startswith(wal[:HEADER_BYTES])
+    assert altered_from(wal[:-1] + b"!", known) is not None
+    assert seqs(path) == list(range(20))
+    assert not caplog.records
+
+
+def test_a_journal_whose_sums_cannot_be_written_commits_all_the_same(path: Path) -> None:
+    sums_of(log_of(path)).mkdir()
+    killed(path)
+    assert seqs(path) == list(range(20))
 
 
 def test_the_loss_is_named_once_and_the_journal_goes_on(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -206,7 +246,10 @@ def test_a_journal_that_is_open_elsewhere_keeps_its_log(path: Path) -> None:
     """Whatever its log looks like: another process is writing it."""
     holder = _KILLED.replace("os._exit(0)", "print('open', flush=True); sys.stdin.read()")
     with subprocess.Popen(
-        [sys.executable, "-c", holder, str(path), "5", "-1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", holder, str(path), "5", "-1", "1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "open\n"
