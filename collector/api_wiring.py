@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from collector.alto.alto_api import AltoSources, add_alto
 from collector.api.access import read_token
 from collector.api.api_requests import ApiError
 from collector.api.app import AppSources, HistoryQuery, create_app
+from collector.api.costly_questions import CostlyQuestions
 from collector.api.event_feed import EventFeed, add_events
 from collector.api.history_api import HistorySources, add_link_history, add_sla
 from collector.api.incident_api import SilenceSources, add_incidents, add_silences
@@ -77,6 +77,7 @@ class ApiWiring:
     other_journals: OtherJournals
     bad_statuses: Mapping[str, int]
     page: Callable[[str], str | None]
+    questions: CostlyQuestions
     alto_streams: Counter[str] = field(default_factory=Counter)
     cluster: Cluster | None = None
     shared_log: SharedLog | None = None
@@ -92,14 +93,19 @@ class ApiWiring:
                 mesh=lambda: mesh.mesh,
                 route=updater.route,
                 routes=updater.routes,
-                evaluation=updater.evaluation,
+                evaluation=lambda since, until: self.questions.ask("evaluation", updater.evaluation, since, until),
             ),
         )
         add_events(app, self.feed, lambda: mesh.mesh)
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
-        add_incidents(app, time.time, lambda: mesh.mesh, self.incident_watch.incidents)
+        add_incidents(
+            app,
+            time.time,
+            lambda: mesh.mesh,
+            partial(self.incident_watch.incidents, ask=partial(self.questions.ask, "incidents")),
+        )
         add_silences(app, self._silence_sources(), self._token())
-        add_ledger(app, self.ledger.answer)
+        add_ledger(app, self.ledger.answer, self.questions)
         spans = HistorySources(
             now=time.time,
             mesh=lambda: mesh.mesh,
@@ -107,10 +113,11 @@ class ApiWiring:
             link_sla=self._link_sla,
             site_sla=SlaReader(self.journal.database).of_site,
             settings=self.settings.journal,
+            questions=self.questions,
         )
         add_link_history(app, spans)
         add_sla(app, spans)
-        add_sinks(app, self.exporters, self._token())
+        add_sinks(app, self.exporters, self.questions, self._token())
         add_placements(app, self._placement_inputs, updater.log_placement)
         add_alto(
             app,
@@ -206,7 +213,7 @@ class ApiWiring:
     async def _history(self, query: HistoryQuery) -> list[HistoryBucket]:
         table, _ = metric_source(query.metric) or ("latency", "")
         self._refuse_others(query.src, query.dst, query.dst if table == "throughput" else query.src)
-        return await asyncio.to_thread(RecordedRows(self.journal.database).history, **asdict(query))
+        return await self.questions.ask("history", RecordedRows(self.journal.database).history, **asdict(query))
 
     def _not_ready(self) -> list[str]:
         reasons = []

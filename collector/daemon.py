@@ -56,6 +56,10 @@ class CollectorDaemon:
         """Close everything; writes under way end first."""
         await self.parts.route_updater.finish()
         await self.parts.incident_watch.finish()
+        await self.parts.ingest.finish()
+        if self.parts.shared_log:
+            await self.parts.shared_log.finish()
+        await self.parts.questions.finish()
         await asyncio.get_running_loop().shutdown_default_executor()
         self.parts.server.close()
         self.parts.exporters.close()

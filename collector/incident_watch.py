@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -157,10 +157,17 @@ class IncidentWatch:
         """Record what is not recorded yet."""
         await self._write()
 
-    async def incidents(self, since: datetime, until: datetime, site: str | None, limit: int) -> IncidentsAnswer:
-        """Those that last, and those of the span that are over; of one site, or all."""
+    async def incidents(
+        self,
+        since: datetime,
+        until: datetime,
+        site: str | None,
+        limit: int,
+        ask: Callable[..., Awaitable[list[IncidentAnswer]]] = asyncio.to_thread,
+    ) -> IncidentsAnswer:
+        """Those that last, and those of the span that are over; of one site, or all. `ask` has a thread read them."""
         lasting = [self._answer(one) for one in self._book.open if site is None or site in _sites(one)]
-        over = await asyncio.to_thread(self._log.over, since, until, site, limit + 1)
+        over = await ask(self._log.over, since, until, site, limit + 1)
         found = [*lasting, *(one for one in over if one.id not in self._unwritten)]
         links = sum(1 for _ in self._sources.mesh().pairs())
         return IncidentsAnswer(

@@ -6,6 +6,7 @@ import os
 import socket
 import uuid
 
+from collector.api.costly_questions import CostlyQuestions
 from collector.api.event_feed import EventFeed
 from collector.api.http_server import HttpServer
 from collector.api_wiring import ApiWiring
@@ -66,6 +67,7 @@ class CollectorParts:
             self.ledger = Ledger(self.journal, self.exporters.by_name)
             self.mesh_publisher = self._mesh_publisher_of(settings)
             self.decision_log = DecisionLog(self.journal.database)
+            self.questions = CostlyQuestions(self.journal.database.time_limit)
             self.feed = EventFeed(uuid.uuid4().hex[:12])
             self.complete_links = CompleteLinks(
                 links=self.all_links,
@@ -170,6 +172,7 @@ class CollectorParts:
             incident_watch=self.incident_watch,
             notifier=self.notifier,
             page=self.page.address,
+            questions=self.questions,
             feed=self.feed,
             journal=self.journal,
             ingest=self.ingest,

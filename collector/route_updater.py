@@ -170,9 +170,9 @@ class RouteUpdater:
         """A job was placed."""
         self._writer.put(PlacementDecision.of(answer))
 
-    async def evaluation(self, since: datetime, until: datetime) -> EvaluationAnswer:
-        """How the decisions of `[since, until)` did."""
-        return await asyncio.to_thread(evaluation_of, self._log, self._settings, self._sites, since, until)
+    def evaluation(self, since: datetime, until: datetime) -> EvaluationAnswer:
+        """How the decisions of `[since, until)` did. Blocks; raises duckdb.Error."""
+        return evaluation_of(self._log, self._settings, self._sites, since, until)
 
     async def run(self) -> None:
         """Decide as `DecisionPace` says; log, publish and emit what changes, and sample; until cancelled."""

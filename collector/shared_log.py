@@ -53,6 +53,10 @@ class SharedLog:
         """Read the log until cancelled."""
         return self._reader.run()
 
+    async def finish(self) -> None:
+        """Wait for a commit that is under way; none comes after it."""
+        await self._ingest.finish()
+
     async def _take_in(self, messages: Sequence[tuple[str, bytes, datetime]]) -> None:
         await self._ingest.take_in([IncomingMessage(*one) for one in messages])
 

@@ -8,6 +8,7 @@
   × MeasurementError              the network's or a peer's: a result, published with its reason
   × MessageError                  a peer's: the message is counted and dropped
   × RecordError                   the record cannot be written now: what was to be written waits, and is tried again
+  × QueryTimeError                a question to the record took longer than it may
   × CollectorUnavailableError     no collector answers the client
   × NotFoundError                 the collector knows no such site or link
   × NoPathError                   no path between two sites is usable now
@@ -51,6 +52,10 @@ class NoSuchSiteError(LinkweatherError, ValueError):
 
 class RecordError(LinkweatherError):
     """The record cannot be written now; its text says why."""
+
+
+class QueryTimeError(LinkweatherError):
+    """A question to the record took longer than it may; its text says how long that is."""
 
 
 class _ReasonedError(LinkweatherError):

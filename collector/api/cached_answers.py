@@ -9,8 +9,11 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from starlette.responses import Response, StreamingResponse
 
+from collector.api.costly_questions import question_threads
+
 LASTS_S = 1.0
 PIECE_BYTES = 256 * 1024
+_threads = question_threads(2, "answer")
 _tags = map(f'W/"{uuid.uuid4().hex[:12]}-{{}}"'.format, itertools.count())
 
 
@@ -61,7 +64,7 @@ class EncodedAnswer:
                 loop.call_soon_threadsafe(self._grow, piece)
 
         try:
-            await asyncio.to_thread(encode)
+            await loop.run_in_executor(_threads, encode)
         finally:
             self.done = True
             self._grown.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Annotated
 from fastapi import FastAPI, Query
 
 from collector.api.api_requests import ApiError, read_parameter, site_id
+from collector.api.costly_questions import CostlyQuestions
 from collector.settings import JournalSettings
 from collector.store.link_history import STEPS_MAX, HistorySpan, default_step_s, span
 from collector.store.sla_reader import sla_span
@@ -30,6 +30,7 @@ class HistorySources:
     link_sla: Callable[[str, str, HistorySpan], SlaAnswer]
     site_sla: Callable[[str, HistorySpan], SlaAnswer]
     settings: JournalSettings
+    questions: CostlyQuestions
 
 
 def add_link_history(app: FastAPI, sources: HistorySources) -> None:
@@ -59,7 +60,7 @@ def add_link_history(app: FastAPI, sources: HistorySources) -> None:
         if span_s / wanted.step_s > STEPS_MAX:
             least = f"{span_s / STEPS_MAX:.3g}s"
             raise ApiError(422, f"step = {step}: too many steps: at most {STEPS_MAX}, so at least {least}", "step")
-        return await asyncio.to_thread(sources.history, src, dst, wanted)
+        return await sources.questions.ask("history", sources.history, src, dst, wanted)
 
 
 def add_sla(app: FastAPI, sources: HistorySources) -> None:
@@ -79,10 +80,14 @@ def add_sla(app: FastAPI, sources: HistorySources) -> None:
         start, end = _moments(since, until, now)
         wanted = sla_span(start, end, now, sources.settings)
         if site is not None and src is None and dst is None:
-            return await asyncio.to_thread(sources.site_sla, site_id(mesh, "site", site, 422), wanted)
+            return await sources.questions.ask(
+                "availability", sources.site_sla, site_id(mesh, "site", site, 422), wanted
+            )
         if site is not None or src is None or dst is None:
             raise ApiError(422, "either src and dst, of a link, or site", "site")
-        return await asyncio.to_thread(sources.link_sla, site_id(mesh, "src", src), site_id(mesh, "dst", dst), wanted)
+        return await sources.questions.ask(
+            "availability", sources.link_sla, site_id(mesh, "src", src), site_id(mesh, "dst", dst), wanted
+        )
 
 
 def _moments(since: str, until: str, now: datetime) -> tuple[datetime, datetime]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, Literal
 
@@ -24,6 +24,7 @@ from linkweather.units import parse_moment
 Form = Literal["rows", "columns"]
 
 _FORMS: Mapping[Form, Callable[[RouteView], Iterator[bytes]]] = {"rows": mesh_rows, "columns": mesh_columns}
+LONGEST_EVALUATION = timedelta(days=366)
 CONDITIONS = ("objective", "bytes", "max_relays", "avoid", "max_price_usd_per_gb", "relay_mode")
 
 
@@ -52,6 +53,8 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
         start = read_parameter("since", parse_moment, since, now)
         if start >= now:
             raise ApiError(422, f"since = {since!r}: must be in the past", "since")
+        if now - start > LONGEST_EVALUATION:
+            raise ApiError(422, f"since = {since!r}: at most {LONGEST_EVALUATION.days} days ago", "since")
         return await sources.evaluation(start, now)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -10,6 +9,7 @@ from fastapi import FastAPI, Query
 
 from collector.api.access import FORBIDDEN, guarded
 from collector.api.api_requests import ApiError
+from collector.api.costly_questions import CostlyQuestions
 from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
 from linkweather.models.state import ErrorAnswer
 
@@ -29,33 +29,33 @@ class SinkSource(Protocol):
     def drop(self, name: str) -> SinkAnswer: ...  # noqa: D102
 
 
-def add_sinks(app: FastAPI, source: SinkSource, token: str | None) -> None:
+def add_sinks(app: FastAPI, source: SinkSource, questions: CostlyQuestions, token: str | None) -> None:
     """Add the answers and the operations; who changes anything is local or has the token."""
     only: Any = {"dependencies": [guarded(token, "what a sink refused")], "responses": {**FORBIDDEN, **NO_SUCH_SINK}}
 
     @app.get("/api/v1/sinks")
     async def sinks() -> Sequence[SinkAnswer]:
         """Every sink: the configured ones, and those removed for which the record still keeps rows."""
-        return await asyncio.to_thread(source.sinks)
+        return await questions.ask("sinks", source.sinks)
 
     @app.get("/api/v1/sinks/{name}/set-aside", responses={**NO_SUCH_SINK})
     async def set_aside(name: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Sequence[SetAsideAnswer]:
         """The rows that the sink refused for good, the newest first."""
-        return await _known(name, source.set_aside, limit)
+        return await _known(questions, name, source.set_aside, limit)
 
     @app.post("/api/v1/sinks/{name}/set-aside/retry", **only)
     async def retry(name: str) -> SinkAnswer:
         """Send again what is set aside, from now on, and end a wait after failures."""
-        return await _known(name, source.retry)
+        return await _known(questions, name, source.retry)
 
     @app.delete("/api/v1/sinks/{name}/set-aside", **only)
     async def drop(name: str) -> SinkAnswer:
         """Let go of what is set aside; of a removed sink, of everything that the record keeps for it."""
-        return await _known(name, source.drop)
+        return await _known(questions, name, source.drop)
 
 
-async def _known(name: str, call: Callable[..., Answered], *more: Any) -> Answered:
+async def _known(questions: CostlyQuestions, name: str, call: Callable[..., Answered], *more: Any) -> Answered:
     try:
-        return await asyncio.to_thread(call, name, *more)
+        return await questions.ask("sinks", call, name, *more)
     except KeyError:
         raise ApiError(404, f"there is no sink {name!r}; `linkweather archive list` names them", "name") from None

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -65,6 +66,8 @@ class Ingest:
         journal_id: str | None = None,
     ) -> None:
         self._batches = BatchCommit(journal)
+        # A thread of its own: whatever else waits for a thread, questions above all, holds up no commit.
+        self._thread = ThreadPoolExecutor(1, "commit")
         self._journal_id = journal_id or journal.id
         self._quarantine = Quarantine(journal.database)
         self._acknowledgement = Acknowledgement(publish)
@@ -117,6 +120,10 @@ class Ingest:
         self._arrived.set()
         if len(self._waiting) >= BATCH_REPORTS:
             self._enough.set()
+
+    async def finish(self) -> None:
+        """Wait for a commit that is under way; none comes after it."""
+        await asyncio.to_thread(self._thread.shutdown)
 
     async def run(self) -> None:
         """Commit messages until cancelled: at once when idle, in batches under load."""
@@ -174,10 +181,10 @@ class Ingest:
 
     async def _until_written(self, write: Callable[[], Result]) -> Result:
         """Run a blocking write in a worker thread, and repeat it while the disk fails."""
-        backoff = Backoff(RETRY_FIRST_S)
+        backoff, loop = Backoff(RETRY_FIRST_S), asyncio.get_running_loop()
         while True:
             try:
-                result = await asyncio.to_thread(write)
+                result = await loop.run_in_executor(self._thread, write)
             except (duckdb.Error, RecordError) as error:
                 self._report(f"the journal cannot be written ({str(error).splitlines()[0]}); trying again")
             else:

@@ -26,11 +26,12 @@ from collector.store.journal_repair import (
 )
 from collector.store.log_sums import LogSums
 from collector.store.reader_gate import ReaderGate
-from linkweather.errors import OperatorError, RecordError
+from linkweather.errors import OperatorError, QueryTimeError, RecordError
 
 SCHEMA_VERSION = 1
 STREAM_ROWS = 10_000
 CLOSE_WAIT_S = 30.0
+INTERRUPT_EVERY_S = 0.1  # where one interrupt falls between two queries of a cursor
 EXCHANGE_WAIT_S = 0.2  # for readers to end, while none begins and nothing is written
 _PID = re.compile(r"PID (\d+)")
 
@@ -55,6 +56,7 @@ class Database:
         self._writing = threading.RLock()
         self._gate = ReaderGate()
         self._sums = LogSums(log_of(path))
+        self._limits = threading.local()
         self._readers: list[Callable[[], None]] = []
         self._reopened = False
         self._closed = False
@@ -89,6 +91,17 @@ class Database:
         """The rows of a query, as last committed; waits for no writer. Raises duckdb.Error when the disk fails."""
         with self._reading() as cursor:
             return cursor.execute(sql, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def time_limit(self, seconds: float) -> Iterator[None]:
+        """The block's queries, of this thread, may take so long together. Raises QueryTimeError at that time."""
+        self._limits.until = time.monotonic() + seconds
+        try:
+            yield
+        except duckdb.InterruptException:
+            raise QueryTimeError(f"took longer than {seconds:g} s") from None
+        finally:
+            del self._limits.until
 
     def columns(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """The same as numpy columns, those with NULLs masked."""
@@ -159,8 +172,30 @@ class Database:
             except duckdb.Error:
                 with self._writing:
                     cursor = self._usable().cursor()
-            with cursor:
+            with cursor, self._interrupted(cursor):
                 yield cursor
+
+    @contextlib.contextmanager
+    def _interrupted(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Interrupt the queries of the block when the thread's time is up: again and again, until it ends."""
+        until, done = getattr(self._limits, "until", None), threading.Event()
+        if until is None:
+            yield
+            return
+
+        def interrupt() -> None:
+            wait_s = until - time.monotonic()
+            while not done.wait(max(wait_s, 0)):
+                cursor.interrupt()
+                wait_s = INTERRUPT_EVERY_S
+
+        watching = threading.Thread(target=interrupt, name="time limit", daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watching.join()
 
     def _usable(self) -> duckdb.DuckDBPyConnection:
         try:

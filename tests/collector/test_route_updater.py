@@ -225,11 +225,11 @@ async def test_active_routes_are_sampled_and_evaluated_by_what_is_measured_after
     async with running(updater):
         await until(lambda: sum(one.occasion == "sampled" for one in world.recorded()) == 12)
     later = datetime.fromtimestamp(world.now + 10, UTC)
-    evaluation = (await updater.evaluation(datetime.fromtimestamp(0, UTC), later)).evaluations[0]
+    evaluation = updater.evaluation(datetime.fromtimestamp(0, UTC), later).evaluations[0]
     assert (evaluation.objective, evaluation.evaluated) == ("latency", 0)
     rows = report(LONG_WAY, world.now + 5)
     world.journal.commit([entry(rows)])
-    evaluation = (await updater.evaluation(datetime.fromtimestamp(0, UTC), later)).evaluations[0]
+    evaluation = updater.evaluation(datetime.fromtimestamp(0, UTC), later).evaluations[0]
     assert (evaluation.evaluated, evaluation.regret_mean_ratio, evaluation.relayed) == (12, 0, 4)
 
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from fastapi import FastAPI
 
 from collector.api.api_requests import answer_errors
+from collector.api.costly_questions import CostlyQuestions
 from collector.api.history_api import HistorySources, add_link_history, add_sla
 from collector.settings import JournalSettings
 from collector.store.journal import Journal
@@ -43,6 +44,7 @@ def api(tmp_path: Path) -> Iterator[str]:
         link_sla=SlaReader(journal.database).of_link,
         site_sla=SlaReader(journal.database).of_site,
         settings=JournalSettings(keep_days=1),
+        questions=CostlyQuestions(journal.database.time_limit),
     )
     add_link_history(app, sources)
     add_sla(app, sources)

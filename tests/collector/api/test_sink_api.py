@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from collector.api.api_requests import answer_errors
+from collector.api.costly_questions import CostlyQuestions
 from collector.api.sink_api import add_sinks
 from collector.sinks.backlog import Backlog
 from collector.sinks.exporters import Exporters
@@ -46,7 +47,7 @@ def exporters(journal: Journal, refusing: ScriptedServer) -> Iterator[Exporters]
 async def http(exporters: Exporters) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     answer_errors(app)
-    add_sinks(app, exporters, "s3cret")
+    add_sinks(app, exporters, CostlyQuestions(), "s3cret")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
         yield client
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from fastapi import FastAPI
 
 from collector.api.api_requests import answer_errors
+from collector.api.costly_questions import CostlyQuestions
 from collector.api.sink_api import add_sinks
 from collector.sinks.backlog import Backlog
 from collector.sinks.exporters import Exporters
@@ -42,7 +43,7 @@ def sinks(tmp_path: Path) -> Iterator[Exporters]:
 def api(sinks: Exporters) -> Iterator[str]:
     app = FastAPI()
     answer_errors(app)
-    add_sinks(app, sinks, None)
+    add_sinks(app, sinks, CostlyQuestions(), None)
     with serving(app) as url:
         yield url
 

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fastapi import FastAPI
 
+from collector.api.costly_questions import CostlyQuestions
 from collector.api.ledger_api import add_ledger
 from collector.sinks.backlog import Backlog
 from collector.store.journal import Journal
@@ -32,7 +33,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def api(ledger: Ledger) -> Iterator[str]:
     app = FastAPI()
-    add_ledger(app, ledger.answer)
+    add_ledger(app, ledger.answer, CostlyQuestions())
     with serving(app) as url:
         yield url
 

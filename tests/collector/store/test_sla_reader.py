@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from fastapi import FastAPI
 
 from collector.api.api_requests import answer_errors
+from collector.api.costly_questions import CostlyQuestions
 from collector.api.history_api import HistorySources, add_sla
 from collector.settings import JournalSettings
 from collector.store.journal import Journal
@@ -91,6 +92,7 @@ def api(journal: Journal) -> Iterator[str]:
         link_sla=reader.of_link,
         site_sla=reader.of_site,
         settings=KEPT,
+        questions=CostlyQuestions(),
     )
     add_sla(app, sources)
     with serving(app) as url:
