@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fastapi import Request
@@ -13,7 +12,8 @@ from linkweather.models.routes import RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
 from linkweather.units import parse_size
 from page.mesh_follower import SCORE_EVERY_S, MeshFollower
-from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, address, framed, selection, tag, text
+from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, address, framed, selection, table, tag, text
+from page.placement_form import PlacementForm
 from page.route_rows import OBJECTIVES, path_rows, route_rows, route_sentence, score_rows
 
 _DEFAULT_BYTES = "1TB"
@@ -70,6 +70,8 @@ class DecisionsView:
                 self._reply()
             with tag("section", "section"):
                 self._listing()
+            with tag("section", "section"):
+                PlacementForm(self._follower, t).build()
             self._judged = ui.refreshable(self._build_score)
             with tag("section", "section"):
                 self._judged()
@@ -118,7 +120,7 @@ class DecisionsView:
             return
         text("p", t("Regret is how much worse than the path that turned out best; 0 % is perfect."), "soft small")
         headings = (t("by"), t("measured"), t("gain over direct"), t("regret"), t("relayed"), t("of these worse"))
-        _table(headings, [(tuple(row), False) for row in rows], figures_from=1)
+        table(headings, rows, figures_from=1)
 
     async def _answer_to(self, asked: _Asked) -> RouteAnswer | str:
         try:
@@ -141,7 +143,7 @@ class DecisionsView:
             return
         text("p", route_sentence(answer, t))
         headings = ("", t("path"), t("RTT"), t("goodput"), t("takes"), t("USD/GB"))
-        _table(headings, [(tuple(row), False) for row in path_rows(answer, t)], figures_from=2)
+        table(headings, path_rows(answer, t), figures_from=2)
 
     def _refresh(self) -> None:
         seen = self._follower.view.routes
@@ -158,18 +160,5 @@ class DecisionsView:
             return
         text("h2", t("From {src} to all, by {objective}", src=asked.src, objective=t(OBJECTIVES[objective])))
         headings = (t("to"), t("path"), t("direct"), t("chosen"), t("gain"), t("why, since (UTC)"))
-        shown = [((row.dst, row.path, row.direct, row.chosen, row.gain, row.why), row.relayed) for row in rows]
-        _table(headings, shown, figures_from=2)
-
-
-def _table(headings: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], bool]], *, figures_from: int) -> None:
-    with tag("div", "wide"), tag("table", "listing"):
-        with tag("thead"), tag("tr"):
-            for number, heading in enumerate(headings):
-                text("th" if heading else "td", heading, "figure" if number >= figures_from else "")
-        with tag("tbody"):
-            for cells, relayed in rows:
-                with tag("tr"):
-                    for number, cell in enumerate(cells):
-                        classes = "figure" if number >= figures_from else "relayed" if relayed and number == 1 else ""
-                        text("td", cell, classes)
+        shown = [(row.dst, row.path, row.direct, row.chosen, row.gain, row.why) for row in rows]
+        table(headings, shown, figures_from=2, relayed=[row.relayed for row in rows])

@@ -16,7 +16,7 @@ from page.words import SOURCE, Words, message
 
 
 class IncidentLine(NamedTuple):
-    """An incident as a line: its sentence, what was done, where it leads to, whether it lasts, and who keeps quiet."""
+    """An incident as a line: its sentence, what was done, where it leads to, whether it lasts, and why it is quiet."""
 
     severity: str
     sentence: str
@@ -24,6 +24,7 @@ class IncidentLine(NamedTuple):
     address: str
     lasts: bool
     quiet: str = ""
+    id: str = ""
 
 
 _SAYINGS: Mapping[IncidentKind, str] = {
@@ -37,6 +38,18 @@ _SAYINGS: Mapping[IncidentKind, str] = {
     "clock": message("{who} has a clock that is {value} off"),
     "sink": message("the sink {who} writes nothing, or not all: {detail}"),
     "collector": message("{who} fails: {detail}"),
+}
+KIND_NAMES: Mapping[IncidentKind, str] = {
+    "site_unreachable": message("site unreachable"),
+    "site_silent": message("site silent"),
+    "link_down": message("link down"),
+    "loss": message("loss"),
+    "latency": message("latency"),
+    "jitter": message("jitter"),
+    "goodput": message("goodput"),
+    "clock": message("clock"),
+    "sink": message("sink"),
+    "collector": message("collector"),
 }
 _FIGURES: Mapping[IncidentKind, Callable[[float | None], str]] = {
     "site_silent": age,
@@ -116,7 +129,8 @@ def line(incident: IncidentAnswer, words: Words, now: float | None = None) -> In
     sentence, quiet = (
         _without_today(text, now) for text in (words("{sentence}.", sentence=said), _quiet(incident, words))
     )
-    return IncidentLine(incident.severity, sentence, routes, _address(incident), incident.until is None, quiet)
+    lasts = incident.until is None
+    return IncidentLine(incident.severity, sentence, routes, _address(incident), lasts, quiet, incident.id)
 
 
 def _quiet(incident: IncidentAnswer, words: Words) -> str:

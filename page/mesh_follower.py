@@ -58,6 +58,10 @@ class MeshFollower:
                 await self._filled.wait()
         return self.view
 
+    def ask_again(self) -> None:
+        """Ask at once: a viewer has changed something."""
+        self._due.set()
+
     async def score(self) -> EvaluationAnswer | None:
         """How the decisions of the last hour did, asked for at most once a minute; None while there is no answer."""
         now = time.monotonic()

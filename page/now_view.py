@@ -77,7 +77,7 @@ class NowView:
         text("h1", sentence)
         lasting = [one for one in found if one.lasts]
         for one in lasting[:_MOST_INCIDENTS]:
-            incident(one)
+            incident(one, t("acknowledge"))
         if len(lasting) > _MOST_INCIDENTS:
             text("p", t("and {n} more", n=len(lasting) - _MOST_INCIDENTS), "soft")
         if closed:

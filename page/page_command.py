@@ -27,7 +27,7 @@ DEFAULT_PORT = 8420
 def page(*, api: str, host: str, port: int, token_file: Path | None, fd: int | None, log_level: str) -> None:
     """Serve the page: what is wrong, the grid of all links, each link over time, the decisions.
 
-    It asks the collector's API and nothing else, and reads only.
+    It asks the collector's API and nothing else; to acknowledge and silence, a viewer gives the API's token.
     """
     log_to_stderr(log_level)
     logging.getLogger("httpx").setLevel(logging.WARNING)

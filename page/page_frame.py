@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -19,7 +20,12 @@ from page.mesh_follower import MeshFollower
 from page.words import Words, message
 
 HERE = Path(__file__).parent
-VIEWS = {"/": message("now"), "/map": message("map"), "/decisions": message("decisions")}
+VIEWS = {
+    "/": message("now"),
+    "/incidents": message("incidents"),
+    "/map": message("map"),
+    "/decisions": message("decisions"),
+}
 FIRST_ANSWER_S = 2.0
 REFRESH_S = 1.0
 OLD_S = 15.0
@@ -30,18 +36,23 @@ _YEAR = "path=/; max-age=31536000; samesite=lax"
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Who looks: in which language, in the light or the dark (None: as the system has it), at which parameters."""
+    """Who looks: in which language, in the light or the dark (None: as the system has it), at which parameters.
+
+    `viewer` is the address of the browser.
+    """
 
     words: Words
     dark: bool | None
     parameters: Mapping[str, str]
+    viewer: str = "unknown"
 
     @classmethod
     def of(cls, request: Request) -> Visit:
         """What a request says: its address first, then what was chosen before, then the browser."""
         given, chosen = request.query_params, request.cookies
         language = given.get("lang") or chosen.get("lang") or preferred(request.headers.get("accept-language", ""))
-        return cls(words(language), _THEMES.get(given.get("theme") or chosen.get("theme", "")), dict(given))
+        dark = _THEMES.get(given.get("theme") or chosen.get("theme", ""))
+        return cls(words(language), dark, dict(given), request.client.host if request.client else "unknown")
 
 
 def address(path: str, parameters: Mapping[str, str]) -> str:
@@ -143,23 +154,60 @@ def lines(shown: Iterable[FigureLine]) -> None:
             text("dd", line.more, "more cut")
 
 
-def incident(shown: IncidentLine) -> None:
-    """An incident: its sentence, which leads to what is wrong, and what was done."""
+def incident(shown: IncidentLine, quieten: str = "") -> None:
+    """An incident: its sentence, which leads to what is wrong, what was done, and a link that `quieten` names."""
     with tag("div", f"incident {shown.severity if shown.lasts else 'over'}"):
         text("a" if shown.address else "span", shown.sentence, **({"href": shown.address} if shown.address else {}))
         for route in shown.routes:
             text("div", route, "route")
         if shown.quiet:
             text("div", shown.quiet, "route")
+        elif quieten and shown.lasts:
+            with tag("div", "route"):
+                text("a", quieten, href=address("/incidents", {"incident": shown.id}))
 
 
-def selection(label: str, choices: Mapping[str, str], chosen: str, on_change: Any) -> None:
+def selection(
+    label: str, choices: Mapping[str, str], chosen: str, on_change: Any = None, /, **attributes: str
+) -> ui.element:
     """A native select with its label."""
     text("span", label, "soft small")
-    with tag("select", **{"aria-label": label}) as select:
+    with tag("select", **{"aria-label": label, **attributes}) as select:
         for value, name in choices.items():
             text("option", name, value=value, **({"selected": "selected"} if value == chosen else {}))
-    select.on("change", lambda event: on_change(event.args), js_handler="(event) => emit(event.target.value)")
+    if on_change is not None:
+        select.on("change", lambda event: on_change(event.args), js_handler="(event) => emit(event.target.value)")
+    return select
+
+
+def submitted(on_submit: Any) -> ui.element:
+    """A form whose fields `on_submit` gets by their names."""
+    form = tag("form", "tools")
+    read = "(event) => { event.preventDefault(); emit(Object.fromEntries(new FormData(event.target))); }"
+    form.on("submit", lambda event: on_submit(event.args), js_handler=read)
+    return form
+
+
+def field(name: str, label: str, /, **attributes: str) -> None:
+    """A field of a form with its label."""
+    text("span", label, "soft small")
+    tag("input", "field", name=name, **{"aria-label": label, "autocomplete": "off", **attributes})
+
+
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, figures_from: int, relayed: Sequence[bool] = ()
+) -> None:
+    """A table; the columns from that one on are figures; in rows that are relayed the second cell stands out."""
+    with tag("div", "wide"), tag("table", "listing"):
+        with tag("thead"), tag("tr"):
+            for number, heading in enumerate(headings):
+                text("th" if heading else "td", heading, "figure" if number >= figures_from else "")
+        with tag("tbody"):
+            for cells, stands_out in zip(rows, chain(relayed, repeat(None)), strict=False):
+                with tag("tr"):
+                    for number, cell in enumerate(cells):
+                        plain = "relayed" if stands_out and number == 1 else ""
+                        text("td", cell, "figure" if number >= figures_from else plain)
 
 
 async def is_dark(visit: Visit) -> bool:

@@ -18,6 +18,7 @@ from nicegui import ui
 from linkweather.client import AsyncClient
 from linkweather.errors import OperatorError
 from page.decisions_view import add_decisions_view
+from page.incidents_view import add_incidents_view
 from page.link_view import add_link_view
 from page.map_view import add_map_view
 from page.mesh_follower import MeshFollower
@@ -69,6 +70,7 @@ def _application(where: PageAddress) -> FastAPI:
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     add_now_view(follower)
+    add_incidents_view(follower)
     add_link_view(app, follower)
     add_site_view(follower)
     add_map_view(follower)

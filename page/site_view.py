@@ -59,7 +59,7 @@ class SiteView:
             text("h1", self._site)
             for one in incidents(view):
                 if one.until is None and any(self._site in {found.src, found.dst} for found in one.findings):
-                    incident(line(one, t))
+                    incident(line(one, t), t("acknowledge"))
         site = view.sites.get(self._site)
         if site is None:
             text("p", t("The mesh has no site {site}.", site=self._site), "empty")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from linkweather.cli.root import EXIT_FAILED
 from linkweather.cli.tables import placement_table, placements_table
 from linkweather.cli.terminal import terminal
 from linkweather.errors import OperatorError
+from linkweather.models.job_texts import job_values
 from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer
 
 
@@ -66,54 +66,8 @@ def _print_all(answer: PlacementsAnswer) -> None:
 
 def _jobs(files: tuple[Path, ...], options: dict[str, Any]) -> list[Job]:
     if not files:
-        return [settings.validate(_values(options), Job, "the options")]
+        return [settings.validate(job_values(options), Job, "the options")]
     if options:
         first = next(iter(options)).replace("_", "-")
         raise OperatorError(f"--{first}: give a job as a file or by options, not both")
     return [settings.load(path, Job) for path in files]
-
-
-def _values(options: dict[str, Any]) -> dict[str, Any]:
-    """The options as the values of a job file; the job's model checks them."""
-    values = {
-        "data": [_located("--data", text) for text in options.get("data", ())] or None,
-        "result": _located("--result", options["result"]) if "result" in options else None,
-        "devices": list(_needs(options.get("devices", ()), options.get("work", ()))) or None,
-        "deadline_s": options.get("deadline"),
-        "max_price_usd": options.get("max_price"),
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _located(option: str, text: str) -> dict[str, Any]:
-    site, size = _split(option, text, "SITE:BYTES, such as north:2TB")
-    return {"site": site, "bytes": size}
-
-
-def _needs(devices: Iterable[str], work: Iterable[str]) -> Iterable[dict[str, Any]]:
-    counts = [_split("--devices", text, "TYPE:N, such as a100:8") for text in devices]
-    types = {name for name, _ in counts}
-    hours: dict[str, str] = {}
-    for text in work:
-        value, _, name = text.partition(":")
-        name = name or (counts[0][0] if len(types) == 1 else "")
-        if name not in types or name in hours:
-            raise OperatorError(f"--work {text!r}: must be HOURS:TYPE, once for each type that --devices names")
-        hours[name] = value
-    for name, count in counts:
-        need = {"type": name, "count": _number(count, int)}
-        yield need | ({"work_device_hours": _number(hours[name], float)} if name in hours else {})
-
-
-def _split(option: str, text: str, allowed: str) -> tuple[str, str]:
-    name, _, value = text.rpartition(":")
-    if not name:
-        raise OperatorError(f"{option} {text!r}: must be {allowed}")
-    return name, value
-
-
-def _number(text: str, kind: type[int | float]) -> int | float | str:
-    try:
-        return kind(text)
-    except ValueError:
-        return text

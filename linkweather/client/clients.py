@@ -18,7 +18,7 @@ import httpx
 from linkweather.client import requests
 from linkweather.client.requests import DEFAULT_API, Answered, Request
 from linkweather.client.responses import SILENCE_LIMIT_S, EventReader, away, check, read
-from linkweather.errors import CollectorUnavailableError
+from linkweather.errors import CollectorUnavailableError, OperatorError
 from linkweather.models.events import Event, EventKind
 
 TIMEOUT_S = 10.0
@@ -163,6 +163,17 @@ class AsyncClient(_RequestMethods):
         """`token` lets `push_mesh` in from another machine. Raises OperatorError for an impossible URL."""
         self._api = api
         self._http = httpx.AsyncClient(**_settings(api, token, timeout_s))
+
+    def on_behalf_of(self, address: str, token: str) -> AsyncClient:
+        """A client of the same collector that asks for whoever is at `address`: the token alone admits its changes.
+
+        Raises OperatorError for what can be no token.
+        """
+        if not (token.isascii() and token.isprintable()):
+            raise OperatorError("token: must be printable ASCII")
+        other = AsyncClient(self._api, token=token)
+        other._http.headers["X-Forwarded-For"] = address
+        return other
 
     async def __aenter__(self) -> Self:
         return self

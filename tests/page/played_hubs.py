@@ -21,6 +21,7 @@ from linkweather.wire import LatencyReport, LatencyRow, Status, ThroughputReport
 from tests import servers
 
 INTERVAL_S = 1.0
+TOKEN = "played-token"
 SENT = 10
 # name, region, operator, latitude, longitude
 HUBS = (
@@ -127,11 +128,13 @@ def _throughput(src: str, dst: str) -> ThroughputRow:
 def hubs_and_collector(folder: Path) -> Iterator[tuple[PlayedHubs, str]]:
     """Broker, collector and hubs while the block runs: the hubs, and where the API answers, which leads to the page."""
     (folder / "mesh.toml").write_text(mesh_toml())
+    (folder / "token").write_text(TOKEN)
     with servers.mosquitto(folder) as port:
         api_port = servers.free_port()
         (folder / "collector.toml").write_text(
             f'broker = "mqtt://127.0.0.1:{port}"\nmesh = "mesh.toml"\ndata_dir = "data"\n'
-            f"[api]\nport = {api_port}\n[page]\nport = {servers.free_port()}\n"
+            f'[api]\nport = {api_port}\ntoken_file = "token"\n'
+            f"[page]\nport = {servers.free_port()}\n"
         )
         command = (sys.executable, "-m", "linkweather", "collector", "--config", str(folder / "collector.toml"))
         with servers.running(*command, log=folder / "collector.log"):

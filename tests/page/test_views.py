@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from tests import servers
 from tests.page.browsing import LIMIT_MS, Tab, chromium, tab
-from tests.page.played_hubs import HUBS, PlayedHubs, hubs_and_collector, page_of
+from tests.page.played_hubs import HUBS, TOKEN, PlayedHubs, hubs_and_collector, page_of
 
 expect.set_options(timeout=LIMIT_MS)
 LINKS = len(HUBS) * (len(HUBS) - 1)
@@ -113,9 +113,55 @@ def test_a_cut_link_turns_red_and_its_incident_is_told_without_a_reload(
         expect(page.locator(cell(GZ, CC))).to_have_class(re.compile("down"))
         expect(page.locator("h1")).to_have_text(re.compile("thing is wrong since"))
         expect(page.locator(".incident.critical").first).to_contain_text("cc → gz is down")
+        page.locator(".incident.critical").first.get_by_role("link", name="acknowledge").click()
+        page.wait_for_url("**/incidents?incident=*")
+        send(opened, reason="the cable is ordered", token=TOKEN)
+        expect(page.locator(".answer")).to_have_text(re.compile(r"^\w+ until .+ UTC: the cable is ordered$"))
+        expect(page.locator(".headline")).to_contain_text("the cable is ordered")
+        opened.open(running[1])
     finally:
         hubs.restore("gz", "cc")
     expect(page.locator(cell(GZ, CC))).to_have_class(re.compile("fresh"))
+
+
+def send(opened: Tab, **fields: str) -> None:
+    """Fill the form of the incidents in, and send it."""
+    opened.page.wait_for_function("window.socket?.connected && window.did_handshake")
+    for name, value in fields.items():
+        opened.page.locator(f"input[name={name}]").fill(value)
+    opened.page.get_by_role("button", name="send").click()
+
+
+def test_a_site_is_silenced_with_the_token_alone_and_the_silence_is_ended(
+    opened: Tab, running: tuple[PlayedHubs, str]
+) -> None:
+    opened.open(f"{running[1]}/incidents")
+    page = opened.page
+    wanted = {"site": "yd", "reason": "new switch", "until": "3h"}
+    for token in ("", "guessed"):
+        send(opened, **wanted, token=token)
+        expect(page.locator(".answer")).to_contain_text("from the collector's own machine, or with its token")
+        page.reload()
+    send(opened, **wanted, token=TOKEN)
+    expect(page.get_by_role("row", name="yd")).to_have_count(1)
+    assert serious(opened, "light", "dark") == []
+    page.get_by_role("row", name="yd").get_by_role("button").click()
+    expect(page.locator(".answer")).to_contain_text("is ended")
+    expect(page.get_by_role("row", name="yd")).to_have_count(0)
+    send(opened, site="lost", reason="new switch", until="3h", token=TOKEN)
+    expect(page.locator(".answer")).to_contain_text("lost")
+
+
+def test_a_placement_is_asked_for_and_answered_as_by_the_command(opened: Tab, running: tuple[PlayedHubs, str]) -> None:
+    opened.open(f"{running[1]}/decisions?src=gz")
+    page = opened.page
+    page.locator("input[name=data]").fill("2TB")
+    page.get_by_role("button", name="ask").click()
+    expect(page.locator(".empty")).to_contain_text("data '2TB': must be SITE:BYTES")
+    for name, value in {"data": "bj:2TB, gs:1GB", "devices": "a100:8", "work": "16"}.items():
+        page.locator(f"input[name={name}]").fill(value)
+    page.get_by_role("button", name="ask").click()
+    expect(page.locator("main")).to_contain_text("No site can run the job: ")
 
 
 def test_a_link_s_view_draws_its_history_and_hands_it_out(
