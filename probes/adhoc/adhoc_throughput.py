@@ -46,7 +46,7 @@ async def measure(job: AdhocJob, *, reverse: bool) -> ThroughputFindings:
             raise
         row = _failed("no_program", str(error), reverse=reverse)
     else:
-        row = _row(result, job, reverse=reverse) if result else cut_short(intervals, reverse=reverse)
+        row = _row(result, job, reverse=reverse) if result else cut_short(intervals, job.rtt_s, reverse=reverse)
         datagrams = result.datagrams if result else None
     return ThroughputFindings(
         row if load.udp_rate_bps is None else row.model_copy(update={"method": UDP}),
@@ -84,13 +84,12 @@ def _test(job: AdhocJob, *, reverse: bool) -> ClientTest:
     return ClientTest(
         job.target.address,
         load.port,
-        StopRule(load.limit_s(reverse=reverse), until_converged=load.converges(reverse=reverse)),
+        StopRule(load.limit_s(reverse=reverse), until_converged=load.converges(reverse=reverse), rtt_s=job.rtt_s),
         reverse,
         load.streams,
         load.congestion,
         # iperf3 gives every stream the whole rate.
         udp_rate_bps=load.udp_rate_bps and load.udp_rate_bps / load.streams,
-        rtt_s=job.rtt_s,
     )
 
 
@@ -110,9 +109,9 @@ def _explained(result: Result, host: str, port: int) -> str | None:
     return f"no iperf3 server at {where}: run `iperf3 -s` there" if result.failure in NO_SERVER else result.detail
 
 
-def cut_short(intervals: Sequence[Interval], *, reverse: bool) -> ThroughputRow:
+def cut_short(intervals: Sequence[Interval], rtt_s: float | None, *, reverse: bool) -> ThroughputRow:
     """The row of a test that the user ended: what its intervals say."""
-    found = estimate(intervals)
+    found = estimate(intervals, rtt_s)
     if found is None:
         return _failed("interrupted", "interrupted before the first interval was over", reverse=reverse)
     moved = sum(each.rate_bps * (each.end_s - each.start_s) for each in intervals) / 8

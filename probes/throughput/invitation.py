@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from linkweather.errors import MeasurementError
-from linkweather.mesh import Mesh, ThroughputTests
+from linkweather.mesh import Mesh
 from linkweather.wire import Answer, Invite, Served, ThroughputRow
 from linkweather.wire.fields import printable
 from probes.throughput.iperf3_output import Build
 from probes.throughput.limiting import SenderEvidence, agreed
 from probes.throughput.result import Result
+from probes.throughput.time_limits import MOST_RTT_S, UNKNOWN_RTT_S, duration_s
 
 METHOD = "iperf3"
 LEASED = "leased"
@@ -41,16 +42,22 @@ def unreachable(src: str, dst: str) -> ThroughputRow:
     return failed(src, dst, NO_END, f"{src} and {dst} are both behind NAT: neither can call the other")
 
 
-def refusal(by: str, site: str, invite: Invite, mesh: Mesh | None, *, installed: bool) -> str | None:
-    """Why `site` does not serve `by`; None when it does. `installed` says whether it has an iperf3."""
+def refusal(
+    by: str, site: str, invite: Invite, mesh: Mesh | None, *, installed: bool, rtt_s: float | None = None
+) -> str | None:
+    """Why `site` does not serve `by`; None when it does. `installed` says whether it has an iperf3.
+
+    `rtt_s` is the RTT between them as we know it; the peer may have measured twice of it.
+    """
     if mesh is None:
         return "no_mesh"
     if by == site or by not in mesh.sites or site not in mesh.sites:
         return "unknown_site"
     enabled = mesh.tests(site, by).throughput.enabled
+    longest_rtt_s = MOST_RTT_S if rtt_s is None else 2 * max(rtt_s, UNKNOWN_RTT_S)
     checks = {
         "throughput_off": not (enabled and mesh.sites[by].throughput and mesh.sites[site].throughput),
-        "too_long": not 0 < invite.duration_s <= mesh.throughput.max_duration_s,
+        "too_long": not 0 < invite.duration_s <= duration_s(mesh.throughput.max_duration_s, longest_rtt_s),
         "missing": not installed,
         NO_END: caller(mesh, site, by) is None,
     }
@@ -62,11 +69,11 @@ def patience_s(remaining_s: float) -> float:
     return min(remaining_s, RETRY_AFTER_S)
 
 
-def proposed(test_id: str, tests: ThroughputTests, build: Build, max_bytes: int | None) -> Invite:
-    """The invitation to a test as the mesh says, of so many bytes at most."""
+def proposed(test_id: str, longest_s: float, build: Build, max_bytes: int | None) -> Invite:
+    """The invitation to a test of at most so long and so many bytes."""
     return Invite(
         id=test_id,
-        duration_s=tests.max_duration_s,
+        duration_s=longest_s,
         iperf3=str(build),
         authentication=build.authentication,
         max_bytes=max_bytes,

@@ -28,8 +28,8 @@ class ClientTest:
     """One test against an iperf3 server: from it to us, or with `reverse=False` from us to it.
 
     `rule` stops the test; `rule.until_converged` does nothing with `reverse=False`, where the receiver's intervals
-    are not seen. `udp_rate_bps`: UDP at this rate, of each stream; None: TCP. `bind` is the local address. `rtt_s` is
-    the path's RTT as far as it is known: the time limits grow with it.
+    are not seen. `udp_rate_bps`: UDP at this rate, of each stream; None: TCP. `bind` is the local address. The
+    time limits grow with the rule's RTT.
     """
 
     host: str
@@ -41,7 +41,6 @@ class ClientTest:
     udp_rate_bps: float | None = None
     bind: str | None = None
     credential: Credential | None = None
-    rtt_s: float | None = None
 
 
 def _ignore(_: Interval) -> None:
@@ -81,7 +80,7 @@ async def run_client(test: ClientTest, build: Build, on_interval: Callable[[Inte
                 cpu.look()
                 on_interval(interval)
 
-            watchdog_s = rule.max_duration_s + limit_s("margin", test.rtt_s)
+            watchdog_s = rule.max_duration_s + limit_s("margin", test.rule.rtt_s)
             async with contextlib.nullcontext() if test.reverse else sampler.watching():
                 ended = await follow(process, lines(process), transcript, rule, on_interval=hear, watchdog_s=watchdog_s)
     result = conclude(
@@ -91,13 +90,13 @@ async def run_client(test: ClientTest, build: Build, on_interval: Callable[[Inte
         ended=ended,
         status=process.returncode,
         cpu_demand=cpu.value,
-        limit_bytes=rule.blocks_bytes,
+        rule=rule,
     )
     return result if test.reverse else replace(result, sent=sampler.sent)
 
 
 def _options(test: ClientTest) -> Options:
-    silence = milliseconds(limit_s("silence", test.rtt_s))
+    silence = milliseconds(limit_s("silence", test.rule.rtt_s))
     optional = (
         # iperf3 refuses a receive timeout where it does not receive.
         ((("-R",), ("--rcv-timeout", silence)), test.reverse),
@@ -112,7 +111,7 @@ def _options(test: ClientTest) -> Options:
         ("-f", "k"),
         ("-P", str(test.streams)),
         ("--forceflush",),
-        ("--connect-timeout", milliseconds(limit_s("connect", test.rtt_s))),
+        ("--connect-timeout", milliseconds(limit_s("connect", test.rule.rtt_s))),
         *(option for options, wanted in optional if wanted for option in options),
     ]
 

@@ -74,16 +74,16 @@ class SiteIperf3:
             )
             yield server, offer
 
-    async def fetch(self, host: str, offer: Answer, rule: StopRule, rtt_s: float | None) -> Result:
+    async def fetch(self, host: str, offer: Answer, rule: StopRule) -> Result:
         """Call the server that the answer offers, and receive. Raises OperatorError where iperf3 is gone."""
-        return await run_client(self._test(host, offer, rule, rtt_s), self.build)
+        return await run_client(self._test(host, offer, rule), self.build)
 
-    async def deliver(self, host: str, offer: Answer, rule: StopRule, rtt_s: float | None) -> Result:
+    async def deliver(self, host: str, offer: Answer, rule: StopRule) -> Result:
         """Call the server that the answer offers, and send until it has seen enough. Raises as `fetch`."""
         # The receiving server stops the test. We stop later than it would: an interrupted client is a failure to it.
         longest_s = math.ceil(rule.max_duration_s) + (rule.max_bytes is not None)
-        later = StopRule(longest_s, max_bytes=rule.max_bytes)
-        return await run_client(self._test(host, offer, later, rtt_s, reverse=False), self.build)
+        later = StopRule(longest_s, max_bytes=rule.max_bytes, rtt_s=rule.rtt_s)
+        return await run_client(self._test(host, offer, later, reverse=False), self.build)
 
     def can_call(self, version: str | None) -> bool:
         """Whether our iperf3 can show a secret to a server of this version."""
@@ -93,11 +93,9 @@ class SiteIperf3:
         """Whether a client of this version can show a secret to our iperf3."""
         return not self.build.authentication or pads_alike(self.build.version, parse_version(version or ""))
 
-    def _test(
-        self, host: str, offer: Answer, rule: StopRule, rtt_s: float | None, *, reverse: bool = True
-    ) -> ClientTest:
+    def _test(self, host: str, offer: Answer, rule: StopRule, *, reverse: bool = True) -> ClientTest:
         credential, bind = self._credential(offer), self.place.bind
-        return ClientTest(host, offer.port or 0, rule, reverse, bind=bind, credential=credential, rtt_s=rtt_s)
+        return ClientTest(host, offer.port or 0, rule, reverse, bind=bind, credential=credential)
 
     def _guard(self, peer: PeerIperf3) -> Guard | None:
         if self._keys is None or not peer.authentication:

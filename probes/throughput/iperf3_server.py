@@ -72,7 +72,7 @@ class OneOffServer:
             ended=await self._read(transcript, cpu, rule, accept_s),
             status=self._process.returncode,
             cpu_demand=cpu.value,
-            limit_bytes=rule.blocks_bytes,
+            rule=rule,
         )
 
     async def _read(

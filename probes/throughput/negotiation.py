@@ -39,7 +39,7 @@ from probes.throughput.limiting import SenderEvidence
 from probes.throughput.result import History, Result
 from probes.throughput.signalling import PendingTest, Signalling
 from probes.throughput.stop_rule import StopRule
-from probes.throughput.time_limits import lease_margin_s, limit_s
+from probes.throughput.time_limits import duration_s, lease_margin_s, limit_s
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,8 @@ class Negotiator:
 
     async def _refused(self, by: str, invite: Invite) -> Answer | None:
         """The answer that declines an invitation; None when our lease is taken for it."""
-        reason = invitation.refusal(by, self._site, invite, self._mesh, installed=self._iperf3 is not None)
+        installed, rtt_s = self._iperf3 is not None, self._rtts_s.get(by)
+        reason = invitation.refusal(by, self._site, invite, self._mesh, installed=installed, rtt_s=rtt_s)
         if reason is not None:
             return invitation.declined(invite, reason)
         if not self._groups.covers(by, invite.id):
@@ -170,12 +171,14 @@ class Negotiator:
         iperf3 = self._iperf3
         if iperf3 is None:
             return invitation.failed(src, self._site, "missing", f"{self._site} has no iperf3 that can be used")
-        if not self._take(tests.max_duration_s, src):
+        rtt_s = self._rtts_s.get(src)
+        longest_s = duration_s(tests.max_duration_s, rtt_s)
+        if not self._take(longest_s, src):
             return Declined(invitation.LEASED, invitation.patience_s(self._lease.remaining_s(_now())))
-        invite = invitation.proposed(self._token(), tests, iperf3.build, max_bytes)
-        rule = StopRule(tests.max_duration_s, until_converged=tests.until_converged, max_bytes=max_bytes)
-        with self._held(src), self._signalling.pending(src, invite.id, self._rtts_s.get(src)) as test:
-            async with self._groups.held(src, invite.id, tests.max_duration_s) as declined:
+        invite = invitation.proposed(self._token(), longest_s, iperf3.build, max_bytes)
+        rule = StopRule(longest_s, until_converged=tests.until_converged, max_bytes=max_bytes, rtt_s=rtt_s)
+        with self._held(src), self._signalling.pending(src, invite.id, rtt_s) as test:
+            async with self._groups.held(src, invite.id, longest_s) as declined:
                 return declined or await self._invite(test, invite, host, rule, iperf3)
 
     def _take(self, duration_s: float, peer: str) -> bool:
@@ -225,7 +228,7 @@ class Negotiator:
         self, test: PendingTest, host: str, rule: StopRule, answer: Answer, iperf3: SiteIperf3
     ) -> Result:
         if answer.port is not None:
-            return await iperf3.fetch(host, answer, rule, test.rtt_s)
+            return await iperf3.fetch(host, answer, rule)
         peer = PeerIperf3(test.peer, answer.iperf3, answer.authentication is True, test.rtt_s)
         async with iperf3.serve(test.id, peer, rule.max_duration_s) as (server, offer):
             if not await self._signalling.answer(test.peer, offer):
@@ -291,8 +294,8 @@ class Negotiator:
         if offer is None or offer.port is None:
             log.info("the throughput test for %s: it did not say where to call", by)
             return None
-        rule = StopRule(invite.duration_s, max_bytes=invite.max_bytes)
-        return (await iperf3.deliver(host, offer, rule, rtt_s)).sent
+        rule = StopRule(invite.duration_s, max_bytes=invite.max_bytes, rtt_s=rtt_s)
+        return (await iperf3.deliver(host, offer, rule)).sent
 
 
 def _now() -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from probes.throughput.iperf3_output import Datagrams, End, EndSummary, Fault, Interval, Transcript
 from probes.throughput.limiting import LimitedBy, SenderEvidence, own_limit
-from probes.throughput.stop_rule import MIN_SAMPLES, SteadyGoodput, StoppedBy, estimate, over_10_s
+from probes.throughput.stop_rule import MIN_SAMPLES, SteadyGoodput, StoppedBy, StopRule, estimate, over_10_s
 
 CLOCKS = "the clocks of both sites must agree to 10 s for authentication"
 
@@ -59,11 +59,11 @@ def conclude(
     ended: Fault | StoppedBy,
     status: int | None,
     cpu_demand: float | None,
-    limit_bytes: int | None = None,
+    rule: StopRule,
 ) -> Result:
     """The result of an iperf3 that has ended: `ended` says by what, a Fault when the watchdog ended it.
 
-    `limit_bytes` is the most that it was to move.
+    `rule` is the one that it ran by.
     """
     ends: End = "receiver" if reverse else "sender"
     common = Result(
@@ -74,13 +74,13 @@ def conclude(
     received = transcript.summaries.get("receiver")
     if received is None and reverse and ended_late(ended, transcript):
         received, ended = _of_intervals(transcript.intervals), "time"
-    found = estimate(transcript.intervals) if reverse else _of_summary(received)
+    found = estimate(transcript.intervals, rule.rtt_s) if reverse else _of_summary(received)
     if transcript.fault is not None or isinstance(ended, Fault) or received is None or found is None:
         fault = _explained(transcript.fault or _without_result(ended, received, status))
         return replace(common, failure=fault.reason, detail=fault.detail)
     if received.rate_bps == 0.0:
         return replace(common, failure="stalled", detail="connected, but no data arrived")
-    return _measured(common, transcript, received, found, ended, limit_bytes=limit_bytes)
+    return _measured(common, transcript, received, found, ended, limit_bytes=rule.blocks_bytes)
 
 
 def ended_late(ended: Fault | StoppedBy, transcript: Transcript) -> bool:

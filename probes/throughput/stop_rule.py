@@ -5,19 +5,19 @@ filled its buffer: they vary five times as much.) The question after each one is
 answer. Three parts decide:
 
 1. **Where the pipe is full.** TCP doubles its rate in slow start, and these rates are not what the path can carry.
-   The pipe is full at the first of three intervals in a row that do not exceed the highest rate by a quarter: BBR's
-   rule. From there on the rates are the *steady* ones, and their mean is the goodput.
+   The pipe is full at the first of three round trips in a row whose rates do not exceed the highest by a quarter: BBR's
+   rule. From there on the rates are the *steady* ones, and their mean is the goodput. What comes late behind a lost
+   segment is spread over the stall before it (`slow_start`).
 2. **How sure the mean is.** With n steady rates of mean m and standard deviation s, the 95 % interval is
    m ± t·s/√n, with Student's t for n − 1 degrees of freedom. The test may stop when n ≥ 8 and the half-width is
    below 5 % of m. Eight, because the t interval of a few lucky samples is narrow by chance.
 3. **Whether it drifts.** The t interval takes the rates for independent, and they are not: a rate that climbs slowly
    has a narrow interval at every moment. So the means of the first and the second half must agree within 5 % of m.
 
-A test that never satisfies all three ends by its cap in time or in bytes. Where the pipe never filled, the second half
-of the rates stands for the steady ones, and `limited_by` says `application`: our own cap held the rate down.
-
-Measured over 111 runs of 10 s (50 to 1000 Mbit/s, RTT 0.2 to 80 ms): a test that stops by this rule moves 15 % of the
-bytes, and is within 10 % of the mean of 10 s in 99 % of the runs on a steady path, and in 58 % on a variable one.
+A test that never satisfies all three, or is in a stall, ends by its cap in time or in bytes. The cap in time is longer
+on a long path, by the round trips that slow start takes (`time_limits.duration_s`). Where the pipe never filled, the
+second half of the rates stands for the steady ones, and `limited_by` says `application`: our own cap held the rate
+down.
 
 What is stated in the end is wider than m ± t·s/√n. That interval says how well *this second* is known; on a variable
 path two tests of 10 s agree within 10 % in only two cases of three, and no rule within one test can know that. So the
@@ -35,10 +35,9 @@ from statistics import fmean, stdev
 from typing import Literal
 
 from probes.throughput.iperf3_output import Interval
+from probes.throughput.slow_start import pipe_full, settled
 
-# draft-cardwell-iccrg-bbr-congestion-control §4.3.1.2.
-GROWTH = 1.25
-FULL_AFTER = 3
+INTERVAL_S = 0.1
 # The last interval of an interrupted test is a fragment, and its rate is noise.
 MIN_SHARE = 0.5
 # Two-sided 95 % quantiles of Student's t, by degrees of freedom from 1.
@@ -54,7 +53,7 @@ Z_95 = 1.95996
 class SteadyGoodput:
     """The mean of the `steady` rates; low and high are its 95 % interval, None where there is only one rate.
 
-    `filled` says whether the pipe filled before them.
+    `filled` says whether the pipe filled before them, `stalled` whether the last of them wait for a lost segment.
     """
 
     goodput_bps: float
@@ -62,20 +61,28 @@ class SteadyGoodput:
     high_bps: float | None
     steady: tuple[float, ...]
     filled: bool
+    stalled: bool = False
 
 
-def estimate(intervals: Sequence[Interval]) -> SteadyGoodput | None:
+def estimate(intervals: Sequence[Interval], rtt_s: float | None = None) -> SteadyGoodput | None:
     """The steady part's mean, of the second half where the pipe never filled; None without intervals."""
     rates = [interval.rate_bps for interval in _whole(intervals) if interval.end_s > interval.start_s]
     if not rates:
         return None
-    full = pipe_full(rates)
-    steady = tuple(rates[len(rates) // 2 if full is None else full :])
+    per_rtt = max(1, round((rtt_s or 0.0) / INTERVAL_S))
+    full = pipe_full(rates, per_rtt)
+    found, stall = (rates[len(rates) // 2 :], []) if full is None else settled(rates, full, per_rtt)
+    steady = (*found, *stall)
+    mean, low, high = _interval(steady)
+    return SteadyGoodput(mean, low, high, steady, filled=full is not None, stalled=bool(stall))
+
+
+def _interval(steady: Sequence[float]) -> tuple[float, float | None, float | None]:
     mean = fmean(steady)
     if len(steady) == 1:
-        return SteadyGoodput(mean, None, None, steady, full is not None)
+        return mean, None, None
     half_width = t_95(len(steady) - 1) * stdev(steady) / sqrt(len(steady))
-    return SteadyGoodput(mean, max(0.0, mean - half_width), mean + half_width, steady, full is not None)
+    return mean, max(0.0, mean - half_width), mean + half_width
 
 
 def _whole(intervals: Sequence[Interval]) -> Sequence[Interval]:
@@ -84,19 +91,6 @@ def _whole(intervals: Sequence[Interval]) -> Sequence[Interval]:
         return intervals
     before, last = (each.end_s - each.start_s for each in intervals[-2:])
     return intervals[:-1] if last < MIN_SHARE * before else intervals
-
-
-def pipe_full(rates: Sequence[float]) -> int | None:
-    """Index of the first of the three intervals that show a full pipe; None when it never filled."""
-    highest, flat = 0.0, 0
-    for index, rate in enumerate(rates):
-        if rate >= GROWTH * highest and rate > 0:
-            highest, flat = rate, 0
-        elif highest > 0:
-            flat += 1
-        if flat == FULL_AFTER:
-            return index - FULL_AFTER + 1
-    return None
 
 
 def t_95(degrees: int) -> float:
@@ -120,11 +114,15 @@ REFERENCE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class StopRule:
-    """When to stop: after `max_duration_s`, after `max_bytes` of payload, and as soon as the estimate has converged."""
+    """When to stop: after `max_duration_s`, after `max_bytes` of payload, and as soon as the estimate has converged.
+
+    `rtt_s` is the path's RTT as far as it is known: by it slow start is told from variation.
+    """
 
     max_duration_s: float
     until_converged: bool = False
     max_bytes: int | None = None
+    rtt_s: float | None = None
 
     @property
     def blocks_bytes(self) -> int | None:
@@ -138,7 +136,7 @@ class StopRule:
 
     def verdict(self, intervals: Sequence[Interval]) -> StoppedBy | None:
         """Why to stop now, after these intervals of the receiver; None: go on, or let iperf3 end the test."""
-        found = estimate(intervals) if self.until_converged else None
+        found = estimate(intervals, self.rtt_s) if self.until_converged else None
         if found is not None and converged(found):
             return "converged"
         # iperf3 counts its duration in whole seconds, takes 0.5 for "without end", and takes none beside bytes.
@@ -150,7 +148,7 @@ class StopRule:
 def converged(found: SteadyGoodput) -> bool:
     """Whether more rates would hardly move the mean: enough of them, close together, without a drift."""
     count, mean = len(found.steady), found.goodput_bps
-    if not found.filled or count < MIN_SAMPLES or found.high_bps is None:
+    if not found.filled or found.stalled or count < MIN_SAMPLES or found.high_bps is None:
         return False
     first, second = fmean(found.steady[: count // 2]), fmean(found.steady[count // 2 :])
     return found.high_bps - mean < MAX_HALF_WIDTH * mean and abs(first - second) <= MAX_DRIFT * mean

@@ -17,6 +17,9 @@ from typing import Final, Literal, NamedTuple
 Step = Literal["start", "connect", "silence", "accept", "margin", "stop", "answer", "served", "heard"]
 
 UNKNOWN_RTT_S: Final = 0.3
+# TCP doubles ten segments until they fill the path: 10 round trips for 1 Gbit/s at 100 ms. Of these the duration of a
+# test covers some anyway.
+SLOW_START_RTTS: Final = 8
 MOST_RTT_S: Final = 2.0  # beyond it a measured RTT is a fault, and no reason to hold a lease for minutes
 
 
@@ -51,3 +54,9 @@ def limit_s(step: Step, rtt_s: float | None) -> float:
 def lease_margin_s(rtt_s: float | None) -> float:
     """How long a site may hold its lease beyond the duration of the test."""
     return sum(limit_s(step, rtt_s) for step in _IN_A_LEASE)
+
+
+def duration_s(max_duration_s: float, rtt_s: float | None) -> float:
+    """How long a test may take over a path with this RTT, where one over a short path may take `max_duration_s`."""
+    # Whole seconds, which iperf3 can end by itself.
+    return max_duration_s + round(SLOW_START_RTTS * min(rtt_s or 0.0, MOST_RTT_S))

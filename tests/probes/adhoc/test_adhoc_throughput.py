@@ -26,14 +26,14 @@ def options(*, wanted: bool | None, port: int = 5201) -> AdhocOptions:
 def test_an_interrupted_test_says_what_its_intervals_say() -> None:
     # 0.1 s at 80 Mbit/s are 10^6 octets; from the second interval on the pipe is full.
     intervals = [Interval(n / 10, (n + 1) / 10, rate) for n, rate in enumerate([40e6, 80e6, 80e6, 80e6, 80e6])]
-    row = throughput.cut_short(intervals, reverse=True)
+    row = throughput.cut_short(intervals, None, reverse=True)
     assert (row.src, row.dst, row.stopped_by, row.failure) == ("there", "here", "interrupt", None)
     assert (row.bytes, row.duration_s) == (4_500_000, 0.5)
     assert row.goodput_bps == 80e6
 
 
 def test_a_test_interrupted_at_once_is_no_measurement() -> None:
-    row = throughput.cut_short([], reverse=False)
+    row = throughput.cut_short([], None, reverse=False)
     assert (row.src, row.goodput_bps, row.failure) == ("here", None, "interrupted")
 
 

@@ -34,11 +34,12 @@ async def call(
     duration_s: float,
     until_converged: bool = False,
     max_bytes: int | None = None,
+    rtt_s: float | None = None,
     on_interval: Callable[[Interval], None] = lambda _: None,
     **more: Any,
 ) -> Result:
     """`run_client` with the parts of its rule, and more of its test, by name."""
-    rule = StopRule(duration_s, until_converged=until_converged, max_bytes=max_bytes)
+    rule = StopRule(duration_s, until_converged=until_converged, max_bytes=max_bytes, rtt_s=rtt_s)
     return await run_client(ClientTest(host, port, rule, **more), BUILD, on_interval)
 
 

@@ -51,10 +51,26 @@ def test_a_site_that_is_no_longer_in_the_mesh_serves_nobody() -> None:
     assert refusal("a", "z", INVITE, mesh(), installed=True) == "unknown_site"
 
 
-@pytest.mark.parametrize("duration_s", [0.0, 3.1, 1e9])
-def test_a_test_longer_than_the_mesh_allows_is_refused(duration_s: float) -> None:
+@pytest.mark.parametrize(
+    ("duration_s", "rtt_s", "reason"),
+    [
+        (0.0, 0.01, "too_long"),
+        (1e9, None, "too_long"),
+        # 3 s, and 8 round trips of slow start: twice of what we have measured, or of 0.3 s where it is less.
+        (8.0, 0.01, None),
+        (8.1, 0.01, "too_long"),
+        (13.0, 0.6, None),
+        (13.1, 0.6, "too_long"),
+        # Not measured: of the 2 s at most that any path is taken to have.
+        (19.0, None, None),
+        (19.1, None, "too_long"),
+    ],
+)
+def test_a_test_longer_than_the_mesh_and_the_path_allow_is_refused(
+    duration_s: float, rtt_s: float | None, reason: str | None
+) -> None:
     invite = Invite(id="1", duration_s=duration_s, iperf3="3.12")
-    assert refusal("a", "b", invite, mesh(), installed=True) == "too_long"
+    assert refusal("a", "b", invite, mesh(), installed=True, rtt_s=rtt_s) == reason
 
 
 def test_a_site_without_the_program_refuses() -> None:

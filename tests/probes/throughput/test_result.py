@@ -5,7 +5,7 @@ import pytest
 from probes.throughput import result as results
 from probes.throughput.iperf3_output import EndSummary, Fault, Interval, Transcript
 from probes.throughput.result import REMEMBERED, History, Result
-from probes.throughput.stop_rule import StoppedBy
+from probes.throughput.stop_rule import StoppedBy, StopRule
 
 
 def transcript(received_bps: float = 90.0, *, sender: bool = True) -> Transcript:
@@ -25,7 +25,7 @@ def conclude(
     ended: Fault | StoppedBy = "time",
     status: int = 0,
     cpu_demand: float | None = None,
-    limit_bytes: int | None = None,
+    max_bytes: int | None = None,
 ) -> results.Result:
     return results.conclude(
         read,
@@ -34,7 +34,7 @@ def conclude(
         ended=ended,
         status=status,
         cpu_demand=cpu_demand,
-        limit_bytes=limit_bytes,
+        rule=StopRule(3.0, max_bytes=max_bytes),
     )
 
 
@@ -104,15 +104,15 @@ def test_a_connection_on_which_nothing_arrives_is_stalled_not_zero() -> None:
 
 
 def test_a_test_that_ended_at_its_limit_in_bytes_moved_exactly_these() -> None:
-    result = conclude(transcript(), ended="bytes", limit_bytes=131072)
+    result = conclude(transcript(), ended="bytes", max_bytes=131072)
     assert (result.bytes, result.stopped_by) == (131072, "bytes")
     # It stopped before it came to its limit.
-    assert conclude(transcript(), ended="converged", limit_bytes=131072).bytes == 9
+    assert conclude(transcript(), ended="converged", max_bytes=131072).bytes == 9
 
 
 def test_a_limit_in_bytes_that_is_over_at_once_is_too_short_to_measure() -> None:
     read = Transcript(intervals=[Interval(0.0, 0.0, 9e9)], summaries={"receiver": EndSummary("receiver", 0.0, 9e9)})
-    assert conclude(read, ended="bytes", limit_bytes=131072).failure == "too_short"
+    assert conclude(read, ended="bytes", max_bytes=131072).failure == "too_short"
 
 
 def test_the_mean_is_of_the_last_part_of_the_test_and_says_how_long_that_was() -> None:

@@ -5,32 +5,11 @@ from math import sqrt
 import pytest
 
 from probes.throughput.iperf3_output import Interval
-from probes.throughput.stop_rule import SteadyGoodput, StopRule, converged, estimate, over_10_s, pipe_full, t_95
+from probes.throughput.stop_rule import SteadyGoodput, StopRule, converged, estimate, over_10_s, t_95
 
 
 def tenths(*rates: float) -> list[Interval]:
     return [Interval(number / 10, (number + 1) / 10, rate) for number, rate in enumerate(rates)]
-
-
-def test_the_pipe_is_full_at_the_first_of_three_intervals_without_growth() -> None:
-    #              start  ×2  ×2  ×2  <25 % <25 % <25 %
-    assert pipe_full([10, 20, 40, 80, 90, 95, 85]) == 4
-    # Growth is counted against the highest so far: a dip and its recovery are none.
-    assert pipe_full([100, 50, 100, 90]) == 1
-
-
-def test_growth_in_between_starts_the_count_again() -> None:
-    assert pipe_full([10, 11, 12, 20, 21, 22, 20, 21]) == 4
-
-
-def test_a_pipe_that_keeps_growing_is_never_full() -> None:
-    assert pipe_full([10, 20, 40, 80]) is None
-    assert pipe_full([]) is None
-
-
-def test_silence_before_the_first_byte_is_no_full_pipe() -> None:
-    assert pipe_full([0, 0, 0, 0, 10]) is None
-    assert pipe_full([0, 0, 0, 0, 10, 10, 10, 10]) == 5
 
 
 def test_goodput_is_the_mean_after_slow_start_with_its_t_interval() -> None:
@@ -123,6 +102,32 @@ def test_a_drift_between_the_halves_goes_on_although_the_interval_is_narrow() ->
     assert not stops(97.4, *[97.4] * 12, *[102.6] * 12)
     # 97.6 and 102.4 differ by 4.8 %.
     assert stops(97.6, *[97.6] * 12, *[102.4] * 12)
+
+
+# As recorded at 50 Mbit/s, in Mbit/s: slow start, a lost segment, and a path that carries 50 all the time.
+AT_80_MS = (11, 15, 21, 34, 49, 44, 0, 29, 74, 101, 49, 50, 49, 50)
+AT_300_MS = (
+    *(5, 0, 1, 6, 0, 0, 12, 0, 0, 16, 13, 0, 18, 14, 0, 39, 50, 1, 42, 50, 32),
+    *(0, 0, 0, 28, 126, 54, 51, 142, 0, 0, 0, 24, 238, 50, 48),
+)
+
+
+@pytest.mark.parametrize(("rates", "rtt_s", "stopped_at"), [(AT_80_MS, 0.08, 13), (AT_300_MS, 0.3, 34)])
+def test_what_comes_late_behind_a_lost_segment_is_no_variation(
+    rates: tuple[float, ...], rtt_s: float, stopped_at: int
+) -> None:
+    rule = StopRule(10.0, until_converged=True, rtt_s=rtt_s)
+    verdicts = [rule.verdict(tenths(*rates[:count])) for count in range(len(rates) + 1)]
+    assert verdicts.index("converged") == stopped_at
+    found = estimate(tenths(*rates[:stopped_at]), rtt_s)
+    assert found is not None
+    assert found.goodput_bps == pytest.approx(50, rel=0.05)
+
+
+def test_a_test_does_not_stop_in_the_middle_of_a_stall() -> None:
+    assert stops(100, *[100] * 12)
+    assert not stops(100, *[100] * 12, 0)
+    assert stops(100, *[100] * 12, 0, 200)
 
 
 def test_nothing_was_seen_is_no_reason_to_stop() -> None:

@@ -14,7 +14,7 @@ from linkweather.lab.labfile import LabFile, LabLink, LabSite
 from linkweather.wire import Answer
 from probes.throughput import time_limits
 from probes.throughput.leases import MAX_CLAIM_S
-from probes.throughput.time_limits import MOST_RTT_S, UNKNOWN_RTT_S, lease_margin_s, limit_s
+from probes.throughput.time_limits import MOST_RTT_S, UNKNOWN_RTT_S, duration_s, lease_margin_s, limit_s
 from tests import servers
 from tests.lab.labs import as_root
 from tests.probes.throughput import ends
@@ -30,10 +30,16 @@ def test_limit_is_the_time_without_delay_and_a_number_of_round_trips() -> None:
     assert limit_s("silence", 3600.0) == limit_s("silence", MOST_RTT_S)
 
 
+def test_a_test_over_a_long_path_has_time_for_slow_start_in_whole_seconds() -> None:
+    assert [duration_s(3.0, rtt_s) for rtt_s in (None, 0.02, 0.08, 0.3, 3600.0)] == [3.0, 3.0, 4.0, 5.0, 19.0]
+
+
 def test_lease_is_longer_than_all_steps_of_its_test() -> None:
     steps = sum(limit_s(step, LONG_S) for step in ("heard", "answer", "start", "accept", "margin", "served"))
     assert lease_margin_s(LONG_S) > steps
-    assert 60 + lease_margin_s(MOST_RTT_S) < MAX_CLAIM_S  # the longest test over the longest path
+    assert (
+        duration_s(60, MOST_RTT_S) + lease_margin_s(MOST_RTT_S) < MAX_CLAIM_S
+    )  # the longest test over the longest path
 
 
 async def test_lease_of_a_link_grows_with_the_rtt_that_was_measured_on_it(tmp_path: Path) -> None:
@@ -43,7 +49,7 @@ async def test_lease_of_a_link_grows_with_the_rtt_that_was_measured_on_it(tmp_pa
     asked = asyncio.create_task(b.measure("a", "192.0.2.1", TESTS), name="asked")
     await until(lambda: wire.sent)
     remaining_s = wire.leases["b"].remaining_s(asyncio.get_running_loop().time())
-    assert remaining_s == pytest.approx(TESTS.max_duration_s + lease_margin_s(LONG_S), abs=0.5)
+    assert remaining_s == pytest.approx(duration_s(1.0, LONG_S) + lease_margin_s(LONG_S), abs=0.5)
     (test,) = b._signalling._pending.values()
     b.handle_answer("a", Answer(id=test.id, accepted=False, reason="throughput_off"))
     await asked
