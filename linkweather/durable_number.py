@@ -21,7 +21,7 @@ class DurableNumber:
     """The number in `path`. Raises OSError where the file cannot be used."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
     def read(self) -> int | None:
         """The number; None in a file that is new or damaged."""

@@ -20,6 +20,7 @@ from linkweather.containment import faults
 from linkweather.errors import MessageError
 from linkweather.mqtt import Connection, Will
 from linkweather.overflows import overflows
+from linkweather.private_folder import make_private
 from linkweather.wire import (
     Answer,
     Claim,
@@ -73,6 +74,7 @@ class ProbeDaemon:
         self._site = settings.site
         self._key = read_key(settings.key_file) if settings.key_file else None
         self._connection = self._connect()
+        make_private(settings.data_dir, "data_dir")
         self._outbox = Outbox(
             settings.data_dir / "outbox.sqlite",
             new_boot=lambda: secrets.token_hex(8),

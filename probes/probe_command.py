@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ log = logging.getLogger(__name__)
 def probe(*, config: Path | None, log_level: str, **options: Any) -> None:
     """Run a site's probe daemon until SIGTERM or Ctrl-C."""
     log_to_stderr(log_level, names=False)
-    asyncio.run(_run(_settings(config, options)))
+    settings = _settings(config, options)
+    os.umask(0o077)  # every file of ours is for us alone, also the databases' own
+    asyncio.run(_run(settings))
 
 
 def _settings(config: Path | None, options: dict[str, Any]) -> ProbeSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ def collector(*, config: Path | None, log_level: str, **options: Any) -> None:
     """
     log_to_stderr(log_level)
     settings = files.load(config, CollectorSettings).below(config.parent) if config else CollectorSettings()
-    asyncio.run(daemon.run(_with_options(settings, options).below(Path.cwd())))
+    settings = _with_options(settings, options).below(Path.cwd())
+    os.umask(0o077)  # every file of ours is for us alone, also the databases' own
+    asyncio.run(daemon.run(settings))
 
 
 def _with_options(settings: CollectorSettings, options: dict[str, Any]) -> CollectorSettings:

@@ -46,6 +46,7 @@ from collector.store.journal_repair import is_damage
 from collector.store.report_keys import Key
 from linkweather.durable_number import DurableNumber
 from linkweather.errors import OperatorError
+from linkweather.private_folder import make_private
 from linkweather.wire import PathRow, ThroughputRow
 
 log = logging.getLogger(__name__)
@@ -59,10 +60,7 @@ RowsOf = tuple[str, datetime]  # kind and `at` of a report
 
 def open_journal(data_dir: Path, settings: JournalSettings) -> Journal:
     """The journal in the data folder, which is made. Raises OperatorError for a folder or file that cannot be used."""
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OperatorError(f"data_dir = '{data_dir}': cannot be made: {error.strerror}") from None
+    make_private(data_dir, "data_dir")
     path = data_dir / JOURNAL_FILE
     return Journal(path, memory_limit_mb=settings.memory_limit_mb, keep_days=settings.row_days)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import click
@@ -72,6 +73,7 @@ def demo(
     live = console.is_terminal and not as_json
     shown = display.LiveDemo(console) if live else display.PlainDemo(console)
     order = DemoOrder(lab, data_dir.absolute(), port, for_s, engine, quiet=quiet)
+    os.umask(0o077)  # every file of ours is for us alone
     outcome = asyncio.run(run(order, shown))
     if as_json:
         echo(display.final_json(outcome.scene, outcome.links, outcome.sites, outcome.relayed, outcome.ledger))

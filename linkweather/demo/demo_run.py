@@ -101,7 +101,7 @@ def _scene(order: DemoOrder, lab: Lab, places: plan.DemoPlaces) -> DemoScene:
 async def _processes(lab: Lab, places: plan.DemoPlaces, file: LabFile) -> AsyncIterator[None]:
     """The collector and the probes while the block runs; the probes end first, so that their last status arrives."""
     logs = places.data_dir / "logs"
-    logs.mkdir(exist_ok=True)
+    logs.mkdir(mode=0o700, exist_ok=True)
     collector = DemoProcess("collector", plan.collector_command(_PROGRAM, places), logs / "collector.log")
     probes = [
         DemoProcess(

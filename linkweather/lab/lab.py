@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from linkweather.errors import OperatorError
 from linkweather.lab.control_socket import ask, state_of
 from linkweather.lab.labfile import LabFile
 from linkweather.lab.protocol import ChangeLink, LabEngineName, LabReply, LabStart, LabState, ShowLab
+from linkweather.private_folder import make_private
 from linkweather.settings import validate
 
 _END_LIMIT_S = 5.0
@@ -45,10 +45,7 @@ class Lab:
         return self.engine != "loopback"
 
     async def __aenter__(self) -> Self:
-        try:
-            self._data_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OperatorError(f"{self._data_dir}: cannot be made: {error.strerror}") from None
+        make_private(self._data_dir)
         self._process = await asyncio.create_subprocess_exec(
             *_python("linkweather.lab.lab_process"),
             stdin=asyncio.subprocess.PIPE,

@@ -31,15 +31,27 @@ def run(*arguments: str) -> Result:
 
 
 @pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("collector")
+
+
+@pytest.fixture(scope="module")
+def collector(folder: Path) -> Iterator[str]:
     """The URL of a collector without a report."""
-    folder = tmp_path_factory.mktemp("collector")
     (folder / "mesh.toml").write_text(TWO)
     port = servers.free_port()
     options = ("--port", str(port), "--broker-port", str(servers.free_port()))
     with servers.running(PROGRAM, "collector", *options, log=folder / "log", cwd=folder):
         servers.wait_until(lambda: servers.answers(port), "the API answers")
         yield f"http://127.0.0.1:{port}"
+
+
+def test_what_a_collector_keeps_is_for_its_user_alone_whatever_the_umask(collector: str, folder: Path) -> None:
+    assert collector
+    kept = folder / "collector-data"
+    modes = {path.name: path.stat().st_mode & 0o077 for path in (kept, *kept.rglob("*"))}
+    assert "journal.duckdb" in modes
+    assert not any(modes.values()), modes
 
 
 def test_links_prints_a_table_of_eighty_columns_into_a_pipe(collector: str) -> None:
