@@ -19,7 +19,7 @@ from collector.api.api_requests import ApiError
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.costly_questions import CostlyQuestions
 from collector.api.event_feed import EventFeed, add_events
-from collector.api.history_api import HistorySources, add_link_history, add_sla
+from collector.api.history_api import HistorySources, add_link_history, add_link_marks, add_sla
 from collector.api.incident_api import SilenceSources, add_incidents, add_silences
 from collector.api.ledger_api import add_ledger
 from collector.api.placement_api import add_capacity, add_placements
@@ -44,11 +44,13 @@ from collector.shared_log import SharedLog
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal
 from collector.store.link_history import HistorySpan, LinkHistoryReader
+from collector.store.link_marks import LinkMarksReader
 from collector.store.recorded_rows import RecordedRows, metric_source
 from collector.store.sla_reader import SlaReader
 from collector.total_ledger import Ledger
 from linkweather.containment import faults
 from linkweather.models.link_history import LinkHistoryAnswer
+from linkweather.models.link_marks import LinkMarksAnswer
 from linkweather.models.sla import SlaAnswer
 from linkweather.models.state import HistoryBucket, MeshAnswer
 from linkweather.mqtt import Connection
@@ -110,12 +112,15 @@ class ApiWiring:
             now=time.time,
             mesh=lambda: mesh.mesh,
             history=self._link_history,
+            marks=self._link_marks,
             link_sla=self._link_sla,
             site_sla=SlaReader(self.journal.database).of_site,
+            mesh_sla=SlaReader(self.journal.database).of_mesh,
             settings=self.settings.journal,
             questions=self.questions,
         )
         add_link_history(app, spans)
+        add_link_marks(app, spans)
         add_sla(app, spans)
         add_sinks(app, self.exporters, self.questions, self._token())
         add_placements(app, self._placement_inputs, updater.log_placement)
@@ -205,6 +210,10 @@ class ApiWiring:
     def _link_history(self, src: str, dst: str, wanted: HistorySpan) -> LinkHistoryAnswer:
         self._refuse_others(src, dst, src)
         return LinkHistoryReader(self.journal.database).history(src, dst, wanted)
+
+    def _link_marks(self, src: str, dst: str, since: datetime, until: datetime) -> LinkMarksAnswer:
+        self._refuse_others(src, dst, src)
+        return LinkMarksReader(self.journal.database).marks(src, dst, since, until)
 
     def _link_sla(self, src: str, dst: str, wanted: HistorySpan) -> SlaAnswer:
         self._refuse_others(src, dst, src)

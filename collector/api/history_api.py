@@ -16,6 +16,7 @@ from collector.store.link_history import STEPS_MAX, HistorySpan, default_step_s,
 from collector.store.sla_reader import sla_span
 from linkweather.mesh import Mesh
 from linkweather.models.link_history import LinkHistoryAnswer
+from linkweather.models.link_marks import LinkMarksAnswer
 from linkweather.models.sla import SlaAnswer
 from linkweather.units import parse_moment, parse_period
 
@@ -27,8 +28,10 @@ class HistorySources:
     now: Callable[[], float]
     mesh: Callable[[], Mesh]
     history: Callable[[str, str, HistorySpan], LinkHistoryAnswer]
+    marks: Callable[[str, str, datetime, datetime], LinkMarksAnswer]
     link_sla: Callable[[str, str, HistorySpan], SlaAnswer]
     site_sla: Callable[[str, HistorySpan], SlaAnswer]
+    mesh_sla: Callable[[HistorySpan], SlaAnswer]
     settings: JournalSettings
     questions: CostlyQuestions
 
@@ -63,6 +66,24 @@ def add_link_history(app: FastAPI, sources: HistorySources) -> None:
         return await sources.questions.ask("history", sources.history, src, dst, wanted)
 
 
+def add_link_marks(app: FastAPI, sources: HistorySources) -> None:
+    """Add the answer."""
+
+    @app.get("/api/v1/history/marks")
+    async def link_marks(
+        *,
+        src: str,
+        dst: str,
+        since: Annotated[str, Query(description="RFC 3339, or how long ago, such as 7d")] = "24h",
+        until: Annotated[str, Query(description="RFC 3339, or how long ago, or now")] = "now",
+    ) -> LinkMarksAnswer:
+        """What happened on one link, as far as its rows are kept: the paths it took, and its throughput tests."""
+        mesh, now = sources.mesh(), datetime.fromtimestamp(sources.now(), UTC)
+        src, dst = site_id(mesh, "src", src), site_id(mesh, "dst", dst)
+        start, end = _moments(since, until, now)
+        return await sources.questions.ask("history", sources.marks, src, dst, start, end)
+
+
 def add_sla(app: FastAPI, sources: HistorySources) -> None:
     """Add the answer."""
 
@@ -75,16 +96,18 @@ def add_sla(app: FastAPI, sources: HistorySources) -> None:
         since: Annotated[str, Query(description="RFC 3339, or how long ago, such as 30d")] = "30d",
         until: Annotated[str, Query(description="RFC 3339, or how long ago, or now")] = "now",
     ) -> SlaAnswer:
-        """How available a link or a site was over a span, its loss and its RTT: one figure each for the whole."""
+        """How available a link, a site or all links were over a span, by time, with loss and RTT of the whole."""
         mesh, now = sources.mesh(), datetime.fromtimestamp(sources.now(), UTC)
         start, end = _moments(since, until, now)
-        wanted = sla_span(start, end, now, sources.settings)
+        wanted = sla_span(start, end, now, sources.settings, of_link=src is not None)
         if site is not None and src is None and dst is None:
             return await sources.questions.ask(
                 "availability", sources.site_sla, site_id(mesh, "site", site, 422), wanted
             )
+        if site is None and src is None and dst is None:
+            return await sources.questions.ask("availability", sources.mesh_sla, wanted)
         if site is not None or src is None or dst is None:
-            raise ApiError(422, "either src and dst, of a link, or site", "site")
+            raise ApiError(422, "either src and dst, of a link, or site, or none of them, for all links", "site")
         return await sources.questions.ask(
             "availability", sources.link_sla, site_id(mesh, "src", src), site_id(mesh, "dst", dst), wanted
         )

@@ -11,8 +11,8 @@ from linkweather.cli.record_tables import sla_table
 from linkweather.cli.terminal import terminal
 
 
-@click.command(short_help="Say how available a link or a site was.")
-@click.argument("site")
+@click.command(short_help="Say how available a link, a site or all links were.")
+@click.argument("site", required=False)
 @click.argument("dst", required=False)
 @click.option(
     "--since", default="30d", show_default=True, metavar="TIME", help="How long ago, such as 7d, or an RFC 3339 time."
@@ -20,15 +20,17 @@ from linkweather.cli.terminal import terminal
 @click.option("--until", default="now", show_default=True, metavar="TIME", help="The same; not included.")
 @json_option
 @api_option
-def sla(*, site: str, dst: str | None, since: str, until: str, as_json_: bool, api: str) -> None:
-    """Show availability, loss and RTT of the link from SITE to DST, or of all links of SITE, over the whole span.
+def sla(*, site: str | None, dst: str | None, since: str, until: str, as_json_: bool, api: str) -> None:
+    """Show availability, loss and RTT of the link from SITE to DST, of all of SITE, or of all, over the whole span.
 
-    Available is a report in which at least one probe came back. `known` is the share of the span of which there are
-    reports: nothing is known of the rest.
+    Available is time in which a probe came back, `down` time in which none did. `known` is the share of the span of
+    which there are reports: nothing is known of the rest, which counts as neither.
     """
     with asking(api) as client:
-        which = {"site": site} if dst is None else {"src": site, "dst": dst}
-        answer = client.sla(**which, since=since, until=until)
+        if dst is None:
+            answer = client.sla(site=site, since=since, until=until)
+        else:
+            answer = client.sla(src=site, dst=dst, since=since, until=until)
     if as_json_:
         print_json(answer)
         return

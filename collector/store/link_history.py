@@ -19,7 +19,14 @@ STEPS_WANTED: Final = 100  # of a span, where no step is asked for
 STEPS_MAX: Final = 10_000
 ROWS_FOR: Final = timedelta(hours=6)  # a longer span is not read from rows
 _STEPS_S: Final = (10, 30, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 7 * 86_400, 30 * 86_400)
-_QUANTILES: Mapping[str, float] = {"rtt_p50_s": 0.5, "rtt_p95_s": 0.95, "rtt_p99_s": 0.99}
+_QUANTILES: Mapping[str, float] = {
+    "rtt_p05_s": 0.05,
+    "rtt_p25_s": 0.25,
+    "rtt_p50_s": 0.5,
+    "rtt_p75_s": 0.75,
+    "rtt_p95_s": 0.95,
+    "rtt_p99_s": 0.99,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,13 @@
-"""How available and how good links were over a span, from rows, minutes or hours: one figure each for the whole."""
+"""How available and how good links were over a span, from rows, minutes or hours: one figure each for the whole.
+
+Availability counts time. A step (a minute, or an hour) of which there are reports is available for the share of its
+reports in which a probe came back, and unavailable for the rest; one without reports is unknown, and counts as neither.
+So an hour counts as an hour, however many reports came of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,17 +20,22 @@ from collector.store.link_history import HistorySpan, span
 from collector.store.roll_up_tables import HOURS, MINUTES
 from linkweather.models.sla import LinkSla, SlaAnswer, SlaFigures
 
-_MINUTES_FOR_S: Final = 2 * 86_400  # a longer span is read from hours
+_MINUTES_FOR_S: Final = 2 * 86_400  # a longer span of many links is read from hours
+_MINUTES_OF_LINK_FOR_S: Final = 31 * 86_400
 _QUANTILES: Mapping[str, float] = {"rtt_p50_s": 0.5, "rtt_p95_s": 0.95, "rtt_p99_s": 0.99}
+_STEPS = ("steps", "up_steps")
 _COUNTS = ("reports", "reports_up", "sent", "received")
 _EXTREMES = ("rtt_min_us", "rtt_max_us")
 _LINK = "src = $src AND dst = $dst"
+_MESH = "true"
 _SITE = "(src = $site OR dst = $site)"
 
 
-def sla_span(since: datetime, until: datetime, now: datetime, settings: JournalSettings) -> HistorySpan:
+def sla_span(
+    since: datetime, until: datetime, now: datetime, settings: JournalSettings, *, of_link: bool = False
+) -> HistorySpan:
     """What is read of a span: the finest that is kept and quick to read; it begins with a whole minute, or hour."""
-    long = (until - since).total_seconds() > _MINUTES_FOR_S
+    long = (until - since).total_seconds() > (_MINUTES_OF_LINK_FOR_S if of_link else _MINUTES_FOR_S)
     return span(since, until, HOURS.step_s if long else MINUTES.step_s, now, settings)
 
 
@@ -43,6 +53,10 @@ class SlaReader:
         """All links from and to a site."""
         return self._answer(_SITE, {"site": site}, wanted, site)
 
+    def of_mesh(self, wanted: HistorySpan) -> SlaAnswer:
+        """All links."""
+        return self._answer(_MESH, {}, wanted, None)
+
     def _answer(self, which: str, names: Mapping[str, str], wanted: HistorySpan, site: str | None) -> SlaAnswer:
         values = {**names, "since": naive(wanted.since), "until": naive(wanted.until)}
         with self.database.snapshot() as query:
@@ -54,14 +68,12 @@ class SlaReader:
             links = [LinkSla(**one) for one in _read(query, parts, values, wanted)]
             whole = f"SELECT * REPLACE ('' AS src, '' AS dst) FROM ({parts})"  # noqa: S608 - our own query
             together = [SlaFigures.model_validate(one) for one in _read(query, whole, values, wanted)]
-        measured = [one.measured_ratio or 0.0 for one in links]
-        mean = sum(measured) / len(measured) if measured else None
         return SlaAnswer(
             site=site,
             since=wanted.since,
             until=wanted.until,
             resolution=wanted.name,
-            together=next(iter(together), SlaFigures()).model_copy(update={"measured_ratio": mean}),
+            together=next(iter(together), SlaFigures()).model_copy(update=_time_of(links)),
             links=tuple(sorted(links, key=lambda one: (one.available_ratio or 0.0, one.src, one.dst))),
         )
 
@@ -70,12 +82,15 @@ def _read(query: Query, parts: str, values: Mapping[str, Any], wanted: HistorySp
     """The figures of each link of the parts."""
     figures = [*_COUNTS, *_EXTREMES, *_QUANTILES]
     added = roll_up_tables.added_up("latency", parts, "src, dst", roll_up_tables.quantiles("src, dst", _QUANTILES))
-    steps = f"""SELECT src, dst, count(DISTINCT "at") AS steps FROM ({parts}) GROUP BY ALL"""  # noqa: S608
+    steps = f"""
+        SELECT src, dst, count(*) AS steps, sum(up::DOUBLE / reports) AS up_steps FROM (
+            SELECT src, dst, "at", sum(reports) AS reports, sum(reports_up) AS up FROM ({parts}) GROUP BY ALL)
+        GROUP BY ALL"""  # noqa: S608
     rows = query(
-        f"SELECT src, dst, steps, {', '.join(figures)} FROM ({added}) JOIN ({steps}) USING (src, dst)",  # noqa: S608
+        f"SELECT src, dst, {', '.join((*_STEPS, *figures))} FROM ({added}) JOIN ({steps}) USING (src, dst)",  # noqa: S608
         values,
     )
-    return [_figures(dict(zip(("src", "dst", "steps", *figures), row, strict=True)), wanted) for row in rows]
+    return [_figures(dict(zip(("src", "dst", *_STEPS, *figures), row, strict=True)), wanted) for row in rows]
 
 
 def _parts(which: str, wanted: HistorySpan) -> str:
@@ -91,14 +106,32 @@ def _parts(which: str, wanted: HistorySpan) -> str:
 
 
 def _figures(row: dict[str, Any], wanted: HistorySpan) -> dict[str, Any]:
-    steps, up = row.pop("steps"), row.pop("reports_up")
-    reports, sent, received = row["reports"], row["sent"], row["received"]
+    steps, up, _ = row.pop("steps"), row.pop("up_steps"), row.pop("reports_up")
+    sent, received = row["sent"], row["received"]
     extremes = {name.removesuffix("_us") + "_s": row.pop(name) for name in _EXTREMES}
-    whole = -(-(wanted.until - wanted.since).total_seconds() // wanted.step_s)
+    span_s = (wanted.until - wanted.since).total_seconds()
+    whole = -(-span_s // wanted.step_s)
+    known_s = span_s * min(1.0, steps / whole)
     return {
         **row,
         **{name: None if value is None else value / 1e6 for name, value in extremes.items()},
-        "available_ratio": up / reports if reports else None,
-        "measured_ratio": min(1.0, steps / whole),
+        **_shares(known_s * up / steps, known_s - known_s * up / steps, span_s - known_s),
         "loss_ratio": max(0.0, 1 - received / sent) if sent and received is not None else None,
     }
+
+
+def _shares(available_s: float, unavailable_s: float, unknown_s: float) -> dict[str, float | None]:
+    known_s = available_s + unavailable_s
+    return {
+        "available_s": available_s,
+        "unavailable_s": unavailable_s,
+        "unknown_s": unknown_s,
+        "available_ratio": available_s / known_s if known_s else None,
+        "measured_ratio": known_s / (known_s + unknown_s),
+    }
+
+
+def _time_of(links: Sequence[LinkSla]) -> dict[str, float | None]:
+    """The time of all links together: that of each, added up."""
+    times = zip(*((one.available_s, one.unavailable_s, one.unknown_s) for one in links), strict=True)
+    return _shares(*(sum(one) for one in times)) if links else {}

@@ -35,12 +35,13 @@ def history_table(answer: LinkHistoryAnswer) -> Table:
 
 def sla_table(answer: SlaAnswer) -> Table:
     """Each link over the whole span, the least available first, and all together."""
-    table = plain_table(("link",), ("up %", "known %", "loss %", "RTT ms", "p95", "p99", "max"))
+    table = plain_table(("link",), ("up %", "down", "known %", "loss %", "RTT ms", "p95", "p99", "max"))
     lines: list[tuple[str, SlaFigures]] = [(f"{one.src} → {one.dst}", one) for one in answer.links]
     for name, one in [*lines, ("together", answer.together)] if len(lines) > 1 else lines:
         rtts_s = (one.rtt_p50_s, one.rtt_p95_s, one.rtt_p99_s, one.rtt_max_s)
-        shares = (_availability(one.available_ratio), percent(one.measured_ratio), percent(one.loss_ratio))
-        table.add_row(name, *shares, *map(milliseconds, rtts_s))
+        shares = (percent(one.measured_ratio), percent(one.loss_ratio))
+        down = age(one.unavailable_s) if one.unavailable_s else "0"
+        table.add_row(name, _availability(one.available_ratio), down, *shares, *map(milliseconds, rtts_s))
     return table
 
 

@@ -55,6 +55,7 @@ class _RequestMethods:
     link = _RequestMethod(requests.link)
     history = _RequestMethod(requests.history)
     link_history = _RequestMethod(requests.link_history)
+    link_marks = _RequestMethod(requests.link_marks)
     silences = _RequestMethod(requests.silences)
     silence = _RequestMethod(requests.silence)
     acknowledge = _RequestMethod(requests.acknowledge)

@@ -17,6 +17,7 @@ from linkweather.errors import OperatorError
 from linkweather.models.incidents import IncidentsAnswer, SilenceAnswer
 from linkweather.models.ledger import LedgerAnswer
 from linkweather.models.link_history import LinkHistoryAnswer
+from linkweather.models.link_marks import LinkMarksAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, Objective, RelayMode, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
@@ -75,6 +76,12 @@ def link_history(
     return Request("/api/v1/history", TypeAdapter(LinkHistoryAnswer), more={"params": params})
 
 
+def link_marks(src: str, dst: str, *, since: str = "24h", until: str = "now") -> Request[LinkMarksAnswer]:
+    """The paths that a link took in a span, and its throughput tests; moments as in `link_history`."""
+    params = {"src": src, "dst": dst, "since": since, "until": until}
+    return Request("/api/v1/history/marks", TypeAdapter(LinkMarksAnswer), more={"params": params})
+
+
 def silences() -> Request[list[SilenceAnswer]]:
     """What people are not told of now."""
     return Request("/api/v1/silences", TypeAdapter(list[SilenceAnswer]))
@@ -109,7 +116,7 @@ def end_silence(silence_id: str) -> Request[list[SilenceAnswer]]:
 def sla(
     *, src: str | None = None, dst: str | None = None, site: str | None = None, since: str = "30d", until: str = "now"
 ) -> Request[SlaAnswer]:
-    """How available a link, or all links of a site, were; moments as in `link_history`. Raises OperatorError."""
+    """How available a link, all of a site, or all were; moments as in `link_history`. Raises OperatorError."""
     given = {"src": src, "dst": dst, "site": site, "since": since, "until": until}
     params = {name: value for name, value in given.items() if value is not None}
     return Request("/api/v1/sla", TypeAdapter(SlaAnswer), more={"params": params})

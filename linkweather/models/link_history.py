@@ -26,7 +26,10 @@ class LinkHistoryStep(Message):
     loss_ratio: float | None = None
     rtt_min_s: float | None = None
     rtt_mean_s: float | None = None
+    rtt_p05_s: float | None = None
+    rtt_p25_s: float | None = None
     rtt_p50_s: float | None = None
+    rtt_p75_s: float | None = None
     rtt_p95_s: float | None = None
     rtt_p99_s: float | None = None
     rtt_max_s: float | None = None

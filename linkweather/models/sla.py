@@ -15,12 +15,16 @@ from linkweather.wire import Message
 class SlaFigures(Message):
     """What reports of a span say; null was not measured.
 
-    Of `reports` reports, in `available_ratio` at least one probe came back. `measured_ratio` is the share of the span,
-    minute by minute or hour by hour, of which there is any report: nothing is known of the rest, which counts neither
-    as available nor as not. The quantiles are those of the reports' median RTTs, to 1 %.
+    The span is `available_s`, `unavailable_s` and `unknown_s`: of each minute, or hour, of which there are reports, the
+    share in which at least one probe came back, and the rest; and the minutes or hours without any. `available_ratio`
+    is the available part of the known time, `measured_ratio` the known part of the span. The quantiles are those of the
+    reports' median RTTs, to 1 %.
     """
 
     reports: int = 0
+    available_s: float = 0.0
+    unavailable_s: float = 0.0
+    unknown_s: float = 0.0
     measured_ratio: float | None = None
     available_ratio: float | None = None
     sent: int | None = None
@@ -41,9 +45,9 @@ class LinkSla(SlaFigures):
 
 
 class SlaAnswer(Message):
-    """The figures of one link, or of all links from and to a `site`, the least available first, and of all together.
+    """The figures of one link, of all from and to a `site`, or of all, the least available first, and of all together.
 
-    `measured_ratio` in all together is the mean of the links'.
+    The times of all together are the sums of the links'.
     """
 
     site: str | None = None

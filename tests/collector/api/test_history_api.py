@@ -14,10 +14,11 @@ from fastapi import FastAPI
 
 from collector.api.api_requests import answer_errors
 from collector.api.costly_questions import CostlyQuestions
-from collector.api.history_api import HistorySources, add_link_history, add_sla
+from collector.api.history_api import HistorySources, add_link_history, add_link_marks, add_sla
 from collector.settings import JournalSettings
 from collector.store.journal import Journal
 from collector.store.link_history import LinkHistoryReader
+from collector.store.link_marks import LinkMarksReader
 from collector.store.sla_reader import SlaReader
 from linkweather.cli.root import main
 from linkweather.client import Client
@@ -41,12 +42,15 @@ def api(tmp_path: Path) -> Iterator[str]:
         now=LATER.timestamp,
         mesh=lambda: Mesh.model_validate({"sites": {site: {"address": f"192.0.2.{n}"} for n, site in enumerate("ab")}}),
         history=LinkHistoryReader(journal.database).history,
+        marks=LinkMarksReader(journal.database).marks,
         link_sla=SlaReader(journal.database).of_link,
         site_sla=SlaReader(journal.database).of_site,
+        mesh_sla=SlaReader(journal.database).of_mesh,
         settings=JournalSettings(keep_days=1),
         questions=CostlyQuestions(journal.database.time_limit),
     )
     add_link_history(app, sources)
+    add_link_marks(app, sources)
     add_sla(app, sources)
     with serving(app) as url:
         yield url
@@ -65,6 +69,12 @@ def test_a_span_is_answered_from_what_is_kept_by_whole_steps(api: str) -> None:
     assert first.rtt_p50_s == pytest.approx(0.02, rel=0.01)
     assert (third.reports, third.available_ratio, third.rtt_p50_s) == (0, None, None)
     assert (third.tests, third.goodput_mean_bps) == (1, 1e7)
+
+
+def test_marks_of_a_link_are_asked_for_by_the_client(api: str) -> None:
+    with Client(api) as client:
+        answer = client.link_marks("a", "b", since="3d")
+    assert (answer.src, answer.dst, answer.paths, answer.tests) == ("a", "b", (), ())  # the rows are gone
 
 
 @pytest.mark.parametrize(
