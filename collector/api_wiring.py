@@ -22,6 +22,7 @@ from collector.api.event_feed import EventFeed, add_events
 from collector.api.history_api import HistorySources, add_link_history, add_link_marks, add_sla
 from collector.api.incident_api import SilenceSources, add_incidents, add_silences
 from collector.api.ledger_api import add_ledger
+from collector.api.link_series import link_series
 from collector.api.placement_api import add_capacity, add_placements
 from collector.api.route_api import RouteSources, add_routes
 from collector.api.sink_api import add_sinks
@@ -31,7 +32,6 @@ from collector.complete_links import CompleteLinks
 from collector.incident_watch import IncidentWatch
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
-from collector.link_metrics import link_series
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_states import Capacities, SiteStates
 from collector.mesh_file import MeshFile
@@ -237,13 +237,13 @@ class ApiWiring:
     def _metrics(self) -> Iterator[bytes]:
         now, links = time.time(), self.mesh.mesh.link_count
         settings = self.settings.metrics
-        table = self.complete_links.states(now) if settings.links and links <= settings.max_links else None
-        readings = replace(self._readings(now), links_without_series=links if table is None else 0)
+        states = self.complete_links.states(now) if settings.links and links <= settings.max_links else None
+        readings = replace(self._readings(now), links_without_series=links if states is None else 0)
 
         def pieces() -> Iterator[bytes]:  # in a thread
             yield generate_latest(metrics.registry(replace(readings, sinks=self.exporters.sinks())))
-            if table is not None:
-                yield from link_series(table)
+            if states is not None:
+                yield from link_series(states())
 
         return pieces()
 

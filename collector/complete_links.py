@@ -57,9 +57,11 @@ class CompleteLinks:
         complete = self._completing(now)
         return lambda: complete(table.with_next_tests(tests.of, tests.known(table.sites, table.src, table.dst)))
 
-    def states(self, now: float) -> LinkTable:
-        """The answers about every link with their states, and no further reasons."""
-        return with_states(self.links.table(now), self.health())
+    def states(self, now: float) -> Callable[[], LinkTable]:
+        """As `table`, with the links' states and no further reasons."""
+        self.links.refresh_some(now)
+        table, health = self.links.table(now), self.health()
+        return lambda: with_states(table, health)
 
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
         """One link; None where the mesh has no such link."""

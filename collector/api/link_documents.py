@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from pydantic_core import to_json
 
-from collector.api.json_objects import json_objects, number
+from collector.api.row_texts import json_object, number, row_texts, text
 from collector.linkstate.link_answers import COUNTS, FIELDS, TRUTHS, LinkTable
 
 _SLICE: Final = 4000  # links whose column is encoded in one go: others have their turn in between
@@ -20,16 +21,24 @@ _TYPES: Final = dict.fromkeys(COUNTS, "BIGINT") | dict.fromkeys(TRUTHS, "BOOLEAN
 def link_rows_json(table: LinkTable) -> Iterator[bytes]:
     """An object a link, in the mesh's order: a list of LinkAnswer."""
     columns = {name: table.column(name) for name in FIELDS if table.has(name)}
-    fields = {name: number(name, _TYPES.get(name, "DOUBLE")) if name in columns else "NULL" for name in FIELDS}
-    for name, column in columns.items():
-        if name in _VALUES:
-            columns[name] = np.array([None if value is None else to_json(value).decode() for value in column], object)
-            fields[name] = f'"{name}"::JSON'
-        elif column.dtype == object:
-            fields[name] = f'"{name}"'
+    fields = {name: _field(name, column) for name, column in columns.items()}
+    for name in _VALUES & columns.keys():
+        columns[name], fields[name] = _encoded(columns[name]), f'"{name}"'
     yield b"["
-    yield from json_objects(columns, fields)
+    yield from row_texts(columns, json_object({name: fields.get(name) for name in FIELDS}), b",")
     yield b"]"
+
+
+def _field(name: str, column: npt.NDArray[Any]) -> str:
+    """The SQL of a field's JSON."""
+    return text(name) if column.dtype == object else number(name, _TYPES.get(name, "DOUBLE"))
+
+
+def _encoded(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Objects as JSON, None as None; one that many links have, such as a moment, is encoded once."""
+    distinct = {id(value): value for value in column}
+    texts = {key: None if value is None else to_json(value).decode() for key, value in distinct.items()}
+    return np.fromiter((texts[id(value)] for value in column), object, len(column))
 
 
 def link_columns_json(table: LinkTable) -> Iterator[bytes]:

@@ -12,8 +12,8 @@ from fastapi import FastAPI, Header, Query, Request, Response
 
 from collector.api.api_requests import ApiError, read_parameter, site_id
 from collector.api.cached_answers import CachedAnswer
+from collector.api.mesh_routes import mesh_columns, mesh_rows
 from collector.routing.route_columns import RouteView
-from collector.routing.route_documents import mesh_columns, mesh_rows
 from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from linkweather.mesh import Mesh
 from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RelayMode, RouteAnswer

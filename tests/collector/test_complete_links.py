@@ -119,7 +119,7 @@ def test_links_are_counted_by_state(observed: Observed) -> None:
     observed.look(101.0)
     counts = observed.view.counts(observed.links.counts(102.0))
     assert {name: count for name, count in counts.items() if count} == {"degraded": 6}
-    assert set(observed.view.states(102.0).values("state")) == {"degraded"}
+    assert set(observed.view.states(102.0)().values("state")) == {"degraded"}
     observed.view = CompleteLinks(
         links=observed.links, sites=observed.sites, health=LinkHealth.none, routes=lambda: None
     )

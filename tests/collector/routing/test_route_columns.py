@@ -8,10 +8,11 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from collector.api.mesh_routes import mesh_columns, mesh_rows
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.costs import COSTINGS, forecast_goodputs
 from collector.routing.route_columns import REASONS, RouteColumns, rounded
-from collector.routing.route_documents import mesh_columns, mesh_rows, site_routes
+from collector.routing.route_documents import site_routes
 from collector.routing.route_question import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
@@ -95,7 +96,8 @@ def test_documents_of_many_pieces_are_whole(monkeypatch: pytest.MonkeyPatch) -> 
     view = router.view("latency")
     assert view is not None
     whole = [b"".join(document(view)) for document in (mesh_rows, mesh_columns)]
-    monkeypatch.setattr("collector.routing.route_documents.PAIRS_PER_PIECE", 2)
+    monkeypatch.setattr("collector.api.mesh_routes.PAIRS_PER_PIECE", 2)
+    monkeypatch.setattr("collector.api.row_texts._ROWS", 2)
     assert [b"".join(document(view)) for document in (mesh_rows, mesh_columns)] == whole
     found = MeshRoutes.model_validate_json(whole[0])
     assert (len(found.routes), len(found.no_routes)) == (6, 6)

@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
-from collector import link_metrics
-from collector.link_metrics import link_series
+from collector.api import row_texts
+from collector.api.link_series import link_series
 from collector.linkstate.link_states import LinkStates
 from collector.settings import StateSettings
 from linkweather.mesh import Mesh
@@ -111,7 +111,7 @@ def test_a_link_is_in_one_state_of_all() -> None:
 
 def test_many_links_are_rendered_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = rendered(1.0, (0.0, GOOD))
-    monkeypatch.setattr(link_metrics, "SLICE_LINES", 1)
+    monkeypatch.setattr(row_texts, "_ROWS", 1)
     assert rendered(1.0, (0.0, GOOD)) == whole
 
 
