@@ -111,11 +111,11 @@ class RoutingSettings(Settings):
     """When a relay is worth it.
 
     A relay must beat direct by the `*_margin` (1.1: by a tenth), its RTT by the cautious estimate, its goodput as
-    `GoodputEstimate` says. A challenger's cautious estimate must beat the active route by the `*_hysteresis`. The
-    cautious RTT lies `latency_caution` of the way from the expected one to p90. A relay's forwarding adds `forward_s`
-    to the RTT. A link that comes back is held down: no route is moved onto it for `hold_down_s`. A link that loses more
-    than `max_leg_loss_ratio` carries no relayed path. A site relays at most `max_relayed_pairs` pairs under each
-    objective; further pairs stay direct.
+    `GoodputEstimate` says. What it counts for must beat the active route by the `*_hysteresis`: of goodputs the noise
+    of the estimate is most of that. The cautious RTT lies `latency_caution` of the way from the expected one to p90. A
+    relay's forwarding adds `forward_s` to the RTT. A link that comes back is held down: no route is moved onto it for
+    `hold_down_s`. A link that loses more than `max_leg_loss_ratio` carries no relayed path. A site relays at most
+    `max_relayed_pairs` pairs under each objective; further pairs stay direct.
 
     Latency's hysteresis and caution guard against noise. In a mesh whose RTTs have little noise both fade, down to
     nothing: see `noise`.
@@ -125,7 +125,7 @@ class RoutingSettings(Settings):
     latency_hysteresis: Factor = 1.06
     latency_caution: Annotated[float, Field(ge=0, le=10)] = 0.0
     goodput_margin: Factor = 1.03
-    goodput_hysteresis: Factor = 1.1
+    goodput_hysteresis: Factor = 1.02
     completion_margin: Factor = 1.1
     forward_s: NotNegative = 0.0005
     hold_down_s: NotNegative = 30.0

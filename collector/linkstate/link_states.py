@@ -39,7 +39,8 @@ def _unknown(_src: str, _dst: str, _now: float) -> Mapping[str, Any]:
 def pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
     """The ages at which links are stale and expired, by link, and how often rows come, by the mesh and the settings.
 
-    The forecasters work in the steps of the mesh's own interval, also for links whose group has another one.
+    The forecasters work in the steps of the mesh's own interval, also for links whose group has another one. A link may
+    wait `quiet_factor` rounds for its test: it is stale no sooner for that.
     """
     groups = [mesh.tests_of(number) for number in range(len(mesh.groups) + 1)]
     report_s = np.array([tests.latency.report_interval_s for tests in groups])
@@ -51,7 +52,9 @@ def pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
     def by_link(values: Floats) -> Ages:
         return values[of_link] if mesh.groups else float(values[0])
 
-    stale_s, expired_s = settings.goodput_stale_after_rounds * round_s, settings.goodput_expired_after_rounds * round_s
+    waits = np.array([tests.throughput.longest_wait - 1 for tests in groups])
+    stale_s = (settings.goodput_stale_after_rounds + waits) * round_s
+    expired_s = np.maximum(settings.goodput_expired_after_rounds * round_s, stale_s)
     limits = AgeLimits(
         stale_s=by_link(settings.stale_after_reports * report_s),
         expired_s=by_link(settings.expired_after_reports * report_s),

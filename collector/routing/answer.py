@@ -82,11 +82,9 @@ def _chosen(state: RoutingState, question: RouteQuestion, found: CandidatePaths,
     unmeasured = _unmeasured(state, question, pair)
     choices = Choices(
         direct=np.zeros(1) if unmeasured else found.expected[:1],
-        direct_cautious=np.zeros(1) if unmeasured else found.cautious[:1],
         direct_sound=np.ones(1, bool),
         held=state.held[[pair[0]], [pair[1]]],
         relay=np.array(best or [NONE], dtype=np.int32),
-        relay_cautious=found.cautious[best] if best else np.array([np.inf]),
         relay_weighed=found.weighed[best] if best else np.array([np.inf]),
         bar=np.zeros(1) if unmeasured else found.bar,
         spare=np.array(spare or [NONE], dtype=np.int32),

@@ -3,9 +3,9 @@
 **What is compared.** Every path has four costs, lower is better, infinite where the path cannot be used:
 
 - *expected*: the forecast's middle. Active routes and direct are held to it.
-- *cautious*: what a new relay has to show; it lies towards the worse end of the forecast.
-- *weighed*: what a relay counts for against direct. For latency the cautious cost. For goodput a pessimistic one, by a
-  share of the noise of its worst leg.
+- *cautious*: what relays are ranked by; it lies towards the worse end of the forecast.
+- *weighed*: what a new relay counts for against direct and against the active route. For latency the cautious cost. For
+  goodput a pessimistic one, by a share of the noise of its worst leg.
 - *bar*: what direct counts for against a relay beside its expected cost. For goodput an optimistic one, by the same
   share of its own noise.
 
@@ -21,12 +21,13 @@ known costs 0: no relay can be shown to be better, so the pair stays direct.
 
 **Keeping it.** An active route is left for a challenger only when the difference is worth a switch:
 
-- another relay comes in when cautious(relay) × hysteresis ≤ expected(active), and it still beats direct as above. From
-  direct the left side is weighed(relay), and both comparisons include the hysteresis.
-- direct comes in when cautious(direct) × hysteresis < expected(active) × margin: direct is cheaper to run, so it
+- another relay comes in when weighed(relay) × hysteresis ≤ expected(active), and it still beats direct as above. From
+  direct both comparisons include the hysteresis.
+- direct comes in when expected(direct) × hysteresis < expected(active) × margin: direct is cheaper to run, so it
   counts as better by the margin, both for a relay to come in and for a relay to stay.
 
-Between these bounds nothing moves: what looks better for a moment does not flap.
+Between these bounds nothing moves: what looks better for a moment does not flap. Where a weighed cost is by the noise
+above the expected one, the noise is most of the hysteresis.
 
 **Leaving it.** A route whose cost became infinite *failed*. It is left at once, with neither margin nor hysteresis. A
 relayed route with an unsound leg is *stale*: it is left at once too, unless everything else is as stale. The pair then
@@ -86,15 +87,13 @@ class Choices:
     """The paths to choose from, one element per pair; a cost is infinite where there is no such path.
 
     `direct_sound` is where direct is not stale, `held` where direct is held down. `relay` is the best candidate,
-    `relay_cautious` and `relay_weighed` its costs, `bar` direct's; `spare` is the best relay that can be used at all.
+    `relay_weighed` its cost, `bar` direct's; `spare` is the best relay that can be used at all.
     """
 
     direct: Floats
-    direct_cautious: Floats
     direct_sound: Bools
     held: Bools
     relay: Vias
-    relay_cautious: Floats
     relay_weighed: Floats
     bar: Floats
     spare: Vias
@@ -145,15 +144,13 @@ def decide(choices: Choices, active: Incumbents, rule: RouteRule) -> tuple[Vias,
     direct = _open(choices.direct, choices)
     usable = np.isfinite(active.cost)
     # A direct link that is as stale is no reason to leave: it would be left again when both are heard from.
-    replaceable = (np.isfinite(direct) & choices.direct_sound) | np.isfinite(choices.relay_cautious)
+    replaceable = (np.isfinite(direct) & choices.direct_sound) | np.isfinite(choices.relay_weighed)
     holds = usable & (active.sound | ~replaceable)
     from_direct = np.where(active.via < 0, rule.hysteresis, 1.0)
-    challenger = np.where(active.via < 0, choices.relay_weighed, choices.relay_cautious)
-    by_relay = (challenger * rule.hysteresis <= active.cost) & (
+    by_relay = (choices.relay_weighed * rule.hysteresis <= active.cost) & (
         choices.relay_weighed * from_direct < _to_beat(choices, rule)
     )
-    direct_cautious = _open(choices.direct_cautious, choices)
-    by_direct = (active.via >= 0) & (direct_cautious * rule.hysteresis < active.cost * rule.margin)
+    by_direct = (active.via >= 0) & (direct * rule.hysteresis < active.cost * rule.margin)
     challenged = np.where(by_relay, choices.relay, np.where(by_direct, np.int32(DIRECT), active.via))
     return np.where(holds, challenged, choose(choices, rule)).astype(np.int32), holds
 

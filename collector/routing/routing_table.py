@@ -129,11 +129,9 @@ class RoutingTable:
         relay, direct = self.best[pairs], self.direct(pairs, self.expected)
         return Choices(
             direct=direct,
-            direct_cautious=self.direct(pairs, self.cautious),
             direct_sound=self.sound[pairs] | self.unmeasured[pairs],
             held=held[pairs],
             relay=relay,
-            relay_cautious=self._through(self.legs, relay, pairs),
             relay_weighed=self._through(self.weighed, relay, pairs),
             bar=self.direct(pairs, self.bar),
             spare=self._spare((relay == NONE) & ~np.isfinite(direct), online, pairs),
@@ -169,7 +167,7 @@ class RoutingTable:
         newly = (via >= 0) & (via != otherwise)
         room = (self._most or 0) - self.load()
         refused = np.zeros(via.shape, bool)
-        refused[newly] = _beyond(room, via[newly], choices.direct[newly] / choices.relay_cautious[newly])
+        refused[newly] = _beyond(room, via[newly], choices.direct[newly] / choices.relay_weighed[newly])
         return np.where(refused, otherwise, via).astype(np.int32)
 
 

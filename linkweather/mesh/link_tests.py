@@ -47,6 +47,11 @@ class ThroughputTests(Settings):
     budget_bytes_per_day: Budget = DEFAULT_BUDGET_BYTES
     link_budget_bytes_per_day: Budget | None = None
 
+    @property
+    def longest_wait(self) -> int:
+        """For how many times `every_s` a link may wait for its test."""
+        return self.quiet_factor if self.every_s else 1
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         least_s = self.max_duration_s + ARRANGE_S

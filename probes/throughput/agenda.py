@@ -47,9 +47,8 @@ class Agenda:
 
     def apply_to(self, attention: Attention) -> None:
         """Give attention the links of this mesh, and how long quiet ones may wait."""
-        tests = self.mesh.throughput
-        factor = 1 if tests.every_s == 0 else tests.quiet_factor
-        attention.apply_links(self._cycles_s, round_s=self._table.round_s, quiet_factor=factor)
+        longest = self.mesh.throughput.longest_wait
+        attention.apply_links(self._cycles_s, round_s=self._table.round_s, quiet_factor=longest)
 
     def upcoming(self, now_s: float, attention: Attention) -> Planned | None:
         """The next test that begins after `now_s`, as far as is known now; None when there is none."""

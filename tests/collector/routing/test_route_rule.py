@@ -12,8 +12,6 @@ def choices(
     direct: float = 10.0,
     relay: float = INF,
     *,
-    direct_cautious: float | None = None,
-    weighed: float | None = None,
     bar: float | None = None,
     direct_sound: bool = True,
     held: bool = False,
@@ -22,12 +20,10 @@ def choices(
     """One pair; its best relay is site 7."""
     return Choices(
         direct=np.array([direct]),
-        direct_cautious=np.array([direct if direct_cautious is None else direct_cautious]),
         direct_sound=np.array([direct_sound]),
         held=np.array([held]),
         relay=np.array([7 if np.isfinite(relay) else NONE], dtype=np.int32),
-        relay_cautious=np.array([relay]),
-        relay_weighed=np.array([relay if weighed is None else weighed]),
+        relay_weighed=np.array([relay]),
         bar=np.array([direct if bar is None else bar]),
         spare=np.array([spare], dtype=np.int32),
     )
@@ -48,10 +44,7 @@ def kept(via: int, cost: float, *, sound: bool = True) -> Incumbents:
         (choices(10.0, INF, held=True, spare=3), DIRECT),  # and is better than what cannot be relied on
         (choices(INF, INF, spare=3), 3),
         (choices(INF, INF), NONE),
-        # Weighed against direct a relay counts for more than its cautious cost: 7.9 × 1.25 < 10 …
-        (choices(10.0, 9.0, weighed=7.9), 7),
-        (choices(10.0, 7.0, weighed=8.1), DIRECT),
-        # … and direct for more than its expected cost.
+        # Against a relay direct may count for more than its expected cost.
         (choices(10.0, 6.1, bar=6.0), DIRECT),
         (choices(10.0, 5.9, bar=6.0), 7),
     ],
@@ -66,19 +59,16 @@ def test_path_without_a_past(given: Choices, via: int) -> None:
         # Direct stands: a relay must beat it by margin and hysteresis.
         (choices(10.0, 7.3), kept(DIRECT, 10.0), DIRECT),  # 7.3 × 1.25 × 1.1 > 10
         (choices(10.0, 7.2), kept(DIRECT, 10.0), 7),
-        (choices(10.0, 9.5, weighed=7.2), kept(DIRECT, 10.0), 7),
         (choices(10.0, 5.5, bar=6.0), kept(DIRECT, 10.0), DIRECT),  # 5.5 × 1.1 > 6
         (choices(10.0, 5.4, bar=6.0), kept(DIRECT, 10.0), 7),
         # A relay stands: it stays while direct, counted as better by the margin, does not beat it by the hysteresis.
         (choices(10.0, INF), kept(4, 8.7), 4),  # 8.7 × 1.25 < 10 × 1.1
         (choices(10.0, INF), kept(4, 8.9), DIRECT),
-        (choices(10.0, INF, direct_cautious=10.5), kept(4, 8.9), 4),
         (choices(10.0, INF, held=True), kept(4, 50.0), 4),
         # Another relay must beat it by the hysteresis, and direct by the margin.
         (choices(10.0, 6.4), kept(4, 7.0), 4),
         (choices(10.0, 6.3), kept(4, 7.0), 7),
         (choices(10.0, 8.1), kept(4, 8.7), 4),
-        (choices(10.0, 7.1, weighed=5.0), kept(4, 7.0), 4),  # as cautiously as ever
     ],
 )
 def test_what_stands_is_kept_by_the_hysteresis(given: Choices, standing: Incumbents, via: int) -> None:
