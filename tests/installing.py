@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -19,10 +20,11 @@ ROOT = Path(__file__).parents[1]
 _NOT_SOURCE = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "demo-data")
 
 
-def build(folder: Path, project: str = ".") -> Path:
-    """The wheel of the project in that folder of the checkout."""
+def build(folder: Path, project: str = ".", prepare: Callable[[Path], None] = lambda _tree: None) -> Path:
+    """The wheel of the project in that folder of the checkout, whose copy is first prepared."""
     tree = folder / "tree"
     shutil.copytree(ROOT, tree, symlinks=True, ignore=_NOT_SOURCE)
+    prepare(tree)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", str(folder / "wheels"), str(tree / project)], check=True)
     (wheel,) = (folder / "wheels").glob("*.whl")

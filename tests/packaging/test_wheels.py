@@ -84,11 +84,28 @@ def test_the_client_alone_imports_with_what_it_requires_and_brings_one_package(c
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_client_has_the_version_and_the_lower_bounds_of_the_whole() -> None:
-    whole = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    part = tomllib.loads((ROOT / "packaging" / "client" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert part["version"] == whole["version"]
-    assert set(part["dependencies"]) <= set(whole["dependencies"])
+def test_the_client_has_the_version_and_the_lower_bounds_of_the_whole(wheel: Path, client: Path) -> None:
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    part = tomllib.loads((ROOT / "packaging" / "client" / "pyproject.toml").read_text(encoding="utf-8"))
+    assert client.name.partition("-")[2] == wheel.name.partition("-")[2]
+    assert part["tool"]["setuptools_scm"] == {"root": "../..", **whole["tool"]["setuptools_scm"]}
+    assert set(part["project"]["dependencies"]) <= set(whole["project"]["dependencies"])
+
+
+def test_a_wheel_has_the_version_of_the_tag_and_no_module_that_the_tree_lost(tmp_path: Path) -> None:
+    def tagged(tree: Path) -> None:
+        left_over = tree / "build" / "lib" / "linkweather" / "deleted.py"
+        left_over.parent.mkdir(parents=True)
+        left_over.write_text("", encoding="utf-8")
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(tree)]
+        for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "All."], ["tag", "v7.3.0"]):
+            subprocess.run([*git, *command], check=True)
+
+    wheel = build(tmp_path, prepare=tagged)
+    with zipfile.ZipFile(wheel) as content:
+        assert "linkweather/deleted.py" not in content.namelist()
+        assert "linkweather/config/probe.toml" in content.namelist()
+    assert wheel.name == "linkweather-7.3.0-py3-none-any.whl"
 
 
 def test_the_workflow_runs_the_two_commands_on_every_python_of_the_classifiers() -> None:
