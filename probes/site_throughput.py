@@ -59,8 +59,8 @@ class SiteThroughput:
         self._site = settings.site
         self._latency = latency
         self.budgets = BudgetStore(settings.data_dir / "ledger.sqlite", self._site)
-        histories = HistoryStore(settings.data_dir / "tests.json")
-        self._attention = Attention(rng, histories.load())
+        self._histories = HistoryStore(settings.data_dir / "tests.sqlite")
+        self._attention = Attention(rng, self._histories.load())
         self.negotiator = Negotiator(
             self._site,
             publish=publish,
@@ -78,12 +78,13 @@ class SiteThroughput:
             on_row,
             budgets=self.budgets,
             attention=self._attention,
-            keep=histories.keep,
+            keep=self._histories.keep,
         )
 
     def close(self) -> None:
         """Close the files."""
         self.budgets.close()
+        self._histories.close()
 
     def _on_test_end(self, _peer: str) -> None:
         self._latency.mark_loaded(None)

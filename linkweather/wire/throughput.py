@@ -37,10 +37,10 @@ class ThroughputRow(Row):
     """Goodput of one link as its receiver saw it. Published by `dst`, where the bytes arrive.
 
     `goodput_bps` is the mean after slow start, `goodput_10s_bps` what a test of 10 s finds, slow start included; low
-    and high hold both, and what the last tests of the link found. `retransmits` is the count of the sender's kernel
-    where an interrupted iperf3 gives none. `rtt_loaded_s` is the median RTT of our own probes while the pipe was full.
-    What neither end could observe is absent. `reason` is why the test ran: first, expired, scheduled, or brought
-    forward by latency_shift, loss or new_path.
+    and high hold both, what the last tests of the link found, and more after few tests. `retransmits` is the count of
+    the sender's kernel where an interrupted iperf3 gives none. `rtt_loaded_s` is the median RTT of our own probes
+    while the pipe was full. What neither end could observe is absent. `reason` is why the test ran: first, expired,
+    scheduled, or brought forward by latency_shift, loss or new_path.
     """
 
     goodput_bps: BitsPerSecond | None = None

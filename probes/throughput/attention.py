@@ -10,16 +10,14 @@ itself. A link whose tests agree is quiet, and waits several cycles. Times are U
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from statistics import median
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import Field
-
-from linkweather.mesh.tournament import MAX_BLOCK_SLOTS
-from linkweather.wire import LatencyRow, Message, PathRow, ThroughputRow
+from linkweather.wire import LatencyRow, PathRow, ThroughputRow
+from probes.throughput.past_tests import LinkHistory
 
 Signal = Literal["latency_shift", "loss", "new_path"]
 Reason = Literal["first", "expired", "scheduled"] | Signal
@@ -38,9 +36,6 @@ RTT_FLOOR_S: Final = 0.2e-3
 RTT_FLOOR_SHARE: Final = 0.01
 LOSS_FLOOR: Final = 0.015  # one packet of the fifty in a window hardly exceeds the slack
 
-# Two tests agree within this much of their mean, and so many in a row make a quiet link.
-AGREE_SHARE: Final = 0.10
-AGREEING: Final = 3
 # After so many cycles a figure wants its link's next turn, whatever the date; where quiet links wait longer, then.
 # The collector may keep it for longer.
 EXPIRED_CYCLES: Final = 12
@@ -87,36 +82,6 @@ class Raised:
     not_before_s: float
 
 
-class LinkHistory(Message):
-    """What the tests of a link have found: it is kept, so that a restart is no reason to test every link again.
-
-    `wait_cycles` lie between two tests; `failures` since the last figure; a test takes `block` slots.
-    """
-
-    tested_s: float | None = None
-    measured_s: float | None = None
-    found_bps: Annotated[tuple[float, ...], Field(max_length=AGREEING)] = ()
-    wait_cycles: Annotated[int, Field(ge=1)] = 1
-    failures: Annotated[int, Field(ge=0)] = 0
-    block: Annotated[int, Field(ge=1, le=MAX_BLOCK_SLOTS)] = 1
-
-    @property
-    def quiet(self) -> bool:
-        """Whether the last tests agree."""
-        return len(self.found_bps) == AGREEING and _agree(self.found_bps)
-
-    def after(self, now_s: float, row: ThroughputRow, *, block: int, quiet_factor: int) -> LinkHistory:
-        """The history after one more test, which took `block` slots."""
-        common = {"tested_s": now_s, "block": block, "wait_cycles": 1}
-        if row.goodput_bps is None:
-            return self.model_copy(update={**common, "failures": self.failures + 1})
-        found = (*self.found_bps, row.goodput_bps)[-AGREEING:]
-        measured = self.model_copy(update={**common, "measured_s": now_s, "found_bps": found, "failures": 0})
-        if not measured.quiet:
-            return measured
-        return measured.model_copy(update={"wait_cycles": min(2 * self.wait_cycles, quiet_factor)})
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A test of a link: why, and from when on; `dated` leaves the day to the calendar."""
@@ -160,9 +125,9 @@ class Attention:
         self._round_s = round_s
         self._quiet_factor = quiet_factor
 
-    def histories(self) -> dict[str, LinkHistory]:
-        """What the tests of each link have found."""
-        return {src: link.history for src, link in self._links.items()}
+    def history(self, src: str) -> LinkHistory:
+        """What the tests of the link have found."""
+        return self._links[src].history if src in self._links else LinkHistory()
 
     def mark_loaded(self, now_s: float) -> None:
         """Note that a test of this site has just ended: windows that it touched show the test, not the path."""
@@ -183,18 +148,22 @@ class Attention:
         """Take in a trace to a peer; whether it raised the link."""
         return row.changed and row.dst in self._links and self._raise(now_s, row.dst, "new_path")
 
-    def tested(self, now_s: float, row: ThroughputRow, block: int = 1) -> None:
-        """Take in a test's result, which settles what had raised the link; the test took `block` slots."""
+    def tested(self, now_s: float, row: ThroughputRow, block: int = 1) -> ThroughputRow:
+        """Take in a test's result, which settles what had raised the link; the test took `block` slots.
+
+        Returns the row with the interval that all tests of the link allow to state.
+        """
         link = self._links.get(row.src)
         if link is None:
-            return
+            return row
         brought_forward, link.raised, link.waits_for = link.raised is not None, None, None
         link.history = link.history.after(now_s, row, block=block, quiet_factor=self._quiet_factor)
         if row.goodput_bps is None:
-            return
+            return row
         # After a false alarm the next one must wait longer, until a test finds a change.
         in_vain = brought_forward and link.history.quiet
         link.gap_s = min(2 * link.gap_s, max(MIN_GAP_S, link.cycle_s)) if in_vain else MIN_GAP_S
+        return link.history.stated(row)
 
     def postponed(self, src: str, until_s: float, reason: str) -> bool:
         """Postpone a test that could not take place, for this reason; whether the link did not wait for it before.
@@ -253,8 +222,3 @@ class Attention:
         start_s = max(now_s, tested_s + link.gap_s) + self._rng.uniform(0.0, SPREAD_S)
         link.raised = Raised(src, reason, start_s)
         return True
-
-
-def _agree(values: Iterable[float]) -> bool:
-    known = tuple(values)
-    return max(known) - min(known) <= AGREE_SHARE * sum(known) / len(known)

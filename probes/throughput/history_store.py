@@ -1,23 +1,43 @@
-"""What the throughput tests of a site's links have found, in a JSON file, so that a restart tests none of them again.
+"""What the throughput tests of a site's links have found, in an SQLite file.
 
-A room of its own, because attention, which needs it, is pure.
+A restart neither tests them again nor forgets how much they vary. A room of its own, because what needs it is pure.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Mapping
+import sqlite3
+import threading
 from pathlib import Path
+from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from linkweather import atomicfile
-from probes.throughput.attention import LinkHistory
+from probes.site_database import Row, Shape, open_database
+from probes.throughput.past_tests import LinkHistory
 
 log = logging.getLogger(__name__)
 
-_HISTORIES = TypeAdapter(dict[str, LinkHistory])
+# A mesh has no more sites; of those that have left it the oldest go.
+MOST_LINKS: Final = 10_000
+
+
+def _is_history(row: Row) -> bool:
+    return len(row) == 2 and isinstance(row[0], str) and _parsed(row[1]) is not None
+
+
+def _parsed(text: object) -> LinkHistory | None:
+    try:
+        return LinkHistory.model_validate_json(str(text))
+    except ValidationError:
+        return None
+
+
+_SHAPE: Final = Shape(
+    "CREATE TABLE IF NOT EXISTS link_history (src TEXT PRIMARY KEY, history TEXT NOT NULL);",
+    "PRAGMA synchronous = NORMAL;",
+    {"link_history": _is_history},
+)
 
 
 class HistoryStore:
@@ -25,39 +45,49 @@ class HistoryStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._using = threading.Lock()  # a shutdown does not wait for the thread that keeps
         self._failing = False
-        self._readable = True
-
-    def load(self) -> dict[str, LinkHistory]:
-        """The histories of the last run; none where there was none. A damaged file is set aside.
-
-        What cannot be read now is not overwritten in this run: the next one may be able to.
-        """
+        self._db: sqlite3.Connection | None = None
         try:
-            return _HISTORIES.validate_json(self._path.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except ValidationError as error:
-            with contextlib.suppress(OSError):
-                aside = atomicfile.set_aside(self._path)
+            self._db, damage = open_database(path, _SHAPE)
+            if damage is not None:
+                self._db.executemany("INSERT OR REPLACE INTO link_history VALUES (?, ?)", damage.rows["link_history"])
                 log.error(
                     "what earlier throughput tests found, in %s, is damaged (%s): it is set aside as %s",
-                    *(self._path, error.errors(include_url=False, include_input=False)[0]["msg"], aside.name),
+                    *(path, damage.reason, damage.aside.name),
                 )
-        except OSError as error:
-            self._readable = False
-            log.warning("what earlier throughput tests found cannot be read from %s: %s", self._path, error)
-        return {}
+        except (OSError, sqlite3.DatabaseError) as error:
+            log.warning("what earlier throughput tests found cannot be read from %s: %s", path, error)
 
-    def keep(self, histories: Mapping[str, LinkHistory]) -> None:
-        """Keep these in place of what was kept; a failure is logged once. Blocks; any thread may call."""
-        if not self._readable:
-            return
+    def load(self) -> dict[str, LinkHistory]:
+        """The histories of the last run; none where there was none. A row that cannot be read is left out."""
+        with self._using:
+            rows = self._db.execute("SELECT src, history FROM link_history").fetchall() if self._db else []
+        return {src: history for src, text in rows if (history := _parsed(text)) is not None}
+
+    def keep(self, src: str, history: LinkHistory) -> None:
+        """Keep this history of the link from `src`; a failure is logged once. Blocks; any thread may call."""
         try:
-            atomicfile.replace(self._path, _HISTORIES.dump_json(dict(histories)))
-        except OSError as error:
+            self._write(src, history.model_dump_json())
+        except sqlite3.DatabaseError as error:
             if not self._failing:
                 log.warning("what throughput tests found cannot be kept in %s: %s", self._path, error)
             self._failing = True
         else:
             self._failing = False
+
+    def _write(self, src: str, text: str) -> None:
+        with self._using:
+            if self._db is None:
+                return
+            self._db.execute("INSERT OR REPLACE INTO link_history VALUES (?, ?)", (src, text))
+            self._db.execute(
+                "DELETE FROM link_history WHERE rowid <= (SELECT max(rowid) FROM link_history) - ?", (MOST_LINKS,)
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._using:
+            if self._db is not None:
+                self._db.close()
+            self._db = None

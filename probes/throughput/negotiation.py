@@ -36,7 +36,7 @@ from probes.throughput.invitation import Declined
 from probes.throughput.iperf3_ends import PeerIperf3, SiteIperf3
 from probes.throughput.leases import SiteLease
 from probes.throughput.limiting import SenderEvidence
-from probes.throughput.result import History, Result
+from probes.throughput.result import Result, spanned
 from probes.throughput.signalling import PendingTest, Signalling
 from probes.throughput.stop_rule import StopRule
 from probes.throughput.time_limits import duration_s, lease_margin_s, limit_s
@@ -92,7 +92,6 @@ class Negotiator:
         self._on_end = on_end
         self._afford = afford
         self._working_latency = working_latency
-        self._history = History()
         self._token = token
         self._rtts_s: dict[str, float] = {}
         self._invites: asyncio.Queue[tuple[str, Invite]] = asyncio.Queue(_WAITING_INVITES)
@@ -242,7 +241,7 @@ class Negotiator:
         return invitation.row(
             test.peer,
             self._site,
-            self._history.widened(test.peer, result),
+            spanned(result),
             served=await test.served(),
             rtt_loaded_s=loaded_s,
         )

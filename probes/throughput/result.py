@@ -1,4 +1,4 @@
-"""What one test with iperf3 found, by its transcript and how the program ended, beside the tests before it. Pure.
+"""What one test with iperf3 found, by its transcript and how the program ended. Pure.
 
 A test fails when its program says so, or ends without a result. One that ran and could not finish is a result all the
 same: over a long or lossy path the closing exchange may not come in time, and the receiver's intervals are known.
@@ -6,7 +6,6 @@ same: over a long or lossy path the closing exchange may not come in time, and t
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -148,25 +147,8 @@ def _of_summary(received: EndSummary | None) -> SteadyGoodput | None:
     return SteadyGoodput(received.rate_bps, None, None, (received.rate_bps,), filled=False)
 
 
-# With eight tests behind it, the next value of the same kind is between their extremes in 7 of 9 cases,
-# and a mean over 10 s, which varies less than theirs, in more.
-REMEMBERED = 8
-
-
-class History:
-    """The intervals of the last tests of each link, by its source."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, deque[tuple[float, float]]] = {}
-
-    def widened(self, src: str, result: Result) -> Result:
-        """The result with an interval that holds its own, its 10-s equivalent, and those of the tests before it."""
-        values = (result.goodput_low_bps, result.goodput_bps, result.goodput_high_bps, result.goodput_10s_bps)
-        known = [value for value in values if value is not None]
-        if not known:
-            return result
-        seen = self._seen.setdefault(src, deque(maxlen=REMEMBERED))
-        # What this test saw by itself is remembered, not what is stated: else an interval never narrowed again.
-        seen.append((min(known), max(known)))
-        low_bps, high_bps = min(low for low, _ in seen), max(high for _, high in seen)
-        return replace(result, goodput_low_bps=low_bps, goodput_high_bps=high_bps)
+def spanned(result: Result) -> Result:
+    """The result with an interval that holds its own and its 10-s equivalent."""
+    values = (result.goodput_low_bps, result.goodput_bps, result.goodput_high_bps, result.goodput_10s_bps)
+    known = [value for value in values if value is not None]
+    return replace(result, goodput_low_bps=min(known), goodput_high_bps=max(known)) if known else result

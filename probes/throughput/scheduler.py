@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -17,10 +17,11 @@ from linkweather.mesh.tournament import block_slots
 from linkweather.wire import MAX_NEXT_TESTS, LatencyRow, NextTest, PathRow, ThroughputRow
 from probes.throughput import invitation
 from probes.throughput.agenda import Agenda, Planned
-from probes.throughput.attention import Attention, LinkHistory
+from probes.throughput.attention import Attention
 from probes.throughput.budget import BudgetStore, charged_bytes
 from probes.throughput.invitation import Declined
 from probes.throughput.negotiation import Negotiator
+from probes.throughput.past_tests import LinkHistory
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +29,14 @@ log = logging.getLogger(__name__)
 _HORIZON_S: Final = 366 * 86_400.0
 
 
-def _forget(_: Mapping[str, LinkHistory]) -> None:
+def _forget(_src: str, _: LinkHistory) -> None:
     pass
 
 
 class ThroughputScheduler:
     """Runs the tests of the links to `site`; every row, also a failed test's, goes to `on_row`.
 
-    `keep` keeps what the tests have found, after each.
+    `keep` keeps what the tests of a link have found, after each.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class ThroughputScheduler:
         *,
         budgets: BudgetStore,
         attention: Attention,
-        keep: Callable[[Mapping[str, LinkHistory]], None] = _forget,
+        keep: Callable[[str, LinkHistory], None] = _forget,
     ) -> None:
         self._site = site
         self._negotiator = negotiator
@@ -140,9 +141,9 @@ class ThroughputScheduler:
         await self._conclude(planned, found, block)
 
     async def _conclude(self, planned: Planned, row: ThroughputRow, block: int = 1) -> None:
-        self._attention.tested(time.time(), row, block)
-        self._on_row(datetime.now(UTC), row.model_copy(update={"reason": planned.reason}))
-        await asyncio.to_thread(self._keep, self._attention.histories())
+        stated = self._attention.tested(time.time(), row, block)
+        self._on_row(datetime.now(UTC), stated.model_copy(update={"reason": planned.reason}))
+        await asyncio.to_thread(self._keep, planned.src, self._attention.history(planned.src))
 
     def _postpone(self, src: str, declined: Declined) -> None:
         if self._attention.postponed(src, time.time() + declined.retry_after_s, declined.reason):

@@ -21,9 +21,9 @@ down.
 
 What is stated in the end is wider than m ± t·s/√n. That interval says how well *this second* is known; on a variable
 path two tests of 10 s agree within 10 % in only two cases of three, and no rule within one test can know that. So the
-stated interval spans this test's own interval, its 10-s equivalent, and those of the last tests of the link
-(`result.History`). The 10-s equivalent is what a test of 10 s that went on at m would have found: its slow start weighs
-as much as it would there, which makes short tests comparable with the long ones of other tools.
+stated interval spans this test's own interval, its 10-s equivalent, and those of the last tests of the link, and some
+more (`past_tests`). The 10-s equivalent is what a test of 10 s that went on at m would have found: its slow start
+weighs as much as it would there, which makes short tests comparable with the long ones of other tools.
 """
 
 from __future__ import annotations

@@ -24,7 +24,10 @@ from typing import Any, Protocol
 
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile, LabLink, LabSite
-from probes.throughput.result import History, Result
+from linkweather.wire import ThroughputRow
+from probes.throughput.invitation import row
+from probes.throughput.past_tests import LinkHistory
+from probes.throughput.result import Result, spanned
 from probes.throughput.stop_rule import StopRule, estimate, over_10_s
 from tests.probes.throughput import ends
 
@@ -45,7 +48,7 @@ class Pair:
     """A stopped test, what it states after the `earlier` tests of its link, and the 10-s test that followed it."""
 
     stopped: Result
-    stated: Result
+    stated: ThroughputRow
     long: Result
     earlier: int
 
@@ -108,7 +111,7 @@ async def client(lab: Lab, **options: Any) -> Result:
 
 async def pairs(lab: Lab, count: int) -> list[Pair]:
     found: list[Pair] = []
-    history = History()
+    history = LinkHistory()
     for number in range(count):
         congestion = CONGESTION[number % len(CONGESTION)]
         stopped = await client(lab, duration_s=CAP_S, until_converged=True, congestion=congestion)
@@ -116,7 +119,9 @@ async def pairs(lab: Lab, count: int) -> list[Pair]:
         if stopped.failure or long.failure:
             print(f"  a test failed and is left out: {stopped.failure or long.failure} {stopped.detail or long.detail}")
             continue
-        found.append(Pair(stopped, history.widened("a", stopped), long, len(found)))
+        tested = row("a", "b", spanned(stopped))
+        history = history.after(0.0, tested, block=1, quiet_factor=1)
+        found.append(Pair(stopped, history.stated(tested), long, len(found)))
     return found
 
 

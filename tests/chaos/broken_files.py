@@ -18,7 +18,7 @@ _ZEROS: Final = 512  # of which DuckDB's checksum sees nothing where pairs of eq
 # What the daemons keep beside reports: any of it may be garbage.
 _SITE_FILES: Final = (
     "ledger.sqlite",
-    "tests.json",
+    "tests.sqlite",
     "routes.sqlite",
     "mesh.json",
     "followed-journal",

@@ -14,11 +14,11 @@ from probes.throughput.attention import (
     SLACK,
     SPREAD_S,
     Attention,
-    LinkHistory,
     Reason,
     Shift,
     Wanted,
 )
+from probes.throughput.past_tests import LinkHistory
 
 ROUND_S = 30.0
 CYCLE_S = 600.0
@@ -273,12 +273,21 @@ def test_history_outlives_a_restart_and_a_quiet_link_stays_quiet() -> None:
     attention = attention_of()
     for number in range(5):
         attention.tested(number * CYCLE_S, found(), block=2)
-    again = Attention(random.Random(2), attention.histories())
+    again = Attention(random.Random(2), {"b": attention.history("b")})
     again.apply_links(dict.fromkeys("bc", CYCLE_S), round_s=ROUND_S, quiet_factor=6)
-    assert again.histories() == attention.histories()
+    assert again.history("b") == attention.history("b")
     assert (reason(again, 6 * CYCLE_S, "b"), reason(again, 6 * CYCLE_S, "c")) == (None, "first")
     assert (again.block("b"), again.block("c")) == (2, 1)
-    assert again.histories()["c"] == LinkHistory()
+    assert again.history("c") == again.history("z") == LinkHistory()
+
+
+def test_a_row_states_what_all_tests_of_its_link_allow_and_a_failure_states_nothing() -> None:
+    attention = attention_of()
+    assert attention.tested(0.0, found(1e8)).goodput_high_bps == pytest.approx(1.5e8)
+    failed = found(None)
+    assert attention.tested(1.0, failed) is failed
+    stranger = found(src="z")
+    assert attention.tested(1.0, stranger) is stranger
 
 
 def test_a_changed_mesh_keeps_what_is_known_of_the_links_that_stay() -> None:

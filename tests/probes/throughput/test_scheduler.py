@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from linkweather.atomicfile import damaged_files
 from linkweather.mesh import UNLIMITED_BYTES, Link, Mesh, Site, ThroughputTests
 from linkweather.mesh.tournament import block_slots
 from linkweather.wire import Invite, LatencyRow, PathRow, ThroughputRow
-from probes.throughput.attention import Attention, LinkHistory
+from probes.throughput.attention import Attention
 from probes.throughput.budget import BudgetStore
 from probes.throughput.history_store import HistoryStore
 from probes.throughput.invitation import Declined
 from probes.throughput.limiting import SenderEvidence
+from probes.throughput.past_tests import LinkHistory
 from probes.throughput.scheduler import ThroughputScheduler
 from tests import servers
 from tests.probes.throughput.test_negotiation import ADDRESS, TESTS, Wire, holder, serving, site, until
@@ -195,7 +195,7 @@ async def test_link_whose_tests_take_longer_than_a_slot_is_named_once(
 
 async def test_what_a_test_found_is_kept_for_the_next_run(tmp_path: Path) -> None:
     ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
-    store = HistoryStore(tmp_path / "tests.json")
+    store = HistoryStore(tmp_path / "tests.sqlite")
     assert store.load() == {}
     attention = Attention(random.Random(1), store.load())
     made = site(Wire(), "b", tmp_path, None)  # without iperf3 its tests fail at once
@@ -208,46 +208,18 @@ async def test_what_a_test_found_is_kept_for_the_next_run(tmp_path: Path) -> Non
     async with asyncio.TaskGroup() as group:
         running = group.create_task(turns.run(), name="turns")
         assert (await rows.get()).failure == "missing"
-        await until(lambda: store.load() == attention.histories())
+        await until(lambda: store.load() == {"a": attention.history("a")})
         running.cancel()
     assert store.load()["a"].failures == 1
+    store.close()
     ledger.close()
-
-
-def test_file_that_cannot_be_used_costs_its_memory_and_is_named_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    damaged = tmp_path / "tests.json"
-    damaged.write_text('{"a": {"block": 1e9}}')
-    assert HistoryStore(damaged).load() == {}
-    assert damaged_files(tmp_path) == {"tests.json": 1}
-    nowhere = HistoryStore(tmp_path / "none" / "tests.json")
-    for _ in range(3):
-        nowhere.keep({"a": LinkHistory()})
-    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
-        f"what earlier throughput tests found, in {damaged}, is damaged (Input should be a valid integer)",
-        f"what throughput tests found cannot be kept in {tmp_path / 'none' / 'tests.json'}",
-    ]
-
-
-def test_a_file_that_cannot_be_read_now_is_not_overwritten(tmp_path: Path) -> None:
-    kept = tmp_path / "tests.json"
-    HistoryStore(kept).keep({"a": LinkHistory()})
-    real = kept.rename(tmp_path / "real")
-    kept.symlink_to(kept)  # a loop: it cannot be opened
-    store = HistoryStore(kept)
-    assert store.load() == {}
-    kept.unlink()
-    real.rename(kept)
-    store.keep({})
-    assert HistoryStore(kept).load() == {"a": LinkHistory()}
 
 
 async def test_the_loop_does_not_wait_for_what_a_test_found_to_be_written(tmp_path: Path) -> None:
     ledger = BudgetStore(tmp_path / "ledger.sqlite", "b")
     writing, written = threading.Event(), threading.Event()
 
-    def slow(_: object) -> None:
+    def slow(_src: str, _: LinkHistory) -> None:
         writing.set()
         written.wait(30)
 
