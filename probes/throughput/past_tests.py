@@ -3,8 +3,8 @@
 A test knows its own second or two; the 10 s after it may be others'. No rule within a test can see that: the test of a
 path that is loaded now and then looks as steady as any. So the interval of a row also spans what the last tests found,
 and in both directions `UNSEEN` more, divided by their number: what so few tests cannot have seen. After the first it is
-50 %, after the eighth 6 %. Measured (`tests.bench.stopping`): with flows that compete on and off, what the first test of
-a link states holds the next 10 s in nine cases of ten, where its own interval held them in one of seven.
+50 %, after the eighth 6 %. Measured (`tests.bench.stopping`): with flows that compete on and off, what the first test
+of a link states holds the next 10 s in nine cases of ten, where its own interval held them in one of seven.
 """
 
 from __future__ import annotations

@@ -29,10 +29,11 @@ from probes.throughput.invitation import row
 from probes.throughput.past_tests import LinkHistory
 from probes.throughput.result import Result, spanned
 from probes.throughput.stop_rule import StopRule, estimate, over_10_s
+from probes.throughput.time_limits import duration_s
 from tests.probes.throughput import ends
 
 RATES_MBPS = (50.0, 300.0, 1000.0)
-RTTS_MS = (0.2, 20.0, 80.0)
+RTTS_MS = (0.2, 20.0, 80.0, 300.0)
 VARIABLE_MBPS = (50.0, 300.0)
 VARIABLE_MS = 20.0
 LOSS_RATIO = 3e-4
@@ -51,6 +52,7 @@ class Pair:
     stated: ThroughputRow
     long: Result
     earlier: int
+    rtt_s: float
 
     @property
     def share(self) -> float:
@@ -74,11 +76,12 @@ class Pair:
 
     @property
     def error_in_run(self) -> float:
-        rule = StopRule(CAP_S, until_converged=True)
+        cap_s = duration_s(CAP_S, self.rtt_s)
+        rule = StopRule(cap_s, until_converged=True, rtt_s=self.rtt_s)
         seen = list(self.long.intervals)
-        stops = (count for count in range(1, len(seen)) if rule.verdict(seen[:count]) or seen[count].end_s > CAP_S)
+        stops = (count for count in range(1, len(seen)) if rule.verdict(seen[:count]) or seen[count].end_s > cap_s)
         part = seen[: next(stops)]
-        found = estimate(part)
+        found = estimate(part, self.rtt_s)
         assert found is not None
         moved = sum(each.rate_bps * (each.end_s - each.start_s) for each in part) / 8
         return over_10_s(found.goodput_bps, round(moved), part[-1].end_s) / self.truth_bps - 1
@@ -109,19 +112,21 @@ async def client(lab: Lab, **options: Any) -> Result:
     return await ends.client(functools.partial(lab.command, "b"), host=lab.addresses["a"], port=TEST_PORT, **options)
 
 
-async def pairs(lab: Lab, count: int) -> list[Pair]:
+async def pairs(lab: Lab, count: int, rtt_s: float) -> list[Pair]:
     found: list[Pair] = []
     history = LinkHistory()
     for number in range(count):
         congestion = CONGESTION[number % len(CONGESTION)]
-        stopped = await client(lab, duration_s=CAP_S, until_converged=True, congestion=congestion)
-        long = await client(lab, duration_s=LONG_S, congestion=congestion)
+        stopped = await client(
+            lab, duration_s=duration_s(CAP_S, rtt_s), until_converged=True, rtt_s=rtt_s, congestion=congestion
+        )
+        long = await client(lab, duration_s=LONG_S, rtt_s=rtt_s, congestion=congestion)
         if stopped.failure or long.failure:
             print(f"  a test failed and is left out: {stopped.failure or long.failure} {stopped.detail or long.detail}")
             continue
         tested = row("a", "b", spanned(stopped))
         history = history.after(0.0, tested, block=1, quiet_factor=1)
-        found.append(Pair(stopped, history.stated(tested), long, len(found)))
+        found.append(Pair(stopped, history.stated(tested), long, len(found), rtt_s))
     return found
 
 
@@ -183,7 +188,7 @@ async def bench(
             await asyncio.sleep(0.5)
             async with asyncio.TaskGroup() as group:
                 beside = group.create_task(traffic(lab), name="traffic")
-                found = await pairs(lab, count)
+                found = await pairs(lab, count, 2 * lab_file.links[0].delay_s)
                 beside.cancel()
             return found
 
@@ -239,6 +244,7 @@ async def variable(count: int, rates_mbps: Sequence[float]) -> None:
             print(line(f"{name} {rate:g} Mbit/s", cell), flush=True)
             found += cell
     print(line("variable, all", found))
+    print(line("  the first test of a link", [pair for pair in found if not pair.earlier]))
     for earlier in (1, 2, 4):
         print(line(f"  after {earlier} or more tests", [pair for pair in found if pair.earlier >= earlier]))
 
