@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from linkweather.models.link_history import LinkHistoryAnswer
+from linkweather.models.link_marks import LinkTestMark
 from page.chart_parts import ChartInk, Options, frame, ms, time_axis, value_axis
 
+FAILED = "#9d0208"
 _COLOURS = ("#2f7fb5", "#c06c2b")  # of the two directions
 
 
-def goodput(there: LinkHistoryAnswer, back: LinkHistoryAnswer | None, ink: ChartInk) -> Options | None:
-    """The goodput of both directions; None where no test gave one: then there is nothing to draw."""
+def goodput(
+    there: LinkHistoryAnswer, back: LinkHistoryAnswer | None, ink: ChartInk, tests: Sequence[LinkTestMark] = ()
+) -> Options | None:
+    """The goodput of both directions, and on the time axis those of the `tests` that failed, with why.
+
+    None where there was no test: then there is nothing to draw.
+    """
     answers = [answer for answer in (there, back) if answer is not None]
     series = [part for number, answer in enumerate(answers) for part in _direction(answer, _COLOURS[number])]
+    series.append(_failures(tests))
     if not any(one["data"] for one in series):
         return None
     return {
@@ -29,6 +37,22 @@ def goodput(there: LinkHistoryAnswer, back: LinkHistoryAnswer | None, ink: Chart
         "yAxis": [{**value_axis(0, None, ink, inverse=False), "min": 0, "name": "Mbit/s"}],
         "dataZoom": [{"type": "inside", "filterMode": "none"}],
         "series": series,
+    }
+
+
+def _failures(tests: Sequence[LinkTestMark]) -> Options:
+    return {
+        "type": "scatter",
+        "data": [
+            {"name": ": ".join(filter(None, (test.failure, test.detail))), "value": [ms(test.at), 0]}
+            for test in tests
+            if test.failure is not None
+        ],
+        "symbol": "triangle",
+        "symbolSize": 10,
+        "color": FAILED,
+        "tooltip": {"formatter": "{b}"},
+        "animation": False,
     }
 
 

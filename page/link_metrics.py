@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from linkweather.models.state import LinkAnswer, SiteAnswer
 from linkweather.units import age, duration, megabits, milliseconds, percent, rate
+from page.mesh_picture import MeshPicture
 from page.words import message
 
 LOSS_STEPS = (0.0, 0.01, 0.05, 0.10, 0.25, 0.50, 1.0)
@@ -17,7 +18,7 @@ _EARTH_KM = 6371.0
 _NEAR_KM = 1.0
 _MOST_STRETCH = 4.0
 
-Read = Callable[[LinkAnswer, Mapping[str, SiteAnswer]], float | None]
+Read = Callable[[LinkAnswer, MeshPicture], float | None]
 # Lowest and highest value of what is shown together.
 Span = tuple[float, float]
 
@@ -88,6 +89,22 @@ def _seconds(value: float | None) -> str:
 
 
 STATE = "state"
+CHANGE = "change"
+
+
+def change(link: LinkAnswer, view: MeshPicture) -> float | None:
+    """By which share of it the RTT exceeds what was usual a week ago; None where either is unknown."""
+    usual_s = view.usual_rtts_s.get((link.src, link.dst))
+    return None if link.rtt_p50_s is None or not usual_s else link.rtt_p50_s / usual_s - 1.0
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.0f}"
+
+
+def _grown(value: float, span: Span) -> float:
+    del span
+    return min(max(value, 0.0), 1.0)
 
 
 def _plain(value: float, span: Span) -> float:
@@ -95,8 +112,8 @@ def _plain(value: float, span: Span) -> float:
     return 0.0
 
 
-def _rtt(link: LinkAnswer, sites: Mapping[str, SiteAnswer]) -> float | None:
-    del sites
+def _rtt(link: LinkAnswer, view: MeshPicture) -> float | None:
+    del view
     return link.rtt_p50_s
 
 
@@ -125,7 +142,11 @@ LINK_METRICS: Mapping[str, LinkMetric] = {
     ),
     "stretch": LinkMetric(
         message("stretch"), message("the RTT over that of light in fibre along the great circle"), "×",
-        stretch, _factor, lambda value: f"{_factor(value)} ×", _stretched,
+        lambda link, view: stretch(link, view.sites), _factor, lambda value: f"{_factor(value)} ×", _stretched,
+    ),
+    CHANGE: LinkMetric(
+        message("change"), message("the RTT against the median of the week that ended a day ago"), "%",
+        change, _signed, lambda value: f"{_signed(value)} %", _grown,
     ),
     "age": LinkMetric(
         message("age"), message("age of the newest measurement"), "",

@@ -13,6 +13,7 @@ from nicegui import ui
 from linkweather.errors import LinkweatherError
 from linkweather.models.incidents import IncidentAnswer
 from linkweather.models.link_history import LinkHistoryAnswer
+from linkweather.models.link_marks import LinkMarksAnswer
 from linkweather.models.sla import SlaFigures
 from page.chart_parts import DARK, LIGHT, ChartInk
 from page.goodput_chart import goodput
@@ -20,6 +21,7 @@ from page.incident_lines import incidents
 from page.link_lines import full, sla_line
 from page.mesh_follower import MeshFollower
 from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, address, framed, is_dark, lines, tag, text
+from page.path_chart import height_px, path_lanes, path_sentence
 from page.smoke_chart import csv_lines, legend, smoke
 from page.words import message
 
@@ -31,6 +33,9 @@ SPANS: Mapping[str, str] = {
     "365d": message("year"),
 }
 DEFAULT_SPAN = "1h"
+MARKED_SPANS = ("1h", "24h", "7d")
+MARKS_EVERY_S = 60.0
+_TITLES: Mapping[str, str] = {"goodput": message("Goodput"), "path": message("Path")}
 _STEPS: Mapping[str, str] = {"1h": "10s"}  # finer than what the API would choose
 _REDRAW_S: Mapping[str, float] = {"1h": 10.0, "24h": 60.0}  # of a longer span nothing is seen to change
 
@@ -67,6 +72,7 @@ class LinkView:
         self._since = since if since in SPANS else DEFAULT_SPAN
         self._shown = -1
         self._sla: SlaFigures | None = None
+        self._marks: list[LinkMarksAnswer | None] = [None, None]  # there, and back
         self._ink: ChartInk = LIGHT
         self._charts: dict[str, ui.echart] = {}
 
@@ -86,6 +92,7 @@ class LinkView:
                         tag("span", f"mark m-{mark}")
                         text("span", said)
             self._goodput = tag("section", "section")
+            self._path = tag("section", "section")
             with tag("section", "section"):
                 text("h2", t("Now"))
                 self._facts = ui.refreshable(self._build_facts)
@@ -111,11 +118,13 @@ class LinkView:
     async def draw(self) -> None:
         """Draw the charts, and keep them and the figures current."""
         self._ink = DARK if await is_dark(self._visit) else LIGHT
+        await self._ask_marks()
         await self._redraw()
         with contextlib.suppress(LinkweatherError):
             self._sla = (await self._follower.client.sla(src=self._src, dst=self._dst)).together
         if self._since in _REDRAW_S:
-            ui.timer(_REDRAW_S[self._since], self._redraw)
+            ui.timer(_REDRAW_S[self._since], self._redraw, immediate=False)
+            ui.timer(MARKS_EVERY_S, self._ask_marks, immediate=False)
         ui.timer(REFRESH_S, self._refresh)
 
     async def _redraw(self) -> None:
@@ -131,8 +140,20 @@ class LinkView:
         back = None
         with contextlib.suppress(LinkweatherError):
             back = await self._history(self._dst, self._src)
-        self._draw("smoke", self._smoke, smoke(there, back, self._incidents(), self._ink, t))
-        self._draw("goodput", self._goodput, goodput(there, back, self._ink))
+        marks, way_back = self._marks
+        tests = (marks.tests if marks else (), way_back.tests if way_back else ())
+        self._draw("smoke", self._smoke, smoke(there, back, self._incidents(), self._ink, t, tests=tests))
+        self._draw("goodput", self._goodput, goodput(there, back, self._ink, tests[0] + tests[1]))
+        if marks is not None:
+            self._draw("path", self._path, path_lanes(marks, there, self._ink, t))
+
+    async def _ask_marks(self) -> None:
+        """Ask for what happened on the link, both ways; of long spans the rows are mostly gone."""
+        if self._since not in MARKED_SPANS:
+            return
+        for number, (src, dst) in enumerate(((self._src, self._dst), (self._dst, self._src))):
+            with contextlib.suppress(LinkweatherError):
+                self._marks[number] = await self._follower.client.link_marks(src, dst, since=self._since)
 
     def _draw(self, name: str, place: ui.element, options: dict[str, object] | None) -> None:
         if options is None:
@@ -141,10 +162,14 @@ class LinkView:
         if chart is None:
             place.clear()
             with place:
-                if name == "goodput":
-                    text("h2", self._words("Goodput"))
+                if name in _TITLES:
+                    text("h2", self._words(_TITLES[name]))
+                if name == "path" and self._marks[0]:
+                    text("p", path_sentence(self._marks[0], self._words), "soft small")
                 label = {"role": "img", "aria-label": f"{name}: {self._src} → {self._dst}"}
                 chart = ui.echart(options).classes("chart" if name == "smoke" else "chart low")
+                if name == "path":
+                    chart.style(f"height: {height_px(options)}px")
                 chart.props.update(label)
             self._charts[name] = chart
         else:

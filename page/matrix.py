@@ -170,7 +170,7 @@ def _links(view: MeshPicture, row: MatrixLine, column: MatrixLine) -> list[LinkA
 
 def _value(view: MeshPicture, metric: LinkMetric, links: Sequence[LinkAnswer]) -> float | None:
     """The median of the links' values."""
-    values = [value for link in links if (value := metric.read(link, view.sites)) is not None]
+    values = [value for link in links if (value := metric.read(link, view)) is not None]
     return median(values) if values else None
 
 

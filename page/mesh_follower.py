@@ -23,6 +23,7 @@ LEAST_GAP_S = 0.5
 RETRY_S = 2.0
 SCORE_EVERY_S = 60.0
 SCORE_SPAN = "1h"
+USUAL_EVERY_S = 1800.0
 
 
 def pace_s(links: int) -> float:
@@ -37,7 +38,7 @@ class MeshFollower:
         self.client = client
         self.view = MeshPicture()
         self.version = 0
-        self._looked = self._routes_at = self._score_at = float("-inf")
+        self._looked = self._routes_at = self._score_at = self._usual_at = float("-inf")
         self._score: EvaluationAnswer | None = None
         self._due = asyncio.Event()
         self._filled = asyncio.Event()
@@ -70,6 +71,14 @@ class MeshFollower:
             with contextlib.suppress(LinkweatherError):
                 self._score = await self.client.evaluation(SCORE_SPAN)
         return self._score
+
+    async def ask_usual(self) -> None:
+        """Ask what the links were like a week ago, at most once in half an hour: a question about all of them."""
+        now = time.monotonic()
+        if now - self._usual_at >= USUAL_EVERY_S:
+            self._usual_at = now
+            with contextlib.suppress(LinkweatherError):
+                self._show(self.view.with_usual(await self.client.sla(since="8d", until="1d")))
 
     async def run(self) -> None:
         """Follow, until cancelled."""

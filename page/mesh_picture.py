@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from linkweather.models.events import Event, LinkEvent
 from linkweather.models.incidents import IncidentsAnswer
 from linkweather.models.routes import MeshRoutes, Objective, RouteSummary
+from linkweather.models.sla import SlaAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
 Pair = tuple[str, str]
@@ -19,7 +20,8 @@ _RECENT = 60
 class MeshPicture:
     """The answers of the API, by their keys; `problem` is why nothing newer came, `at` when the newest did (seconds).
 
-    `rtts` has the newest RTTs of each link, the oldest first, for a small curve.
+    `rtts` has the newest RTTs of each link, the oldest first, for a small curve; `usual_rtts_s` the median of each of
+    the week that ended a day ago, as far as that was asked for.
     """
 
     name: str = ""
@@ -30,6 +32,7 @@ class MeshPicture:
     incidents: IncidentsAnswer | None = None
     routes: Mapping[str, MeshRoutes] = field(default_factory=dict)
     rtts: Mapping[Pair, tuple[float | None, ...]] = field(default_factory=dict)
+    usual_rtts_s: Mapping[Pair, float] = field(default_factory=dict)
 
     def with_links(self, links: Iterable[LinkAnswer], at: float) -> MeshPicture:
         """With all links as they were answered at that time."""
@@ -48,6 +51,11 @@ class MeshPicture:
     def with_routes(self, routes: MeshRoutes) -> MeshPicture:
         """With the active routes under their objective."""
         return replace(self, routes={**self.routes, routes.objective: routes})
+
+    def with_usual(self, week: SlaAnswer) -> MeshPicture:
+        """With what the links were like over a week."""
+        known = {(one.src, one.dst): one.rtt_p50_s for one in week.links if one.rtt_p50_s is not None}
+        return replace(self, usual_rtts_s=known)
 
     def with_name(self, name: str) -> MeshPicture:
         """With the mesh's name."""

@@ -11,7 +11,7 @@ from nicegui import ui
 from page.incident_lines import IncidentLine, closed_today, headline, incidents, line
 from page.link_forms import LINK_FORMS
 from page.link_lines import brief
-from page.link_metrics import LINK_METRICS, STATE
+from page.link_metrics import CHANGE, LINK_METRICS, STATE
 from page.matrix import COLLAPSES, LEVELS, SORTS, MatrixQuestion, matrix
 from page.mesh_follower import MeshFollower
 from page.mesh_picture import MeshPicture
@@ -54,7 +54,9 @@ class NowView:
             self._board()
         ui.timer(REFRESH_S, self._refresh)
 
-    def _refresh(self) -> None:
+    async def _refresh(self) -> None:
+        if self._question.metric == CHANGE:
+            await self._follower.ask_usual()
         if self._shown == self._follower.version:
             return
         view = self._follower.view

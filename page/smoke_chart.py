@@ -1,8 +1,9 @@
 """A link over time as ECharts draws it: the smoke of the RTT in both directions. Pure.
 
 The upper half is src → dst, the lower half, upside down, dst → src: what differs between them is seen at once. The
-median's marks are coloured by loss; around them lie a band from the lowest RTT to the p95 of the medians and a fainter
-one up to the highest. An outage is a filled band from its start to its end; hatched grey is: nothing is known.
+median's marks are coloured by loss; around them lie a band from p25 to p75 of the medians, a fainter one from p5 to
+p95, and hairlines at the lowest and the highest RTT. An outage is a filled band from its start to its end; grey with a
+dashed edge is: nothing is known. Pale stripes are our own throughput tests, which load the link.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 from linkweather.models.incidents import IncidentAnswer
 from linkweather.models.link_history import LinkHistoryAnswer, LinkHistoryStep
+from linkweather.models.link_marks import LinkTestMark
+from linkweather.units import rate
 from page.chart_parts import ChartInk, Options, frame, ms, time_axis, value_axis
 from page.link_metrics import LOSS_STEPS, loss_step
 from page.words import Words
@@ -20,6 +23,9 @@ from page.words import Words
 # The colours of the loss steps, none first: a scale that gets darker as well as redder, for every eye.
 LOSS_COLOURS = ("#2a9d8f", "#8ab17d", "#e9c46a", "#f4a261", "#e76f51", "#c1121f", "#6a040f")
 OUTAGE = "#9d0208"
+TEST = "#5b8def"
+_LEAST_STRIPE = 0.002  # of the span: a shorter test could not be seen
+BothTests = tuple[Sequence[LinkTestMark], Sequence[LinkTestMark]]
 _GAP_STEPS = 1.6  # a step that is missing for longer is a gap
 
 
@@ -29,11 +35,13 @@ def smoke(
     incidents: Sequence[IncidentAnswer],
     ink: ChartInk,
     words: Words,
+    *,
+    tests: BothTests = ((), ()),
 ) -> Options:
-    """The RTT of both directions, and below them the incidents."""
-    series: list[Options] = [*_direction(there, 0, ink, words)]
+    """The RTT of both directions with our own tests, and below them the incidents."""
+    series: list[Options] = [*_direction(there, 0, ink, words, tests[0])]
     if back is not None:
-        series += _direction(back, 1, ink, words)
+        series += _direction(back, 1, ink, words, tests[1])
     series.append(_incidents(incidents, there, words))
     ends = _ends(there, back)
     names = (f"{there.src} → {there.dst}, ms", f"{there.dst} → {there.src}, ms")
@@ -72,33 +80,57 @@ def legend(words: Words) -> list[tuple[str, str]]:
     losses[0] = ("loss0", words("median, no loss"))
     return [
         *losses,
-        ("band", words("lowest to p95 of the medians")),
-        ("faint", words("up to the highest")),
+        ("band", words("p25 to p75")),
+        ("faint", words("p5 to p95")),
+        ("hairline", words("lowest and highest")),
+        ("test", words("our own throughput test loaded the link")),
         ("outage", words("outage: nothing came back")),
         ("nothing", words("nothing is known")),
         ("incident", words("incident")),
     ]
 
 
-def _direction(answer: LinkHistoryAnswer, axis: int, ink: ChartInk, words: Words) -> Iterator[Options]:
+Read = Callable[[LinkHistoryStep], float | None]
+# The bands around the median: from what to what, and how opaque.
+_BANDS: Mapping[str, tuple[Read, Read, float]] = {
+    "faint": (lambda step: step.rtt_p05_s, lambda step: step.rtt_p95_s, 0.16),
+    "band": (lambda step: step.rtt_p25_s, lambda step: step.rtt_p75_s, 0.34),
+}
+_HAIRLINES: tuple[Read, Read] = (lambda step: step.rtt_min_s, lambda step: step.rtt_max_s)
+
+
+def _direction(
+    answer: LinkHistoryAnswer, axis: int, ink: ChartInk, words: Words, tests: Sequence[LinkTestMark]
+) -> Iterator[Options]:
     place = {"xAxisIndex": axis, "yAxisIndex": axis, "silent": True, "symbol": "none", "animation": False}
-    low = _points(answer, lambda step: step.rtt_min_s)
-    for name, high, opacity in (("faint", _top, 0.16), ("band", lambda step: step.rtt_p95_s, 0.34)):
-        bottom = {**place, "type": "line", "stack": f"{name}{axis}", "lineStyle": {"opacity": 0}, "data": low}
-        above = [[at, _less(most, least)] for (at, most), (_, least) in zip(_points(answer, high), low, strict=True)]
-        area = {"areaStyle": {"color": ink.band, "opacity": opacity}, "lineStyle": {"opacity": 0}}
-        yield bottom
-        yield {**place, "type": "line", "stack": f"{name}{axis}", "data": above, **area}
-    line = _points(answer, lambda step: step.rtt_p50_s)
+    for name, (low, high, opacity) in _BANDS.items():
+        lows = _points(answer, low)
+        above = [[at, _less(most, least)] for (at, most), (_, least) in zip(_points(answer, high), lows, strict=True)]
+        stacked = {**place, "type": "line", "stack": f"{name}{axis}", "lineStyle": {"opacity": 0}}
+        yield {**stacked, "data": lows}
+        yield {**stacked, "data": above, "areaStyle": {"color": ink.band, "opacity": opacity}}
+    for read in _HAIRLINES:
+        style = {"color": ink.band, "width": 0.5, "opacity": 0.7}
+        yield {**place, "type": "line", "data": _points(answer, read), "lineStyle": style}
     yield {
         **place,
         "type": "line",
-        "data": line,
+        "data": _points(answer, lambda step: step.rtt_p50_s),
         "lineStyle": {"color": ink.line, "width": 1},
         "z": 3,
-        "markArea": {"silent": False, "data": [*_bands(answer, ink, words)]},
+        "markArea": {"silent": False, "data": [*_stripes(answer, tests, words), *_bands(answer, ink, words)]},
     }
     yield from _medians(answer, axis)
+
+
+def _stripes(answer: LinkHistoryAnswer, tests: Sequence[LinkTestMark], words: Words) -> Iterator[list[Options]]:
+    """The times in which our own throughput tests loaded the link."""
+    least = _LEAST_STRIPE * (ms(answer.until) - ms(answer.since))
+    for test in tests:
+        if test.duration_s is not None:
+            since = ms(test.at) - 1e3 * test.duration_s
+            text = words("our throughput test at {at}: {rate}", at=_clock(since), rate=rate(test.goodput_bps))
+            yield _band(since, max(ms(test.at), since + least), text, {"color": TEST, "opacity": 0.22})
 
 
 def _medians(answer: LinkHistoryAnswer, axis: int) -> Iterator[Options]:
@@ -205,10 +237,6 @@ def _points(answer: LinkHistoryAnswer, read: Callable[[LinkHistoryStep], float |
             points.append([points[-1][0] + 1e3 * answer.step_s, None])
         points.append([at, None if value is None else round(1e3 * value, 4)])
     return points
-
-
-def _top(step: LinkHistoryStep) -> float | None:
-    return step.rtt_max_s
 
 
 def _middle(answer: LinkHistoryAnswer, step: LinkHistoryStep) -> float:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from gettext import NullTranslations
 from typing import Any
 
 from linkweather.models.incidents import FindingAnswer, IncidentAnswer, IncidentsAnswer
 from linkweather.models.link_history import LinkHistoryAnswer, LinkHistoryStep
+from linkweather.models.link_marks import LinkMarksAnswer, LinkTestMark, PathHop, TakenPath
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteSummary
+from linkweather.models.sla import LinkSla, SlaAnswer, SlaFigures
 from linkweather.models.state import LinkAnswer, SiteAnswer
 from page.mesh_picture import MeshPicture
 from page.words import Words
@@ -76,6 +79,12 @@ def wrong(*found: IncidentAnswer) -> MeshPicture:
     return picture().with_incidents(IncidentsAnswer(at=NOON, sentence="", incidents=found))
 
 
+def week(*medians: tuple[str, str, float | None]) -> SlaAnswer:
+    """What these links had as their median RTT over a week."""
+    links = tuple(LinkSla(src=src, dst=dst, rtt_p50_s=rtt_s) for src, dst, rtt_s in medians)
+    return SlaAnswer(since=NOON - timedelta(days=8), until=NOON, resolution="hours", together=SlaFigures(), links=links)
+
+
 def routes(*through: str, objective: str = "latency", **figures: float) -> MeshRoutes:
     """The active routes: a → b through these."""
     path = PathExpectation(sites=("a", *through, "b"), **(figures or {"rtt_p50_s": 0.004}))
@@ -89,10 +98,28 @@ def history(*steps: LinkHistoryStep, src: str = "a", dst: str = "b", minutes: in
     return LinkHistoryAnswer(src=src, dst=dst, since=NOON, until=until, step_s=60, resolution="minutes", steps=steps)
 
 
+def marks(*paths: tuple[int, str], tests: Sequence[LinkTestMark] = (), minutes: int = 10) -> LinkMarksAnswer:
+    """Paths from a minute on, each by its hops such as "r1 - r2" (- is silent), in the span of the history."""
+    taken = [
+        TakenPath(
+            at=NOON + timedelta(minutes=minute),
+            fingerprint=hops,
+            hops=tuple(
+                PathHop(ttl=ttl, address=None if name == "-" else name, rtt_s=0.001)
+                for ttl, name in enumerate(hops.split(), 1)
+            ),
+        )
+        for minute, hops in paths
+    ]
+    until = NOON + timedelta(minutes=minutes)
+    return LinkMarksAnswer(src="a", dst="b", since=NOON, until=until, paths=tuple(taken), tests=tuple(tests))
+
+
 def step(minute: int, rtt_s: float | None = 0.01, **more: Any) -> LinkHistoryStep:
     """A minute with one report, whose RTTs lie around the median; without one, nothing came back."""
     figures: dict[str, Any] = {"reports": 1, "available_ratio": 0.0, "loss_ratio": 1.0}
     if rtt_s is not None:
-        around = {"rtt_min_s": 0.9 * rtt_s, "rtt_p50_s": rtt_s, "rtt_p95_s": 1.1 * rtt_s, "rtt_max_s": 1.2 * rtt_s}
+        shape = {"min": 0.9, "p05": 0.95, "p25": 0.98, "p50": 1.0, "p75": 1.05, "p95": 1.1, "max": 1.2}
+        around = {f"rtt_{name}_s": factor * rtt_s for name, factor in shape.items()}
         figures |= {"available_ratio": 1.0, "loss_ratio": 0.0, **around}
     return LinkHistoryStep.model_validate({"at": NOON + timedelta(minutes=minute), **figures, **more})

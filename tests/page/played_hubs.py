@@ -6,6 +6,7 @@ A link is cut, restored or made lossy while it runs; a throughput test of each l
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import sys
 import threading
@@ -17,12 +18,24 @@ from pathlib import Path
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from linkweather.wire import LatencyReport, LatencyRow, Status, ThroughputReport, ThroughputRow, encode, topics
+from linkweather.wire import (
+    Hop,
+    LatencyReport,
+    LatencyRow,
+    PathReport,
+    PathRow,
+    Status,
+    ThroughputReport,
+    ThroughputRow,
+    encode,
+    topics,
+)
 from tests import servers
 
 INTERVAL_S = 1.0
 TOKEN = "played-token"
 SENT = 10
+TRACED_EVERY = 20  # reports
 # name, region, operator, latitude, longitude
 HUBS = (
     ("bj", "north", "one", 40.8, 114.9),
@@ -48,11 +61,12 @@ def mesh_toml(hubs: Sequence[tuple[str, str, str, float, float]] = HUBS) -> str:
 
 @dataclass
 class PlayedHubs:
-    """The hubs; what `lost` says of a link holds from its next report on: the share of its probes that is lost."""
+    """The hubs. From its next report on a link loses the share of its probes in `lost`; `detours` go another way."""
 
     port: int
     names: Sequence[str] = tuple(hub[0] for hub in HUBS)
     lost: dict[tuple[str, str], float] = field(default_factory=dict)
+    detours: set[tuple[str, str]] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
     _seq: dict[str, int] = field(default_factory=dict)
 
@@ -74,9 +88,13 @@ class PlayedHubs:
             status = Status(state="online", at=datetime.now(UTC), version="0.1.0", outbox_reports=0)
             client.publish(topics.status(name), encode(status), qos=1, retain=True)
             self._publish(client, name, "throughput")
-        while not self._stop.is_set():
+        for second in itertools.count():
+            if self._stop.is_set():
+                break
             for name in self.names:
                 self._publish(client, name, "latency")
+                if second % TRACED_EVERY == 0:
+                    self._publish(client, name, "path")
             self._stop.wait(INTERVAL_S)
         client.disconnect()
         client.loop_stop()
@@ -89,10 +107,13 @@ class PlayedHubs:
         seq = self._seq[name] = self._seq.get(name, 0) + 1
         others = [other for other in self.names if other != name]
         at = datetime.now(UTC)
-        report: LatencyReport | ThroughputReport
+        report: LatencyReport | PathReport | ThroughputReport
         if kind == "latency":
             rows = tuple(self._latency(name, other) for other in others)
             report = LatencyReport(boot="played", seq=seq, at=at, links=rows)
+        elif kind == "path":
+            traces = tuple(self._path(name, other) for other in others)
+            report = PathReport(boot="played", seq=seq, at=at, links=traces)
         else:
             tests = tuple(_throughput(other, name) for other in others)
             report = ThroughputReport(boot="played", seq=seq, at=at, links=tests)
@@ -108,6 +129,14 @@ class PlayedHubs:
         figures = {f"rtt_{name}_s": round(rtt * factor, 9) for name, factor in shape.items()}
         losses = {"received": SENT - lost, "lost_forward": lost, "lost_back": 0}
         return LatencyRow.model_validate({**link, **losses, **figures, "jitter_p95_p50_s": round(rtt * 0.03, 9)})
+
+    def _path(self, src: str, dst: str) -> PathRow:
+        names = [f"gw.{src}.example", "core-1.example", f"gw.{dst}.example", f"{dst}.example"]
+        if (src, dst) in self.detours:
+            names[1:2] = ["core-2.example", "core-3.example"]
+        rtt_s = base_rtt_s(src, dst) / len(names)
+        hops = tuple(Hop(ttl=ttl, address=name, rtt_s=ttl * rtt_s) for ttl, name in enumerate(names, 1))
+        return PathRow(src=src, dst=dst, method="udp", hops=hops, reached=True, fingerprint="-".join(names))
 
 
 def base_rtt_s(src: str, dst: str) -> float:

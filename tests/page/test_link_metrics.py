@@ -6,7 +6,7 @@ import pytest
 
 from page.link_forms import LINK_FORMS, known, worst
 from page.link_metrics import LINK_METRICS, LOSS_STEPS, loss_step, span_of, stretch
-from tests.page.pictures import link, picture, site
+from tests.page.pictures import link, picture, site, week
 
 
 def test_the_worst_of_states_wins_and_none_is_unknown() -> None:
@@ -84,16 +84,24 @@ def test_the_span_is_of_what_is_known_and_positive() -> None:
 
 def test_every_metric_writes_its_cells_and_its_figures() -> None:
     one = link("a", "b", rtt_p50_s=0.0178, loss_ratio=0.12, jitter_s=0.001, goodput_bps=9.4e7, age_s=3.0)
-    sites = picture().sites
-    values = {key: metric.read(one, sites) for key, metric in LINK_METRICS.items()}
+    view = picture().with_usual(week(("a", "b", 0.01), ("b", "a", None)))
+    values = {key: metric.read(one, view) for key, metric in LINK_METRICS.items()}
     cells = {key: metric.cell(values[key]) for key, metric in LINK_METRICS.items()}
     texts = {key: metric.text(values[key]) for key, metric in LINK_METRICS.items()}
     assert cells == {
         "state": "17.8", "rtt": "17.8", "loss": "12.0", "jitter": "1.00", "goodput": "94.0", "stretch": "16.3",
-        "age": "3s",
+        "change": "+78", "age": "3s",
     }  # fmt: skip
     assert texts == {
         "state": "17.8 ms", "rtt": "17.8 ms", "loss": "12.0 %", "jitter": "1.00 ms", "goodput": "94.0 Mbit/s",
-        "stretch": "16.3 ×", "age": "3 s",
+        "stretch": "16.3 ×", "change": "+78 %", "age": "3 s",
     }  # fmt: skip
-    assert LINK_METRICS["stretch"].cell(None) == "–"
+    assert LINK_METRICS["stretch"].cell(None) == LINK_METRICS["change"].cell(None) == "–"
+
+
+def test_a_change_is_against_the_week_and_bad_only_where_the_rtt_grew() -> None:
+    view = picture().with_usual(week(("a", "b", 0.002), ("b", "a", None)))
+    found = LINK_METRICS["change"]
+    assert [found.read(one, view) for one in view.links.values()] == [-0.5, None, None, None, None]
+    assert [found.badness(value, (0, 0)) for value in (-0.5, 0.0, 0.25, 3.0)] == [0.0, 0.0, 0.25, 1.0]
+    assert found.read(link("a", "b"), view) is None

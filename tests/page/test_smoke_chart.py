@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from linkweather.models.link_marks import LinkTestMark
 from page.chart_parts import LIGHT, begins
 from page.smoke_chart import LOSS_COLOURS, csv_lines, gaps, legend, outages, smoke
 from tests.page.pictures import ENGLISH, NOON, history, incident, step
 
 T0 = NOON.timestamp() * 1e3
 MINUTE = 60_000.0
+MEDIAN = 6  # of the lines of a direction
 
 
 def drawn(*series_of: Any, incidents: Any = ()) -> dict[str, Any]:
@@ -28,27 +30,39 @@ def test_the_median_is_marked_by_loss_in_the_middle_of_each_step() -> None:
     assert marks == {LOSS_COLOURS[0]: [[T0 + 30_000, 10.0]], LOSS_COLOURS[4]: [[T0 + 90_000, 10.0]]}
 
 
-def test_the_bands_are_stacked_from_the_lowest_to_p95_and_to_the_highest() -> None:
+def test_the_bands_are_stacked_from_p5_to_p95_and_from_p25_to_p75_within_hairlines() -> None:
     lines = of_type(drawn(history(step(0))), "line")
-    assert [one["data"] for one in lines[:4]] == [
-        [[T0 + 30_000, 9.0]], [[T0 + 30_000, 3.0]], [[T0 + 30_000, 9.0]], [[T0 + 30_000, 2.0]],
+    assert [one["data"] for one in lines[:6]] == [
+        [[T0 + 30_000, 9.5]], [[T0 + 30_000, 1.5]], [[T0 + 30_000, 9.8]], [[T0 + 30_000, 0.7]],
+        [[T0 + 30_000, 9.0]], [[T0 + 30_000, 12.0]],
     ]  # fmt: skip
+
+
+def test_our_own_tests_are_stripes_wide_enough_to_be_seen() -> None:
+    test = LinkTestMark(at=NOON + timedelta(minutes=2), duration_s=60.0, goodput_bps=1e8)
+    short, unknown = test.model_copy(update={"duration_s": 0.1}), LinkTestMark(at=NOON, failure="refused")
+    there, back = history(step(0)), history(step(0), src="b", dst="a")
+    options = smoke(there, back, (), LIGHT, ENGLISH, tests=((test, unknown), (short,)))
+    upper, lower = (of_type(options, "line", axis)[MEDIAN]["markArea"]["data"][0] for axis in (0, 1))
+    assert (upper[0]["xAxis"], upper[1]["xAxis"]) == (T0 + MINUTE, T0 + 2 * MINUTE)
+    assert upper[0]["name"] == "our throughput test at 2026-11-01 12:01:00 UTC: 100 Mbit/s"
+    assert lower[1]["xAxis"] - lower[0]["xAxis"] == 1200.0
 
 
 def test_a_step_without_an_rtt_interrupts_line_and_bands() -> None:
     lines = of_type(drawn(history(step(0), step(1, None))), "line")
-    assert [one["data"][1][1] for one in lines[:5]] == [None] * 5
+    assert [one["data"][1][1] for one in lines[:7]] == [None] * 7
 
 
 def test_no_line_is_drawn_across_a_gap() -> None:
-    median = of_type(drawn(history(step(0), step(5))), "line")[4]
+    median = of_type(drawn(history(step(0), step(5))), "line")[MEDIAN]
     assert [value for _, value in median["data"]] == [10.0, None, 10.0]
 
 
 def test_an_outage_is_one_band_from_its_start_to_its_end() -> None:
     answer = history(step(0), step(1, None), step(2, None), step(3), step(4, None))
     assert outages(answer) == [(T0 + MINUTE, T0 + 3 * MINUTE), (T0 + 4 * MINUTE, T0 + 5 * MINUTE)]
-    areas = of_type(drawn(answer), "line")[4]["markArea"]["data"]
+    areas = of_type(drawn(answer), "line")[MEDIAN]["markArea"]["data"]
     assert areas[0][0]["name"] == "outage from 2026-11-01 12:01:00 UTC to 2026-11-01 12:03:00 UTC"
     assert areas[0][1] == {"xAxis": T0 + 3 * MINUTE}
 
@@ -56,7 +70,7 @@ def test_an_outage_is_one_band_from_its_start_to_its_end() -> None:
 def test_what_nothing_is_known_of_is_another_band_than_an_outage() -> None:
     answer = history(step(0), step(1), step(5), minutes=10)
     assert gaps(answer) == [(T0 + 2 * MINUTE, T0 + 5 * MINUTE), (T0 + 6 * MINUTE, T0 + 10 * MINUTE)]
-    names = [area[0]["name"] for area in of_type(drawn(answer), "line")[4]["markArea"]["data"]]
+    names = [area[0]["name"] for area in of_type(drawn(answer), "line")[MEDIAN]["markArea"]["data"]]
     assert names[0] == "nothing is known from 2026-11-01 12:02:00 UTC to 2026-11-01 12:05:00 UTC"
     assert gaps(history()) == []
     assert outages(history()) == []
@@ -93,7 +107,7 @@ def test_incidents_are_marks_below_within_the_span() -> None:
 
 def test_the_legend_says_in_words_what_every_mark_is() -> None:
     said = dict(legend(ENGLISH))
-    assert len(said) == len(LOSS_COLOURS) + 5
+    assert len(said) == len(LOSS_COLOURS) + 7
     assert (said["loss0"], said["loss4"]) == ("median, no loss", "median, loss ≤ 25 %")
 
 

@@ -169,7 +169,8 @@ def test_a_link_s_view_draws_its_history_and_hands_it_out(
 ) -> None:
     opened.open(f"{running[1]}/link/bj/nx?since=24h")
     page = opened.page
-    expect(page.locator(".chart canvas")).to_have_count(2)
+    expect(page.locator(".chart canvas")).to_have_count(3)
+    expect(page.locator("main")).to_contain_text("The path has not changed.")
     expect(page.locator(".lines").last).to_contain_text("goodput")
     expect(page.locator(".lines").last).to_contain_text("of the last 30 days")
     assert serious(opened, "dark") == []
