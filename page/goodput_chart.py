@@ -7,13 +7,19 @@ from collections.abc import Iterator, Sequence
 from linkweather.models.link_history import LinkHistoryAnswer
 from linkweather.models.link_marks import LinkTestMark
 from page.chart_parts import ChartInk, Options, frame, ms, time_axis, value_axis
+from page.reason_words import reason
+from page.words import Words
 
 FAILED = "#9d0208"
 _COLOURS = ("#2f7fb5", "#c06c2b")  # of the two directions
 
 
 def goodput(
-    there: LinkHistoryAnswer, back: LinkHistoryAnswer | None, ink: ChartInk, tests: Sequence[LinkTestMark] = ()
+    there: LinkHistoryAnswer,
+    back: LinkHistoryAnswer | None,
+    ink: ChartInk,
+    words: Words,
+    tests: Sequence[LinkTestMark] = (),
 ) -> Options | None:
     """The goodput of both directions, and on the time axis those of the `tests` that failed, with why.
 
@@ -21,7 +27,7 @@ def goodput(
     """
     answers = [answer for answer in (there, back) if answer is not None]
     series = [part for number, answer in enumerate(answers) for part in _direction(answer, _COLOURS[number])]
-    series.append(_failures(tests))
+    series.append(_failures(tests, words))
     if not any(one["data"] for one in series):
         return None
     return {
@@ -40,11 +46,11 @@ def goodput(
     }
 
 
-def _failures(tests: Sequence[LinkTestMark]) -> Options:
+def _failures(tests: Sequence[LinkTestMark], words: Words) -> Options:
     return {
         "type": "scatter",
         "data": [
-            {"name": ": ".join(filter(None, (test.failure, test.detail))), "value": [ms(test.at), 0]}
+            {"name": ": ".join(filter(None, (reason(test.failure, words), test.detail))), "value": [ms(test.at), 0]}
             for test in tests
             if test.failure is not None
         ],

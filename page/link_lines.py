@@ -13,6 +13,7 @@ from linkweather.units import MISSING, age, digits, duration, milliseconds, perc
 from page.link_forms import LINK_FORMS, known
 from page.link_metrics import stretch
 from page.mesh_picture import MeshPicture
+from page.reason_words import because, reason
 from page.words import Words, message
 
 
@@ -24,24 +25,9 @@ class FigureLine(NamedTuple):
     more: str = ""
 
 
-_TEST_REASONS = {
-    "first": message("first"),
-    "expired": message("the last one is too old"),
-    "scheduled": message("scheduled"),
-    "latency_shift": message("the latency shifted"),
-    "loss": message("loss"),
-    "new_path": message("a new path"),
-}
 _CLOCK_ERROR_S = 0.05
-_WAITS = {
-    "budget": message("waits for its budget"),
-    "leased": message("waits: a site is in another test"),
-    "disabled": message("turned off in the mesh"),
-    "offline": message("waits: the destination is offline"),
-}
 
-
-_DEGRADED: Mapping[DegradedKind, tuple[str, Callable[[float | None], str]]] = {
+DEGRADED: Mapping[DegradedKind, tuple[str, Callable[[float | None], str]]] = {
     "loss": (message("loss"), lambda value: f"{percent(value)} %"),
     "latency": (message("RTT"), duration),
     "jitter": (message("jitter"), duration),
@@ -79,16 +65,16 @@ def full(view: MeshPicture, link: LinkAnswer, words: Words) -> list[FigureLine]:
     ]
     if link.goodput_failure:
         more = (link.goodput_failure_detail, _aged(link.goodput_failure_age_s, words))
-        lines.append(FigureLine(words("last throughput test"), link.goodput_failure, _joined(more)))
+        lines.append(FigureLine(words("last throughput test"), reason(link.goodput_failure, words), _joined(more)))
     if link.failure:
         said = (link.failure_kind, link.failure_detail, _aged(link.failure_age_s, words))
-        lines.append(FigureLine(words("last failure"), link.failure, _joined(said)))
+        lines.append(FigureLine(words("last failure"), reason(link.failure, words), _joined(said)))
     return [line for line in lines if line.value != MISSING]
 
 
 def state_line(link: LinkAnswer, words: Words) -> FigureLine:
     """The state, since when and why."""
-    parts = [_degraded(one, words) for one in link.degraded_by or ()] or [link.reason or ""]
+    parts = [_degraded(one, words) for one in link.degraded_by or ()] or [because(link.reason or "", words)]
     if link.since is not None and link.state != "fresh":
         parts.append(words("since {since} UTC", since=f"{link.since:%H:%M:%S}"))
     elif link.state == "down" and link.outage_s is not None:
@@ -99,7 +85,7 @@ def state_line(link: LinkAnswer, words: Words) -> FigureLine:
 
 
 def _degraded(by: Degradation, words: Words) -> str:
-    label, show = _DEGRADED[by.kind]
+    label, show = DEGRADED[by.kind]
     said = f"{words(label)} {show(by.value)}"
     if by.limit is not None:
         return said + words(" (limit {limit})", limit=show(by.limit))
@@ -117,8 +103,7 @@ def goodput_line(link: LinkAnswer, words: Words) -> FigureLine:
 
 def next_test(link: LinkAnswer, words: Words) -> FigureLine:
     """When the throughput is tested next, why, and what it waits for."""
-    told = [(_TEST_REASONS, link.next_test_reason), (_WAITS, link.next_test_waits_for)]
-    more = ", ".join(words(table.get(code, code)) for table, code in told if code)
+    more = ", ".join(reason(code, words) for code in (link.next_test_reason, link.next_test_waits_for) if code)
     value = MISSING if link.next_test_in_s is None else words("in {age}", age=age(link.next_test_in_s))
     return FigureLine(words("next throughput test"), value if value != MISSING or not more else words("none"), more)
 
@@ -146,7 +131,11 @@ def site_lines(site: SiteAnswer, words: Words) -> list[FigureLine]:
     if site.budget_bytes_per_day is not None:
         budget = words("{left} of {day} a day", left=size(site.budget_left_bytes), day=size(site.budget_bytes_per_day))
     lines = [
-        FigureLine(words("state"), words(SITE_STATES[site.state]), site.reason or _aged(site.report_age_s, words)),
+        FigureLine(
+            words("state"),
+            words(SITE_STATES[site.state]),
+            because(site.reason, words) if site.reason else _aged(site.report_age_s, words),
+        ),
         FigureLine(words("address"), site.address),
         FigureLine(words("operator"), site.operator or MISSING),
         FigureLine(words("region"), site.region or MISSING),
@@ -224,4 +213,4 @@ def _tests(site: SiteAnswer, words: Words) -> str:
     tests = site.throughput_tests
     if tests is None:
         return MISSING
-    return ", ".join(f"{words(_TEST_REASONS.get(name, name))}: {number}" for name, number in tests.items()) or "0"
+    return ", ".join(f"{reason(name, words)}: {number}" for name, number in tests.items()) or "0"

@@ -143,7 +143,7 @@ class LinkView:
         marks, way_back = self._marks
         tests = (marks.tests if marks else (), way_back.tests if way_back else ())
         self._draw("smoke", self._smoke, smoke(there, back, self._incidents(), self._ink, t, tests=tests))
-        self._draw("goodput", self._goodput, goodput(there, back, self._ink, tests[0] + tests[1]))
+        self._draw("goodput", self._goodput, goodput(there, back, self._ink, t, tests[0] + tests[1]))
         if marks is not None:
             self._draw("path", self._path, path_lanes(marks, there, self._ink, t))
 

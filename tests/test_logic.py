@@ -55,6 +55,7 @@ SHELLS: Mapping[str, str] = {
     "collector/store/incident_log.py": "reads and writes the database that it is given",
     "collector/store/sla_reader.py": "reads the database that it is given",
     "collector/store/link_history.py": "likewise",
+    "collector/store/link_marks.py": "likewise",
     "collector/store/past_decisions.py": "likewise",
     "collector/store/quarantine.py": "likewise",
     "collector/store/recorded_columns.py": "likewise",

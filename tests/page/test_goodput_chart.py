@@ -7,7 +7,7 @@ from typing import Any
 from linkweather.models.link_marks import LinkTestMark
 from page.chart_parts import LIGHT
 from page.goodput_chart import goodput
-from tests.page.pictures import NOON, history, step
+from tests.page.pictures import ENGLISH, NOON, history, step
 
 T0 = NOON.timestamp() * 1e3
 MINUTE = 60_000.0
@@ -20,7 +20,7 @@ def goodput_step(minute: int, low: float, high: float) -> Any:
 
 def test_the_goodput_of_both_directions_with_its_range() -> None:
     back = history(goodput_step(2, 2e7, 2e7), src="b", dst="a")
-    options = goodput(history(goodput_step(1, 1e7, 3e7), step(2)), back, LIGHT)
+    options = goodput(history(goodput_step(1, 1e7, 3e7), step(2)), back, LIGHT, ENGLISH)
     assert options is not None
     line, range_, other, no_range, failures = options["series"]
     assert (line["name"], line["data"]) == ("a → b", [[T0 + MINUTE, 20.0]])
@@ -31,10 +31,10 @@ def test_the_goodput_of_both_directions_with_its_range() -> None:
 
 def test_a_test_that_failed_is_a_mark_on_the_time_axis_with_why() -> None:
     failed = LinkTestMark(at=NOON, failure="refused", detail="no server")
-    options = goodput(history(step(0)), None, LIGHT, (failed, LinkTestMark(at=NOON, goodput_bps=1e7)))
+    options = goodput(history(step(0)), None, LIGHT, ENGLISH, (failed, LinkTestMark(at=NOON, goodput_bps=1e7)))
     assert options is not None
-    assert options["series"][-1]["data"] == [{"name": "refused: no server", "value": [T0, 0]}]
+    assert options["series"][-1]["data"] == [{"name": "the connection is refused: no server", "value": [T0, 0]}]
 
 
 def test_without_a_test_there_is_no_chart_of_the_goodput() -> None:
-    assert goodput(history(step(0)), None, LIGHT) is None
+    assert goodput(history(step(0)), None, LIGHT, ENGLISH) is None

@@ -62,7 +62,7 @@ def test_on_its_own_view_a_link_has_all_that_is_known_and_nothing_else() -> None
         "next throughput test": ("in 11 s", "scheduled"),
         "method": ("stamp", "192.0.2.7"),
         "last throughput test": ("no_port", "5201 is closed, 5 s ago"),
-        "last failure": ("timeout", "throughput, 5 s ago"),
+        "last failure": ("not over in time", "throughput, 5 s ago"),
     }
     assert said(full(picture(), link("a", "b"), ENGLISH)) == {"state": ("fresh", "")}
 
