@@ -43,9 +43,9 @@ class Outage(Message):
         return self
 
 
-# Failures of rows about links on which nothing was sent, or nothing more: they say nothing of the contact, neither good
-# nor bad.
-NOT_PROBED = frozenset({"behind_nat", "method_missing", "bad_options", "prober_error", "peer_restarting"})
+# Failures of rows about links on which nothing was sent, or nothing more, or whose replies our own full buffer may have
+# lost: they say nothing of the contact, neither good nor bad.
+NOT_PROBED = frozenset({"behind_nat", "method_missing", "bad_options", "prober_error", "peer_restarting", "overflow"})
 
 # Any of these makes a row a result if its prober counts no probes.
 _LATENCY_RESULTS = ("rtt_p50_s", "rtt_mean_s", "rtt_min_s", "rtt_p95_s", "rtt_p99_s", "rtt_max_s")

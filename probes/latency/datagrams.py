@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from linkweather.errors import MeasurementError, MessageError, OperatorError
 from linkweather.mesh import LatencyTests
 from probes.latency import clocks
-from probes.latency.kernel_timestamps import BATCH, Sending, Stamp, families, receive
+from probes.latency.kernel_timestamps import BATCH, Overflow, Sending, Stamp, families, receive
 from probes.latency.prober import Address, DatagramProber, blame
 from probes.latency.session import ProbeOutcome, Session
 from probes.latency.stamp_packet import StampRequest
@@ -56,6 +56,7 @@ class DatagramTransport:
             raise
         self.families = frozenset(self._sendings)
         self.sockets = [sending.socket for sending in self._sendings.values()]
+        self._overflow = Overflow(self.sockets)
         self.stamps = all(sending.stamps for sending in self._sendings.values())
 
     def apply_settings(self, tests: LatencyTests) -> None:
@@ -84,6 +85,10 @@ class DatagramTransport:
         for family, sending in self._sendings.items():
             for data, source, kernel_ns, *_ in receive(sending.socket, limit):
                 self._receive(data, family, source, kernel_ns)
+        if all_of_it and (dropped := self._overflow.take()):
+            self._counters["overflow"] += dropped
+            for target in self._targets:
+                target.session.note_overflow(dropped)
 
     def drain_stamps(self) -> None:
         """Take in TX stamps, and ICMP errors about what was sent."""

@@ -126,6 +126,11 @@ class LatencyEngine:
         self._names.watch(target.peer.name for target in self._targets if target.peer.closed is None)
         self._arm()
 
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Where its peers are now, as far as that is known."""
+        return frozenset(target.route.address[0] for target in self._targets if target.route)
+
     def mark_loaded(self, site: str | None) -> None:
         """Say with which peer a throughput test runs, or that it is over: the rows that overlap it say so."""
         self._loaded = site

@@ -35,12 +35,14 @@ _SCM_TS_OPT_ID = 81
 _IP_RECVTTL, _IPV6_RECVHOPLIMIT = 12, socket.IPV6_RECVHOPLIMIT
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
 _IP_PKTINFO = 8
+_SO_MEMINFO, _MEMINFO_DROPS = 55, 8
 
 _TRUNCATED = int(socket.MSG_TRUNC)  # the enumeration is ten times as slow, once a datagram
 
 _TIMESPEC = Struct("@ll")
 _EXTENDED_ERROR = Struct("@IBBBBII")
 _INT = Struct("@i")
+_MEMINFO = Struct("@9I")
 _ID = Struct("@I")
 _FROM_STAMP, _FROM_ICMP, _FROM_ICMP6 = 4, 2, 3
 
@@ -158,6 +160,29 @@ def receive(opened: socket.socket, limit: int = BATCH) -> Iterator[Datagram]:
             elif kind in _DESTINATIONS:
                 local = _reply_from(level, kind, value)
         yield data, source, kernel_ns, ttl, local, flags & _TRUNCATED != 0
+
+
+class Overflow:
+    """What the kernel dropped of what came to these sockets, as their buffers were full: our own loss, and no link's.
+
+    The count is that of SO_RXQ_OVFL, read where it is up to date, without a control message for each datagram.
+    """
+
+    def __init__(self, sockets: Sequence[socket.socket]) -> None:
+        self._counted = dict.fromkeys(sockets, 0)
+
+    def take(self) -> int:
+        """How many datagrams since the last call; none where the kernel does not say."""
+        new = 0
+        for opened, before in self._counted.items():
+            try:
+                found = opened.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+            except OSError:
+                continue
+            if len(found) == _MEMINFO.size:
+                self._counted[opened] = dropped = _MEMINFO.unpack(found)[_MEMINFO_DROPS]
+                new += (dropped - before) % _IDS
+        return new
 
 
 class Sending(Generic[Tag]):

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from linkweather.errors import MessageError, OperatorError
 from probes.latency import clocks
 from probes.latency.clocks import encode_error, ntp_from_ns
-from probes.latency.kernel_timestamps import families, guarded, open_socket, receive, stamp_received
+from probes.latency.flood_filter import MOST_SESSIONS, attach, detach, program, strangers_share
+from probes.latency.kernel_timestamps import Overflow, families, guarded, open_socket, receive, stamp_received
 from probes.latency.reflector_drops import ReflectorDrops
 from probes.latency.stamp_packet import depart
 from probes.latency.stamp_responder import StampResponder
 
 _CLOCK_EVERY_S = 5.0
+_WATCH_EVERY_S = 0.2
+Peers = tuple[Collection[str], Collection[int]]  # addresses, ports of reflectors
 
 
 class Reflector:
     """Answers probes until cancelled. Port 0 takes a free one, the same in both families.
 
     `dropped` counts what was not answered, by reason; `answered` what was; `flagged` replies with TLVs that we did
-    not know or trust, by flag. `allow` is as in `StampResponder`.
+    not know or trust, by flag. `allow` is as in `StampResponder`; `peers` says, again and again, from which addresses
+    and at which ports the reflectors of the mesh's other sites are.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class Reflector:
         allow: Iterable[str] | None = None,
         rate_per_s: float = 10_000.0,
         dropped: ReflectorDrops | None = None,
+        peers: Callable[[], Peers] = lambda: ((), ()),
     ) -> None:
         self._sockets: list[socket.socket] = []
         try:
@@ -53,7 +59,12 @@ class Reflector:
         self.flagged = self._responder.flagged
         self._key = key
         self._error = 0
-        self._read_clock()
+        self._overflow = Overflow(self._sockets)
+        self._peers = peers
+        self._filtering = False
+        self._seen = self.dropped.total()
+        self._looked = self._watched = time.monotonic()
+        self._look_around()
 
     async def run(self) -> None:
         """Answer until cancelled; the sockets are closed then."""
@@ -63,8 +74,8 @@ class Reflector:
             for opened in self._sockets:
                 loop.add_reader(opened, guarded(lambda s=opened: self._drain(s), ended))  # type: ignore[misc]
             while not ended.done():
-                await asyncio.wait([ended], timeout=_CLOCK_EVERY_S)
-                self._read_clock()
+                await asyncio.wait([ended], timeout=_WATCH_EVERY_S)
+                self._watch(time.monotonic())
             ended.result()
         finally:
             for opened in self._sockets:
@@ -76,9 +87,36 @@ class Reflector:
         for opened in self._sockets:
             opened.close()
 
-    def _read_clock(self) -> None:
+    def _look_around(self) -> None:
+        """Read our clock, and who the peers are."""
+        self._responder.follow(*self._peers())
         now = clocks.read()
         self._error = encode_error(now.error_s, synchronised=now.synchronised)
+
+    def _watch(self, now: float) -> None:
+        """Count what the kernel dropped, and have it choose what it drops."""
+        if now - self._looked >= _CLOCK_EVERY_S:
+            self._looked = now
+            self._look_around()
+        dropped = self._overflow.take()
+        if dropped:
+            self.dropped.drop("overflow", "all senders", dropped)
+        seen, self._seen = self._seen, self.answered + self.dropped.total()
+        per_s = (self._seen - seen) / max(now - self._watched, _WATCH_EVERY_S)
+        self._watched = now
+        share = strangers_share(per_s, dropped, filtering=self._filtering)
+        if share is not None or self._filtering:
+            self._filter(share, now)
+
+    def _filter(self, share: float | None, now: float) -> None:
+        with contextlib.suppress(OSError):  # a kernel without it drops at random
+            for opened in self._sockets:
+                if share is None:
+                    detach(opened)
+                else:
+                    sessions = self._responder.steady_sessions(now, MOST_SESSIONS)
+                    attach(opened, program(sessions, self._responder.ssid_at, share))
+        self._filtering = share is not None
 
     def _drain(self, opened: socket.socket) -> None:
         now = time.monotonic()

@@ -22,6 +22,7 @@ PHRASES: Mapping[str, str] = {
     "rate": "came too fast",
     "replay": "were replays",
     "send_failed": "could not be answered",
+    "overflow": "came while our own buffer was full",
 }
 
 
@@ -32,11 +33,11 @@ class ReflectorDrops(Counter[str]):
         super().__init__()
         self._senders: dict[str, Counter[str]] = {}
 
-    def drop(self, reason: str, address: str) -> None:
-        """Count a datagram that was not answered. Beyond 64 addresses a minute a reason's others are one."""
-        self[reason] += 1
+    def drop(self, reason: str, address: str, count: int = 1) -> None:
+        """Count datagrams that were not answered. Beyond 64 addresses a minute a reason's others are one."""
+        self[reason] += count
         senders = self._senders.setdefault(reason, Counter())
-        senders[address if address in senders or len(senders) < MOST_ADDRESSES else "other addresses"] += 1
+        senders[address if address in senders or len(senders) < MOST_ADDRESSES else "other addresses"] += count
 
     def sentence(self) -> str | None:
         """What was dropped since the last call, for people; None for nothing."""

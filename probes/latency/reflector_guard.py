@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from ipaddress import ip_network
 from typing import Generic, TypeVar
 
@@ -53,9 +53,17 @@ class Rates(Generic[Key]):
         self._empty_s = 1 + self._token_s / 2  # rounding must not cost a token
         self._full_s: Recent[Key, float] = Recent(most)
 
+    def __iter__(self) -> Iterator[Key]:
+        """The sources that have spent lately."""
+        return iter(self._full_s)
+
     def __contains__(self, source: Key) -> bool:
         """Whether this source has spent lately."""
         return source in self._full_s
+
+    def spent(self, source: Key, now: float) -> float:
+        """Which share of its tokens a source has spent."""
+        return max(0.0, self._full_s.get(source, now) - now)
 
     def spend(self, source: Key, now: float) -> bool:
         """Take a token; false when there is none."""

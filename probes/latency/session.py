@@ -106,6 +106,11 @@ class Session:
             self._tallies[-1].reason = reason
             self._tallies[-1].remark = remark
 
+    def note_overflow(self, dropped: int) -> None:
+        """Our own kernel dropped datagrams, replies perhaps: probes that are still out may have been answered."""
+        for tally in self._tallies:
+            tally.overflowed += dropped
+
     def send(self, now: float, wall_ns: int, *, awaits_stamp: bool) -> tuple[SentProbe, StampRequest]:
         """The next probe, and what to send. `awaits_stamp`: whether the kernel will say when it left."""
         tally = self._tallies[-1]

@@ -36,6 +36,7 @@ _SECONDS_MASK = 0xFFFFFFFF
 _REFLECTED = Struct("!I8xH2sQ14s2xB3x")
 _SIGNED_REFLECTED = Struct("!I20xH2s4xQ8x4s12x10s6xB15x16x")
 _T3, _SIGNED_T3 = 4, 16
+SSID, SIGNED_SSID = 14, 26
 _TIMESTAMP = Struct("!Q")
 _NO_SSID = bytes(2)
 _NO_TIME = bytes(8)
@@ -133,12 +134,12 @@ def sequence_of(request: bytes) -> int:
 
 def ssid_of(request: bytes) -> bytes:
     """The session identifier of an unauthenticated request; one of TWAMP-Light has none (RFC 8762 §4.6)."""
-    return request[14:16] if len(request) >= BASE_BYTES else _NO_SSID
+    return request[SSID : SSID + 2] if len(request) >= BASE_BYTES else _NO_SSID
 
 
 def ssid_of_signed(request: bytes) -> bytes:
     """The session identifier of an authenticated request."""
-    return request[26:28]
+    return request[SIGNED_SSID : SIGNED_SSID + 2]
 
 
 def draft(request: bytes, ssid: bytes, sequence: int, received: int, *, ttl: int, error: int) -> bytearray:

@@ -4,15 +4,20 @@ A reflector is an open service, and must neither amplify nor loop nor keep memor
 longer than its request, but to the short requests of TWAMP-Light, which only allow-listed peers may send. Two
 reflectors would answer each other for ever, whoever sent one of them a packet in the other's name: so a reply, known by
 its form, is never answered, and from the ports where reflectors are, 862 and our own, only what is a request in every
-octet. The checks are in the order of
-their cost, those that need no memory first and the HMAC before anything is remembered of a sender; what is remembered
-is bounded. An HMAC does not stop a replay: a window of sequences does (`reflector_guard`).
+octet. The mesh's other reflectors have their ports likewise. The checks are in the order of their cost, those that need
+no memory first and the HMAC before anything is remembered of a sender; what is remembered is bounded. An HMAC does not
+stop a replay: a window of sequences does (`reflector_guard`).
+
+An address has so many replies a second, whoever sends in its name. So that a stranger who does that does not use up
+what a peer needs, a session of a peer (its address, port and SSID, which a stranger does not know) has a share of its
+own from its first reply on.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from linkweather.errors import MessageError
 from probes.latency import stamp_packet, stamp_tlvs
@@ -27,6 +32,8 @@ from probes.latency.stamp_packet import (
 )
 
 STAMP_PORT = 862
+_STEADY = 0.5  # of a session's tokens: whoever spends more floods
+_SESSION_PER_S = 1000.0  # of a peer: ten times what the shortest interval asks for
 _MASK = 0xFFFFFFFF
 # The flags of TLVs that are counted, under these names.
 _FLAGS: Mapping[int, str] = {
@@ -58,7 +65,8 @@ class StampResponder:
         rate_per_s: float = 10_000.0,
     ) -> None:
         self.flagged: Counter[str] = Counter()
-        self._reflectors = {port, STAMP_PORT}
+        self._own_ports = frozenset({port, STAMP_PORT})
+        self._reflectors, self._peers = self._own_ports, frozenset[str]()
         self._key = key
         self._stateless = stateless
         self._allow = None if allow is None else Prefixes(allow)
@@ -70,6 +78,21 @@ class StampResponder:
         self._counts: Recent[_Session, int] = Recent(max_sessions)
         self._replays: Recent[_Session, Replays] = Recent(max_sessions)
         self._rates: Rates[str] = Rates(rate_per_s, max_sessions)
+        self._shares: Rates[_Session] = Rates(_SESSION_PER_S, max_sessions)
+
+    def follow(self, addresses: Collection[str], ports: Collection[int]) -> None:
+        """The mesh's other sites are at these addresses, their reflectors at these ports."""
+        self._peers, self._reflectors = frozenset(addresses), self._own_ports.union(ports)
+
+    def steady_sessions(self, now: float, most: int) -> list[tuple[int, bytes]]:
+        """Port and SSID of the peers' sessions that keep to a pace: of these as many, those with the most replies."""
+        steady = (each for each in self._shares if self._shares.spent(each, now) < _STEADY)
+        return [session[1:] for session in heapq.nlargest(most, steady, key=lambda each: self._counts.get(each, 0))]
+
+    @property
+    def ssid_at(self) -> int:
+        """Where a request has its SSID."""
+        return stamp_packet.SIGNED_SSID if self._key else stamp_packet.SSID
 
     def answer(
         self, data: bytes, source: Source, now: float, received: int, *, ttl: int, error: int, truncated: bool = False
@@ -93,9 +116,8 @@ class StampResponder:
         ):
             raise MessageError("loop")
         request = stamp_packet.decode_request(data, self._key) if self._key else None
-        if not self._rates.spend(address, now):
-            raise MessageError("rate")
         session = address, port, self._ssid_of(data)
+        self._spend(session, now)
         if request and not self._stateless:
             self._refuse_replay(request, session)
         sequence = stamp_packet.sequence_of(data) if self._stateless else self._count(session)
@@ -114,6 +136,17 @@ class StampResponder:
         if reflected.flags:
             self.flagged.update(name for flag, name in _FLAGS.items() if reflected.flags & flag)
         reply += reflected.extra
+
+    def _spend(self, session: _Session, now: float) -> None:
+        reserved = session[0] in self._peers
+        if reserved and session in self._shares:
+            spent = self._shares.spend(session, now)
+        else:
+            spent = self._rates.spend(session[0], now)
+            if spent and reserved:
+                self._shares.spend(session, now)
+        if not spent:
+            raise MessageError("rate")
 
     def _count(self, session: _Session) -> int:
         """The number of replies so far in this session (RFC 8762 §4.3, stateful)."""

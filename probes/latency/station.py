@@ -18,7 +18,7 @@ from linkweather.mesh.mesh_model import OF_MESH
 from linkweather.wire import LatencyRow
 from probes.latency.engine import LatencyEngine
 from probes.latency.prober import AbsentProber, Method, load
-from probes.latency.reflector import Reflector
+from probes.latency.reflector import Peers, Reflector
 from probes.latency.reflector_drops import ReflectorDrops, log_drops
 from probes.latency.reflector_guard import Recent
 from probes.latency.session import ProbeOutcome
@@ -220,7 +220,15 @@ class Station:
                     running.cancel()
 
     def _reflector(self, port: int, key: bytes | None) -> Reflector:
-        return Reflector(port, bind=self._bind, key=key, allow=self._allow, dropped=self.dropped)
+        return Reflector(
+            port, bind=self._bind, key=key, allow=self._allow, dropped=self.dropped, peers=self._reflectors
+        )
+
+    def _reflectors(self) -> Peers:
+        """Where the other sites are, as the mesh says and as names resolve, and at which ports their reflectors are."""
+        sites = self._mesh.sites.values() if self._mesh else ()
+        resolved = {address for engine in self._engines.values() for address in engine.addresses}
+        return resolved.union(site.address for site in sites), {site.port for site in sites}
 
     def _answering(self) -> tuple[int, bytes | None] | None:
         mesh = self._mesh

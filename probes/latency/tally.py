@@ -60,7 +60,7 @@ class Tally:
     """What became of one link's probes of one window.
 
     `reason` says why nothing went or came, where that is known, and `remark` says more for people. `address` is the
-    last one that was probed, where the peer has a name.
+    last one that was probed, where the peer has a name. `overflowed` is how many datagrams our own full buffer lost.
     """
 
     window: Window
@@ -81,6 +81,7 @@ class Tally:
     reason: str | None = None
     remark: str | None = None
     address: str | None = None
+    overflowed: int = 0
 
     def add_late(self, late_s: float) -> None:
         """Count a reply that missed the timeout by this much."""
@@ -103,15 +104,19 @@ def row(
     src: str, dst: str, method: str, tally: Tally, losses: Losses, *, jitter: Jitter, outages: tuple[Outage, ...]
 ) -> LatencyRow | None:
     """The row of a window whose probes are settled; None when nothing was tried and nothing went wrong."""
-    sent = len(tally.probes)
-    if not sent and tally.reason is None:
+    if not tally.probes and tally.reason is None:
         return None
     known = losses.forward + losses.back > 0 or not losses.unknown
+    losses, ours = _without_ours(losses, tally.overflowed)
+    if ours:
+        tally.set_aside["overflow"] += ours
+        outages = ()  # it may be ours as well
+    sent = len(tally.probes) - ours
     return LatencyRow(
         src=src,
         dst=dst,
         method=method,
-        failure=None if tally.received else _failure(tally),
+        failure=None if tally.received else _failure(tally, sent),
         detail=_detail(tally),
         address=tally.address,
         window_s=tally.window.end_s - tally.window.start_s,
@@ -131,7 +136,16 @@ def row(
     )
 
 
-def _failure(tally: Tally) -> str:
+def _without_ours(losses: Losses, overflowed: int) -> tuple[Losses, int]:
+    """The losses without the replies that our own full buffer may have dropped, and how many these are."""
+    unknown = min(losses.unknown, overflowed)
+    back = min(losses.back, overflowed - unknown)
+    return Losses(losses.forward, losses.back - back, losses.unknown - unknown), unknown + back
+
+
+def _failure(tally: Tally, sent: int) -> str:
+    if not sent and tally.probes:
+        return "overflow"
     return tally.reason or ("late" if tally.late else "no_reply")
 
 

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -265,6 +266,37 @@ async def test_a_forged_request_in_a_reflector_s_name_ends_after_one_reply() -> 
             await asyncio.sleep(0.01)
     assert (here.answered, dict(here.dropped)) == (1, {})
     assert (there.answered, dict(there.dropped)) == (0, {"loop": 1})
+
+
+async def test_what_comes_while_a_reflector_s_buffer_is_full_is_counted_as_its_own_loss() -> None:
+    reflector = Reflector(0, bind=["127.0.0.1"])
+    reflector._sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    request = bytes(stamp.STAMPSessionSenderTestUnauthenticated(seq=1))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(100):
+            sender.sendto(request, ("127.0.0.1", reflector.port))
+        async with running(reflector), asyncio.timeout(LIMIT_S):
+            while reflector.answered + reflector.dropped["overflow"] < 100:  # noqa: ASYNC110 - it sets no event
+                await asyncio.sleep(0.01)
+    assert 0 < reflector.answered < 100
+    assert "from all senders came while our own buffer was full" in str(reflector.dropped.sentence())
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket needs privileges")
+async def test_a_datagram_spoofed_in_a_reflector_s_name_ends_after_one_reply() -> None:
+    """The same from outside: the source is an address and a port that the sender does not have."""
+    here, there = Reflector(0, bind=["127.0.0.1"]), Reflector(0, bind=["127.0.0.2"])
+    request = bytes(stamp.STAMPSessionSenderTestUnauthenticated(seq=1))
+    header = struct.pack("!HHHH", there.port, here.port, 8 + len(request), 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as forger:
+        forger.bind(("127.0.0.2", 0))
+        async with running(here), running(there), asyncio.timeout(LIMIT_S):
+            forger.sendto(header + request, ("127.0.0.1", 0))
+            while not there.dropped:  # noqa: ASYNC110 - it sets no event
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)  # a loop of two would have made thousands
+    assert (here.answered, there.answered, dict(there.dropped)) == (1, 0, {"loop": 1})
 
 
 @pytest.mark.root

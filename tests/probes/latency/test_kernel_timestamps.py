@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from linkweather.errors import OperatorError
-from probes.latency.kernel_timestamps import Sending, families, open_socket, receive
+from probes.latency.kernel_timestamps import Overflow, Sending, families, open_socket, receive
 
 
 def test_a_socket_of_our_own_mistake_is_not_taken_for_an_empty_one() -> None:
@@ -32,3 +32,24 @@ def test_without_a_free_file_number_a_machine_is_not_said_to_have_no_address_fam
             families(())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_what_a_full_buffer_lost_is_counted_once() -> None:
+    with (
+        open_socket(socket.AF_INET, "127.0.0.1", 0) as full,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        overflow = Overflow([full])
+        for _ in range(100):
+            sender.sendto(bytes(44), full.getsockname())
+        kept = len(list(receive(full, 100)))
+        assert 0 < kept < 100
+        assert overflow.take() == 100 - kept
+        assert overflow.take() == 0
+
+
+def test_where_the_kernel_counts_no_overflow_there_is_none() -> None:
+    with open_socket(socket.AF_INET, "127.0.0.1", 0) as closed:
+        overflow = Overflow([closed])
+    assert overflow.take() == 0

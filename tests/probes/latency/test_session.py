@@ -399,3 +399,36 @@ def test_the_method_is_twamp_light_s_from_its_first_reply_on_and_stamp_s_again_f
         link.session.expire(link.sent[-1][0])
         methods.append(link.row().method)
     assert methods == ["twamp-light", "stamp", "stamp"]
+
+
+def test_what_our_own_full_buffer_may_have_lost_is_no_loss_of_the_link() -> None:
+    link = Link()
+    for number, reflected in ((0, 0), (3, 2), (5, 3)):  # one of 1 and 2 came back, 4 never arrived
+        while len(link.sent) <= number:
+            link.send()
+        link.reply(number, reflected)
+    link.expire()
+    link.session.note_overflow(7)
+    row = link.row()
+    assert (row.sent, row.received, row.lost_forward, row.lost_back) == (5, 3, 2, 0)
+    assert row.detail == "samples set aside: 1 overflow"
+
+
+def test_a_window_whose_every_reply_our_own_buffer_may_have_lost_says_so() -> None:
+    link = Link()
+    for _ in range(6):
+        link.send()
+    link.expire()
+    link.session.note_overflow(9)
+    row = link.row()
+    assert (row.sent, row.received, row.failure, row.outages) == (0, 0, "overflow", None)
+
+
+def test_a_smaller_overflow_leaves_the_other_losses_to_the_link() -> None:
+    link = Link()
+    for _ in range(6):
+        link.send()
+    link.expire()
+    link.session.note_overflow(2)
+    row = link.row()
+    assert (row.sent, row.received, row.failure) == (4, 0, "no_reply")

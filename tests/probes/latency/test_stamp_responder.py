@@ -210,3 +210,50 @@ def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:
         read_key(path)
     with pytest.raises(OperatorError, match="cannot be read: No such file"):
         read_key(tmp_path / "none")
+
+
+def test_the_mesh_s_other_reflectors_have_their_ports() -> None:
+    responder = StampResponder(8620)
+    padded = encode_request(StampRequest(9, NOW, 3, 5))[:14] + bytes(range(100, 130))
+    assert replied(responder, padded, ("192.0.2.1", 9000)).sender_sequence == 9
+    responder.follow((), {9000})
+    assert refusal(responder, padded, ("192.0.2.1", 9000)) == "loop"
+    assert refusal(responder, padded, ("192.0.2.1", 8620)) == "loop"
+
+
+@pytest.mark.parametrize("same_port", [True, False])
+def test_who_sends_in_a_peer_s_name_does_not_use_up_its_replies(*, same_port: bool) -> None:
+    """40,000 a second for 3 s, under one session of the peer's address or under ever new ones; the peer sends 10."""
+    responder = StampResponder(8620)
+    responder.follow({"192.0.2.1"}, ())
+    request, hostile = (encode_request(StampRequest(1, 2, 3, ssid)) for ssid in (5, 6))
+    answered = dict.fromkeys(("peer", "hostile"), 0)
+    for number in range(120_000):
+        now = number / 40_000
+        port = SOURCE[1] if same_port else 1024 + number % 60_000
+        for name, data, due in (("peer", request, number % 4000 == 0), ("hostile", hostile, True)):
+            if due:
+                try:
+                    responder.answer(data, (SOURCE[0], SOURCE[1] if name == "peer" else port), now, 0, ttl=9, error=1)
+                except MessageError as error:
+                    assert error.reason == "rate"  # noqa: PT017 - either outcome is right
+                else:
+                    answered[name] += 1
+    assert answered["peer"] == 30
+    assert answered["hostile"] < 70_000  # 10,000 a second, a burst of as many, and what sessions have of their own
+
+
+def test_a_peer_s_session_has_a_rate_as_well() -> None:
+    responder = StampResponder(8620)
+    responder.follow({SOURCE[0]}, ())
+    data = encode_request(StampRequest(1, 2, 3, 4))
+    reasons = [sequence_or_reason(responder, data) for _ in range(1002)]
+    assert reasons.count("rate") == 2  # the first draws on the address as well
+
+
+def sequence_or_reason(responder: StampResponder, data: bytes) -> str | None:
+    try:
+        responder.answer(data, SOURCE, 0.0, 0, ttl=0, error=1)
+    except MessageError as error:
+        return error.reason
+    return None

@@ -1,0 +1,70 @@
+"""Who gets through to a flooded reflector."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from probes.latency.flood_filter import attach, detach, program, strangers_share
+from probes.latency.kernel_timestamps import open_socket, receive
+from probes.latency.stamp_packet import SSID, StampRequest, encode_request
+from probes.latency.stamp_responder import StampResponder
+
+PEER = "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("per_s", "dropped", "filtering", "share"),
+    [
+        (40_000.0, 1, False, 0.1),
+        (40_000.0, 0, True, 0.1),  # it goes on while what comes would be too much
+        (40_000.0, 0, False, None),  # a machine that can read it all
+        (4000.0, 1, False, None),  # we were late, and nothing floods us
+        (4000.0, 9, True, None),
+    ],
+)
+def test_strangers_have_a_share_while_the_buffer_overflows(
+    per_s: float, dropped: int, share: float | None, *, filtering: bool
+) -> None:
+    assert strangers_share(per_s, dropped, filtering=filtering) == share
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_the_kernel_lets_known_sessions_in_and_a_share_of_the_rest(family: socket.AddressFamily, address: str) -> None:
+    opened, sender = open_socket(family, address, 0), open_socket(family, address, 0)
+
+    def arrived(*ssids: int) -> list[int]:
+        for ssid in ssids:
+            sender.sendto(encode_request(StampRequest(1, 2, 3, ssid)), opened.getsockname())
+        sender.sendto(b"short", opened.getsockname())
+        return [int.from_bytes(data[SSID : SSID + 2]) for data, *_ in receive(opened, 1000) if len(data) > 5]
+
+    with opened, sender:
+        port = sender.getsockname()[1]
+        attach(opened, program([(1, b"\0\7"), (port, b"\1\2")], SSID, 0.0))
+        assert arrived(7, 0x102, 0x201, 0x102) == [0x102, 0x102]
+        attach(opened, program([(port, b"\1\2")], SSID, 0.5))
+        some = arrived(*[7] * 400, *[0x102] * 9)
+        assert some.count(0x102) == 9
+        assert 100 < some.count(7) < 300  # ten standard deviations either way
+        detach(opened)
+        assert arrived(7, 8) == [7, 8]
+
+
+def test_the_sessions_of_peers_that_keep_to_a_pace_are_known_those_with_the_most_replies_first() -> None:
+    responder = StampResponder(8620)
+    responder.follow({PEER}, ())
+
+    def probe(port: int, ssid: int, times: int, address: str = PEER) -> None:
+        for _ in range(times):
+            responder.answer(encode_request(StampRequest(1, 2, 3, ssid)), (address, port), 0.0, 0, ttl=9, error=1)
+
+    probe(5000, 1, 3)
+    probe(5000, 2, 9)
+    probe(6000, 3, 900)  # most of its thousand a second, at once
+    probe(7000, 4, 9, "198.51.100.1")  # no peer
+    assert responder.steady_sessions(0.0, 9) == [(5000, b"\0\2"), (5000, b"\0\1")]
+    assert responder.steady_sessions(0.0, 1) == [(5000, b"\0\2")]
+    assert responder.steady_sessions(10.0, 1) == [(6000, b"\0\3")]
+    assert (responder.ssid_at, StampResponder(8620, key=bytes(32)).ssid_at) == (14, 26)
