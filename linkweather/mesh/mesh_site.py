@@ -21,6 +21,8 @@ from linkweather.mesh.mesh_fields import (
     Tuple,
 )
 
+Bottleneck = Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)]
+
 
 class Place(Settings):
     """A description of a place with compute; prices are USD per 10^9 bytes."""
@@ -53,5 +55,5 @@ class Site(Place):
     tcp_port: Port = 443
     throughput: bool = True
     nat: bool = False
-    shares: Annotated[str, Field(min_length=1, max_length=64, pattern=PRINTABLE)] | None = None
+    shares: Bottleneck | None = None
     budget_bytes_per_day: Budget | None = None

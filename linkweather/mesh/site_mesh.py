@@ -15,7 +15,7 @@ from pydantic import Field
 from linkweather.mesh.groups import Group
 from linkweather.mesh.mesh_fields import SiteId
 from linkweather.mesh.mesh_model import Link, Mesh
-from linkweather.mesh.mesh_site import Place, Site
+from linkweather.mesh.mesh_site import Bottleneck, Place, Site
 from linkweather.mesh.tournament import Timetable, timetable
 from linkweather.units import LONGEST_S
 
@@ -28,11 +28,13 @@ _NOT_SENT: Any = {"sites": True, "limits": True, "groups": {"__all__": {"limits"
 class SiteMesh(Mesh):
     """What `site` needs of a mesh. Without it among `sites`, the mesh has no such site.
 
+    `claimants` are the sites that test a link at each group of the part that shares a bottleneck; None: all sites do.
     `slots` are those of the table of turns, `places` those of the links that the site tests, by their source.
     """
 
     site: SiteId
     sites: Annotated[dict[SiteId, Site], Field(max_length=10_000)]
+    claimants: Annotated[dict[Bottleneck, tuple[SiteId, ...]], Field(max_length=10_000)] | None = None
     slots: Slot = 0
     places: Annotated[dict[SiteId, Slot], Field(max_length=10_000)] = Field(default_factory=dict)
 
@@ -55,6 +57,7 @@ class SiteMeshes:
         self._slots, self._places = _by_destination(timetable(mesh))
         self._sites = {name: _bare(site) for name, site in mesh.sites.items()}
         self._entries: dict[str, str] = {}
+        self._claimants = None if mesh.complete else _claimants(mesh)
         self._groups: dict[str, list[int]] = {}
         for number, group in enumerate(mesh.groups, 1):
             for name in mesh.members(group.name):
@@ -74,6 +77,7 @@ class SiteMeshes:
             sites={name: self._sites[name] for name in (site, *peers)},
             links=() if mesh.complete else tuple(_links(mesh, site, peers)),
             groups=(Group(name="all", **_star(site, peers)),) if mesh.complete else self._stars(site, peers),
+            claimants=self._claimants_of((site, *peers)),
             slots=self._slots,
             places=self._places.get(site, {}),
         )
@@ -89,6 +93,12 @@ class SiteMeshes:
         if name not in self._entries:
             self._entries[name] = f'"{name}":{self._sites[name].model_dump_json(exclude_defaults=True)}'
         return self._entries[name]
+
+    def _claimants_of(self, sites: Iterable[str]) -> dict[str, tuple[str, ...]] | None:
+        if not self._claimants:
+            return None
+        groups = dict.fromkeys(group for name in sites if (group := self.mesh.sites[name].shares))
+        return {group: tuple(self._claimants.get(group, ())) for group in groups} or None
 
     def _stars(self, site: str, peers: Iterable[str]) -> tuple[Group, ...]:
         groups, mesh = self._groups.get(site, ()), self.mesh
@@ -108,6 +118,17 @@ def _by_destination(table: Timetable) -> tuple[int, Mapping[str, dict[str, int]]
     for (src, dst), place in table.places.items():
         places.setdefault(dst, {})[src] = place
     return table.slots, places
+
+
+def _claimants(mesh: Mesh) -> dict[str, dict[str, None]]:
+    """The sites that test a link at each group: a link's destination tests it."""
+    found: dict[str, dict[str, None]] = {}
+    if any(site.shares for site in mesh.sites.values()):
+        for src, dst in mesh.pairs():
+            for group in (mesh.sites[src].shares, mesh.sites[dst].shares):
+                if group is not None:
+                    found.setdefault(group, {})[dst] = None
+    return found
 
 
 def _bare(site: Site) -> Site:

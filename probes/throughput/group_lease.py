@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 
+from linkweather import overflows
 from linkweather.mesh import Mesh
+from linkweather.mesh.site_mesh import site_mesh
 from linkweather.wire import Claim, encode, topics
 from probes.throughput import invitation
 from probes.throughput.invitation import Declined
@@ -32,6 +35,9 @@ class GroupLease:
         self._claims = Claims()
         self._waiting: dict[str, asyncio.Event] = {}
         self._group_of: Mapping[str, str] = {}
+        self._sites: AbstractSet[str] = frozenset()
+        # By group, the sites that test a link at it; None: all do.
+        self._claimants: Mapping[str, Collection[str]] | None = None
         self._duration_s = 0.0
         # What was claimed before `_deaf_until` may not have been heard; tests took up to `_longest_s` then.
         self._deaf_until: float | None = None
@@ -40,6 +46,10 @@ class GroupLease:
     def apply_mesh(self, mesh: Mesh) -> None:
         """Take the groups of this mesh. Where they differ from those before, none is claimed for a while."""
         group_of = {name: site.shares for name, site in mesh.sites.items() if site.shares}
+        part = site_mesh(mesh, self._site)
+        self._sites = part.sites.keys()
+        named = part.claimants
+        self._claimants = None if named is None else {group: frozenset(sites) for group, sites in named.items()}
         before_s, self._duration_s = self._duration_s, mesh.throughput.max_duration_s
         if group_of != self._group_of:
             self._group_of = group_of
@@ -50,8 +60,12 @@ class GroupLease:
         self._be_quiet(self._duration_s)
 
     def handle(self, by: str, claim: Claim) -> None:
-        """Take in what a site claims, ourselves too."""
-        self._claims.hear(_now(), by, claim)
+        """Take in what a site claims, ourselves too; of groups at which it tests no link, it has nothing."""
+        allowed = frozenset(group for group in claim.groups if self._may_claim(by, group))
+        if allowed or not claim.groups:
+            self._claims.hear(_now(), by, claim, allowed, self._duration_s + self._hold_s(None))
+        else:
+            overflows.note("claims_refused")
         if by == self._site and claim.id in self._waiting:
             self._waiting[claim.id].set()
 
@@ -74,6 +88,10 @@ class GroupLease:
         quiet_s = self._quiet_s()
         if quiet_s > 0:
             yield Declined(invitation.LEASED, quiet_s)
+            return
+        pause_s = self._claims.pause_s(_now(), self._site)
+        if pause_s > 0:
+            yield Declined(invitation.LEASED, pause_s + limit_s("heard", 0.0))  # others have heard us later
             return
         for_s = min(duration_s + self._hold_s(peer), MAX_CLAIM_S)
         try:
@@ -102,6 +120,9 @@ class GroupLease:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s("heard", None)):
                 await self._publish(topics.claim(self._site), encode(Claim(id=claim_id, for_s=0.0)))
+
+    def _may_claim(self, by: str, group: str) -> bool:
+        return by in self._sites if self._claimants is None else by in self._claimants.get(group, ())
 
     def _groups(self, peer: str) -> frozenset[str]:
         return frozenset(self._group_of[name] for name in (self._site, peer) if name in self._group_of)

@@ -26,6 +26,8 @@ others could ask. But all sites hear all claims through one broker, which passes
 - It stands whether or not its site got what it claimed. So sites need not agree on when an older claim ended.
 - Both ends judge, each by its own mesh: the source declines an invitation whose claim does not cover the groups that
   its mesh gives to the two ends, or was not the first. So it is enough that one of them has the newest mesh.
+- A claim counts where the mesh lets its site test a link at the group, for no longer than a test can take, and after a
+  pause of a third of the time that the site's last one stood: who claims without end leaves the others a turn in four.
 - A site that has just connected, or whose mesh has other groups than before, has not heard what was claimed until
   then. It claims nothing for as long as any claim can last.
 
@@ -36,13 +38,14 @@ before its own, and gives up, unless it was not yet connected; then it keeps qui
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from linkweather import overflows
 from linkweather.wire import Claim
 
 MOST_CLAIMS: Final = 10_000  # of so many sites; more than any mesh has
+PAUSE_SHARE: Final = 1 / 3  # a test of 3 s and its pause fit into a slot of 5 s
 MAX_CLAIM_S: Final = 170.0  # the longest test (60 s) over the longest path; longer claims are cut to it
 
 
@@ -78,7 +81,13 @@ class SiteLease:
 class _StandingClaim:
     id: str
     groups: frozenset[str]
+    since: float
     until: float
+
+    @property
+    def rested(self) -> float:
+        """When its site's next claim counts."""
+        return self.until + PAUSE_SHARE * (self.until - self.since)
 
 
 class Claims:
@@ -87,26 +96,37 @@ class Claims:
     def __init__(self) -> None:
         # In the order of hearing.
         self._standing: dict[str, _StandingClaim] = {}
+        self._rested: dict[str, float] = {}
 
-    def hear(self, now: float, by: str, claim: Claim) -> None:
-        """Take in a claim of the site `by`, or that it gives one back; a repeated one changes nothing."""
+    def hear(self, now: float, by: str, claim: Claim, groups: frozenset[str], longest_s: float = MAX_CLAIM_S) -> None:
+        """Take in a claim of the site `by`, or that it gives one back; a repeated one changes nothing.
+
+        `groups` are those that it may claim, for `longest_s` at most.
+        """
         self._drop_ended(now)
         standing = self._standing.get(by)
         known = standing is not None and standing.id == claim.id
-        if claim.for_s == 0:
-            if known:
-                del self._standing[by]
-        elif not known:
-            self._standing.pop(by, None)
-            if len(self._standing) >= MOST_CLAIMS:
-                overflows.note("claims")
-                return
-            until = now + min(claim.for_s, MAX_CLAIM_S)
-            self._standing[by] = _StandingClaim(claim.id, frozenset(claim.groups), until)
+        if standing is not None and known is (claim.for_s == 0):  # given back, or replaced
+            del self._standing[by]
+            self._rested[by] = replace(standing, until=min(now, standing.until)).rested
+        if claim.for_s == 0 or known or self.pause_s(now, by) > 0:
+            return
+        if len(self._standing) >= MOST_CLAIMS:
+            overflows.note("claims")
+            return
+        until = now + min(claim.for_s, longest_s, MAX_CLAIM_S)
+        self._standing[by] = _StandingClaim(claim.id, frozenset(groups.intersection(claim.groups)), now, until)
+        self._rested[by] = self._standing[by].rested
+
+    def pause_s(self, now: float, by: str) -> float:
+        """Seconds until the next claim of the site counts, where its last one has ended."""
+        stands = by in self._standing and self._standing[by].until > now
+        return 0.0 if stands else max(0.0, self._rested.get(by, 0.0) - now)
 
     def _drop_ended(self, now: float) -> None:
-        if len(self._standing) >= MOST_CLAIMS:
+        if len(self._rested) >= MOST_CLAIMS:
             self._standing = {site: each for site, each in self._standing.items() if each.until > now}
+            self._rested = {site: rested for site, rested in self._rested.items() if rested > now}
 
     def first(self, now: float, by: str, claim_id: str, groups: AbstractSet[str]) -> bool:
         """Whether this claim of the site `by` covers the groups, and stands before all others on any of them."""

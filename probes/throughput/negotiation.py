@@ -177,7 +177,7 @@ class Negotiator:
         invite = invitation.proposed(self._token(), longest_s, iperf3.build, max_bytes)
         rule = StopRule(longest_s, until_converged=tests.until_converged, max_bytes=max_bytes, rtt_s=rtt_s)
         with self._held(src), self._signalling.pending(src, invite.id, rtt_s) as test:
-            async with self._groups.held(src, invite.id, longest_s) as declined:
+            async with self._groups.held(src, invite.id, tests.max_duration_s) as declined:
                 return declined or await self._invite(test, invite, host, rule, iperf3)
 
     def _take(self, duration_s: float, peer: str) -> bool:
@@ -188,7 +188,7 @@ class Negotiator:
         # Of two other sites we know no RTT; it is hardly more than the sum of both to us.
         rtt_s = self._rtts_s.get(peer) if peer else 2 * max(self._rtts_s.values()) if self._rtts_s else None
         # A claim stands at others before it is heard back here.
-        return lease_margin_s(rtt_s) + limit_s("heard", rtt_s)
+        return duration_s(0.0, rtt_s) + lease_margin_s(rtt_s) + limit_s("heard", rtt_s)
 
     @contextlib.contextmanager
     def _held(self, peer: str) -> Iterator[None]:

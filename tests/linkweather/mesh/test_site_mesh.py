@@ -31,6 +31,18 @@ def test_a_part_has_the_site_and_those_at_the_other_end_of_its_links_without_wha
     assert (part.sites["b"].shares, part.sites["b"].port) == ("uplink", 9)
 
 
+def test_a_part_names_who_may_claim_its_bottlenecks_unless_all_sites_may() -> None:
+    sharing = SITES | {"b": SITES["b"] | {"shares": "uplink"}, "d": SITES["d"] | {"shares": "far"}}
+    links = [{"src": "a", "dst": "b"}, {"src": "b", "dst": "c"}, {"src": "d", "dst": "c"}]
+    whole = mesh(sites=sharing, links=links)
+    # The destination of a link tests it. What is not at the site's own links concerns others.
+    assert site_mesh(whole, "a").claimants == {"uplink": ("b", "c")}
+    assert site_mesh(whole, "c").claimants == {"uplink": ("b", "c"), "far": ("c",)}
+    assert site_mesh(whole, "d").claimants == {"far": ("c",)}
+    assert site_mesh(mesh(sites=sharing), "a").claimants is None
+    assert site_mesh(mesh(links=links), "a").claimants is None
+
+
 def test_a_part_of_a_part_is_itself() -> None:
     part = site_mesh(mesh(), "a")
     assert site_mesh(part, "a") is part

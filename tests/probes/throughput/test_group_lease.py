@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from linkweather import overflows
 from linkweather.broker import parse_broker
-from linkweather.mesh import Mesh, Site, ThroughputTests
+from linkweather.mesh import Link, Mesh, Site, ThroughputTests
 from linkweather.mqtt import Connection
-from linkweather.wire import Claim, Invite, decode, topics
+from linkweather.wire import Claim, Invite, decode, encode, topics
 from probes.throughput import time_limits
 from probes.throughput.group_lease import GroupLease
 from probes.throughput.invitation import Declined
@@ -99,12 +100,12 @@ async def test_the_second_claim_on_a_group_is_declined_and_given_back_and_other_
 async def test_a_site_that_dies_in_a_test_costs_its_group_the_time_of_its_claim() -> None:
     air = Air()
     a, b = air.lease("a"), air.lease("b")
-    a.handle("z", Claim(id="0", groups=("uplink",), for_s=0.2))
-    b.handle("z", Claim(id="0", groups=("uplink",), for_s=0.2))
-    async with b.held("c", "1", 0.5) as declined:
+    a.handle("c", Claim(id="0", groups=("uplink",), for_s=0.2))
+    b.handle("c", Claim(id="0", groups=("uplink",), for_s=0.2))
+    async with b.held("d", "1", 0.5) as declined:
         assert isinstance(declined, Declined)
     await asyncio.sleep(declined.retry_after_s)
-    async with b.held("c", "2", 0.5) as declined:
+    async with b.held("d", "2", 0.5) as declined:
         assert declined is None
 
 
@@ -234,6 +235,38 @@ async def test_of_many_sites_that_claim_at_once_one_has_the_group_at_any_time(tm
                     group.create_task(contend(name, lease), name=name)
     assert len(got) > 1
     assert declined_claims > 0
+
+
+async def test_a_stranger_blocks_no_group_and_a_member_not_for_ever(tmp_path: Path) -> None:
+    # Only c tests a link at the group, from a. d is a member of the mesh, x is at the broker alone.
+    mesh = GROUPED.model_copy(update={"links": (Link(src="a", dst="c"), Link(src="c", dst="d"))})
+    passwords = tmp_path / "passwords"
+    passwords.write_text("".join(f"{name}:x\n" for name in "acdx"))
+    process = await asyncio.create_subprocess_exec(servers.require("mosquitto_passwd"), "-U", str(passwords))
+    await process.wait()
+    extra = f"password_file {passwords}\nacl_file {CONFIG / 'mosquitto.acl'}\nuser root\n"
+    refused = overflows.overflows().get("claims_refused", 0)
+    with servers.mosquitto(tmp_path, extra=extra) as port:
+        async with connected("acdx", port, mesh) as leases:
+            for lease in leases.values():
+                lease._deaf_until = None
+            blocking = Claim(id="block", groups=("uplink",), for_s=1e9)
+            for name in "dx":
+                await leases[name]._publish(topics.claim(name), encode(blocking))
+            await until(lambda: overflows.overflows().get("claims_refused", 0) >= refused + 8)  # by all four
+            async with leases["c"].held("a", "1", 0.5) as declined:
+                assert declined is None
+            # c may claim: for a test's length, however long it says, and not again at once.
+            await until(lambda: leases["c"]._claims.pause_s(now(), "c") == 0.0)
+            await leases["c"]._publish(topics.claim("c"), encode(blocking))
+            await until(lambda: leases["a"]._claims.remaining_s(now(), frozenset({"uplink"}), but="") > 0)
+            assert leases["a"]._claims.remaining_s(now(), frozenset({"uplink"}), but="") <= QUIET_S
+            async with leases["c"].held("a", "2", 0.5) as declined:
+                assert isinstance(declined, Declined)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def test_two_tests_in_one_group_do_not_overlap_and_the_second_comes_again(tmp_path: Path) -> None:

@@ -52,10 +52,15 @@ def released(number: int) -> Claim:
     return Claim(id=f"test-{number}", for_s=0.0)
 
 
+def hear(claims: Claims, now: float, by: str, said: Claim, longest_s: float = MAX_CLAIM_S) -> None:
+    """By a mesh in which each site tests links at both groups."""
+    claims.hear(now, by, said, BOTH, longest_s)
+
+
 def test_of_two_claims_the_one_that_was_heard_first_has_the_group() -> None:
     claims = Claims()
-    claims.hear(10.0, "a", claim(1, "uplink"))
-    claims.hear(10.1, "b", claim(2, "uplink"))
+    hear(claims, 10.0, "a", claim(1, "uplink"))
+    hear(claims, 10.1, "b", claim(2, "uplink"))
     assert claims.first(10.2, "a", "test-1", UPLINK)
     assert not claims.first(10.2, "b", "test-2", UPLINK)
     assert claims.remaining_s(10.2, UPLINK, but="a") == 15.1 - 10.2
@@ -64,37 +69,37 @@ def test_of_two_claims_the_one_that_was_heard_first_has_the_group() -> None:
 
 def test_groups_that_are_different_ones_are_claimed_side_by_side() -> None:
     claims = Claims()
-    claims.hear(0.0, "a", claim(1, "uplink"))
-    claims.hear(0.0, "b", claim(2, "other"))
+    hear(claims, 0.0, "a", claim(1, "uplink"))
+    hear(claims, 0.0, "b", claim(2, "other"))
     assert claims.first(1.0, "a", "test-1", UPLINK)
     assert claims.first(1.0, "b", "test-2", frozenset({"other"}))
 
 
 def test_a_claim_of_two_groups_has_neither_while_one_is_taken() -> None:
     claims = Claims()
-    claims.hear(0.0, "a", claim(1, "other"))
-    claims.hear(0.0, "b", claim(2, "uplink", "other"))
+    hear(claims, 0.0, "a", claim(1, "other"))
+    hear(claims, 0.0, "b", claim(2, "uplink", "other"))
     assert not claims.first(1.0, "b", "test-2", BOTH)
 
 
 def test_a_claim_that_waits_in_vain_still_keeps_later_ones_out_until_it_is_given_back() -> None:
     # a's claim runs out at 5.0 for c, and at 5.1 for d, who heard it later: only c takes b's for granted.
     claims = Claims()
-    claims.hear(0.1, "a", claim(1, "uplink"))
-    claims.hear(5.05, "b", claim(2, "uplink"))
-    claims.hear(5.2, "d", claim(3, "uplink"))
+    hear(claims, 0.1, "a", claim(1, "uplink"))
+    hear(claims, 5.05, "b", claim(2, "uplink"))
+    hear(claims, 5.2, "d", claim(3, "uplink"))
     assert not claims.first(5.2, "d", "test-3", UPLINK)
-    claims.hear(5.3, "b", released(2))
+    hear(claims, 5.3, "b", released(2))
     assert claims.first(5.3, "d", "test-3", UPLINK)
 
 
 def test_a_group_is_free_when_its_claim_is_given_back_or_has_run_out() -> None:
     claims = Claims()
-    claims.hear(0.0, "a", claim(1, "uplink"))
-    claims.hear(0.5, "b", claim(2, "uplink"))
-    claims.hear(1.0, "a", released(1))
+    hear(claims, 0.0, "a", claim(1, "uplink"))
+    hear(claims, 0.5, "b", claim(2, "uplink"))
+    hear(claims, 1.0, "a", released(1))
     assert claims.first(1.0, "b", "test-2", UPLINK)
-    claims.hear(2.0, "c", claim(3, "uplink"))
+    hear(claims, 2.0, "c", claim(3, "uplink"))
     assert not claims.first(5.4, "c", "test-3", UPLINK)
     assert claims.first(5.5, "c", "test-3", UPLINK)
     assert claims.remaining_s(5.5, UPLINK, but="c") == 0.0
@@ -102,33 +107,33 @@ def test_a_group_is_free_when_its_claim_is_given_back_or_has_run_out() -> None:
 
 def test_a_claim_that_has_run_out_or_was_never_heard_has_nothing() -> None:
     claims = Claims()
-    claims.hear(0.0, "a", claim(1, "uplink"))
+    hear(claims, 0.0, "a", claim(1, "uplink"))
     assert not claims.first(5.0, "a", "test-1", UPLINK)
     assert not claims.first(1.0, "a", "test-9", UPLINK)
 
 
 def test_a_claim_covers_only_the_groups_that_it_names() -> None:
     claims = Claims()
-    claims.hear(0.0, "a", claim(1, "uplink"))
+    hear(claims, 0.0, "a", claim(1, "uplink"))
     assert claims.first(1.0, "a", "test-1", UPLINK)
     assert not claims.first(1.0, "a", "test-1", BOTH)
 
 
 def test_what_is_said_twice_prolongs_nothing_and_an_old_goodbye_frees_nothing() -> None:
     claims = Claims()
-    claims.hear(0.0, "a", claim(1, "uplink"))
-    claims.hear(4.0, "a", claim(1, "uplink"))
+    hear(claims, 0.0, "a", claim(1, "uplink"))
+    hear(claims, 4.0, "a", claim(1, "uplink"))
     assert claims.remaining_s(4.0, UPLINK, but="") == 1.0
-    claims.hear(4.0, "a", released(0))
-    claims.hear(4.0, "z", released(1))
+    hear(claims, 4.0, "a", released(0))
+    hear(claims, 4.0, "z", released(1))
     assert claims.first(4.5, "a", "test-1", UPLINK)
 
 
 def test_a_sites_next_claim_replaces_its_last_and_stands_behind_the_others() -> None:
     claims = Claims()
-    claims.hear(0.0, "a", claim(1, "uplink"))
-    claims.hear(1.0, "b", claim(2, "uplink"))
-    claims.hear(2.0, "a", claim(3, "uplink"))
+    hear(claims, 0.0, "a", claim(1, "uplink"))
+    hear(claims, 1.0, "b", claim(2, "uplink"))
+    hear(claims, 2.0, "a", claim(3, "uplink"))
     assert claims.first(2.0, "b", "test-2", UPLINK)
     assert not claims.first(2.0, "a", "test-1", UPLINK)
     assert not claims.first(2.0, "a", "test-3", UPLINK)
@@ -136,8 +141,51 @@ def test_a_sites_next_claim_replaces_its_last_and_stands_behind_the_others() -> 
 
 def test_no_claim_stands_longer_than_a_test_could_need() -> None:
     claims = Claims()
-    claims.hear(0.0, "a", claim(1, "uplink", for_s=1e9))
+    hear(claims, 0.0, "a", claim(1, "uplink", for_s=1e9))
     assert claims.remaining_s(0.0, UPLINK, but="") == MAX_CLAIM_S
+
+
+def test_a_claim_stands_no_longer_than_a_test_of_this_mesh() -> None:
+    claims = Claims()
+    hear(claims, 0.0, "a", claim(1, "uplink", for_s=100.0), longest_s=30.0)
+    assert claims.remaining_s(0.0, UPLINK, but="") == 30.0
+
+
+def test_a_site_has_no_part_of_a_group_that_it_may_not_claim() -> None:
+    claims = Claims()
+    claims.hear(0.0, "a", claim(1, "uplink", "other"), UPLINK)
+    assert claims.first(0.0, "a", "test-1", UPLINK)
+    assert not claims.first(0.0, "a", "test-1", BOTH)
+    assert claims.remaining_s(0.0, frozenset({"other"}), but="") == 0.0
+
+
+@pytest.mark.parametrize("given_back", [True, False])
+def test_after_a_claim_its_site_pauses_for_a_third_of_the_time_that_it_stood(*, given_back: bool) -> None:
+    claims = Claims()
+    hear(claims, 0.0, "a", claim(1, "uplink", for_s=3.0))
+    if given_back:
+        hear(claims, 3.0, "a", released(1))
+    assert claims.pause_s(2.9, "a") == (0.0 if not given_back else pytest.approx(1.1))
+    assert claims.pause_s(3.0, "a") == pytest.approx(1.0)
+    hear(claims, 3.9, "a", claim(2, "uplink"))
+    assert not claims.first(3.9, "a", "test-2", UPLINK)
+    hear(claims, 3.9, "b", claim(3, "uplink"))  # others do not pause
+    assert claims.first(3.9, "b", "test-3", UPLINK)
+    hear(claims, 4.1, "a", claim(4, "uplink"))
+    hear(claims, 4.2, "b", released(3))
+    assert claims.first(4.2, "a", "test-4", UPLINK)
+
+
+@pytest.mark.parametrize("every", [1, 400], ids=["all the time", "as soon as it counts"])
+def test_who_claims_without_end_leaves_the_others_a_turn_in_four(every: int) -> None:
+    claims, had = Claims(), 0
+    for tenth in range(1200):
+        if tenth % every == 0:
+            hear(claims, tenth / 10, "a", claim(tenth, "uplink", for_s=1e9), longest_s=30.0)
+        hear(claims, tenth / 10, "b", claim(tenth, "uplink", for_s=0.1))
+        had += claims.first(tenth / 10, "b", f"test-{tenth}", UPLINK)
+        hear(claims, tenth / 10 + 0.05, "b", released(tenth))
+    assert 0.24 <= had / 1200 < 0.6
 
 
 def test_claims_of_so_many_sites_are_kept_the_ended_ones_go_first_and_the_others_are_counted(
@@ -147,9 +195,9 @@ def test_claims_of_so_many_sites_are_kept_the_ended_ones_go_first_and_the_others
     claims = Claims()
     before = overflows.overflows().get("claims", 0)
     for at, (number, site) in enumerate(zip((1, 2, 3), "abc", strict=True)):
-        claims.hear(float(at), site, claim(number, "uplink"))
+        hear(claims, float(at), site, claim(number, "uplink"))
     assert overflows.overflows()["claims"] == before + 1
     assert not claims.first(3.0, "c", "test-3", frozenset({"uplink"}))
     assert claims.first(3.0, "a", "test-1", frozenset({"uplink"}))
-    claims.hear(5.5, "c", claim(3, "uplink"))  # the one of a has run out
+    hear(claims, 5.5, "c", claim(3, "uplink"))  # the one of a has run out
     assert claims.first(6.5, "c", "test-3", frozenset({"uplink"}))
