@@ -66,9 +66,12 @@ class CollectorDaemon:
         self.parts.ledger.write()
         self.parts.journal.close()
 
-    def reread_mesh(self) -> None:
-        """Read the mesh file again now (SIGHUP)."""
+    def reload(self) -> None:
+        """Read the mesh file again now, and what the broker asks of us (SIGHUP)."""
         self.parts.mesh.reread()
+        broker = self.parts.settings.broker
+        if broker.cert_file or broker.ca_file or broker.password_file:
+            self.parts.connection.reconnect()
 
     def _tasks(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         yield "connection", self.parts.connection.run()
@@ -128,13 +131,13 @@ async def run(settings: CollectorSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def reread() -> None:  # the loop calls it when it turns next: with a daemon
-        daemon.reread_mesh()
+    def reload() -> None:  # the loop calls it when it turns next: with a daemon
+        daemon.reload()
 
     # Before anything opens: whoever sees the port may send a signal, and its default would kill.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reread)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     daemon = CollectorDaemon(settings)
     try:
         settle()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import socket
 import uuid
 
@@ -44,7 +44,7 @@ class CollectorParts:
         self.mesh = MeshFile(settings.mesh, lambda mesh: self.arrivals.apply_mesh(mesh))
         self.connection = Connection(
             settings.broker_address,
-            f"linkweather-collector-{name}-{os.getpid()}",
+            f"linkweather-collector-{name}-{secrets.token_hex(16)}",
             subscriptions=lambda: self.arrivals.subscriptions(),
             handle=lambda topic, payload: self.arrivals.handle(topic, payload),
             on_connect=lambda: self.arrivals.on_connect(),

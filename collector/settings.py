@@ -11,8 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from collector.notify_tables import NotifyTables
 from collector.sink_tables import SinkTables
-from linkweather.broker import Broker, parse_broker
-from linkweather.errors import OperatorError
+from linkweather.broker import FORMS, Broker, BrokerSettings
 from linkweather.mesh import FilePath, NotNegative, Port, Positive, Settings, Tuple
 
 EMBEDDED = "embedded"
@@ -23,26 +22,32 @@ MOST_SHARES = 1000
 KAFKA_BROKERS = r"^[A-Za-z0-9._-]{1,253}:\d{1,5}(,[A-Za-z0-9._-]{1,253}:\d{1,5}){0,31}$"
 
 
-def _broker(value: str) -> str:
-    if value != EMBEDDED:
-        try:
-            parse_broker(value)
-        except OperatorError:
-            raise ValueError('"embedded", mqtt://host[:port], mqtts://host[:port] or unix:///path') from None
-    return value
-
-
 def _days(value: float) -> float:
     if math.isfinite(value) and value > MOST_DAYS:
         raise ValueError(f"at most {MOST_DAYS}, or inf")
     return value
 
 
-BrokerUrl = Annotated[str, AfterValidator(_broker)]
 Factor = Annotated[float, Field(ge=1, le=100)]
 Days = Annotated[float, Field(gt=0, allow_inf_nan=True), AfterValidator(_days)]
 ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Few = Annotated[int, Field(ge=1, le=100)]
+
+
+class CollectorBroker(BrokerSettings):
+    """Where the broker is, and who the collector is there; or "embedded", a mosquitto of its own on loopback."""
+
+    url: str = EMBEDDED
+
+    @classmethod
+    def checked(cls, url: str) -> str:
+        """A URL, or "embedded". Raises ValueError that says what is allowed."""
+        if url == EMBEDDED:
+            return url
+        try:
+            return super().checked(url)
+        except ValueError as error:
+            raise ValueError(f'"{EMBEDDED}", {FORMS}' if str(error) == FORMS else str(error)) from None
 
 
 class ApiSettings(Settings):
@@ -221,7 +226,7 @@ class ClusterSettings(Settings):
 class CollectorSettings(Settings):
     """All settings. Paths are relative to the file; `broker_port` and `broker_socket` are the embedded broker's."""
 
-    broker: BrokerUrl = EMBEDDED
+    broker: CollectorBroker = CollectorBroker()
     broker_port: Port = BROKER_PORT
     broker_socket: FilePath | None = None
     mesh: FilePath = Path("mesh.toml")
@@ -242,7 +247,12 @@ class CollectorSettings(Settings):
     @property
     def broker_address(self) -> Broker:
         """Where the broker is, the embedded one or another."""
-        return Broker("mqtt", LOOPBACK, self.broker_port) if self.broker == EMBEDDED else parse_broker(self.broker)
+        return Broker("mqtt", LOOPBACK, self.broker_port) if self.has_embedded_broker else self.broker.address
+
+    @property
+    def has_embedded_broker(self) -> bool:
+        """Whether the collector runs the broker itself."""
+        return self.broker.url == EMBEDDED
 
     def below(self, folder: Path) -> CollectorSettings:
         """The same settings with paths resolved against `folder`."""
@@ -251,6 +261,7 @@ class CollectorSettings(Settings):
             api = api.model_copy(update={"token_file": folder / api.token_file})
         return self.model_copy(
             update={
+                "broker": self.broker.below(folder),
                 "mesh": folder / self.mesh,
                 "data_dir": folder / self.data_dir,
                 "broker_socket": self.broker_socket and folder / self.broker_socket,

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import random
 import socket
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,8 +17,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from linkweather.backoff import Backoff
 from linkweather.broker import Broker
+from linkweather.broker_access import password, tls_context
 from linkweather.containment import contained
-from linkweather.mqtt_client import MAX_INFLIGHT, MqttClient, RefusedError
+from linkweather.errors import OperatorError
+from linkweather.mqtt_client import CLOSED, MAX_INFLIGHT, MqttClient, RefusedError
 from linkweather.wire import topics
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Connection:
     (re)connection, once subscribed. `rng` spreads the reconnections of many clients over time.
 
     A client that connects under another one's name ends the other's connection: `step_back` leaves it to the other.
+    Raises OperatorError: a certificate or password that cannot be read. Both are read anew for each connection.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Connection:
         will: Will | None = None,
         rng: random.Random | None = None,
     ) -> None:
+        tls_context(broker), password(broker)
         self._broker = broker
         self._client_id = client_id
         self._subscriptions = subscriptions
@@ -71,8 +74,10 @@ class Connection:
         self._client: MqttClient | None = None
         self._subscribed: Sequence[str] = ()
         self._pause_s: float | None = None
+        self._session_limit = asyncio.timeout(None)
         self._address: tuple[str, int] | None = None
         self.last_error = ""
+        self.retained = False  # whether the broker had kept the message that is being handled
         self._held_until: dict[str, float] = {}  # family of topics that the broker refused → until when
         self._complaints: dict[str, str] = {}  # topic, or family → what the broker does not let us do there
         # Reason → messages that the broker would not take, and subscriptions.
@@ -92,7 +97,14 @@ class Connection:
         """Stay connected until cancelled; retry a broker that does not answer at growing intervals."""
         while True:
             try:
-                await self._session()
+                async with asyncio.timeout(None) as self._session_limit:
+                    await self._session()
+            except OperatorError as error:
+                self._report(str(error))
+            except TimeoutError:
+                if not self._session_limit.expired():
+                    raise
+                self._pause_s = 0.0
             except aiomqtt.MqttError as error:
                 _raise_cancellation()
                 if self._client is not None:
@@ -104,6 +116,11 @@ class Connection:
             finally:
                 self._client = None
             await asyncio.sleep(self._next_s())
+
+    def reconnect(self) -> None:
+        """End this connection and make the next one at once, with the certificates and the password of now."""
+        if self._client is not None and self._session_limit.when() is None:
+            self._session_limit.reschedule(asyncio.get_running_loop().time())
 
     def step_back(self, pause_s: float) -> None:
         """End this connection, in whose handler this is called, and make the next one after so long."""
@@ -166,12 +183,12 @@ class Connection:
             protocol=aiomqtt.ProtocolVersion.V5,
             identifier=self._client_id,
             username=self._broker.username,
-            password=self._broker.password,
+            password=password(self._broker),
             # Delivery is acknowledged end to end, by `committed`: a broker need not keep a session for us.
             clean_start=True,
             will=will,
             max_inflight_messages=MAX_INFLIGHT,
-            tls_context=ssl.create_default_context() if self._broker.scheme == "mqtts" else None,
+            tls_context=tls_context(self._broker),
         )
         client.open_by(self._open)
         async with client:
@@ -185,6 +202,7 @@ class Connection:
                 self._on_connect()
             # The only reader of this iterator: cancelling a read loses the message it popped.
             async for message in client.messages:
+                self.retained = message.retain
                 with contained("message"):
                     self._handle(message.topic.value, message.payload)
                 if self._pause_s is not None:
@@ -242,7 +260,7 @@ class Connection:
         # A broker that shuts down closes the connection in the same way: paho does not tell the two apart.
         return (
             f"the broker {self._broker} closed the connection: "
-            f"if it does so again and again, another client uses the name {self._client_id}, too"
+            "if it does so again and again, another client uses our name, too"
         )
 
     def _report(self, sentence: str) -> None:
@@ -269,5 +287,9 @@ def _raise_cancellation() -> None:
 def _sentence(broker: Broker, error: aiomqtt.MqttError) -> str:
     text = str(error)
     if "ot authorized" in text or "ad user name" in text:
-        return f"the broker {broker} refuses us ({text}): check the user name and password in its URL"
+        return f"the broker {broker} refuses us ({text}): check our user name and password, or certificate"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"the broker {broker} has no certificate that we trust ({text}): check ca_file, and the name in its URL"
+    if text == CLOSED and broker.scheme == "mqtts":
+        return f"the broker {broker} refuses us ({text}): is our certificate one of its authority, and not revoked?"
     return f"the broker {broker} is away ({text})"

@@ -21,6 +21,7 @@ from linkweather import overflows
 MAX_INFLIGHT = 200
 MAX_WAITING_BYTES = 64_000_000
 MESSAGE_BYTES = 1000  # what a message holds beside its payload
+CLOSED = "it closed the connection as it was made"
 _ABANDON_LIMIT_S = 1.0
 
 
@@ -84,6 +85,29 @@ class MqttClient(aiomqtt.Client):
         if reason_code.is_failure and mid in self._pending_publishes:
             self._refusals[mid] = str(reason_code)
         super()._on_publish(client, userdata, mid, reason_code, properties)
+
+    def _on_disconnect(self, client: paho.Client, *args: Any, **kwargs: Any) -> None:
+        """Fail at once where the broker ends a connection before it accepts it: aiomqtt would wait on."""
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError(CLOSED))
+        super()._on_disconnect(client, *args, **kwargs)
+
+    def _on_socket_register_write(self, client: paho.Client, userdata: object, sock: socket.socket) -> None:
+        """Write when the socket takes more; aiomqtt does not ask whether it was closed meanwhile."""
+        del userdata
+
+        def write() -> None:
+            try:
+                client.loop_write()
+            except Exception as error:  # noqa: BLE001 - as aiomqtt: the connection broke
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+
+        def add() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_writer(sock.fileno(), write)
+
+        self._loop.call_soon_threadsafe(add)
 
     async def __aenter__(self) -> Self:
         """Connect. Cancelled meanwhile, end what has begun: aiomqtt leaves its socket and a task to the collector."""

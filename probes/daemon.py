@@ -15,7 +15,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import Literal
 
-from linkweather.broker import parse_broker
 from linkweather.containment import faults
 from linkweather.errors import MessageError
 from linkweather.mqtt import Connection, Will
@@ -40,6 +39,7 @@ from linkweather.wire import (
 )
 from linkweather.wire.journals import MeshOrigin
 from linkweather.wire.mesh_parts import MeshAssembly, MeshHead
+from probes.client_id import client_id
 from probes.delivery.flight import COLLECTOR_WAIT_S
 from probes.delivery.journal_choice import JournalChoice
 from probes.delivery.outbox import Depth, Outbox
@@ -73,8 +73,8 @@ class ProbeDaemon:
         self._throughput_problem = throughput_problem
         self._site = settings.site
         self._key = read_key(settings.key_file) if settings.key_file else None
-        self._connection = self._connect()
         make_private(settings.data_dir, "data_dir")
+        self._connection = self._connect()
         self._outbox = Outbox(
             settings.data_dir / "outbox.sqlite",
             new_boot=lambda: secrets.token_hex(8),
@@ -152,14 +152,18 @@ class ProbeDaemon:
 
         return probe_metrics.serving(self._settings.metrics, read)
 
+    def reload(self) -> None:
+        """Use the certificates that files have now (SIGHUP)."""
+        self._connection.reconnect()
+
     def depth(self) -> Depth:
         """How full the outbox is."""
         return self._outbox.depth()
 
     def _connect(self) -> Connection:
         return Connection(
-            parse_broker(self._settings.broker),
-            f"linkweather-{self._site}",
+            self._settings.broker.address,
+            client_id(self._site, self._settings.data_dir),
             subscriptions=topics.read_by(self._site),
             handle=self._handle,
             on_connect=self._on_connect,
@@ -185,6 +189,7 @@ class ProbeDaemon:
             publish=self._connection.publish,
             neighbours=self._latency,
             step_back=self._connection.step_back,
+            say_again=lambda: self._statuses.due.set(),  # noqa: PLW0108 - made later
         )
 
     def _make_handlers(self) -> Mapping[str, Callable[[str, bytes], None]]:
@@ -194,7 +199,9 @@ class ProbeDaemon:
             "mesh": lambda _, payload: self._handle_head(decode(MeshHead, payload)),
             "part": lambda number, payload: self._take_mesh(self._assembly.take_part(number, payload)),
             "committed": self._handle_committed,
-            "presence": lambda site, payload: presence.handle(site, decode(Presence, payload)),
+            "presence": lambda site, payload: presence.handle(
+                site, decode(Presence, payload), retained=self._connection.retained
+            ),
             "restart": lambda site, payload: presence.handle_restart(site, decode(Presence, payload)),
             "invite": lambda by, payload: negotiator.handle_invite(by, decode(Invite, payload)),
             "answer": lambda by, payload: negotiator.handle_answer(by, decode(Answer, payload)),

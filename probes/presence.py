@@ -1,9 +1,10 @@
 """Who is there: this site says so to its peers, says goodbye before it stops, and notices a second probe of its id.
 
-Two clients of one name take the connection from each other for ever, and a broker need not say why it closed one. But
-each says in one retained message, which its own name alone reads, which run of the program it is. So what another run
-wrote over ours, since we said it, shows that this run is alive; both know then, and the one that started later steps
-back. It looks again after a while: the other one may be gone.
+Two probes of one site speak beside each other, or, as copies of one data folder, take the connection from each other
+for ever, and a broker need not say why it closed one. But each says in one retained message, which its own site alone
+reads, which run of the program it is. So what another run says while we hear it, or wrote over ours since we said it,
+shows that this run is alive; the older one answers, both know then, and the one that started later steps back. It looks
+again after a while: the other one may be gone.
 
 A site that stops says so to its peers while it still answers, and once again when it has started. They do not probe it
 until then, or `RESTART_LIMIT_S` is over, so that a planned restart is not a loss. Whoever has another key than the one
@@ -51,7 +52,7 @@ class SitePresence:
     """Says that this site is here, and hears the others.
 
     `publish(topic, payload, retain)` says whether the broker has it. `step_back` is called with the seconds for which
-    to leave the site's name to another probe.
+    to leave the site's name to another probe; `say_again` when `say_here` is due again.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class SitePresence:
         publish: Callable[..., Awaitable[bool]],
         neighbours: Neighbours,
         step_back: Callable[[float], None],
+        say_again: Callable[[], None] = lambda: None,
         now: datetime | None = None,
     ) -> None:
         self._site = site
@@ -72,6 +74,7 @@ class SitePresence:
         self._publish = publish
         self._neighbours = neighbours
         self._step_back = step_back
+        self._say_again = say_again
         self._said = self._said_before = False
         self._announced = self._leaving = False
         self._key_due = False  # another site should hear which key this one has
@@ -108,9 +111,10 @@ class SitePresence:
             if heard:
                 await asyncio.sleep(LINGER_S)
 
-    def handle(self, site: str, said: Presence) -> None:
-        """A probe took this site's name: ours, or another one."""
-        if site == self._site and said.instance != self._own.instance and self._said_before and said.state == "here":
+    def handle(self, site: str, said: Presence, *, retained: bool = True) -> None:
+        """A probe took this site's name: ours, or another one; `retained`, when we were not there to hear it."""
+        alive = self._said_before or not retained
+        if site == self._site and said.instance != self._own.instance and alive and said.state == "here":
             self._meet(said)
 
     def handle_restart(self, site: str, said: Presence) -> None:
@@ -134,6 +138,8 @@ class SitePresence:
         if newer:
             self._said = False
             self._step_back(STEP_BACK_S)
+        else:
+            self._say_again()
 
 
 def _sentence(site: str, other: Presence, *, newer: bool) -> str:

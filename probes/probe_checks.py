@@ -16,7 +16,6 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from linkweather import settings as files
-from linkweather.broker import parse_broker
 from linkweather.cli.diagnosis import Diagnosis
 from linkweather.cli.machine_diagnosis import PeerReading, of_broker, of_clock, of_folder, of_peers, of_port
 from linkweather.cli.machine_readings import read_broker, read_folder, read_port
@@ -103,7 +102,7 @@ async def _of_others(settings: ProbeSettings) -> Sequence[Diagnosis]:
     """The programs that it needs: iperf3 and a broker."""
     site = settings.site
     _, problem = await usable_iperf3()
-    broker = await read_broker(parse_broker(settings.broker), f"linkweather-{site}", topics.read_by(site))
+    broker = await read_broker(settings.broker.address, f"linkweather-{site}", topics.read_by(site))
     iperf3 = [Diagnosis(site, problem, "install an iperf3 that can: see docs/deploying.md")] if problem else []
     return [*iperf3, *of_broker(site, broker)]
 

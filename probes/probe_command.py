@@ -12,7 +12,14 @@ from typing import Any
 import click
 
 from linkweather import settings as files
-from linkweather.cli.options import SITE_NEEDED, broker_option, config_option, log_level_option, site_option
+from linkweather.cli.options import (
+    SITE_NEEDED,
+    broker_options,
+    config_option,
+    log_level_option,
+    site_option,
+    with_broker,
+)
 from linkweather.cli.output import log_to_stderr
 from linkweather.errors import OperatorError
 from probes.daemon import ProbeDaemon
@@ -26,7 +33,7 @@ log = logging.getLogger(__name__)
 @click.command()
 @config_option("probe.toml")
 @site_option
-@broker_option
+@broker_options()
 @click.option("--data-dir", help="Where the outbox is kept.")
 @click.option("--key-file", help="The mesh's key for authenticated tests: 64 hexadecimal digits.")
 @click.option("--bind", multiple=True, help="A local address to measure from; at most one per family.")
@@ -41,6 +48,7 @@ def probe(*, config: Path | None, log_level: str, **options: Any) -> None:
 
 def _settings(config: Path | None, options: dict[str, Any]) -> ProbeSettings:
     values = files.values_of(files.read(config), str(config)) if config else {}
+    values = with_broker(values, options)
     values |= {
         name: list(value) if name == "bind" else value for name, value in options.items() if value not in {None, ()}
     }
@@ -52,12 +60,15 @@ def _settings(config: Path | None, options: dict[str, Any]) -> ProbeSettings:
 async def _run(settings: ProbeSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until there is a daemon: its default would kill
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     build, problem = await usable_iperf3()
     if problem:
         log.warning("%s; this site measures no throughput", problem)
-    await ProbeDaemon(settings, iperf3=build, throughput_problem=problem).run(stop)
+    daemon = ProbeDaemon(settings, iperf3=build, throughput_problem=problem)
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
+    await daemon.run(stop)
 
 
 async def usable_iperf3() -> tuple[Build | None, str | None]:

@@ -8,20 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from linkweather.broker import parse_broker
-from linkweather.errors import OperatorError
+from linkweather.broker import BrokerSettings
 from linkweather.mesh import RESERVED_SITES, Address, Port, Prefix, Settings, SiteId, Tuple
 from probes.delivery.outbox import DEFAULT_MAX_BYTES
-
-
-def _broker(value: str) -> str:
-    try:
-        parse_broker(value)
-    except OperatorError:
-        raise ValueError("mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path") from None
-    return value
 
 
 class ProbeMetricsSettings(Settings):
@@ -42,7 +33,7 @@ class ProbeSettings(Settings):
     """
 
     site: SiteId
-    broker: Annotated[str, AfterValidator(_broker)] = "mqtt://127.0.0.1:1883"
+    broker: BrokerSettings = BrokerSettings()
     data_dir: Annotated[Path, Field(strict=False)] = Path("/var/lib/linkweather/probe")
     key_file: Annotated[Path, Field(strict=False)] | None = None
     bind: Annotated[tuple[Address, ...], Tuple] = ()

@@ -74,7 +74,7 @@ SENTENCES: Mapping[str, str] = {
     "mesh/zero_interval": "latency.interval_s = 0.0: must be greater than 0",
     "probe/bad_address": f"bind[0] = '10.0.0.256': {ADDRESS}",
     "probe/bad_broker_url": (
-        "broker = 'localhost:1883': must be mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path"
+        "broker = 'localhost:1883': must be mqtt://host[:port], mqtts://host[:port] or unix:///path"
     ),
     "probe/bad_prefix": "allow[0] = 'everybody': must be a prefix such as 192.0.2.0/24 or 2001:db8::/32",
     "probe/bad_site_id": "site = 'North': a site id has 1 to 32 of a–z, 0–9 and -, and starts with a letter or digit",
@@ -82,7 +82,7 @@ SENTENCES: Mapping[str, str] = {
     "probe/no_site": "site: required, but missing",
     "probe/outbox_too_small": "outbox_max_bytes = 1000: must be at least 65536",
     "probe/password": (
-        "broker = 'http://north:***@192.0.2.1': must be mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path"
+        "broker = 'http://north:***@192.0.2.1': must be mqtt://host[:port], mqtts://host[:port] or unix:///path"
     ),
     "probe/reserved_site": "site = 'collector': reserved for the collector; call the site otherwise",
     "probe/ports_backwards": "throughput_ports = [5210, 5201]: the first port must not be above the last",

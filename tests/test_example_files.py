@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from collector.settings import CollectorSettings
 from linkweather import settings
+from linkweather.broker import BrokerSettings
 from linkweather.lab.labfile import LabFile
 from linkweather.mesh import Mesh
 from linkweather.models.placements import Job
@@ -46,7 +47,14 @@ def test_an_example_file_is_valid(path: Path) -> None:
 
 def test_the_example_probe_settings_are_the_defaults() -> None:
     loaded = settings.load(CONFIG / "probe.toml", ProbeSettings)
-    assert loaded == ProbeSettings(site="north", broker="mqtt://north:secret@broker.example.net")
+    keys = Path("/etc/linkweather/keys")
+    broker = BrokerSettings(
+        url="mqtts://broker.example.net",
+        ca_file=keys / "ca.crt",
+        cert_file=keys / "site.crt",
+        key_file=keys / "site.key",
+    )
+    assert loaded == ProbeSettings(site="north", broker=broker)
 
 
 def test_what_is_commented_out_of_the_probe_settings_works_when_it_is_not() -> None:
@@ -54,7 +62,7 @@ def test_what_is_commented_out_of_the_probe_settings_works_when_it_is_not() -> N
     text = "\n".join(line.removeprefix("# ") if re.match(r"# \w+ = ", line) else line for line in lines)
     found = settings.validate(tomllib.loads(text), ProbeSettings, "probe.toml")
     assert (found.key_file, found.bind, found.allow) == (
-        Path("/etc/linkweather/mesh.key"),
+        Path("/etc/linkweather/keys/mesh.key"),
         ("192.0.2.10", "2001:db8::10"),
         ("192.0.2.0/24",),
     )
@@ -62,7 +70,8 @@ def test_what_is_commented_out_of_the_probe_settings_works_when_it_is_not() -> N
 
 def test_the_example_probe_settings_say_every_key() -> None:
     text = (CONFIG / "probe.toml").read_text(encoding="utf-8")
-    missing = [name for name in ProbeSettings.model_fields if not re.search(rf"^(# )?{name} = ", text, re.MULTILINE)]
+    forms = {name: rf"^(# )?{name} = |^\[{name}\]" for name in ProbeSettings.model_fields}
+    missing = [name for name, form in forms.items() if not re.search(form, text, re.MULTILINE)]
     assert missing == []
 
 

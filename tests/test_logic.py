@@ -48,6 +48,7 @@ SHELLS: Mapping[str, str] = {
     "linkweather/__main__.py": "starts the command",
     "linkweather/client/__init__.py": "names what is public",
     "probes/adhoc/adhoc_latency.py": "awaits probes",
+    "probes/client_id.py": "keeps a file",
     "collector/sinks/builtin.py": "opens sinks",
     "collector/incident_wiring.py": "connects parts",
     "collector/shared_log.py": "connects parts",

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from linkweather import settings
-from linkweather.broker import parse_broker
+from linkweather.broker import BrokerSettings
 from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.click_types import DURATION, PERIOD, PRICE
-from linkweather.cli.options import SITE_NEEDED, broker_option, config_option, json_option, site_option
+from linkweather.cli.options import SITE_NEEDED, broker_options, config_option, json_option, site_option, with_broker
 from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_FAILED
 from linkweather.cli.tables import capacity_table
@@ -31,7 +31,7 @@ class _Where(Settings):
     """What is read of a probe's settings: which site this is, and where its broker is."""
 
     site: SiteId
-    broker: str = "mqtt://127.0.0.1:1883"
+    broker: BrokerSettings = BrokerSettings()
 
 
 @click.group()
@@ -56,7 +56,7 @@ def show(*, as_json_: bool, api: str) -> None:
 @click.argument("devices", nargs=-1, required=True, metavar="TYPE=TOTAL[:FREE]...")
 @config_option("probe.toml")
 @site_option
-@broker_option
+@broker_options()
 @click.option("--queue", type=DURATION, metavar="TIME", help="How long a job that comes now waits, such as 10min.")
 @click.option("--queued", type=float, metavar="DEVICE-HOURS", help="Work that is ahead of it, running or waiting.")
 @click.option("--price", type=PRICE, metavar="USD", help="Per device and hour.")
@@ -75,7 +75,7 @@ def set_(*, devices: tuple[str, ...], config: Path | None, timeout: float, **opt
     last of each type, and no longer counts on it after an hour: say it again before, from cron or by a scheduler.
     Exit status 1: no collector confirmed it in time, or it refuses it.
     """
-    where = _where(config, {name: options[name] for name in ("site", "broker") if options[name] is not None})
+    where = _where(config, options)
     values = {
         "boot": f"capacity-{secrets.token_hex(8)}",
         "seq": 0,
@@ -90,12 +90,14 @@ def set_(*, devices: tuple[str, ...], config: Path | None, timeout: float, **opt
     echo(f"in the record: {where.site} has {', '.join(devices)}")
 
 
-def _where(config: Path | None, options: dict[str, str]) -> _Where:
+def _where(config: Path | None, options: dict[str, Any]) -> _Where:
     values = settings.values_of(settings.read(config), str(config)) if config else {}
-    named = {name: values[name] for name in ("site", "broker") if name in values}
-    if config is None and "site" not in options:
+    named = with_broker({name: values[name] for name in ("site", "broker") if name in values}, options)
+    if options["site"] is not None:
+        named["site"] = options["site"]
+    elif config is None:
         raise OperatorError(SITE_NEEDED)
-    return settings.validate(named | options, _Where, str(config) if config else "the options")
+    return settings.validate(named, _Where, str(config) if config else "the options")
 
 
 def _row(text: str, options: dict[str, Any]) -> DeviceRow:
@@ -128,7 +130,7 @@ async def _publish(where: _Where, report: CapacityReport, limit_s: float) -> str
 
     connected = asyncio.Event()
     connection = Connection(
-        parse_broker(where.broker),
+        where.broker.address,
         report.boot,
         subscriptions=[topics.committed(where.site)],
         handle=handle,

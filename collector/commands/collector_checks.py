@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.ingest import embedded_broker
-from collector.settings import EMBEDDED, LOOPBACK, CollectorSettings
+from collector.settings import LOOPBACK, CollectorSettings
 from linkweather import settings as files
 from linkweather.cli.diagnosis import Diagnosis
 from linkweather.cli.machine_diagnosis import of_broker, of_folder, of_memory, of_port
@@ -36,7 +36,7 @@ def check(config: Path) -> list[Diagnosis]:
 
 
 def _of_broker(settings: CollectorSettings) -> Iterator[Diagnosis]:
-    if settings.broker != EMBEDDED:
+    if not settings.has_embedded_broker:
         wanted = (topics.ALL_REPORTS, topics.ALL_STATUSES)
         reading = asyncio.run(read_broker(settings.broker_address, "linkweather-collector", wanted))
         yield from of_broker(SUBJECT, reading)

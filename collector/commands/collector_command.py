@@ -13,7 +13,7 @@ from collector import daemon
 from collector.settings import CollectorSettings
 from linkweather import settings as files
 from linkweather.cli.click_types import FILE, PORT
-from linkweather.cli.options import log_level_option
+from linkweather.cli.options import broker_options, log_level_option, with_broker
 from linkweather.cli.output import log_to_stderr
 
 # The settings tables of options; options without a table are top-level settings.
@@ -22,7 +22,7 @@ _TABLES = {"host": "api", "port": "api"}
 
 @click.command(short_help="Run the collector.")
 @click.option("--config", type=FILE, help="A settings file; options override it.")
-@click.option("--broker", help="embedded, or a broker's URL: mqtt://host[:port], mqtts://…, unix:///path.")
+@broker_options("embedded, or a broker's URL: ")
 @click.option("--broker-port", type=PORT, help="The embedded broker's port on loopback.")
 @click.option("--broker-socket", type=FILE, help="A Unix socket where the embedded broker listens as well.")
 @click.option("--mesh", type=FILE, help="The mesh file.")
@@ -44,7 +44,7 @@ def collector(*, config: Path | None, log_level: str, **options: Any) -> None:
 
 def _with_options(settings: CollectorSettings, options: dict[str, Any]) -> CollectorSettings:
     given = {name: value for name, value in options.items() if value is not None}
-    values = settings.model_dump()
+    values = with_broker(settings.model_dump(), given)
     for name, value in given.items():
         table = values[_TABLES[name]] if name in _TABLES else values
         table[name] = value

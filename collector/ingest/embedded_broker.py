@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from collector.settings import BROKER_PORT, EMBEDDED, LOOPBACK, CollectorSettings
+from collector.settings import BROKER_PORT, LOOPBACK, CollectorSettings
 from linkweather import atomicfile
 from linkweather.backoff import Backoff
 from linkweather.child_processes import die_with_parent, stop_child
@@ -43,7 +43,7 @@ async def start_embedded(settings: CollectorSettings, tasks: asyncio.TaskGroup) 
 
     Raises OperatorError.
     """
-    if settings.broker != EMBEDDED:
+    if not settings.has_embedded_broker:
         return None
     broker = EmbeddedBroker(Listen(settings.broker_port, settings.broker_socket), settings.data_dir)
     await broker.start()

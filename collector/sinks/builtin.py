@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from linkweather.broker import parse_broker
-from linkweather.errors import OperatorError
+from linkweather.broker import BrokerSettings
 from linkweather.mesh import FilePath, NotNegative, Positive
 from linkweather.sink import Sink, SinkContext, SinkSettings
 from linkweather.wire import topics
@@ -20,14 +20,6 @@ def _http_url(value: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("http://host:port or https://host:port")
     return value.rstrip("/")
-
-
-def _broker(value: str) -> str:
-    try:
-        parse_broker(value)
-    except OperatorError:
-        raise ValueError("mqtt://host[:port], mqtts://host[:port] or unix:///path") from None
-    return value
 
 
 def _prefix(value: str) -> str:
@@ -101,11 +93,15 @@ class MqttSettings(SinkSettings):
     """
 
     kind: str = "mqtt"
-    broker: Annotated[str | None, AfterValidator(lambda value: value and _broker(value))] = None
+    broker: BrokerSettings | None = None
     prefix: Annotated[str, AfterValidator(_prefix)] = "linkweather/rows"
     batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 1000
     timeout_s: Positive = 10.0
 
+    def below(self, folder: Path) -> Self:
+        """The same with paths, the broker's as well, made relative to `folder`."""
+        return super().below(folder).model_copy(update={"broker": self.broker and self.broker.below(folder)})
+
     def open(self, context: SinkContext) -> Sink:
         """The sink."""
-        return _sink("mqtt_sink:MqttSink", self, parse_broker(self.broker) if self.broker else context.broker)
+        return _sink("mqtt_sink:MqttSink", self, self.broker.address if self.broker else context.broker)

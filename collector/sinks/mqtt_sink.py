@@ -9,7 +9,6 @@ site, boot, seq and the topic say which row it is. paho is used directly, as aio
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from collector.sinks.builtin import MqttSettings
 from linkweather.broker import Broker
+from linkweather.broker_access import password, tls_context
+from linkweather.errors import OperatorError
 from linkweather.sink import ExportedRow, RowBatch, RowRefusal, SinkAwayError, SinkSetupError
 from linkweather.wire import Row
 
@@ -93,9 +94,12 @@ class _Session:
         # Without a name of its own, as MQTT 5 allows: two collectors may use one prefix.
         client = paho.Client(CallbackAPIVersion.VERSION2, "", protocol=paho.MQTTv5, transport=transport)
         client.max_inflight_messages_set(MAX_INFLIGHT)
-        client.username_pw_set(broker.username, broker.password)
-        if broker.scheme == "mqtts":
-            client.tls_set_context(ssl.create_default_context())
+        try:
+            client.username_pw_set(broker.username, password(broker))
+            if context := tls_context(broker):
+                client.tls_set_context(context)
+        except OperatorError as error:
+            raise SinkSetupError(str(error)) from None
         client.connect_timeout = timeout_s
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -17,9 +17,37 @@ json_option = click.option("--json", "as_json_", is_flag=True, help="Print JSON.
 log_level_option = click.option(
     "--log-level", type=click.Choice(LOG_LEVELS), default="info", show_default=True, help="What the log shows."
 )
-broker_option = click.option("--broker", help="mqtt://[user[:password]@]host[:port], mqtts://… or unix:///path.")
+# Option → the key in the table `broker` of settings, and its line in the help.
+_OF_BROKER: Mapping[str, tuple[str, str]] = {
+    "broker_password_file": ("password_file", "The file with our password at the broker."),
+    "broker_ca": ("ca_file", "The authorities whose broker is trusted; the system's without it."),
+    "broker_cert": ("cert_file", "Our certificate at the broker."),
+    "broker_key": ("key_file", "Its key."),
+}
 site_option = click.option("--site", help="This site's id in the mesh.")
 SITE_NEEDED = "say which site of the mesh this is: give --site or --config"
+
+
+def broker_options(forms: str = "") -> Callable[[Decorated], Decorated]:
+    """Where the broker is, and who we are there; `with_broker` takes them."""
+
+    def decorate(command: Decorated) -> Decorated:
+        for name, (_, line) in reversed(list(_OF_BROKER.items())):
+            command = click.option(f"--{name.replace('_', '-')}", help=line)(command)
+        return click.option("--broker", help=f"{forms}mqtt://[user@]host[:port], mqtts://… or unix:///path.")(command)
+
+    return decorate
+
+
+def with_broker(values: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The values of settings with what `options` say of the broker, which are taken out of them, laid over."""
+    url = options.pop("broker", None)
+    given = {key: value for name, (key, _) in _OF_BROKER.items() if (value := options.pop(name, None)) is not None}
+    before = values.get("broker", {})
+    table = {"url": before} if isinstance(before, str) else dict(before)
+    table |= {"url": url} if url is not None else {}
+    table |= given
+    return {**values, "broker": table["url"] if set(table) == {"url"} else table} if table else dict(values)
 
 
 def config_option(file: str) -> Callable[[Decorated], Decorated]:

@@ -25,7 +25,7 @@ import pytest
 from collector import daemon, mesh_file, parts
 from collector.daemon import CollectorDaemon
 from collector.ingest.waiting_messages import BATCH_REPORTS
-from collector.settings import ApiSettings, CollectorSettings, JournalSettings
+from collector.settings import ApiSettings, CollectorBroker, CollectorSettings, JournalSettings
 from collector.store import decision_writer
 from collector.store.journal import JOURNAL_FILE, Journal, open_journal
 from linkweather.client import Client
@@ -53,7 +53,7 @@ def latency_report(seq: int, *, boot: str = "boot", p50_s: float = 0.02, ahead_s
 def settings(tmp_path: Path, broker_port: int) -> CollectorSettings:
     (tmp_path / "mesh.toml").write_text(TWO)
     return CollectorSettings(
-        broker=f"mqtt://127.0.0.1:{broker_port}",
+        broker=CollectorBroker(url=f"mqtt://127.0.0.1:{broker_port}"),
         mesh=tmp_path / "mesh.toml",
         data_dir=tmp_path / "data",
         api=ApiSettings(port=servers.free_port()),
@@ -578,7 +578,7 @@ async def test_signals_that_come_while_the_collector_opens_are_handled(
         reread.append(found)
 
     monkeypatch.setattr(parts, "open_journal", signalled)
-    monkeypatch.setattr(CollectorDaemon, "reread_mesh", note)
+    monkeypatch.setattr(CollectorDaemon, "reload", note)
     for number in numbers:
         signal.signal(number, lambda *_: None)  # the default would end pytest
     try:

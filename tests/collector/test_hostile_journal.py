@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from collector.settings import ApiSettings, CollectorSettings, JournalSettings
+from collector.settings import ApiSettings, CollectorBroker, CollectorSettings, JournalSettings
 from collector.sinks.builtin import MqttSettings, ParquetSettings
 from collector.store.columns import FIGURES, TABLES, naive
 from collector.store.decision_log import DECISION_TABLES, DecisionLog
@@ -72,7 +72,7 @@ def corrupt(path: Path) -> int:
 def settings(tmp_path: Path, broker_port: int) -> CollectorSettings:
     (tmp_path / "mesh.toml").write_text(THREE)
     return CollectorSettings(
-        broker=f"mqtt://127.0.0.1:{broker_port}",
+        broker=CollectorBroker(url=f"mqtt://127.0.0.1:{broker_port}"),
         mesh=tmp_path / "mesh.toml",
         data_dir=tmp_path / "data",
         api=ApiSettings(port=servers.free_port()),

@@ -95,7 +95,7 @@ async def test_two_clients_of_one_name_are_told_so(broker_port: int) -> None:
                 await asyncio.sleep(0.01)
         assert connections[0].last_error == (
             f"the broker {broker} closed the connection: "
-            "if it does so again and again, another client uses the name site-a, too"
+            "if it does so again and again, another client uses our name, too"
         )
     finally:
         tasks = [task for task in (first, second) if task is not None]

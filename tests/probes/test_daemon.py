@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from linkweather.broker import parse_broker
+from linkweather.broker import BrokerSettings, parse_broker
 from linkweather.mesh import Mesh
 from linkweather.mqtt import Connection
 from linkweather.wire import Committed, LinkReport, Row, Status, decode, decode_report, encode, topics
@@ -120,7 +120,7 @@ async def collecting(port: int) -> AsyncIterator[Collector]:
 async def probing(
     site: str, address: str, port: int, folder: Path, allow: tuple[str, ...] | None = None
 ) -> AsyncIterator[ProbeDaemon]:
-    broker = f"mqtt://127.0.0.1:{port}"
+    broker = BrokerSettings(url=f"mqtt://127.0.0.1:{port}")
     settings = ProbeSettings(site=site, broker=broker, data_dir=folder / site, bind=(address,), allow=allow)
     stop = asyncio.Event()
     daemon = ProbeDaemon(settings, iperf3=None, throughput_problem="iperf3 is too old")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from linkweather.broker import BrokerSettings
 from linkweather.wire import LatencyRow, Presence, topics
 from probes import presence
 from probes.daemon import ProbeDaemon
@@ -242,7 +243,13 @@ async def test_two_sites_with_different_keys_name_them(broker_port: int, tmp_pat
             key_file.chmod(0o600)
             broker = f"mqtt://127.0.0.1:{broker_port}"
             daemon = ProbeDaemon(
-                ProbeSettings(site=site, broker=broker, data_dir=tmp_path / site, bind=(address,), key_file=key_file),
+                ProbeSettings(
+                    site=site,
+                    broker=BrokerSettings(url=broker),
+                    data_dir=tmp_path / site,
+                    bind=(address,),
+                    key_file=key_file,
+                ),
                 iperf3=None,
             )
             stop = asyncio.Event()

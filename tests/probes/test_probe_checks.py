@@ -32,9 +32,8 @@ def written(tmp_path: Path, broker_port: int) -> Written:
     def write(more: str = "", broker: str = f"mqtt://127.0.0.1:{broker_port}") -> Path:
         (tmp_path / "data").mkdir(exist_ok=True)
         path = tmp_path / "probe.toml"
-        path.write_text(
-            f'site = "gz"\nbroker = "{broker}"\ndata_dir = "{tmp_path}/data"\nbind = ["127.0.0.1"]\n{more}', "utf-8"
-        )
+        named = f'broker = "{broker}"\n' if broker else ""
+        path.write_text(f'site = "gz"\n{named}data_dir = "{tmp_path}/data"\nbind = ["127.0.0.1"]\n{more}', "utf-8")
         return path
 
     return write
@@ -88,7 +87,10 @@ def test_a_broker_that_refuses_the_password(tmp_path: Path, written: Written) ->
     subprocess.run([servers.require("mosquitto_passwd"), "-b", "-c", passwords, "gz", "right"], check=True)
     passwords.chmod(0o644)
     with servers.mosquitto(tmp_path, extra=f"password_file {passwords}\nuser root\n") as port:
-        config = written(broker=f"mqtt://gz:wrong@127.0.0.1:{port}")
+        passwords.with_name("wrong").write_text("wrong")
+        passwords.with_name("wrong").chmod(0o600)
+        table = f'[broker]\nurl = "mqtt://gz@127.0.0.1:{port}"\npassword_file = "{tmp_path}/wrong"'
+        config = written(table, broker="")
         _mesh(config, servers.free_port())
         (what,) = _what(config)
     assert "refuses us" in what

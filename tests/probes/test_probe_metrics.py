@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from linkweather.broker import BrokerSettings
 from linkweather.errors import OperatorError
 from linkweather.wire import Status
 from probes import probe_metrics
@@ -119,7 +120,7 @@ async def test_a_daemon_with_a_port_serves_its_own(tmp_path: Path, broker_port: 
     port, stop = servers.free_port(), asyncio.Event()
     settings = ProbeSettings(
         site="a",
-        broker=f"mqtt://127.0.0.1:{broker_port}",
+        broker=BrokerSettings(url=f"mqtt://127.0.0.1:{broker_port}"),
         data_dir=tmp_path / "a",
         metrics=ProbeMetricsSettings(port=port),
     )

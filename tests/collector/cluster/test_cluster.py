@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from collector.cluster.shares import share_of
-from collector.settings import ApiSettings, ClusterSettings, CollectorSettings, JournalSettings
+from collector.settings import ApiSettings, ClusterSettings, CollectorBroker, CollectorSettings, JournalSettings
 from linkweather.wire import Committed, DeviceRow, LatencyReport, LatencyRow, Status, decode, encode, topics
 from linkweather.wire.capacity import CapacityReport
 from linkweather.wire.state_rows import StateRow, decode_state_row, encode_state_row
@@ -38,7 +38,7 @@ def settings_of(folder: Path, port: int, share: str | None, **cluster: Any) -> C
     (folder / "mesh.toml").write_text(MESH)
     name = share.replace("/", "-of-") if share else None
     return CollectorSettings(
-        broker=f"mqtt://127.0.0.1:{port}",
+        broker=CollectorBroker(url=f"mqtt://127.0.0.1:{port}"),
         mesh=folder / "mesh.toml",
         data_dir=folder / "data",
         api=ApiSettings(port=servers.free_port()),
@@ -218,7 +218,7 @@ async def test_a_site_that_joins_the_mesh_is_listened_to(tmp_path: Path, broker_
         for collector in cluster:
             mesh = collector.settings.mesh
             mesh.write_text(MESH + '[sites.new]\naddress = "192.0.2.99"\n')
-            collector.daemon.reread_mesh()
+            collector.daemon.reload()
             await collector.until("/api/v1/sites", lambda answer: len(answer.json()) == len(SITES) + 1)
         await sites.subscribe(topics.committed("new"), qos=1)
         row = LatencyRow(src="new", dst="s1", method="stamp", sent=50, received=50, rtt_p50_s=0.01)

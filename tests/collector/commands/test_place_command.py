@@ -77,9 +77,12 @@ def test_a_site_s_own_user_may_say_what_it_has_and_no_other_site_s(tmp_path: Pat
     passwords.chmod(0o644)
     acl = f"password_file {passwords}\nacl_file {CONFIG / 'mosquitto.acl'}\nuser root\n"
     with servers.mosquitto(tmp_path, extra=acl) as port:
-        broker = f"secret@127.0.0.1:{port}"
-        with collecting(tmp_path, "--broker", f"mqtt://collector:{broker}") as there:
-            asked = ("capacity", "set", "--broker", f"mqtt://a:{broker}", "gpu=8", "--timeout")
+        secret = tmp_path / "secret"
+        secret.write_text("secret\n", encoding="utf-8")
+        secret.chmod(0o600)
+        there_is = ("--broker-password-file", str(secret), "--broker")
+        with collecting(tmp_path, *there_is, f"mqtt://collector@127.0.0.1:{port}") as there:
+            asked = ("capacity", "set", *there_is, f"mqtt://a@127.0.0.1:{port}", "gpu=8", "--timeout")
             assert run(*asked, "20s", "--site", "a").exit_code == 0
             assert run(*asked, "1s", "--site", "b").exit_code == 1
             shown = json.loads(run("capacity", "show", "--json", "--api", there.api).output)

@@ -14,6 +14,7 @@ import pytest
 from collector.sinks.builtin import MqttSettings
 from collector.sinks.mqtt_sink import payload, topic
 from collector.store.journal import Journal
+from linkweather.broker import BrokerSettings
 from linkweather.errors import OperatorError
 from linkweather.settings import validate
 from linkweather.sink import ExportedRow
@@ -27,7 +28,7 @@ Heard = list[tuple[str, dict[str, Any]]]
 
 
 def to(port: int, **fields: Any) -> MqttSettings:
-    return MqttSettings(broker=f"mqtt://127.0.0.1:{port}", **fields)
+    return MqttSettings(broker=BrokerSettings(url=f"mqtt://127.0.0.1:{port}"), **fields)
 
 
 @asynccontextmanager
@@ -121,7 +122,11 @@ async def test_a_wrong_password_is_said(journal: Journal, tmp_path: Path) -> Non
     passwords.write_text("")
     fill(journal, range(1))
     with servers.mosquitto(tmp_path, extra=f"password_file {passwords}\nuser root\n") as port:
-        settings = MqttSettings(broker=f"mqtt://me:wrong@127.0.0.1:{port}")
+        wrong = tmp_path / "wrong"
+        wrong.write_text("wrong")
+        wrong.chmod(0o600)
+        broker = BrokerSettings(url=f"mqtt://me@127.0.0.1:{port}", password_file=wrong)
+        settings = MqttSettings(broker=broker)
         exporter = opened(journal, settings)
         async with running(exporter):
             await until(lambda: "refuses us: check user name, password and" in said(exporter))

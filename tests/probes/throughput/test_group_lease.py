@@ -6,7 +6,7 @@ import functools
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -176,7 +176,7 @@ async def connected(names: str, port: int, mesh: Mesh) -> AsyncIterator[dict[str
         for name in names:
             up = asyncio.Event()
             connection = Connection(
-                parse_broker(f"mqtt://{name}:x@127.0.0.1:{port}"),
+                replace(parse_broker(f"mqtt://{name}@127.0.0.1:{port}"), password="x"),
                 name,
                 subscriptions=[topics.ALL_CLAIMS],
                 handle=functools.partial(hear, name),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from linkweather.broker import BrokerSettings
 from linkweather.wire import LatencyRow, ThroughputRow
 from probes.daemon import ProbeDaemon
 from probes.settings import ProbeSettings
@@ -21,7 +22,7 @@ TESTS = {"throughput": {"every_s": 0, "slot_s": 1.5, "max_duration_s": 1.0, "unt
 async def probing(site: str, address: str, port: int, folder: Path) -> AsyncIterator[None]:
     settings = ProbeSettings(
         site=site,
-        broker=f"mqtt://127.0.0.1:{port}",
+        broker=BrokerSettings(url=f"mqtt://127.0.0.1:{port}"),
         data_dir=folder / site,
         bind=(address,),
         throughput_ports=(servers.free_port(),) * 2,
