@@ -21,9 +21,10 @@ checked() { (cd "$jars" && sha256sum --check --quiet --strict) < "$here/kafka-ja
 [ -d "$jars" ] && checked && exit 0
 command -v mvn >/dev/null || install maven
 rm -rf "$jars"
+mkdir -p build
 say "fetching the jars with Maven"
 mvn -q -B -f "$here/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
-    -DoutputDirectory="$PWD/$jars" ||
-    { echo "kafka: Maven cannot fetch the jars; behind a mirror name it in Maven's settings.xml" >&2; exit 2; }
+    -DoutputDirectory="$PWD/$jars" >build/maven.log 2>&1 ||
+    { echo "kafka: Maven cannot fetch the jars (build/maven.log); a mirror is named in its settings.xml" >&2; exit 2; }
 checked || { echo "kafka: a jar is not the one of $here/kafka-jars.sha256" >&2; exit 2; }
 say "ready: $jars"
