@@ -47,6 +47,7 @@ REASONS: Mapping[str, str] = {
     "no_privileges": message("the probe may not open raw sockets"),
     "no_reachable_end": message("neither end can be called: both are behind NAT"),
     "no_reply": message("no reply"),
+    "overflow": message("our own buffer was full"),
     "port_taken": message("the port is taken"),
     "ports_taken": message("every port for tests is taken"),
     "prober_error": message("a fault of the prober"),
