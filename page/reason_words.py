@@ -21,6 +21,7 @@ REASONS: Mapping[str, str] = {
     # what it waits for
     "budget": message("waits for its budget"),
     "leased": message("waits: a site is in another test"),
+    "too_soon": message("waits: the last test is too recent"),
     "disabled": message("turned off in the mesh"),
     "offline": message("waits: the destination is offline"),
     "no_broker": message("no connection to the broker"),

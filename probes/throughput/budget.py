@@ -12,6 +12,7 @@ nothing there is no test; where the file was damaged, a bucket that is not in wh
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -39,6 +40,8 @@ GROWTH: Final = 1.5
 FIRST_SHARE: Final = 1 / 4
 # Scheduled tests leave this much of the bucket to those that are brought forward.
 KEPT_SHARE: Final = 1 / 4
+# What one peer's invitations may take of the site's allowance: one that invites without end leaves the others theirs.
+PEER_SHARE: Final = 1 / 2
 MIN_TEST_BYTES: Final = 2**20  # eight of iperf3's blocks
 BLOCK_BYTES: Final = 2**17  # on its way when a test is stopped, and perhaps not in its row
 # Failures before a packet of the test could be on its way.
@@ -80,9 +83,12 @@ class LastTest:
     limited: bool
 
 
-def wanted_bytes(last: LastTest | None, capacity_bytes: float) -> int:
-    """The limit of a link's next test, within what the smallest bucket concerned can ever hold."""
-    most = capacity_bytes * (1 - KEPT_SHARE)
+def wanted_bytes(last: LastTest | None, capacity_bytes: float, source_bytes: float = math.inf) -> int:
+    """The limit of a link's next test, within what the smallest bucket concerned can ever hold.
+
+    `source_bytes` is the capacity of the source's own bucket, of which our invitations have a share.
+    """
+    most = min(capacity_bytes, source_bytes * PEER_SHARE) * (1 - KEPT_SHARE)
     if last is None:
         wanted = capacity_bytes * FIRST_SHARE
     else:
@@ -108,6 +114,7 @@ _SHAPE: Final = Shape(
     {"bucket": _is_bucket},
 )
 _SITE: Final = "site"  # the account of all tests of this site; the others are named "src dst"
+_INVITED: Final = "invited:"  # and the peer: the account of its invitations
 _ANY_OTHER: Final = "*"  # accounts that a damaged file may have had
 
 
@@ -152,12 +159,11 @@ class BudgetStore:
 
     def ask(self, src: str, dst: str) -> int | None:
         """The limit in bytes for the next test of a link that this site begins; None: neither end has a budget."""
-        peer = dst if src == self._site else src
-        budgets = [*self._budgets(src, dst).values()]
-        theirs = self._site_budget(peer)
-        if theirs is not None:
-            budgets.append(theirs)
-        return wanted_bytes(self._last.get((src, dst)), Allowance(min(budgets)).capacity_bytes) if budgets else None
+        theirs = self._site_budget(src)
+        capacities = [Allowance(budget).capacity_bytes for budget in self._budgets(src, dst).values()]
+        source_bytes = math.inf if theirs is None else Allowance(theirs).capacity_bytes
+        smallest = min([*capacities, source_bytes])
+        return None if smallest == math.inf else wanted_bytes(self._last.get((src, dst)), smallest, source_bytes)
 
     def reserve(
         self, now_s: float, src: str, dst: str, max_bytes: int | None, *, keep: bool = False
@@ -232,7 +238,10 @@ class BudgetStore:
     def _budgets(self, src: str, dst: str) -> dict[str, int]:
         """The accounts here that a test of the link is charged to, and what each may spend in a day."""
         of_link = self._mesh.tests(src, dst).throughput.link_budget_bytes_per_day if self._mesh else None
-        budgets = {_SITE: self._site_budget(self._site), f"{src} {dst}": of_link}
+        site = self._site_budget(self._site)
+        budgets = {_SITE: site, f"{src} {dst}": of_link}
+        if src == self._site and site is not None:
+            budgets[f"{_INVITED} {dst}"] = int(site * PEER_SHARE)
         return {account: budget for account, budget in budgets.items() if budget is not None}
 
     def _site_budget(self, site: str) -> int | None:

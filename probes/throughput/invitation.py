@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh
+from linkweather.mesh.site_mesh import SiteMesh
 from linkweather.wire import Answer, Invite, Served, ThroughputRow
 from linkweather.wire.fields import printable
+from probes.throughput.attention import MIN_GAP_S
 from probes.throughput.iperf3_output import Build
 from probes.throughput.limiting import SenderEvidence, agreed
 from probes.throughput.result import Result
@@ -16,10 +18,13 @@ from probes.throughput.time_limits import MOST_RTT_S, UNKNOWN_RTT_S, duration_s
 METHOD = "iperf3"
 LEASED = "leased"
 BUDGET = "budget"
+TOO_SOON = "too_soon"
 NO_END = "no_reachable_end"
 # These reasons pass: a test declined for one is postponed, and is no failed measurement.
-FOR_NOW = frozenset({LEASED, BUDGET, "ports_taken", "no_broker", "no_mesh"})
+FOR_NOW = frozenset({LEASED, BUDGET, TOO_SOON, "ports_taken", "no_broker", "no_mesh"})
 RETRY_AFTER_S = 5.0
+# The two ends do not see a test end at the same moment.
+EARLY = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,17 @@ def refusal(
         NO_END: caller(mesh, site, by) is None,
     }
     return next((reason for reason, holds in checks.items() if holds), None)
+
+
+def distance_s(part: SiteMesh, dst: str, *, sent: bool) -> float:
+    """How long after the end of a test the site of `part` declines the next one to `dst`.
+
+    No schedule wants one sooner (`attention`): after a failure at the link's next turn, and else half a cycle later
+    or, brought forward, after a minute. `sent` says whether the test moved anything.
+    """
+    round_s = part.turns().round_s
+    half_s = max(part.tests(part.site, dst).throughput.every_s, round_s) / 2
+    return EARLY * (min(MIN_GAP_S, half_s) if sent else round_s / 2)
 
 
 def patience_s(remaining_s: float) -> float:

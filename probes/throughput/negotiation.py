@@ -29,6 +29,7 @@ from linkweather import overflows
 from linkweather.containment import contained, note
 from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import Mesh, ThroughputTests
+from linkweather.mesh.site_mesh import site_mesh
 from linkweather.wire import Answer, Claim, Invite, ThroughputRow
 from probes.throughput import invitation
 from probes.throughput.group_lease import GroupLease
@@ -94,6 +95,8 @@ class Negotiator:
         self._working_latency = working_latency
         self._token = token
         self._rtts_s: dict[str, float] = {}
+        # From when on a peer is served again.
+        self._again_s: dict[str, float] = {}
         self._invites: asyncio.Queue[tuple[str, Invite]] = asyncio.Queue(_WAITING_INVITES)
         self._seen: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_INVITES)
 
@@ -101,6 +104,7 @@ class Negotiator:
         """Arrange tests as this mesh says."""
         self._mesh = mesh
         self._rtts_s = {peer: rtt_s for peer, rtt_s in self._rtts_s.items() if peer in mesh.sites}
+        self._again_s = {peer: again_s for peer, again_s in self._again_s.items() if peer in mesh.sites}
         self._groups.apply_mesh(mesh)
 
     def on_connect(self) -> None:
@@ -150,6 +154,9 @@ class Negotiator:
         reason = invitation.refusal(by, self._site, invite, self._mesh, installed=installed, rtt_s=rtt_s)
         if reason is not None:
             return invitation.declined(invite, reason)
+        wait_s = self._again_s.get(by, 0.0) - _now()
+        if wait_s > 0:
+            return invitation.declined(invite, invitation.TOO_SOON, wait_s)
         if not self._groups.covers(by, invite.id):
             return invitation.declined(invite, invitation.LEASED, invitation.patience_s(self._groups.remaining_s(by)))
         if not self._take(invite.duration_s, by):
@@ -260,8 +267,14 @@ class Negotiator:
                 note("throughput test", error)
                 await self._signalling.answer(by, invitation.declined(invite, "fault"))
                 return
+            self._rest(by, sent)
             if sent is not None:
                 await self._signalling.answer(by, invitation.evidence(invite, sent))
+
+    def _rest(self, peer: str, sent: SenderEvidence | None) -> None:
+        if self._mesh is not None and peer in self._mesh.sites:
+            part, moved = site_mesh(self._mesh, self._site), sent is not None and bool(sent.connections)
+            self._again_s[peer] = _now() + invitation.distance_s(part, peer, sent=moved)
 
     async def _send(self, by: str, invite: Invite) -> SenderEvidence | None:
         """Send, called or calling; None when the peer did not come to the test."""

@@ -167,6 +167,17 @@ def test_all_tests_of_a_site_are_charged_to_it_sent_and_received(tmp_path: Path)
     ledger.close()
 
 
+def test_a_peer_that_invites_without_end_gets_half_and_leaves_the_others_theirs(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, mesh_of(site=800 * MB))
+    drawn = 0
+    for second in range(24 * 3600 // 60):
+        drawn += MB if ledger.reserve(NOW_S + 60 * second, "a", "b", MB) else 0
+    assert 380 <= drawn / MB <= 400
+    assert ledger.reserve(NOW_S + DAY_S, "a", "c", 40 * MB)
+    assert ledger.reserve(NOW_S + DAY_S, "b", "a", 40 * MB)
+    ledger.close()
+
+
 def test_a_link_has_a_budget_of_its_own(tmp_path: Path) -> None:
     ledger = ledger_of(tmp_path, mesh_of(link=160 * MB))
     assert ledger.state(NOW_S) is None
@@ -300,7 +311,8 @@ def test_a_link_that_waited_for_a_round_is_saved_up_for_until_it_is_tested(tmp_p
 def test_a_test_that_another_site_asked_for_counts_as_tested_and_waits_like_its_own(tmp_path: Path) -> None:
     ledger = BudgetStore(tmp_path / "ledger.sqlite", "a")
     ledger.apply_mesh(mesh_of(site=800 * MB), 60.0)
-    assert ledger.reserve(NOW_S, "a", "c", 90 * MB)
+    assert ledger.reserve(NOW_S, "a", "c", 40 * MB)
+    assert ledger.reserve(NOW_S, "c", "a", 50 * MB)
     assert ledger.reserve(NOW_S + 1, "a", "b", 25 * MB) is None
     assert ledger.reserve(NOW_S + 2, "a", "c", MB)
     assert ledger.reserve(NOW_S + 400, "a", "b", 25 * MB) is None

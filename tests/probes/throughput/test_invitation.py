@@ -6,11 +6,13 @@ import pytest
 
 from linkweather.errors import MeasurementError
 from linkweather.mesh import Mesh, Site, ThroughputTests
+from linkweather.mesh.site_mesh import site_mesh
 from linkweather.wire import Answer, Invite, Served
 from probes.throughput.invitation import (
     Declined,
     caller,
     declined,
+    distance_s,
     not_served,
     not_tested,
     patience_s,
@@ -161,3 +163,22 @@ def test_a_destination_that_cannot_serve_now_postpones_and_one_that_cannot_at_al
 def test_who_finds_a_lease_taken_comes_again_before_it_runs_out_for_most_tests_end_early() -> None:
     assert patience_s(16.0) == 5.0
     assert patience_s(1.5) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("every_s", "sent", "wanted_s"),
+    [
+        # Of two sites a table has 3 slots of 5 s, 15 s. Nine tenths of half of it, of half a cycle, of a minute.
+        (600.0, False, 6.75),
+        (0.0, True, 6.75),
+        (60.0, True, 27.0),
+        (600.0, True, 54.0),
+    ],
+)
+def test_two_tests_of_a_link_have_the_distance_that_its_schedule_has(
+    every_s: float, wanted_s: float, *, sent: bool
+) -> None:
+    two = Mesh(
+        sites={name: Site(address=f"192.0.2.{ord(name)}") for name in "ab"}, throughput=ThroughputTests(every_s=every_s)
+    )
+    assert distance_s(site_mesh(two, "a"), "b", sent=sent) == pytest.approx(wanted_s)

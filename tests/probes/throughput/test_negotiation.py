@@ -270,18 +270,26 @@ async def test_a_limit_in_bytes_is_kept_to_the_block(tmp_path: Path) -> None:
     assert row.bytes == 3051 * 131_072  # the most blocks that fit
 
 
-async def test_the_interval_holds_what_the_test_before_it_found(tmp_path: Path) -> None:
+async def test_a_member_that_invites_without_end_draws_one_test_a_minute_and_cannot_keep_the_site_busy(
+    tmp_path: Path,
+) -> None:
     wire = Wire()
     a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
-    bounds = []
     async with serving(a, b):
-        for _ in range(2):
-            row = await b.measure("a", ADDRESS["a"], TESTS)
-            assert isinstance(row, ThroughputRow)
-            bounds.append((row.goodput_low_bps or 0.0, row.goodput_high_bps or 0.0))
-            await until_free(wire, "a")
-    (first_low, first_high), (second_low, second_high) = bounds
-    assert 0 < second_low <= first_low < first_high <= second_high
+        assert failure(await b.measure("a", ADDRESS["a"], TESTS)) is None
+        await until(lambda: wire.answers()[-1].served)
+        for number in range(20):
+            a.handle_invite("b", Invite(id=str(number), duration_s=1.0, iperf3="3.12"))
+        await until(lambda: len(wire.answers()) == 22)
+        declined = wire.answers()[2:]
+        assert {(answer.accepted, answer.reason) for answer in declined} == {(False, "too_soon")}
+        assert all(30 < (answer.retry_after_s or 0.0) <= 54 for answer in declined)
+        found = await b.measure("a", ADDRESS["a"], TESTS)
+        assert isinstance(found, Declined)
+        assert found.reason == "too_soon"
+        # The other sites are served.
+        c = site(wire, "c", tmp_path)
+        assert failure(await c.measure("a", ADDRESS["a"], TESTS)) is None
 
 
 async def test_a_broker_that_is_away_postpones_the_test(tmp_path: Path) -> None:
