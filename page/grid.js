@@ -32,7 +32,8 @@ export default {
     },
     said(row, column) {
       const [src, dst] = this.ends(row, column), cell = this.grid.cells[row][column];
-      const value = cell[2] ? `, ${cell[2]} ${this.grid.unit}` : '';
+      const unit = cell[2].includes('/') ? '' : this.grid.unit;  // a count of links has none
+      const value = cell[2] ? `, ${cell[2]} ${unit}` : '';
       return `${src} → ${dst}: ${this.grid.states[cell[0]]}${value}${cell[4] ? `, ${this.grid.one_way}` : ''}`;
     },
     oneWay(cells) {  // a row stands out where at least half of it does

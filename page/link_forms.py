@@ -34,5 +34,11 @@ def known(state: str) -> str:
 
 
 def worst(states: Iterable[str]) -> str:
-    """The worst of some states; `unknown` of none."""
-    return max((known(state) for state in states), key=lambda state: LINK_FORMS[state].badness, default=UNKNOWN)
+    """The worst state that a tenth of some are in, or in a worse one: of up to ten the worst; `unknown` of none."""
+    found = sorted(map(known, states), key=lambda state: -LINK_FORMS[state].badness)
+    return found[(len(found) - 1) // 10] if found else UNKNOWN
+
+
+def is_not_well(state: str) -> bool:
+    """Whether something is known to be wrong with a link in this state."""
+    return known(state) not in {"fresh", UNKNOWN}

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from linkweather.models.state import LinkAnswer, SiteAnswer
-from page.link_forms import LINK_FORMS, worst
+from page.link_forms import LINK_FORMS, is_not_well, worst
 from page.link_metrics import LINK_METRICS, STATE, LinkMetric, Span, span_of
 from page.mesh_picture import MeshPicture
 from page.words import Words, message
@@ -180,11 +180,13 @@ def _cell(
     if not links:
         return None
     state = worst(link.state for link in links)
+    troubled = sum(is_not_well(link.state) for link in links)
     one_way = 2 * sum(is_worse_this_way(link, view.links.get((link.dst, link.src))) for link in links) > len(links)
-    if value is None:
-        return MatrixCell(state, None, "", len(links), one_way)
-    level = round(metric.badness(value, span) * (LEVELS - 1))
-    return MatrixCell(state, level, metric.cell(value), len(links), one_way)
+    said = "" if value is None else metric.cell(value)
+    if metric is LINK_METRICS[STATE] and troubled and len(links) > 1:
+        said = f"{troubled}/{len(links)}"
+    level = None if value is None else round(metric.badness(value, span) * (LEVELS - 1))
+    return MatrixCell(state, level, said, len(links), one_way)
 
 
 def is_worse_this_way(link: LinkAnswer, back: LinkAnswer | None) -> bool:

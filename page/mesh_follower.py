@@ -10,14 +10,15 @@ import time
 from linkweather.client import AsyncClient
 from linkweather.containment import contained
 from linkweather.errors import LinkweatherError
+from linkweather.models.events import Event, Gap, IncidentEvent, RouteEvent
 from linkweather.models.scores import EvaluationAnswer
-from page.mesh_picture import OBJECTIVES, MeshPicture, asks_again
+from page.mesh_picture import OBJECTIVES, MeshPicture
 
 log = logging.getLogger(__name__)
 
 POLL_S = 2.0
 LINKS_A_SECOND = 500  # no more links than this are asked for each second; what changes comes as an event
-ROUTES_EVERY_S = 10.0
+ROUTES_EVERY = 5  # rounds; after a change of a route with the second round
 LOOKED_S = 15.0  # for so long after a look the page keeps asking
 LEAST_GAP_S = 0.5
 RETRY_S = 2.0
@@ -38,16 +39,18 @@ class MeshFollower:
         self.client = client
         self.view = MeshPicture()
         self.version = 0
-        self._looked = self._routes_at = self._score_at = self._usual_at = float("-inf")
+        self._looked = self._round_at = self._score_at = self._usual_at = float("-inf")
+        self._rounds = ROUTES_EVERY
         self._score: EvaluationAnswer | None = None
-        self._due = asyncio.Event()
+        self._due = asyncio.Event()  # something is to be asked before the next round
+        self._all_due, self._route_changed = True, False
         self._filled = asyncio.Event()
 
     def look(self) -> MeshPicture:
         """What is known; the page goes on asking for a while."""
         now = time.monotonic()
         if now - self._looked > LOOKED_S:
-            self._due.set()
+            self.ask_again()
         self._looked = now
         return self.view
 
@@ -60,7 +63,8 @@ class MeshFollower:
         return self.view
 
     def ask_again(self) -> None:
-        """Ask at once: a viewer has changed something."""
+        """Ask for all at once."""
+        self._all_due = True
         self._due.set()
 
     async def score(self) -> EvaluationAnswer | None:
@@ -94,26 +98,32 @@ class MeshFollower:
                     await self._ask()
             await asyncio.sleep(LEAST_GAP_S)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pace_s(len(self.view.links))):
+                left_s = self._round_at - time.monotonic()
+                async with asyncio.timeout(left_s if left_s > 0 else POLL_S):
                     await self._due.wait()
 
     async def _ask(self) -> None:
         try:
-            await self._ask_all()
+            if self._all_due or time.monotonic() >= self._round_at:
+                await self._ask_all()
+            else:
+                self._show(self.view.with_incidents(await self.client.incidents()))
         except LinkweatherError as error:
             self._show(self.view.with_problem(str(error)))
+            self._round_at = time.monotonic() + pace_s(len(self.view.links))
         else:
             self._filled.set()
 
     async def _ask_all(self) -> None:
-        client, now = self.client, time.monotonic()
+        client, self._all_due = self.client, False
+        self._round_at = time.monotonic() + pace_s(len(self.view.links))
         links, sites, incidents = await client.links(), await client.sites(), await client.incidents()
-        at = time.time()
-        self._show(self.view.with_links(links, at).with_sites(sites, at).with_incidents(incidents))
+        self._show(self.view.with_links(links, time.time()).with_sites(sites, time.time()).with_incidents(incidents))
         if not self.view.name:
             self._show(self.view.with_name((await client.mesh()).mesh.name))
-        if now - self._routes_at >= ROUTES_EVERY_S:
-            self._routes_at = now
+        self._rounds += 1
+        if self._rounds >= (2 if self._route_changed else ROUTES_EVERY):
+            self._rounds, self._route_changed = 0, False
             for objective in OBJECTIVES:
                 self._show(self.view.with_routes(await client.routes(objective)))
 
@@ -122,11 +132,19 @@ class MeshFollower:
             with contained("events"), contextlib.suppress(LinkweatherError):
                 async with contextlib.aclosing(self.client.watch()) as events:
                     async for event in events:
-                        self._show(self.view.with_event(event))
-                        if asks_again(event):
-                            self._routes_at = float("-inf")
-                            self._due.set()
+                        self._hear(event)
             await asyncio.sleep(RETRY_S)
+
+    def _hear(self, event: Event) -> None:
+        """A link's event says all; of incidents more is asked for at once, of routes with the second next round."""
+        self._show(self.view.with_event(event))
+        if isinstance(event, RouteEvent):
+            self._route_changed = True
+        elif isinstance(event, IncidentEvent):
+            self._due.set()
+        elif isinstance(event, Gap):
+            self._rounds = ROUTES_EVERY
+            self.ask_again()
 
     def _show(self, view: MeshPicture) -> None:
         self.view = view

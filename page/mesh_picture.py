@@ -66,7 +66,7 @@ class MeshPicture:
         return replace(self, problem=problem)
 
     def with_event(self, event: Event) -> MeshPicture:
-        """With what an event says of one link; what others say is asked for, see `asks_again`."""
+        """With what an event says of one link; what others say is asked for."""
         if not isinstance(event, LinkEvent):
             return self
         link = event.link
@@ -76,8 +76,3 @@ class MeshPicture:
         """The pair's active route, if there is one."""
         routes = self.routes.get(objective)
         return next((one for one in routes.routes if (one.src, one.dst) == (src, dst)), None) if routes else None
-
-
-def asks_again(event: Event) -> bool:
-    """Whether the event concerns more than one link: then all is asked for again."""
-    return not isinstance(event, LinkEvent)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -49,14 +50,33 @@ HUBS = (
 )
 
 
-def mesh_toml(hubs: Sequence[tuple[str, str, str, float, float]] = HUBS) -> str:
+Hub = tuple[str, str, str, float, float]
+
+
+def many_hubs(number: int) -> list[Hub]:
+    """So many hubs in eight regions, of three operators, around the places of HUBS."""
+    places = random.Random(number)
+    near = [HUBS[place % len(HUBS)] for place in range(number)]
+    return [
+        (
+            f"s{place:03d}",
+            f"{one[1]}-{place % len(HUBS) + 1}",
+            ("one", "two", "three")[place % 3],
+            round(one[3] + places.uniform(-2, 2), 3),
+            round(one[4] + places.uniform(-2.5, 2.5), 3),
+        )
+        for place, one in enumerate(near)
+    ]
+
+
+def mesh_toml(hubs: Sequence[Hub] = HUBS, interval_s: float = INTERVAL_S) -> str:
     """The mesh file of the hubs."""
     sites = "".join(
         f'[sites.{name}]\naddress = "192.0.2.{number}"\nregion = "{region}"\noperator = "{operator}"\n'
         f"latitude = {latitude}\nlongitude = {longitude}\n"
         for number, (name, region, operator, latitude, longitude) in enumerate(hubs, 1)
     )
-    return f'name = "hubs"\n[latency]\nreport_interval_s = {INTERVAL_S}\n{sites}'
+    return f'name = "hubs"\n[latency]\nreport_interval_s = {interval_s}\n{sites}'
 
 
 @dataclass
@@ -67,6 +87,7 @@ class PlayedHubs:
     names: Sequence[str] = tuple(hub[0] for hub in HUBS)
     lost: dict[tuple[str, str], float] = field(default_factory=dict)
     detours: set[tuple[str, str]] = field(default_factory=set)
+    interval_s: float = INTERVAL_S
     _stop: threading.Event = field(default_factory=threading.Event)
     _seq: dict[str, int] = field(default_factory=dict)
 
@@ -95,7 +116,7 @@ class PlayedHubs:
                 self._publish(client, name, "latency")
                 if second % TRACED_EVERY == 0:
                     self._publish(client, name, "path")
-            self._stop.wait(INTERVAL_S)
+            self._stop.wait(self.interval_s)
         client.disconnect()
         client.loop_stop()
 
@@ -121,7 +142,8 @@ class PlayedHubs:
 
     def _latency(self, src: str, dst: str) -> LatencyRow:
         lost = round(SENT * self.lost.get((src, dst), 0.0))
-        link = {"src": src, "dst": dst, "method": "stamp", "window_s": INTERVAL_S, "sent": SENT, "timestamp": "kernel"}
+        link: dict[str, Any] = {"src": src, "dst": dst, "method": "stamp", "sent": SENT, "timestamp": "kernel"}
+        link["window_s"] = self.interval_s
         if lost == SENT:
             return LatencyRow.model_validate({**link, "received": 0, "failure": "timeout"})
         rtt = base_rtt_s(src, dst) * random.Random().uniform(1.0, 1.02)
@@ -154,9 +176,11 @@ def _throughput(src: str, dst: str) -> ThroughputRow:
 
 
 @contextlib.contextmanager
-def hubs_and_collector(folder: Path) -> Iterator[tuple[PlayedHubs, str]]:
+def hubs_and_collector(
+    folder: Path, played: Sequence[Hub] = HUBS, interval_s: float = INTERVAL_S
+) -> Iterator[tuple[PlayedHubs, str]]:
     """Broker, collector and hubs while the block runs: the hubs, and where the API answers, which leads to the page."""
-    (folder / "mesh.toml").write_text(mesh_toml())
+    (folder / "mesh.toml").write_text(mesh_toml(played, interval_s))
     (folder / "token").write_text(TOKEN)
     with servers.mosquitto(folder) as port:
         api_port = servers.free_port()
@@ -169,7 +193,7 @@ def hubs_and_collector(folder: Path) -> Iterator[tuple[PlayedHubs, str]]:
         with servers.running(*command, log=folder / "collector.log"):
             api = f"http://127.0.0.1:{api_port}"
             servers.wait_until(lambda: servers.responds(f"{api}/readyz"), "the collector is ready")
-            hubs = PlayedHubs(port)
+            hubs = PlayedHubs(port, [hub[0] for hub in played], interval_s=interval_s)
             thread = threading.Thread(target=hubs.play, daemon=True)
             thread.start()
             try:

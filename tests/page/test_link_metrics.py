@@ -9,6 +9,12 @@ from page.link_metrics import LINK_METRICS, LOSS_STEPS, loss_step, span_of, stre
 from tests.page.pictures import link, picture, site, week
 
 
+def test_of_many_states_the_worst_that_a_tenth_are_in_wins() -> None:
+    assert worst(["fresh"] * 9 + ["down"]) == "down"
+    assert worst(["fresh"] * 99 + ["down"]) == "fresh"
+    assert worst(["fresh"] * 90 + ["stale"] * 5 + ["down"] * 6) == "stale"
+
+
 def test_the_worst_of_states_wins_and_none_is_unknown() -> None:
     assert worst(["fresh", "down", "degraded"]) == "down"
     assert worst(["fresh", "degraded", "stale"]) == "degraded"

@@ -131,3 +131,17 @@ def test_a_group_s_cell_is_marked_where_most_of_its_links_are_worse_this_way() -
     view = picture().with_links([*lossy, link("c", "a"), link("c", "b")], 1.0)
     grid = matrix(view, MatrixQuestion(collapse="region"))
     assert [[cell and cell.one_way for cell in line] for line in grid.cells] == [[None, True], [False, None]]
+
+
+def test_a_cell_of_several_links_says_how_many_are_not_well() -> None:
+    grid = matrix(picture(), MatrixQuestion(collapse="region"))
+    cells = {
+        (row.key, column.key): cell
+        for row, line in zip(grid.rows, grid.cells, strict=True)
+        for column, cell in zip(grid.columns, line, strict=True)
+    }
+    north_south, north = cells["north", "south"], cells["north", "north"]
+    assert north_south is not None
+    assert (north_south.links, north_south.state, north_south.text) == (2, "unknown", "1/2")
+    assert north is not None
+    assert north.text == "1.50"  # the median RTT of what is all well

@@ -13,13 +13,13 @@ import pytest
 from linkweather.client import AsyncClient
 from linkweather.errors import CollectorUnavailableError
 from linkweather.mesh import Mesh
-from linkweather.models.events import Event, Gap, LinkEvent
+from linkweather.models.events import Event, Gap, IncidentEvent, LinkEvent, RouteEvent
 from linkweather.models.incidents import IncidentsAnswer
 from linkweather.models.scores import EvaluationAnswer
 from linkweather.models.state import MeshAnswer
 from page import mesh_follower
 from page.mesh_follower import MeshFollower, pace_s
-from tests.page.pictures import NOON, link, routes, site
+from tests.page.pictures import NOON, incident, link, routes, site, week
 
 LIMIT_S = 60.0
 
@@ -33,7 +33,7 @@ class FakeClient:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def answer(*_: str) -> Any:
+        async def answer(*_: str, **__: str) -> Any:
             self.asked[name] += 1
             if self.away:
                 raise CollectorUnavailableError("the collector is away")
@@ -45,6 +45,7 @@ class FakeClient:
                     mesh=Mesh.model_validate({"name": "two", "sites": {"a": {"address": "192.0.2.1"}}}), links=1
                 ),
                 "routes": routes(),
+                "sla": week(("a", "b", 0.01)),
                 "evaluation": EvaluationAnswer(since=NOON, until=NOON),
             }[name]
 
@@ -101,9 +102,31 @@ async def test_an_event_changes_its_link_and_other_events_are_asked_for(
     client.events.put_nowait(LinkEvent(at=NOON, link=link("a", "b", "down")))
     await until(lambda: follower.view.links["a", "b"].state == "down")
     assert client.asked["links"] == 1
+    client.events.put_nowait(IncidentEvent(at=NOON, incident=incident()))
+    await until(lambda: client.asked["incidents"] == 2)
+    assert client.asked["links"] == 1
     client.events.put_nowait(Gap(missed=3))
     await until(lambda: client.asked["routes"] == 4)
     assert (client.asked["links"], follower.view.links["a", "b"].state) == (2, "fresh")
+
+
+async def test_routes_are_asked_for_in_every_fifth_round_and_after_a_change_in_the_second(client: FakeClient) -> None:
+    follower = MeshFollower(cast(AsyncClient, client))
+    rounds = []
+    for number in range(12):
+        if number == 8:
+            follower._hear(RouteEvent(at=NOON))
+        before = client.asked["routes"]
+        await follower._ask_all()
+        rounds += [number] if client.asked["routes"] > before else []
+    assert rounds == [0, 5, 8]
+
+
+async def test_the_week_is_asked_for_once_in_half_an_hour(client: FakeClient) -> None:
+    follower = MeshFollower(cast(AsyncClient, client))
+    for _ in range(3):
+        await follower.ask_usual()
+    assert (client.asked["sla"], follower.view.usual_rtts_s) == (1, {("a", "b"): 0.01})
 
 
 async def test_a_collector_that_is_away_is_a_problem_until_it_answers(

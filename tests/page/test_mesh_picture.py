@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linkweather.models.events import Gap, IncidentEvent, LinkEvent
-from page.mesh_picture import MeshPicture, asks_again
+from page.mesh_picture import MeshPicture
 from page.sparkline import sparkline
 from tests.page.pictures import NOON, incident, link, picture, routes
 
@@ -12,14 +12,12 @@ def test_an_event_changes_its_link_alone() -> None:
     event = LinkEvent(at=NOON, link=link("a", "b", "down"))
     view = picture().with_event(event)
     assert (view.links["a", "b"].state, view.links["b", "a"].state) == ("down", "fresh")
-    assert not asks_again(event)
 
 
-def test_other_events_change_nothing_and_are_asked_for() -> None:
+def test_other_events_change_nothing() -> None:
     before = picture()
     for event in (Gap(), IncidentEvent(at=NOON, incident=incident())):
         assert before.with_event(event) is before
-        assert asks_again(event)
 
 
 def test_a_problem_stays_until_the_next_answer() -> None:
