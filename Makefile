@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo test test-cluster check bench chaos screenshots setup clean
+.PHONY: help demo test test-cluster check bench chaos screenshots deb deb-test setup clean
 
 help:  ## lists these targets
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -45,8 +45,14 @@ screenshots:  ## makes the pictures of docs/pictures with Debian's chromium
 	@bash setup.sh test
 	$(BIN)/python -m tests.page.screenshots $(ARGS)
 
+deb:  ## dist/linkweather_*.deb for the Debian release that this runs on, with all that it needs
+	@bash packaging/deb/build.sh
+
+deb-test:  ## builds, installs, upgrades and purges it in Debian 12 and 13, as root; ROOTS="/roots/trixie" names roots
+	@bash tests/packaging/deb_test.sh
+
 setup:  ## leaves the command at .venv/bin/linkweather
 	@bash setup.sh run
 
 clean:  ## removes what setup, tests and demo made here
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage demo-data
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage demo-data

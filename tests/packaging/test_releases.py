@@ -1,0 +1,99 @@
+"""What earlier releases left on disk goes on under this one: journal, outboxes, stores of a site, mesh, settings.
+
+tests/packaging/release_files.py makes the files, once a release.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from collector.settings import CollectorSettings
+from collector.store import journal_files
+from collector.store.journal import JOURNAL_FILE, Journal
+from linkweather import settings
+from linkweather.mesh import Mesh
+from linkweather.models.ledger import LedgerAnswer
+from linkweather.models.placements import Job
+from probes.settings import ProbeSettings
+from tests import servers
+from tests.collector.report_samples import entry, latency
+from tests.packaging.release_files import RELEASES, SITE
+
+READERS: Mapping[str, type[BaseModel]] = {
+    "collector": CollectorSettings,
+    "probe": ProbeSettings,
+    "mesh": Mesh,
+    "mesh-hubs": Mesh,
+    "job": Job,
+}
+PROGRAM = (sys.executable, "-P", "-m", "linkweather")
+
+
+@pytest.fixture(params=sorted(path.name for path in RELEASES.iterdir()))
+def release(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder with the files of one release; facts.json says what must be in them."""
+    with tarfile.open(RELEASES / request.param / "files.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    shutil.copy(RELEASES / request.param / "facts.json", tmp_path)
+    return tmp_path
+
+
+def facts(release: Path) -> Any:
+    return json.loads((release / "facts.json").read_text(encoding="utf-8"))
+
+
+def test_settings_of_a_release_are_taken(release: Path) -> None:
+    files = sorted((release / "config").glob("*.toml"))
+    assert {file.stem for file in files} == set(READERS)
+    for file in files:
+        assert settings.parse(file.read_text(encoding="utf-8"), READERS[file.stem], str(file))
+
+
+def test_a_journal_of_a_release_has_all_its_rows_and_takes_more(release: Path) -> None:
+    path = release / "collector" / JOURNAL_FILE
+    before = facts(release)
+    journal = Journal(path)
+    try:
+        new = entry(latency(1))
+        assert journal.commit([new]) == [new]
+    finally:
+        journal.close()
+    found = journal_files.check(path)
+    rows = {name: before["rows"][name] for name in ("latency", "throughput", "path", "capacity", "decisions")}
+    rows["latency"] += 1
+    assert (found.problems, found.reports) == ((), before["reports"] + 1)
+    assert {name: found.rows[name] for name in rows} == rows
+
+
+@pytest.mark.timeout(300)
+def test_a_collector_and_a_probe_go_on_where_a_release_stopped(release: Path, broker_port: int) -> None:
+    broker, port, data = f"mqtt://127.0.0.1:{broker_port}", servers.free_port(), release / "sites" / SITE
+    collector = [*PROGRAM, "collector", "--config", str(release / "collector.toml"), "--broker", broker]
+    collector += ["--mesh", str(release / "mesh.toml"), "--data-dir", str(release / "collector"), "--port", str(port)]
+    probe = [*PROGRAM, "probe", "--site", SITE, "--broker", broker, "--data-dir", str(data)]
+    boot, waiting = facts(release)["boot"], facts(release)["waiting"]
+
+    def ledger() -> LedgerAnswer:
+        return LedgerAnswer.model_validate_json(httpx.get(f"http://127.0.0.1:{port}/api/v1/ledger", timeout=30).content)
+
+    def has_what_waited() -> bool:
+        lines = [line for line in ledger().outboxes if (line.site, line.boot) == (SITE, boot)]
+        return [line.committed for line in lines] == [len(waiting)]
+
+    with servers.running(*collector, log=release / "collector.log"):
+        servers.wait_until(lambda: servers.responds(f"http://127.0.0.1:{port}/readyz"), "the collector is ready")
+        with servers.running(*probe, log=release / "probe.log"):
+            servers.wait_until(has_what_waited, "what waited in the outbox is committed")
+        assert [line for line in ledger().outboxes if line.gaps or line.damaged or line.refused] == []
+    assert sorted(release.rglob("*.damaged-*")) == []
+    assert journal_files.check(release / "collector" / JOURNAL_FILE).problems == ()
