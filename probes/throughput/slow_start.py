@@ -14,7 +14,7 @@ lasts longer than losses explain is the path's own, and its rates stand as they 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, median
 from typing import Final
 
 # draft-cardwell-iccrg-bbr-congestion-control §4.3.1.2.
@@ -56,18 +56,21 @@ def _round_trips(rates: Sequence[float], per_rtt: int) -> list[float]:
 def settled(rates: Sequence[float], full: int, per_rtt: int = 1) -> tuple[list[float], list[float]]:
     """The rates from a full pipe on, each stall by its mean; and those of a stall that is not over."""
     longest = STALL_MORE + STALL_RTTS * per_rtt
-    start = fmean(rates[full - per_rtt : full])
     found: list[float] = []
     stall: list[float] = []
+
+    def level() -> float:
+        before = fmean(found[-longest:] or rates[full - per_rtt : full])
+        # A burst may have been the last of slow start: what has been calm for three round trips is the level as well.
+        now = median(stall[-FULL_AFTER * per_rtt :]) if len(stall) > FULL_AFTER * per_rtt else 0.0
+        return min(before, now) if now >= STALLED_START * before else before
+
     for rate in rates[full:]:
-        level = fmean(found[-longest:]) if found else start
-        made_up = _is_made_up(stall, level)
+        made_up = _is_made_up(stall, level())
         if stall and (rate <= BURST * fmean(stall) if made_up else len(stall) > longest):
             found, stall = found + (_levelled(stall) if made_up else stall), []
-        (stall if stall or rate < STALLED * level else found).append(rate)
-    if _is_made_up(stall, fmean(found[-longest:]) if found else start):
-        return found + _levelled(stall), []
-    return found, stall
+        (stall if stall or rate < STALLED * level() else found).append(rate)
+    return (found + _levelled(stall), []) if _is_made_up(stall, level()) else (found, stall)
 
 
 def _is_made_up(stall: Sequence[float], level: float) -> bool:

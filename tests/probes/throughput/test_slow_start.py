@@ -64,9 +64,20 @@ def test_the_mean_of_a_stall_and_its_burst_stands_for_both(
 
 
 def test_a_stall_that_losses_do_not_explain_is_the_paths_own() -> None:
-    # Seven rates are the longest stall of a short path; then 50 is the level.
-    assert settled((100.0, 100, *[50] * 7), 1) == ([100], [50] * 7)
-    assert settled((100.0, 100, *[50] * 8), 1) == ([100], [50] * 8)
-    assert settled((100.0, 100, *[50] * 10), 1) == ([100, *[50] * 10], [])
+    # Seven rates are the longest stall of a short path; then they stand as they are.
+    uneven = [0, 120, 0, 120, 0, 120, 0, 120, 0]
+    assert settled((100.0, 100, *uneven[:8]), 1) == ([100], uneven[:8])
+    assert settled((100.0, 100, *uneven), 1) == ([100, *uneven[:8], 0][:9], [0])
     # Over three intervals of RTT it may take 15.
-    assert settled((100.0, 100, 100, *[50] * 15), 3, 3) == ([], [50] * 15)
+    assert settled((100.0, 100, 100, *uneven, *uneven[1:7]), 3, 3) == ([], [*uneven, *uneven[1:7]])
+
+
+def test_what_is_calm_for_three_round_trips_is_the_level() -> None:
+    # The last rate of slow start was a burst: the path carries 200.
+    assert settled((260.0, 50, 0, 200, 400, 200, 200), 1) == ([], [50, 0, 200, 400, 200, 200])
+    assert settled((260.0, 50, 0, 200, 400, 200, 200, 350), 1) == ([200] * 7, [])
+    # Another flow has come: it is the level from now on.
+    assert settled((100.0, 100, 60, 60, 60), 1) == ([100], [60, 60, 60])
+    assert settled((100.0, 100, 60, 60, 60, 60), 1) == ([100, 60, 60, 60, 60], [])
+    # Silence is none.
+    assert settled((100.0, 100, 0, 0, 0, 0), 1) == ([100], [0, 0, 0, 0])
