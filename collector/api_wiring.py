@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 
 from collector import self_metrics as metrics
 from collector.alto.alto_api import AltoSources, add_alto
-from collector.api.access import read_token
+from collector.api.access import AccessRules
 from collector.api.api_requests import ApiError
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.costly_questions import CostlyQuestions
@@ -80,12 +80,13 @@ class ApiWiring:
     bad_statuses: Mapping[str, int]
     page: Callable[[str], str | None]
     questions: CostlyQuestions
+    access: AccessRules
     alto_streams: Counter[str] = field(default_factory=Counter)
     cluster: Cluster | None = None
     shared_log: SharedLog | None = None
 
     def application(self) -> FastAPI:
-        """Build the API. Raises OperatorError for a token file that cannot be read."""
+        """Build the API."""
         app = create_app(self._sources())
         updater, mesh = self.route_updater, self.mesh
         add_routes(
@@ -106,7 +107,7 @@ class ApiWiring:
             lambda: mesh.mesh,
             partial(self.incident_watch.incidents, ask=partial(self.questions.ask, "incidents")),
         )
-        add_silences(app, self._silence_sources(), self._token())
+        add_silences(app, self._silence_sources())
         add_ledger(app, self.ledger.answer, self.questions)
         spans = HistorySources(
             now=time.time,
@@ -122,7 +123,7 @@ class ApiWiring:
         add_link_history(app, spans)
         add_link_marks(app, spans)
         add_sla(app, spans)
-        add_sinks(app, self.exporters, self.questions, self._token())
+        add_sinks(app, self.exporters, self.questions)
         add_placements(app, self._placement_inputs, updater.log_placement)
         add_alto(
             app,
@@ -175,7 +176,7 @@ class ApiWiring:
             not_ready=self._not_ready,
             metrics=self._metrics,
             degraded=self._degraded,
-            token=self._token(),
+            access=self.access,
         )
 
     def _degraded(self) -> list[str]:
@@ -190,10 +191,6 @@ class ApiWiring:
             *(self.cluster.sentences() if self.cluster else ()),
             *self.journal.damage.recent(datetime.now(UTC)),
         ]
-
-    def _token(self) -> str | None:
-        token_file = self.settings.api.token_file
-        return read_token(token_file) if token_file else None
 
     def _mesh_answer(self) -> MeshAnswer:
         mesh = self.mesh.mesh

@@ -63,6 +63,7 @@ class CollectorDaemon:
         await asyncio.get_running_loop().shutdown_default_executor()
         self.parts.server.close()
         self.parts.exporters.close()
+        self.parts.tokens.write_used()
         self.parts.ledger.write()
         self.parts.journal.close()
 
@@ -77,6 +78,7 @@ class CollectorDaemon:
         yield "connection", self.parts.connection.run()
         yield "ingest", self.parts.ingest.run()
         yield "api", self.parts.server.run()
+        yield "tokens", self.parts.tokens.run()
         yield "mesh file", self.parts.mesh.watch()
         yield "mesh publisher", self.parts.mesh_publisher.run()
         journal = self.parts.settings.journal

@@ -53,13 +53,14 @@ class MeshFile:
     async def replace(self, text: str) -> Mesh:
         """Check a mesh given as TOML text, write it to the file in one step, and apply it.
 
-        Raises OperatorError with the same sentence as for an invalid file.
+        Raises OperatorError with the same sentence as for an invalid file, but for the file's folder: the caller may be
+        a stranger.
         """
-        parse_mesh(text, str(self._path))
+        parse_mesh(text, self._path.name)
         try:
             await asyncio.to_thread(atomicfile.replace, self._path, text)  # a slow disk holds up no commit
         except OSError as error:
-            raise OperatorError(f"{self._path}: cannot be written: {error.strerror}") from None
+            raise OperatorError(f"{self._path.name}: cannot be written: {error.strerror}") from None
         self.reread()
         return self.mesh
 

@@ -7,14 +7,12 @@ anything: the next connection starts it again, after a wait that grows while it 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
-import ipaddress
 import logging
 import socket
 import sys
 
-from collector.settings import ApiSettings, PageSettings
+from collector.settings import PageSettings, is_loopback
 from linkweather.backoff import Backoff
 from linkweather.child_processes import die_with_parent, stop_child
 
@@ -28,17 +26,18 @@ _NEEDS = "nicegui"
 class PageProcess:
     """The page, from its first visitor on; `run` takes its port, and says once where there can be no page."""
 
-    def __init__(self, settings: PageSettings, api: ApiSettings) -> None:
+    def __init__(self, settings: PageSettings, host: str, api: str) -> None:
+        """`host` is where it listens unless its settings say so, `api` what it asks."""
         self._port = settings.port
-        self._host = settings.host or api.host
-        self._api = f"http://{_in_url(_reachable(api.host))}:{api.port}"
+        self._host = settings.host or host
+        self._api = api
         self._enabled = settings.enabled
         self._listening = False
         self.starts = 0
 
     def address(self, host: str) -> str | None:
         """Where the page is for a browser that reached the API as `host`; None where there is none for it."""
-        if not self._listening or (_is_loopback(self._host) and not _is_loopback(host)):
+        if not self._listening or (is_loopback(self._host) and not is_loopback(host)):
             return None
         return f"http://{_in_url(host)}:{self._port}/"
 
@@ -100,17 +99,6 @@ async def _readable(listener: socket.socket) -> None:
         await arrived.wait()
     finally:
         loop.remove_reader(listener)
-
-
-def _reachable(host: str) -> str:
-    """Where this machine reaches a server that listens there."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 – what is not bound to here
-
-
-def _is_loopback(host: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def _in_url(host: str) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import secrets
 import socket
 import uuid
+from urllib.parse import urlsplit
 
+from collector.api.access import AccessRules, refuse_exposed
 from collector.api.costly_questions import CostlyQuestions
 from collector.api.event_feed import EventFeed
 from collector.api.http_server import HttpServer
+from collector.api.tokens import TokenFile
 from collector.api_wiring import ApiWiring
 from collector.arrivals import Arrivals
 from collector.cluster.cluster import Cluster
@@ -23,12 +26,13 @@ from collector.mesh_file import MeshFile
 from collector.mesh_publisher import MeshPublisher
 from collector.page_process import PageProcess
 from collector.route_updater import RouteUpdater
-from collector.settings import CollectorSettings
+from collector.settings import LOOPBACK, CollectorSettings, is_loopback
 from collector.shared_log import SharedLog
 from collector.sinks.exporters import Exporters
 from collector.store.decision_log import DecisionLog
 from collector.store.journal import open_journal
 from collector.total_ledger import Ledger
+from linkweather.api_place import socket_name
 from linkweather.mqtt import Connection
 
 
@@ -78,8 +82,10 @@ class CollectorParts:
             self.route_updater = self._route_updater_of(settings)
             self.arrivals = self._arrivals_of()
             self.incident_watch, self.notifier = self._incident_wiring().build()
-            self.page = PageProcess(settings.page, settings.api)
-            self.server = HttpServer(self._api_wiring().application(), settings.api.host, settings.api.port)
+            self.tokens = TokenFile(settings.data_dir)
+            refuse_exposed(settings.api, any_token=self.tokens.any or settings.api.token_file is not None)
+            self.page = self._page_of(settings)
+            self.server = HttpServer(self._api_wiring().application(), settings.api, settings.data_dir)
         except BaseException:
             self.journal.close()
             raise
@@ -160,6 +166,16 @@ class CollectorParts:
             cluster=self.cluster,
         )
 
+    def _page_of(self, settings: CollectorSettings) -> PageProcess:
+        host = settings.api.host if settings.api.insecure or is_loopback(settings.api.host) else LOOPBACK
+        local = settings.data_dir.resolve() / socket_name(settings.api.port)
+        return PageProcess(settings.page, host, f"unix://{local}")
+
+    def _names(self) -> list[str]:
+        """By which other machines may know this one."""
+        url = self.settings.cluster.url if self.settings.cluster else None
+        return [socket.gethostname(), *([urlsplit(url).hostname or ""] if url else ())]
+
     def _api_wiring(self) -> ApiWiring:
         return ApiWiring(
             settings=self.settings,
@@ -173,6 +189,7 @@ class CollectorParts:
             notifier=self.notifier,
             page=self.page.address,
             questions=self.questions,
+            access=AccessRules.of(self.settings.api, self.tokens, self._names()),
             feed=self.feed,
             journal=self.journal,
             ingest=self.ingest,

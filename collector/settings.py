@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,20 @@ def _days(value: float) -> float:
     return value
 
 
+def is_address(name: str) -> bool:
+    """Whether a host is given by its IP address."""
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens there."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
 Factor = Annotated[float, Field(ge=1, le=100)]
 Days = Annotated[float, Field(gt=0, allow_inf_nan=True), AfterValidator(_days)]
 ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -51,15 +66,44 @@ class CollectorBroker(BrokerSettings):
 
 
 class ApiSettings(Settings):
-    """Where the HTTP API listens. With the token in `token_file`, the mesh may be pushed from other machines."""
+    """Where the HTTP API listens, and whom it lets in: tokens of `linkweather token`, or the one in `token_file`.
+
+    A token for writing is always needed by TCP; one for reading as soon as there is one, unless `reading_needs_token`
+    says so. Without `insecure` an address that other machines reach needs a token, and the certificate and key of TLS,
+    which are read again when they change. `hosts` are further names by which callers may ask ("*": any). Connections
+    and open streams are bounded, those of each client too: behind a proxy all callers are one.
+    """
 
     host: str = LOOPBACK
     port: Port = 8484
     token_file: FilePath | None = None
+    reading_needs_token: bool | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+    insecure: bool = False
+    hosts: Annotated[tuple[str, ...], Tuple, Field(max_length=64)] = ()
+    max_connections: Annotated[int, Field(ge=8, le=100_000)] = 512
+    max_connections_per_client: Annotated[int, Field(ge=1, le=100_000)] = 64
+    max_streams_per_client: Annotated[int, Field(ge=1, le=1000)] = 32
+
+    @model_validator(mode="after")
+    def _both_of_tls(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file: set both, or neither")
+        return self
+
+    def below(self, folder: Path) -> Self:
+        """The same settings with paths resolved against `folder`."""
+        names = ("token_file", "cert_file", "key_file")
+        found = {name: folder / value for name in names if (value := getattr(self, name)) is not None}
+        return self.model_copy(update=found)
 
 
 class PageSettings(Settings):
-    """The page that the collector starts when a browser first comes; without `host` it listens where the API does."""
+    """The page that the collector starts when a browser first comes; without `host` it listens where the API does.
+
+    But where other machines reach an API that is not `insecure`: then on loopback, as the page asks for no token.
+    """
 
     enabled: bool = True
     host: str | None = None
@@ -256,16 +300,13 @@ class CollectorSettings(Settings):
 
     def below(self, folder: Path) -> CollectorSettings:
         """The same settings with paths resolved against `folder`."""
-        api = self.api
-        if api.token_file:
-            api = api.model_copy(update={"token_file": folder / api.token_file})
         return self.model_copy(
             update={
                 "broker": self.broker.below(folder),
                 "mesh": folder / self.mesh,
                 "data_dir": folder / self.data_dir,
                 "broker_socket": self.broker_socket and folder / self.broker_socket,
-                "api": api,
+                "api": self.api.below(folder),
                 "notify": {name: table.below(folder) for name, table in self.notify.items()},
                 "sinks": {name: sink.below(folder) for name, sink in self.sinks.items()},
             }

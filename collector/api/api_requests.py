@@ -65,8 +65,13 @@ def answer_errors(app: FastAPI) -> None:
     app.exception_handler(HTTPException)(_answer_http)
 
 
-async def _answer_api_error(_: Request, error: ApiError) -> Response:
+def error_answer(error: ApiError) -> Response:
+    """The answer that an error stands for."""
     return _error(error.status, error.answer, error.headers)
+
+
+async def _answer_api_error(_: Request, error: ApiError) -> Response:
+    return error_answer(error)
 
 
 async def _answer_invalid(_: Request, error: RequestValidationError) -> Response:

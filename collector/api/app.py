@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -14,11 +14,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from collector.api import docs_page
-from collector.api.access import FORBIDDEN, guarded
+from collector.api.access import FORBIDDEN, AccessControl, AccessRules, guarded
 from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id
 from collector.api.cached_answers import CachedAnswer
 from collector.api.link_documents import link_columns_json, link_rows_json
-from collector.api.middleware import ContainedApi, HeadAsGet
+from collector.api.middleware import ContainedApi, HeadAsGet, SecurityHeaders
 from collector.linkstate.link_answers import LinkTable
 from collector.store.recorded_rows import METRICS, metric_source
 from linkweather.errors import OperatorError
@@ -68,7 +68,7 @@ class AppSources:
     metrics: Callable[[], Iterable[bytes]]
     degraded: Callable[[], Sequence[str]] = tuple
     page: Callable[[str], str | None] = lambda _host: None
-    token: str | None = None
+    access: AccessRules = field(default_factory=AccessRules)
 
 
 def create_app(sources: AppSources) -> FastAPI:
@@ -82,8 +82,10 @@ def create_app(sources: AppSources) -> FastAPI:
         responses={422: {"model": ErrorAnswer, "description": "One sentence says what is wrong with the question"}},
     )
     answer_errors(app)
+    app.add_middleware(AccessControl, rules=sources.access)
     app.add_middleware(ContainedApi)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(SecurityHeaders)
     _add_answers(app, sources)
     _add_history(app, sources)
     _add_mesh(app, sources)
@@ -171,7 +173,7 @@ def _add_mesh(app: FastAPI, sources: AppSources) -> None:
 
     @app.put(
         "/api/v1/mesh",
-        dependencies=[guarded(sources.token, "the mesh")],
+        dependencies=[guarded("the mesh")],
         responses=FORBIDDEN,
         openapi_extra={"requestBody": {"required": True, "content": {"application/toml": {}}}},
     )

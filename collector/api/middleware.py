@@ -1,4 +1,4 @@
-"""What stands before every operation of the API, as plain ASGI: HEAD as GET without its body, and containment.
+"""What stands before every operation of the API, as plain ASGI: HEAD as GET, containment, security headers.
 
 A room of its own, as it deals in ASGI messages where the others deal in requests and answers.
 """
@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector.api.api_requests import answer_crash
 from linkweather.containment import note
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",  # of /docs
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
 
 
 class ContainedApi:
@@ -64,3 +74,22 @@ class HeadAsGet:
                 started.set()
 
         await self._app({**scope, "method": "GET"}, receiving, sending)
+
+
+class SecurityHeaders:
+    """Has browsers run nothing that an answer contains, frame none, guess no type and, unless it says so, keep none."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, sending)

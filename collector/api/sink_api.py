@@ -29,9 +29,9 @@ class SinkSource(Protocol):
     def drop(self, name: str) -> SinkAnswer: ...  # noqa: D102
 
 
-def add_sinks(app: FastAPI, source: SinkSource, questions: CostlyQuestions, token: str | None) -> None:
-    """Add the answers and the operations; who changes anything is local or has the token."""
-    only: Any = {"dependencies": [guarded(token, "what a sink refused")], "responses": {**FORBIDDEN, **NO_SUCH_SINK}}
+def add_sinks(app: FastAPI, source: SinkSource, questions: CostlyQuestions) -> None:
+    """Add the answers and the operations."""
+    only: Any = {"dependencies": [guarded("what a sink refused")], "responses": {**FORBIDDEN, **NO_SUCH_SINK}}
 
     @app.get("/api/v1/sinks")
     async def sinks() -> Sequence[SinkAnswer]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from linkweather.cli.asking import api_option, asking, print_json, token_option
+from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.options import json_option
 from linkweather.cli.output import echo
 from linkweather.cli.record_tables import set_aside_table, sinks_table
@@ -39,22 +37,20 @@ def list_(*, sink: str | None, limit: int, as_json_: bool, api: str) -> None:
 
 @archive.command()
 @click.argument("sink")
-@token_option
 @api_option
-def retry(*, sink: str, token_file: Path | None, api: str) -> None:
+def retry(*, sink: str, api: str) -> None:
     """Send again what SINK refused, now that the cause is mended; what it refuses again is set aside again."""
-    with asking(api, token_file) as client:
+    with asking(api) as client:
         answer = client.retry_set_aside(sink)
     echo(f"{answer.set_aside_rows} rows are sent to {sink} again")
 
 
 @archive.command()
 @click.argument("sink")
-@token_option
 @api_option
-def drop(*, sink: str, token_file: Path | None, api: str) -> None:
+def drop(*, sink: str, api: str) -> None:
     """Let go of what SINK refused; of a sink that is no longer configured, of all that the journal keeps for it."""
-    with asking(api, token_file) as client:
+    with asking(api) as client:
         answer = client.drop_set_aside(sink)
     echo(f"nothing is set aside for {sink}; {answer.dropped_rows} rows were let go of so far")
 

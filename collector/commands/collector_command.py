@@ -17,7 +17,7 @@ from linkweather.cli.options import broker_options, log_level_option, with_broke
 from linkweather.cli.output import log_to_stderr
 
 # The settings tables of options; options without a table are top-level settings.
-_TABLES = {"host": "api", "port": "api"}
+_TABLES = {"host": "api", "port": "api", "insecure": "api"}
 
 
 @click.command(short_help="Run the collector.")
@@ -29,6 +29,7 @@ _TABLES = {"host": "api", "port": "api"}
 @click.option("--data-dir", type=FILE, help="The folder for the journal.")
 @click.option("--host", help="The API's address.")
 @click.option("--port", type=PORT, help="The API's port.")
+@click.option("--insecure", is_flag=True, default=None, help="Let other machines reach the API without token or TLS.")
 @log_level_option
 def collector(*, config: Path | None, log_level: str, **options: Any) -> None:
     """Run the collector: it commits reports, answers questions and publishes the mesh.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from linkweather.cli.asking import api_option, asking, print_json, token_option
+from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.options import json_option
 from linkweather.cli.output import echo
 from linkweather.cli.record_tables import incidents_table, silences_table
@@ -53,11 +51,10 @@ def incidents(ctx: click.Context, *, since: str, site: str | None, limit: int, a
 @click.argument("incident")
 @reason_option
 @until_option
-@token_option
 @api_option
-def ack(*, incident: str, reason: str, until: str, token_file: Path | None, api: str) -> None:
+def ack(*, incident: str, reason: str, until: str, api: str) -> None:
     """Acknowledge INCIDENT, an id of `incidents --json`: people are told no more of it until then, but of its end."""
-    with asking(api, token_file) as client:
+    with asking(api) as client:
         _say(client.acknowledge(incident, reason=reason, until=until))
 
 
@@ -67,7 +64,6 @@ def ack(*, incident: str, reason: str, until: str, token_file: Path | None, api:
 @click.option("--kind", help="One kind, such as latency; with --site or --link, this kind there.")
 @reason_option
 @until_option
-@token_option
 @api_option
 def silence(
     *,
@@ -76,7 +72,6 @@ def silence(
     kind: str | None,
     reason: str,
     until: str,
-    token_file: Path | None,
     api: str,
 ) -> None:
     """Have people told nothing of a site, of the links between two, or of a kind of incidents, such as for repairs.
@@ -84,7 +79,7 @@ def silence(
     What goes beyond it, they are told. What lasts when it ends, they are told then.
     """
     src, dst = link or (None, None)
-    with asking(api, token_file) as client:
+    with asking(api) as client:
         _say(client.silence(reason=reason, until=until, site=site, src=src, dst=dst, kind=kind))
 
 
@@ -105,11 +100,10 @@ def silences(*, as_json_: bool, api: str) -> None:
 
 @incidents.command()
 @click.argument("silence_id", metavar="ID")
-@token_option
 @api_option
-def unsilence(*, silence_id: str, token_file: Path | None, api: str) -> None:
+def unsilence(*, silence_id: str, api: str) -> None:
     """End the silence, or the acknowledgement, ID of `incidents silences` before its time."""
-    with asking(api, token_file) as client:
+    with asking(api) as client:
         client.end_silence(silence_id)
     echo(f"{silence_id} is ended")
 

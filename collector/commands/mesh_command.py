@@ -9,7 +9,7 @@ import click
 
 from collector.mesh_file import summary
 from linkweather import settings
-from linkweather.cli.asking import api_option, asking, print_json, token_option
+from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.click_types import RATE
 from linkweather.cli.cost_tables import links_cost_table, sites_cost_table, total_line
 from linkweather.cli.options import json_option
@@ -76,9 +76,8 @@ def show(*, as_json_: bool, api: str) -> None:
 @mesh.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @rate_option
-@token_option
 @api_option
-def push(file: Path, rate: float, token_file: Path | None, api: str) -> None:
+def push(file: Path, rate: float, api: str) -> None:
     """Replace the mesh: the collector checks it, writes it to its mesh file and sends it to the sites.
 
     What it costs a day is said by the goodput that the collector knows of each link.
@@ -86,7 +85,7 @@ def push(file: Path, rate: float, token_file: Path | None, api: str) -> None:
     text = settings.read(file)
     # Which methods are installed counts where the mesh is applied, at the collector: here only the file is checked.
     settings.parse(text, Mesh, str(file))
-    with asking(api, token_file) as client:
+    with asking(api) as client:
         mesh = client.push_mesh(text).mesh
         echo(f"in force: {summary(mesh, str(file))}")
         measured = {(link.src, link.dst): link.goodput_bps for link in client.links() if link.goodput_bps is not None}

@@ -15,8 +15,9 @@ from typing import Any, Generic, ParamSpec, Self, overload
 
 import httpx
 
+from linkweather.api_place import DEFAULT_API, socket_of
 from linkweather.client import requests
-from linkweather.client.requests import DEFAULT_API, Answered, Request
+from linkweather.client.requests import Answered, Request
 from linkweather.client.responses import SILENCE_LIMIT_S, EventReader, away, check, read
 from linkweather.errors import CollectorUnavailableError, OperatorError
 from linkweather.models.events import Event, EventKind
@@ -100,9 +101,10 @@ class Client(_RequestMethods):
     """
 
     def __init__(self, api: str = DEFAULT_API, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        """`token` lets `push_mesh` in from another machine. Raises OperatorError for an impossible URL."""
-        self._api = api
-        self._http = httpx.Client(**_settings(api, token, timeout_s))
+        """`api` may be `unix:///path`, the collector's own socket. Raises OperatorError for an impossible URL."""
+        self._api, socket = api, socket_of(api)
+        transport = None if socket is None else httpx.HTTPTransport(uds=str(socket))
+        self._http = httpx.Client(**_settings(api, token, timeout_s), transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -161,9 +163,10 @@ class AsyncClient(_RequestMethods):
     """
 
     def __init__(self, api: str = DEFAULT_API, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        """`token` lets `push_mesh` in from another machine. Raises OperatorError for an impossible URL."""
-        self._api = api
-        self._http = httpx.AsyncClient(**_settings(api, token, timeout_s))
+        """`api` may be `unix:///path`, the collector's own socket. Raises OperatorError for an impossible URL."""
+        self._api, socket = api, socket_of(api)
+        transport = None if socket is None else httpx.AsyncHTTPTransport(uds=str(socket))
+        self._http = httpx.AsyncClient(**_settings(api, token, timeout_s), transport=transport)
 
     def on_behalf_of(self, address: str, token: str) -> AsyncClient:
         """A client of the same collector that asks for whoever is at `address`: the token alone admits its changes.

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
+from linkweather.api_place import socket_of
 from linkweather.errors import OperatorError
 from linkweather.models.incidents import IncidentsAnswer, SilenceAnswer
 from linkweather.models.ledger import LedgerAnswer
@@ -24,8 +25,6 @@ from linkweather.models.scores import EvaluationAnswer
 from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
 from linkweather.models.sla import SlaAnswer
 from linkweather.models.state import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
-
-DEFAULT_API = "http://127.0.0.1:8484"
 
 Answered = TypeVar("Answered")
 
@@ -42,12 +41,14 @@ class Request(Generic[Answered]):
 
 def base_url(api: str) -> httpx.URL:
     """The API's address. Raises OperatorError for an impossible one."""
+    if socket_of(api) is not None:
+        return httpx.URL("http://localhost")
     try:
         url = httpx.URL(api)
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in {"http", "https"} or not url.host:
-        raise OperatorError(f"api = {api!r}: must be http://host[:port] or https://host[:port]")
+        raise OperatorError(f"api = {api!r}: must be http://host[:port], https://host[:port] or unix:///path")
     return url
 
 

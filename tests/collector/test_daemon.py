@@ -28,6 +28,7 @@ from collector.ingest.waiting_messages import BATCH_REPORTS
 from collector.settings import ApiSettings, CollectorBroker, CollectorSettings, JournalSettings
 from collector.store import decision_writer
 from collector.store.journal import JOURNAL_FILE, Journal, open_journal
+from linkweather.api_place import local_api
 from linkweather.client import Client
 from linkweather.errors import OperatorError
 from linkweather.mesh.site_mesh import SiteMesh
@@ -302,7 +303,7 @@ async def test_a_pushed_mesh_is_in_the_file_and_told_to_the_sites(
     async with running(settings):
         await site.subscribe(topics.part("a", "+"), qos=1)
         await next_payload(site)
-        with Client(f"http://127.0.0.1:{settings.api.port}") as client:
+        with Client(local_api(f"http://127.0.0.1:{settings.api.port}")) as client:
             assert (await asyncio.to_thread(client.push_mesh, THREE)).links == 6
             with pytest.raises(OperatorError, match=r"mesh.toml: nonsense = 1: no such key$"):
                 await asyncio.to_thread(client.push_mesh, "nonsense = 1\n" + THREE)

@@ -13,14 +13,16 @@ import psutil
 import pytest
 
 from collector.page_process import PageProcess
-from collector.settings import ApiSettings, PageSettings
+from collector.settings import PageSettings
 from tests import servers
 
 LIMIT_S = 120.0
 
 
 def page(**settings: object) -> PageProcess:
-    return PageProcess(PageSettings.model_validate({"port": servers.free_port(), **settings}), ApiSettings(port=1))
+    return PageProcess(
+        PageSettings.model_validate({"port": servers.free_port(), **settings}), "127.0.0.1", "http://127.0.0.1:1"
+    )
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,7 @@ from collector.alto import resources
 from collector.alto.alto_api import add_alto
 from collector.api.app import create_app
 from collector.api.http_server import HttpServer
+from collector.settings import ApiSettings
 from linkweather import overflows
 from tests import servers
 from tests.collector.alto import schemas
@@ -55,7 +56,7 @@ def world() -> AltoWorld:
 @pytest.fixture
 async def http(world: AltoWorld) -> AsyncIterator[httpx.AsyncClient]:
     port = servers.free_port()
-    server = HttpServer(application(world), "127.0.0.1", port)
+    server = HttpServer(application(world), ApiSettings(port=port))
     task = asyncio.create_task(server.run(), name="server")
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         yield client
@@ -417,7 +418,7 @@ async def test_streams_end_once_the_collector_stops(http: httpx.AsyncClient, wor
 
 async def test_a_server_that_ends_does_not_wait_for_its_streams(world: AltoWorld) -> None:
     port = servers.free_port()
-    server = HttpServer(application(world), "127.0.0.1", port)
+    server = HttpServer(application(world), ApiSettings(port=port))
     task = asyncio.create_task(server.run(), name="server")
     async with (
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,

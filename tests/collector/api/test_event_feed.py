@@ -16,6 +16,7 @@ from collector.api import event_feed as events
 from collector.api.api_requests import answer_errors
 from collector.api.event_feed import EventFeed, add_events
 from collector.api.http_server import HttpServer
+from collector.settings import ApiSettings
 from linkweather import AsyncClient, Client, overflows
 from linkweather.errors import CollectorUnavailableError
 from linkweather.mesh import Mesh
@@ -68,7 +69,7 @@ class FeedWorld:
         app = FastAPI()
         answer_errors(app)
         add_events(app, self.feed, lambda: MESH)
-        self.server = HttpServer(app, "127.0.0.1", self.port)
+        self.server = HttpServer(app, ApiSettings(port=self.port))
         self.task = asyncio.create_task(self.server.run(), name="server")
 
     async def stop(self) -> None:

@@ -20,7 +20,7 @@ from collector.api.route_api import RouteSources, add_routes
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.route_question import RouteQuestion
 from collector.routing.router import Router
-from collector.settings import RoutingSettings
+from collector.settings import ApiSettings, RoutingSettings
 from linkweather.mesh import Mesh
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer, UnroutedPair
 from linkweather.models.scores import EvaluationAnswer
@@ -77,7 +77,7 @@ async def http(world: RoutesWorld) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     answer_errors(app)
     add_routes(app, world.sources())
-    server = HttpServer(app, "127.0.0.1", port)
+    server = HttpServer(app, ApiSettings(port=port))
     task = asyncio.create_task(server.run(), name="server")
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         yield client

@@ -43,7 +43,7 @@ def sinks(tmp_path: Path) -> Iterator[Exporters]:
 def api(sinks: Exporters) -> Iterator[str]:
     app = FastAPI()
     answer_errors(app)
-    add_sinks(app, sinks, CostlyQuestions(), None)
+    add_sinks(app, sinks, CostlyQuestions())
     with serving(app) as url:
         yield url
 

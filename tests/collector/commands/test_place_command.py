@@ -21,6 +21,7 @@ from collector.api.api_requests import answer_errors
 from collector.api.http_server import HttpServer
 from collector.api.placement_api import add_placements
 from collector.placement.placement import PlacementInputs, PlannedTransfer
+from collector.settings import ApiSettings
 from linkweather.cli.root import main
 from linkweather.mesh import Mesh
 from linkweather.models.state import CapacityAnswer
@@ -157,7 +158,7 @@ async def placing() -> AsyncIterator[str]:
         return PlannedTransfer(size / 1e9, size / 1e9, 0.0, (src, dst))
 
     add_placements(app, lambda: PlacementInputs(NOON, MESH, told, move), lambda _: None)
-    server = HttpServer(app, "127.0.0.1", port)
+    server = HttpServer(app, ApiSettings(port=port))
     task = asyncio.create_task(server.run(), name="server")
     yield f"http://127.0.0.1:{port}"
     task.cancel()
