@@ -1,7 +1,7 @@
 """A form that acknowledges incidents and silences, and the silences that last; each change needs the API's token.
 
-The page runs beside the collector, which lets programs of its own machine change things. So a change is asked for on
-behalf of the viewer's address: then the token alone admits it.
+The page asks over the collector's own socket, which lets its user's programs change things. So a change is asked for
+on behalf of the viewer's address: then the token alone admits it.
 """
 
 from __future__ import annotations

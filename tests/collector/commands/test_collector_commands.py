@@ -195,7 +195,7 @@ def test_an_impossible_address_is_one_sentence_and_status_2() -> None:
     result = run("links", "--api", "nowhere")
     assert (result.exit_code, result.output) == (
         2,
-        "Error: api = 'nowhere': must be http://host[:port] or https://host[:port]\n",
+        "Error: api = 'nowhere': must be http://host[:port], https://host[:port] or unix:///path\n",
     )
 
 

@@ -134,7 +134,7 @@ def test_a_collector_that_is_away_is_one_sentence() -> None:
 def test_an_address_that_cannot_be_is_one_sentence(api: str) -> None:
     with pytest.raises(OperatorError) as error:
         Client(api)
-    assert str(error.value) == f"api = {api!r}: must be http://host[:port] or https://host[:port]"
+    assert str(error.value) == f"api = {api!r}: must be http://host[:port], https://host[:port] or unix:///path"
 
 
 def test_answers_are_plain_json_again() -> None:
