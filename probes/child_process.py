@@ -12,6 +12,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from linkweather.child_processes import without_raw_sockets
 from linkweather.errors import MeasurementError
 
 STOP_LIMIT_S = 0.5  # measured: SIGINT ends an iperf3 client in 1–6 ms
@@ -20,8 +21,13 @@ OUTPUT_BYTES = 4 << 20  # 60 s of iperf3 with eight streams print 0.4 MB
 
 
 @contextlib.asynccontextmanager
-async def child(command: Sequence[str], extra: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a program with `extra` environment variables; the end of the block stops, drains and reaps it."""
+async def child(
+    command: Sequence[str], extra: Mapping[str, str], *, raw: bool = False
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a program with `extra` environment variables; the end of the block stops, drains and reaps it.
+
+    Only with `raw` it may open raw sockets, where we may.
+    """
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -29,6 +35,7 @@ async def child(command: Sequence[str], extra: Mapping[str, str]) -> AsyncIterat
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "LC_ALL": "C", **extra},
         start_new_session=True,
+        preexec_fn=None if raw else without_raw_sockets,
     )
     try:
         yield process

@@ -100,7 +100,7 @@ async def run(
     reading = _Reading()
     limit_s = LIMIT_S + request.max_hops * LIMIT_PER_HOP_S if limit_s is None else limit_s
     try:
-        async with asyncio.timeout(limit_s), child((*command, encode(request).decode()), {}) as process:
+        async with asyncio.timeout(limit_s), child((*command, encode(request).decode()), {}, raw=True) as process:
             assert process.stdout is not None  # noqa: S101  - `child` asked for the pipe
             for _ in range(MOST_LINES):
                 text = await process.stdout.readline()

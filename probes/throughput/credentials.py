@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from linkweather import atomicfile
+from linkweather.child_processes import without_raw_sockets
 from linkweather.errors import OperatorError
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ async def _make(private: Path, public: Path) -> None:
         *(sys.executable, "-m", "probes.throughput.keygen", str(private), str(public)),
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=without_raw_sockets,
     )
     try:
         async with asyncio.timeout(_MAKING_LIMIT_S):
