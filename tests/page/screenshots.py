@@ -1,6 +1,8 @@
 """The pictures of the documents: the page before a collector that hears of played hubs, one link cut and one lossy.
 
-python -m tests.page.screenshots [--folder docs/pictures]
+python -m tests.page.screenshots [--folder docs/pictures] [--sites 8]
+
+Eight sites and a hundred, each view; what a hundred are drawn of ends in `-100`.
 """
 
 from __future__ import annotations
@@ -8,7 +10,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +19,67 @@ import httpx
 
 from tests.documents import ROOT
 from tests.page.browsing import Tab, chromium, tab
-from tests.page.played_hubs import hubs_and_collector
+from tests.page.played_hubs import HUBS, INTERVAL_S, Hub, hubs_and_collector, many_hubs
 
-WELL_S = 90.0  # all links are up, so that there is something normal
-WRONG_S = 60.0
 WIDE = {"viewport": {"width": 1200, "height": 760}}
-# name → address, how it is looked at, and the cell that is pointed at
-PICTURES: Mapping[str, tuple[str, Mapping[str, Any], str]] = {
-    "now": ("/", WIDE, ".cell.degraded[data-row]"),
-    "now-dark": ("/?metric=goodput&sort=region", {**WIDE, "color_scheme": "dark"}, ""),
-    "now-phone": ("/?lang=zh", {"viewport": {"width": 390, "height": 760}, "has_touch": True}, ""),
-    "link": ("/link/gz/cc", {"viewport": {"width": 1200, "height": 1000}}, ""),
-    "site": ("/site/gz", WIDE, ""),
-    "map": ("/map", WIDE, ""),
-    "decisions": ("/decisions?src=gz&dst=cc", WIDE, ""),
+TALL = {"viewport": {"width": 1200, "height": 1000}}
+SMALL = {"viewport": {"width": 1000, "height": 640}}
+Picture = tuple[str, Mapping[str, Any], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """A mesh that is drawn: its hubs, the pair that is cut, the lossy link, and how long all is well and then wrong.
+
+    `pictures`: name → address, how it is looked at, and the cell that is pointed at.
+    """
+
+    hubs: Sequence[Hub]
+    interval_s: float
+    cut: tuple[str, str]
+    lossy: tuple[str, str]
+    well_s: float
+    wrong_s: float
+    pictures: Mapping[str, Picture]
+
+
+SITTINGS: Mapping[int, Sitting] = {
+    8: Sitting(
+        hubs=HUBS,
+        interval_s=INTERVAL_S,
+        cut=("gz", "cc"),
+        lossy=("bj", "nx"),
+        well_s=90.0,
+        wrong_s=60.0,
+        pictures={
+            "now": ("/", WIDE, ".cell.degraded[data-row]"),
+            "now-dark": ("/?metric=goodput&sort=region", {**WIDE, "color_scheme": "dark"}, ""),
+            "now-phone": ("/?lang=zh", {"viewport": {"width": 390, "height": 760}, "has_touch": True}, ""),
+            "link": ("/link/gz/cc", {"viewport": {"width": 1200, "height": 1240}}, ""),
+            "incidents": ("/incidents", WIDE, ""),
+            "incidents-zh": ("/incidents?lang=zh", WIDE, ""),
+            "site": ("/site/gz", WIDE, ""),
+            "map": ("/map", SMALL, ""),
+            "decisions": ("/decisions?src=gz&dst=cc", TALL, ""),
+        },
+    ),
+    100: Sitting(
+        hubs=many_hubs(100),
+        interval_s=5.0,
+        cut=("s004", "s012"),
+        lossy=("s000", "s006"),
+        well_s=90.0,
+        wrong_s=75.0,
+        pictures={
+            "now-100": ("/?sort=region", {"viewport": {"width": 1400, "height": 1180}}, ".cell.degraded[data-row]"),
+            "now-100-regions": ("/?collapse=region&metric=rtt", WIDE, ""),
+            "link-100": ("/link/s004/s012", {"viewport": {"width": 1200, "height": 1240}}, ""),
+            "incidents-100": ("/incidents", WIDE, ""),
+            "site-100": ("/site/s004", WIDE, ""),
+            "map-100": ("/map", SMALL, ""),
+            "decisions-100": ("/decisions?src=s004&dst=s012", TALL, ""),
+        },
+    ),
 }
 
 
@@ -37,15 +87,28 @@ def main() -> None:
     """Make all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "pictures")
-    folder: Path = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as data, hubs_and_collector(Path(data)) as (hubs, api), chromium() as browser:
+    parser.add_argument("--sites", type=int, choices=[*SITTINGS], action="append")
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    for sites in asked.sites or SITTINGS:
+        _draw(SITTINGS[sites], asked.folder)
+
+
+def _draw(sitting: Sitting, folder: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory() as data,
+        hubs_and_collector(Path(data), sitting.hubs, sitting.interval_s) as (hubs, api),
+        chromium() as browser,
+    ):
         page = str(httpx.get(api).headers["location"]).rstrip("/")
-        time.sleep(WELL_S)
-        hubs.cut("gz", "cc")
-        hubs.lost["bj", "nx"] = 0.2
-        time.sleep(WRONG_S)
-        for name, (path, options, pointed_at) in PICTURES.items():
+        time.sleep(sitting.well_s)
+        hubs.cut(*sitting.cut)
+        hubs.detours.add(sitting.cut)
+        hubs.lost[sitting.lossy] = 0.2
+        time.sleep(sitting.wrong_s)
+        repairs = {"src": sitting.lossy[0], "dst": sitting.lossy[1], "reason": "a new switch", "until": "2h"}
+        httpx.post(f"{api}/api/v1/silences", json=repairs).raise_for_status()
+        for name, (path, options, pointed_at) in sitting.pictures.items():
             with tab(browser, **options) as opened:
                 _take(opened, page + path, folder / f"{name}.png", pointed_at)
             print(folder / f"{name}.png")
