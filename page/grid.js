@@ -7,13 +7,13 @@ export default {
         <th class="corner" scope="col">{{ grid.corner }}</th>
         <th v-for="[key, begins] in grid.columns" scope="col" :class="{begins}"><span>{{ key }}</span></th>
       </tr></thead>
-      <tbody @keydown="move">
-        <tr v-for="([key, begins], row) in grid.rows" :class="{begins}">
+      <tbody @keydown="move" @mouseover="point" @focusin="point">
+        <tr v-for="([key, begins], row) in grid.rows" v-memo="[grid.cells[row], at[0] === row && at[1]]" :class="{begins}">
           <th scope="row" :class="{oneway: oneWay(grid.cells[row])}"><a v-if="!grid.collapsed" :href="'/site/' + key">{{ key }}</a><span v-else>{{ key }}</span></th>
           <td v-for="(cell, column) in grid.cells[row]" :class="{begins: grid.columns[column][1]}">
             <a v-if="cell" class="cell" :class="[cell[0], 'l' + cell[1], {oneway: cell[4]}]" :href="address(row, column)"
                :aria-label="said(row, column)" :tabindex="row === at[0] && column === at[1] ? 0 : -1"
-               :data-row="row" :data-column="column" @mouseenter="look(row, column)" @focus="look(row, column)"
+               :data-row="row" :data-column="column"
             ><span>{{ grid.numbers ? cell[2] : '' }}</span></a>
           </td>
         </tr>
@@ -40,6 +40,10 @@ export default {
       const there = cells.filter((cell) => cell);
       return there.length > 1 && 2 * there.filter((cell) => cell[4]).length >= there.length;
     },
+    point(event) {  // one listener for all cells
+      const cell = event.target.closest('.cell');
+      if (cell) this.look(Number(cell.dataset.row), Number(cell.dataset.column));
+    },
     look(row, column) {
       clearTimeout(this.waiting);
       this.waiting = setTimeout(() => this.$emit('look', this.ends(row, column)), 60);
@@ -59,6 +63,8 @@ export default {
       this.$el.querySelector(`[data-row="${row}"][data-column="${column}"]`).focus();
     },
     patch(changes) {
+      const rows = new Set(changes.map(([row]) => row));
+      for (const row of rows) this.grid.cells[row] = this.grid.cells[row].slice();  // another row: it is drawn anew
       for (const [row, column, cell] of changes) this.grid.cells[row][column] = cell;
     },
   },

@@ -200,7 +200,7 @@ def is_worse_this_way(link: LinkAnswer, back: LinkAnswer | None) -> bool:
 
 
 def changed_cells(before: Matrix, after: Matrix) -> list[list[Any]] | None:
-    """What changed, each as row, column, cell; None where the grid is another one."""
+    """What is seen to change, each as row, column, cell; None where the grid is another one."""
     if (before.key, before.rows, before.columns) != (after.key, after.rows, after.columns):
         return None
     return list(_changes(before, after))
@@ -209,8 +209,13 @@ def changed_cells(before: Matrix, after: Matrix) -> list[list[Any]] | None:
 def _changes(before: Matrix, after: Matrix) -> Iterator[list[Any]]:
     for row, (old_line, new_line) in enumerate(zip(before.cells, after.cells, strict=True)):
         for column, (old, new) in enumerate(zip(old_line, new_line, strict=True)):
-            if old != new:
+            if old != new and _seen(old, numbers=after.numbers) != _seen(new, numbers=after.numbers):
                 yield [row, column, new and new.packed()]
+
+
+def _seen(cell: MatrixCell | None, *, numbers: bool) -> object:
+    """What shows of a cell: where there is no room for numbers, a figure that leaves the colour as it is does not."""
+    return cell if numbers or cell is None else (cell.state, cell.level, cell.one_way)
 
 
 def for_browser(grid: Matrix, words: Words) -> dict[str, Any]:

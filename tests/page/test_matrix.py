@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from page.matrix import Matrix, MatrixCell, MatrixQuestion, changed_cells, for_browser, is_worse_this_way, matrix
+from page.matrix import (
+    NUMBERS_UP_TO,
+    Matrix,
+    MatrixCell,
+    MatrixQuestion,
+    changed_cells,
+    for_browser,
+    is_worse_this_way,
+    matrix,
+)
+from page.mesh_picture import MeshPicture
 from tests.page.pictures import ENGLISH, link, picture, site
 
 
@@ -145,3 +155,17 @@ def test_a_cell_of_several_links_says_how_many_are_not_well() -> None:
     assert (north_south.links, north_south.state, north_south.text) == (2, "unknown", "1/2")
     assert north is not None
     assert north.text == "1.50"  # the median RTT of what is all well
+
+
+def test_a_figure_that_is_not_shown_and_leaves_its_colour_is_no_change() -> None:
+    names = [f"s{number:02d}" for number in range(NUMBERS_UP_TO + 1)]
+    many = MeshPicture().with_sites([site(name) for name in names], 1.0)
+    figures = {("s00", "s01"): 0.010, ("s01", "s00"): 0.100, ("s02", "s00"): 0.001}
+
+    def drawn(changed_s: float) -> Matrix:
+        rtts_s = {**figures, ("s00", "s01"): changed_s}
+        view = many.with_links([link(*pair, rtt_p50_s=rtt_s) for pair, rtt_s in rtts_s.items()], 1.0)
+        return matrix(view, MatrixQuestion(metric="rtt"))
+
+    assert changed_cells(drawn(0.0100), drawn(0.0101)) == []
+    assert changed_cells(drawn(0.0100), drawn(0.0500)) == [[0, 1, ["fresh", 9, "50.0", 1]]]
