@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo test test-cluster check bench chaos screenshots deb deb-test setup clean
+.PHONY: help demo test test-cluster check bench chaos screenshots manifests deb deb-test setup clean
 
 help:  ## lists these targets
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -27,10 +27,14 @@ check:  ## ruff, mypy and the import rules
 test-cluster:  ## several collectors with a real Kafka, each part killed in turn; it installs Java, Maven and Kafka itself
 	@bash setup.sh test
 	@bash tests/cluster/kafka.sh
-	@$(BIN)/python -m pip install -q --disable-pip-version-check check-jsonschema==0.39.0 kubernetes-validate==1.37.0
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec config/cluster/compose.yaml
-	$(BIN)/kubernetes-validate --strict config/cluster/kubernetes.yaml
+	@$(MAKE) --no-print-directory manifests
 	$(BIN)/python -m tests.cluster $(ARGS)
+
+manifests:  ## holds the Compose files and the manifests for Kubernetes to their schemas
+	@bash setup.sh test
+	@$(BIN)/python -m pip install -q --disable-pip-version-check check-jsonschema==0.39.0 kubernetes-validate==1.37.0
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec config/*/compose.yaml
+	$(BIN)/kubernetes-validate --strict config/*/kubernetes.yaml
 
 bench:  ## the two short benches: the demo against its lab, and what an idle probe costs
 	@bash setup.sh test

@@ -58,7 +58,7 @@ Version: $version
 Architecture: $(dpkg --print-architecture)
 Maintainer: linkweather <linkweather@users.noreply.github.com>
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
-Depends: python3 (>= 3.$minor~), python3 (<< 3.$((minor + 1))~), libc6 (>= 2.36), libstdc++6, passwd, iperf3 (>= 3.1.5)
+Depends: python3 (>= 3.$minor~), python3 (<< 3.$((minor + 1))~), libc6 (>= 2.36), libstdc++6, passwd, procps, iperf3 (>= 3.1.5)
 Recommends: mosquitto
 Suggests: iproute2, influxdb
 Section: net

@@ -84,7 +84,7 @@ rm -rf --one-file-system "$next" "$work/$name-build"
 
 say "$name: install, without a network"
 # What it depends on, beside what checks it.
-install_with_apt "$name" python3 iperf3 mosquitto systemd adduser
+install_with_apt "$name" python3 iperf3 mosquitto procps systemd
 find "$m" -xdev \( -path "$m/proc" -o -path "$m/dev" -o -path "$m/run" -o -path "$m/tmp" \) -prune -o -printf '%P\n' |
     sort >"$work/before"
 offline "$name" dpkg -i /tmp/old.deb >"$work/dpkg.log" 2>&1 || { cat "$work/dpkg.log"; exit 1; }
