@@ -15,7 +15,7 @@ from prometheus_client import generate_latest
 from collector import self_metrics as metrics
 from collector.alto.alto_api import AltoSources, add_alto
 from collector.api.access import AccessRules
-from collector.api.api_requests import ApiError
+from collector.api.api_requests import ApiError, without_folders
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.costly_questions import CostlyQuestions
 from collector.api.event_feed import EventFeed, add_events
@@ -99,7 +99,7 @@ class ApiWiring:
                 evaluation=lambda since, until: self.questions.ask("evaluation", updater.evaluation, since, until),
             ),
         )
-        add_events(app, self.feed, lambda: mesh.mesh)
+        add_events(app, self.feed, lambda: mesh.mesh, self.settings.api.max_streams_per_client)
         add_capacity(app, lambda: self.capacities.capacities(time.time()))
         add_incidents(
             app,
@@ -135,6 +135,7 @@ class ApiWiring:
                 capacities=self.capacities.capacities,
                 stopping=lambda: self.feed.closed,
                 count_streams=partial(self.alto_streams.__setitem__, "open"),
+                most_streams_per_client=self.settings.api.max_streams_per_client,
             ),
         )
         return app
@@ -193,8 +194,8 @@ class ApiWiring:
         ]
 
     def _mesh_answer(self) -> MeshAnswer:
-        mesh = self.mesh.mesh
-        return MeshAnswer(mesh=mesh, links=mesh.link_count, refused=self.mesh.refused)
+        mesh, refused = self.mesh.mesh, self.mesh.refused
+        return MeshAnswer(mesh=mesh, links=mesh.link_count, refused=refused and without_folders(refused))
 
     async def _push_mesh(self, text: str) -> None:
         await self.mesh.replace(text)

@@ -55,6 +55,7 @@ class AltoSources:
     capacities: Callable[[float], Sequence[CapacityAnswer]]
     stopping: Callable[[], bool] = lambda: False
     count_streams: Callable[[int], None] = lambda _count: None
+    most_streams_per_client: int = STREAMS_MAX
 
 
 def add_alto(app: FastAPI, sources: AltoSources, *, poll_s: float = POLL_S, keep_alive_s: float = KEEP_ALIVE_S) -> None:
@@ -87,6 +88,7 @@ class _OpenStream:
     """An update stream with a client; `changed` makes it look for changes at once."""
 
     stream: UpdateStream
+    client: str | None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -137,12 +139,19 @@ class _AltoService:
             # RFC 7285 §8.5.3: overload is no ALTO error; the answer says when to try again.
             sentence = f"{STREAMS_MAX} update streams are open already: try again later"
             raise ApiError(503, sentence, headers={"retry-after": str(RETRY_AFTER_S)})
-        live = _OpenStream(UpdateStream(asked, _requester(request), self._view()))
+        client = request.client.host if request.client else None
+        if client is not None and self._streams_of(client) >= self._sources.most_streams_per_client:
+            overflows.note("alto update streams")
+            raise ApiError(429, "your address has too many update streams open")
+        live = _OpenStream(UpdateStream(asked, _requester(request), self._view()), client)
         name = secrets.token_urlsafe(16)
         self._streams[name] = live
         self._sources.count_streams(len(self._streams))
         control = {"control-uri": f"{_base(request)}{ROOT}{resources.UPDATES_PATH}/{name}"}
         return _EventStream(self._events(live, control), closed=lambda: self._close(name))
+
+    def _streams_of(self, client: str) -> int:
+        return sum(live.client == client for live in self._streams.values())
 
     def _close(self, name: str) -> None:
         del self._streams[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from linkweather.mesh import Mesh
 from linkweather.models.state import ErrorAnswer
 
 Value = TypeVar("Value")
+_FOLDERS = re.compile(r"(?<![\w:/.~-])~?/(?:[^\s'\",:;/]+/)+")  # but not those of a URL
 
 
 class ApiError(LinkweatherError):
@@ -30,6 +32,11 @@ class ApiError(LinkweatherError):
         self.status = status
         self.answer = ErrorAnswer(error=sentence, field=field)
         self.headers = headers
+
+
+def without_folders(text: str) -> str:
+    """A sentence for callers: its files have names, and where they lie is the operator's affair."""
+    return _FOLDERS.sub("", text)
 
 
 def read_parameter(name: str, parse: Callable[..., Value], text: str, *more: Any) -> Value:

@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from collector.api import docs_page
 from collector.api.access import FORBIDDEN, AccessControl, AccessRules, guarded
-from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id
+from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id, without_folders
 from collector.api.cached_answers import CachedAnswer
 from collector.api.link_documents import link_columns_json, link_rows_json
 from collector.api.middleware import ContainedApi, HeadAsGet, SecurityHeaders
@@ -183,7 +183,7 @@ def _add_mesh(app: FastAPI, sources: AppSources) -> None:
         try:
             await sources.push_mesh(text)
         except OperatorError as error:
-            raise ApiError(422, str(error), "mesh") from None
+            raise ApiError(422, without_folders(str(error)), "mesh") from None
         return sources.mesh()
 
 
@@ -199,9 +199,9 @@ def _add_health(app: FastAPI, sources: AppSources) -> None:
 
         `degraded` names what fails and holds up nothing else: sinks, and the collector's own clock.
         """
-        reasons = tuple(sources.not_ready())
+        reasons = tuple(map(without_folders, sources.not_ready()))
         response.status_code = 503 if reasons else 200
-        return ReadyAnswer(ready=not reasons, reasons=reasons, degraded=tuple(sources.degraded()))
+        return ReadyAnswer(ready=not reasons, reasons=reasons, degraded=tuple(map(without_folders, sources.degraded())))
 
     scraped = CachedAnswer(sources.metrics, CONTENT_TYPE_LATEST)
 

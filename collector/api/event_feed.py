@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import FastAPI, Header, Query
+from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from collector.api.api_requests import ApiError, site_id
@@ -39,6 +39,7 @@ class _NumberedEvent:
 class _Listener:
     kinds: Collection[str]
     site: str | None
+    client: str | None = None
     waiting: asyncio.Queue[_NumberedEvent | None] = field(default_factory=lambda: asyncio.Queue(WAITING_EVENTS))
 
     def wants(self, event: _NumberedEvent) -> bool:
@@ -68,6 +69,10 @@ class EventFeed:
     def listeners(self) -> int:
         """The number of listeners."""
         return len(self._listeners)
+
+    def listeners_of(self, client: str | None) -> int:
+        """How many of them one client has; those of our own socket are no client's."""
+        return 0 if client is None else sum(listener.client == client for listener in self._listeners)
 
     @property
     def wanted(self) -> bool:
@@ -102,9 +107,11 @@ class EventFeed:
         for listener in list(self._listeners):
             self._disconnect(listener)
 
-    async def listen(self, kinds: Collection[str], site: str | None, after: str | None) -> AsyncIterator[bytes]:
+    async def listen(
+        self, kinds: Collection[str], site: str | None, after: str | None, client: str | None = None
+    ) -> AsyncIterator[bytes]:
         """A stream of the events after that id, or from now on; ends at `close`, or when the listener is too slow."""
-        listener = _Listener(kinds, site)
+        listener = _Listener(kinds, site, client)
         if self._closed:
             return
         self._listeners.add(listener)
@@ -168,7 +175,7 @@ def _sites(event: LinkEvent | RouteEvent | IncidentEvent) -> tuple[str, ...]:
     return () if subject is None else (subject.src, subject.dst)
 
 
-def add_events(app: FastAPI, feed: EventFeed, mesh: Callable[[], Mesh]) -> None:
+def add_events(app: FastAPI, feed: EventFeed, mesh: Callable[[], Mesh], most_per_client: int = MAX_LISTENERS) -> None:
     """Add the stream at /api/v1/events; `site` is looked up in the current mesh."""
 
     @app.get(
@@ -177,6 +184,7 @@ def add_events(app: FastAPI, feed: EventFeed, mesh: Callable[[], Mesh]) -> None:
         responses={200: {"content": {MEDIA_TYPE: {}}}, 503: {"description": "Too many listeners"}},
     )
     async def events(
+        request: Request,
         *,
         kind: Annotated[list[EventKind] | None, Query(description="Only these kinds")] = None,
         site: Annotated[
@@ -188,6 +196,10 @@ def add_events(app: FastAPI, feed: EventFeed, mesh: Callable[[], Mesh]) -> None:
         if feed.listeners >= MAX_LISTENERS:
             overflows.note("event listeners")
             raise ApiError(503, f"{MAX_LISTENERS} programs listen already; try again later")
+        client = request.client.host if request.client else None
+        if feed.listeners_of(client) >= most_per_client:
+            overflows.note("event listeners")
+            raise ApiError(429, f"{most_per_client} programs of your address listen already")
         named = None if site is None else site_id(mesh(), "site", site, 422)
-        stream = feed.listen(kind or (), named, last_event_id)
+        stream = feed.listen(kind or (), named, last_event_id, client)
         return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 from fastapi import FastAPI, Query
 
 from collector.api.access import FORBIDDEN, guarded
-from collector.api.api_requests import ApiError
+from collector.api.api_requests import ApiError, without_folders
 from collector.api.costly_questions import CostlyQuestions
 from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
 from linkweather.models.state import ErrorAnswer
@@ -36,7 +36,8 @@ def add_sinks(app: FastAPI, source: SinkSource, questions: CostlyQuestions) -> N
     @app.get("/api/v1/sinks")
     async def sinks() -> Sequence[SinkAnswer]:
         """Every sink: the configured ones, and those removed for which the record still keeps rows."""
-        return await questions.ask("sinks", source.sinks)
+        found = await questions.ask("sinks", source.sinks)
+        return [one.model_copy(update={"error": one.error and without_folders(one.error)}) for one in found]
 
     @app.get("/api/v1/sinks/{name}/set-aside", responses={**NO_SUCH_SINK})
     async def set_aside(name: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> Sequence[SetAsideAnswer]:

@@ -76,7 +76,7 @@ class ApiWorld:
 
     async def _push(self, text: str) -> None:
         if "bad" in text:
-            raise OperatorError("mesh.toml: bad = 1: no such key")
+            raise OperatorError("/etc/lw/mesh.toml: bad = 1: no such key")
         self.pushed.append(text)
 
 
@@ -277,6 +277,20 @@ async def test_ready_says_what_is_missing(http: httpx.AsyncClient, world: ApiWor
     world.degraded.append("sink main: away")
     answer = await http.get("/readyz")
     assert (answer.status_code, answer.json()["degraded"]) == (200, ["sink main: away"])
+
+
+async def test_no_answer_names_a_folder(http: httpx.AsyncClient, world: ApiWorld) -> None:
+    world.reasons.append("unix:///run/mqtt: no broker; the journal /var/lib/lw/journal.duckdb cannot be written")
+    world.degraded.append(
+        "sink main: token_file = '/etc/lw/influx.token': cannot be read; http://influx:8086/write: 401"
+    )
+    answer = (await http.get("/readyz")).json()
+    assert answer["reasons"] == ["unix:///run/mqtt: no broker; the journal journal.duckdb cannot be written"]
+    assert answer["degraded"] == [
+        "sink main: token_file = 'influx.token': cannot be read; http://influx:8086/write: 401"
+    ]
+    found = await error(await http.put("/api/v1/mesh", content="bad in /etc/lw", headers=TOML), 422)
+    assert found["error"] == "mesh.toml: bad = 1: no such key"
 
 
 async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:
