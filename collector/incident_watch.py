@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,14 @@ import duckdb
 import numpy as np
 
 from collector.incident_log_lines import SiteLines, log_incident, log_links
-from collector.incidents.conditions import Evidence, LinkConditions, Subject, site_conditions
+from collector.incidents.conditions import (
+    Conditions,
+    Evidence,
+    LinkConditions,
+    Subject,
+    claim_conditions,
+    site_conditions,
+)
 from collector.incidents.incident_book import Incident, IncidentBook
 from collector.incidents.incident_words import answer, restored, summary
 from collector.incidents.link_health import DEGRADED, LinkHealth, StateChanges
@@ -20,6 +27,7 @@ from collector.incidents.link_limits import LinkLimits
 from collector.incidents.own_trouble import OwnTrouble
 from collector.incidents.silences import Silences
 from collector.incidents.traced_paths import TracedPaths
+from collector.linkstate.plausible import LightFloors
 from collector.linkstate.site_states import SILENT_LEAST_S, SILENT_REPORTS
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
@@ -47,6 +55,7 @@ class IncidentSources:
     `notify` has people told of an incident that is not silenced.
     `paths` are kept up to date by whoever takes reports in, `recorded_paths` those of the journal.
     `waiting_s` is how long the oldest report waits to be committed; `not_hearing` notes that sites cannot be heard now.
+    `suspect` takes the sites whose claims cannot be, each with a sentence, until an operator acknowledges it.
     """
 
     mesh: Callable[[], Mesh]
@@ -60,6 +69,7 @@ class IncidentSources:
     notify: Callable[[IncidentAnswer], None] = lambda _incident: None
     waiting_s: Callable[[float], float] = lambda _now: 0.0
     not_hearing: Callable[[float], None] = lambda _now: None
+    suspect: Callable[[Mapping[str, str]], None] = lambda _sites: None
     degraded: Callable[[int, Iterable[tuple[str, str]]], None] = lambda _count, _links: None
     owns: Callable[[str], bool] = lambda _site: True
 
@@ -80,6 +90,7 @@ class IncidentWatch:
         self._now = now
         self._links = LinkConditions(settings, tuple(sources.mesh().sites))
         self._mesh, self._limits = sources.mesh(), LinkLimits.of(sources.mesh())
+        self._light = LightFloors()
         self._own = OwnTrouble()
         self._site_lines = SiteLines(sources.owns)
         self._numbered = 0
@@ -189,7 +200,9 @@ class IncidentWatch:
         else:
             sites = self._sources.sites(now)
             found |= site_conditions(sites)
-            found |= self._links.find(self._sources.snapshot(now), self._limits_of(mesh))
+            snapshot = self._sources.snapshot(now)
+            found |= self._links.find(snapshot, self._limits_of(mesh))
+            found |= {**self._unacknowledged(), **claim_conditions(snapshot, self._light.floors_s(mesh))}
             self._site_lines.log_changes(sites)
             health = self._links.health
             changes = self._own_changes(health)
@@ -199,6 +212,18 @@ class IncidentWatch:
         for incident in self._book.look(found, len(mesh.sites) - 1, now):
             if self._speaks_for(incident):
                 self._enter(incident, now)
+        self._sources.suspect({one.src or "": figure.detail or "" for one, figure in self._unacknowledged().items()})
+
+    def _unacknowledged(self) -> Conditions:
+        """The claims that were found and that no operator has acknowledged: they last, whatever is found now."""
+        lasting = [one for one in self._book.open if one.kind == "implausible"]
+        acknowledged = {one.incident for one in self._silences.lasting(self._moment())} if lasting else set()
+        return {
+            subject: incident.conditions[subject].evidence
+            for incident in lasting
+            if incident.id not in acknowledged
+            for subject in incident.now
+        }
 
     def _limits_of(self, mesh: Mesh) -> LinkLimits:
         if mesh is not self._mesh:

@@ -69,6 +69,7 @@ class IncidentWiring:
             recorded_paths=RecordedRows(self.database).newest_paths,
             waiting_s=self.ingest.waiting_s,
             not_hearing=self.sites.not_hearing,
+            suspect=self.sites.suspect,
             owns=self.owns,
         )
 

@@ -146,7 +146,8 @@ class CollectorParts:
             log=self.decision_log,
             listeners=self.feed,
             publish=self._publish_retained,
-            offline=lambda: self.sites.offline,
+            offline=lambda: [*self.sites.offline, *self.sites.suspects],
+            suspects=lambda: self.sites.suspects,
             owns=self.owns,
             link=self.complete_links.link,
         )

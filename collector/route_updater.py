@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -59,6 +59,7 @@ class RouteUpdater:
     """Keeps the active routes of all pairs current by `run`, and answers questions; all on one event loop.
 
     `listeners` take events, `publish` says whether a broker took a message, `offline` are the sites that cannot relay,
+    `suspects` those whose claims cannot be, with a sentence,
     and `now` is in seconds since the epoch. Routes are logged, published and emitted of the sources that this
     collector `owns`: in a cluster others do the others'. `link` makes the answers of the events about links.
     """
@@ -74,6 +75,7 @@ class RouteUpdater:
         listeners: Listeners,
         publish: Publish,
         offline: Callable[[], Collection[str]],
+        suspects: Callable[[], Mapping[str, str]] = dict,
         now: Callable[[], float] = time.time,
         owns: Callable[[str], bool] = lambda _site: True,
         link: Callable[[str, str, float], LinkAnswer | None] | None = None,
@@ -83,7 +85,7 @@ class RouteUpdater:
         self._links = links
         self._owns = owns
         self._log = log
-        self._offline = offline
+        self._offline, self._suspects = offline, suspects
         self._now = now
         self._router = Router(routing, mesh)
         self._conditions = ConditionChanges()
@@ -160,7 +162,10 @@ class RouteUpdater:
 
     def answer(self, question: RouteQuestion) -> RouteAnswer | NoRoute:
         """The same as an input of another answer: not logged for itself."""
-        return self._router.route(question)
+        found, suspects = self._router.route(question), self._suspects()
+        ends = [site for site in (question.src, question.dst) if site in suspects]
+        said = "".join(f"; {site} is suspect: {suspects[site]}" for site in ends)
+        return found.model_copy(update={"why": f"{found.why.rstrip('.')}{said}."}) if said else found
 
     def routes(self, objective: Objective) -> RouteView | None:
         """The active routes of all pairs, which any thread may read; None before the first decision."""

@@ -203,6 +203,7 @@ PATIENCE: Mapping[str, float] = {
     "loss": 3.0,
     "latency": 3.0,
     "jitter": 6.0,
+    "implausible": 6.0,
     "clock": 6.0,
     "sink": 6.0,
     "collector": 3.0,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from collector.incidents.link_health import DOWN, UNKNOWN, HealthBook, LinkHealth, LinkTest, StateChanges, moved
 from collector.incidents.link_limits import LinkLimits
 from collector.incidents.normals import SlowMedians
+from collector.linkstate.plausible import suspects
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
 from linkweather.models.incidents import IncidentKind
@@ -152,6 +153,11 @@ def site_conditions(sites: Sequence[SiteAnswer]) -> Iterator[tuple[Subject, Evid
             yield Subject("site_silent", site.site), Evidence(site.report_age_s, detail=site.reason)
         if site.clock is not None and site.clock_offset_s is not None:
             yield Subject("clock", site.site), Evidence(site.clock_offset_s)
+
+
+def claim_conditions(snapshot: Snapshot, floors_s: Floats) -> dict[Subject, Evidence]:
+    """Sites whose claims of RTTs cannot be."""
+    return {Subject("implausible", site): Evidence(detail=said) for site, said in suspects(snapshot, floors_s).items()}
 
 
 def _unreachable(sites: Sequence[str], down: Bools, seen: Bools) -> Iterator[tuple[Subject, Evidence]]:

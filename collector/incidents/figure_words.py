@@ -44,6 +44,7 @@ _CLAUSES: Mapping[IncidentKind, Callable[[Evidence], str]] = {
     "latency": lambda figure: f"takes {duration(figure.value)}{_usual(figure, duration)}",
     "jitter": lambda figure: f"has a jitter of {duration(figure.value)}{_usual(figure, duration)}",
     "goodput": lambda figure: f"carries {rate(figure.value)}{_usual(figure, rate)}",
+    "implausible": lambda figure: f"is suspect: {figure.detail}; it relays nothing until this is acknowledged",
     "clock": _clock,
     "sink": lambda figure: f"writes nothing, or not all: {figure.detail}",
     "collector": lambda figure: f"fails: {figure.detail}" if figure.value is None else str(figure.detail),

@@ -27,6 +27,7 @@ SEVERITIES: Mapping[IncidentKind, Severity] = {
     "latency": "warning",
     "jitter": "warning",
     "goodput": "warning",
+    "implausible": "warning",
     "clock": "warning",
     "sink": "warning",
     "collector": "critical",

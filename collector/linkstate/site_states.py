@@ -76,6 +76,7 @@ class SiteStates:
         self._hearing_since = -math.inf
         self._next_tests: dict[str, dict[str, NextTest]] = {}
         self._tested = frozenset(mesh.tested_pairs())
+        self.suspects: Mapping[str, str] = {}  # sites whose claims cannot be, each with a sentence
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """Adopt a changed mesh."""
@@ -124,6 +125,10 @@ class SiteStates:
         """What is known now of all links' next tests, for another thread."""
         return NextTests(self._tested, dict(self._statuses), dict(self._next_tests))
 
+    def suspect(self, sites: Mapping[str, str]) -> None:
+        """These sites, and no others, are suspect, each with a sentence that says why."""
+        self.suspects = sites
+
     @property
     def offline(self) -> list[str]:
         """The sites whose status, or will, is offline."""
@@ -169,6 +174,7 @@ class SiteStates:
             budget_bytes_per_day=_stated(status, "budget_bytes_per_day"),
             budget_left_bytes=_stated(status, "budget_left_bytes"),
             throughput_problem=_stated(status, "throughput_problem"),
+            suspect=self.suspects.get(name),
             overflows=_stated(status, "overflows"),
             unpublished=_stated(status, "unpublished"),
             damaged_files=_stated(status, "damaged_files"),

@@ -8,6 +8,7 @@ from itertools import product
 
 import numpy as np
 
+from collector.linkstate.plausible import light_floors_s, plausible
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.active_routes import Contact
 from collector.routing.answer import answer
@@ -69,6 +70,7 @@ class Router:
         """Follow a changed mesh: its prices and who may relay now, its sites with the next snapshot."""
         self._prices = {name: site.egress_usd_per_gb for name, site in mesh.sites.items()}
         self._behind_nat = sorted(name for name, site in mesh.sites.items() if site.nat)
+        self._floors_s = light_floors_s(mesh.sites)
         # A relay is called by the site before it.
         self._barred = mesh.sites.keys() - mesh.relays | set(self._behind_nat)
 
@@ -148,11 +150,12 @@ class Router:
     def _take_in(self, snapshot: Snapshot, goodputs: GoodputEstimate, offline: Collection[str]) -> RoutingState:
         self._follow(snapshot.sites)
         snapshot, stands = mirrored(snapshot, np.isin(np.array(snapshot.sites), self._behind_nat))
+        snapshot, less = plausible(snapshot, self._floors_s)
         self._contact.see(snapshot.usable, snapshot.at)
         share, of_links = noise(snapshot)
         self._apply_noise(share)
         self._kept.clear()
-        self._state = state = self._next(snapshot, goodputs, expected_rtts(snapshot, of_links), stands, offline)
+        self._state = state = self._next(snapshot, goodputs, expected_rtts(snapshot, of_links), stands | less, offline)
         for table in self._tables.values():
             table.cost(LinkFigures.of(snapshot, goodputs, state.rtts_s), state.held)
         return state

@@ -108,6 +108,7 @@ _SITE_AILMENTS: Sequence[tuple[Callable[[SiteAnswer], str | None], str]] = (
     (_offline, "start its probe, or mend its way to the broker: `systemctl status linkweather-probe` there"),
     (_never, "start `linkweather probe` there; if it runs, check its `broker`, its `site` and the broker's password"),
     (lambda site: site.clock, "synchronise the clock, by NTP say: `timedatectl set-ntp true`"),
+    (lambda site: site.suspect, "check its coordinates in the mesh and who runs it; then `linkweather incidents ack`"),
     (lambda site: site.throughput_problem, "install an iperf3 that can: see docs/deploying.md"),
     (_waits, "look at the broker and the way to it: reports come faster than they are taken"),
     (_many("dropped_reports", "reports lost to a full outbox"), "raise `outbox_max_bytes`, or mend what fills it"),

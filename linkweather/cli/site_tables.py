@@ -126,6 +126,7 @@ _FACTS: Mapping[str, Callable[[SiteAnswer], str | None]] = {
     "reports": _outbox,
     "tests ran": lambda site: _counts(site.throughput_tests),
     "budget": _budget,
+    "suspect": lambda site: site.suspect,
     "no tests": lambda site: site.throughput_problem,
     "dropped": lambda site: _counts(site.overflows),
     "unsent": lambda site: _counts(site.unpublished),

@@ -13,7 +13,17 @@ from linkweather.mesh import PRINTABLE, Description, Settings
 from linkweather.wire import Message
 
 IncidentKind = Literal[
-    "site_unreachable", "site_silent", "link_down", "loss", "latency", "jitter", "goodput", "clock", "sink", "collector"
+    "site_unreachable",
+    "site_silent",
+    "link_down",
+    "loss",
+    "latency",
+    "jitter",
+    "goodput",
+    "implausible",
+    "clock",
+    "sink",
+    "collector",
 ]
 Severity = Literal["critical", "warning"]
 

@@ -136,7 +136,8 @@ class SiteAnswer(Message):
     for a site without a budget. `clock_offset_s` is by how much the site's clock is ahead of the collector's, within
     some seconds, by its last reports; null where too few came or they waited at the site. `clock` is a sentence where a
     clock is wrong: the site's, or the collector's own, if most sites are off.
-    `throughput_problem` is a sentence that says why the site tests no throughput.
+    `throughput_problem` is a sentence that says why the site tests no throughput. `suspect` is one that says which of
+    its claims cannot be: it relays nothing until an operator acknowledges the incident.
     `overflows` counts, by queue, what the site dropped since its start as too much waited, `unpublished`, by reason,
     what its broker would not take. `damaged_files` counts, by file, those that it found damaged and set aside, until
     they are deleted.
@@ -163,6 +164,7 @@ class SiteAnswer(Message):
     budget_bytes_per_day: int | None = None
     budget_left_bytes: int | None = None
     throughput_problem: str | None = None
+    suspect: str | None = None
     overflows: dict[str, int] | None = None
     unpublished: dict[str, int] | None = None
     damaged_files: dict[str, int] | None = None

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import json
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -513,3 +513,45 @@ def test_silences_have_a_bound_and_ask_for_the_token(
         assert httpx.post(url, json=body).status_code == 401
         allowed = httpx.post(url, json=body, headers={"Authorization": "Bearer secret"})
         assert (allowed.status_code, "too many" in allowed.json()["error"]) == (409, True)
+
+
+async def test_a_site_that_claims_too_little_is_suspect_until_an_operator_acknowledges_it(
+    world: World, journal: Journal
+) -> None:
+    suspects: list[Mapping[str, str]] = []
+    sources = dataclasses.replace(world.sources(), suspect=suspects.append)
+    watch = IncidentWatch(SETTINGS, IncidentLog(journal.database), sources, lambda: world.now)
+    world.rtt_s[2, :2] = 0.0001
+    async with _running(watch):
+        await until(lambda: bool(suspects and suspects[-1]))
+        said = suspects[-1]["c"]
+        assert said == "it claims 2 RTTs of less than half of what its peers measure"
+        (incident,) = watch.lasting_answers()
+        assert (incident.kind, incident.subjects) == ("implausible", ("c",))
+        assert incident.sentence.startswith(f"c is suspect: {said}; it relays nothing until this is acknowledged")
+        world.rtt_s[2, :2] = 0.02  # it stops, and stays suspect
+        looks, world.now = len(suspects), world.now + 3600
+        await until(lambda: len(suspects) > looks + 3)
+        assert suspects[-1] == {"c": said}
+        moment = datetime.fromtimestamp(world.now, UTC)
+        ack = SilenceAnswer(id="1", at=moment, until=moment + timedelta(hours=1), reason="seen", incident=incident.id)
+        assert await watch.silence(ack)
+        await until(lambda: not suspects[-1])
+        await until(lambda: not watch.lasting)
+
+
+async def test_an_acknowledged_site_relays_though_it_goes_on(world: World, journal: Journal) -> None:
+    suspects: list[Mapping[str, str]] = []
+    sources = dataclasses.replace(world.sources(), suspect=suspects.append)
+    watch = IncidentWatch(SETTINGS, IncidentLog(journal.database), sources, lambda: world.now)
+    world.rtt_s[2, :2] = 0.0001
+    async with _running(watch):
+        await until(lambda: bool(suspects and suspects[-1]))
+        (incident,) = watch.lasting_answers()
+        moment = datetime.fromtimestamp(world.now, UTC)
+        ack = SilenceAnswer(id="1", at=moment, until=moment + timedelta(hours=1), reason="ours", incident=incident.id)
+        await watch.silence(ack)
+        await until(lambda: not suspects[-1])
+        assert watch.lasting
+        world.now += 7200  # the acknowledgement is over
+        await until(lambda: bool(suspects[-1]))

@@ -14,6 +14,7 @@ from collector.routing.costs import COSTINGS, forecast_goodputs
 from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
+from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, RouteAnswer
 from tests.collector.routing.meshes import NAN, SITES, mesh, snapshot, stale
 
@@ -292,7 +293,7 @@ def test_unknown_price_is_not_zero() -> None:
 def test_two_relays_are_found_where_they_are_best(objective: Any) -> None:
     sites = ("a", "b", "c", "d")
     chain = {("a", "b"), ("b", "c"), ("c", "d")}
-    rtt = [[NAN if a == b else 0.01 if (a, b) in chain else 0.5 for b in sites] for a in sites]
+    rtt = [[NAN if a == b else 0.01 if {(a, b), (b, a)} & chain else 0.5 for b in sites] for a in sites]
     goodput = [[NAN if a == b else 9e9 if (a, b) in chain else 1e9 for b in sites] for a in sites]
     now = Snapshot.of(sites, rtt_p50_s=rtt, goodput_p50_bps=goodput)
     router = Router(RULES, mesh(sites, a=0.01, b=0.01, c=0.01))
@@ -485,3 +486,20 @@ def test_a_link_above_the_price_is_left_out_for_that_and_not_because_it_is_held_
         "conditions",
         "gz → cc has no usable path: gz → cc does not meet the conditions; excluded paths: 1 above 0.01 USD/GB.",
     )
+
+
+def test_a_site_that_claims_short_rtts_draws_no_traffic() -> None:
+    """Its own claims count for nothing where its peers measure more."""
+    sites = ("a", "b", "liar")
+    rtt_s = np.array([[NAN, 0.05, 0.04], [0.05, NAN, 0.04], [0.0001, 0.0001, NAN]])
+    router = Router(
+        RoutingSettings(), Mesh.model_validate({"sites": {one: {"address": f"{one}.test"} for one in sites}})
+    )
+    router.decide(Snapshot.of(sites, rtt_p50_s=rtt_s))
+    found = router.route(RouteQuestion(src="a", dst="b"))
+    assert isinstance(found, RouteAnswer)
+    assert found.path.sites == ("a", "b")
+    claimed = router.route(RouteQuestion(src="liar", dst="b"))
+    assert isinstance(claimed, RouteAnswer)
+    assert claimed.path.rtt_p50_s == 0.04
+    assert "the RTT of liar → b is that of the other direction" in claimed.why

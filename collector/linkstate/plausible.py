@@ -1,0 +1,115 @@
+"""What a site may claim: RTTs are no shorter than light in fibre, nor than what the other direction saw. Pure.
+
+A round trip crosses the same two ways whoever asks. So a site that claims much less than its peers towards many of them
+is suspect: for all of its links the worse of both directions decides, and it relays nothing until an operator says
+otherwise. Of a single link both directions count as they are: networks differ that much by themselves (on Seattle's
+nodes two of three RTTs differ by less than a quarter, and the worse of both decided much worse than the newer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.linkstate.snapshot import Snapshot
+from linkweather.mesh import Mesh, Site
+
+Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
+
+EARTH_M: Final = 6_371_000.0
+FIBRE_M_PER_S: Final = 299_792_458.0 / 1.468  # by the refractive index of single-mode fibre
+# Noise and kernels differ this much between two honest ends: less is no disagreement.
+_FACTOR, _LEAST_S = 1.25, 0.001
+# A claim that is no noise at all.
+_LIE_FACTOR, _LIE_LEAST_S = 2.0, 0.005
+_BELOW_LIGHT = 0.7  # of the floor: coordinates are those of a town, and paths leave a building elsewhere
+_FEW = 2  # one odd link says nothing of a site
+_SHARE = 0.75  # of its links: on Seattle's nodes one of 1,700 is so by chance in a moment
+_RTTS: Final = ("rtt_p10_s", "rtt_p50_s", "rtt_p90_s", "rtt_mean_s")
+
+
+class LightFloors:
+    """The floors of a mesh, worked out when it changes."""
+
+    def __init__(self) -> None:
+        self._mesh: Mesh | None = None
+        self._floors_s: Floats = np.zeros((0, 0))
+
+    def floors_s(self, mesh: Mesh) -> Floats:
+        """As `light_floors_s`."""
+        if mesh is not self._mesh:
+            self._mesh, self._floors_s = mesh, light_floors_s(mesh.sites)
+        return self._floors_s
+
+
+def light_floors_s(sites: Mapping[str, Site]) -> Floats:
+    """The RTT of light in fibre along the great circle [src, dst], in seconds; 0 where coordinates are unknown."""
+    known = [(site.latitude, site.longitude) for site in sites.values()]
+    north, east = np.radians([[np.nan if one is None else one for one in place] for place in known]).reshape(-1, 2).T
+    points = np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=1)
+    angles = np.arccos(np.clip(points @ points.T, -1.0, 1.0))
+    floors: Floats = np.nan_to_num(2.0 * EARTH_M * angles / FIBRE_M_PER_S)
+    np.fill_diagonal(floors, 0.0)
+    return floors
+
+
+def plausible(snapshot: Snapshot, floors_s: Floats) -> tuple[Snapshot, Bools]:
+    """The snapshot with no RTT below its floor, and the worse direction's for suspects; and where that one stands."""
+    if floors_s.shape != snapshot.rtt_p50_s.shape:  # of another mesh: the next snapshot fits
+        floors_s = np.zeros_like(snapshot.rtt_p50_s)
+    odd = _Odd.of(snapshot, floors_s)
+    low, suspect = snapshot.rtt_p50_s < floors_s, odd.sites
+    less = _less(snapshot, _FACTOR, _LEAST_S) & suspect[:, None] if suspect.any() else np.zeros_like(low)
+    if not (low.any() or less.any()):
+        return snapshot, less
+    matrices: dict[str, Any] = {name: _raised(getattr(snapshot, name), floors_s, less, low) for name in _RTTS}
+    return replace(snapshot, **matrices), less
+
+
+def suspects(snapshot: Snapshot, floors_s: Floats) -> dict[str, str]:
+    """The sites whose claims cannot be, each with a sentence: three quarters of their links, two at least."""
+    if floors_s.shape != snapshot.rtt_p50_s.shape:
+        return {}
+    odd = _Odd.of(snapshot, floors_s)
+    return {snapshot.sites[place]: odd.sentence(place) for place in np.flatnonzero(odd.sites).tolist()}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Odd:
+    """The links whose claims cannot be: below light, or far less than the other direction; and whose they are."""
+
+    below: Bools
+    less: Bools
+    sites: Bools
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, floors_s: Floats) -> Self:
+        below = snapshot.rtt_p50_s < _BELOW_LIGHT * floors_s
+        less = _less(snapshot, _LIE_FACTOR, _LIE_LEAST_S)
+        odd, claims = (below | less).sum(axis=1), np.isfinite(snapshot.rtt_p50_s).sum(axis=1)
+        return cls(below, less, (odd >= _FEW) & (odd >= _SHARE * claims))
+
+    def sentence(self, place: int) -> str:
+        faster, shorter = int(self.below[place].sum()), int(self.less[place].sum())
+        parts = [
+            *([f"{faster} RTTs that are shorter than light in fibre between the coordinates"] if faster else []),
+            *([f"{shorter} RTTs of less than half of what its peers measure"] if shorter else []),
+        ]
+        return f"it claims {' and '.join(parts)}"
+
+
+def _less(snapshot: Snapshot, factor: float, least_s: float) -> Bools:
+    """Where a link says so much less than the other direction."""
+    rtt_s, other_s = snapshot.rtt_p50_s, snapshot.rtt_p50_s.T
+    less: Bools = other_s > np.maximum(rtt_s * factor, rtt_s + least_s)
+    return less
+
+
+def _raised(rtts_s: Floats, floors_s: Floats, less: Bools, low: Bools) -> Floats:
+    worse = np.where(less, np.fmax(rtts_s, rtts_s.T), rtts_s)
+    return np.where(low, np.fmax(worse, floors_s), worse)
