@@ -36,6 +36,7 @@ REASONS: Mapping[str, str] = {
     "closed": message("the server closed the connection"),
     "declined": message("declined"),
     "died": message("the program or its connection ended early"),
+    "disturbed": message("another connection got hold of the test's server"),
     "fault": message("a fault of the probe"),
     "forbidden": message("a local firewall forbids it"),
     "garbage": message("the answer makes no sense"),

@@ -89,6 +89,7 @@ class Invite(Message):
     """Asks the addressed site to serve one throughput test to the site that wrote it.
 
     `authentication` says whether its iperf3 supports authentication; `max_bytes` limits the payload of the test.
+    `addresses` are those from which the site that wrote it calls, by its own routes.
     """
 
     v: Literal[1] = 1
@@ -97,6 +98,7 @@ class Invite(Message):
     iperf3: Name
     authentication: bool = False
     max_bytes: Bytes | None = None
+    addresses: Annotated[tuple[Name, ...], Field(max_length=16)] = ()
 
 
 class Served(Message):
@@ -109,6 +111,8 @@ class Served(Message):
 
 class Answer(Message):
     """Accepts an invitation (port, secret, public_key_pem, until) or declines it (reason, retry_after_s).
+
+    One that has been accepted is declined as `disturbed` where a third party got hold of the server of the test.
 
     A site behind NAT accepts without a port, because it must be the one to connect; `authentication` says whether its
     iperf3 supports it. The inviting site then answers with the same id and the port at which it serves. After the test,

@@ -19,6 +19,9 @@ METHOD = "iperf3"
 LEASED = "leased"
 BUDGET = "budget"
 TOO_SOON = "too_soon"
+DISTURBED = "disturbed"
+# How a test ends at its client when another is at its server.
+SPOILED = frozenset({"busy", "refused", "timeout", "died", "protocol"})
 NO_END = "no_reachable_end"
 # These reasons pass: a test declined for one is postponed, and is no failed measurement.
 FOR_NOW = frozenset({LEASED, BUDGET, TOO_SOON, "ports_taken", "no_broker", "no_mesh"})
@@ -85,7 +88,9 @@ def patience_s(remaining_s: float) -> float:
     return min(remaining_s, RETRY_AFTER_S)
 
 
-def proposed(test_id: str, longest_s: float, build: Build, max_bytes: int | None) -> Invite:
+def proposed(
+    test_id: str, longest_s: float, build: Build, max_bytes: int | None, addresses: tuple[str, ...] = ()
+) -> Invite:
     """The invitation to a test of at most so long and so many bytes."""
     return Invite(
         id=test_id,
@@ -93,6 +98,7 @@ def proposed(test_id: str, longest_s: float, build: Build, max_bytes: int | None
         iperf3=str(build),
         authentication=build.authentication,
         max_bytes=max_bytes,
+        addresses=addresses,
     )
 
 

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from linkweather.wire import Answer
@@ -26,12 +27,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PeerIperf3:
-    """The other end's iperf3: its version, whether it can show a secret when it calls, and the RTT to it."""
+    """The other end's iperf3: its version, whether it can show a secret when it calls, and the RTT to it.
+
+    `addresses` are those from which it may call; empty: any.
+    """
 
     site: str
     version: str | None
     authentication: bool
     rtt_s: float | None = None
+    addresses: Collection[str] = ()
 
 
 class SiteIperf3:
@@ -62,7 +67,8 @@ class SiteIperf3:
         await self.prepare()
         seconds = duration_s + limit_s("accept", peer.rtt_s) + limit_s("margin", peer.rtt_s)
         guard = self._guard(peer)
-        async with serve_once(self.place, self.build, guard=guard, seconds=seconds, rtt_s=peer.rtt_s) as server:
+        server_of = partial(serve_once, self.place, self.build, guard=guard, seconds=seconds)
+        async with server_of(rtt_s=peer.rtt_s, admitted=peer.addresses) as server:
             offer = Answer(
                 id=test_id,
                 accepted=True,

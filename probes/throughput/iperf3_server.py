@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import random
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,14 @@ from probes.throughput.iperf3_client import Options, follow
 from probes.throughput.iperf3_output import Build, Fault, Transcript
 from probes.throughput.iperf3_program import command, milliseconds
 from probes.throughput.limiting import SenderEvidence
+from probes.throughput.peer_filter import admit_only, strangers
 from probes.throughput.result import Result, conclude
 from probes.throughput.sampler import CpuDemand, SenderSampler
 from probes.throughput.stop_rule import StoppedBy, StopRule
 from probes.throughput.time_limits import limit_s
 
+# A stranger who wants to be there first must not know where.
+_RANDOM = random.SystemRandom()
 DEFAULT_PORTS = range(5201, 5211)
 # A vanished client is given up after this, beyond what the path's RTT needs.
 _PEER_SILENCE_S = 1.0
@@ -37,10 +41,15 @@ class ServerPlace:
 
 @dataclass(slots=True)
 class OneOffServer:
-    """A one-off server that listens. `rtt_s` is the RTT to the peer, as far as it is known."""
+    """A one-off server that listens. `rtt_s` is the RTT to the peer, as far as it is known.
+
+    `admitted` are the addresses from which the peer may call; empty: any. A test whose server another got hold of
+    raises MeasurementError `disturbed`, or is a Result with that failure.
+    """
 
     port: int
     rtt_s: float | None
+    admitted: Collection[str]
     _process: asyncio.subprocess.Process
     _lines: AsyncIterator[str]
     _sampler: SenderSampler
@@ -80,6 +89,8 @@ class OneOffServer:
     ) -> Fault | StoppedBy:
         try:
             first = await self._accepted(accept_s)
+        except MeasurementError as error:
+            return Fault(error.reason, error.detail)
         except TimeoutError:
             return Fault("no_connection", f"the peer did not connect within {self._accept_s(accept_s):g} s")
         transcript.feed(first or "")
@@ -99,9 +110,16 @@ class OneOffServer:
         return said
 
     async def _accepted(self, accept_s: float | None) -> str | None:
-        """The line that says that a client has connected, or an error. Raises TimeoutError."""
-        async with asyncio.timeout(self._accept_s(accept_s)):
-            return await self._next("Accepted connection", "iperf3: error")
+        """The line that says that a client has connected, or an error. Raises TimeoutError, and as the class says."""
+        try:
+            async with asyncio.timeout(self._accept_s(accept_s)):
+                return await self._next("Accepted connection", "iperf3: error")
+        except TimeoutError:
+            # iperf3 names a client when it knows what it wants: one that says no more holds it before.
+            found = strangers(self.port, self.admitted) if self.admitted else []
+            if found:
+                raise MeasurementError("disturbed", f"{', '.join(found)} got hold of the server of this test") from None
+            raise
 
     def _accept_s(self, accept_s: float | None) -> float:
         return limit_s("accept", self.rtt_s) if accept_s is None else accept_s
@@ -115,23 +133,32 @@ class OneOffServer:
 
 @contextlib.asynccontextmanager
 async def serve_once(
-    place: ServerPlace, build: Build, *, guard: Guard | None, seconds: float, rtt_s: float | None = None
+    place: ServerPlace,
+    build: Build,
+    *,
+    guard: Guard | None,
+    seconds: float,
+    rtt_s: float | None = None,
+    admitted: Collection[str] = (),
 ) -> AsyncIterator[OneOffServer]:
-    """Serve one test on the first free port, for `seconds` at the most: then the watchdog kills the server.
+    """Serve one test on a free port drawn at random, for `seconds` at the most: then the watchdog kills the server.
+
+    Only the `admitted` addresses get through to it where the kernel lets us (`peer_filter`); none: any may.
 
     Raises MeasurementError: `ports_taken` when every port is in use, or why the server does not start;
     OperatorError when there is no iperf3.
     """
     with _guarded(guard) as options:
-        for port in place.ports:
+        for port in _RANDOM.sample(place.ports, len(place.ports)):
             arguments = command(build, "server", [*_options(place.bind, port, seconds, rtt_s), *options])
             async with child(arguments, {}) as process:
                 output = lines(process)
                 fault = await _listening(output)
                 if fault is None:
+                    admit_only(process.pid, port, admitted)
                     watchdog = asyncio.get_running_loop().call_later(seconds, send, process, signal.SIGKILL)
                     try:
-                        yield OneOffServer(port, rtt_s, process, output, SenderSampler(process.pid, port))
+                        yield OneOffServer(port, rtt_s, admitted, process, output, SenderSampler(process.pid, port))
                     finally:
                         watchdog.cancel()
                     return

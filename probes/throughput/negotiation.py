@@ -23,7 +23,7 @@ import contextlib
 import logging
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from linkweather import overflows
 from linkweather.containment import contained, note
@@ -37,6 +37,7 @@ from probes.throughput.invitation import Declined
 from probes.throughput.iperf3_ends import PeerIperf3, SiteIperf3
 from probes.throughput.leases import SiteLease
 from probes.throughput.limiting import SenderEvidence
+from probes.throughput.peer_filter import local_addresses, resolved
 from probes.throughput.result import Result, spanned
 from probes.throughput.signalling import PendingTest, Signalling
 from probes.throughput.stop_rule import StopRule
@@ -181,7 +182,8 @@ class Negotiator:
         longest_s = duration_s(tests.max_duration_s, rtt_s)
         if not self._take(longest_s, src):
             return Declined(invitation.LEASED, invitation.patience_s(self._lease.remaining_s(_now())))
-        invite = invitation.proposed(self._token(), longest_s, iperf3.build, max_bytes)
+        addresses = await local_addresses(host, iperf3.place.bind)
+        invite = invitation.proposed(self._token(), longest_s, iperf3.build, max_bytes, addresses)
         rule = StopRule(longest_s, until_converged=tests.until_converged, max_bytes=max_bytes, rtt_s=rtt_s)
         with self._held(src), self._signalling.pending(src, invite.id, rtt_s) as test:
             async with self._groups.held(src, invite.id, tests.max_duration_s) as declined:
@@ -235,13 +237,24 @@ class Negotiator:
     ) -> Result:
         if answer.port is not None:
             return await iperf3.fetch(host, answer, rule)
-        peer = PeerIperf3(test.peer, answer.iperf3, answer.authentication is True, test.rtt_s)
+        admitted = await self._admitted(test.peer)
+        peer = PeerIperf3(test.peer, answer.iperf3, answer.authentication is True, test.rtt_s, admitted)
         async with iperf3.serve(test.id, peer, rule.max_duration_s) as (server, offer):
             if not await self._signalling.answer(test.peer, offer):
                 raise MeasurementError("no_broker", "the broker went away before the peer learned where to call")
             return await server.received(rule)
 
+    async def _admitted(self, peer: str, named: Sequence[str] = ()) -> frozenset[str]:
+        """The addresses from which a peer may call; none: any, as behind NAT, or where it names none when we serve."""
+        site = self._mesh.sites.get(peer) if self._mesh else None
+        if site is None or site.nat or not named:
+            return frozenset()
+        return await resolved(site.address) | frozenset(named)
+
     async def _row(self, test: PendingTest, result: Result) -> ThroughputRow:
+        if result.failure in invitation.SPOILED and (result.failure == "busy" or await test.disturbed()):
+            detail = f"another connection got hold of the server of this test at {test.peer}"
+            return invitation.failed(test.peer, self._site, invitation.DISTURBED, detail)
         if result.failure is not None:
             return invitation.row(test.peer, self._site, result)
         loaded_s = self._working_latency(test.peer, result.steady_s or 0.0)
@@ -283,11 +296,15 @@ class Negotiator:
             return None
         if self._is_caller(by, invite, mesh, iperf3):
             return await self._call(by, mesh.sites[by].address, invite, iperf3)
-        peer = PeerIperf3(by, invite.iperf3, invite.authentication, self._rtts_s.get(by))
+        admitted = await self._admitted(by, invite.addresses)
+        peer = PeerIperf3(by, invite.iperf3, invite.authentication, self._rtts_s.get(by), admitted)
         async with iperf3.serve(invite.id, peer, invite.duration_s) as (server, offer):
             if not await self._signalling.answer(by, offer):
                 return None
             said = await server.finished()
+            if said and "authorization failed" in said:
+                # The peer itself would know it by its own error.
+                raise MeasurementError(invitation.DISTURBED, f"a client without the secret: {said}")
             if said:
                 log.info("the throughput test for %s: %s", by, said)
             return server.sent

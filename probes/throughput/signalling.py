@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from linkweather.wire import Answer, Invite, Served, encode, topics
+from probes.throughput.invitation import DISTURBED
 from probes.throughput.time_limits import limit_s
 
 
@@ -28,6 +29,13 @@ class PendingTest:
                 return (await self.report).served
         return None
 
+    async def disturbed(self) -> bool:
+        """Whether the source says that a third party got hold of its server."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s("served", self.rtt_s)):
+                return (await self.report).reason == DISTURBED
+        return False
+
 
 class Signalling:
     """The messages of `site`. A message that cannot be sent in time counts as lost: no test waits for it longer."""
@@ -42,7 +50,8 @@ class Signalling:
         pending = self._pending.get(answer.id)
         if pending is None or pending.peer != from_site:
             return
-        awaited = pending.answer if answer.served is None else pending.report
+        after_test = answer.served is not None or (answer.reason == DISTURBED and pending.answer.done())
+        awaited = pending.report if after_test else pending.answer
         if not awaited.done():
             awaited.set_result(answer)
 
