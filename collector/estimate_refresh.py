@@ -33,6 +33,7 @@ class GoodputEstimates:
     def __init__(self, mesh: Mesh) -> None:
         self._operators = {name: site.operator for name, site in mesh.sites.items()}
         self._made: GoodputEstimate | None = None
+        self.newest: tuple[Snapshot, GoodputEstimate] | None = None  # and what it was made from
         self._of: tuple[str, ...] = ()
         self._made_at = self._took_s = self._ended_s = 0.0
         self._outdated = False
@@ -55,6 +56,7 @@ class GoodputEstimates:
         """Make the estimate for this snapshot."""
         begun_s, self._outdated = time.thread_time(), False
         self._made = shrunk(snapshot, [self._operators.get(site) for site in snapshot.sites])
+        self.newest = snapshot, self._made
         self._of, self._made_at, self._ended_s = snapshot.sites, snapshot.at, time.monotonic()
         self._took_s = time.thread_time() - begun_s
         return self._made

@@ -25,6 +25,7 @@ from collector.routing.router import RouteChanges, Router
 from collector.settings import EvaluationSettings, RoutingSettings
 from collector.store.decision_log import DecisionLog, LoggedRoutes, PlacementDecision, RouteDecision
 from collector.store.decision_writer import DecisionWriter
+from collector.weight_publisher import Known, WeightPublisher
 from linkweather.containment import contained
 from linkweather.mesh import Mesh
 from linkweather.models.placements import PlacementAnswer
@@ -92,6 +93,7 @@ class RouteUpdater:
         self._estimates = GoodputEstimates(mesh)
         self._writer = DecisionWriter(log)
         self._publisher = RoutePublisher(self._router, publish)
+        self._weights = WeightPublisher(mesh, publish, owns)
         self._events = RouteEvents(listeners, link=link or links.link, route=self._active, now=now)
         self._pace = DecisionPace()
         self._woken, self._decided = asyncio.Event(), asyncio.Event()
@@ -118,6 +120,7 @@ class RouteUpdater:
         self._sites = tuple(mesh.sites)
         self._router.apply_mesh(mesh)
         self._estimates = GoodputEstimates(mesh)
+        self._weights.apply_mesh(mesh)
         self.on_connect()
 
     def on_reports(self, reports: Iterable[AnyReport]) -> None:
@@ -148,6 +151,7 @@ class RouteUpdater:
     def on_connect(self) -> None:
         """A broker is connected, perhaps an empty one: publish every site's routes."""
         self.publish_routes(filter(self._owns, self._sites))
+        self._weights.on_connect()
 
     def publish_routes(self, sites: Iterable[str]) -> None:
         """Publish all routes of these sites soon."""
@@ -189,6 +193,7 @@ class RouteUpdater:
                 ("sample decisions", self._sample_on),
                 ("log decisions", self._write_on),
                 ("publish routes", self._publisher.run),
+                ("publish link weights", self._weigh_on),
                 ("emit events", self._events.run),
             ):
                 group.create_task(work(), name=name)
@@ -283,6 +288,16 @@ class RouteUpdater:
     async def _sample_on(self) -> None:
         await self._decided.wait()
         await sample_routes(self._router.view, self._writer, self._owns, self._settings.note_every_s)
+
+    async def _weigh_on(self) -> None:
+        await self._decided.wait()
+        await self._weights.run(self._weighable)
+
+    def _weighable(self) -> Known | None:
+        known, view = self._estimates.newest, self._router.view_now("goodput")
+        if known is None or view is None or view.snapshot.sites != known[0].sites:
+            return None  # the mesh has just changed
+        return *known, self._router.relays("goodput")
 
     async def _write_on(self) -> None:
         while True:

@@ -27,6 +27,7 @@ from linkweather.wire import (
     Invite,
     LatencyReport,
     LatencyRow,
+    LinkWeights,
     PathReport,
     PathRow,
     Presence,
@@ -206,6 +207,7 @@ class ProbeDaemon:
             "invite": lambda by, payload: negotiator.handle_invite(by, decode(Invite, payload)),
             "answer": lambda by, payload: negotiator.handle_answer(by, decode(Answer, payload)),
             "claim": lambda by, payload: negotiator.handle_claim(by, decode(Claim, payload)),
+            "weights": lambda _, payload: self._throughput.scheduler.apply_weights(decode(LinkWeights, payload)),
         }
 
     def _on_connect(self) -> None:

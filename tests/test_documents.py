@@ -272,6 +272,7 @@ def test_the_topics_are_those_of_the_document() -> None:
                 topics.committed,
                 topics.claim,
                 topics.routes,
+                topics.weights,
                 topics.mesh,
             )
         ),

@@ -43,7 +43,12 @@ class NextTests:
         if status is None or test is None:
             return {}
         in_s = max(0.0, test.at.timestamp() - now)
-        return {"next_test_in_s": in_s, "next_test_reason": test.reason, "next_test_waits_for": test.waits_for}
+        return {
+            "next_test_in_s": in_s,
+            "next_test_reason": test.reason,
+            "next_test_waits_for": test.waits_for,
+            "next_test_rounds": test.rounds,
+        }
 
     def known(self, sites: Sequence[str], src: Places, dst: Places) -> npt.NDArray[np.bool_]:
         """Of which links `of` has a field; their ends are places in `sites`."""

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from linkweather.cli.link_views import worst_first
+from linkweather.cli.tables import test_reason
 from linkweather.models.state import LinkAnswer, SiteAnswer
 from linkweather.units import MISSING, age, size
 
@@ -66,7 +67,7 @@ def agenda_table(links: Iterable[LinkAnswer]) -> Table:
         table.add_row(
             link.src,
             age(link.next_test_in_s),
-            link.next_test_reason or MISSING,
+            test_reason(link) or MISSING,
             link.next_test_waits_for or MISSING,
             _failed(link.goodput_failure, link.goodput_failure_detail) or "",
         )

@@ -74,6 +74,12 @@ def _next_test(link: LinkAnswer) -> str:
     return age(link.next_test_in_s)
 
 
+def test_reason(link: LinkAnswer) -> str | None:
+    """Why a link is tested next: of a scheduled test in how many rounds the link is worth one."""
+    rounds = link.next_test_rounds if link.next_test_reason == "scheduled" else None
+    return link.next_test_reason if rounds is None else f"every {rounds:.2g} rounds"
+
+
 def _goodput_age(link: LinkAnswer) -> Iterable[str]:
     return () if link.goodput_age_s is None else (f"{age(link.goodput_age_s)} ago",)
 
@@ -90,7 +96,7 @@ _LINK_FIGURES: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
 }
 _WIDE_FIGURES: Mapping[str, Callable[[LinkAnswer], str | Text]] = {
     "Mbit/s": lambda link: ", ".join((megabits(link.goodput_bps), *_goodput_age(link))),
-    "why": lambda link: ", ".join(filter(None, (link.next_test_reason, link.next_test_waits_for))) or MISSING,
+    "why": lambda link: ", ".join(filter(None, (test_reason(link), link.next_test_waits_for))) or MISSING,
 }
 
 

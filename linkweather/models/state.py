@@ -58,7 +58,8 @@ class LinkAnswer(Message):
     rows is wrong: a link whose site's clock is behind looks expired. `next_test_in_s` is the time until the next
     throughput test, as `dst` says in its status, and `next_test_reason` why it takes place: first, expired, scheduled,
     or brought forward by latency_shift, loss or new_path. `next_test_waits_for` is why the last turn was not used, such
-    as budget or leased, or why there is none: disabled in the mesh, or offline, which is `dst`.
+    as budget or leased, or why there is none: disabled in the mesh, or offline, which is `dst`. The link is worth a
+    test once in `next_test_rounds` of `every_s`, by what decisions gain from it; None where `dst` has no weights.
     """
 
     src: str
@@ -120,6 +121,7 @@ class LinkAnswer(Message):
     next_test_in_s: float | None = None
     next_test_reason: str | None = None
     next_test_waits_for: str | None = None
+    next_test_rounds: float | None = None
 
 
 class SiteAnswer(Message):

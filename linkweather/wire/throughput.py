@@ -30,6 +30,8 @@ THROUGHPUT_RELATIONS = Relations(
     "8 * bytes <= 1e14 * duration_s",
 )
 
+# Times `every_s`, from a test of a link to the next.
+Rounds = Annotated[float, Field(ge=0.01, le=1000)]
 MAX_NEXT_TESTS = 1000  # in a status; those that are due later are left out
 
 
@@ -76,13 +78,34 @@ class ThroughputReport(LinkReport):
 class NextTest(Message):
     """When the next test of the link from `src` to the site that publishes this is due, and why it takes place.
 
-    `reason` is as in a row. `waits_for` is why the link's last turn was not used, such as budget or leased.
+    `reason` is as in a row. `waits_for` is why the link's last turn was not used, such as budget or leased. `rounds` is
+    in how many rounds the link is worth a test, where the collector has said so.
     """
 
     src: SiteId
     at: Moment
     reason: Name
     waits_for: Name | None = None
+    rounds: Rounds | None = None
+
+
+class LinkWeights(Message):
+    """In how many rounds each link from `src` to the site is worth a throughput test, by what decisions gain from it.
+
+    Published by the collector, retained. A link that is not named is tested in each round.
+    """
+
+    v: Literal[1] = 1
+    site: SiteId
+    at: Moment
+    src: Annotated[tuple[SiteId, ...], MANY]
+    rounds: Annotated[tuple[Rounds, ...], MANY]
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Self:
+        if len(self.rounds) != len(self.src):
+            raise ValueError(f"rounds: {len(self.rounds)} values for {len(self.src)} sources")
+        return self
 
 
 class Invite(Message):

@@ -28,6 +28,7 @@ _HAS_DETAIL: dict[str, bool] = {
     "answer": True,
     "claim": False,
     "routes": False,
+    "weights": False,
     "mesh": False,
     "part": True,
     "state": False,
@@ -88,6 +89,11 @@ def routes(site: str) -> str:
     return f"{PREFIX}/site/{site}/routes"
 
 
+def weights(site: str) -> str:
+    """Retained: how often the links to the site are worth a throughput test. Written by the collector."""
+    return f"{PREFIX}/site/{site}/weights"
+
+
 def family(topic: str) -> str:
     """The topic with any site in the place of its site: what a broker's access rules are about."""
     return _SITE.sub(f"{PREFIX}/site/+", topic)
@@ -116,7 +122,7 @@ def reports_of(site: str) -> str:
 def read_by(site: str) -> tuple[str, ...]:
     """What a site's probe subscribes to."""
     of_site = (mesh(site), part(site, "+"), committed(site), invite(site, "+"), answer(site, "+"), presence(site))
-    return (MESH, *of_site, ALL_CLAIMS, ALL_RESTARTS)
+    return (MESH, *of_site, ALL_CLAIMS, ALL_RESTARTS, weights(site))
 
 
 def parse(topic: str) -> Topic | None:

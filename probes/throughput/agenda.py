@@ -73,9 +73,9 @@ class Agenda:
 
     def _plan(self, now_s: float, src: str, wanted: Wanted, block: int) -> Planned:
         after_s = wanted.not_before_s
-        if wanted.dated:
+        if wanted.date_every_s:
             # The turn of the day itself counts: by rounding it may begin before.
-            after_s = self._table.due(after_s, src, self._site, self._cycles_s[src]) - 0.5 * self._table.slot_s
+            after_s = self._table.due(after_s, src, self._site, wanted.date_every_s) - 0.5 * self._table.slot_s
         after_s = max(now_s, after_s)
         turn_s = self._table.next_turn(after_s, src, self._site, block=block)
         if wanted.reason in _IN_TURN or turn_s <= after_s + PATIENCE_S:

@@ -4,7 +4,8 @@ The test of a link that was never measured, or whose figure has expired, is want
 wait that doubles up to a cycle. Otherwise the calendar says when (`tournament`), and cheap signals bring a test
 forward: a shift of the RTT's median, loss on the way to us, a new path. The site measures them anyway. They are of the
 pair, and the tests are of its incoming link, which the loss belongs to as well; the peer sees the other direction by
-itself. A link whose tests agree is quiet, and waits several cycles. Times are UTC, in seconds since 1970.
+itself. A link whose tests agree is quiet, and waits several cycles. The collector may say in how many cycles a link is
+worth a test: more often than each, or less often. Times are UTC, in seconds since 1970.
 """
 
 from __future__ import annotations
@@ -84,11 +85,11 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A test of a link: why, and from when on; `dated` leaves the day to the calendar."""
+    """A test of a link: why, and from when on; with `date_every_s` a calendar of such cycles has its day."""
 
     not_before_s: float
     reason: Reason
-    dated: bool = False
+    date_every_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -112,6 +113,15 @@ class Attention:
         self._round_s = 0.0
         self._quiet_factor = 1
         self._loaded_s = 0.0
+        self._rounds: dict[str, float] = {}
+
+    def apply_weights(self, rounds: Mapping[str, float]) -> None:
+        """Test the links from these sites once in so many cycles, all others in each, and quiet ones less often."""
+        self._rounds = dict(rounds)
+
+    def rounds(self, src: str) -> float | None:
+        """In how many cycles the link is worth a test; None where the collector has not said so."""
+        return self._rounds.get(src)
 
     def apply_links(self, cycles_s: Mapping[str, float], *, round_s: float, quiet_factor: int) -> None:
         """Watch the links from these sites, by the cycle of each, and keep what is known of those that stay."""
@@ -201,10 +211,15 @@ class Attention:
             yield Wanted(again_s, "first")
             return
         yield Wanted(max(history.measured_s + self._expired_s(link), again_s), "expired")
-        # Half a cycle of tolerance: turns come at their time, and tests end a little after it.
-        yield Wanted(history.tested_s + (history.wait_cycles - 0.5) * link.cycle_s, "scheduled", dated=True)
+        yield self._scheduled(history.tested_s, link, self._rounds.get(src, 1.0))
         if raised is not None:
             yield Wanted(raised.not_before_s, raised.reason)
+
+    def _scheduled(self, tested_s: float, link: _WatchedLink, rounds: float) -> Wanted:
+        wait_cycles = min(link.history.wait_cycles * rounds, self._quiet_factor)
+        date_every_s = min(rounds, 1.0) * link.cycle_s
+        # Half of that is tolerance: turns come at their time, and tests end a little after it.
+        return Wanted(tested_s + wait_cycles * link.cycle_s - 0.5 * date_every_s, "scheduled", date_every_s)
 
     def _expired_s(self, link: _WatchedLink) -> float:
         return max(EXPIRED_CYCLES, self._quiet_factor + 1) * link.cycle_s

@@ -14,7 +14,7 @@ from typing import Final
 from linkweather.containment import note
 from linkweather.mesh import Mesh
 from linkweather.mesh.tournament import block_slots
-from linkweather.wire import MAX_NEXT_TESTS, LatencyRow, NextTest, PathRow, ThroughputRow
+from linkweather.wire import MAX_NEXT_TESTS, LatencyRow, LinkWeights, NextTest, PathRow, ThroughputRow
 from probes.throughput import invitation
 from probes.throughput.agenda import Agenda, Planned
 from probes.throughput.attention import Attention
@@ -70,6 +70,11 @@ class ThroughputScheduler:
         self._negotiator.apply_mesh(mesh)
         self._changed.set()
 
+    def apply_weights(self, weights: LinkWeights) -> None:
+        """Test each link as often as decisions gain from it."""
+        self._attention.apply_weights(dict(zip(weights.src, weights.rounds, strict=True)))
+        self._changed.set()
+
     def notice_latency(self, row: LatencyRow) -> None:
         """Bring a test forward where a window that has just ended shows a change; the RTT sets the time limits."""
         rtt_s = row.rtt_p95_s if row.rtt_p95_s is not None else row.rtt_p50_s
@@ -121,6 +126,7 @@ class ThroughputScheduler:
                 at=datetime.fromtimestamp(round(each.start_s), UTC),
                 reason=each.reason,
                 waits_for=self._attention.waits_for(each.src),
+                rounds=self._attention.rounds(each.src),
             )
             for each in planned[:MAX_NEXT_TESTS]
             if each.start_s < now_s + _HORIZON_S

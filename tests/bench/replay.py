@@ -34,6 +34,7 @@ from collector.linkstate.link_states import pace
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.arrays import DIRECT, Floats, Vias
 from collector.routing.goodput_estimate import shrunk
+from collector.routing.link_weights import rounds_between_tests
 from collector.routing.router import Router
 from collector.settings import RoutingSettings, StateSettings
 from linkweather.errors import OperatorError
@@ -65,6 +66,7 @@ class Replay:
     noise: float
     every_s: float | None
     rng: random.Random
+    even: bool = False
     moved_bytes: float = 0.0
     tests: int = 0
     last: dict[tuple[int, int], LastTest] = field(default_factory=dict)
@@ -180,8 +182,17 @@ class Replay:
             goodput_samples=np.where(known, said.samples, 0).reshape(count, count),
             goodput_fresh=shaped["age_s"] <= np.asarray(self.limits.goodput_stale_s),
         )
-        self.router.decide(snapshot, goodputs=shrunk(snapshot, self.operators))
+        goodputs = shrunk(snapshot, self.operators)
+        self.router.decide(snapshot, goodputs=goodputs)
+        if not self.even:
+            active, longest = self.router.relays("goodput"), self.mesh.throughput.longest_wait
+            self._weigh(rounds_between_tests(goodputs, active, np.ones(count, bool), longest))
         return np.maximum(self.router.relays("goodput"), np.int32(DIRECT))
+
+    def _weigh(self, rounds: Floats) -> None:
+        for dst, name in enumerate(self.names):
+            column = zip(self.names, rounds[:, dst].tolist(), strict=True)
+            self.attention[name].apply_weights({src: value for src, value in column if np.isfinite(value)})
 
     def _means(self) -> Floats:
         means = np.full((len(self.names), len(self.names)), np.nan)
@@ -198,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--budget", type=float, nargs="+", default=[10.0, 30.0, 100.0, 300.0], metavar="GB")
     parser.add_argument("--every", type=float, metavar="S")
+    parser.add_argument("--even", action="store_true", help="without weights: every link once in a round")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
@@ -221,9 +233,8 @@ def replays(options: argparse.Namespace) -> list[dict[str, Any]]:
     kept = [{link: bps for link, bps in grid.items() if {*link} <= {*sites}} for grid in grids]
     truths, found = [matrix(grid, sites) for grid in kept], []
     for budget in options.budget:
-        replay = Replay(
-            truths, operators(sites), 1e9 * budget, options.noise, options.every, random.Random(options.seed)
-        )
+        common = truths, operators(sites), 1e9 * budget, options.noise, options.every, random.Random(options.seed)
+        replay = Replay(*common, even=options.even)
         decided = replay.run(options.days)
         result = {"budget_gb_a_day": budget, "moved_gb_a_day": 1e-9 * replay.moved_bytes / options.days}
         result |= {"tests_a_day": replay.tests / options.days, "policies": scores(decided)}

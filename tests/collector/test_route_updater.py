@@ -22,7 +22,7 @@ from collector.store.journal import Journal
 from linkweather.mesh import Mesh
 from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import NoRoute, RouteAnswer, SiteRoutes
-from linkweather.wire import LatencyReport, LatencyRow, ThroughputReport, ThroughputRow, decode, topics
+from linkweather.wire import LatencyReport, LatencyRow, LinkWeights, ThroughputReport, ThroughputRow, decode, topics
 from tests.collector.report_samples import entry, moment
 from tests.collector.waiting import until
 
@@ -51,6 +51,7 @@ class World:
     now: float = NOON
     online: bool = True
     published: dict[str, SiteRoutes] = field(default_factory=dict)
+    weights: dict[str, LinkWeights] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     offline: list[str] = field(default_factory=list)
 
@@ -80,6 +81,9 @@ class World:
 
     async def _publish(self, topic: str, payload: bytes) -> bool:
         if self.online:
+            if topic.endswith("/weights"):
+                self.weights[topic] = decode(LinkWeights, payload)
+                return True
             self.sent.append(topic)
             routes = decode(SiteRoutes, payload)
             self.published[routes.site] = routes
@@ -198,6 +202,15 @@ async def test_an_offline_site_relays_nothing(world: World) -> None:
     async with running(updater):
         await until(lambda: world.via("a", "b") is not None)
     assert world.via("a", "b") == ()
+
+
+async def test_each_site_is_sent_how_often_the_links_to_it_are_worth_a_test(world: World) -> None:
+    row = ThroughputRow(src="a", dst="b", method="iperf3", goodput_bps=1e8)
+    world.links.observe(moment(world.now), [row])
+    async with running(world.updater()):
+        await until(lambda: topics.weights("b") in world.weights and topics.weights("c") in world.weights)
+    assert world.weights[topics.weights("b")].src == ("a",)
+    assert world.weights[topics.weights("c")].src == ()
 
 
 async def test_a_changed_condition_and_a_measured_goodput_are_told_of_their_links(world: World) -> None:

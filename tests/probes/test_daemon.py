@@ -19,7 +19,7 @@ import pytest
 from linkweather.broker import BrokerSettings, parse_broker
 from linkweather.mesh import Mesh
 from linkweather.mqtt import Connection
-from linkweather.wire import Committed, LinkReport, Row, Status, decode, decode_report, encode, topics
+from linkweather.wire import Committed, LinkReport, LinkWeights, Row, Status, decode, decode_report, encode, topics
 from probes.daemon import ProbeDaemon
 from probes.delivery.outbox import Outbox
 from probes.settings import ProbeSettings
@@ -213,6 +213,10 @@ async def test_status_says_when_the_next_tests_are_due_and_why_the_site_cannot_r
             (due,) = collector.statuses["a"].next_tests
             assert (due.src, due.reason, due.waits_for) == ("b", "first", None)
             assert abs(due.at.timestamp() - time.time()) <= 20  # three slots make a table
+            weights = LinkWeights(site="a", at=due.at, src=("b",), rounds=(0.5,))
+            await collector.connection.publish(topics.weights("a"), encode(weights), retain=True)
+        async with probing("a", both[0], broker_port, tmp_path):
+            await collector.until(lambda: [test.rounds for test in collector.statuses["a"].next_tests] == [0.5])
         await collector.offline("a")
     assert collector.statuses["a"].next_tests == ()
 

@@ -103,9 +103,16 @@ def test_a_site_is_offline_by_its_will_until_the_statuses_are_forgotten() -> Non
 def test_next_test_of_a_link_is_what_its_destination_says() -> None:
     states, now = SiteStates(MESH), AT.timestamp()
     assert states.next_test("a", "b", now) == {}
-    due = NextTest(src="a", at=datetime(2026, 1, 31, 12, 0, 25, tzinfo=UTC), reason="first", waits_for="budget")
+    due = NextTest(
+        src="a", at=datetime(2026, 1, 31, 12, 0, 25, tzinfo=UTC), reason="first", waits_for="budget", rounds=0.5
+    )
     states.status("b", Status(state="online", next_tests=(due,)))
-    said = {"next_test_in_s": 25.0, "next_test_reason": "first", "next_test_waits_for": "budget"}
+    said = {
+        "next_test_in_s": 25.0,
+        "next_test_reason": "first",
+        "next_test_waits_for": "budget",
+        "next_test_rounds": 0.5,
+    }
     assert states.next_test("a", "b", now) == said
     assert states.next_test("a", "b", now + 60.0)["next_test_in_s"] == 0.0
     kept = states.next_tests()

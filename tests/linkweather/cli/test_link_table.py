@@ -79,6 +79,8 @@ def test_figures_leave_the_room_that_they_do_not_take_to_the_names() -> None:
 def test_a_wide_terminal_says_why_the_next_test_takes_place_and_what_it_waits_for() -> None:
     waiting = GOOD.model_copy(update={"next_test_reason": "first", "next_test_waits_for": "budget"})
     off = NEVER.model_copy(update={"next_test_waits_for": "disabled"})
+    worth = GOOD.model_copy(update={"next_test_reason": "scheduled", "next_test_rounds": 0.254})
+    assert printed(worth, width=100)[2].split()[-3:] == ["every", "0.25", "rounds"]
     head, _, first, second = printed(waiting, off, width=100)
     assert head.split()[-2:] == ["test", "why"]
     assert first.split()[-4:] == ["75", "s", "first,", "budget"]

@@ -17,6 +17,7 @@ from linkweather.wire import (
     LatencyReport,
     LatencyRow,
     LinkReport,
+    LinkWeights,
     NextTest,
     PathReport,
     PathRow,
@@ -238,6 +239,13 @@ def test_a_status_leaves_out_next_tests_until_it_fits_and_nothing_else() -> None
     assert small.next_tests == tests[:25]  # of some 60 bytes each; the soonest are kept
     assert len(encode(small)) <= 3000
     assert status.fitting(10) == Status(state="online", at=at)
+
+
+def test_weights_name_as_many_rounds_as_links() -> None:
+    text = '{"v":1,"site":"a","at":"2026-11-27T12:00:00Z","src":["b","c"],"rounds":[0.5,6]}'
+    assert decode(LinkWeights, text.encode()).rounds == (0.5, 6.0)
+    with pytest.raises(MessageError, match="1 values for 2 sources"):
+        decode(LinkWeights, text.replace(",6", "").encode())
 
 
 def test_a_status_without_room_for_all_boots_keeps_the_newest() -> None:

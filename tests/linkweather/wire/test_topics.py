@@ -18,6 +18,7 @@ def test_topics_in_their_frozen_form() -> None:
     assert topics.claim("a") == "linkweather/v1/site/a/claim"
     assert topics.ALL_CLAIMS == "linkweather/v1/site/+/claim"
     assert topics.routes("a") == "linkweather/v1/site/a/routes"
+    assert topics.weights("a") == "linkweather/v1/site/a/weights"
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ def test_topics_in_their_frozen_form() -> None:
         (topics.answer("a", "b"), Topic("answer", "a", "b")),
         (topics.claim("a"), Topic("claim", "a")),
         (topics.routes("a"), Topic("routes", "a")),
+        (topics.weights("a"), Topic("weights", "a")),
     ],
 )
 def test_what_is_built_is_parsed(topic: str, parsed: Topic) -> None:

@@ -86,6 +86,27 @@ def test_a_quiet_link_leaves_its_next_days_out() -> None:
     assert planned == Planned(3808.0, "s01", "scheduled")  # the first day after 5.5 cycles of waiting: 44 + 3300
 
 
+@pytest.mark.parametrize(
+    ("rounds", "start_s"),
+    [
+        (0.25, 208.0),  # days at 50, 200, 350 …: the first that is half of 150 s after the test at 7 s and later
+        (1.0, 808.0),
+        (3.0, 2008.0),  # the first day after 2.5 cycles of waiting
+        (50.0, 3808.0),  # as long as the quietest link waits, and no longer
+    ],
+)
+def test_a_link_is_tested_as_often_as_the_collector_says_it_is_worth(rounds: float, start_s: float) -> None:
+    agenda = Agenda(mesh_of(2, every_s=600.0), "s00")
+    attention = watched(agenda)
+    attention.tested(7.0, ThroughputRow(src="s01", dst="s00", method="iperf3", goodput_bps=1e8))
+    attention.apply_weights({"s01": rounds})
+    assert attention.rounds("s01") == rounds
+    assert agenda.upcoming(8.0, attention) == Planned(start_s, "s01", "scheduled")
+    attention.apply_weights({})
+    assert attention.rounds("s01") is None
+    assert agenda.upcoming(8.0, attention) == Planned(808.0, "s01", "scheduled")
+
+
 def test_a_link_whose_tests_take_a_block_uses_the_turns_whose_number_its_length_divides() -> None:
     agenda = Agenda(mesh_of(2, every_s=0.0), "s00")  # turns 1, 4, 7, 10, 13, 16
     for block, number in ((1, 4), (2, 4), (4, 4), (8, 16)):
