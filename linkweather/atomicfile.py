@@ -52,10 +52,10 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def damaged_name(path: Path) -> Path:
-    """`NAME.damaged-<time>`, with a number where that is taken."""
+def damaged_name(path: Path, why: str = "damaged") -> Path:
+    """`NAME.damaged-<time>`, or another word why it is kept, with a number where that is taken."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    names = (path.with_name(f"{path.name}.damaged-{stamp}{suffix}") for suffix in ("", *(f"-{n}" for n in range(99))))
+    names = (path.with_name(f"{path.name}.{why}-{stamp}{suffix}") for suffix in ("", *(f"-{n}" for n in range(99))))
     return next(name for name in names if not name.exists())
 
 

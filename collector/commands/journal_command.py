@@ -1,4 +1,4 @@
-"""`linkweather journal`: check, copy and compact the collector's journal, by its files and without the collector."""
+"""`linkweather journal`: check, copy, restore and compact the collector's journal, by its files alone."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _data_dir = click.option(
 )
 
 
-@click.group(short_help="Check, copy and compact the journal.")
+@click.group(short_help="Check, copy, restore and compact the journal.")
 def journal() -> None:
-    """Check, copy and compact the collector's journal."""
+    """Check, copy, restore and compact the collector's journal."""
 
 
 @journal.command()
@@ -47,6 +47,15 @@ def backup(*, to: Path, data_dir: Path) -> None:
     """Copy it to the file TO, as of one moment, also while the collector writes it."""
     journal_files.backup(data_dir / JOURNAL_FILE, to)
     echo(f"{to}: {to.stat().st_size} bytes")
+
+
+@journal.command()
+@click.argument("backup", type=FILE)
+@_data_dir
+def restore(*, backup: Path, data_dir: Path) -> None:
+    """Put the file BACKUP in the journal's place, which is kept beside it; the collector is stopped meanwhile."""
+    found, kept = journal_files.restore(data_dir / JOURNAL_FILE, backup)
+    echo(f"{data_dir / JOURNAL_FILE}: {found.reports} reports; {f'the journal before is {kept}' if kept else 'new'}")
 
 
 @journal.command()

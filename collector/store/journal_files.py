@@ -1,4 +1,4 @@
-"""What an operator does with a journal's files: check them, copy them while the collector writes, and give space back.
+"""What an operator does with a journal's files: check, copy while the collector writes, restore, and give space back.
 
 A copy of a running journal. DuckDB changes the blocks that its header names only by writing others and then, at a
 checkpoint, another header; what was committed since is in the log, which only grows. So a copy of the file and then of
@@ -7,6 +7,7 @@ its log is consistent if the header is the same before and after, and the log's 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -18,9 +19,19 @@ from typing import Final
 
 import duckdb
 
-from collector.store.journal_repair import copy_readable, is_damage, is_held, log_of, repair_log
-from collector.store.log_sums import read_sums
+from collector.store.journal_repair import (
+    copy_of,
+    copy_readable,
+    is_damage,
+    is_held,
+    log_of,
+    move_in_place,
+    remove_copy,
+    repair_log,
+)
+from collector.store.log_sums import read_sums, sums_of
 from collector.store.wal import scan_log
+from linkweather.atomicfile import damaged_name
 from linkweather.durable_number import DurableNumber
 from linkweather.errors import OperatorError
 
@@ -64,6 +75,29 @@ def backup(path: Path, to: Path) -> None:
         raise OperatorError(f"{to}: the journal cannot be copied there: {error}") from None
 
 
+def restore(path: Path, backed_up: Path) -> tuple[JournalCheck, Path | None]:
+    """Put a backup in the place of a stopped journal: what is in it, and where the journal before is kept.
+
+    Raises OperatorError for a journal in use, and for a backup that is not there or damaged.
+    """
+    found = check(backed_up)
+    if found.problems:
+        raise OperatorError(f"{backed_up}: is damaged ({found.problems[0]}): take another backup")
+    if path.exists() and is_held(path):
+        raise OperatorError(f"journal {path}: is in use: stop the collector first")
+    copy, folder = copy_of(path), path.parent
+    try:
+        remove_copy(path)
+        backup(backed_up, copy)
+        copy.chmod(0o600)
+        os.chown(copy, folder.stat().st_uid, folder.stat().st_gid)  # root restores, the collector's user opens
+        kept = _set_aside(path)
+        move_in_place(copy, path)
+    except OSError as error:
+        raise OperatorError(f"journal {path}: the backup cannot take its place: {error}") from None
+    return found, kept
+
+
 def compact(path: Path) -> tuple[int, int]:
     """Write a stopped journal anew, without the space of deleted rows; its bytes before and after.
 
@@ -81,6 +115,16 @@ def compact(path: Path) -> tuple[int, int]:
     except (OSError, duckdb.Error) as error:
         raise OperatorError(f"journal {path}: cannot be written anew, and stays as it is: {error}") from None
     return before, path.stat().st_size
+
+
+def _set_aside(path: Path) -> Path | None:
+    """Rename a journal with its log, as DuckDB opens them together: the journal's new name."""
+    aside = damaged_name(path, "replaced")
+    found = path.exists()
+    for old, new in ((path, aside), (log_of(path), log_of(aside)), (sums_of(log_of(path)), sums_of(log_of(aside)))):
+        with contextlib.suppress(FileNotFoundError):
+            old.rename(new)
+    return aside if found else None
 
 
 def _checked(path: Path, acknowledged: int) -> JournalCheck:

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from collector.commands.journal_command import journal
 from collector.store.columns import Entry
 from collector.store.journal import Journal
+from collector.store.journal_repair import log_of
 from linkweather.errors import OperatorError
 from linkweather.wire import LatencyReport, LatencyRow
 
@@ -102,9 +103,10 @@ def test_a_copy_of_a_journal_in_use_has_every_commit_that_was_acknowledged_befor
                 ((rows, last),) = db.execute("SELECT count(*), max(seq) FROM latency").fetchall()
             assert rows == last + 1 >= acknowledged
             assert run("check", "--data-dir", str(tmp_path)).exit_code == 0
-        refused = run("compact", "--data-dir", str(tmp_path)).exception
-        assert isinstance(refused, OperatorError)
-        assert "is in use: stop the collector first" in str(refused)
+        for command in (["compact"], ["restore", str(copy)]):
+            refused = run(*command, "--data-dir", str(tmp_path)).exception
+            assert isinstance(refused, OperatorError)
+            assert "is in use: stop the collector first" in str(refused)
         assert isinstance(run("backup", str(copy), "--data-dir", str(tmp_path)).exception, OperatorError)
         collector.stdin.close()
         collector.stdout.read()
@@ -124,3 +126,44 @@ def test_compacting_gives_space_back_and_keeps_the_rest(folder: Path) -> None:
     again = Journal(path)
     assert again.commit([entry(4), entry(5)]) == [entry(5)]
     again.close()
+
+
+def test_a_backup_takes_the_place_of_a_journal_that_stays_beside_it_with_its_log(folder: Path, tmp_path: Path) -> None:
+    copy, path = tmp_path / "copy.duckdb", folder / "journal.duckdb"
+    assert run("backup", str(copy), "--data-dir", str(folder)).exit_code == 0
+    later = Journal(path)
+    later.commit([entry(seq) for seq in range(5, 8)])
+    later.close()
+    log_of(path).write_bytes(b"what a kill left")
+
+    result = run("restore", str(copy), "--data-dir", str(folder))
+    assert result.exit_code == 0, result.exception
+    (aside, log) = sorted(folder.glob("journal.duckdb.replaced-*"))[:2]
+    assert result.output == f"{path}: 5 reports; the journal before is {aside}\n"
+    assert log == log_of(aside)
+    assert log.read_bytes() == b"what a kill left"
+    log.unlink()
+    with duckdb.connect(str(aside), read_only=True) as db:
+        assert db.execute("SELECT count(*) FROM latency").fetchone() == (8,)
+    restored = Journal(path)
+    assert restored.database.rows("SELECT count(*) FROM latency") == [(5,)]
+    assert restored.database.rows("SELECT reason, lost_reports FROM journal_damage") == [("missing", 3)]
+    restored.close()
+
+
+def test_a_backup_begins_a_journal_where_there_is_none(folder: Path, tmp_path: Path) -> None:
+    (new := tmp_path / "new").mkdir()
+    result = run("restore", str(folder / "journal.duckdb"), "--data-dir", str(new))
+    assert result.output == f"{new / 'journal.duckdb'}: 5 reports; new\n"
+    assert (new / "journal.duckdb").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_damaged_backup_takes_no_journals_place(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.duckdb"
+    assert run("backup", str(copy), "--data-dir", str(folder)).exit_code == 0
+    with copy.open("r+b") as file:
+        file.seek(3 * 4096 + 1000)
+        file.write(b"damaged!" * 8)
+    before = (folder / "journal.duckdb").read_bytes()
+    assert "is damaged" in str(run("restore", str(copy), "--data-dir", str(folder)).exception)
+    assert (folder / "journal.duckdb").read_bytes() == before
