@@ -35,12 +35,12 @@ from linkweather.keys.authority import (
     revoked_in,
     valid,
 )
-from linkweather.mesh import SITE_ID
+from linkweather.mesh import RESERVED_SITES, SITE_ID
 from linkweather.private_folder import make_private
 
 BROKER: Final = "broker"
 COLLECTOR: Final = "collector"
-RESERVED: Final = frozenset({BROKER, COLLECTOR})
+RESERVED: Final = RESERVED_SITES.keys()
 _FILE_LINE = re.compile(r"^((?:acl_|ca|cert|key|crl)file) (\S+)$", re.MULTILINE)
 
 

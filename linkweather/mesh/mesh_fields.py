@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from linkweather.plain_text import CONTROL_CHARACTERS
 
 SITE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-# Whose user name at the broker each is: a site of that name would have its rights.
-RESERVED_SITES = {"collector": "the collector"}
+# Whose user name or certificate each is: a site of that name would have its rights.
+RESERVED_SITES: Mapping[str, str] = {"collector": "the collector", "broker": "the broker"}
 MIN_BUDGET_BYTES = 16 * 2**20  # a smaller budget has no room for one useful test
 DEFAULT_BUDGET_BYTES = 50 * 10**9  # a day of a site: 5 USD where egress is dear, 0.05 % of 10 Gbit/s
 UNLIMITED_BYTES = 10**18  # the largest budget: none
