@@ -12,7 +12,7 @@ from typing import Any
 
 from collector.estimate_refresh import refresh_forecasts
 from collector.ingest.embedded_broker import start_embedded
-from collector.interpreter import settle
+from collector.interpreter import give_memory_back, settle
 from collector.parts import CollectorParts
 from collector.settings import CollectorSettings
 from collector.state_rebuild import rebuild
@@ -93,6 +93,7 @@ class CollectorDaemon:
         yield "sinks", self.parts.exporters.run()
         yield "ledger", self.parts.ledger.run()
         yield "page", self.parts.page.run()
+        yield "memory", give_memory_back()
         if self.parts.cluster:
             yield "cluster", self.parts.cluster.run()
         if self.parts.shared_log:

@@ -15,6 +15,7 @@ from linkweather.errors import OperatorError
 
 _ANYONE = stat.S_IWOTH
 _GROUP = stat.S_IWGRP
+_ALONE = "LINKWEATHER_ALONE"
 _TODO = "name a folder that only you can write"
 
 
@@ -25,6 +26,7 @@ def make_private(folder: Path, key: str = "") -> None:
 
     As sshd does for its keys, it looks at every folder above as well: who can write one of these can exchange what is
     below. As for git, a folder of the user who called sudo is root's own.
+    Where LINKWEATHER_ALONE=1 says that no other user is there, as in our container, nothing is looked at.
     """
     whole, name = folder.absolute(), f"{key} = '{folder}'" if key else str(folder)
     try:
@@ -38,6 +40,8 @@ def make_private(folder: Path, key: str = "") -> None:
 
 
 def _check(whole: Path, name: str) -> None:
+    if os.environ.get(_ALONE) == "1":
+        return
     trusted, groups = _trusted(), {os.getegid(), *os.getgroups()}
     for each in _chain(whole):
         found = each.lstat()

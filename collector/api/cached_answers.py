@@ -77,7 +77,8 @@ class EncodedAnswer:
 class CachedAnswer:
     """One answer. `capture` is called on the event loop; what it returns is consumed in a thread, piece by piece.
 
-    Answers `of` the same object are equal: they are not encoded, or sent, again.
+    Answers `of` the same object are equal: they are not encoded, or sent, again. Others are let go of once they are too
+    old: those about all links of 200 sites have 100 MB together.
     """
 
     def __init__(
@@ -109,7 +110,14 @@ class CachedAnswer:
         of = self._of()
         if known is None or known.failed or of is not known.of:
             known = self._encoded = EncodedAnswer(of, self._capture())
+            asyncio.get_running_loop().call_later(LASTS_S, self._let_go, known)
         return known
+
+    def _let_go(self, encoded: EncodedAnswer) -> None:
+        if not encoded.done:
+            asyncio.get_running_loop().call_later(LASTS_S, self._let_go, encoded)
+        elif self._encoded is encoded and self._of() is not encoded.of:
+            self._encoded = None
 
 
 def _now() -> float:

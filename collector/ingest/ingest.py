@@ -42,7 +42,7 @@ GATHER_MOST_S = 0.5
 Result = TypeVar("Result")
 RETRY_FIRST_S = 0.5
 # Of what a commit brought so many rows are taken into the states in one go: others have their turn in between.
-SLICE_ROWS = 500
+SLICE_ROWS = 1000
 
 
 class Ingest:

@@ -28,7 +28,7 @@ wheel=$(echo "$work"/wheel/*.whl)
 upstream=$(basename "$wheel" | cut -d- -f2)
 "$python" -m venv --without-pip "$venv"
 "${pip[@]}" --python "$venv/bin/python" install --quiet --no-compile --no-warn-script-location \
-    -c constraints.txt "linkweather[collector,page,notify,kafka] @ file://$wheel"
+    --report "$work/report.json" -c constraints.txt "linkweather[collector,page,notify,kafka] @ file://$wheel"
 # It was made elsewhere than it will be: its one script, its settings and where the wheel was say so.
 find "$venv/bin" -mindepth 1 ! -name 'python*' ! -name linkweather -delete
 sed -i '1s|.*|#!/opt/linkweather/bin/python|' "$venv/bin/linkweather"
@@ -74,5 +74,6 @@ CONTROL
 chmod -R u=rwX,go=rX "$root/opt" "$root/usr" "$root/DEBIAN"
 install -d dist
 deb=dist/linkweather_${version}_$(dpkg --print-architecture).deb
+"$python" packaging/pinned.py "$work/report.json" >"dist/requirements-python3.$minor-linux-$(uname -m).txt"
 dpkg-deb -Zzstd --root-owner-group --build "$root" "$deb" >/dev/null
 say "$deb, $(($(stat -c %s "$deb") >> 20)) MiB"

@@ -84,3 +84,13 @@ def test_another_user_s_folder_is_refused_to_root_but_for_the_user_who_called_su
     assert list(theirs.iterdir()) == []
     monkeypatch.setenv("SUDO_UID", "54321")
     make_private(theirs / "data")
+
+
+def test_in_a_container_nobody_else_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    volume.chmod(0o777)
+    with pytest.raises(OperatorError, match="can be written by others"):
+        make_private(volume)
+    monkeypatch.setenv("LINKWEATHER_ALONE", "1")
+    make_private(volume)

@@ -10,7 +10,7 @@ from tests.documents import ROOT
 
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 _CALLS = {"MeasurementError": 0, "Fault": 0, "failed": 2, "fail": 1, "Unreached": 1, "declined": 1}
-_NAMES = {"REASONS", "OTHER_ERROR", "LEASED", "BUDGET", "Reason", "Signal", "reason", "FOR_NOW", "NO_END"}
+_NAMES = {"REASONS", "OTHER_ERROR", "LEASED", "BUDGET", "TOO_SOON", "Reason", "Signal", "reason", "FOR_NOW", "NO_END"}
 _FUNCTIONS = {"refusal", "_failure"}  # whose results are codes
 _BY_HAND = ROOT / "probes" / "adhoc"  # what a person tests by hand is not published
 

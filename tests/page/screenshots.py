@@ -19,11 +19,12 @@ import httpx
 
 from tests.documents import ROOT
 from tests.page.browsing import Tab, chromium, tab
-from tests.page.played_hubs import HUBS, INTERVAL_S, Hub, hubs_and_collector, many_hubs
+from tests.page.played_hubs import HUBS, INTERVAL_S, TOKEN, Hub, hubs_and_collector, many_hubs
 
 WIDE = {"viewport": {"width": 1200, "height": 760}}
 TALL = {"viewport": {"width": 1200, "height": 1000}}
 SMALL = {"viewport": {"width": 1000, "height": 640}}
+_WRITES = {"Authorization": f"Bearer {TOKEN}"}
 Picture = tuple[str, Mapping[str, Any], str]
 
 
@@ -107,7 +108,7 @@ def _draw(sitting: Sitting, folder: Path) -> None:
         hubs.lost[sitting.lossy] = 0.2
         time.sleep(sitting.wrong_s)
         repairs = {"src": sitting.lossy[0], "dst": sitting.lossy[1], "reason": "a new switch", "until": "2h"}
-        httpx.post(f"{api}/api/v1/silences", json=repairs).raise_for_status()
+        httpx.post(f"{api}/api/v1/silences", json=repairs, headers=_WRITES).raise_for_status()
         for name, (path, options, pointed_at) in sitting.pictures.items():
             with tab(browser, **options) as opened:
                 _take(opened, page + path, folder / f"{name}.png", pointed_at)

@@ -45,7 +45,7 @@ async def main():
     for raw in (False, True):
         async with child(("cat", "/proc/self/status"), {}, raw=raw) as process:
             found = [line.split() async for line in lines(process)]
-            print(" ".join(line[1] for line in found if line[0] in ("CapPrm:", "CapEff:", "CapAmb:")))
+            print(" ".join(line[1] for line in found if line and line[0] in ("CapPrm:", "CapEff:", "CapAmb:")))
 
 asyncio.run(main())
 """
