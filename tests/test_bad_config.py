@@ -71,7 +71,7 @@ SENTENCES: Mapping[str, str] = {
     "mesh/unknown_table": "speed = a table: no such key",
     "mesh/unparsable_address": f"sites.a.address = '192.0.2.300': {ADDRESS}",
     "mesh/wrong_type": "sites.a.port = '8620': must be a whole number",
-    "mesh/zero_interval": "latency.interval_s = 0.0: must be greater than 0",
+    "mesh/zero_interval": "latency.interval_s = 0.0: must be at least 0.01",
     "probe/bad_address": f"bind[0] = '10.0.0.256': {ADDRESS}",
     "probe/bad_broker_url": (
         "broker = 'localhost:1883': must be mqtt://host[:port], mqtts://host[:port] or unix:///path"

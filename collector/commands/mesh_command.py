@@ -15,8 +15,9 @@ from linkweather.cli.cost_tables import links_cost_table, sites_cost_table, tota
 from linkweather.cli.options import json_option
 from linkweather.cli.output import echo
 from linkweather.cli.terminal import terminal
+from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh, mesh_load
-from linkweather.mesh.mesh_costs import link_costs, site_costs
+from linkweather.mesh.mesh_costs import excessive, link_costs, site_costs
 from linkweather.mesh.mesh_load import MeshLoad
 from linkweather.mesh_methods import load_mesh
 from linkweather.units import count, digits, size
@@ -42,6 +43,8 @@ def check(file: Path, rate: float) -> None:
         name, what = load.name or "links", f"{count(load.sites, 'site')}, {count(load.links, 'link')}"
         echo(f"  {name}: {what}: {_traffic(load)}")
     _print_costs(mesh, rate, {})
+    for sentence in excessive(site_costs(mesh, link_costs(mesh, rate))):
+        echo(f"Too much for one site: {sentence}; `mesh push` needs --yes")
 
 
 def _print_costs(mesh: Mesh, rate_bps: float, measured_bps: Mapping[tuple[str, str], float]) -> None:
@@ -76,15 +79,18 @@ def show(*, as_json_: bool, api: str) -> None:
 @mesh.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @rate_option
+@click.option("--yes", is_flag=True, help="Also where latency tests alone ask too much of a site.")
 @api_option
-def push(file: Path, rate: float, api: str) -> None:
+def push(*, file: Path, rate: float, yes: bool, api: str) -> None:
     """Replace the mesh: the collector checks it, writes it to its mesh file and sends it to the sites.
 
     What it costs a day is said by the goodput that the collector knows of each link.
     """
     text = settings.read(file)
     # Which methods are installed counts where the mesh is applied, at the collector: here only the file is checked.
-    settings.parse(text, Mesh, str(file))
+    wanted = settings.parse(text, Mesh, str(file))
+    for sentence in () if yes else excessive(site_costs(wanted, link_costs(wanted, rate))):
+        raise OperatorError(f"{file}: too much for the site {sentence}: raise interval_s, or say --yes")
     with asking(api) as client:
         mesh = client.push_mesh(text).mesh
         echo(f"in force: {summary(mesh, str(file))}")

@@ -13,6 +13,8 @@ from linkweather.mesh.mesh_fields import (
     Description,
     NotNegative,
     Positive,
+    ProbeInterval,
+    ReportInterval,
     Settings,
     SiteId,
     Tuple,
@@ -26,8 +28,8 @@ MOST_GROUPS = 1000
 class GroupLatency(Settings):
     """What the links of a group have instead of the mesh's `latency`."""
 
-    interval_s: Positive | None = None
-    report_interval_s: Positive | None = None
+    interval_s: ProbeInterval | None = None
+    report_interval_s: ReportInterval | None = None
 
 
 class GroupThroughput(Settings):

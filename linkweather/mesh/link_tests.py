@@ -6,7 +6,17 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from linkweather.mesh.mesh_fields import DEFAULT_BUDGET_BYTES, Budget, NotNegative, PathMethod, Port, Positive, Settings
+from linkweather.mesh.mesh_fields import (
+    DEFAULT_BUDGET_BYTES,
+    Budget,
+    NotNegative,
+    PathMethod,
+    Port,
+    Positive,
+    ProbeInterval,
+    ReportInterval,
+    Settings,
+)
 
 ARRANGE_S = 0.5  # of a slot, for invitation and answer
 MAX_FLOWS = 8  # of a path test
@@ -21,9 +31,9 @@ class LatencyTests(Settings):
     authenticated 112.
     """
 
-    interval_s: Positive = 0.1
+    interval_s: ProbeInterval = 0.1
     timeout_s: Positive = 1.0
-    report_interval_s: Positive = 5.0
+    report_interval_s: ReportInterval = 5.0
     authenticated: bool = False
     packet_bytes: Annotated[int, Field(ge=0, le=1472)] = 0
 

@@ -18,6 +18,9 @@ from linkweather.mesh.mesh_model import Mesh
 from linkweather.mesh.patterns import Pair
 
 DAY_S: Final = 86_400.0
+# Of a site: what a small machine still answers without losing probes, and a tenth of 1 Gbit/s.
+MOST_PACKETS_PER_S: Final = 20_000
+MOST_BYTES_PER_S: Final = 12_500_000
 _GB: Final = 1e9
 
 
@@ -80,6 +83,16 @@ def site_costs(mesh: Mesh, links: Iterable[LinkCost]) -> list[SiteCost]:
             if price is not None:
                 site.usd = (site.usd or 0.0) + sent_bytes / _GB * price
     return list(found.values())
+
+
+def excessive(sites: Iterable[SiteCost]) -> list[str]:
+    """A sentence for each site of which the latency tests ask more than most sites can bear, sent and received."""
+    return [
+        f"{one.site}: {one.packets / DAY_S:,.0f} packets/s and {one.latency_bytes / DAY_S / 1e6:,.1f} MB/s "
+        f"by latency tests alone; more than {MOST_PACKETS_PER_S:,} packets/s or {MOST_BYTES_PER_S / 1e6:g} MB/s"
+        for one in sites
+        if one.packets > MOST_PACKETS_PER_S * DAY_S or one.latency_bytes > MOST_BYTES_PER_S * DAY_S
+    ]
 
 
 def dearest(costs: Iterable[LinkCost]) -> list[LinkCost]:

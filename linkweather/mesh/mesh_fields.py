@@ -27,6 +27,9 @@ MOST = 1e9
 
 SiteId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Positive = Annotated[float, Field(gt=0, le=MOST)]
+# Shorter ones flood the sites that are probed, and the collector with rows.
+ProbeInterval = Annotated[float, Field(ge=0.01, le=MOST)]
+ReportInterval = Annotated[float, Field(ge=0.1, le=MOST)]
 NotNegative = Annotated[float, Field(ge=0, le=MOST)]
 Description = Annotated[str, Field(max_length=200, pattern=PRINTABLE)]
 Budget = Annotated[int, Field(ge=MIN_BUDGET_BYTES, le=UNLIMITED_BYTES)]

@@ -293,7 +293,7 @@ async def test_an_invalid_mesh_is_refused_and_the_old_one_stays(
     async with running(settings) as collector:
         rewrite(settings.mesh, "[latency]\ninterval_s = 0.0\n" + TWO)
         answer = (await collector.until("/api/v1/mesh", lambda answer: answer.json()["refused"] is not None)).json()
-        assert answer["refused"] == f"{settings.mesh.name}: latency.interval_s = 0.0: must be greater than 0"
+        assert answer["refused"] == f"{settings.mesh.name}: latency.interval_s = 0.0: must be at least 0.01"
         assert list(answer["mesh"]["sites"]) == ["a", "b"]
 
 

@@ -249,6 +249,16 @@ def test_mesh_show_prints_sites_and_json(collector: str) -> None:
     assert shown["sites"]["a"]["address"] == "192.0.2.1"
 
 
+def test_a_mesh_that_asks_too_much_of_a_site_is_pushed_only_when_that_is_meant(collector: str, tmp_path: Path) -> None:
+    path = tmp_path / "flood.toml"
+    sites = "".join(f'[sites.s{number}]\naddress = "192.0.2.{number}"\n' for number in range(1, 60))
+    path.write_text(f'name = "flood"\n[latency]\ninterval_s = 0.01\n{sites}')
+    assert "`mesh push` needs --yes" in run("mesh", "check", str(path)).output
+    refused = run("mesh", "push", str(path), "--api", collector)
+    assert (refused.exit_code, "too much for the site s1: 23,200 packets/s" in refused.output) == (2, True)
+    assert run("mesh", "push", str(path), "--yes", "--api", collector).exit_code == 0
+
+
 def test_mesh_push_puts_a_mesh_into_force(collector: str, tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_text('name = "pushed"\n' + TWO)

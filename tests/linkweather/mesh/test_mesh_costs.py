@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from linkweather.mesh import UNLIMITED_BYTES, Mesh
-from linkweather.mesh.mesh_costs import LinkCost, SiteCost, dearest, link_costs, site_costs
+from linkweather.mesh.mesh_costs import LinkCost, SiteCost, dearest, excessive, link_costs, site_costs
 
 PACKETS, PROBES, TESTS = 1_728_000.0, 1_728_000 * 72.0, 432e9
 RATE_BPS = 8e9
@@ -80,3 +80,16 @@ def test_the_dearest_come_first_by_money_then_by_bytes() -> None:
         LinkCost("a", dst, 1, bytes_, 0, usd) for dst, bytes_, usd in (("b", 1, None), ("c", 2, None), ("d", 0, 1.0))
     ]
     assert [link.dst for link in dearest(links)] == ["d", "c", "b"]
+
+
+def test_a_site_of_which_latency_tests_ask_too_much_is_named() -> None:
+    sites = {f"s{number}": {"address": f"192.0.2.{number}"} for number in range(1, 60)}
+    mesh = Mesh.model_validate({"sites": sites, "latency": {"interval_s": 0.01}})
+    # 58 peers, two links with each, two packets each 10 ms: 23,200 a second, of 72 octets.
+    assert excessive(site_costs(mesh, link_costs(mesh, 1e9)))[0] == (
+        "s1: 23,200 packets/s and 1.7 MB/s by latency tests alone; more than 20,000 packets/s or 12.5 MB/s"
+    )
+    large = Mesh.model_validate({"sites": sites, "latency": {"interval_s": 0.02, "packet_bytes": 1472}})
+    assert len(excessive(site_costs(large, link_costs(large, 1e9)))) == 59  # 11,600 packets/s of 1500 octets
+    calm = Mesh.model_validate({"sites": sites})
+    assert excessive(site_costs(calm, link_costs(calm, 1e9))) == []
