@@ -10,6 +10,7 @@ import itertools
 import random
 import sys
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -158,7 +159,8 @@ class PlayedHubs:
             names[1:2] = ["core-2.example", "core-3.example"]
         rtt_s = base_rtt_s(src, dst) / len(names)
         hops = tuple(Hop(ttl=ttl, address=name, rtt_s=ttl * rtt_s) for ttl, name in enumerate(names, 1))
-        return PathRow(src=src, dst=dst, method="udp", hops=hops, reached=True, fingerprint="-".join(names))
+        fingerprint = f"{zlib.crc32(' '.join(names).encode()):08x}"
+        return PathRow(src=src, dst=dst, method="udp", hops=hops, reached=True, fingerprint=fingerprint)
 
 
 def base_rtt_s(src: str, dst: str) -> float:
