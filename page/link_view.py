@@ -73,6 +73,7 @@ class LinkView:
         self._shown = -1
         self._sla: SlaFigures | None = None
         self._marks: list[LinkMarksAnswer | None] = [None, None]  # there, and back
+        self._path_said = ""
         self._ink: ChartInk = LIGHT
         self._charts: dict[str, ui.echart] = {}
 
@@ -145,6 +146,10 @@ class LinkView:
         self._draw("smoke", self._smoke, smoke(there, back, self._incidents(), self._ink, t, tests=tests))
         self._draw("goodput", self._goodput, goodput(there, back, self._ink, t, tests[0] + tests[1]))
         if marks is not None:
+            said = path_sentence(marks, t)
+            if said != self._path_said:  # the path changed: other lanes, another height
+                self._path_said = said
+                self._charts.pop("path", None)
             self._draw("path", self._path, path_lanes(marks, there, self._ink, t))
 
     async def _ask_marks(self) -> None:
@@ -164,8 +169,8 @@ class LinkView:
             with place:
                 if name in _TITLES:
                     text("h2", self._words(_TITLES[name]))
-                if name == "path" and self._marks[0]:
-                    text("p", path_sentence(self._marks[0], self._words), "soft small")
+                if name == "path":
+                    text("p", self._path_said, "soft small")
                 label = {"role": "img", "aria-label": f"{name}: {self._src} → {self._dst}"}
                 chart = ui.echart(options).classes("chart" if name == "smoke" else "chart low")
                 if name == "path":
