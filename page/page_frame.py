@@ -190,8 +190,9 @@ def submitted(on_submit: Any) -> ui.element:
 
 def field(name: str, label: str, /, **attributes: str) -> None:
     """A field of a form with its label."""
-    text("span", label, "soft small")
-    tag("input", "field", name=name, **{"aria-label": label, "autocomplete": "off", **attributes})
+    with tag("span", "pair"):
+        text("span", label, "soft small")
+        tag("input", "field", name=name, **{"aria-label": label, "autocomplete": "off", **attributes})
 
 
 def table(

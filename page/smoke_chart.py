@@ -16,7 +16,7 @@ from linkweather.models.incidents import IncidentAnswer
 from linkweather.models.link_history import LinkHistoryAnswer, LinkHistoryStep
 from linkweather.models.link_marks import LinkTestMark
 from linkweather.units import rate
-from page.chart_parts import ChartInk, Options, frame, ms, time_axis, value_axis
+from page.chart_parts import ChartInk, Options, begins, frame, ms, time_axis, value_axis
 from page.link_metrics import LOSS_STEPS, loss_step
 from page.words import Words
 
@@ -125,7 +125,7 @@ def _direction(
 
 def _stripes(answer: LinkHistoryAnswer, tests: Sequence[LinkTestMark], words: Words) -> Iterator[list[Options]]:
     """The times in which our own throughput tests loaded the link."""
-    least = _LEAST_STRIPE * (ms(answer.until) - ms(answer.since))
+    least = _LEAST_STRIPE * (ms(answer.until) - begins(answer, None))
     for test in tests:
         if test.duration_s is not None:
             since = ms(test.at) - 1e3 * test.duration_s

@@ -23,7 +23,7 @@ from tests.page.played_hubs import HUBS, INTERVAL_S, TOKEN, Hub, hubs_and_collec
 
 WIDE = {"viewport": {"width": 1200, "height": 760}}
 TALL = {"viewport": {"width": 1200, "height": 1000}}
-SMALL = {"viewport": {"width": 1000, "height": 640}}
+MAP = {"viewport": {"width": 1100, "height": 830}}
 _WRITES = {"Authorization": f"Bearer {TOKEN}"}
 Picture = tuple[str, Mapping[str, Any], str]
 
@@ -56,11 +56,11 @@ SITTINGS: Mapping[int, Sitting] = {
             "now": ("/", WIDE, ".cell.degraded[data-row]"),
             "now-dark": ("/?metric=goodput&sort=region", {**WIDE, "color_scheme": "dark"}, ""),
             "now-phone": ("/?lang=zh", {"viewport": {"width": 390, "height": 760}, "has_touch": True}, ""),
-            "link": ("/link/gz/cc", {"viewport": {"width": 1200, "height": 1240}}, ""),
+            "link": ("/link/gz/cc", {"viewport": {"width": 1200, "height": 1340}}, ""),
             "incidents": ("/incidents", WIDE, ""),
             "incidents-zh": ("/incidents?lang=zh", WIDE, ""),
             "site": ("/site/gz", WIDE, ""),
-            "map": ("/map", SMALL, ""),
+            "map": ("/map", MAP, ""),
             "decisions": ("/decisions?src=gz&dst=cc", TALL, ""),
         },
     ),
@@ -77,7 +77,7 @@ SITTINGS: Mapping[int, Sitting] = {
             "link-100": ("/link/s004/s012", {"viewport": {"width": 1200, "height": 1240}}, ""),
             "incidents-100": ("/incidents", WIDE, ""),
             "site-100": ("/site/s004", WIDE, ""),
-            "map-100": ("/map", SMALL, ""),
+            "map-100": ("/map", MAP, ""),
             "decisions-100": ("/decisions?src=s004&dst=s012", TALL, ""),
         },
     ),
@@ -111,8 +111,9 @@ def _draw(sitting: Sitting, folder: Path) -> None:
         httpx.post(f"{api}/api/v1/silences", json=repairs, headers=_WRITES).raise_for_status()
         for name, (path, options, pointed_at) in sitting.pictures.items():
             with tab(browser, **options) as opened:
-                _take(opened, page + path, folder / f"{name}.png", pointed_at)
-            print(folder / f"{name}.png")
+                file = folder / f"{name}.{'jpg' if options is MAP else 'png'}"
+                _take(opened, page + path, file, pointed_at)
+            print(file)
 
 
 def _take(opened: Tab, address: str, file: Path, pointed_at: str) -> None:
@@ -120,7 +121,10 @@ def _take(opened: Tab, address: str, file: Path, pointed_at: str) -> None:
     if pointed_at:
         opened.page.locator(pointed_at).first.hover()
     opened.page.wait_for_timeout(4000)  # charts are drawn, the newest figures are there
-    opened.page.screenshot(path=file)
+    if file.suffix == ".jpg":  # many crossing lines, of which a PNG is large
+        opened.page.screenshot(path=file, type="jpeg", quality=70)
+    else:
+        opened.page.screenshot(path=file)
 
 
 if __name__ == "__main__":
