@@ -28,6 +28,7 @@ FOR_NOW = frozenset({LEASED, BUDGET, TOO_SOON, "ports_taken", "no_broker", "no_m
 RETRY_AFTER_S = 5.0
 # The two ends do not see a test end at the same moment.
 EARLY = 0.9
+LEAST_ROUNDS = 0.25  # no weight of the collector's is less
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,13 @@ def refusal(
 def distance_s(part: SiteMesh, dst: str, *, sent: bool) -> float:
     """How long after the end of a test the site of `part` declines the next one to `dst`.
 
-    No schedule wants one sooner (`attention`): after a failure at the link's next turn, and else half a cycle later
-    or, brought forward, after a minute. `sent` says whether the test moved anything.
+    No schedule wants one sooner (`attention`): after a failure at the link's next turn, brought forward after a minute,
+    and else in the second half of its cycle, which the collector may shorten to `LEAST_ROUNDS` of it. `sent` says
+    whether the test moved anything.
     """
     round_s = part.turns().round_s
-    half_s = max(part.tests(part.site, dst).throughput.every_s, round_s) / 2
-    return EARLY * (min(MIN_GAP_S, half_s) if sent else round_s / 2)
+    cycle_s = max(LEAST_ROUNDS * part.tests(part.site, dst).throughput.every_s, round_s)
+    return EARLY * (min(MIN_GAP_S, cycle_s / 2) if sent else round_s / 2)
 
 
 def patience_s(remaining_s: float) -> float:

