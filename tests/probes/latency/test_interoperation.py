@@ -282,6 +282,25 @@ async def test_what_comes_while_a_reflector_s_buffer_is_full_is_counted_as_its_o
     assert "from all senders came while our own buffer was full" in str(reflector.dropped.sentence())
 
 
+async def test_what_comes_while_a_sender_s_buffer_is_full_is_counted_and_costs_no_probe() -> None:
+    rows: list[LatencyRow] = []
+    reflector = Reflector(0, bind=["127.0.0.1"])
+    sender = LatencyEngine(
+        "a", load("stamp"), FAST, on_window=lambda _, window: rows.extend(window), count=3, bind=["127.0.0.1"]
+    )
+    sender.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], FAST)
+    (opened,) = sender._transport.sockets
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for _ in range(100):
+            stranger.sendto(b"x", opened.getsockname())
+    async with running(reflector), asyncio.timeout(LIMIT_S):
+        await sender.run()
+    assert sender.counters["overflow"] + sender.counters["short_reply"] == 100
+    assert sender.counters["overflow"] > 0
+    assert [(row.sent, row.received, row.failure) for row in rows] == [(3, 3, None)]
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket needs privileges")
 async def test_a_datagram_spoofed_in_a_reflector_s_name_ends_after_one_reply() -> None:
