@@ -57,6 +57,7 @@ class Arrivals:
             self.ingest.handle(topic, payload)
             return
         try:
+            topics.check_size(name, payload)
             if parsed is None:
                 self.mesh_publisher.handle_announcement(payload)
                 self.other_journals.handle_mesh(payload)
@@ -93,6 +94,7 @@ class Arrivals:
 
     def apply_mesh(self, mesh: Mesh) -> None:
         """The mesh has changed."""
+        self.ingest.apply_mesh(mesh)
         self.links.apply_mesh(mesh)
         if self.cluster:
             self.cluster.apply_mesh(mesh)

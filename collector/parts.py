@@ -66,6 +66,7 @@ class CollectorParts:
             self.journal_id = settings.cluster.name if settings.cluster else self.journal.id
             self.shared_log = self._shared_log_of(settings)
             self.ingest = self._ingest_of()
+            self.ingest.apply_mesh(self.mesh.mesh)
             self.other_journals = OtherJournals(self.journal_id, settings.journal.replaces)
             self.exporters = Exporters(self.journal.database, settings.sinks, settings.broker_address)
             self.ledger = Ledger(self.journal, self.exporters.by_name)

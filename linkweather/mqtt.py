@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from linkweather.backoff import Backoff
@@ -30,6 +32,7 @@ HOLD_REFUSED_S = 60.0
 # At most, beside topic and payload: type, lengths, packet identifier, no properties (MQTT 5 §3.3).
 HEADER_BYTES = 16
 SUBSCRIPTIONS_A_PACKET = 500
+MOST_PACKET_BYTES = 16_000_000
 _CONNECT_LIMIT_S = 5.0
 _ALLOW = "allow it in the broker's access rules"
 
@@ -176,6 +179,9 @@ class Connection:
 
     async def _session(self) -> None:
         will = aiomqtt.Will(self._will.topic, self._will.payload, qos=1, retain=True) if self._will else None
+        # No longer message comes to us, whatever the broker takes (MQTT 5 §3.1.2.11.4): it is dropped there.
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = MOST_PACKET_BYTES
         client = MqttClient(
             self._broker.host,
             self._broker.port or 1883,
@@ -188,6 +194,7 @@ class Connection:
             clean_start=True,
             will=will,
             max_inflight_messages=MAX_INFLIGHT,
+            properties=properties,
             tls_context=tls_context(self._broker),
         )
         client.open_by(self._open)

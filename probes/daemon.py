@@ -219,6 +219,7 @@ class ProbeDaemon:
     def _handle(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
         try:
+            topics.check_size(parsed.name if parsed else "mesh", payload)
             if topic == topics.MESH:
                 self._handle_mesh(payload)
             elif parsed is not None and parsed.name in self._handlers:

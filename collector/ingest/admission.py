@@ -1,8 +1,8 @@
 """Admission: which reports enter the journal, and why others are refused. Pure.
 
 A report enters without its bad rows, which are refused one by one; a report of which nothing is good, or whose envelope
-is not, is refused whole. Its site must be in the mesh, where one is known; the far ends of its links need
-not be: a measurement to a peer that has since left the mesh is still a measurement.
+is not, is refused whole. Its site must be in the mesh, where one is known; its rows are about sites and methods of the
+mesh, or of one before it: a measurement to a peer that has since left is still a measurement.
 
 No report is refused for its time: a clock is wrong, the site's or ours, and the site would delete what was measured. A
 time later than the arrival counts as the arrival (`report_moments`), and `site_clocks` names the clock.
@@ -11,7 +11,7 @@ time later than the arrival counts as the arrival (`report_moments`), and `site_
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -21,14 +21,19 @@ from collector.store.quarantine import QuarantinedMessage
 from collector.store.report_keys import Key
 from linkweather.containment import note
 from linkweather.errors import MessageError
+from linkweather.mesh import Mesh
 from linkweather.wire import (
     CONFLICT,
     Committed,
+    LatencyReport,
     Message,
     Moment,
     Name,
+    PathReport,
+    RefusedRow,
     ReportNumber,
     ReportRefusal,
+    ThroughputReport,
     decode,
     decode_report,
     encode,
@@ -36,6 +41,9 @@ from linkweather.wire import (
 )
 
 MAX_PAYLOAD_BYTES = 4_000_000
+UNKNOWN_LINK = "unknown_link"
+LinkRows = LatencyReport | ThroughputReport | PathReport
+SHOWN_ROWS = 100  # of the strange ones of a report so many are kept to look at
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +129,60 @@ def conflict(message: IncomingMessage, found: ReportHead, recorded: Collection[t
     return RefusedMessage(message, CONFLICT, detail, site, (boot, seq))
 
 
-def admit(message: IncomingMessage, sites: Collection[str] | None) -> Entry | RefusedMessage:
+class LinkNames(NamedTuple):
+    """What rows may name: the sites and methods of the meshes that there were."""
+
+    sites: frozenset[str] = frozenset()
+    methods: frozenset[str] = frozenset()
+
+    def with_mesh(self, mesh: Mesh, methods: Collection[str]) -> LinkNames:
+        """The same and those of one mesh more; `methods` are allowed whatever it has."""
+        of_sites = {site.method for site in mesh.sites.values()}
+        return LinkNames(self.sites | mesh.sites.keys(), self.methods | of_sites | set(methods))
+
+    def strange(self, link: tuple[str, str, str]) -> str:
+        """What a mesh does not have of a link and its method; empty where it has all."""
+        src, dst, method = link
+        if src not in self.sites or dst not in self.sites:
+            return f"the mesh has no site {dst if src in self.sites else src}"
+        return "" if method in self.methods else f"nothing measures by {method}"
+
+
+def admit(
+    message: IncomingMessage, sites: Collection[str] | None, names: LinkNames | None = None
+) -> Entry | RefusedMessage:
     """Decode and check one message; `sites` are those of the mesh, None while no mesh is known."""
     topic = topics.parse(message.topic)
     if topic is None or topic.name != "report":
         return RefusedMessage(message, "unknown_topic", "", None, None)
     try:
         _check_sender(topic.site, message.payload, sites)
-        report, bad_rows = decode_report(topic.site, topic.detail, message.payload)
+        report, bad_rows, links = decode_report(topic.site, topic.detail, message.payload)
+        strange = {link: what for link in links if (what := names.strange(link))} if names else {}
+        if strange and isinstance(report, LinkRows):
+            report, bad_rows = _without(report, strange, bad_rows)
     except MessageError as error:
         return RefusedMessage(message, error.reason, error.detail, topic.site, _key(message.payload))
     except Exception as error:  # noqa: BLE001 - a fault of ours costs the message that it arose in
         note("admission", error)
         return RefusedMessage(message, "fault", type(error).__name__, topic.site, _key(message.payload))
     return Entry(topic.site, report, message.received_at, bad_rows)
+
+
+def _without(
+    report: LinkRows, strange: Mapping[tuple[str, str, str], str], bad_rows: tuple[RefusedRow, ...]
+) -> tuple[LinkRows, tuple[RefusedRow, ...]]:
+    """The report without the rows of `strange` links. Raises MessageError where no others are left."""
+    details = [strange.get((row.src, row.dst, row.method)) for row in report.links]
+    good = tuple(row for row, detail in zip(report.links, details, strict=True) if detail is None)
+    if not good:
+        raise MessageError(UNKNOWN_LINK, next(iter(strange.values())))
+    refused = [(row, detail) for row, detail in zip(report.links, details, strict=True) if detail is not None]
+    rows = [
+        RefusedRow(encode(row) if place < SHOWN_ROWS else b"", detail, UNKNOWN_LINK)
+        for place, (row, detail) in enumerate(refused)
+    ]
+    return report.model_copy(update={"links": good}), (*bad_rows, *rows)
 
 
 def receipts(journal: str, accepted: Iterable[Key], refused: Iterable[RefusedMessage]) -> list[tuple[str, Committed]]:
@@ -178,7 +226,7 @@ def rejected_rows(entries: Iterable[Entry]) -> list[QuarantinedMessage]:
     """The rows that good reports came with and that cannot be."""
     return [
         QuarantinedMessage(
-            topics.report(entry.site, entry.report.kind), row.payload, "impossible", row.detail, entry.received_at
+            topics.report(entry.site, entry.report.kind), row.payload, row.reason, row.detail, entry.received_at
         )
         for entry in entries
         for row in entry.refused

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import duckdb
 
-from collector.ingest.admission import IncomingMessage, RefusedMessage, admit, conflict, head
+from collector.ingest.admission import IncomingMessage, LinkNames, RefusedMessage, admit, conflict, head
 from collector.store.columns import Entry
 from collector.store.database import Database
 from collector.store.report_keys import Key
@@ -49,6 +49,7 @@ class BatchCommit:
 
     def __init__(self, record: Record) -> None:
         self._record = record
+        self.names: LinkNames | None = None  # what rows may name; None: anything
 
     def commit(self, batch: Sequence[IncomingMessage], sites: Collection[str] | None) -> CommitResult:
         """Commit a batch; `sites` are those of the mesh, None while none is known.
@@ -86,7 +87,7 @@ class BatchCommit:
     def _commit_new(
         self, batch: Sequence[IncomingMessage], sites: Collection[str] | None, result: CommitResult
     ) -> None:
-        admitted = [admit(message, sites) for message in batch]
+        admitted = [admit(message, sites, self.names) for message in batch]
         accepted = [entry for entry in admitted if isinstance(entry, Entry)]
         result.refused.extend(refusal for refusal in admitted if isinstance(refusal, RefusedMessage))
         try:

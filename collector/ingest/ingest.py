@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import duckdb
 
 from collector.ingest.acknowledgement import Acknowledgement
 from collector.ingest.admission import (
+    UNKNOWN_LINK,
     IncomingMessage,
+    LinkNames,
     fitting,
     receipts,
     rejected_message,
@@ -26,9 +28,11 @@ from collector.ingest.waiting_messages import BATCH_REPORTS, WaitingMessages
 from collector.interpreter import garbage_collection_paused
 from collector.store.columns import Entry
 from collector.store.quarantine import Quarantine
+from linkweather import plugins
 from linkweather.backoff import Backoff
 from linkweather.containment import contained
 from linkweather.errors import RecordError
+from linkweather.mesh import Mesh, PathMethod
 from linkweather.mqtt import HEADER_BYTES
 from linkweather.wire import CONFLICT, Committed, topics
 
@@ -39,6 +43,7 @@ log = logging.getLogger(__name__)
 GATHER_COMMITS = 20
 GATHER_LEAST_S = 0.1
 GATHER_MOST_S = 0.5
+THROUGHPUT_METHOD = "iperf3"
 Result = TypeVar("Result")
 RETRY_FIRST_S = 0.5
 # Of what a commit brought so many rows are taken into the states in one go: others have their turn in between.
@@ -82,10 +87,10 @@ class Ingest:
         self._busy = False
         self._taken_at: datetime | None = None  # when the oldest message of the batch under way came
         self._conflicting: set[str | None] = set()  # sites: said once each
+        self._inventing: set[str | None] = set()  # likewise
         self.reports = 0
         self.rows = 0
         self.duplicates = 0
-        self.overflowed = 0
         self.refused: Counter[str] = Counter()
         self.refused_rows = 0
         self.last_commit_s = 0.0
@@ -95,6 +100,11 @@ class Ingest:
     def at_rest(self) -> bool:
         """Whether everything that arrived is committed and acknowledged."""
         return not self._waiting and not self._busy and not self._acknowledgement.under_way
+
+    @property
+    def overflowed(self) -> int:
+        """Messages for which there was no room: their sites send them again."""
+        return self._waiting.overflowed
 
     @property
     def waiting_bytes(self) -> int:
@@ -115,11 +125,15 @@ class Ingest:
         if self._closed:
             return
         if not self._waiting.put(IncomingMessage(topic, payload, self._now())):
-            self.overflowed += 1
             return
         self._arrived.set()
         if len(self._waiting) >= BATCH_REPORTS:
             self._enough.set()
+
+    def apply_mesh(self, mesh: Mesh) -> None:
+        """Take rows about the sites and methods of this mesh, and of those before it, and refuse all others."""
+        methods = {THROUGHPUT_METHOD, *get_args(PathMethod), *plugins.names(plugins.PROBERS)}
+        self._batches.names = (self._batches.names or LinkNames()).with_mesh(mesh, methods)
 
     async def finish(self) -> None:
         """Wait for a commit that is under way; none comes after it."""
@@ -149,8 +163,11 @@ class Ingest:
         batch = self._waiting.take()
         if not self._waiting:
             self._arrived.clear()
-        if len(self._waiting) < BATCH_REPORTS:
+        # What a site has beyond its share of this batch is the next one's, at once.
+        if len(self._waiting) < BATCH_REPORTS and (not self._waiting or len(batch) == BATCH_REPORTS):
             self._enough.clear()
+        elif self._waiting:
+            self._enough.set()
         return batch
 
     async def _committed(self, batch: Sequence[IncomingMessage]) -> list[tuple[str, Committed]]:
@@ -205,8 +222,20 @@ class Ingest:
                     "to a snapshot, or do two run on copies of one data folder? They are sent again under new numbers",
                     *(refusal.site, refusal.detail),
                 )
+        self._name_inventors(outcome)
         self.refused_rows += sum(len(entry.refused) for entry in outcome.new)
         self.last_commit_s = outcome.seconds
+
+    def _name_inventors(self, outcome: CommitResult) -> None:
+        """Say once a site that it reports links which the mesh does not have."""
+        found = [(one.site, one.detail) for one in outcome.refused if one.reason == UNKNOWN_LINK]
+        found += [
+            (one.site, row.detail) for one in outcome.new for row in one.refused[-1:] if row.reason == UNKNOWN_LINK
+        ]
+        for site, detail in found:
+            if site not in self._inventing:
+                self._inventing.add(site)
+                log.error("the site %s reports links that the mesh does not have (%s): they are refused", site, detail)
 
     def _report(self, sentence: str) -> None:
         if sentence != self.last_error:

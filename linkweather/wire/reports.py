@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from operator import attrgetter
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -25,11 +26,9 @@ REPORTS: Mapping[str, type[AnyReport]] = {
     "path": PathReport,
     "capacity": CapacityReport,
 }
-# The end of the link that publishes a row → that end of a row, and the other one.
-_ENDS: Mapping[str, tuple[Callable[[Row], str], Callable[[Row], str]]] = {
-    "src": (attrgetter("src"), attrgetter("dst")),
-    "dst": (attrgetter("dst"), attrgetter("src")),
-}
+_LINK: Callable[[Row], tuple[str, str, str]] = attrgetter("src", "dst", "method")
+# The end of the link that publishes a row → the place of that end in a link, and of the other one.
+_ENDS: Mapping[str, tuple[int, int]] = {"src": (0, 1), "dst": (1, 0)}
 
 
 # Where a kind's rows stand in its report.
@@ -39,17 +38,22 @@ MAX_BOOTS: Final = 64  # of an outbox in one status: the newest
 
 
 class RefusedRow(NamedTuple):
-    """One row that cannot be: its JSON, and why."""
+    """One row that is not taken: its JSON, why in words, and in a word."""
 
     payload: bytes
     detail: str
+    reason: str = "impossible"
 
 
 class DecodedReport(NamedTuple):
-    """A report with the rows that can be, and those that it came with and that cannot."""
+    """A report with the rows that can be, and those that it came with and that cannot.
+
+    `links` are source, destination and method of its rows, each once.
+    """
 
     report: AnyReport
     refused: tuple[RefusedRow, ...] = ()
+    links: AbstractSet[tuple[str, str, str]] = frozenset()
 
 
 def decode_report(site: str, kind: str, payload: bytes) -> DecodedReport:
@@ -65,7 +69,7 @@ def decode_report(site: str, kind: str, payload: bytes) -> DecodedReport:
     except ValidationError as error:
         decoded = _without_bad_rows(kind, payload, error)
     if isinstance(decoded.report, LinkReport):
-        _check_ends(site, decoded.report)
+        return decoded._replace(links=_checked_links(site, decoded.report))
     return decoded
 
 
@@ -98,13 +102,15 @@ def _sentence(error: ErrorDetails) -> str:
     return f"{where}: {error['msg']}"
 
 
-def _check_ends(site: str, report: LinkReport) -> None:
+def _checked_links(site: str, report: LinkReport) -> set[tuple[str, str, str]]:
     near, far = _ENDS[report.publisher]
-    ends = {near(row) for row in report.links}
-    if ends - {site}:
-        raise MessageError("foreign", f"{site} may not report links of {min(ends - {site})}")
-    if site in {far(row) for row in report.links}:
+    links = set(map(_LINK, report.links))
+    ends = {link[near] for link in links} - {site}
+    if ends:
+        raise MessageError("foreign", f"{site} may not report links of {min(ends)}")
+    if any(link[far] == site for link in links):
         raise MessageError("impossible", f"{site} → {site} is no link")
+    return links
 
 
 # The journal has another report under this one's number: the site gives it a new one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from linkweather.errors import MessageError
 from linkweather.mesh import SITE_ID
 
 PREFIX = "linkweather/v1"
@@ -32,6 +33,13 @@ _HAS_DETAIL: dict[str, bool] = {
     "mesh": False,
     "part": True,
     "state": False,
+}
+
+
+# name → the longest message in bytes that is decoded, many times what one of ours takes; others are bounded elsewhere.
+_MOST_BYTES: dict[str, int] = {
+    **dict.fromkeys(("presence", "restart", "invite", "answer", "claim", "mesh"), 16_384),
+    "status": 1_000_000,
 }
 
 
@@ -123,6 +131,12 @@ def read_by(site: str) -> tuple[str, ...]:
     """What a site's probe subscribes to."""
     of_site = (mesh(site), part(site, "+"), committed(site), invite(site, "+"), answer(site, "+"), presence(site))
     return (MESH, *of_site, ALL_CLAIMS, ALL_RESTARTS, weights(site))
+
+
+def check_size(name: str, payload: bytes) -> None:
+    """Refuse what is longer than any message of this name, before it is decoded. Raises MessageError."""
+    if len(payload) > _MOST_BYTES.get(name, len(payload)):
+        raise MessageError("oversized", f"{len(payload)} bytes")
 
 
 def parse(topic: str) -> Topic | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from collector.ingest import admission
 from collector.ingest.admission import (
     MAX_PAYLOAD_BYTES,
+    SHOWN_ROWS,
     IncomingMessage,
+    LinkNames,
     RefusedMessage,
     ReportHead,
     admit,
@@ -15,10 +18,12 @@ from collector.ingest.admission import (
     fitting,
     head,
     receipts,
+    rejected_rows,
 )
 from collector.store.columns import Entry
 from linkweather.containment import faults
-from linkweather.wire import Committed, ReportRefusal, encode, topics
+from linkweather.mesh import Mesh
+from linkweather.wire import Committed, ReportRefusal, Row, encode, topics
 from tests.collector.report_samples import NOON, latency, throughput
 
 REPORT = latency(7)
@@ -185,3 +190,46 @@ def test_a_fault_of_ours_costs_the_message_that_it_arose_in(monkeypatch: pytest.
     found = refusal(admit(message(encode(REPORT)), {"a"}))
     assert (found.reason, found.detail, found.key) == ("fault", "ZeroDivisionError", ("boot-1", 7))
     assert faults()["admission"] == before + 1
+
+
+def strange_report(*links: tuple[str, str]) -> bytes:
+    rows = ",".join(ROW.replace('"b"', f'"{dst}"').replace('"stamp"', f'"{method}"') % "0.02" for dst, method in links)
+    return (TEXT % rows).encode()
+
+
+NAMES = LinkNames(frozenset({"a", "b"}), frozenset({"stamp"}))
+
+
+def test_rows_about_what_the_mesh_does_not_have_are_refused_and_the_others_are_not() -> None:
+    payload = strange_report(("b", "stamp"), ("zz", "stamp"), ("b", "magic"))
+    found = admit(message(payload), {"a"}, NAMES)
+    assert isinstance(found, Entry)
+    assert [row.dst for row in found.report.rows if isinstance(row, Row)] == ["b"]
+    assert [(row.reason, row.detail) for row in found.refused] == [
+        ("unknown_link", "the mesh has no site zz"),
+        ("unknown_link", "nothing measures by magic"),
+    ]
+    assert [row["dst"] for row in map(json.loads, (row.payload for row in found.refused))] == ["zz", "b"]
+    assert [one.reason for one in rejected_rows([found])] == ["unknown_link", "unknown_link"]
+
+
+def test_a_report_of_invented_links_alone_is_refused_whole() -> None:
+    never = refusal(admit(message(strange_report(("zz", "stamp"))), {"a"}, NAMES))
+    assert (never.reason, never.detail, never.key) == ("unknown_link", "the mesh has no site zz", ("boot-1", 7))
+
+
+def test_of_many_strange_rows_the_first_are_kept_to_look_at() -> None:
+    payload = strange_report(("b", "stamp"), *[(f"z{number}", "stamp") for number in range(SHOWN_ROWS + 5)])
+    found = admit(message(payload), {"a"}, NAMES)
+    assert isinstance(found, Entry)
+    assert [bool(row.payload) for row in found.refused] == [True] * SHOWN_ROWS + [False] * 5
+
+
+def test_a_site_that_has_left_the_mesh_and_a_method_that_is_installed_may_be_named() -> None:
+    both = Mesh.model_validate(
+        {"name": "m", "sites": {"a": {"address": "h1"}, "b": {"address": "h2", "method": "own"}}}
+    )
+    one = Mesh.model_validate({"name": "m", "sites": {"a": {"address": "h1"}}})
+    names = LinkNames().with_mesh(both, ["iperf3"]).with_mesh(one, ["iperf3"])
+    assert names == LinkNames(frozenset("ab"), frozenset({"stamp", "own", "iperf3"}))
+    assert (names.strange(("b", "a", "own")), names.strange(("c", "a", "own"))) == ("", "the mesh has no site c")

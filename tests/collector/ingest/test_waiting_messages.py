@@ -7,7 +7,13 @@ from datetime import timedelta
 import pytest
 
 from collector.ingest.admission import IncomingMessage, measured_at
-from collector.ingest.waiting_messages import BATCH_REPORTS, MESSAGE_BYTES, WaitingMessages
+from collector.ingest.waiting_messages import (
+    BATCH_BYTES,
+    BATCH_REPORTS,
+    MESSAGE_BYTES,
+    SITE_BYTES,
+    WaitingMessages,
+)
 from linkweather.wire import encode, topics
 from tests.collector.report_samples import NOON, latency
 
@@ -58,3 +64,64 @@ def test_a_message_that_does_not_fit_is_refused_and_room_comes_with_a_batch() ->
 )
 def test_what_says_no_time_is_new(payload: bytes) -> None:
     assert measured_at(IncomingMessage("t", payload, NOON)) is None
+
+
+def of(site: str, seq: int, payload_bytes: int, age_s: float = 0.0) -> IncomingMessage:
+    text = b'{"v":1,"boot":"b","seq":%d,"at":"%s"' % (seq, NOON.isoformat().encode())
+    at = NOON + timedelta(seconds=age_s)
+    return IncomingMessage(topics.report(site, "latency"), text.ljust(payload_bytes, b" "), at)
+
+
+@pytest.mark.parametrize("age_s", [0.0, 3600.0])
+def test_sites_take_turns_and_none_has_more_than_its_share_of_a_batch(age_s: float) -> None:
+    waiting = WaitingMessages()
+    flood = [of("a", seq, 99_000, age_s) for seq in range(20)]
+    others = [of(site, 0, 1000, age_s) for site in "bc"]
+    for one in [*flood, *others]:
+        assert waiting.put(one)
+    assert waiting.take() == [flood[0], *others, *flood[1:5]]
+    assert len(waiting) == 15
+    late = of("d", 0, 1000, age_s)
+    waiting.put(late)
+    assert late in waiting.take()
+
+
+def test_a_message_longer_than_a_share_goes_alone() -> None:
+    waiting = WaitingMessages()
+    first, second = (of("a", seq, SITE_BYTES + 1) for seq in range(2))
+    waiting.put(first)
+    waiting.put(second)
+    assert (waiting.take(), waiting.take(), waiting.bytes) == ([first], [second], 0)
+
+
+def test_a_batch_is_bounded_by_its_bytes() -> None:
+    waiting = WaitingMessages()
+    for number in range(60):
+        waiting.put(of(f"s{number}", 0, 490_000))
+    taken = [sum(len(one.payload) for one in waiting.take()) for _ in range(3)]
+    assert taken[0] <= BATCH_BYTES < taken[0] + 490_000
+    assert sum(taken) == 60 * 490_000
+
+
+def test_a_full_queue_drops_the_newest_of_the_site_with_most_in_it() -> None:
+    waiting = WaitingMessages(10_000)
+    flood = [of("a", seq, 1500, 3600.0 * (seq % 2)) for seq in range(6)]
+    assert [waiting.put(one) for one in flood] == [True] * 4 + [False] * 2
+    other = of("b", 0, 3000)
+    assert waiting.put(other)
+    assert waiting.bytes <= 10_000
+    assert waiting.overflowed == 3
+    assert not waiting.put(of("c", 0, 20_000))
+    assert waiting.put(of("c", 1, 3000))
+    assert waiting.take() == [flood[0], other, of("c", 1, 3000)]
+    assert waiting.overflowed == 6
+
+
+def test_a_site_that_floods_is_no_sign_of_a_collector_that_lags() -> None:
+    waiting = WaitingMessages()
+    assert waiting.oldest_at is None
+    for seq in range(10):
+        waiting.put(of("a", seq, 99_000))
+    assert waiting.oldest_at == NOON
+    waiting.put(of("b", 0, 1000, 30.0))
+    assert waiting.oldest_at == NOON + timedelta(seconds=30)
