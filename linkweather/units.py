@@ -207,3 +207,9 @@ def digits(value: float) -> str:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.3g}")
+
+
+def failed_probes(counts: Mapping[str, int]) -> str:
+    """Probes that failed authentication, by address: "12 probes from 10.0.0.3 failed authentication"."""
+    senders = ", ".join(f"{count(number, 'probe')} from {address}" for address, number in counts.items())
+    return f"{senders} failed authentication"

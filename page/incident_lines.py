@@ -37,6 +37,7 @@ _SAYINGS: Mapping[IncidentKind, str] = {
     "goodput": message("{who} carries {value}"),
     "implausible": message("{who} is suspect: it claims RTTs that cannot be"),
     "clock": message("{who} has a clock that is {value} off"),
+    "authentication": message("{who} has another key than who probes it: {detail}"),
     "sink": message("the sink {who} writes nothing, or not all: {detail}"),
     "collector": message("{who} fails: {detail}"),
 }
@@ -50,6 +51,7 @@ KIND_NAMES: Mapping[IncidentKind, str] = {
     "goodput": message("goodput"),
     "implausible": message("implausible"),
     "clock": message("clock"),
+    "authentication": message("authentication"),
     "sink": message("sink"),
     "collector": message("collector"),
 }

@@ -16,7 +16,8 @@ from importlib.metadata import version
 from typing import Literal
 
 from linkweather.containment import faults
-from linkweather.errors import MessageError
+from linkweather.errors import MessageError, OperatorError
+from linkweather.keys.mesh_key import read_keys
 from linkweather.mqtt import Connection, Will
 from linkweather.overflows import overflows
 from linkweather.private_folder import make_private
@@ -46,7 +47,7 @@ from probes.delivery.journal_choice import JournalChoice
 from probes.delivery.outbox import Depth, Outbox
 from probes.delivery.publisher import Publisher
 from probes.disk_queue import DiskQueue
-from probes.latency.stamp import key_id, read_key
+from probes.latency.stamp import key_id
 from probes.latency.station import Station
 from probes.mesh_cache import MeshCache
 from probes.path.route_store import RouteStore
@@ -73,7 +74,7 @@ class ProbeDaemon:
         self._iperf3 = iperf3
         self._throughput_problem = throughput_problem
         self._site = settings.site
-        self._key = read_key(settings.key_file) if settings.key_file else None
+        self._keys = read_keys(settings.key_file) if settings.key_file else ()
         make_private(settings.data_dir, "data_dir")
         self._connection = self._connect()
         self._outbox = Outbox(
@@ -82,14 +83,14 @@ class ProbeDaemon:
             max_bytes=settings.outbox_max_bytes,
         )
         self._disk = DiskQueue()
-        self._mesh_cache = MeshCache(self._site, settings.data_dir / "mesh.json", has_key=self._key is not None)
+        self._mesh_cache = MeshCache(self._site, settings.data_dir / "mesh.json", has_key=bool(self._keys))
         self._assembly = MeshAssembly()
         self._journal_choice = JournalChoice(self._site, settings.data_dir / "followed-journal")
         self._publisher = Publisher(
             self._outbox, self._site, self._connection.publish, collector_wait_s=COLLECTOR_WAIT_S
         )
         self._latency = Station(
-            self._site, on_window=self._report_latency, key=self._key, bind=settings.bind, allow=settings.allow
+            self._site, on_window=self._report_latency, keys=self._keys, bind=settings.bind, allow=settings.allow
         )
         rng = random.Random()  # noqa: S311 - it spreads load, and hides nothing
         self._throughput = self._make_throughput(rng)
@@ -154,8 +155,18 @@ class ProbeDaemon:
         return probe_metrics.serving(self._settings.metrics, read)
 
     def reload(self) -> None:
-        """Use the certificates that files have now (SIGHUP)."""
+        """Use the certificates and the mesh's keys that files have now (SIGHUP)."""
         self._connection.reconnect()
+        if self._settings.key_file is None:
+            return
+        try:
+            self._keys = read_keys(self._settings.key_file)
+        except OperatorError as error:
+            log.error("%s; the keys from before stay", error)
+            return
+        self._latency.set_keys(self._keys)
+        self._presence.apply_key(key_id(self._keys[0]))
+        self._statuses.due.set()
 
     def depth(self) -> Depth:
         """How full the outbox is."""
@@ -186,7 +197,7 @@ class ProbeDaemon:
         return SitePresence(
             self._site,
             secrets.token_hex(8),
-            key_id(self._key),
+            key_id(self._keys[0] if self._keys else None),
             publish=self._connection.publish,
             neighbours=self._latency,
             step_back=self._connection.step_back,
@@ -309,4 +320,5 @@ class ProbeDaemon:
             overflows=dict(overflows()),
             unpublished=dict(self._connection.refused),
             damaged_files=self._statuses.damaged_files,
+            failed_authentication=self._latency.dropped.unauthenticated(),
         )

@@ -81,6 +81,11 @@ class SitePresence:
         self._instances: Recent[str, str] = Recent(MOST_SITES)
         self._named: str | None = None
 
+    def apply_key(self, key_id: str | None) -> None:
+        """The site's tests have another key from now on: the peers should hear which."""
+        self._key_due = self._key_due or key_id != self._own.key_id
+        self._own = self._own.model_copy(update={"key_id": key_id})
+
     def on_connect(self) -> None:
         """A connection is made: the broker says again what is retained."""
         self._said_before = self._said

@@ -20,13 +20,13 @@ from linkweather.cli.diagnosis import Diagnosis
 from linkweather.cli.machine_diagnosis import PeerReading, of_broker, of_clock, of_folder, of_peers, of_port
 from linkweather.cli.machine_readings import read_broker, read_folder, read_port
 from linkweather.errors import OperatorError
+from linkweather.keys.mesh_key import read_keys
 from linkweather.mesh.mesh_fields import STAMP_PORT
 from linkweather.mesh.site_mesh import SiteMesh
 from linkweather.wire import topics
 from probes.latency import clocks
 from probes.latency.icmp import IcmpProber
 from probes.latency.kernel_timestamps import families, open_socket, receive, stamp_received
-from probes.latency.stamp import read_key
 from probes.path.tracer_process import can_trace
 from probes.probe_command import usable_iperf3
 from probes.settings import ProbeSettings
@@ -65,7 +65,9 @@ def _mesh(settings: ProbeSettings) -> SiteMesh | None:
 def _of_key(settings: ProbeSettings, mesh: SiteMesh | None) -> Iterator[Diagnosis]:
     path = settings.key_file
     if path is not None:
-        yield from _refused(settings.site, lambda: read_key(path), "copy the mesh's key file there, for its user alone")
+        yield from _refused(
+            settings.site, lambda: read_keys(path), "copy the mesh's key file there, for its user alone"
+        )
     elif mesh is not None and mesh.latency.authenticated:
         what = "the mesh asks for authenticated tests, and the settings name no `key_file`"
         yield Diagnosis(settings.site, what, "copy the mesh's key file there, and name it")

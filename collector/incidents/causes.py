@@ -18,7 +18,7 @@ from collector.incidents.conditions import Subject
 from collector.incidents.traced_paths import MANY_LINKS, MarkKind, TracedPaths
 from linkweather.models.incidents import IncidentKind
 
-_APART: frozenset[IncidentKind] = frozenset({"implausible", "clock", "sink", "collector"})
+_APART: frozenset[IncidentKind] = frozenset({"implausible", "clock", "authentication", "sink", "collector"})
 _LIKELY = frozenset(get_args(MarkKind))
 _SITE_GONE: frozenset[IncidentKind] = frozenset({"site_silent", "site_unreachable"})
 

@@ -16,6 +16,7 @@ from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
 from linkweather.models.incidents import IncidentKind
 from linkweather.models.state import DegradedKind, SiteAnswer
+from linkweather.units import failed_probes
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
@@ -147,12 +148,18 @@ class LinkConditions:
 
 
 def site_conditions(sites: Sequence[SiteAnswer]) -> Iterator[tuple[Subject, Evidence]]:
-    """Sites that are offline after they reported, and those whose clock is wrong."""
+    """Sites that are offline after they reported, whose clock is wrong, or who got probes by another key."""
+    of_mesh = {site.address: site.site for site in sites}
     for site in sites:
         if site.state == "offline" and site.report_age_s is not None:
             yield Subject("site_silent", site.site), Evidence(site.report_age_s, detail=site.reason)
         if site.clock is not None and site.clock_offset_s is not None:
             yield Subject("clock", site.site), Evidence(site.clock_offset_s)
+        failed = site.failed_authentication or {}
+        # Strangers, who may send whatever they like, are no incident.
+        known = {f"{of_mesh[one]} ({one})": number for one, number in failed.items() if one in of_mesh}
+        if known and site.state == "online":
+            yield Subject("authentication", site.site), Evidence(sum(known.values()), detail=failed_probes(known))
 
 
 def claim_conditions(snapshot: Snapshot, floors_s: Floats) -> dict[Subject, Evidence]:

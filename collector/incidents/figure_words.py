@@ -46,6 +46,7 @@ _CLAUSES: Mapping[IncidentKind, Callable[[Evidence], str]] = {
     "goodput": lambda figure: f"carries {rate(figure.value)}{_usual(figure, rate)}",
     "implausible": lambda figure: f"is suspect: {figure.detail}; it relays nothing until this is acknowledged",
     "clock": _clock,
+    "authentication": lambda figure: f"has another key than who probes it: {figure.detail}",
     "sink": lambda figure: f"writes nothing, or not all: {figure.detail}",
     "collector": lambda figure: f"fails: {figure.detail}" if figure.value is None else str(figure.detail),
 }

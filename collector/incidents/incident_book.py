@@ -29,6 +29,7 @@ SEVERITIES: Mapping[IncidentKind, Severity] = {
     "goodput": "warning",
     "implausible": "warning",
     "clock": "warning",
+    "authentication": "warning",
     "sink": "warning",
     "collector": "critical",
 }

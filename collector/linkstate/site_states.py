@@ -183,6 +183,7 @@ class SiteStates:
             overflows=_stated(status, "overflows"),
             unpublished=_stated(status, "unpublished"),
             damaged_files=_stated(status, "damaged_files"),
+            failed_authentication=_stated(status, "failed_authentication"),
             compute_id=site.compute_id,
             operator=site.operator,
             region=site.region,

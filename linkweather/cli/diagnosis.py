@@ -12,7 +12,7 @@ from typing import Final, Literal
 from linkweather.models.incidents import IncidentAnswer
 from linkweather.models.sink_state import SinkAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
-from linkweather.units import count
+from linkweather.units import count, failed_probes
 
 _NAMED: Final = 3
 _WAITING: Final = 1000  # reports in an outbox: more than a broker that keeps up leaves there
@@ -104,6 +104,10 @@ def _unanswered(site: SiteAnswer) -> str | None:
     return f"its reflector left {count(number, 'datagram')} without an answer" if number else None
 
 
+def _unsigned(site: SiteAnswer) -> str | None:
+    return failed_probes(site.failed_authentication) if site.failed_authentication else None
+
+
 _SITE_AILMENTS: Sequence[tuple[Callable[[SiteAnswer], str | None], str]] = (
     (_offline, "start its probe, or mend its way to the broker: `systemctl status linkweather-probe` there"),
     (_never, "start `linkweather probe` there; if it runs, check its `broker`, its `site` and the broker's password"),
@@ -118,6 +122,7 @@ _SITE_AILMENTS: Sequence[tuple[Callable[[SiteAnswer], str | None], str]] = (
     (_counts("damaged_files", "files were found damaged and set aside"), "check the disk, then delete what is aside"),
     (_counts("unpublished", "the broker would not take messages"), "give the site its lines in the broker's ACL"),
     (_counts("overflows", "more waited than there is room for"), "its machine has too much to do, or its disk is slow"),
+    (_unsigned, "copy the mesh's key file to both ends and reload their probes, or find who else sends"),
     (_unanswered, "add its peers' addresses to `allow`, or find who else sends to its port"),
 )
 

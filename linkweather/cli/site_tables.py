@@ -132,4 +132,5 @@ _FACTS: Mapping[str, Callable[[SiteAnswer], str | None]] = {
     "dropped": lambda site: _counts(site.overflows),
     "unsent": lambda site: _counts(site.unpublished),
     "damaged": lambda site: _counts(site.damaged_files),
+    "failed authentication": lambda site: _counts(site.failed_authentication),
 }

@@ -22,6 +22,7 @@ IncidentKind = Literal[
     "goodput",
     "implausible",
     "clock",
+    "authentication",
     "sink",
     "collector",
 ]

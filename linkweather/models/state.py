@@ -142,7 +142,8 @@ class SiteAnswer(Message):
     its claims cannot be: it relays nothing until an operator acknowledges the incident.
     `overflows` counts, by queue, what the site dropped since its start as too much waited, `unpublished`, by reason,
     what its broker would not take. `damaged_files` counts, by file, those that it found damaged and set aside, until
-    they are deleted.
+    they are deleted. `failed_authentication` counts, by address, the probes of the last minute or two that were signed
+    with another key than the site's, and not answered.
     """
 
     site: str
@@ -170,6 +171,7 @@ class SiteAnswer(Message):
     overflows: dict[str, int] | None = None
     unpublished: dict[str, int] | None = None
     damaged_files: dict[str, int] | None = None
+    failed_authentication: dict[str, int] | None = None
     compute_id: str | None = None
     operator: str | None = None
     region: str | None = None

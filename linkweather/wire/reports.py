@@ -188,6 +188,7 @@ class Status(Message):
     overflows: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
     unpublished: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
     damaged_files: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
+    failed_authentication: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
 
     def fitting(self, max_bytes: int | None) -> Status:
         """The status as it fits into a payload of this size: without its later next tests, then its older boots."""

@@ -45,8 +45,8 @@ def test(context: click.Context, /, hosts: tuple[str, ...], *, path: bool, **giv
 
 def _options(host: str, given: dict[str, Any]) -> AdhocOptions:
     """What is asked for of one host. Raises click.UsageError where options do not go together."""
+    from linkweather.keys.mesh_key import read_keys  # noqa: PLC0415
     from probes.adhoc.adhoc_job import AdhocOptions  # noqa: PLC0415 - the help stays quick
-    from probes.latency.stamp import read_key  # noqa: PLC0415
 
     latency, throughput = given["latency"], given["throughput"]
     asked = throughput or given["udp"] or given["bidir"] or given["congestion"] is not None
@@ -62,7 +62,7 @@ def _options(host: str, given: dict[str, Any]) -> AdhocOptions:
         port=given["port"],
         tcp_port=given["tcp_port"],
         load=_load(given),
-        key=read_key(given["key_file"]) if given["key_file"] else None,
+        key=read_keys(given["key_file"])[0] if given["key_file"] else None,
         family=family(given),
     )
 

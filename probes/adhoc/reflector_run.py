@@ -11,18 +11,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from linkweather.cli.output import echo
+from linkweather.keys.mesh_key import read_keys
 from probes.latency.reflector import Reflector
 from probes.latency.reflector_drops import log_drops, reasons
-from probes.latency.stamp import read_key
 
 
 def answer(
     port: int, *, bind: Sequence[str], key_file: Path | None, allow: Sequence[str] | None, stateless: bool
 ) -> None:
     """Answer probes until SIGINT or SIGTERM. Raises OperatorError: a port or key that cannot be had."""
-    key = read_key(key_file) if key_file else None
-    reflector = Reflector(port, bind=bind, key=key, allow=allow, stateless=stateless)
-    asyncio.run(_answer(reflector, begun(reflector.port, bind, authenticated=key is not None, stateless=stateless)))
+    keys = read_keys(key_file) if key_file else ()
+    reflector = Reflector(port, bind=bind, key=keys[0] if keys else None, allow=allow, stateless=stateless)
+    reflector.set_keys(keys)
+    asyncio.run(_answer(reflector, begun(reflector.port, bind, authenticated=bool(keys), stateless=stateless)))
 
 
 async def _answer(reflector: Reflector, beginning: str) -> None:

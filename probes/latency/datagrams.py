@@ -63,6 +63,10 @@ class DatagramTransport:
         """Probe in this way from now on."""
         self._prober.apply_settings(tests, self._key)
 
+    def set_key(self, key: bytes | None) -> None:
+        """Sign with this key from the next `apply_settings` on."""
+        self._key = key
+
     def send(self, target: LatencyTarget, probe: SentProbe, request: StampRequest) -> None:
         """Send a probe to a target with a route. Raises OSError, and MeasurementError for a fault of the prober."""
         assert target.route is not None  # noqa: S101 - the engine's own rule

@@ -57,6 +57,9 @@ class Transport(Protocol):
     def apply_settings(self, tests: LatencyTests) -> None:
         """Probe in this way from now on."""
 
+    def set_key(self, key: bytes | None) -> None:
+        """Sign with this key from the next `apply_settings` on."""
+
     def send(self, target: LatencyTarget, probe: SentProbe, request: StampRequest) -> None:
         """Send a probe to a target with a route. Raises OSError, and MeasurementError for a fault of the prober."""
 
@@ -130,6 +133,11 @@ class LatencyEngine:
     def addresses(self) -> frozenset[str]:
         """Where its peers are now, as far as that is known."""
         return frozenset(target.route.address[0] for target in self._targets if target.route)
+
+    def set_key(self, key: bytes | None) -> None:
+        """Sign with this key from now on."""
+        self._transport.set_key(key)
+        self._transport.apply_settings(self._tests)
 
     def mark_loaded(self, site: str | None) -> None:
         """Say with which peer a throughput test runs, or that it is over: the rows that overlap it say so."""

@@ -53,6 +53,9 @@ class ExchangeTransport:
         """Give exchanges that begin from now on this timeout."""
         self._timeout_s = tests.timeout_s
 
+    def set_key(self, key: bytes | None) -> None:
+        """Exchanges have no key of the mesh."""
+
     def send(self, target: LatencyTarget, probe: SentProbe, request: StampRequest) -> None:
         """Begin the exchange of a probe to a target with a route, in the engine's task group.
 

@@ -57,7 +57,6 @@ class Reflector:
         self.dropped = ReflectorDrops() if dropped is None else dropped
         self._responder = StampResponder(port, key=key, stateless=stateless, allow=allow, rate_per_s=rate_per_s)
         self.flagged = self._responder.flagged
-        self._key = key
         self._error = 0
         self._overflow = Overflow(self._sockets)
         self._peers = peers
@@ -81,6 +80,10 @@ class Reflector:
             for opened in self._sockets:
                 loop.remove_reader(opened)
             self.close()
+
+    def set_keys(self, keys: Sequence[bytes]) -> None:
+        """Answer what is signed by one of these keys from now on, with the same key."""
+        self._responder.set_keys(keys)
 
     def close(self) -> None:
         """Give the port back; `run` does so itself."""
@@ -120,13 +123,13 @@ class Reflector:
 
     def _drain(self, opened: socket.socket) -> None:
         now = time.monotonic()
-        responder, error, key, send = self._responder, self._error, self._key, opened.sendmsg
+        responder, error, send = self._responder, self._error, opened.sendmsg
         for data, source, kernel_ns, ttl, local, truncated in receive(opened):
             try:
                 received = ntp_from_ns(kernel_ns or time.time_ns())
                 reply = responder.answer(data, source, now, received, ttl=ttl, error=error, truncated=truncated)
                 # What we do after T3 counts as the network's: with cold caches, making a reply is as long as the way.
-                depart(reply, ntp_from_ns(time.time_ns()), key)
+                depart(reply, ntp_from_ns(time.time_ns()), responder.key)
                 send((reply,), local, 0, source)
                 self.answered += 1
             except MessageError as refusal:

@@ -12,9 +12,10 @@ log = logging.getLogger(__name__)
 LOG_EVERY_S = 60.0
 MOST_ADDRESSES = 64  # a reason and a minute: anyone can send from many
 MOST_NAMED = 8  # in a line
+BAD_HMAC = "bad_hmac"
 # What is said of a sender whose datagrams were dropped for this reason.
 PHRASES: Mapping[str, str] = {
-    "bad_hmac": "failed authentication (another key, or none?)",
+    BAD_HMAC: "failed authentication (another key, or none?)",
     "short": "were too short (or without the authentication that this reflector asks for)",
     "loop": "were no requests by their form, from a reflector or its port",
     "oversize": "were too long",
@@ -32,6 +33,7 @@ class ReflectorDrops(Counter[str]):
     def __init__(self) -> None:
         super().__init__()
         self._senders: dict[str, Counter[str]] = {}
+        self._before: Counter[str] = Counter()  # of the minute before, by address: what failed authentication
 
     def drop(self, reason: str, address: str, count: int = 1) -> None:
         """Count datagrams that were not answered. Beyond 64 addresses a minute a reason's others are one."""
@@ -39,11 +41,17 @@ class ReflectorDrops(Counter[str]):
         senders = self._senders.setdefault(reason, Counter())
         senders[address if address in senders or len(senders) < MOST_ADDRESSES else "other addresses"] += count
 
+    def unauthenticated(self) -> dict[str, int]:
+        """How many probes failed authentication of late, a minute or two, by address: those with most."""
+        found = self._before + self._senders.get(BAD_HMAC, Counter())
+        return dict(found.most_common(MOST_NAMED))
+
     def sentence(self) -> str | None:
         """What was dropped since the last call, for people; None for nothing."""
         dropped = [
             (count, reason, address) for reason, senders in self._senders.items() for address, count in senders.items()
         ]
+        self._before = self._senders.get(BAD_HMAC, Counter())
         self._senders.clear()
         if not dropped:
             return None

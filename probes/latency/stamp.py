@@ -6,12 +6,9 @@ See `stamp_packet` for the packets, `stamp_tlvs` for the padding, and `reflector
 from __future__ import annotations
 
 import hmac
-import re
 import socket
-import stat
-from pathlib import Path
 
-from linkweather.errors import OperatorError
+from linkweather.errors import MessageError, OperatorError
 from linkweather.mesh import LatencyTests, Site
 from probes.latency import stamp_tlvs
 from probes.latency.kernel_timestamps import open_socket
@@ -24,9 +21,6 @@ from probes.latency.stamp_packet import (
     decode_reply,
     encode_request,
 )
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class StampProber:
@@ -44,6 +38,7 @@ class StampProber:
 
     def __init__(self) -> None:
         self._key: bytes | None = None
+        self.also: bytes | None = None  # a key by which replies may be signed as well, while the mesh's is changed
         self._padding = b""
 
     def destination(self, site: Site, options: NoOptions) -> Address:
@@ -73,23 +68,14 @@ class StampProber:
     def decode(self, data: bytes, family: socket.AddressFamily) -> StampReply:
         """A reflector's packet. Raises MessageError: `short_reply`, `bad_hmac`."""
         del family
-        return decode_reply(data, self._key)
+        try:
+            return decode_reply(data, self._key)
+        except MessageError:
+            if self._key is None or self.also is None:
+                raise
+        return decode_reply(data, self.also)
 
 
 def key_id(key: bytes | None) -> str | None:
     """A short name of a key, by which two ends see whether they have the same; it says nothing of the key itself."""
     return hmac.digest(key, b"linkweather key id", "sha256")[:4].hex() if key else None
-
-
-def read_key(path: Path) -> bytes:
-    """The 32 octets of a file with 64 hexadecimal digits. Raises OperatorError, also when others may read it."""
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError as error:
-        raise OperatorError(f"key file {path}: cannot be read: {error.strerror}") from None
-    if mode & _OTHERS:
-        raise OperatorError(f"key file {path}: must be its owner's alone: run `chmod 600 {path}`")
-    if not _KEY.fullmatch(text):
-        raise OperatorError(f"key file {path}: must hold 64 hexadecimal digits: `openssl rand -hex 32` makes them")
-    return bytes.fromhex(text)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from linkweather.errors import MessageError
 from probes.latency import stamp_packet, stamp_tlvs
@@ -67,7 +67,8 @@ class StampResponder:
         self.flagged: Counter[str] = Counter()
         self._own_ports = frozenset({port, STAMP_PORT})
         self._reflectors, self._peers = self._own_ports, frozenset[str]()
-        self._key = key
+        self._keys: tuple[bytes, ...] = (key,) if key else ()
+        self.key = key  # the one by which the last request was signed, and its reply will be
         self._stateless = stateless
         self._allow = None if allow is None else Prefixes(allow)
         self._base_bytes = AUTHENTICATED_BYTES if key else BASE_BYTES
@@ -79,6 +80,10 @@ class StampResponder:
         self._replays: Recent[_Session, Replays] = Recent(max_sessions)
         self._rates: Rates[str] = Rates(rate_per_s, max_sessions)
         self._shares: Rates[_Session] = Rates(_SESSION_PER_S, max_sessions)
+
+    def set_keys(self, keys: Sequence[bytes]) -> None:
+        """Accept requests by these keys, at most two, from now on; whoever has one stays in that mode."""
+        self._keys = tuple(keys)
 
     def follow(self, addresses: Collection[str], ports: Collection[int]) -> None:
         """The mesh's other sites are at these addresses, their reflectors at these ports."""
@@ -92,7 +97,7 @@ class StampResponder:
     @property
     def ssid_at(self) -> int:
         """Where a request has its SSID."""
-        return stamp_packet.SIGNED_SSID if self._key else stamp_packet.SSID
+        return stamp_packet.SIGNED_SSID if self._keys else stamp_packet.SSID
 
     def answer(
         self, data: bytes, source: Source, now: float, received: int, *, ttl: int, error: int, truncated: bool = False
@@ -110,12 +115,12 @@ class StampResponder:
             raise MessageError("not_allowed")
         if len(data) < self._least_bytes:
             raise MessageError("short")
-        authenticated = self._key is not None
+        authenticated = bool(self._keys)
         if stamp_packet.is_reply(data, authenticated=authenticated) or (
             port in self._reflectors and not stamp_packet.is_plain_request(data, authenticated=authenticated)
         ):
             raise MessageError("loop")
-        request = stamp_packet.decode_request(data, self._key) if self._key else None
+        request = self._verified(data) if authenticated else None
         session = address, port, self._ssid_of(data)
         self._spend(session, now)
         if request and not self._stateless:
@@ -126,13 +131,24 @@ class StampResponder:
             self._fit(reply, data, sequence)
         return reply
 
+    def _verified(self, data: bytes) -> StampRequest:
+        """A request that is signed by one of the keys: while a key is changed there are two."""
+        self.key = self._keys[0]
+        try:
+            return stamp_packet.decode_request(data, self.key)
+        except MessageError:
+            if len(self._keys) == 1:
+                raise
+        self.key = self._keys[-1]
+        return stamp_packet.decode_request(data, self.key)
+
     def _fit(self, reply: bytearray, data: bytes, sequence: int) -> None:
         """Make a reply as long as its request, or 41 octets to a shorter one."""
         if len(data) < BASE_BYTES:
             del reply[max(TWAMP_REPLY_BYTES, len(data)) :]
             return
         extra = data[self._base_bytes :]
-        reflected = stamp_tlvs.reflect(extra, key=self._key, received=stamp_packet.sequence_of(data), replied=sequence)
+        reflected = stamp_tlvs.reflect(extra, key=self.key, received=stamp_packet.sequence_of(data), replied=sequence)
         if reflected.flags:
             self.flagged.update(name for flag, name in _FLAGS.items() if reflected.flags & flag)
         reply += reflected.extra

@@ -22,7 +22,7 @@ from probes.latency.reflector import Peers, Reflector
 from probes.latency.reflector_drops import ReflectorDrops, log_drops
 from probes.latency.reflector_guard import Recent
 from probes.latency.session import ProbeOutcome
-from probes.latency.stamp import key_id
+from probes.latency.stamp import StampProber, key_id
 from probes.latency.targets import Closed, LatencyPeer
 
 log = logging.getLogger(__name__)
@@ -58,13 +58,14 @@ class Station:
         site: str,
         *,
         on_window: Callable[[datetime, list[LatencyRow]], None],
-        key: bytes | None,
+        keys: Sequence[bytes],
         bind: Sequence[str] = (),
         allow: Sequence[str] | None = None,
     ) -> None:
         self._site = site
         self._emit = on_window
-        self._key = key
+        self._keys = tuple(keys)
+        self._reflecting: Reflector | None = None
         self._key_ids: Recent[str, str | None] = Recent(MOST_KEYS)
         self._bind = bind
         self._allow = allow
@@ -119,6 +120,20 @@ class Station:
         """A site's tests have this key."""
         self._key_ids.keep(site, key_id)
 
+    def set_keys(self, keys: Sequence[bytes]) -> None:
+        """Sign with the first of these keys from now on, and accept the other, too. No probe under way is lost."""
+        self._keys, answering = tuple(keys), self._answering()
+        self._share_keys()
+        for engine in self._engines.values():
+            engine.set_key(self._keys[0] if self._keys else None)
+        if self._reflecting is not None and answering is not None and answering[1]:
+            self._reflecting.set_keys(self._keys)
+
+    def _share_keys(self) -> None:
+        for method in self._methods.values():
+            if isinstance(method.prober, StampProber):
+                method.prober.also = self._keys[1] if len(self._keys) > 1 else None
+
     def hold(self, site: str, limit_s: float) -> None:
         """Do not probe a site's reflector for so long: it restarts."""
         self._hold(site, time.monotonic() + limit_s)
@@ -153,10 +168,13 @@ class Station:
         mesh = self._mesh
         if row.failure != "no_reply" or row.method != "stamp" or mesh is None or not mesh.latency.authenticated:
             return row
-        ours, theirs = key_id(self._key), self._key_ids.get(row.dst, key_id(self._key))
-        if theirs == ours:
+        ours = [key_id(key) for key in self._keys]
+        theirs = self._key_ids.get(row.dst, ours[0])
+        if theirs in ours:
             return row
-        detail = f"{row.dst} has another key (its id is {theirs}, ours {ours})" if theirs else f"{row.dst} has no key"
+        detail = (
+            f"{row.dst} has another key (its id is {theirs}, ours {ours[0]})" if theirs else f"{row.dst} has no key"
+        )
         return row.model_copy(update={"failure": "wrong_key", "detail": detail})
 
     def _sampled(self, sample: ProbeOutcome) -> None:
@@ -185,10 +203,11 @@ class Station:
             LatencyTests(),
             on_window=self._on_window,
             on_sample=self._sampled,
-            key=self._key,
+            key=self._keys[0] if self._keys else None,
             bind=self._bind,
         )
         self._methods[method.name] = method
+        self._share_keys()
         self._engines[method.name, group] = engine
         self._new.put_nowait((method.name, engine))
 
@@ -212,17 +231,27 @@ class Station:
             self._answering_changed.clear()
             wanted = self._answering()
             async with asyncio.TaskGroup() as group:
-                running = wanted and group.create_task(self._reflector(*wanted).run(), name=f"reflector[{wanted[0]}]")
+                running = wanted and group.create_task(
+                    self._reflector(wanted[0], signed=wanted[1]).run(), name=f"reflector[{wanted[0]}]"
+                )
                 while self._answering() == wanted:
                     await self._answering_changed.wait()
                     self._answering_changed.clear()
                 if running:
                     running.cancel()
 
-    def _reflector(self, port: int, key: bytes | None) -> Reflector:
-        return Reflector(
-            port, bind=self._bind, key=key, allow=self._allow, dropped=self.dropped, peers=self._reflectors
+    def _reflector(self, port: int, *, signed: bool) -> Reflector:
+        keys = self._keys if signed else ()
+        self._reflecting = reflector = Reflector(
+            port,
+            bind=self._bind,
+            key=keys[0] if keys else None,
+            allow=self._allow,
+            dropped=self.dropped,
+            peers=self._reflectors,
         )
+        reflector.set_keys(keys)
+        return reflector
 
     def _reflectors(self) -> Peers:
         """Where the other sites are, as the mesh says and as names resolve, and at which ports their reflectors are."""
@@ -230,11 +259,11 @@ class Station:
         resolved = {address for engine in self._engines.values() for address in engine.addresses}
         return resolved.union(site.address for site in sites), {site.port for site in sites}
 
-    def _answering(self) -> tuple[int, bytes | None] | None:
+    def _answering(self) -> tuple[int, bool] | None:
         mesh = self._mesh
         if mesh is None or self._site not in mesh.sites:
             return None
-        return mesh.sites[self._site].port, self._key if mesh.latency.authenticated else None
+        return mesh.sites[self._site].port, mesh.latency.authenticated and bool(self._keys)
 
 
 def _tests(tests: LatencyTests, method: Method) -> LatencyTests:

@@ -333,7 +333,7 @@ async def test_what_is_refused_is_counted_by_reason(settings: CollectorSettings,
 
 async def test_not_ready_while_the_broker_is_away(settings: CollectorSettings) -> None:
     away = servers.free_port()
-    found = CollectorDaemon(settings.model_copy(update={"broker": f"mqtt://127.0.0.1:{away}"}))
+    found = CollectorDaemon(settings.model_copy(update={"broker": CollectorBroker(url=f"mqtt://127.0.0.1:{away}")}))
     stop = asyncio.Event()
     task = asyncio.create_task(found.run(stop), name="daemon")
     await until(lambda: bool(found.parts.connection.last_error))
@@ -427,7 +427,9 @@ async def test_what_the_broker_does_not_take_is_in_the_metrics_and_in_readyz(
     settings: CollectorSettings, tmp_path: Path
 ) -> None:
     with servers.mosquitto(tmp_path, extra="max_packet_size 300\n") as port:  # routes are longer
-        async with running(settings.model_copy(update={"broker": f"mqtt://127.0.0.1:{port}"})) as collector:
+        async with running(
+            settings.model_copy(update={"broker": CollectorBroker(url=f"mqtt://127.0.0.1:{port}")})
+        ) as collector:
             name = 'linkweather_unpublished_total{reason="oversized"}'
             await collector.until("/metrics", lambda answer: name in answer.text)
             degraded = (await collector.get("/readyz"))["degraded"]

@@ -96,6 +96,10 @@ def test_in_chinese() -> None:
         ({"kind": "jitter", "src": "a", "dst": "b", "value": 0.004}, "[a → b has a jitter of 4.00 ms]"),
         ({"kind": "goodput", "src": "a", "dst": "b", "value": 1e8}, "[a → b carries 100 Mbit/s]"),
         ({"kind": "clock", "src": "a", "value": -40.0}, "[a has a clock that is 40 s off]"),
+        (
+            {"kind": "authentication", "src": "a", "detail": "12 probes from b (h) failed authentication"},
+            "[a has another key than who probes it: 12 probes from b (h) failed authentication]",
+        ),
         ({"kind": "clock", "src": "a"}, "[a has a clock that is 0 s off]"),
         ({"kind": "sink", "name": "x", "detail": "away"}, "[the sink x writes nothing, or not all: away]"),
         ({"kind": "collector", "name": "disk", "detail": "full"}, "[disk fails: full]"),

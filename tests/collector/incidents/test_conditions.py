@@ -180,9 +180,22 @@ def _site(**more: Any) -> SiteAnswer:
         (_site(state="offline"), []),
         (_site(clock="a: 50 min behind", clock_offset_s=-3000.0), [(Subject("clock", "a"), Evidence(-3000.0))]),
         (_site(clock="our own"), []),
+        (_site(state="online", failed_authentication={"203.0.113.9": 5}), []),
+        (_site(state="offline", failed_authentication={"192.0.2.1": 5}), []),
+        (
+            _site(state="online", failed_authentication={"203.0.113.9": 5, "192.0.2.1": 12}),
+            [
+                (
+                    Subject("authentication", "a"),
+                    Evidence(12, detail="12 probes from a (192.0.2.1) failed authentication"),
+                )
+            ],
+        ),
     ],
 )
-def test_sites_that_are_silent_or_whose_clock_is_wrong(site: SiteAnswer, found: list[tuple[Subject, Evidence]]) -> None:
+def test_sites_that_are_silent_or_whose_clock_or_key_is_wrong(
+    site: SiteAnswer, found: list[tuple[Subject, Evidence]]
+) -> None:
     assert list(site_conditions([site])) == found
 
 

@@ -42,6 +42,11 @@ def test_a_site_that_is_well_has_nothing_to_do() -> None:
         ({"damaged_files": {"mesh.json": 1}}, "mesh.json 1", "delete"),
         ({"unpublished": {"not_authorized": 4}}, "not_authorized 4", "ACL"),
         ({"overflows": {"receipts": 9}}, "receipts 9", "too much to do"),
+        (
+            {"failed_authentication": {"10.0.0.3": 12, "10.0.0.4": 1}},
+            "12 probes from 10.0.0.3, 1 probe from 10.0.0.4 failed authentication",
+            "key file",
+        ),
         ({"dropped_datagrams": 12}, "12 datagrams without an answer", "allow"),
     ],
 )

@@ -55,3 +55,14 @@ def test_a_flood_from_many_addresses_is_bounded_in_memory_and_in_the_line() -> N
     assert (len(parts), parts[-1]) == (9, f"{MOST_ADDRESSES - 7} others")
     assert drops["short"] == 1002
     assert drops.sentence() is None
+
+
+def test_probes_that_failed_authentication_are_named_until_a_minute_has_none() -> None:
+    drops = dropped(12, "bad_hmac", "10.0.0.3", dropped(3, "short", "10.0.0.4"))
+    assert drops.unauthenticated() == {"10.0.0.3": 12}
+    drops.sentence()
+    dropped(1, "bad_hmac", "10.0.0.3", drops)
+    assert drops.unauthenticated() == {"10.0.0.3": 13}
+    drops.sentence()
+    drops.sentence()
+    assert drops.unauthenticated() == {}

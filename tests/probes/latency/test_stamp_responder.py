@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkweather.errors import MessageError, OperatorError
-from probes.latency.stamp import read_key
+from linkweather.errors import MessageError
 from probes.latency.stamp_packet import StampReply, StampRequest, decode_reply, depart, encode_request
 from probes.latency.stamp_responder import StampResponder
 
@@ -173,7 +170,7 @@ def test_an_authenticated_request_is_answered_once_by_a_stateful_reflector() -> 
     answer(responder, encode_request(StampRequest(2, 2, 3, 4), KEY))
     answer(responder, data, ("192.0.2.1", 5001))  # another session
     for forgetful in (StampResponder(8620, key=KEY, stateless=True), StampResponder(8620)):
-        plain = data if forgetful._key else encode_request(StampRequest(1, 2, 3, 4))
+        plain = data if forgetful._keys else encode_request(StampRequest(1, 2, 3, 4))
         assert [len(answer(forgetful, plain)) for _ in range(2)] == [len(plain)] * 2
 
 
@@ -196,20 +193,20 @@ def test_any_extra_behind_a_signed_request_is_answered_as_long(extra: bytes) -> 
     assert len(answer(StampResponder(8620, key=KEY), data)) == len(data)
 
 
-def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    path.write_text(KEY.hex() + "\n")
-    path.chmod(0o600)
-    assert read_key(path) == KEY
-    path.chmod(0o640)
-    with pytest.raises(OperatorError, match="must be its owner's alone: run `chmod 600"):
-        read_key(path)
-    path.chmod(0o600)
-    path.write_text(KEY.hex()[:-1])
-    with pytest.raises(OperatorError, match="must hold 64 hexadecimal digits"):
-        read_key(path)
-    with pytest.raises(OperatorError, match="cannot be read: No such file"):
-        read_key(tmp_path / "none")
+def test_while_a_key_is_changed_requests_of_both_are_answered_each_by_its_own() -> None:
+    other = bytes(32)
+    responder = StampResponder(8620, key=KEY)
+    responder.set_keys((other, KEY))
+    for number, key in enumerate((KEY, other, KEY)):
+        reply = responder.answer(encode_request(StampRequest(number, 2, 3, 4), key), SOURCE, 0.0, 0, ttl=9, error=1)
+        depart(reply, 9, responder.key)
+        assert decode_reply(bytes(reply), key).sender_sequence == number
+    responder.set_keys((other,))
+    with pytest.raises(MessageError, match="bad_hmac"):
+        answer(responder, encode_request(StampRequest(9, 2, 3, 4), KEY))
+    responder.set_keys((KEY, other))
+    with pytest.raises(MessageError, match="bad_hmac"):
+        answer(responder, encode_request(StampRequest(9, 2, 3, 4), bytes(range(1, 33))))
 
 
 def test_the_mesh_s_other_reflectors_have_their_ports() -> None:

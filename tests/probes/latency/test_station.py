@@ -52,7 +52,7 @@ def mesh(*, authenticated: bool = False, **sites: dict[str, Any]) -> Mesh:
 @asynccontextmanager
 async def measuring(site: str, bind: str) -> AsyncIterator[tuple[Station, Rows]]:
     rows, stop = Rows(), asyncio.Event()
-    station = Station(site, on_window=rows.add, key=KEY, bind=(bind,))
+    station = Station(site, on_window=rows.add, keys=(KEY,), bind=(bind,))
     async with asyncio.TaskGroup() as group:
         group.create_task(station.run(stop), name=site)
         try:
@@ -110,6 +110,33 @@ async def test_the_reflector_takes_the_key_when_the_mesh_asks_for_it_and_the_por
         rows.clear()
         first.apply_mesh(mesh(authenticated=True, **sites))
         await rows.until(lambda row: row.failure is None)
+
+
+async def test_a_key_is_changed_in_three_steps_without_a_probe_lost() -> None:
+    sites: dict[str, Any] = {
+        "a": {"address": "127.0.42.1", "port": servers.free_port(socket.SOCK_DGRAM)},
+        "b": {"address": "127.0.42.2", "port": servers.free_port(socket.SOCK_DGRAM)},
+    }
+    tests = {"interval_s": 0.01, "report_interval_s": 0.2, "timeout_s": 5.0, "authenticated": True}
+    both = Mesh.model_validate({"sites": sites, "latency": tests})
+    new = bytes(range(32))
+    async with measuring("a", "127.0.42.1") as (a, from_a), measuring("b", "127.0.42.2") as (b, from_b):
+        for station in (b, a):
+            station.apply_mesh(both)
+        for rows in (from_a, from_b):  # whoever began first had no reflector to ask
+            await rows.until(lambda row: row.sent == row.received > 0)
+            rows.clear()
+        for keys in ((KEY, new), (new, KEY), (new,)):
+            for station, rows in ((a, from_a), (b, from_b)):  # a has each step before b
+                station.set_keys(keys)
+                seen = len(rows)
+                await rows.until(lambda _, rows=rows, seen=seen: len(rows) > seen + 1)  # type: ignore[misc]
+        assert [row for row in (*from_a, *from_b) if row.failure or row.sent != row.received] == []
+        assert (a.dropped["bad_hmac"], b.dropped["bad_hmac"]) == (0, 0)
+        a.set_keys((KEY,))  # one that has missed the steps
+        await from_a.until(lambda row: row.failure == "no_reply")
+        assert b.dropped["bad_hmac"] > 0
+        assert b.dropped.unauthenticated()["127.0.42.1"] > 0
 
 
 async def test_no_port_is_opened_before_a_mesh_says_which() -> None:
