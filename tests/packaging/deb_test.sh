@@ -86,20 +86,18 @@ say "$name: install, without a network"
 # What it depends on, beside what checks it.
 install_with_apt "$name" python3 iperf3 mosquitto procps systemd
 find "$m" -xdev \( -path "$m/proc" -o -path "$m/dev" -o -path "$m/run" -o -path "$m/tmp" \) -prune -o -printf '%P\n' |
-    sort >"$work/before"
+    LC_ALL=C sort >"$work/before"
 offline "$name" dpkg -i /tmp/old.deb >"$work/dpkg.log" 2>&1 || { cat "$work/dpkg.log"; exit 1; }
 cp tests/packaging/deb_trial.sh "$m/tmp/trial.sh"
 offline "$name" bash /tmp/trial.sh
 
 say "$name: what is left"
 find "$m" -xdev \( -path "$m/proc" -o -path "$m/dev" -o -path "$m/run" -o -path "$m/tmp" \) -prune -o -printf '%P\n' |
-    sort >"$work/after"
+    LC_ALL=C sort >"$work/after"
 # dpkg's own notes, and the files that useradd keeps of the time before.
-if diff "$work/before" "$work/after" | grep -v '^[0-9]' |
-    grep -vE '^> (var/log/|var/lib/dpkg/|etc/(passwd|group|shadow|gshadow|subuid|subgid)-$)'; then
-    echo "deb_test.sh: the purge left this" >&2
-    exit 1
-fi
+left=$(LC_ALL=C comm -13 "$work/before" "$work/after" |
+    grep -vE '^(var/log/|var/lib/dpkg/|etc/(passwd|group|shadow|gshadow|subuid|subgid)-$)' || true)
+[ -z "$left" ] || { printf 'deb_test.sh: the purge left\n%s\n' "$left" >&2; exit 1; }
 umount -R "$m"
 rm -rf --one-file-system "${work:?}/$name"
 say "$name: passed"
