@@ -6,6 +6,7 @@ tests/packaging/release_files.py makes the files, once a release.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import tarfile
@@ -15,12 +16,14 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel
 
 from collector.settings import CollectorSettings
 from collector.store import journal_files
 from collector.store.journal import JOURNAL_FILE, Journal
 from linkweather import settings
+from linkweather.cli.root import main
 from linkweather.errors import BadValueError
 from linkweather.mesh import Mesh
 from linkweather.models.ledger import LedgerAnswer
@@ -28,6 +31,7 @@ from linkweather.models.placements import Job
 from probes.settings import ProbeSettings
 from tests import servers
 from tests.collector.report_samples import entry, latency
+from tests.documents import blocks
 from tests.packaging.release_files import RELEASES, ROOT, SITE
 
 READERS: Mapping[str, type[BaseModel]] = {
@@ -88,11 +92,27 @@ def test_a_journal_of_a_release_has_all_its_rows_and_takes_more(release: Path) -
     assert {name: found.rows[name] for name in rows} == rows
 
 
+def run_of_document(word: str, release: Path, port: int) -> int:
+    """Run the commands of docs/keeping.md in the blocks with that word; how many they were."""
+    lines = [line for block in blocks("sh", word) for line in block.text.splitlines()]
+    for line in lines:
+        _, *arguments = shlex.split(line, comments=True)
+        places = {"/var/lib/linkweather/collector": str(release / "collector"), "/var/backups": str(release)}
+        for place, ours in places.items():
+            arguments = [argument.replace(place, ours) for argument in arguments]
+        done = CliRunner().invoke(main, arguments, env={"LINKWEATHER_API": f"http://127.0.0.1:{port}"})
+        # `doctor` finds that two of the three sites are away.
+        assert done.exit_code == (1 if arguments == ["doctor"] else 0), done.output
+        assert done.output, line
+    return len(lines)
+
+
 @pytest.mark.timeout(300)
 def test_a_collector_and_a_probe_go_on_where_a_release_stopped(release: Path, broker_port: int) -> None:
     broker, port, data = f"mqtt://127.0.0.1:{broker_port}", servers.free_port(), release / "sites" / SITE
+    mesh = shutil.copy(release / "mesh.toml", release / "collector")
     collector = [*PROGRAM, "collector", "--config", str(release / "collector.toml"), "--broker", broker]
-    collector += ["--mesh", str(release / "mesh.toml"), "--data-dir", str(release / "collector"), "--port", str(port)]
+    collector += ["--mesh", str(mesh), "--data-dir", str(release / "collector"), "--port", str(port)]
     probe = [*PROGRAM, "probe", "--site", SITE, "--broker", broker, "--data-dir", str(data)]
     boot, waiting = facts(release)["boot"], facts(release)["waiting"]
 
@@ -108,5 +128,7 @@ def test_a_collector_and_a_probe_go_on_where_a_release_stopped(release: Path, br
         with servers.running(*probe, log=release / "probe.log"):
             servers.wait_until(has_what_waited, "what waited in the outbox is committed")
         assert [line for line in ledger().outboxes if line.gaps or line.damaged or line.refused] == []
+        assert run_of_document("running", release, port) == 8
+    assert run_of_document("stopped", release, port) == 1
     assert sorted(release.rglob("*.damaged-*")) == []
     assert journal_files.check(release / "collector" / JOURNAL_FILE).problems == ()
