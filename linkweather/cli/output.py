@@ -30,6 +30,12 @@ class PlainFormatter(logging.Formatter):
         return redacted(cleaned(super().format(record)))
 
 
+def clean_last_resort() -> None:
+    """Clean the warnings of a command that configures no log as well."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(PlainFormatter())
+
+
 def log_to_stderr(level: str, *, names: bool = True) -> None:
     """Send the log to standard error, from `level` on, with the names of loggers or without them."""
     handler = logging.StreamHandler()

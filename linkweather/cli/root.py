@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from linkweather.cli.output import echo
+from linkweather.cli.output import clean_last_resort, echo
 from linkweather.errors import OperatorError, operator_error
 
 EXIT_DONE = 0
@@ -91,6 +91,7 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         _show_what_cannot_be_written()
+        clean_last_resort()
         try:
             return super().invoke(ctx)
         except OperatorError as error:

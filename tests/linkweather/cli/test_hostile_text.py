@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +24,14 @@ from tests.linkweather.cli.hostile_answers import HOSTILE, hostile, hostile_coll
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 REASON = ("--reason", "r", "--until", "1h")
+_WARN = """
+import contextlib, logging
+from linkweather.cli.root import main
+
+with contextlib.suppress(SystemExit):
+    main(["mesh", "check", "nowhere.toml"])
+logging.getLogger("x").warning("\\x1b[2J")
+"""
 COMMANDS = (
     ("links",),
     ("links", "--grid"),
@@ -76,6 +86,11 @@ def test_a_log_line_is_one_line_without_control_characters_and_passwords() -> No
     first, *trace = PlainFormatter("%(levelname)s %(message)s").format(record).split("\n")
     assert first == "ERROR  ]0;x  faked line"
     assert trace[-2:] == ["linkweather.errors.OperatorError: mqtt://north:***@192.0.2.1 [2J", "second"]
+
+
+def test_a_warning_of_a_command_without_a_log_is_cleaned_as_well() -> None:
+    said = subprocess.run([sys.executable, "-c", _WARN], check=False, capture_output=True, text=True)
+    assert said.stderr.splitlines() == ["Error: nowhere.toml: cannot be read: No such file or directory", " [2J"]
 
 
 def test_text_keeps_lines_and_tabs_or_becomes_one_line() -> None:
