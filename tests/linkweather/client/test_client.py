@@ -235,3 +235,10 @@ async def test_jobs_are_placed_together_and_capacities_listed_by_both_clients(pe
         peer.body = f'{{"at": "2026-11-01T12:00:00Z", "placements": [{NOWHERE}], {figures}}}'
         assert client.place_together([JOB]) == await other.place_together([JOB])
     assert peer.asked[-1] == ("POST", "/api/v1/placements", f'{{"jobs":[{ASKED}]}}')
+
+
+@pytest.mark.parametrize("token", ["schlüssel", "two\nlines"])
+async def test_what_can_be_no_token_is_refused_before_it_is_sent(token: str) -> None:
+    async with AsyncClient() as client:
+        with pytest.raises(OperatorError, match="token: must be printable ASCII"):
+            client.on_behalf_of("192.0.2.7", token)
