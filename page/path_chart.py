@@ -55,6 +55,17 @@ def lanes(taken: list[Taken]) -> list[str]:
     return sorted(first, key=lambda address: (first[address], address))[:LANES_MAX]
 
 
+def colours(taken: list[Taken]) -> dict[str, str]:
+    """The colour of each hop: by its name, or the next one that no older hop has; of many hops some share one."""
+    found: dict[str, str] = {}
+    for one in sorted(taken, key=lambda one: (one.since, one.ttl, one.address)):
+        start = zlib.crc32(one.address.encode()) % len(_COLOURS)
+        turned = (*_COLOURS[start:], *_COLOURS[:start])
+        free = (colour for colour in turned if colour not in found.values())
+        found.setdefault(one.address, next(free, turned[0]))
+    return found
+
+
 def height_px(options: Options) -> int:
     """How high the chart is."""
     return AROUND_PX + LANE_PX * len(options["yAxis"][0]["data"])
@@ -95,15 +106,14 @@ def path_lanes(marks: LinkMarksAnswer, there: LinkHistoryAnswer, ink: ChartInk, 
 
 
 def _bars(taken: list[Taken], names: list[str], words: Words) -> Iterator[Options]:
-    places = {name: number for number, name in enumerate(names)}
+    places, colour_of = {name: number for number, name in enumerate(names)}, colours(taken)
     for one in taken:
         if one.address in places:
-            colour = _COLOURS[zlib.crc32(one.address.encode()) % len(_COLOURS)]
             said = words("hop {ttl}: {address}, {rtt}", ttl=one.ttl, address=one.address, rtt=duration(one.rtt_s))
             yield {
                 "name": said,
                 "value": [one.since, one.until, places[one.address]],
-                "itemStyle": {"color": colour},
+                "itemStyle": {"color": colour_of[one.address]},
             }
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 from page.chart_parts import LIGHT
-from page.path_chart import AROUND_PX, LANE_PX, LANES_MAX, height_px, lanes, path_lanes, path_sentence, stretches
+from page.path_chart import (
+    AROUND_PX,
+    LANE_PX,
+    LANES_MAX,
+    colours,
+    height_px,
+    lanes,
+    path_lanes,
+    path_sentence,
+    stretches,
+)
 from tests.page.pictures import ENGLISH, NOON, history, marks, step
 
 T0 = NOON.timestamp() * 1e3
@@ -50,3 +60,12 @@ def test_the_changes_within_the_span_are_counted() -> None:
     assert path_sentence(marks((-5, "r1 b")), ENGLISH) == "The path has not changed."
     at = f"{NOON + timedelta(minutes=4):%Y-%m-%d %H:%M:%S} UTC"
     assert path_sentence(marks((-5, "r1 b"), (4, "r2 b")), ENGLISH) == f"The path changed 1 time, at {at}."
+
+
+def test_hops_are_told_apart_by_colour_and_a_new_one_leaves_the_others_theirs() -> None:
+    before = colours(stretches(marks((0, "r1 r2 r3 b"))))
+    after = colours(stretches(marks((0, "r1 r2 r3 b"), (4, "r1 r4 r3 b"))))
+    assert len(set(after.values())) == 5
+    assert before.items() <= after.items()
+    many = colours(stretches(marks((0, " ".join(f"r{number}" for number in range(20))))))
+    assert len(set(many.values())) == 8
