@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from linkweather.broker import BrokerSettings, parse_broker
+from linkweather.broker import Broker, BrokerSettings, parse_broker
 from linkweather.mesh import Mesh
 from linkweather.mqtt import Connection
 from linkweather.wire import Committed, LinkReport, LinkWeights, Row, Status, decode, decode_report, encode, topics
@@ -43,6 +43,7 @@ class Collector:
     """Stands in for the collector: keeps what arrives, and commits it while `committing` is set, as from the start."""
 
     port: int
+    broker: Broker | None = None
     committing: asyncio.Event = field(default_factory=asyncio.Event)
     reports: dict[str, list[LinkReport]] = field(default_factory=lambda: defaultdict(list))
     statuses: dict[str, Status] = field(default_factory=dict)
@@ -51,7 +52,7 @@ class Collector:
     def __post_init__(self) -> None:
         self.committing.set()
         self.connection = Connection(
-            parse_broker(f"mqtt://127.0.0.1:{self.port}"),
+            self.broker or parse_broker(f"mqtt://127.0.0.1:{self.port}"),
             "collector",
             subscriptions=(topics.ALL_REPORTS, topics.ALL_STATUSES),
             handle=self.handle,
@@ -104,8 +105,8 @@ class Collector:
 
 
 @asynccontextmanager
-async def collecting(port: int) -> AsyncIterator[Collector]:
-    collector = Collector(port)
+async def collecting(port: int, broker: Broker | None = None) -> AsyncIterator[Collector]:
+    collector = Collector(port, broker)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(collector.connection.run()), group.create_task(collector.commit())]
         try:

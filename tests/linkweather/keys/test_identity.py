@@ -51,9 +51,13 @@ def broker(folder: Path) -> Iterator[tuple[int, int]]:
         yield port, process.pid
 
 
-def who(port: int, folder: Path, name: str = "site") -> Broker:
+def settings_of(port: int, folder: Path, name: str = "site") -> BrokerSettings:
     url, cert, key = f"mqtts://127.0.0.1:{port}", folder / f"{name}.crt", folder / f"{name}.key"
-    return BrokerSettings(url=url, ca_file=folder / "ca.crt", cert_file=cert, key_file=key).address
+    return BrokerSettings(url=url, ca_file=folder / "ca.crt", cert_file=cert, key_file=key)
+
+
+def who(port: int, folder: Path, name: str = "site") -> Broker:
+    return settings_of(port, folder, name).address
 
 
 class Client:
