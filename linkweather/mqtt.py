@@ -294,7 +294,8 @@ def _raise_cancellation() -> None:
 def _sentence(broker: Broker, error: aiomqtt.MqttError) -> str:
     text = str(error)
     if "ot authorized" in text or "ad user name" in text:
-        return f"the broker {broker} refuses us ({text}): check our user name and password, or certificate"
+        what = "check our user name and password, or certificate; one that is new there takes a reload of the broker"
+        return f"the broker {broker} refuses us ({text}): {what}"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return f"the broker {broker} has no certificate that we trust ({text}): check ca_file, and the name in its URL"
     if text == CLOSED and broker.scheme == "mqtts":
