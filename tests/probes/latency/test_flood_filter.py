@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 import pytest
 
 from probes.latency.flood_filter import attach, detach, program, strangers_share
 from probes.latency.kernel_timestamps import open_socket, receive
+from probes.latency.reflector import Reflector
 from probes.latency.stamp_packet import SSID, StampRequest, encode_request
 from probes.latency.stamp_responder import StampResponder
 
@@ -68,3 +70,28 @@ def test_the_sessions_of_peers_that_keep_to_a_pace_are_known_those_with_the_most
     assert responder.steady_sessions(0.0, 1) == [(5000, b"\0\2")]
     assert responder.steady_sessions(10.0, 1) == [(6000, b"\0\3")]
     assert (responder.ssid_at, StampResponder(8620, key=bytes(32)).ssid_at) == (14, 26)
+
+
+def test_a_reflector_whose_buffer_overflows_answers_its_peers_and_all_when_it_is_over() -> None:
+    reflector = Reflector(0, bind=["127.0.0.1"], peers=lambda: ({"127.0.0.9"}, ()))
+    (opened,) = reflector._sockets
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer, stranger = (open_socket(socket.AF_INET, address, 0) for address in ("127.0.0.9", "127.0.0.8"))
+
+    def answered(sender: socket.socket, times: int = 1) -> int:
+        before = reflector.answered
+        for _ in range(times):
+            sender.sendto(encode_request(StampRequest(1, 2, 3, 4)), ("127.0.0.1", reflector.port))
+        reflector._drain(opened)
+        return reflector.answered - before
+
+    with contextlib.closing(reflector), peer, stranger:
+        assert (answered(peer), answered(stranger)) == (1, 1)
+        answered(stranger, 5000)
+        reflector._watch(reflector._watched + 0.2)
+        assert 4900 < reflector.dropped["overflow"] < 5000
+        # 25,000 a second came: of strangers' datagrams every sixth gets in.
+        assert sum(answered(stranger) for _ in range(60)) < 40
+        assert [answered(peer) for _ in range(60)] == [1] * 60
+        reflector._watch(reflector._watched + 0.2)
+        assert [answered(stranger) for _ in range(60)] == [1] * 60
