@@ -37,7 +37,8 @@ from tests import servers
 INTERVAL_S = 1.0
 TOKEN = "played-token"
 SENT = 10
-TRACED_EVERY = 20  # reports
+TRACED_EVERY_S = 20.0
+TRACING_MOST = 20  # hubs; of more the first one alone traces, as a thousand traces a second would be no mesh
 # name, region, operator, latitude, longitude
 HUBS = (
     ("bj", "north", "one", 40.8, 114.9),
@@ -110,12 +111,13 @@ class PlayedHubs:
             status = Status(state="online", at=datetime.now(UTC), version="0.1.0", outbox_reports=0)
             client.publish(topics.status(name), encode(status), qos=1, retain=True)
             self._publish(client, name, "throughput")
-        for second in itertools.count():
+        traced_every = max(1, round(TRACED_EVERY_S / self.interval_s))
+        for number in itertools.count():
             if self._stop.is_set():
                 break
             for name in self.names:
                 self._publish(client, name, "latency")
-                if second % TRACED_EVERY == 0:
+                if number % traced_every == 0 and (len(self.names) <= TRACING_MOST or name == self.names[0]):
                     self._publish(client, name, "path")
             self._stop.wait(self.interval_s)
         client.disconnect()
