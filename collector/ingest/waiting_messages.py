@@ -3,7 +3,7 @@
 A backlog of hours fills the queue within seconds. Beside it new reports are taken at once: while both lanes wait, each
 has half of a batch. In each lane sites take turns, a message at a time, and none has more than SITE_BYTES of a batch,
 but for a message that is longer: a site that floods waits for itself, and a batch is short whatever comes. Where the
-queue is full, it is the site with most in it that loses its newest. Pure; bounded in bytes.
+queue is full, it is the site with most in it that loses its newest, of its backlog first. Pure; bounded in bytes.
 """
 
 from __future__ import annotations
@@ -48,15 +48,16 @@ class WaitingMessages:
 
     def put(self, message: IncomingMessage) -> bool:
         """Queue a message; false, and it is dropped, where there is no room for it."""
-        site, size = _site(message), _size(message)
+        site, size, at = _site(message), _size(message), measured_at(message)
+        is_kept = at is not None and message.received_at - at > FRESH_FOR
         while self.bytes + size > self._max_bytes:
             self.overflowed += 1
             heaviest = max(self._of_site, key=self._of_site.__getitem__, default=site)
             if self._of_site[heaviest] <= self._of_site[site] + size:
-                return False
+                if is_kept or site not in self._kept:
+                    return False
+                heaviest = site  # its own backlog gives way to what is new
             self._drop_newest(heaviest)
-        at = measured_at(message)
-        is_kept = at is not None and message.received_at - at > FRESH_FOR
         (self._kept if is_kept else self._fresh).setdefault(site, deque()).append(message)
         self._weigh(site, size, 1)
         return True

@@ -25,6 +25,7 @@ from typing import Final
 # Reports in flight: over a round trip of 0.3 s and a commit of 0.1 s, some 300 a second; a commit takes 200 at most.
 WINDOW_REPORTS: Final = 128
 FRESH_REPORTS: Final = 32
+FRESH_BEFORE: Final = 4  # of those that wait as a connection begins: a backlog's end would fill the lane of all sites
 RESEND_COMMITS: Final = 4  # as often as the slowest recent commit took
 RESEND_LEAST_S: Final = 10.0
 RESEND_MOST_S: Final = 600.0
@@ -63,7 +64,7 @@ class Flight:
         if now < self._held_until:
             return []
         if self._fresh_from is None and newest:
-            self._fresh_from = newest[0]
+            self._fresh_from = newest[-FRESH_BEFORE:][0]
         if oldest:  # an overflow drops the oldest, in flight or not
             self._in_flight = {seq: sending for seq, sending in self._in_flight.items() if seq >= oldest[0]}
         again = [seq for seq, sending in self._in_flight.items() if now - self._heard_at(sending) >= self.patience_s]

@@ -94,9 +94,10 @@ def killed(stack: Stack, watch: CollectorWatch) -> dict[str, str]:
     return {"after kill -9, ready": f"{ready_s:.1f} s", "after kill -9, resident": f"{watch.resident_mb():.0f} MB"}
 
 
-def back_from_outage(stack: Stack, _watch: CollectorWatch) -> dict[str, str]:
+def back_from_outage(stack: Stack, watch: CollectorWatch) -> dict[str, str]:
     """All sites come back with a backlog; the live reports go on."""
     before = stack.played()
+    watch.forget()
     stack.ask_sites("backlog", OUTAGE_S)
     after, waits_s = _drained(stack, before.waiting + usual_waiting(before))
     span_s, counts = after.at - before.at, after.counts - before.counts
@@ -104,6 +105,7 @@ def back_from_outage(stack: Stack, _watch: CollectorWatch) -> dict[str, str]:
     return {
         f"after an outage of {OUTAGE_S:.0f} s, drained": f"{span_s:.0f} s ({share:.0%} of it)",
         "  rate": f"{counts['committed_rows'] / span_s:.0f} rows/s, {share * OUTAGE_S / span_s:.1f} × arrival",
+        **{f"  {label}": value for label, value in watch.process(counts).items()},
         "  live reports meanwhile p50, p99": f"{quantile(waits_s, 0.5):.2f}, {quantile(waits_s, 0.99):.2f} s",
         "  sent again meanwhile": sent_again(counts),
     }
@@ -111,13 +113,14 @@ def back_from_outage(stack: Stack, _watch: CollectorWatch) -> dict[str, str]:
 
 def broker_restarted(stack: Stack, _watch: CollectorWatch) -> dict[str, str]:
     """The broker starts again: all connect at once."""
+    usual = usual_waiting(stack.played())
     stack.stop_broker()
     time.sleep(3.0)
     before = stack.played()
     stack.start_broker()
     stack.wait_for_sites()
     up_s = time.monotonic() - before.at
-    after, _ = _drained(stack, usual_waiting(before))
+    after, _ = _drained(stack, usual)
     again = (after.counts["sent"] - before.counts["sent"]) / max(
         1, after.counts["committed"] - before.counts["committed"]
     )

@@ -54,6 +54,15 @@ def test_a_message_that_does_not_fit_is_refused_and_room_comes_with_a_batch() ->
     assert waiting.put(one)
 
 
+def test_a_sites_backlog_gives_way_to_its_new_reports_where_the_queue_is_full() -> None:
+    old, new = message(1, 3600), message(2)
+    size = len(old.payload) + len(old.topic) + MESSAGE_BYTES
+    waiting = WaitingMessages(4 * size)
+    assert [waiting.put(old) for _ in range(5)] == [True] * 4 + [False]
+    assert [waiting.put(new) for _ in range(5)] == [True] * 4 + [False]
+    assert (waiting.take(), waiting.overflowed) == ([new] * 4, 6)
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -106,7 +115,7 @@ def test_a_batch_is_bounded_by_its_bytes() -> None:
 def test_a_full_queue_drops_the_newest_of_the_site_with_most_in_it() -> None:
     waiting = WaitingMessages(10_000)
     flood = [of("a", seq, 1500, 3600.0 * (seq % 2)) for seq in range(6)]
-    assert [waiting.put(one) for one in flood] == [True] * 4 + [False] * 2
+    assert [waiting.put(one) for one in flood] == [True] * 5 + [False]  # new ones before its kept ones
     other = of("b", 0, 3000)
     assert waiting.put(other)
     assert waiting.bytes <= 10_000

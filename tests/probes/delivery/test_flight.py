@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from probes.delivery.flight import FRESH_REPORTS, RESEND_MOST_S, WINDOW_REPORTS, Flight
+from probes.delivery.flight import FRESH_BEFORE, FRESH_REPORTS, RESEND_MOST_S, WINDOW_REPORTS, Flight
 
 
 def due(flight: Flight, waiting: Sequence[int], now: float) -> list[int]:
@@ -71,11 +71,12 @@ def test_the_newest_have_a_share_of_the_window_and_the_rest_goes_in_order() -> N
     flight = Flight()
     backlog = list(range(12_000))
     old_reports = WINDOW_REPORTS - FRESH_REPORTS
-    assert due(flight, backlog, now=0.0) == [*backlog[-FRESH_REPORTS:], *backlog[:old_reports]]
-    flight.settled(backlog[-FRESH_REPORTS:], now=0.4)
-    rest = [*backlog[:-FRESH_REPORTS], 12_000]
-    # Not what comes before the newest: the lane is for what is measured from now on.
-    assert due(flight, rest, now=0.5) == [12_000]
+    assert due(flight, backlog, now=0.0) == [*backlog[-FRESH_BEFORE:], *backlog[:old_reports]]
+    # Not what comes before the newest: the lane is for what is measured from now on, which finds it free.
+    live = list(range(12_000, 12_000 + FRESH_REPORTS - FRESH_BEFORE))
+    assert due(flight, [*backlog, *live], now=0.5) == live
+    flight.settled([*backlog[-FRESH_BEFORE:], *live], now=0.5)
+    rest = backlog[:-FRESH_BEFORE]
     flight.settled(backlog[:10], now=0.6)
     assert due(flight, rest[10:], now=0.7) == backlog[old_reports : old_reports + 10]
 

@@ -1,0 +1,147 @@
+"""What a year of a mesh takes on the disk, and how long the history of one link takes over any span of it.
+
+    python -m tests.bench.year [--sites 12] [--noise 0.004] [--of 100]
+
+A day of rows, a report of every site each 5 s, goes through the real roll-ups. The record of a year is that day again
+and again: 90 days of minutes, sorted by link day by day, and 365 of hours, by months, as the roll-ups leave them. Bytes
+a row and a line follow from the file's growth, and from them what the year of a mesh `--of` so many sites takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from collector.settings import JournalSettings
+from collector.store.journal import Journal
+from collector.store.link_history import LinkHistoryReader, default_step_s, span
+from collector.store.roll_ups import RollUps
+
+INTERVAL_S = 5
+DAY_ROWS = 86_400 // INTERVAL_S
+MINUTE_DAYS, YEAR_DAYS = 90, 365
+DAY = datetime(2026, 11, 1, tzinfo=UTC)
+SPANS = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 30.0, "quarter": 90.0, "year": 365.0}
+LINKS = 20  # whose history is asked for, over each span
+
+# Figures as probes report them, in nanoseconds; the RTT is normal around that of its link.
+_ROWS = """
+    INSERT INTO latency BY NAME
+    WITH links AS (SELECT i, j, 0.002 + hash(i, j) % 1000 / 1e4 AS base FROM range($sites) a(i), range($sites) b(j)
+                   WHERE i <> j),
+         noises AS (SELECT frame, i, j, base, abs(sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())) AS one,
+                           abs(sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())) AS other
+                    FROM range($first, $last) c(frame), links),
+         figures AS (SELECT *, base * (1 + $noise * one) AS rtt, base / 100 + 0.0002 * other AS jitter,
+                            (random() < 0.03)::INT AS lost FROM noises)
+    SELECT $first * count(*) OVER () // ($last - $first) + row_number() OVER (ORDER BY frame, i, j) AS number,
+           format('s{:04d}', i) AS site, 'boot-' || i AS boot, frame AS seq,
+           $day::TIMESTAMP
+               + to_microseconds(((frame + i / $sites) * $interval * 1e6 + hash(frame, i) % 20000)::BIGINT) AS "at",
+           "at" + to_microseconds((3000 + hash(i, frame) % 1000)::BIGINT) AS received_at,
+           site AS src, format('s{:04d}', j) AS dst, 'stamp' AS method, $interval AS window_s, 50 AS sent,
+           50 - lost AS received, lost AS lost_forward, 0 AS lost_back, 0 AS duplicated,
+           0 AS reordered, 0 AS late,
+           round(rtt - jitter / 2, 9) AS rtt_min_s, round(rtt + jitter / 10, 9) AS rtt_mean_s,
+           round(rtt, 9) AS rtt_p50_s, round(rtt + jitter, 9) AS rtt_p95_s, round(rtt + 1.5 * jitter, 9) AS rtt_p99_s,
+           round(rtt + 2 * jitter, 9) AS rtt_max_s, round(jitter / 2, 9) AS rtt_stdev_s,
+           round(jitter, 9) AS jitter_p95_p50_s, round(jitter / 3, 9) AS jitter_rfc3550_s,
+           round(rtt * 0.49, 9) AS owd_forward_p50_s, round(rtt * 0.51, 9) AS owd_back_p50_s,
+           round(0.00013 + jitter / 100, 9) AS owd_error_s, 'kernel' AS "timestamp", false AS during_throughput
+    FROM figures ORDER BY number"""
+# The lines of the one day again, so many days earlier.
+_AGAIN = """
+    INSERT INTO {table} BY NAME SELECT {table}.* REPLACE ("at" - to_days(days::INTEGER) AS "at")
+    FROM {table}, range($from_, $to) t(days) WHERE "at" >= $day ORDER BY src, dst, "at" """
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sites", type=int, default=12)
+    parser.add_argument("--noise", type=float, default=0.004, help="of an RTT, as a share of it")
+    parser.add_argument("--of", type=int, default=100, help="sites of the mesh whose year is reckoned")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder) / "journal.duckdb")
+        print_sizes(filled(journal, options.sites, options.noise), options.sites, options.of)
+        print_histories(journal, options.sites)
+        journal.close()
+
+
+def filled(journal: Journal, sites: int, noise: float) -> dict[str, float]:
+    """Fill the journal; bytes a row, a line of minutes and a line of hours."""
+    links, sizes = sites * (sites - 1), [used(journal)]
+    for hour in range(24):
+        values = {"first": hour * DAY_ROWS // 24, "last": (hour + 1) * DAY_ROWS // 24, "noise": noise}
+        execute(journal, _ROWS, {**values, "sites": sites, "interval": INTERVAL_S, "day": DAY.replace(tzinfo=None)})
+    sizes.append(used(journal))
+    began = time.process_time()
+    for _ in RollUps(journal.database, MINUTE_DAYS).steps(DAY + timedelta(days=1, hours=3)):
+        pass
+    rows = links * DAY_ROWS
+    print(f"{rows:,} rows of a day rolled up and sorted: {1e6 * (time.process_time() - began) / rows:.1f} µs a row")
+    for table, days, at_once in (("latency_minutes", MINUTE_DAYS, 1), ("latency_hours", YEAR_DAYS, 30)):
+        sizes.append(used(journal))
+        for from_ in range(1, days, at_once):
+            earlier = {"from_": from_, "to": min(from_ + at_once, days)}
+            execute(journal, _AGAIN.format(table=table), {**earlier, "day": DAY.replace(tzinfo=None)})
+        sizes.append(used(journal))
+    _, rows_end, minutes_begin, minutes_end, _, hours_end = sizes
+    return {
+        "row": (rows_end - sizes[0]) / rows,
+        "minute": (minutes_end - minutes_begin) / (links * 1440 * (MINUTE_DAYS - 1)),
+        "hour": (hours_end - minutes_end) / (links * 24 * (YEAR_DAYS - 1)),
+    }
+
+
+def execute(journal: Journal, sql: str, values: Mapping[str, object]) -> None:
+    """Change the journal."""
+    with journal.database.transaction() as connection:
+        connection.execute(sql, values)
+
+
+def used(journal: Journal) -> int:
+    """The bytes of the file that are in use."""
+    journal.database.rows("CHECKPOINT")
+    ((bytes_,),) = journal.database.rows("SELECT used_blocks * block_size FROM pragma_database_size()")
+    return int(bytes_)
+
+
+def print_sizes(bytes_: dict[str, float], sites: int, of: int) -> None:
+    """Print what a row and a line take, and the year."""
+    print(f"{sites} sites: " + ", ".join(f"{value:.1f} bytes a {name}" for name, value in bytes_.items()))
+    links = of * (of - 1)
+    day_gb = links * DAY_ROWS * bytes_["row"] / 1e9
+    minutes_gb = links * 1440 * MINUTE_DAYS * bytes_["minute"] / 1e9
+    hours_gb = links * 24 * YEAR_DAYS * bytes_["hour"] / 1e9
+    print(f"a year of {of} sites: rows {day_gb:.1f} GB a day, minutes {minutes_gb:.1f} GB, hours {hours_gb:.1f} GB")
+    for keep_days in (JournalSettings().keep_days, 3.0, 1.5):
+        print(f"  with keep_days = {keep_days:g}: {keep_days * day_gb + minutes_gb + hours_gb:.0f} GB")
+
+
+def print_histories(journal: Journal, sites: int) -> None:
+    """Print how long the history of a link takes, over each span up to the end of the record."""
+    reader, now, rng = LinkHistoryReader(journal.database), DAY + timedelta(days=1), random.Random(1)
+    for name, days in SPANS.items():
+        since = now - timedelta(days=days)
+        wanted = span(since, now, default_step_s(days * 86_400), now, JournalSettings())
+        took_s = []
+        for _ in range(LINKS):
+            src, dst = (f"s{site:04d}" for site in rng.sample(range(sites), 2))
+            began = time.perf_counter()
+            answer = reader.history(src, dst, wanted)
+            took_s.append(time.perf_counter() - began)
+        times = f"p50, max {1e3 * statistics.median(took_s):.0f}, {1e3 * max(took_s):.0f} ms (n {LINKS})"
+        print(
+            f"  history of a link over a {name}: {times}, {len(answer.steps)} steps of {wanted.step_s} s, {wanted.name}"
+        )
+
+
+if __name__ == "__main__":
+    main()
