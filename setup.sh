@@ -14,7 +14,7 @@ case $wanted in
     check) extras=collector,page,notify,dev ready=(run check) programs=() ;;
     test)
         extras=collector,page,notify,dev ready=(run check test)
-        programs+=(influxd:influxdb victoria-metrics:victoria-metrics ping:iputils-ping prometheus:prometheus sysctl:procps)
+        programs+=(git:git influxd:influxdb victoria-metrics:victoria-metrics ping:iputils-ping prometheus:prometheus sysctl:procps)
         programs+=(chromium:chromium)
         ;;
     *) echo "usage: setup.sh run|check|test" >&2; exit 2 ;;
