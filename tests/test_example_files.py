@@ -36,6 +36,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "labs": LabFile,
     "job.toml": Job,
     "cluster": CollectorSettings,
+    "containers": CollectorSettings,
 }
 
 

@@ -72,7 +72,12 @@ def test_each_mounted_volume_is_declared_and_outlives_the_pod_where_it_holds_rep
         assert "emptyDir" not in declared.get("data", {})
 
 
-@pytest.mark.parametrize(("file", "kind"), [("probe.toml", ProbeSettings), ("collector.toml", CollectorSettings)])
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("packaging/deb/probe.toml", ProbeSettings),
+        ("packaging/deb/collector.toml", CollectorSettings),
+    ],
+)
 def test_the_settings_of_the_debian_package_are_taken(file: str, kind: Any) -> None:
-    text = (ROOT / "packaging" / "deb" / file).read_text(encoding="utf-8")
-    assert settings.parse(text, kind, file)
+    assert settings.parse((ROOT / file).read_text(encoding="utf-8"), kind, file)
