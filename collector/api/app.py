@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -71,6 +72,20 @@ class AppSources:
     access: AccessRules = field(default_factory=AccessRules)
 
 
+REFUSALS: Mapping[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer, "description": sentence}
+    for status, sentence in {
+        400: "The request is no HTTP of ours",
+        401: "A token is needed, or is not known",
+        415: "The body is of another type",
+        421: "The collector does not answer by this name",
+        422: "One sentence says what is wrong with the question",
+        429: "Too many questions of this kind wait; Retry-After says when to come back",
+        503: "Not now; Retry-After says when to come back",
+    }.items()
+}
+
+
 def create_app(sources: AppSources) -> FastAPI:
     """The application that answers from these sources."""
     app = FastAPI(
@@ -79,7 +94,7 @@ def create_app(sources: AppSources) -> FastAPI:
         description="How the links between the sites are now, and were. Base SI units; null is never measured.",
         docs_url=None,  # FastAPI's page loads scripts from elsewhere; docs_page works offline
         redoc_url=None,
-        responses={422: {"model": ErrorAnswer, "description": "One sentence says what is wrong with the question"}},
+        responses={**REFUSALS},
     )
     answer_errors(app)
     app.add_middleware(AccessControl, rules=sources.access)
@@ -94,6 +109,7 @@ def create_app(sources: AppSources) -> FastAPI:
     return app
 
 
+LinkColumns = dict[str, Any]  # of `form=columns`: at, sites, columns
 LinkForm = Literal["rows", "columns"]
 LINK_FORMS: Mapping[LinkForm, Callable[[LinkTable], Iterator[bytes]]] = {
     "rows": link_rows_json,
@@ -113,7 +129,7 @@ def _add_answers(app: FastAPI, sources: AppSources) -> None:
 
     cached = {form: CachedAnswer(partial(_links_json, sources, form)) for form in LINK_FORMS}
 
-    @app.get("/api/v1/links", response_model=list[LinkAnswer])
+    @app.get("/api/v1/links", response_model=list[LinkAnswer] | LinkColumns)
     async def links(
         form: Annotated[LinkForm, Query(description="An object a link, or a column a field")] = "rows",
         if_none_match: Annotated[str | None, Header(description="The ETag of the answer that is known")] = None,
@@ -212,9 +228,13 @@ def _add_health(app: FastAPI, sources: AppSources) -> None:
 
 
 def _add_pages(app: FastAPI, sources: AppSources) -> None:
+    @functools.cache
+    def page() -> str:
+        return docs_page.page(app.openapi())
+
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
-        return HTMLResponse(docs_page.page(app.openapi()))
+        return HTMLResponse(page())
 
     @app.get("/", include_in_schema=False)
     async def home(request: Request) -> RedirectResponse:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 
@@ -18,7 +18,13 @@ from linkweather.mesh import Mesh
 from linkweather.models.link_history import LinkHistoryAnswer
 from linkweather.models.link_marks import LinkMarksAnswer
 from linkweather.models.sla import SlaAnswer
+from linkweather.models.state import ErrorAnswer
 from linkweather.units import parse_moment, parse_period
+
+NO_SUCH_SITE: Mapping[int | str, dict[str, Any]] = {
+    404: {"model": ErrorAnswer, "description": "The mesh has no such site"},
+    421: {"model": ErrorAnswer, "description": "Another collector keeps it"},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +45,7 @@ class HistorySources:
 def add_link_history(app: FastAPI, sources: HistorySources) -> None:
     """Add the answer."""
 
-    @app.get("/api/v1/history")
+    @app.get("/api/v1/history", responses={**NO_SUCH_SITE})
     async def link_history(
         *,
         src: str,
@@ -69,7 +75,7 @@ def add_link_history(app: FastAPI, sources: HistorySources) -> None:
 def add_link_marks(app: FastAPI, sources: HistorySources) -> None:
     """Add the answer."""
 
-    @app.get("/api/v1/history/marks")
+    @app.get("/api/v1/history/marks", responses={**NO_SUCH_SITE})
     async def link_marks(
         *,
         src: str,
@@ -87,7 +93,7 @@ def add_link_marks(app: FastAPI, sources: HistorySources) -> None:
 def add_sla(app: FastAPI, sources: HistorySources) -> None:
     """Add the answer."""
 
-    @app.get("/api/v1/sla")
+    @app.get("/api/v1/sla", responses={**NO_SUCH_SITE})
     async def sla(
         *,
         src: Annotated[str | None, Query(description="With dst: of this link")] = None,

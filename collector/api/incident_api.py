@@ -67,7 +67,8 @@ class SilenceSources:
 
 
 NO_SUCH: dict[int | str, dict[str, Any]] = {404: {"model": ErrorAnswer, "description": "There is none of this id"}}
-_ACKNOWLEDGE = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
+_BODY_SCHEMA = {"type": "object", "required": ["reason", "until"]}
+_ACKNOWLEDGE = {"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY_SCHEMA}}}}
 
 
 def add_silences(app: FastAPI, sources: SilenceSources) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Header, Query, Request, Response
 
@@ -61,7 +61,7 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
 def _add_all(app: FastAPI, sources: RouteSources) -> None:
     cached: dict[tuple[Objective, Form], CachedAnswer] = {}
 
-    @app.get("/api/v1/routes", response_model=MeshRoutes)
+    @app.get("/api/v1/routes", response_model=MeshRoutes | dict[str, Any])
     async def routes(
         *,
         objective: Annotated[Objective, Query()] = "latency",

@@ -39,15 +39,15 @@ class Stack:
     def __init__(self, fleet: Fleet, folder: Path) -> None:
         self._folder = folder
         self._fleet = fleet
-        self.port, self._api_port = servers.free_port(), servers.free_port()
-        self._api = httpx.Client(base_url=f"http://127.0.0.1:{self._api_port}", timeout=LIMIT_S)
+        self.port, self.api_port = servers.free_port(), servers.free_port()
+        self._api = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=LIMIT_S)
         self._parts = contextlib.ExitStack()
         self._broker = contextlib.ExitStack()
         self.data = folder / "data"
         (folder / "mesh.toml").write_text(FleetMap(fleet).mesh(fleet))
         (folder / "collector.toml").write_text(
             f'broker = "mqtt://127.0.0.1:{self.port}"\nmesh = "mesh.toml"\ndata_dir = "data"\n'
-            f"[api]\nport = {self._api_port}\n"
+            f"[api]\nport = {self.api_port}\n"
         )
 
     def __enter__(self) -> Self:
