@@ -60,11 +60,15 @@ def best_relays_of(first: Floats, second: Floats, pairs: Pairs, join: np.ufunc, 
     vias = np.full(len(sources), NONE, np.int32)
     if not len(relays):
         return vias
-    there, back = (first, second.T) if len(relays) == len(second) else (first[:, relays], second[relays].T)
-    there, back = np.ascontiguousarray(there), np.ascontiguousarray(back)
-    for start in range(0, len(sources), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        vias[block] = relays[join(there[sources[block]], back[destinations[block]]).argmin(axis=1)]
+    if len(sources) <= _BLOCK:  # not worth a copy of all
+        there, back = first[np.ix_(sources, relays)], second[np.ix_(relays, destinations)].T
+        vias[:] = relays[join(there, back).argmin(axis=1)]
+    else:
+        there, back = (first, second.T) if len(relays) == len(second) else (first[:, relays], second[relays].T)
+        there, back = np.ascontiguousarray(there), np.ascontiguousarray(back)
+        for start in range(0, len(sources), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            vias[block] = relays[join(there[sources[block]], back[destinations[block]]).argmin(axis=1)]
     return _none_without(vias, join(first[sources, vias], second[vias, destinations]))
 
 
@@ -82,6 +86,12 @@ def two_relays(first: Floats, between: Floats, second: Floats, join: np.ufunc, c
     costs = join(join(first[near, None], between[np.ix_(near, far)]), second[far])
     kept = smallest(costs.ravel(), count)
     return [(int(near[index // len(far)]), int(far[index % len(far)])) for index in kept]
+
+
+def where(chosen: Bools) -> Pairs:
+    """The pairs that are true. numpy's own `nonzero` takes ten times as long for two dimensions as for one."""
+    rows, columns = np.divmod(np.flatnonzero(chosen), chosen.shape[1])
+    return rows, columns
 
 
 def smallest(costs: Floats, count: int) -> Positions:

@@ -63,6 +63,7 @@ class Router:
             for name, costing in COSTINGS.items()
         }
         self._state: RoutingState | None = None
+        self._noise: tuple[float, Floats] | None = None
         self._kept: dict[Objective, RouteView] = {}
         self.apply_mesh(mesh)
 
@@ -103,10 +104,12 @@ class Router:
         The first ones take the snapshot in and decide every route that cannot stay, O(sites²); the others go over all
         sources, O(sites³) together. With `only_lost` there are the first alone.
         """
+        if not only_lost:
+            self._noise = None
         state = self._take_in(snapshot, forecast_goodputs(snapshot) if goodputs is None else goodputs, offline)
         slices = self._slices(len(snapshot.sites), int(np.count_nonzero(state.online)))
         for name, table in self._tables.items():
-            yield from self._lost(state, name, table) if only_lost or len(slices) > 1 else ()
+            yield from self._lost(state, name, table, newly=only_lost) if only_lost or len(slices) > 1 else ()
         for sources, name in () if only_lost else product(slices, self._tables):
             if self._state is None or self._state.snapshot.sites != snapshot.sites:
                 return  # the mesh has changed meanwhile
@@ -152,7 +155,9 @@ class Router:
         snapshot, stands = mirrored(snapshot, np.isin(np.array(snapshot.sites), self._behind_nat))
         snapshot, less = plausible(snapshot, self._floors_s)
         self._contact.see(snapshot.usable, snapshot.at)
-        share, of_links = noise(snapshot)
+        if self._noise is None:  # it is of many measurements: a decision about what is lost does with the last
+            self._noise = noise(snapshot)
+        share, of_links = self._noise
         self._apply_noise(share)
         self._kept.clear()
         self._state = state = self._next(snapshot, goodputs, expected_rtts(snapshot, of_links), stands | less, offline)
@@ -167,9 +172,11 @@ class Router:
         size = sites if bounded else max(1, PATHS_PER_STEP // max(1, paths))
         return [slice(start, min(start + size, sites)) for start in range(0, sites, size)]
 
-    def _lost(self, state: RoutingState, name: Objective, table: RoutingTable) -> Iterator[RouteChanges]:
+    def _lost(
+        self, state: RoutingState, name: Objective, table: RoutingTable, *, newly: bool
+    ) -> Iterator[RouteChanges]:
         """Decide the routes that cannot stay."""
-        sources, destinations = table.lost(state.online)
+        sources, destinations = table.lost(state.online, newly=newly)
         size = max(1, PATHS_PER_STEP // max(1, len(state.online)))
         for start in range(0, len(sources), size):
             if self._state is not state:
@@ -177,11 +184,15 @@ class Router:
             pairs = sources[start : start + size], destinations[start : start + size]
             table.rank_pairs(state.online, pairs)
             yield self._decided(state, name, pairs)
+        table.settle(state.online)
 
     def _decided_sources(self, state: RoutingState, name: Objective, sources: slice) -> RouteChanges:
         self._tables[name].rank(state.online, sources)
         everyone = np.arange(len(state.online))
-        return self._decided(state, name, (everyone[sources, None], everyone))
+        changes = self._decided(state, name, (everyone[sources, None], everyone))
+        if sources.stop - sources.start == len(everyone):
+            self._tables[name].settle(state.online)
+        return changes
 
     def _decided(self, state: RoutingState, name: Objective, pairs: Pairs) -> RouteChanges:
         changed = self._tables[name].decide(state.held, state.online, state.snapshot.at, pairs)
@@ -194,7 +205,7 @@ class Router:
         if sites == self._sites:
             return
         origins = came_from(self._sites, sites)
-        self._sites, self._state = sites, None
+        self._sites, self._state, self._noise = sites, None, None
         self._contact = self._contact.moved(origins)
         for table in self._tables.values():
             table.move(origins)

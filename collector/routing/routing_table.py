@@ -19,10 +19,14 @@ from collector.routing.arrays import (
     best_relays,
     best_relays_of,
     smallest,
+    where,
 )
 from collector.routing.costs import Costing, LinkFigures
 from collector.routing.route_rule import Choices, Incumbents, RouteRule, decide
 from collector.settings import RoutingSettings
+
+# Of a row of sites: from so many links on it costs less to look at all routes.
+_FEW = 4
 
 
 class RoutingTable:
@@ -51,6 +55,9 @@ class RoutingTable:
         self.sound: Bools = np.zeros((sites, sites), bool)
         self.unmeasured: Bools = self.sound.copy()
         self.best: Vias = np.full((sites, sites), NONE, np.int32)
+        # What became worse since every route that cannot stay was decided: links, and sites that may relay no more.
+        self._worse: Bools = np.ones((sites, sites), bool)
+        self._relayed: Bools = np.ones(sites, bool)
 
     def move(self, origins: Positions) -> None:
         """Follow a mesh whose sites have changed: active routes stay, costs are unknown until the next `cost`."""
@@ -64,9 +71,12 @@ class RoutingTable:
     def cost(self, legs: LinkFigures, held: Bools) -> None:
         """Take in the links as they are now."""
         costs = self._of_links(legs, self._settings)
+        before = self._carries()
         self.expected, self.cautious, self.weighed, self.bar = costs.expected, costs.cautious, costs.weighed, costs.bar
         self.sound, self.unmeasured = costs.sound, costs.unmeasured
         self.legs = np.where(costs.sound & ~held, costs.cautious, np.float32(np.inf))
+        for had, has in zip(before, self._carries(), strict=True):
+            self._worse |= had & ~has
 
     def rank(self, online: Bools, sources: slice) -> None:
         """Find the best candidates of all pairs from these sources, among the sites that are online and not full."""
@@ -79,16 +89,45 @@ class RoutingTable:
         relays = np.flatnonzero(online & self._open())
         self.best[pairs] = best_relays_of(self.legs, self.legs, pairs, self.join, relays)
 
-    def lost(self, online: Bools) -> Pairs:
-        """The pairs without a route that could have one, and those whose route cannot stay."""
-        everyone = np.arange(len(self.best))
-        incumbents = self._incumbents(online, (everyone[:, None], everyone))
-        could = np.isfinite(self.expected) | self.unmeasured
-        stays = np.isfinite(incumbents.cost) & incumbents.sound
-        lost = np.where(incumbents.via < DIRECT, could, ~stays)
+    def lost(self, online: Bools, *, newly: bool) -> Pairs:
+        """The pairs without a route that could have one, and those whose route cannot stay.
+
+        `newly` looks only at routes over links and sites that became worse since `settle`: so one changed link costs
+        little. A route that was not sound when it was taken waits for a decision about all.
+        """
+        could, _ = self._carries()
+        lost = (self.active.via < DIRECT) & could
         np.fill_diagonal(lost, val=False)
-        rows, columns = np.nonzero(lost)
-        return rows, columns
+        pairs = self._touched(online) if newly else self._everyone()
+        incumbents = self._incumbents(online, pairs)
+        stays = np.isfinite(incumbents.cost) & incumbents.sound
+        lost[pairs] |= (incumbents.via >= DIRECT) & ~stays
+        return where(lost)
+
+    def settle(self, online: Bools) -> None:
+        """Every route that cannot stay has been decided."""
+        self._worse[:] = False
+        self._relayed = online
+
+    def _carries(self) -> tuple[Bools, Bools]:
+        """Which links can be a direct path, and which a leg of a route that stays."""
+        known = np.isfinite(self.expected)
+        return known | self.unmeasured, known & self.sound
+
+    def _touched(self, online: Bools) -> Pairs:
+        """The pairs whose routes something that became worse is part of; all pairs where that is much."""
+        sources, destinations = where(self._worse)
+        if len(sources) > len(online) // _FEW or (self._relayed & ~online).any():
+            return self._everyone()
+        touched = self._worse.copy()
+        for src, dst in zip(sources, destinations, strict=True):
+            touched[src] |= self.active.via[src] == dst
+            touched[:, dst] |= self.active.via[:, dst] == src
+        return where(touched)
+
+    def _everyone(self) -> Pairs:
+        everyone = np.arange(len(self.best))
+        return everyone[:, None], everyone
 
     def decide(self, held: Bools, online: Bools, at: float, pairs: Pairs) -> Bools:
         """Decide the active routes of these pairs; true where that is another path than before."""

@@ -365,6 +365,30 @@ def test_a_lost_link_alone_leads_to_what_all_links_anew_lead_to(lost: str) -> No
         np.testing.assert_array_equal(first.relays(objective), wholly.relays(objective))
 
 
+@pytest.mark.parametrize("offline", [(), ("c",)])
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_what_is_newly_lost_is_what_looking_at_all_routes_finds(count: int, offline: tuple[str, ...]) -> None:
+    sites, rng = tuple("abcdefghijkl"), np.random.default_rng(7)
+    rtt = rng.uniform(0.01, 1.0, (12, 12))
+    newly, wholly = Router(RULES, mesh(sites)), Router(RULES, mesh(sites))
+    for router in (newly, wholly):
+        router.decide(Snapshot.of(sites, at=1.0, rtt_p50_s=rtt))
+    found: list[list[tuple[str, str, str]]] = []
+    for at in (2.0, 3.0):
+        rtt = rtt.copy()
+        via = newly.relays("latency")
+        src, dst = np.nonzero(via >= 0)
+        rtt[src[:count], via[src[:count], dst[:count]]] = NAN  # the first legs of active routes
+        now = Snapshot.of(sites, at=at, rtt_p50_s=rtt)
+        wholly._tables["latency"].settle(np.ones(12, bool))
+        wholly._tables["latency"]._worse[:] = True
+        for router in (newly, wholly):
+            steps = router.steps(now, offline=offline, only_lost=True)
+            found.append(sorted(change for step in steps for change in step))
+        assert found[-1] == found[-2] != []
+        np.testing.assert_array_equal(newly.relays("latency"), wholly.relays("latency"))
+
+
 def test_what_is_only_better_waits_for_a_decision_about_all_links() -> None:
     router = Router(RULES, mesh())
     decide(router, without=("gz-cc", "gz-bj"))
