@@ -274,6 +274,8 @@ class Negotiator:
             except (MeasurementError, OperatorError) as error:
                 log.warning("cannot take part in a throughput test with %s: %s", by, error)
                 reason = error.reason if isinstance(error, MeasurementError) else "cannot_serve"
+                if reason == invitation.DISTURBED:  # which the peer may have done itself, to keep us busy
+                    self._rest(by, None)
                 await self._signalling.answer(by, invitation.declined(invite, reason))
                 return
             except Exception as error:  # noqa: BLE001 - one test costs itself

@@ -31,6 +31,7 @@ MOST_ADDRESSES: Final = 16
 _SYS_PIDFD_GETFD: Final = 438  # of every architecture
 _SO_ATTACH_FILTER: Final = 26
 # linux/filter.h, linux/bpf_common.h
+_RESOLVING_S: Final = 1.0
 _ESTABLISHED: Final = "01"  # include/net/tcp_states.h
 _DEFER_S: Final = 60
 _NET_OFFSET: Final = 0x100000000 - 0x100000  # SKF_NET_OFF: from the IP header on
@@ -138,9 +139,10 @@ def _attach(each: socket.socket, steps: Sequence[Instruction]) -> None:
 
 
 async def resolved(host: str) -> frozenset[str]:
-    """The addresses that a name has now; none where it has none."""
+    """The addresses that a name has now; none where it has none, or a test would wait for its resolver."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        async with asyncio.timeout(_RESOLVING_S):
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return frozenset()
     return frozenset(str(address[0]) for *_, address in found)

@@ -33,6 +33,10 @@ def may_filter() -> bool:
     return True
 
 
+def _forbidden(*_: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
 def knock(host: str, port: int, source: str) -> socket.socket:
     """A connection from an address. Raises TimeoutError when none is made."""
     return socket.create_connection((host, port), timeout=1.0, source_address=(source, 0))
@@ -93,10 +97,7 @@ async def spoiled(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 async def test_a_test_that_a_third_party_spoiled_says_so_where_no_filter_is_possible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forbidden(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(peer_filter, "_attach", forbidden)
+    monkeypatch.setattr(peer_filter, "_attach", _forbidden)
     wire = Wire()
     async with spoiled(wire, monkeypatch) as said:
         a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
@@ -106,6 +107,30 @@ async def test_a_test_that_a_third_party_spoiled_says_so_where_no_filter_is_poss
     assert said == ["connected"]
     assert isinstance(row, ThroughputRow)
     assert (row.failure, row.detail) == ("disturbed", "another connection got hold of the server of this test at a")
+
+
+async def test_a_client_without_the_secret_that_comes_first_spoils_the_test_and_is_not_the_links_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer_filter, "_attach", _forbidden)
+    wire = Wire()
+    publish = wire.publish
+
+    async def late(topic: str, payload: bytes) -> bool:
+        answer = decode(Answer, payload) if "/answer/" in topic else None
+        if answer is not None and answer.port is not None:
+            refused = await ends.call(ADDRESS["a"], answer.port, duration_s=1.0, bind=STRANGER)
+            assert refused.failure == "auth"
+        return await publish(topic, payload)
+
+    monkeypatch.setattr(wire, "publish", late)
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    async with serving(a, b):
+        row = await b.measure("a", ADDRESS["a"], TESTS)
+        await until_free(wire, "a")
+    assert isinstance(row, ThroughputRow)
+    assert row.failure == "disturbed"
+    assert "b" in a._again_s  # who spoils its own tests keeps the site busy no longer than others do
 
 
 async def test_a_stranger_that_knows_the_port_spoils_nothing_where_the_filter_is(
