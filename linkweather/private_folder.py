@@ -6,6 +6,7 @@ another user prepared there would be written through.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Collection, Iterator
@@ -37,6 +38,16 @@ def make_private(folder: Path, key: str = "") -> None:
         _check(whole, name)  # also what another process made just now
     except OSError as error:
         raise OperatorError(f"{name}: cannot be made: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def private_umask() -> Iterator[None]:
+    """Files that are made while the block runs, by databases too, are for us alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _check(whole: Path, name: str) -> None:

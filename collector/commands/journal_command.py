@@ -13,6 +13,7 @@ from collector.store.journal import JOURNAL_FILE
 from linkweather.cli.click_types import FILE
 from linkweather.cli.options import json_option
 from linkweather.cli.output import echo
+from linkweather.private_folder import private_umask
 
 _data_dir = click.option(
     "--data-dir", type=FILE, default="collector-data", show_default=True, help="The folder of the journal."
@@ -20,8 +21,10 @@ _data_dir = click.option(
 
 
 @click.group(short_help="Check, copy, restore and compact the journal.")
-def journal() -> None:
+@click.pass_context
+def journal(context: click.Context) -> None:
     """Check, copy, restore and compact the collector's journal."""
+    context.with_resource(private_umask())  # a copy of the record is as private as the record
 
 
 @journal.command()

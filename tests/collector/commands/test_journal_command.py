@@ -131,6 +131,7 @@ def test_compacting_gives_space_back_and_keeps_the_rest(folder: Path) -> None:
 def test_a_backup_takes_the_place_of_a_journal_that_stays_beside_it_with_its_log(folder: Path, tmp_path: Path) -> None:
     copy, path = tmp_path / "copy.duckdb", folder / "journal.duckdb"
     assert run("backup", str(copy), "--data-dir", str(folder)).exit_code == 0
+    assert copy.stat().st_mode & 0o077 == 0
     later = Journal(path)
     later.commit([entry(seq) for seq in range(5, 8)])
     later.close()
