@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo test test-cluster check bench chaos screenshots manifests deb deb-test setup clean
+.PHONY: help demo test test-cluster check bench chaos deploy-test screenshots manifests deb deb-test setup clean
 
 help:  ## lists these targets
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,10 @@ bench:  ## the two short benches: the demo against its lab, and what an idle pro
 chaos:  ## breaks the whole system on purpose: 100 faults from each of three seeds, then every case; ARGS="--help" lists
 	@bash setup.sh test
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+deploy-test:  ## docs/deploying.md on freshly booted Debian 12 and 13 machines (root, systemd-nspawn, debootstrap)
+	@bash setup.sh test
+	$(BIN)/python -m tests.deploy $(ARGS)
 
 screenshots:  ## makes the pictures of docs/pictures with Debian's chromium
 	@bash setup.sh test

@@ -56,7 +56,7 @@ API = "http://127.0.0.1:8484"
 
 _PATH = re.compile(r"(?:linkweather|probes|collector|config|tests|docs|examples|packaging)/[\w./-]*[\w/]")
 _BENCH = re.compile(r"python -m (tests\.bench\.\w+)")
-_TARGET = re.compile(r"\bmake ([a-z]+)")
+_TARGET = re.compile(r"\bmake ([a-z][a-z-]*)")
 _OPTION = re.compile(r"`(--?[a-z0-9][a-z0-9-]*)")
 _INVOCATION = re.compile(r"(?:^|[;&|] )\$? ?(?:\S*bin/)?linkweather ([a-z]+)([^|;&\n#]*)", re.MULTILINE)
 _PYTHON = sorted({*blocks("python")}, key=str)
@@ -97,7 +97,7 @@ def test_the_readme_is_short() -> None:
 def test_every_target_that_a_document_names_is_in_the_makefile() -> None:
     named = {target for path in DOCUMENTS for text in code(path) for target in _TARGET.findall(text)}
     assert {"demo", "test", "bench"} <= named
-    assert named <= set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+    assert named <= set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
 
 
 def test_the_benches_are_those_of_the_document() -> None:

@@ -40,13 +40,14 @@ IO = frozenset(
             "polib",
             "prometheus_client",
         ),
-        *("rich", "scapy", "starlette", "time", "tomli_w", "urllib3", "uvicorn"),
+        *("rich", "scapy", "starlette", "time", "tomlkit", "urllib3", "uvicorn"),
     }
 )
 # Import nothing that does I/O, and are not logic.
 SHELLS: Mapping[str, str] = {
     "linkweather/__main__.py": "starts the command",
     "linkweather/client/__init__.py": "names what is public",
+    "linkweather/installation/enrolments.py": "reads and writes the folder that it is given",
     "probes/adhoc/adhoc_latency.py": "awaits probes",
     "probes/client_id.py": "keeps a file",
     "collector/sinks/builtin.py": "opens sinks",

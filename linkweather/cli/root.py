@@ -54,6 +54,9 @@ COMMANDS: Mapping[str, Command] = {
     "token": Command("collector.commands.token_command:token", "Make, list and revoke the API's tokens."),
     "mesh": Command("collector.commands.mesh_command:mesh", "Check, show and push the mesh."),
     "keys": Command("linkweather.cli.keys_command:keys", "Say who is who: certificates, and the mesh's key."),
+    "init": Command("linkweather.installation.init_command:init", "Set this machine up as a collector or a site."),
+    "enrol": Command("linkweather.installation.enrol_command:enrol", "Let sites into the mesh, each by one line."),
+    "uninstall": Command("linkweather.installation.init_command:uninstall", "Take back what init made."),
     "lab": Command("linkweather.lab.lab_command:lab", "Change and enter a running lab."),
 }
 

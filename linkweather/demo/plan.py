@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tomli_w
+import tomlkit
 
 from linkweather.lab.labfile import LabFile, mesh_of
 from linkweather.mesh import Mesh
@@ -43,12 +43,12 @@ def mesh_toml(lab: LabFile, addresses: Mapping[str, str]) -> str:
     """The lab's mesh as the text of a mesh file."""
     mesh: Mesh = mesh_of(lab, addresses)
     values: dict[str, Any] = mesh.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    return f"# The mesh of the demo; change it while the demo runs.\n{tomli_w.dumps(values)}"
+    return f"# The mesh of the demo; change it while the demo runs.\n{tomlkit.dumps(values)}"
 
 
 def collector_toml(places: DemoPlaces) -> str:
     """The collector's settings that are not options: a demo is short, so active routes are sampled often."""
-    return tomli_w.dumps({"evaluation": {"note_every_s": 10.0}, "page": {"port": places.page_port}})
+    return tomlkit.dumps({"evaluation": {"note_every_s": 10.0}, "page": {"port": places.page_port}})
 
 
 def capacity_commands(program: Sequence[str], places: DemoPlaces, lab: LabFile) -> Iterator[list[str]]:

@@ -1,0 +1,52 @@
+"""Adds sites to a mesh file and takes them out, as an editor would: comments and order stay. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import ParseError
+
+from linkweather.errors import OperatorError
+
+_NEW = """# The mesh: the sites, the links to measure, and how. The collector follows every change of this file.
+name = "mesh"
+
+[latency]
+authenticated = true
+"""
+
+
+def with_site(text: str | None, site: str, values: Mapping[str, Any]) -> str:
+    """The mesh with a site; a new mesh where there is no text. Raises OperatorError: the site is there already."""
+    document = _parsed(_NEW if text is None else text)
+    sites = document.setdefault("sites", tomlkit.table(is_super_table=True))
+    if site in sites:
+        raise OperatorError(f"{site}: is in the mesh already: `linkweather enrol renew {site}` gives it another token")
+    table = tomlkit.table()
+    table.update({key: value for key, value in values.items() if value is not None})
+    sites[site] = table
+    return tomlkit.dumps(document)
+
+
+def without_site(text: str, site: str) -> str:
+    """The mesh without a site and the links from and to it. Raises OperatorError: there is none of that name."""
+    document = _parsed(text)
+    sites = document.get("sites", {})
+    if site not in sites:
+        raise OperatorError(f"{site}: is no site of the mesh; these are: {', '.join(sites)}")
+    del sites[site]
+    links = document.get("links")
+    if links is not None:
+        for number in reversed(range(len(links))):
+            if site in (links[number].get("src"), links[number].get("dst")):
+                del links[number]
+    return tomlkit.dumps(document)
+
+
+def _parsed(text: str) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(text)
+    except ParseError as error:
+        raise OperatorError(f"the mesh file is not TOML: {error}") from None
