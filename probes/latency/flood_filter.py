@@ -15,7 +15,8 @@ from struct import Struct
 from typing import Final
 
 MOST_SESSIONS: Final = 1000
-STRANGERS_PER_S: Final = 4000  # less than a slow core reads beside everything else
+STRANGERS_PER_S: Final = 2000  # less than a core that has much else to do reads
+CALM_S: Final = 5.0  # how long after a flood the filter stays: it may only have paused
 
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 _PROGRAM = Struct("@HP")  # struct sock_fprog: length, instructions

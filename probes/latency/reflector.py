@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from linkweather.errors import MessageError, OperatorError
 from probes.latency import clocks
 from probes.latency.clocks import encode_error, ntp_from_ns
-from probes.latency.flood_filter import MOST_SESSIONS, attach, detach, program, strangers_share
+from probes.latency.flood_filter import CALM_S, MOST_SESSIONS, attach, detach, program, strangers_share
 from probes.latency.kernel_timestamps import Overflow, families, guarded, open_socket, receive, stamp_received
 from probes.latency.reflector_drops import ReflectorDrops
 from probes.latency.stamp_packet import depart
@@ -60,7 +60,7 @@ class Reflector:
         self._error = 0
         self._overflow = Overflow(self._sockets)
         self._peers = peers
-        self._filtering = False
+        self._filtering, self._flooded = False, 0.0
         self._seen = self.dropped.total()
         self._looked = self._watched = time.monotonic()
         self._look_around()
@@ -108,7 +108,9 @@ class Reflector:
         per_s = (self._seen - seen) / max(now - self._watched, _WATCH_EVERY_S)
         self._watched = now
         share = strangers_share(per_s, dropped, filtering=self._filtering)
-        if share is not None or self._filtering:
+        if share is not None:
+            self._flooded = now
+        if share is not None or (self._filtering and now - self._flooded >= CALM_S):
             self._filter(share, now)
 
     def _filter(self, share: float | None, now: float) -> None:
