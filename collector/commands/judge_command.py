@@ -7,7 +7,7 @@ import click
 from linkweather.cli.asking import api_option, asking, print_json
 from linkweather.cli.options import json_option
 from linkweather.cli.output import echo
-from linkweather.cli.tables import evaluations_table, worst_lines
+from linkweather.cli.tables import evaluations_table, relay_lines, worst_lines
 from linkweather.cli.terminal import terminal
 
 
@@ -31,5 +31,5 @@ def judge(*, since: str, as_json_: bool, api: str) -> None:
     terminal().print(evaluations_table(answer))
     for evaluation in answer.evaluations:
         echo(evaluation.why)
-        for line in worst_lines(evaluation):
+        for line in (*relay_lines(evaluation), *worst_lines(evaluation)):
             echo(f"  {line}")

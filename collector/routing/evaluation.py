@@ -1,8 +1,9 @@
 """The evaluation: each decision is compared with what was measured of the same links afterwards.
 
 A decision's outcome comes from the first measurement of each leg after it, within a limit: RTTs add up, the smallest
-goodput counts. The best path in hindsight is the best of direct and all single relays by the same measurements, so a
-decision is compared only with what was measured.
+goodput counts. A round trip crosses the same two ways whoever asks: where one direction was not measured, as towards a
+site behind NAT, the other stands for it. The best path in hindsight is the best of direct and all single relays by the
+same measurements, so a decision is compared only with what was measured.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from collector.routing.arrays import DIRECT, NONE, Bools, best_relays, best_rela
 from collector.store.decision_log import RouteDecisions
 from collector.store.past_decisions import Measurements, SwitchCounts
 from linkweather.models.routes import Objective
-from linkweather.models.scores import RouteEvaluation, WorstRoute
+from linkweather.models.scores import RelayScore, RouteEvaluation, WorstRoute
 
 WORST = 5
+RELAYS = 20
+# Of so many decisions through a relay nine tenths should do no worse than p90: where not half do, its claims are wrong.
+_CLAIMS = 10
+_COME_TRUE = 0.5
 
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.integer]
@@ -63,6 +68,8 @@ def evaluate(
     decisions: RouteDecisions, measured: Measurements, changes: SwitchCounts, objective: Objective
 ) -> RouteEvaluation:
     """The evaluation of these decisions under one objective, in order of time, each at a moment of `measured`."""
+    if objective == "latency":
+        measured = measured.both_ways()
     outcomes = _outcomes(decisions, measured, objective)
     counted = {
         "objective": objective,
@@ -73,7 +80,8 @@ def evaluate(
     }
     figures = _figures(outcomes) if len(outcomes.cost) else {}
     worst = _worst(outcomes, decisions.sites)
-    evaluation = RouteEvaluation.model_validate({**counted, **figures, "worst": worst})
+    relays = _relays(outcomes, decisions.sites)
+    evaluation = RouteEvaluation.model_validate({**counted, **figures, "worst": worst, "relays": relays})
     return evaluation.model_copy(update={"why": _sentence(evaluation)})
 
 
@@ -161,6 +169,26 @@ def _worst(outcomes: _Outcomes, sites: tuple[str, ...]) -> tuple[WorstRoute, ...
     )
 
 
+def _relays(outcomes: _Outcomes, sites: tuple[str, ...]) -> tuple[RelayScore, ...]:
+    """What each relay was worth, those of most decisions first."""
+    used, counts = np.unique(outcomes.via[outcomes.via >= 0], return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:RELAYS]
+    return tuple(_relay(outcomes, int(via), sites[via]) for via in used[order])
+
+
+def _relay(outcomes: _Outcomes, via: int, site: str) -> RelayScore:
+    rows = outcomes.via == via
+    cost, direct, p90 = outcomes.cost[rows], outcomes.direct[rows], outcomes.p90[rows]
+    both = np.isfinite(cost) & np.isfinite(direct)
+    return RelayScore(
+        site=site,
+        decisions=len(cost),
+        gain_ratio=float(np.exp(np.mean(np.log(direct[both] / cost[both])))) if both.any() else None,
+        worse_ratio=float(np.mean(cost > direct)),
+        within_p90_ratio=_share((cost <= p90)[~np.isnan(p90)]),
+    )
+
+
 def _path(outcomes: _Outcomes, row: int, via: int, sites: tuple[str, ...]) -> tuple[str, ...]:
     relays = () if via == DIRECT else (sites[via],)
     return sites[outcomes.src[row]], *relays, sites[outcomes.dst[row]]
@@ -179,4 +207,11 @@ def _sentence(evaluation: RouteEvaluation) -> str:
         parts.append(f"{evaluation.relayed_worse_ratio:.1%} of {evaluation.relayed} relayed paths worse than direct")
     if evaluation.failed:
         parts.append(f"{evaluation.failed} failed though another path worked")
+    wrong = [
+        one.site
+        for one in evaluation.relays
+        if one.decisions >= _CLAIMS and one.within_p90_ratio is not None and one.within_p90_ratio < _COME_TRUE
+    ]
+    if wrong:
+        parts.append(f"what is claimed of paths over {', '.join(wrong)} mostly does not come true")
     return "; ".join(parts) + "."

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from collector.store.columns import MEASURED_AT, naive, sound
 from collector.store.decision_log import SELECT_COLUMNS, SOUND_DECISION, DecisionLog, RouteDecisions
 from linkweather.models.routes import Objective
+from linkweather.wire.latency import NOT_PROBED
 
 MOMENTS_MAX = 500
 DECISIONS_MAX = 100_000
@@ -26,12 +27,13 @@ _MOMENTS_LEAST = 10
 FLAP_WINDOW_S = 600
 
 # Of each objective the table, what a row is worth, and which rows count. A test that failed says nothing about a path's
-# goodput; a latency row without any reply is a path that does not work. Rows that our own tests loaded do not count.
+# goodput; a latency row without any reply is a path that does not work, unless nothing was sent. Rows that our own
+# tests loaded do not count.
 _MEASURED: Mapping[Objective, tuple[str, str, str]] = {
     "latency": (
         "latency",
         "CASE WHEN rtt_p50_s IS NULL THEN 'inf'::DOUBLE ELSE rtt_p50_s END",
-        "NOT during_throughput AND (rtt_p50_s IS NOT NULL OR failure IS NOT NULL OR sent > 0)",
+        f"NOT during_throughput AND (rtt_p50_s IS NOT NULL OR sent > 0 OR failure NOT IN {tuple(sorted(NOT_PROBED))})",
     ),
     "goodput": ("throughput", "goodput_bps", "goodput_bps IS NOT NULL"),
 }
@@ -58,6 +60,15 @@ class Measurements:
         rows = slice(*np.searchsorted(self.place, [place, place + 1]))
         found[self.src[rows], self.dst[rows]] = self.value[rows]
         return found
+
+    def both_ways(self) -> Measurements:
+        """With each value for the other direction, too, where that has none."""
+        place, src, dst = (
+            np.concatenate(both) for both in ((self.place,) * 2, (self.dst, self.src), (self.src, self.dst))
+        )
+        order = np.argsort(place, kind="stable")  # a link's own value comes after the other's, and stands
+        values = np.concatenate((self.value, self.value))
+        return Measurements(self.moments, place[order], src[order], dst[order], values[order])
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,15 @@ def worst_lines(evaluation: RouteEvaluation) -> list[str]:
     ]
 
 
+def relay_lines(evaluation: RouteEvaluation) -> list[str]:
+    """What each relay was worth, a line each."""
+    return [
+        f"over {relay.site}: {relay.decisions} decisions, {_times(relay.gain_ratio)} direct, "
+        f"{_ratio(relay.worse_ratio)} worse than it, {_ratio(relay.within_p90_ratio)} within p90"
+        for relay in evaluation.relays
+    ]
+
+
 def _loss(regret: float | None) -> str:
     return "failed" if regret is None else f"{regret:.1%} worse"
 

@@ -20,6 +20,16 @@ class WorstRoute(Message):
     regret_ratio: float | None = None
 
 
+class RelayScore(Message):
+    """What a relay was worth to the `decisions` through it, as in RouteEvaluation; infinite costs count as worse."""
+
+    site: SiteId
+    decisions: Count
+    gain_ratio: float | None = None
+    worse_ratio: float
+    within_p90_ratio: float | None = None
+
+
 class RouteEvaluation(Message):
     """The decisions for one objective.
 
@@ -29,7 +39,8 @@ class RouteEvaluation(Message):
     `gain_ratio` is the geometric mean of how much better than direct; 1 is no gain. `failed` paths had a leg that did
     not answer, though another path did. `within_p50_ratio` and `within_p90_ratio` are the shares of outcomes no
     worse than expected: 0.5 and 0.9 are perfect. `switches` are changes of path, and `flaps` those that went back to
-    the path before within ten minutes; `pair_hours` is the time evaluated, summed over the pairs.
+    the path before within ten minutes; `pair_hours` is the time evaluated, summed over the pairs. `relays` are those
+    that most decisions went through.
     """
 
     objective: Objective
@@ -48,6 +59,7 @@ class RouteEvaluation(Message):
     flaps: Count = 0
     pair_hours: float = 0.0
     worst: tuple[WorstRoute, ...] = ()
+    relays: tuple[RelayScore, ...] = ()
     why: str = ""
 
 

@@ -61,6 +61,29 @@ def latency(decisions: Sequence[Decided], rows: Rows = RTTS) -> RouteEvaluation:
     return evaluate(columns(decisions, "latency"), measured(rows), SwitchCounts(3, 1, 0.5), "latency")
 
 
+def test_each_relay_is_scored_and_one_whose_claims_do_not_come_true_is_named() -> None:
+    honest, liar = Decided("a c b", p90=0.031), Decided("a c b", p90=0.020)
+    found = latency([honest] * 9 + [liar] * 3)
+    (relay,) = found.relays
+    assert (relay.site, relay.decisions, relay.worse_ratio, relay.within_p90_ratio) == ("c", 12, 0.0, 0.75)
+    assert relay.gain_ratio == pytest.approx(4 / 3)
+    assert "come true" not in found.why
+    assert "claimed of paths over c mostly does not come true" in latency([liar] * 10).why
+    assert "come true" not in latency([liar] * 9).why  # too few to say
+    assert "come true" not in latency([Decided("a c b")] * 10).why  # nothing was claimed
+
+
+def test_a_relay_beside_a_dead_direct_link_has_no_gain_to_name() -> None:
+    (relay,) = latency([Decided("a c b")], [("a", "b", np.inf), *RTTS[1:]]).relays
+    assert (relay.gain_ratio, relay.worse_ratio, relay.within_p90_ratio) == (None, 0.0, None)
+
+
+def test_a_round_trip_that_was_measured_the_other_way_stands_for_a_site_behind_nat() -> None:
+    found = latency([Decided("a c b")], [("b", "a", 0.040), ("a", "c", 0.010), ("c", "a", 9.0), ("b", "c", 0.020)])
+    assert found.evaluated == 1
+    assert found.gain_ratio == pytest.approx(4 / 3)
+
+
 def test_the_best_path_has_no_regret_and_gains_what_direct_loses() -> None:
     found = latency([Decided("a c b")])
     assert (found.evaluated, found.relayed, found.worst) == (1, 1, ())

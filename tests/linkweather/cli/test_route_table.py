@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
-from linkweather.cli.tables import evaluations_table, route_table, routes_table, worst_lines
+from linkweather.cli.tables import evaluations_table, relay_lines, route_table, routes_table, worst_lines
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer, RouteSummary, UnroutedPair
-from linkweather.models.scores import EvaluationAnswer, RouteEvaluation, WorstRoute
+from linkweather.models.scores import EvaluationAnswer, RelayScore, RouteEvaluation, WorstRoute
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DIRECT = PathExpectation(sites=("a", "b"), rtt_p50_s=0.06, rtt_p90_s=0.061, goodput_p50_bps=5e7, goodput_p90_bps=4e7)
@@ -83,3 +83,9 @@ def test_evaluations_have_a_column_each_and_their_worst_decisions_a_line() -> No
         "12:00:00 a → b: 50.0% worse; best was a → c → b",
         "12:00:00 a → c: failed; best was a → b → c",
     ]
+
+
+def test_a_line_says_what_a_relay_was_worth() -> None:
+    score = RelayScore(site="c", decisions=12, gain_ratio=1.5, worse_ratio=0.25)
+    (line,) = relay_lines(RouteEvaluation(objective="latency", relays=(score,)))
+    assert line == "over c: 12 decisions, 1.50 × direct, 25.0% worse than it, – within p90"
