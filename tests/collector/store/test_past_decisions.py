@@ -81,9 +81,18 @@ def test_latencies_leave_out_loaded_rows_and_count_silence_as_infinite(journal: 
             entry(latency(2, during_throughput=True)),
             entry(latency(3, received=0, rtt_p50_s=None)),
             entry(latency(4, sent=0, received=0, rtt_p50_s=None, failure="unresolved")),
+            entry(latency(5, sent=0, received=0, rtt_p50_s=None, failure="behind_nat")),
         ]
     )
-    assert after(journal, 0, 1, 3).value.tolist() == [0.001, np.inf, np.inf]
+    assert after(journal, 0, 1, 3, 4.5).value.tolist() == [0.001, np.inf, np.inf]  # behind NAT nothing was asked
+
+
+def test_a_value_stands_for_the_other_direction_where_that_has_none() -> None:
+    moments, both = np.array([0.0, 1.0]), np.array([0, 0, 1])
+    one = Measurements(moments, both, np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([1.0, 2.0, 3.0]))
+    mirrored = one.both_ways()
+    assert mirrored.after(0, 2)[[0, 1], [1, 0]].tolist() == [1.0, 2.0]
+    assert mirrored.after(1, 2)[[0, 1], [1, 0]].tolist() == [3.0, 3.0]
 
 
 def test_a_measurement_from_a_clock_that_is_ahead_counts_when_it_arrived(journal: Journal) -> None:
