@@ -11,18 +11,19 @@ import pytest
 
 UNITS = sorted(Path(__file__).parent.parent.joinpath("config", "systemd").glob("*.service"))
 MOST_EXPOSURE = 2.0
-LIMITS = {"MemoryMax", "TasksMax", "LimitNOFILE", "UMask", "StateDirectoryMode"}
+LIMITS = {"MemoryMax", "TasksMax", "LimitNOFILE", "UMask"}
 
 
 def test_there_are_units() -> None:
-    assert [unit.name for unit in UNITS] == ["linkweather-collector.service", "linkweather-probe.service"]
+    assert {unit.name for unit in UNITS} >= {"linkweather-collector.service", "linkweather-probe.service"}
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_unit_has_limits_and_its_folder_is_its_user_s_alone(unit: Path) -> None:
     settings = dict(re.findall(r"^(\w+)=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE))
     assert settings.keys() >= LIMITS
-    assert (settings["UMask"], settings["StateDirectoryMode"]) == ("0077", "0700")
+    assert settings["UMask"] == "0077"
+    assert ("StateDirectory" in settings) is (settings.get("StateDirectoryMode") == "0700")
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
