@@ -161,7 +161,8 @@ async def test_a_source_that_is_not_told_where_to_call_is_free_again(
         # b's broker went away in between: nobody measured anything.
         assert await b.measure("a", ADDRESS["a"], TESTS) == Declined("no_broker", 5.0)
         await until_free(wire, "a")
-    assert [site for site, what, _ in wire.tests if what == "end"] == ["b", "a"]
+    # Which of both gives up first is a matter of how soon an iperf3 starts.
+    assert sorted(site for site, what, _ in wire.tests if what == "end") == ["a", "b"]
 
 
 async def _unsent(_to: str, _answer: Answer) -> bool:
