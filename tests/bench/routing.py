@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import cycle, permutations
 
 import networkx as nx
 import numpy as np
@@ -140,7 +140,10 @@ def router_alone(timed: Timed, costs: Floats) -> None:
     now = Snapshot.of(sites, rtt_p50_s=rtt, goodput_p50_bps=1e9 * rtt)
     goodputs = forecast_goodputs(now)
     timed("decide, both objectives", lambda: router.decide(now, goodputs=goodputs))
-    timed("what is lost alone", lambda: list(router.steps(now, goodputs=goodputs, only_lost=True)))
+    cut = rtt.copy()
+    cut[1, 2] = np.nan
+    changing = cycle((Snapshot.of(sites, rtt_p50_s=cut, goodput_p50_bps=1e9 * rtt), now))  # a link goes, and comes back
+    timed("what is lost alone", lambda: list(router.steps(next(changing), goodputs=goodputs, only_lost=True)))
     pairs, others = permutations(sites, 2), permutations(sites, 2)
     timed("one pair", lambda: router.route(_question(next(pairs), "latency")), 20)
     timed("one pair, goodput", lambda: router.route(_question(next(others), "goodput")), 20)

@@ -73,6 +73,15 @@ def test_relays_of_some_pairs_cost_what_those_of_all_pairs_do(costs: Floats, joi
     np.testing.assert_array_equal(through(costs, some, join), through(costs, everyone, join))
 
 
+@pytest.mark.parametrize("hubs", [7, 20])
+def test_relays_of_many_pairs_cost_what_those_of_all_pairs_do(hubs: int) -> None:
+    costs, relays = cleared(np.random.default_rng(4).random((20, 20))), np.arange(hubs)
+    pairs = tuple(np.nonzero(np.ones_like(costs, dtype=bool)))  # of several blocks
+    some = best_relays_of(costs, costs, (pairs[0], pairs[1]), np.add, relays).reshape(costs.shape)
+    everyone = best_relays(costs, costs, np.add, relays)
+    np.testing.assert_array_equal(through(costs, some, np.add), through(costs, everyone, np.add))
+
+
 def test_blocks_do_not_show() -> None:
     costs = cleared(np.random.default_rng(5).random((300, 300)))
     vias = best_relays(costs, costs, np.add)
