@@ -11,6 +11,7 @@ from collector.api.access import AccessRules, refuse_exposed
 from collector.api.costly_questions import CostlyQuestions
 from collector.api.event_feed import EventFeed
 from collector.api.http_server import HttpServer
+from collector.api.listening import PATH_BYTES_MAX
 from collector.api.tokens import TokenFile
 from collector.api_wiring import ApiWiring
 from collector.arrivals import Arrivals
@@ -171,7 +172,8 @@ class CollectorParts:
     def _page_of(self, settings: CollectorSettings) -> PageProcess:
         host = settings.api.host if settings.api.insecure or is_loopback(settings.api.host) else LOOPBACK
         local = settings.data_dir.resolve() / socket_name(settings.api.port)
-        return PageProcess(settings.page, host, f"unix://{local}")
+        fits = len(str(local).encode()) <= PATH_BYTES_MAX  # else it asks as any other program does
+        return PageProcess(settings.page, host, f"unix://{local}" if fits else f"http://{LOOPBACK}:{settings.api.port}")
 
     def _names(self) -> list[str]:
         """By which other machines may know this one."""
