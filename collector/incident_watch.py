@@ -12,14 +12,8 @@ import duckdb
 import numpy as np
 
 from collector.incident_log_lines import SiteLines, log_incident, log_links
-from collector.incidents.conditions import (
-    Conditions,
-    Evidence,
-    LinkConditions,
-    Subject,
-    claim_conditions,
-    site_conditions,
-)
+from collector.incidents.claims import ClaimConditions, suspect_sites
+from collector.incidents.conditions import Evidence, LinkConditions, Subject, site_conditions
 from collector.incidents.incident_book import Incident, IncidentBook
 from collector.incidents.incident_words import answer, restored, summary
 from collector.incidents.link_health import DEGRADED, LinkHealth, StateChanges
@@ -27,7 +21,6 @@ from collector.incidents.link_limits import LinkLimits
 from collector.incidents.own_trouble import OwnTrouble
 from collector.incidents.silences import Silences
 from collector.incidents.traced_paths import TracedPaths
-from collector.linkstate.plausible import LightFloors
 from collector.linkstate.site_states import SILENT_LEAST_S, SILENT_REPORTS
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
@@ -90,7 +83,7 @@ class IncidentWatch:
         self._now = now
         self._links = LinkConditions(settings, tuple(sources.mesh().sites))
         self._mesh, self._limits = sources.mesh(), LinkLimits.of(sources.mesh())
-        self._light = LightFloors()
+        self._claims = ClaimConditions()
         self._own = OwnTrouble()
         self._site_lines = SiteLines(sources.owns)
         self._numbered = 0
@@ -202,7 +195,7 @@ class IncidentWatch:
             found |= site_conditions(sites)
             snapshot = self._sources.snapshot(now)
             found |= self._links.find(snapshot, self._limits_of(mesh))
-            found |= {**self._unacknowledged(), **claim_conditions(snapshot, self._light.floors_s(mesh))}
+            found |= self._claims.find(snapshot, mesh, self._book.open, self.silences())
             self._site_lines.log_changes(sites)
             health = self._links.health
             changes = self._own_changes(health)
@@ -212,18 +205,7 @@ class IncidentWatch:
         for incident in self._book.look(found, len(mesh.sites) - 1, now):
             if self._speaks_for(incident):
                 self._enter(incident, now)
-        self._sources.suspect({one.src or "": figure.detail or "" for one, figure in self._unacknowledged().items()})
-
-    def _unacknowledged(self) -> Conditions:
-        """The claims that were found and that no operator has acknowledged: they last, whatever is found now."""
-        lasting = [one for one in self._book.open if one.kind == "implausible"]
-        acknowledged = {one.incident for one in self._silences.lasting(self._moment())} if lasting else set()
-        return {
-            subject: incident.conditions[subject].evidence
-            for incident in lasting
-            if incident.id not in acknowledged
-            for subject in incident.now
-        }
+        self._sources.suspect(suspect_sites(self._book.open, self.silences()))
 
     def _limits_of(self, mesh: Mesh) -> LinkLimits:
         if mesh is not self._mesh:

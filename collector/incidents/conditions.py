@@ -11,7 +11,6 @@ import numpy.typing as npt
 from collector.incidents.link_health import DOWN, UNKNOWN, HealthBook, LinkHealth, LinkTest, StateChanges, moved
 from collector.incidents.link_limits import LinkLimits
 from collector.incidents.normals import SlowMedians
-from collector.linkstate.plausible import suspects
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
 from linkweather.models.incidents import IncidentKind
@@ -160,11 +159,6 @@ def site_conditions(sites: Sequence[SiteAnswer]) -> Iterator[tuple[Subject, Evid
         known = {f"{of_mesh[one]} ({one})": number for one, number in failed.items() if one in of_mesh}
         if known and site.state == "online":
             yield Subject("authentication", site.site), Evidence(sum(known.values()), detail=failed_probes(known))
-
-
-def claim_conditions(snapshot: Snapshot, floors_s: Floats) -> dict[Subject, Evidence]:
-    """Sites whose claims of RTTs cannot be."""
-    return {Subject("implausible", site): Evidence(detail=said) for site, said in suspects(snapshot, floors_s).items()}
 
 
 def _unreachable(sites: Sequence[str], down: Bools, seen: Bools) -> Iterator[tuple[Subject, Evidence]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +12,7 @@ from typing import Any, Protocol
 import duckdb
 from numpy.typing import NDArray
 
+from collector.store.journal_format import is_open, mark, sentence_of
 from collector.store.journal_repair import (
     Finding,
     copy_of,
@@ -28,12 +27,10 @@ from collector.store.log_sums import LogSums
 from collector.store.reader_gate import ReaderGate
 from linkweather.errors import OperatorError, QueryTimeError, RecordError
 
-SCHEMA_VERSION = 1
 STREAM_ROWS = 10_000
 CLOSE_WAIT_S = 30.0
 INTERRUPT_EVERY_S = 0.1  # where one interrupt falls between two queries of a cursor
 EXCHANGE_WAIT_S = 0.2  # for readers to end, while none begins and nothing is written
-_PID = re.compile(r"PID (\d+)")
 
 
 class Query(Protocol):
@@ -149,7 +146,7 @@ class Database:
                 finish(connection)
                 self._close()
                 try:
-                    if log_of(self.path).exists() or _is_open(self.path):
+                    if log_of(self.path).exists() or is_open(self.path):
                         raise RecordError(f"journal {self.path}: is not given back by DuckDB, and stays as it is")
                     move_in_place(copy_of(self.path), self.path)
                 finally:
@@ -247,7 +244,7 @@ class Database:
             raise OperatorError(f"journal {self.path}: cannot be opened: {error}") from None
         except duckdb.Error as error:
             if not is_damage(error):
-                raise OperatorError(f"journal {self.path}: {_sentence(str(error))}") from None
+                raise OperatorError(f"journal {self.path}: {sentence_of(error)}") from None
             return self._rebuilt(str(error))
 
     def _rebuilt(self, reason: str) -> duckdb.DuckDBPyConnection:
@@ -256,7 +253,7 @@ class Database:
             self.rebuilt = True
             return self._prepared()
         except (OSError, duckdb.Error) as error:
-            raise OperatorError(f"journal {self.path}: is damaged ({reason}); {_sentence(str(error))}") from None
+            raise OperatorError(f"journal {self.path}: is damaged ({reason}); {sentence_of(error)}") from None
 
     def _note(self, finding: Finding | None) -> None:
         if finding is not None:
@@ -266,7 +263,7 @@ class Database:
         connection = self._connect()
         try:
             remove_copy(self.path)  # which a crash left: now that no other process can be at work on it
-            _prepare(connection, self.path)
+            mark(connection, self.path)
         except BaseException:
             connection.close()
             raise
@@ -293,38 +290,3 @@ def transaction_of(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.Duc
         with contextlib.suppress(duckdb.Error):
             connection.rollback()
         raise
-
-
-def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Mark a new file as a journal; refuse another program's file, or one newer than this program."""
-    names = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if not names:
-        connection.execute(f"CREATE TABLE journal_format AS SELECT {SCHEMA_VERSION} AS version")
-        return
-    found = connection.execute("SELECT version FROM journal_format").fetchone() if "journal_format" in names else None
-    if found is None:
-        raise OperatorError(f"journal {path}: is a DuckDB database, but not a journal: name another file")
-    if found[0] > SCHEMA_VERSION:
-        raise OperatorError(
-            f"journal {path}: has format {found[0]}, this program knows up to {SCHEMA_VERSION}: "
-            "update linkweather, or name another file"
-        )
-
-
-def _is_open(path: Path) -> bool:
-    """Whether this process has the file open: a file that is replaced meanwhile would be written on, and lost."""
-    file = path.stat()
-    for opened in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if os.path.samestat(opened.stat(), file):
-                return True
-    return False
-
-
-def _sentence(text: str) -> str:
-    if "Could not set lock" in text:
-        holder = _PID.search(text)
-        return f"is in use by another process{f' ({holder[1]})' if holder else ''}: stop it first"
-    if "version number" in text:
-        return "was written by a newer DuckDB: update the package duckdb, or name another file"
-    return f"cannot be opened: {text.splitlines()[0]}"
