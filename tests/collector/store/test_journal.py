@@ -18,8 +18,9 @@ import pytest
 from collector.sinks.backlog import Backlog
 from collector.store import journal_tables
 from collector.store.columns import TABLES, Entry
-from collector.store.database import Database, _sentence
+from collector.store.database import Database
 from collector.store.journal import Journal
+from collector.store.journal_format import sentence_of
 from collector.store.quarantine import Quarantine, QuarantinedMessage
 from collector.store.recorded_rows import RecordedRows
 from linkweather.errors import OperatorError
@@ -234,7 +235,10 @@ def test_a_database_that_failed_beyond_repair_is_opened_again_by_the_next_commit
 
 def test_a_database_of_a_newer_duckdb_is_refused_in_one_sentence() -> None:
     text = "IO Error: Trying to read a database file with version number 99, but we can only read versions up to 68."
-    assert _sentence(text) == "was written by a newer DuckDB: update the package duckdb, or name another file"
+    assert (
+        sentence_of(duckdb.Error(text))
+        == "was written by a newer DuckDB: update the package duckdb, or name another file"
+    )
 
 
 @pytest.mark.root
