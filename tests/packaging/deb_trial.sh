@@ -10,7 +10,7 @@ is version "$(linkweather --version)" "linkweather, version 7.1.0"
 is "verify after the install" "$(dpkg --verify linkweather)" ""
 is settings "$(stat -c '%a %U %G' /etc/linkweather/probe.toml)" "640 root linkweather"
 is data "$(stat -c '%a %U %G' /var/lib/linkweather/probe)" "700 linkweather linkweather"
-systemd-analyze verify /usr/lib/systemd/system/linkweather-{probe,collector}.service
+systemd-analyze verify /usr/lib/systemd/system/linkweather-*.service
 runuser -u linkweather -- /opt/linkweather/bin/python -c '
 import sys
 from pathlib import Path

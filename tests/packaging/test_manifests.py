@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,3 +82,9 @@ def test_each_mounted_volume_is_declared_and_outlives_the_pod_where_it_holds_rep
 )
 def test_the_settings_of_the_debian_package_are_taken(file: str, kind: Any) -> None:
     assert settings.parse((ROOT / file).read_text(encoding="utf-8"), kind, file)
+
+
+def test_the_removal_of_the_debian_package_stops_every_unit_that_it_has() -> None:
+    removal = (ROOT / "packaging" / "deb" / "prerm").read_text(encoding="utf-8")
+    (units,) = re.findall(r'units="(.*)"', removal)
+    assert units.split() == sorted(path.name for path in (ROOT / "config" / "systemd").glob("*.service"))
