@@ -6,6 +6,7 @@ Each has a time limit. A caller is refused, with the time to try again, where to
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import threading
@@ -34,7 +35,10 @@ def question_threads(count: int, name: str) -> ThreadPoolExecutor:
     """Threads that give way to those that commit and to the event loop's."""
 
     def give_way() -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)  # Linux: of the thread alone
+        thread = threading.get_native_id()  # Linux: the priority is of the thread alone
+        nicer = max(_NICE, os.getpriority(os.PRIO_PROCESS, thread))  # who runs all of it nicer may not go back
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, nicer)
 
     return ThreadPoolExecutor(count, name, initializer=give_way)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -138,3 +140,18 @@ async def test_a_commit_waits_for_no_question(journal: Journal) -> None:
         running.cancel()
         await asyncio.wait([running])
         await ingest.finish()
+
+
+_NICER = """
+import os, threading
+from collector.api.costly_questions import question_threads
+os.nice(12)
+with question_threads(1, "question") as threads:
+    print(threads.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result())
+"""
+
+
+def test_a_collector_that_runs_nicer_than_its_questions_goes_on_answering() -> None:
+    """Without a privilege no thread may go back; systemd's Nice= and nice(1) start it so."""
+    said = subprocess.run([sys.executable, "-c", _NICER], capture_output=True, text=True, check=True).stdout
+    assert int(said) >= 12
