@@ -44,7 +44,7 @@ def with_broker(values: Mapping[str, Any], options: dict[str, Any]) -> dict[str,
     url = options.pop("broker", None)
     given = {key: value for name, (key, _) in _OF_BROKER.items() if (value := options.pop(name, None)) is not None}
     before = values.get("broker", {})
-    table = {"url": before} if isinstance(before, str) else dict(before)
+    table = {"url": before} if isinstance(before, str) else {key: one for key, one in before.items() if one is not None}
     table |= {"url": url} if url is not None else {}
     table |= given
     return {**values, "broker": table["url"] if set(table) == {"url"} else table} if table else dict(values)
