@@ -87,4 +87,4 @@ def test_the_settings_of_the_debian_package_are_taken(file: str, kind: Any) -> N
 def test_the_removal_of_the_debian_package_stops_every_unit_that_it_has() -> None:
     removal = (ROOT / "packaging" / "deb" / "prerm").read_text(encoding="utf-8")
     (units,) = re.findall(r'units="(.*)"', removal)
-    assert units.split() == sorted(path.name for path in (ROOT / "config" / "systemd").glob("*.service"))
+    assert sorted(units.split()) == sorted(path.name for path in (ROOT / "config" / "systemd").glob("*.service"))
