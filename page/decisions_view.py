@@ -86,7 +86,7 @@ class DecisionsView:
             selection(t("to"), {"": t("all"), **names}, self._asked.dst, lambda value: self._change(dst=value))
             selection(t("by"), objectives, self._asked.objective, lambda value: self._change(objective=value))
             text("span", t("bytes"), "soft small")
-            size = tag("input", "field", value=self._asked.bytes, size="8", **{"aria-label": t("bytes")})
+            size = tag("input", "field", defaultValue=self._asked.bytes, size="8", **{"aria-label": t("bytes")})
             size.on("change", lambda event: self._change(bytes=event.args), js_handler="(e) => emit(e.target.value)")
 
     async def _change(self, **changes: str) -> None:

@@ -189,7 +189,7 @@ def submitted(on_submit: Any) -> ui.element:
 
 
 def field(name: str, label: str, /, **attributes: str) -> None:
-    """A field of a form with its label."""
+    """A field of a form with its label; `defaultValue` fills it, as Vue puts a `value` back at each redrawing."""
     with tag("span", "pair"):
         text("span", label, "soft small")
         tag("input", "field", name=name, **{"aria-label": label, "autocomplete": "off", **attributes})

@@ -69,12 +69,12 @@ class SilenceForm:
             lasting = [one for one in incidents(self._follower.view) if one.until is None]
             choices = {"": t("none: silence what follows"), **{one.id: f"{one.cause} ({one.id})" for one in lasting}}
             selection(t("incident"), choices, given.get("incident", ""), name="incident")
-            field("site", t(_LABELS["site"]), value=given.get("site", ""), size="8")
-            field("dst", t(_LABELS["dst"]), value=given.get("dst", ""), size="8")
+            field("site", t(_LABELS["site"]), defaultValue=given.get("site", ""), size="8")
+            field("dst", t(_LABELS["dst"]), defaultValue=given.get("dst", ""), size="8")
             kinds: dict[str, str] = {"": t("all"), **{kind: t(name) for kind, name in KIND_NAMES.items()}}
             selection(t(_LABELS["kind"]), kinds, given.get("kind", ""), name="kind")
             field("reason", t(_LABELS["reason"]), required="required", maxlength="200", size="24")
-            field("until", t(_LABELS["until"]), required="required", value=UNTIL, size="8")
+            field("until", t(_LABELS["until"]), required="required", defaultValue=UNTIL, size="8")
             field("token", t(_LABELS["token"]), type="password", autocomplete="current-password", size="12")
             text("button", t("send"), "action", type="submit")
         self._reply = ui.refreshable(self._build_reply)
