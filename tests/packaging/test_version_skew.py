@@ -25,7 +25,17 @@ from tests.collector.report_samples import NOON, capacity, latency, path, throug
 
 MESH = settings.parse((Path(__file__).parents[2] / "config" / "mesh-hubs.toml").read_text(encoding="utf-8"), Mesh, "")
 # What is a table of names in the messages, and no form with fields.
-TABLES = {"sites", "places", "options", "packages", "throughput_tests", "overflows", "unpublished", "damaged_files"}
+TABLES = {
+    "sites",
+    "places",
+    "options",
+    "packages",
+    "throughput_tests",
+    "overflows",
+    "unpublished",
+    "damaged_files",
+    "failed_authentication",
+}
 REPORTS = (latency(1), throughput(2), path(3, "f"), capacity(4, DeviceRow(type="h100", total=8, free=4)))
 MESSAGES: tuple[Message, ...] = (
     Committed(boot="x", seqs=(1, 2), refused=(ReportRefusal(seq=3, reason="impossible"),)),
