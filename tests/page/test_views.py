@@ -138,6 +138,9 @@ def test_a_site_is_silenced_with_the_token_alone_and_the_silence_is_ended(
     opened.open(f"{running[1]}/incidents")
     page = opened.page
     wanted = {"site": "yd", "reason": "new switch", "until": "3h"}
+    page.locator("input[name=until]").fill("3h")
+    page.evaluate("mounted_app.$forceUpdate()")  # as any news does
+    expect(page.locator("input[name=until]")).to_have_value("3h")
     for token in ("", "guessed"):
         send(opened, **wanted, token=token)
         expect(page.locator(".answer")).to_contain_text("token")
