@@ -89,6 +89,12 @@ def _settings(api: str, token: str | None, timeout_s: float) -> Mapping[str, Any
     }
 
 
+def _printable(token: str) -> str:
+    if not (token.isascii() and token.isprintable()):
+        raise OperatorError("token: must be printable ASCII")
+    return token
+
+
 def _ended(api: str) -> CollectorUnavailableError:
     return CollectorUnavailableError(f"the collector at {api} has ended the stream")
 
@@ -105,6 +111,15 @@ class Client(_RequestMethods):
         self._api, socket = api, socket_of(api)
         transport = None if socket is None else httpx.HTTPTransport(uds=str(socket))
         self._http = httpx.Client(**_settings(api, token, timeout_s), transport=transport)
+
+    def on_behalf_of(self, address: str, token: str) -> Client:
+        """A client of the same collector that asks for whoever is at `address`: the token alone admits its changes.
+
+        Raises OperatorError for what can be no token.
+        """
+        other = Client(self._api, token=_printable(token))
+        other._http.headers["X-Forwarded-For"] = address
+        return other
 
     def __enter__(self) -> Self:
         return self
@@ -169,13 +184,8 @@ class AsyncClient(_RequestMethods):
         self._http = httpx.AsyncClient(**_settings(api, token, timeout_s), transport=transport)
 
     def on_behalf_of(self, address: str, token: str) -> AsyncClient:
-        """A client of the same collector that asks for whoever is at `address`: the token alone admits its changes.
-
-        Raises OperatorError for what can be no token.
-        """
-        if not (token.isascii() and token.isprintable()):
-            raise OperatorError("token: must be printable ASCII")
-        other = AsyncClient(self._api, token=token)
+        """As that of Client."""
+        other = AsyncClient(self._api, token=_printable(token))
         other._http.headers["X-Forwarded-For"] = address
         return other
 

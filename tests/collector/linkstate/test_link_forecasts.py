@@ -152,7 +152,8 @@ def test_loss_of_contact_is_down_at_once_and_recovery_waits_for_two_rows() -> No
 
 
 def test_goodput_in_the_snapshot_ages_and_is_stale_after_a_new_path() -> None:
-    links = states((100.0, throughput()))
+    links = LinkStates(MESH, StateSettings(goodput_stale_after_s=21_600.0))
+    links.observe(moment(100.0), [throughput()])
     snapshots = [links.snapshot(now) for now in (21_700.0, 21_701.0, 86_500.0, 86_501.0)]
     assert [(bool(one.goodput_usable[0, 1]), bool(one.goodput_fresh[0, 1])) for one in snapshots] == [
         (True, True),
