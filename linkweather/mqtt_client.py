@@ -22,6 +22,7 @@ MAX_INFLIGHT = 200
 MAX_WAITING_BYTES = 64_000_000
 MESSAGE_BYTES = 1000  # what a message holds beside its payload
 CLOSED = "it closed the connection as it was made"
+ENDED = "the connection ended before this was acknowledged"
 _ABANDON_LIMIT_S = 1.0
 
 
@@ -54,7 +55,8 @@ class MessageQueue(asyncio.Queue[aiomqtt.Message]):
 class MqttClient(aiomqtt.Client):
     """A client that keeps to the limits which the broker names as it accepts the connection (MQTT 5 §3.2.2.3).
 
-    A publication that the broker refuses raises RefusedError: aiomqtt takes it for one that arrived (§3.4.2.1).
+    A publication that the broker refuses raises RefusedError: aiomqtt takes it for one that arrived (§3.4.2.1). One
+    that waits for its acknowledgement as the connection ends raises MqttError at once: aiomqtt waits on, for 10 s.
     """
 
     max_packet_bytes: int | None = None
@@ -62,6 +64,8 @@ class MqttClient(aiomqtt.Client):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, queue_type=MessageQueue, **kwargs)
         self._refusals: dict[int, str] = {}  # packet identifier → reason
+        self._unacknowledged: set[int] = set()  # as the connection ended
+        self._disconnected.add_done_callback(self._end_publications)
 
     @contextlib.contextmanager
     def _pending_call(self, mid: int, value: Any, pending_dict: dict[int, Any]) -> Iterator[None]:
@@ -73,6 +77,13 @@ class MqttClient(aiomqtt.Client):
                 refusal = self._refusals.pop(mid, None)
         if refusal is not None:
             raise RefusedError(refusal)
+        if mid in self._unacknowledged:
+            raise aiomqtt.MqttError(ENDED)
+
+    def _end_publications(self, _disconnected: object) -> None:
+        self._unacknowledged = set(self._pending_publishes)
+        for confirmation in self._pending_publishes.values():
+            confirmation.set()
 
     def _on_publish(
         self,

@@ -308,3 +308,38 @@ def test_what_comes_faster_than_it_is_handled_is_bounded_and_counted(monkeypatch
     assert arrivals.get_nowait().mid == 0
     arrivals.put_nowait(aiomqtt.Message("t", bytes(size), 0, False, 15, None))  # noqa: FBT003
     assert arrivals.qsize() == 10
+
+
+async def test_a_publication_that_waits_as_the_connection_ends_does_not_wait_on() -> None:
+    """A broker that closes instead of acknowledging: aiomqtt alone would wait its 10 s."""
+    received = asyncio.Event()
+
+    async def accept_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)  # CONNECT
+        writer.write(b"\x20\x03\x00\x00\x00")  # CONNACK, success, no properties
+        await reader.read(4096)  # PUBLISH
+        received.set()
+        await asyncio.sleep(0.1)  # so that the publication waits
+        writer.close()
+
+    server = await asyncio.start_server(accept_and_close, "127.0.0.1", 0)
+    connected = asyncio.Event()
+    connection = Connection(
+        parse_broker(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"),
+        "a",
+        subscriptions=(),
+        handle=lambda _topic, _payload: None,
+        on_connect=connected.set,
+    )
+    running = asyncio.create_task(connection.run(), name="connection")
+    try:
+        async with asyncio.timeout(30):
+            await connected.wait()
+            publishing = asyncio.create_task(connection.publish("t", b"x"), name="publishing")
+            await received.wait()
+        async with asyncio.timeout(8):  # less than aiomqtt waits
+            assert not await publishing
+    finally:
+        running.cancel()
+        server.close()
+        await asyncio.wait([running])
