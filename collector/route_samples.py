@@ -9,6 +9,7 @@ from datetime import datetime
 
 import numpy as np
 
+from collector.placement.placement_evaluation import Afterwards, evaluate_placements
 from collector.routing.arrays import DIRECT
 from collector.routing.costs import COSTINGS
 from collector.routing.evaluation import evaluate
@@ -16,7 +17,7 @@ from collector.routing.route_columns import RouteView
 from collector.settings import EvaluationSettings
 from collector.store.decision_log import DecisionLog, LoggedRoutes, RouteDecisions
 from collector.store.decision_writer import DecisionWriter
-from collector.store.past_decisions import PastDecisions
+from collector.store.past_decisions import PastDecisions, PastPlacements
 from linkweather.containment import contained
 from linkweather.models.routes import Objective
 from linkweather.models.scores import EvaluationAnswer
@@ -52,14 +53,28 @@ def _routed(view: RouteView, owns: Callable[[str], bool]) -> RouteDecisions:
 
 
 def evaluation_of(
-    log: DecisionLog, settings: EvaluationSettings, sites: tuple[str, ...], since: datetime, until: datetime
+    log: DecisionLog,
+    settings: EvaluationSettings,
+    sites: tuple[str, ...],
+    span: tuple[datetime, datetime],
+    suspects: Mapping[str, str],
 ) -> EvaluationAnswer:
-    """How the decisions of `[since, until)` did that the log has. Blocks."""
+    """How the decisions of `[since, until)`, the `span`, did that the log has. Blocks."""
+    since, until = span
     within: Mapping[Objective, float] = {"latency": settings.latency_within_s, "goodput": settings.goodput_within_s}
     evaluations = []
     for objective, within_s in within.items():
         past = PastDecisions(log, objective, sites, since, until)
         decisions = past.spread()
         measured = past.measured(np.unique(decisions.at), within_s)
-        evaluations.append(evaluate(decisions, measured, past.changes(), objective))
-    return EvaluationAnswer(since=since, until=until, evaluations=tuple(evaluations))
+        evaluations.append(evaluate(decisions, measured, past.changes(), objective, suspects))
+    past_placements = PastPlacements(log, since, until)
+    answers = past_placements.spread(len(sites))
+    moments = np.unique([answer.at.timestamp() for answer in answers])
+    afterwards = Afterwards(
+        sites,
+        PastDecisions(log, "goodput", sites, since, until).measured(moments, settings.goodput_within_s),
+        past_placements.devices(moments, settings.goodput_within_s),
+    )
+    placements = evaluate_placements(answers, afterwards, suspects)
+    return EvaluationAnswer(since=since, until=until, evaluations=tuple(evaluations), placements=placements)

@@ -181,7 +181,7 @@ class RouteUpdater:
 
     def evaluation(self, since: datetime, until: datetime) -> EvaluationAnswer:
         """How the decisions of `[since, until)` did. Blocks; raises duckdb.Error."""
-        return evaluation_of(self._log, self._settings, self._sites, since, until)
+        return evaluation_of(self._log, self._settings, self._sites, (since, until), self._suspects())
 
     async def run(self) -> None:
         """Decide as `DecisionPace` says; log, publish and emit what changes, and sample; until cancelled."""

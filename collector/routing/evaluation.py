@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,8 @@ from linkweather.models.scores import RelayScore, RouteEvaluation, WorstRoute
 WORST = 5
 RELAYS = 20
 # Of so many decisions through a relay nine tenths should do no worse than p90: where not half do, its claims are wrong.
-_CLAIMS = 10
-_COME_TRUE = 0.5
+CLAIMS = 10
+COME_TRUE = 0.5
 
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.integer]
@@ -65,9 +66,16 @@ class _Outcomes:
 
 
 def evaluate(
-    decisions: RouteDecisions, measured: Measurements, changes: SwitchCounts, objective: Objective
+    decisions: RouteDecisions,
+    measured: Measurements,
+    changes: SwitchCounts,
+    objective: Objective,
+    suspects: Mapping[str, str] = MappingProxyType({}),
 ) -> RouteEvaluation:
-    """The evaluation of these decisions under one objective, in order of time, each at a moment of `measured`."""
+    """The evaluation of these decisions under one objective, in order of time, each at a moment of `measured`.
+
+    `suspects` have a sentence each.
+    """
     if objective == "latency":
         measured = measured.both_ways()
     outcomes = _outcomes(decisions, measured, objective)
@@ -80,7 +88,8 @@ def evaluate(
     }
     figures = _figures(outcomes) if len(outcomes.cost) else {}
     worst = _worst(outcomes, decisions.sites)
-    relays = _relays(outcomes, decisions.sites)
+    found = _relays(outcomes, decisions.sites)
+    relays = tuple(relay.model_copy(update={"suspect": suspects.get(relay.site)}) for relay in found)
     evaluation = RouteEvaluation.model_validate({**counted, **figures, "worst": worst, "relays": relays})
     return evaluation.model_copy(update={"why": _sentence(evaluation)})
 
@@ -135,18 +144,19 @@ def _figures(outcomes: _Outcomes) -> dict[str, float | int | None]:
     gains = outcomes.direct[gained] / outcomes.cost[gained]
     return {
         "relayed": int(relayed.sum()),
-        "relayed_worse_ratio": _share((outcomes.cost > outcomes.direct)[relayed]),
+        "relayed_worse_ratio": share((outcomes.cost > outcomes.direct)[relayed]),
         "regret_mean_ratio": float(regrets.mean()) if len(regrets) else None,
         "regret_p50_ratio": float(np.quantile(regrets, 0.5)) if len(regrets) else None,
         "regret_p90_ratio": float(np.quantile(regrets, 0.9)) if len(regrets) else None,
         "gain_ratio": float(np.exp(np.mean(np.log(gains)))) if len(gains) else None,
         # A failure is worse than anything that was expected.
-        "within_p50_ratio": _share((outcomes.cost <= outcomes.p50)[~np.isnan(outcomes.p50)]),
-        "within_p90_ratio": _share((outcomes.cost <= outcomes.p90)[~np.isnan(outcomes.p90)]),
+        "within_p50_ratio": share((outcomes.cost <= outcomes.p50)[~np.isnan(outcomes.p50)]),
+        "within_p90_ratio": share((outcomes.cost <= outcomes.p90)[~np.isnan(outcomes.p90)]),
     }
 
 
-def _share(truths: Bools) -> float | None:
+def share(truths: Bools) -> float | None:
+    """The share that is true; None of nothing."""
     return float(truths.mean()) if len(truths) else None
 
 
@@ -185,7 +195,7 @@ def _relay(outcomes: _Outcomes, via: int, site: str) -> RelayScore:
         decisions=len(cost),
         gain_ratio=float(np.exp(np.mean(np.log(direct[both] / cost[both])))) if both.any() else None,
         worse_ratio=float(np.mean(cost > direct)),
-        within_p90_ratio=_share((cost <= p90)[~np.isnan(p90)]),
+        within_p90_ratio=share((cost <= p90)[~np.isnan(p90)]),
     )
 
 
@@ -210,7 +220,7 @@ def _sentence(evaluation: RouteEvaluation) -> str:
     wrong = [
         one.site
         for one in evaluation.relays
-        if one.decisions >= _CLAIMS and one.within_p90_ratio is not None and one.within_p90_ratio < _COME_TRUE
+        if one.decisions >= CLAIMS and one.within_p90_ratio is not None and one.within_p90_ratio < COME_TRUE
     ]
     if wrong:
         parts.append(f"what is claimed of paths over {', '.join(wrong)} mostly does not come true")

@@ -14,9 +14,12 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
-from collector.store.columns import MEASURED_AT, naive, sound
+from collector.store.columns import MEASURED_AT, naive, sound, times
 from collector.store.decision_log import SELECT_COLUMNS, SOUND_DECISION, DecisionLog, RouteDecisions
+from linkweather.containment import contained
+from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import Objective
+from linkweather.wire import DeviceRow, decode
 from linkweather.wire.latency import NOT_PROBED
 
 MOMENTS_MAX = 500
@@ -25,6 +28,8 @@ DECISIONS_MAX = 100_000
 MEASUREMENTS_MAX = 200_000
 _MOMENTS_LEAST = 10
 FLAP_WINDOW_S = 600
+# By place of the moment, site and type: what the site said of its devices first after it, and when (since the epoch).
+DevicesAfter = Mapping[tuple[int, str, str], tuple[float, DeviceRow]]
 
 # Of each objective the table, what a row is worth, and which rows count. A test that failed says nothing about a path's
 # goodput; a latency row without any reply is a path that does not work, unless nothing was sent. Rows that our own
@@ -81,6 +86,52 @@ class SwitchCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class PastPlacements:
+    """The record of placements in `[since, until)`. Every call blocks; raises duckdb.Error when the disk fails."""
+
+    log: DecisionLog
+    since: datetime
+    until: datetime
+
+    def spread(self, sites: int) -> list[PlacementAnswer]:
+        """Evenly spread answers, oldest first, as many as moments of so many `sites` are looked at."""
+        span = {"since": naive(self.since), "until": naive(self.until)}
+        rows = self.log.database.rows(
+            f"""SELECT answer FROM (
+                    SELECT answer, row_number() OVER placed - 1 AS place, count(*) OVER () AS total FROM placements
+                    WHERE "at" >= $since AND "at" < $until AND answer IS NOT NULL AND {times("at")}
+                    WINDOW placed AS (ORDER BY "at", rowid))
+                WHERE place % greatest(1, ceil(total / $most)) = 0 ORDER BY place""",  # noqa: S608 - names of our own
+            {**span, "most": _moments_most(sites)},
+        )
+        found = []
+        for (text,) in rows:
+            with contained("journal row"):
+                found.append(decode(PlacementAnswer, text))
+        return found
+
+    def devices(self, moments: npt.NDArray[np.float64], within_s: float) -> DevicesAfter:
+        """The first report of each site's devices after each of these moments, at most `within_s` later."""
+        rows = self.log.database.rows(
+            f"""WITH moments AS (SELECT unnest($moments::TIMESTAMP[]) AS moment,
+                                        generate_subscripts($moments::TIMESTAMP[], 1) - 1 AS place),
+                     said AS (SELECT *, {MEASURED_AT} AS said_at FROM capacity
+                              WHERE received_at > $since AND {sound("capacity")}),
+                     asked AS (FROM moments CROSS JOIN (SELECT DISTINCT site, "type" FROM said))
+                SELECT place, asked.site, epoch(said_at), asked."type", total, free, queue_s, queued_device_hours
+                FROM asked ASOF JOIN said
+                ON asked.site = said.site AND asked."type" = said."type" AND moment < said_at
+                WHERE epoch(said_at) - epoch(moment) <= $within""",  # noqa: S608 - names of our own
+            {"moments": _naive(moments), "within": within_s, "since": naive(self.since)},
+        )
+        names = ("type", "total", "free", "queue_s", "queued_device_hours")
+        return {
+            (place, site, said[0]): (at, DeviceRow(**dict(zip(names, said, strict=True))))
+            for place, site, at, *said in rows
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class PastDecisions:
     """The record for one objective in `[since, until)`. Every call blocks; raises duckdb.Error when the disk fails."""
 
@@ -114,7 +165,7 @@ class PastDecisions:
             self._span(),
         )
         counts = {occasion: (moments, decisions) for occasion, moments, decisions in rows}
-        left = min(MOMENTS_MAX, max(_MOMENTS_LEAST, MEASUREMENTS_MAX // max(1, len(self.sites)) ** 2))
+        left = _moments_most(len(self.sites))
         steps = {}
         for occasion in ("sampled", "changed"):
             moments, decisions = counts.get(occasion, (0, 0))
@@ -140,7 +191,7 @@ class PastDecisions:
                 SELECT place, list_position($sites, src) - 1 AS src, list_position($sites, dst) - 1 AS dst, value
                 FROM firsts WHERE list_contains($sites, src) AND list_contains($sites, dst) ORDER BY place""",  # noqa: S608
             {
-                "moments": [naive(datetime.fromtimestamp(at, UTC)) for at in moments.tolist()],
+                "moments": _naive(moments),
                 "within": within_s,
                 "since": naive(self.since),
                 "sites": list(self.sites),
@@ -174,3 +225,12 @@ class PastDecisions:
 
     def _times(self) -> dict[str, object]:
         return {"since": naive(self.since), "until": naive(self.until)}
+
+
+def _moments_most(sites: int) -> int:
+    """How many moments of a mesh of so many sites are looked at."""
+    return min(MOMENTS_MAX, max(_MOMENTS_LEAST, MEASUREMENTS_MAX // max(1, sites) ** 2))
+
+
+def _naive(moments: npt.NDArray[np.float64]) -> list[datetime]:
+    return [naive(datetime.fromtimestamp(at, UTC)) for at in moments.tolist()]

@@ -12,7 +12,7 @@ from rich.text import Text
 from linkweather.cli.terminal import WIDTH
 from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer
-from linkweather.models.scores import EvaluationAnswer, RouteEvaluation
+from linkweather.models.scores import EvaluationAnswer, PlacementEvaluation, RelayScore, RouteEvaluation, SiteScore
 from linkweather.models.state import CapacityAnswer, LinkAnswer
 from linkweather.units import MISSING, age, duration, megabits, milliseconds, percent, price
 
@@ -235,9 +235,40 @@ def relay_lines(evaluation: RouteEvaluation) -> list[str]:
     """What each relay was worth, a line each."""
     return [
         f"over {relay.site}: {relay.decisions} decisions, {_times(relay.gain_ratio)} direct, "
-        f"{_ratio(relay.worse_ratio)} worse than it, {_ratio(relay.within_p90_ratio)} within p90"
+        f"{_ratio(relay.worse_ratio)} worse than it, {_ratio(relay.within_p90_ratio)} within p90{_suspect(relay)}"
         for relay in evaluation.relays
     ]
+
+
+_PLACEMENT_LINES: tuple[tuple[str, Callable[[PlacementEvaluation], str]], ...] = (
+    ("decisions looked at", lambda placed: str(placed.decisions)),
+    ("measured and said afterwards", lambda placed: str(placed.evaluated)),
+    ("regret, mean", lambda placed: _ratio(placed.regret_mean_ratio)),
+    ("stage-in within p90 (90 % is right)", lambda placed: _ratio(placed.stage_in_within_p90_ratio)),
+    ("whole time within p90 (90 % is right)", lambda placed: _ratio(placed.within_p90_ratio)),
+    ("devices there as said", lambda placed: _ratio(placed.devices_held_ratio)),
+)
+
+
+def placement_scores_table(placed: PlacementEvaluation) -> Table:
+    """How placements did."""
+    table = plain_table(("",), ("placement",))
+    for heading, show in _PLACEMENT_LINES:
+        table.add_row(heading, show(placed))
+    return table
+
+
+def placement_lines(placed: PlacementEvaluation) -> list[str]:
+    """What became of each site's claims, a line each."""
+    return [
+        f"{one.site}: {_ratio(one.devices_held_ratio)} of {one.device_claims} claims of devices and "
+        f"{_ratio(one.goodput_held_ratio)} of {one.goodput_claims} of goodput came true{_suspect(one)}"
+        for one in placed.sites
+    ]
+
+
+def _suspect(score: RelayScore | SiteScore) -> str:
+    return f"; suspect: {score.suspect}" if score.suspect else ""
 
 
 def _loss(regret: float | None) -> str:

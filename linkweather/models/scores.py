@@ -21,13 +21,17 @@ class WorstRoute(Message):
 
 
 class RelayScore(Message):
-    """What a relay was worth to the `decisions` through it, as in RouteEvaluation; infinite costs count as worse."""
+    """What a relay was worth to the `decisions` through it, as in RouteEvaluation; infinite costs count as worse.
+
+    `suspect` says which of its claims cannot be, while an incident `implausible` lasts.
+    """
 
     site: SiteId
     decisions: Count
     gain_ratio: float | None = None
     worse_ratio: float
     within_p90_ratio: float | None = None
+    suspect: str | None = None
 
 
 class RouteEvaluation(Message):
@@ -63,9 +67,45 @@ class RouteEvaluation(Message):
     why: str = ""
 
 
+class SiteScore(Message):
+    """What became of a site's claims that placements rested on.
+
+    `device_claims` are types of devices that it said again, `devices_held_ratio` the share of which at least half was
+    there; `goodput_claims` are goodputs of links towards it that were measured again, `goodput_held_ratio` the share
+    that came to at least half. `suspect` is as in RelayScore.
+    """
+
+    site: SiteId
+    device_claims: Count = 0
+    devices_held_ratio: float | None = None
+    goodput_claims: Count = 0
+    goodput_held_ratio: float | None = None
+    suspect: str | None = None
+
+
+class PlacementEvaluation(Message):
+    """The placements: how long each job would have taken, by what was measured and said first after the decision.
+
+    `decisions` were looked at, `evaluated` are those of which every transfer's links were measured, and the devices
+    said, again. `stage_in_within_p90_ratio` is about those with data to stage in, `within_p90_ratio` about the whole
+    time. Regret is how much longer than the best site would have taken, of jobs that were placed where they alone were
+    done soonest. `sites` are those whose claims placements rested on, and suspect ones.
+    """
+
+    decisions: Count = 0
+    evaluated: Count = 0
+    stage_in_within_p90_ratio: float | None = None
+    within_p90_ratio: float | None = None
+    devices_held_ratio: float | None = None
+    regret_mean_ratio: float | None = None
+    sites: tuple[SiteScore, ...] = ()
+    why: str = ""
+
+
 class EvaluationAnswer(Message):
     """How the decisions of `[since, until)` did."""
 
     since: AwareDatetime
     until: AwareDatetime
     evaluations: tuple[RouteEvaluation, ...] = ()
+    placements: PlacementEvaluation | None = None

@@ -279,6 +279,9 @@ async def test_a_placement_goes_into_the_log(world: World) -> None:
         ("train", "b", 5.0, 7.0),
         ("huge", None, None, None),
     ]
+    judged = updater.evaluation(at, at + timedelta(seconds=1)).placements
+    assert judged is not None
+    assert (judged.decisions, judged.evaluated) == (2, 0)
     assert world.recorded() == []
 
 

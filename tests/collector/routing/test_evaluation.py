@@ -73,6 +73,14 @@ def test_each_relay_is_scored_and_one_whose_claims_do_not_come_true_is_named() -
     assert "come true" not in latency([Decided("a c b")] * 10).why  # nothing was claimed
 
 
+def test_a_suspect_relay_is_marked() -> None:
+    found = evaluate(
+        columns([Decided("a c b")], "latency"), measured(RTTS), SwitchCounts(), "latency", {"c": "claims too much"}
+    )
+    assert [relay.suspect for relay in found.relays] == ["claims too much"]
+    assert [relay.suspect for relay in latency([Decided("a c b")]).relays] == [None]
+
+
 def test_a_relay_beside_a_dead_direct_link_has_no_gain_to_name() -> None:
     (relay,) = latency([Decided("a c b")], [("a", "b", np.inf), *RTTS[1:]]).relays
     assert (relay.gain_ratio, relay.worse_ratio, relay.within_p90_ratio) == (None, 0.0, None)

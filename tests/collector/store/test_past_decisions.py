@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from collector.store import past_decisions
-from collector.store.decision_log import DecisionLog, RouteDecision, RouteDecisions
+from collector.store.decision_log import DecisionLog, PlacementDecision, RouteDecision, RouteDecisions
 from collector.store.journal import Journal
-from collector.store.past_decisions import Measurements, PastDecisions, SwitchCounts
+from collector.store.past_decisions import Measurements, PastDecisions, PastPlacements, SwitchCounts
+from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import Objective
-from tests.collector.report_samples import NOON, entry, latency, throughput
+from linkweather.wire import DeviceRow
+from tests.collector.report_samples import NOON, capacity, entry, latency, throughput
 
 
 @pytest.fixture
@@ -156,3 +158,43 @@ def test_nothing_decided_is_nothing_changed(journal: Journal) -> None:
     assert past(journal).changes() == SwitchCounts()
     assert len(past(journal).spread()) == 0
     assert after(journal).value.tolist() == []
+
+
+def placements(journal: Journal) -> PastPlacements:
+    return PastPlacements(DecisionLog(journal.database), NOON, NOON + timedelta(days=1))
+
+
+def placed(at_s: float) -> PlacementDecision:
+    answer = PlacementAnswer(job=f"job-{at_s:g}", at=NOON + timedelta(seconds=at_s), why="soonest")
+    return PlacementDecision.of(answer)
+
+
+def test_of_many_placements_evenly_spread_ones_are_read(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    DecisionLog(journal.database).add([placed(at_s) for at_s in (-1, *range(6))])
+    assert [answer.job for answer in placements(journal).spread(3)] == [f"job-{at_s}" for at_s in range(6)]
+    monkeypatch.setattr(past_decisions, "MOMENTS_MAX", 3)
+    assert [answer.job for answer in placements(journal).spread(3)] == ["job-0", "job-2", "job-4"]
+
+
+def test_a_placement_that_cannot_be_read_back_costs_itself(journal: Journal) -> None:
+    broken = PlacementDecision(NOON, "broken", None, None, None, "{")
+    untold = PlacementDecision(NOON, "untold", None, None, None)
+    DecisionLog(journal.database).add([broken, untold, placed(1)])
+    assert [answer.job for answer in placements(journal).spread(3)] == ["job-1"]
+
+
+def test_the_first_report_of_devices_after_each_moment_is_taken_of_each_type(journal: Journal) -> None:
+    a100, cpu = DeviceRow(type="a100", total=8, free=3), DeviceRow(type="cpu", total=64)
+    busy = DeviceRow(type="a100", total=8, free=0, queue_s=60.0)
+    journal.commit([entry(capacity(1, a100, cpu)), entry(capacity(50, busy)), entry(capacity(5, cpu), "b")])
+    moments = NOON.timestamp() + np.array([0.5, 1.0, 100.0])
+    found = placements(journal).devices(moments, within_s=60)
+    assert {key: (at - NOON.timestamp(), said) for key, (at, said) in found.items()} == {
+        (0, "a", "a100"): (1, a100),
+        (0, "a", "cpu"): (1, cpu),
+        (0, "b", "cpu"): (5, cpu),
+        (1, "a", "a100"): (50, busy),
+        (1, "b", "cpu"): (5, cpu),
+    }
+    assert (0, "b", "cpu") not in placements(journal).devices(moments, within_s=4)
+    assert placements(journal).devices(np.array([]), within_s=60) == {}

@@ -8,9 +8,24 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
-from linkweather.cli.tables import evaluations_table, relay_lines, route_table, routes_table, worst_lines
+from linkweather.cli.tables import (
+    evaluations_table,
+    placement_lines,
+    placement_scores_table,
+    relay_lines,
+    route_table,
+    routes_table,
+    worst_lines,
+)
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer, RouteSummary, UnroutedPair
-from linkweather.models.scores import EvaluationAnswer, RelayScore, RouteEvaluation, WorstRoute
+from linkweather.models.scores import (
+    EvaluationAnswer,
+    PlacementEvaluation,
+    RelayScore,
+    RouteEvaluation,
+    SiteScore,
+    WorstRoute,
+)
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DIRECT = PathExpectation(sites=("a", "b"), rtt_p50_s=0.06, rtt_p90_s=0.061, goodput_p50_bps=5e7, goodput_p90_bps=4e7)
@@ -89,3 +104,15 @@ def test_a_line_says_what_a_relay_was_worth() -> None:
     score = RelayScore(site="c", decisions=12, gain_ratio=1.5, worse_ratio=0.25)
     (line,) = relay_lines(RouteEvaluation(objective="latency", relays=(score,)))
     assert line == "over c: 12 decisions, 1.50 × direct, 25.0% worse than it, – within p90"
+    suspect = score.model_copy(update={"suspect": "claims too much"})
+    (line,) = relay_lines(RouteEvaluation(objective="latency", relays=(suspect,)))
+    assert line.endswith("– within p90; suspect: claims too much")
+
+
+def test_placements_have_a_table_and_a_line_for_each_site_s_claims() -> None:
+    score = SiteScore(site="c", device_claims=4, devices_held_ratio=0.25, suspect="claims too much")
+    placed = PlacementEvaluation(decisions=5, evaluated=4, devices_held_ratio=0.25, sites=(score,))
+    assert {"decisions looked at 5", "devices there as said 25.0%"} <= set(printed(placement_scores_table(placed)))
+    assert placement_lines(placed) == [
+        "c: 25.0% of 4 claims of devices and – of 0 of goodput came true; suspect: claims too much",
+    ]
