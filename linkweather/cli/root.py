@@ -51,6 +51,8 @@ COMMANDS: Mapping[str, Command] = {
     "ledger": Command("collector.commands.ledger_command:ledger", "Show where every report went."),
     "archive": Command("collector.commands.archive_command:archive", "Show the sinks, and what they refused."),
     "journal": Command("collector.commands.journal_command:journal", "Check, copy, restore and compact the journal."),
+    "export": Command("collector.commands.export_command:export_", "Write a span of the record as Parquet or CSV."),
+    "import": Command("collector.commands.import_command:import_", "Take over what other programs measured."),
     "token": Command("collector.commands.token_command:token", "Make, list and revoke the API's tokens."),
     "mesh": Command("collector.commands.mesh_command:mesh", "Check, show and push the mesh."),
     "keys": Command("linkweather.cli.keys_command:keys", "Say who is who: certificates, and the mesh's key."),
