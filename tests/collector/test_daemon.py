@@ -539,7 +539,7 @@ def test_a_taken_broker_port_is_one_sentence_and_status_2(folder: Path) -> None:
 
 def test_a_bad_broker_option_is_one_sentence_and_status_2(folder: Path) -> None:
     assert refusal(folder, "--broker", "tcp://x") == (
-        "Error: the options: broker.url = 'tcp://x': must be \"embedded\", mqtt://host[:port], mqtts://host[:port] "
+        "Error: the options: broker = 'tcp://x': must be \"embedded\", mqtt://host[:port], mqtts://host[:port] "
         "or unix:///path\n"
     )
 
