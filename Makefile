@@ -15,7 +15,7 @@ demo: setup  ## the whole system on this machine; more by ARGS, such as ARGS="--
 test:  ## all checks, then all tests, against real brokers, servers and kernels; logic at 100 % of its branches
 	@bash setup.sh test
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest $(or $(ARGS),-n 2 --no-loadscope-reorder --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks --cov --cov-report=term)
+	$(BIN)/pytest $(or $(ARGS),-n 3 --no-loadscope-reorder --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks --cov --cov-report=term)
 
 check:  ## ruff, mypy and the import rules
 	@bash setup.sh check

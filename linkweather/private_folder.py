@@ -27,10 +27,12 @@ def make_private(folder: Path, key: str = "") -> None:
 
     As sshd does for its keys, it looks at every folder above as well: who can write one of these can exchange what is
     below. As for git, a folder of the user who called sudo is root's own.
+    One of ours that others can write, as a new disk's is, gets mode 700, unless another user has put something there.
     Where LINKWEATHER_ALONE=1 says that no other user is there, as in our container, nothing is looked at.
     """
     whole, name = folder.absolute(), f"{key} = '{folder}'" if key else str(folder)
     try:
+        _close(whole)
         _check(whole, name)
         for each in (*reversed(whole.parents), whole):
             if not os.path.lexists(each):
@@ -48,6 +50,26 @@ def private_umask() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def _close(folder: Path) -> None:
+    """Let nobody else write a folder of ours, where all that is in it is ours, too."""
+    if not os.path.lexists(folder) or os.environ.get(_ALONE) == "1":
+        return
+    found = folder.lstat()
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    if not ours or not found.st_mode & _ANYONE:
+        return
+    with contextlib.suppress(OSError):  # a disk that is read only
+        folder.chmod(0o700)  # first: from now on nobody puts anything there
+        with os.scandir(folder) as entries:
+            ours = all(_is_ours(each) for each in entries)
+        if not ours:
+            folder.chmod(stat.S_IMODE(found.st_mode))
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    return not entry.is_symlink() and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
 
 
 def _check(whole: Path, name: str) -> None:

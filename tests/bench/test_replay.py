@@ -45,14 +45,6 @@ def test_a_relay_that_pays_is_found_by_tests_and_kept_within_the_budget(
     assert found["policies"]["ours"]["worse"][0] == 0.0
 
 
-def test_figures_that_are_stale_between_two_tests_carry_no_relay(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = grid(tmp_path / "one.csv")
-    found = replayed(capsys, file, file, "--budget", "1", "--every", "600")
-    assert found["policies"]["ours"]["relays"] < found["policies"]["mean of 8 tests"]["relays"]
-
-
 def test_too_few_sites_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
     grid(one)

@@ -72,7 +72,10 @@ def test_a_mirror_may_be_named_by_its_compute_id(api: str) -> None:
         (("gz", "--bytes", "2XB"), "Error: '2XB': must be a size in bytes such as 2TB, 500GB or 10MiB\n"),
         (("gz", "--bytes", "0"), "Error: bytes: 0: must be above 0 and at most 1e+18\n"),
         (("gz", "--deadline", "soon"), "Error: 'soon': must be a duration such as 50ms, 60s or 5min\n"),
-        (("gz", "--api", "nowhere"), "Error: api = 'nowhere': must be http://host[:port] or https://host[:port]\n"),
+        (
+            ("gz", "--api", "nowhere"),
+            "Error: api = 'nowhere': must be http://host[:port], https://host[:port] or unix:///path\n",
+        ),
     ],
 )
 def test_wrong_names_and_values_are_one_sentence_and_exit_2(

@@ -86,10 +86,25 @@ def test_another_user_s_folder_is_refused_to_root_but_for_the_user_who_called_su
     make_private(theirs / "data")
 
 
+def test_a_folder_of_ours_that_others_can_write_is_closed_unless_something_of_theirs_is_in_it(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    disk.chmod(0o1777)  # as a new tmpfs is
+    (disk / "journal").write_text("ours")
+    make_private(disk)
+    assert stat.S_IMODE(disk.stat().st_mode) == 0o700
+    disk.chmod(0o777)
+    (disk / "link").symlink_to("anywhere")
+    with pytest.raises(OperatorError, match="can be written by others"):
+        make_private(disk)
+    assert stat.S_IMODE(disk.stat().st_mode) == 0o777
+
+
 def test_in_a_container_nobody_else_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volume = tmp_path / "volume"
     volume.mkdir()
     volume.chmod(0o777)
+    (volume / "link").symlink_to("anywhere")  # as another user may have put there
     with pytest.raises(OperatorError, match="can be written by others"):
         make_private(volume)
     monkeypatch.setenv("LINKWEATHER_ALONE", "1")

@@ -42,7 +42,7 @@ def test_an_invalid_mesh_is_refused_and_the_old_one_stays(tmp_path: Path, caplog
     for payload in (b"{", b"", wire(latency={"interval_s": 0}), wire(sites={}, groups=[3])):
         assert not member.accept(payload)
         assert member.mesh is before
-    assert "latency.interval_s: Input should be greater than 0" in caplog.text
+    assert "latency.interval_s: Input should be greater than or equal to 0.01" in caplog.text
 
 
 def test_an_authenticated_mesh_needs_a_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from collector.alto import alto_api as routes
 from collector.alto import resources
 from collector.alto.alto_api import add_alto
+from collector.api.access import AccessRules
 from collector.api.app import create_app
 from collector.api.http_server import HttpServer
 from collector.settings import ApiSettings
@@ -43,7 +45,8 @@ WHOLE = {"default-network-map": schemas.network_map, "property-map": schemas.pro
 
 
 def application(world: AltoWorld) -> FastAPI:
-    app = create_app(ApiWorld().sources())
+    known_as = AccessRules(hosts=frozenset({"alto.example.com", "x"}))
+    app = create_app(replace(ApiWorld().sources(), access=known_as))
     add_alto(app, world.sources(), poll_s=0.02, keep_alive_s=0.1)
     return app
 

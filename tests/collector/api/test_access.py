@@ -27,6 +27,7 @@ from linkweather.api_place import local_api, socket_name
 from linkweather.cli.root import main
 from linkweather.client import AsyncClient, Client
 from linkweather.errors import OperatorError
+from linkweather.settings import validate
 from tests import servers
 from tests.collector.api.test_app import TOML, ApiWorld
 
@@ -322,3 +323,8 @@ def test_tls_that_cannot_be_is_one_sentence(world: ApiWorld, certificates: Path)
 def test_an_impossible_place_of_the_api_is_one_sentence() -> None:
     with pytest.raises(OperatorError, match=r"unix:///path$"), Client("ftp://x"):
         pass
+
+
+def test_tls_needs_both_of_its_files() -> None:
+    with pytest.raises(OperatorError, match="cert_file and key_file: set both, or neither"):
+        validate({"cert_file": Path("x.crt")}, ApiSettings, "collector.toml")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from linkweather.errors import MessageError
 from linkweather.wire import topics
 from linkweather.wire.topics import Topic
 
@@ -58,3 +59,9 @@ def test_what_is_built_is_parsed(topic: str, parsed: Topic) -> None:
 )
 def test_any_other_topic_is_none(topic: str) -> None:
     assert topics.parse(topic) is None
+
+
+def test_what_is_longer_than_any_message_of_its_name_is_refused_before_it_is_decoded() -> None:
+    topics.check_size("status", b"{}")
+    with pytest.raises(MessageError, match="oversized: 20000000 bytes"):
+        topics.check_size("status", bytes(20_000_000))
