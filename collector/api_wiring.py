@@ -109,9 +109,19 @@ class ApiWiring:
         )
         add_silences(app, self._silence_sources())
         add_ledger(app, self.ledger.answer, self.questions)
-        spans = HistorySources(
+        spans = self._history_sources()
+        add_link_history(app, spans)
+        add_link_marks(app, spans)
+        add_sla(app, spans)
+        add_sinks(app, self.exporters, self.questions)
+        add_placements(app, self._placement_inputs, updater.log_placement)
+        add_alto(app, self._alto_sources())
+        return app
+
+    def _history_sources(self) -> HistorySources:
+        return HistorySources(
             now=time.time,
-            mesh=lambda: mesh.mesh,
+            mesh=lambda: self.mesh.mesh,
             history=self._link_history,
             marks=self._link_marks,
             link_sla=self._link_sla,
@@ -120,25 +130,18 @@ class ApiWiring:
             settings=self.settings.journal,
             questions=self.questions,
         )
-        add_link_history(app, spans)
-        add_link_marks(app, spans)
-        add_sla(app, spans)
-        add_sinks(app, self.exporters, self.questions)
-        add_placements(app, self._placement_inputs, updater.log_placement)
-        add_alto(
-            app,
-            AltoSources(
-                now=time.time,
-                mesh=lambda: mesh.mesh,
-                links=self.links.links,
-                route=lambda src, dst, _now: updater.answer(RouteQuestion(src=src, dst=dst)),
-                capacities=self.capacities.capacities,
-                stopping=lambda: self.feed.closed,
-                count_streams=partial(self.alto_streams.__setitem__, "open"),
-                most_streams_per_client=self.settings.api.max_streams_per_client,
-            ),
+
+    def _alto_sources(self) -> AltoSources:
+        return AltoSources(
+            now=time.time,
+            mesh=lambda: self.mesh.mesh,
+            links=self.links.links,
+            route=lambda src, dst, _now: self.route_updater.answer(RouteQuestion(src=src, dst=dst)),
+            capacities=self.capacities.capacities,
+            stopping=lambda: self.feed.closed,
+            count_streams=partial(self.alto_streams.__setitem__, "open"),
+            most_streams_per_client=self.settings.api.max_streams_per_client,
         )
-        return app
 
     def _silence_sources(self) -> SilenceSources:
         watch = self.incident_watch
