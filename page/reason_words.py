@@ -22,6 +22,7 @@ REASONS: Mapping[str, str] = {
     "budget": message("waits for its budget"),
     "leased": message("waits: a site is in another test"),
     "too_soon": message("waits: the last test is too recent"),
+    "starting": message("waits: the source is starting"),
     "disabled": message("turned off in the mesh"),
     "offline": message("waits: the destination is offline"),
     "no_broker": message("no connection to the broker"),

@@ -24,7 +24,7 @@ DISTURBED = "disturbed"
 SPOILED = frozenset({"busy", "refused", "timeout", "died", "protocol"})
 NO_END = "no_reachable_end"
 # These reasons pass: a test declined for one is postponed, and is no failed measurement.
-FOR_NOW = frozenset({LEASED, BUDGET, TOO_SOON, "ports_taken", "no_broker", "no_mesh"})
+FOR_NOW = frozenset({LEASED, BUDGET, TOO_SOON, "starting", "ports_taken", "no_broker", "no_mesh"})
 RETRY_AFTER_S = 5.0
 # The two ends do not see a test end at the same moment.
 EARLY = 0.9
@@ -52,9 +52,9 @@ def unreachable(src: str, dst: str) -> ThroughputRow:
 
 
 def refusal(
-    by: str, site: str, invite: Invite, mesh: Mesh | None, *, installed: bool, rtt_s: float | None = None
+    by: str, site: str, invite: Invite, mesh: Mesh | None, *, ready: bool | None, rtt_s: float | None = None
 ) -> str | None:
-    """Why `site` does not serve `by`; None when it does. `installed` says whether it has an iperf3.
+    """Why `site` does not serve `by`; None when it does. `ready` says whether its iperf3 can serve; None: it has none.
 
     `rtt_s` is the RTT between them as we know it; the peer may have measured twice of it.
     """
@@ -67,7 +67,8 @@ def refusal(
     checks = {
         "throughput_off": not (enabled and mesh.sites[by].throughput and mesh.sites[site].throughput),
         "too_long": not 0 < invite.duration_s <= duration_s(mesh.throughput.max_duration_s, longest_rtt_s),
-        "missing": not installed,
+        "missing": ready is None,
+        "starting": ready is False,
         NO_END: caller(mesh, site, by) is None,
     }
     return next((reason for reason, holds in checks.items() if holds), None)

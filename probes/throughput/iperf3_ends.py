@@ -50,6 +50,11 @@ class SiteIperf3:
         self._keys: KeyPair | None = None
         self._preparing = asyncio.Lock()
 
+    @property
+    def ready(self) -> bool:
+        """Whether a peer that asks for a test need not wait until the keys are made."""
+        return self._keys is not None or not self.build.authentication
+
     async def prepare(self) -> None:
         """Make the keys before the first peer waits for them. Raises OperatorError where they cannot be kept."""
         async with self._preparing:

@@ -136,10 +136,10 @@ class Negotiator:
         self._signalling.handle_answer(from_site, answer)
 
     async def run(self) -> None:
-        """Serve invitations until cancelled. Raises OperatorError when the keys cannot be kept."""
-        if self._iperf3 is not None:
-            await self._iperf3.prepare()
+        """Serve invitations until cancelled. Raises OperatorError, in a group, when the keys cannot be kept."""
         async with asyncio.TaskGroup() as tests:
+            if self._iperf3 is not None:
+                tests.create_task(self._iperf3.prepare(), name="iperf3's keys")
             while True:
                 by, invite = await self._invites.get()
                 with contained("invitation"):
@@ -151,8 +151,8 @@ class Negotiator:
 
     async def _refused(self, by: str, invite: Invite) -> Answer | None:
         """The answer that declines an invitation; None when our lease is taken for it."""
-        installed, rtt_s = self._iperf3 is not None, self._rtts_s.get(by)
-        reason = invitation.refusal(by, self._site, invite, self._mesh, installed=installed, rtt_s=rtt_s)
+        ready, rtt_s = self._iperf3.ready if self._iperf3 else None, self._rtts_s.get(by)
+        reason = invitation.refusal(by, self._site, invite, self._mesh, ready=ready, rtt_s=rtt_s)
         if reason is not None:
             return invitation.declined(invite, reason)
         wait_s = self._again_s.get(by, 0.0) - _now()

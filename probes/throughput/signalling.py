@@ -68,7 +68,7 @@ class Signalling:
 
     async def invite(self, test: PendingTest, invite: Invite) -> Answer | None:
         """Invite the peer; its answer, None where the broker is away. Raises TimeoutError when none comes."""
-        async with asyncio.timeout(limit_s("answer", test.rtt_s)):
+        async with asyncio.timeout(limit_s("offer", test.rtt_s)):
             if not await self._publish(topics.invite(test.peer, self._site), encode(invite)):
                 return None
             return await test.answer
@@ -76,7 +76,7 @@ class Signalling:
     async def accept(self, test: PendingTest, accepted: Answer) -> Answer | None:
         """Accept to call the peer; its answer, which says where, None when none comes."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit_s("answer", test.rtt_s)):
+            async with asyncio.timeout(limit_s("offer", test.rtt_s)):
                 if await self.answer(test.peer, accepted):
                     return await test.answer
         return None

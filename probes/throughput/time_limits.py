@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-Step = Literal["start", "connect", "silence", "accept", "margin", "stop", "answer", "served", "heard"]
+Step = Literal["start", "connect", "silence", "accept", "margin", "stop", "answer", "offer", "served", "heard"]
 
 UNKNOWN_RTT_S: Final = 0.3
 # TCP doubles ten segments until they fill the path: 10 round trips for 1 Gbit/s at 100 ms. Of these the duration of a
@@ -38,11 +38,12 @@ LIMITS: dict[Step, Limit] = {
     "margin": Limit(3.0, 15),  # connecting, exchanging parameters and results: a test beyond its duration
     "stop": Limit(1.0, 0),  # an iperf3 ends after it was asked to
     "answer": Limit(1.5, 4),  # a message by the broker and its answer
+    "offer": Limit(3.5, 4),  # an answer for which the other site first starts its iperf3
     "served": Limit(1.0, 3),  # what the source saw, sent after the test
     "heard": Limit(1.5, 3),  # our own message, heard back from the broker
 }
 # What one test may wait for, one after the other: its claim, the answer, the offer where the source calls, ….
-_IN_A_LEASE: Sequence[Step] = ("heard", "answer", "answer", "start", "accept", "margin", "stop", "served")
+_IN_A_LEASE: Sequence[Step] = ("heard", "answer", "offer", "accept", "margin", "stop", "served")
 
 
 def limit_s(step: Step, rtt_s: float | None) -> float:

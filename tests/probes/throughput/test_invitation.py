@@ -31,7 +31,7 @@ def mesh(*, enabled: bool = True, without: str = "") -> Mesh:
 
 
 def test_a_member_is_served() -> None:
-    assert refusal("a", "b", INVITE, mesh(), installed=True) is None
+    assert refusal("a", "b", INVITE, mesh(), ready=True) is None
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ def test_a_member_is_served() -> None:
     ],
 )
 def test_others_are_refused_with_a_reason(by: str, invited_to: Mesh | None, reason: str) -> None:
-    assert refusal(by, "b", INVITE, invited_to, installed=True) == reason
+    assert refusal(by, "b", INVITE, invited_to, ready=True) == reason
 
 
 def test_a_site_that_is_no_longer_in_the_mesh_serves_nobody() -> None:
-    assert refusal("a", "z", INVITE, mesh(), installed=True) == "unknown_site"
+    assert refusal("a", "z", INVITE, mesh(), ready=True) == "unknown_site"
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,12 @@ def test_a_test_longer_than_the_mesh_and_the_path_allow_is_refused(
     duration_s: float, rtt_s: float | None, reason: str | None
 ) -> None:
     invite = Invite(id="1", duration_s=duration_s, iperf3="3.12")
-    assert refusal("a", "b", invite, mesh(), installed=True, rtt_s=rtt_s) == reason
+    assert refusal("a", "b", invite, mesh(), ready=True, rtt_s=rtt_s) == reason
 
 
 def test_a_site_without_the_program_refuses() -> None:
-    assert refusal("a", "b", INVITE, mesh(), installed=False) == "missing"
+    assert refusal("a", "b", INVITE, mesh(), ready=None) == "missing"
+    assert refusal("a", "b", INVITE, mesh(), ready=False) == "starting"
 
 
 def test_a_postponement_says_when_to_come_again_and_a_refusal_does_not() -> None:
@@ -147,8 +148,8 @@ def test_the_destination_calls_unless_only_it_can_be_called(nat: str, calls: str
 
 
 def test_a_source_behind_nat_refuses_a_destination_behind_another() -> None:
-    assert refusal("b", "a", INVITE, natted("a", "b"), installed=True) == "no_reachable_end"
-    assert refusal("b", "a", INVITE, natted("a"), installed=True) is None
+    assert refusal("b", "a", INVITE, natted("a", "b"), ready=True) == "no_reachable_end"
+    assert refusal("b", "a", INVITE, natted("a"), ready=True) is None
     found = unreachable("a", "b")
     assert (found.failure, found.goodput_bps) == ("no_reachable_end", None)
 

@@ -12,12 +12,13 @@ import pytest
 
 from linkweather import overflows
 from linkweather.broker import parse_broker
-from linkweather.errors import OperatorError
+from linkweather.errors import operator_error
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.mqtt import Connection
 from linkweather.wire import Answer, Claim, Invite, ThroughputRow, decode, topics
+from probes.throughput import iperf3_ends, time_limits
 from probes.throughput import iperf3_program as program
-from probes.throughput import time_limits
+from probes.throughput.credentials import KeyPair, key_pair
 from probes.throughput.invitation import Declined
 from probes.throughput.iperf3_ends import SiteIperf3
 from probes.throughput.iperf3_output import Build
@@ -85,7 +86,7 @@ async def serving(*sites: Negotiator) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(site.run(), name="serve") for site in sites]
         try:
-            # On a busy machine the keys take longer than a peer waits for an answer.
+            # Until then a site declines.
             await until(lambda: all(map(has_keys, sites)))
             yield
         finally:
@@ -94,8 +95,7 @@ async def serving(*sites: Negotiator) -> AsyncIterator[None]:
 
 
 def has_keys(site: Negotiator) -> bool:
-    iperf3 = site._iperf3
-    return iperf3 is None or not iperf3.build.authentication or iperf3._keys is not None
+    return site._iperf3 is None or site._iperf3.ready
 
 
 def iperf3_of(name: str, folder: Path, build: Build = BUILD) -> SiteIperf3:
@@ -404,7 +404,31 @@ async def test_a_site_that_shuts_down_in_a_test_takes_its_server_with_it(tmp_pat
     assert holder(wire, "a") is None
 
 
+async def test_a_site_that_still_makes_its_keys_says_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = asyncio.Event()
+
+    async def in_time(folder: Path) -> KeyPair:
+        await made.wait()
+        return await key_pair(folder)
+
+    monkeypatch.setattr(iperf3_ends, "key_pair", in_time)
+    wire = Wire()
+    a, b = site(wire, "a", tmp_path), site(wire, "b", tmp_path)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(a.run(), name="serve")
+        found = await b.measure("a", ADDRESS["a"], TESTS)
+        assert found == Declined("starting", 5.0)
+        assert holder(wire, "a") is None
+        made.set()
+        await until(lambda: has_keys(a))
+        assert failure(await b.measure("a", ADDRESS["a"], TESTS)) is None
+        running.cancel()
+
+
 async def test_a_folder_that_cannot_keep_keys_stops_the_daemon_at_its_start(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
-    with pytest.raises(OperatorError, match="cannot keep iperf3's keys"):
+    with pytest.raises(ExceptionGroup) as raised:
         await site(Wire(), "a", tmp_path).run()
+    assert "cannot keep iperf3's keys" in str(operator_error(raised.value))

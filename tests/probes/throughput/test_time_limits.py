@@ -35,7 +35,7 @@ def test_a_test_over_a_long_path_has_time_for_slow_start_in_whole_seconds() -> N
 
 
 def test_lease_is_longer_than_all_steps_of_its_test() -> None:
-    steps = sum(limit_s(step, LONG_S) for step in ("heard", "answer", "start", "accept", "margin", "served"))
+    steps = sum(limit_s(step, LONG_S) for step in ("heard", "offer", "accept", "margin", "served"))
     assert lease_margin_s(LONG_S) > steps
     assert (
         duration_s(60, MOST_RTT_S) + lease_margin_s(MOST_RTT_S) < MAX_CLAIM_S
