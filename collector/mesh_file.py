@@ -58,11 +58,15 @@ class MeshFile:
         """
         parse_mesh(text, self._path.name)
         try:
-            await asyncio.to_thread(atomicfile.replace, self._path, text)  # a slow disk holds up no commit
+            await asyncio.to_thread(self._write, text)  # a slow disk holds up no commit
         except OSError as error:
             raise OperatorError(f"{self._path.name}: cannot be written: {error.strerror}") from None
         self.reread()
         return self.mesh
+
+    def _write(self, text: str) -> None:
+        with atomicfile.changing(self._path.parent):  # `linkweather enrol` may be at it
+            atomicfile.replace(self._path, text)
 
     async def watch(self) -> None:
         """Read the file again whenever it changes, until cancelled."""

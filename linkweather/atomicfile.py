@@ -1,5 +1,7 @@
 """Writes a whole file in one step: after a crash, and for every reader, it is the old one or the new one.
 
+Whoever reads a file, changes it and writes it back does so within `changing`, so that no other's change is lost.
+
 A room of its own because a correct replacement has four steps, and meshes, keys, settings and saved tests need it.
 """
 
@@ -7,15 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import secrets
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from linkweather.errors import OperatorError
+
 _SET_ASIDE: Final = re.compile(r"(.+)\.damaged-\d{8}T\d{6}Z(?:-\d+)?")
+LOCK_WAIT_S: Final = 10.0
+_LOCK_POLL_S: Final = 0.02
+# Of a network file system, which locks no folder: there, commands are not to be run at once.
+_NO_LOCKS: Final = frozenset({errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP})
 
 
 def replace(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
@@ -43,6 +53,40 @@ def replace(path: Path, content: str | bytes, *, mode: int | None = None) -> Non
             copy.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def changing(folder: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+    """A block in which this caller alone changes the files of a folder; it may not be entered twice. Blocks.
+
+    The lock is on the folder itself, so that no file is left, and ends with the process. Raises OperatorError where the
+    folder cannot be opened, or another holds it for longer than `wait_s`.
+    """
+    try:
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise OperatorError(f"{folder}: cannot be opened: {error.strerror}") from None
+    try:
+        _lock(number, folder, time.monotonic() + wait_s)
+        yield
+    finally:
+        os.close(number)
+
+
+def _lock(number: int, folder: Path, until: float) -> None:
+    while True:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise OperatorError(f"{folder}: another command is changing it: try again when it is done") from None
+            time.sleep(_LOCK_POLL_S)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise OperatorError(f"{folder}: cannot be locked: {error.strerror}") from None
+            return
+        else:
+            return
 
 
 def set_aside(path: Path) -> Path:

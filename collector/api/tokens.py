@@ -76,26 +76,29 @@ class TokenFile:
 
     def add(self, name: str, scope: TokenScope, now: datetime) -> str:
         """Make a token, which is nowhere but in what is returned. Raises OperatorError."""
-        found = self.tokens()
-        if name in {one.name for one in found}:
-            raise OperatorError(f"{name!r}: there is a token of this name: revoke it first, or choose another name")
-        if len(found) >= MOST_TOKENS:
-            raise OperatorError(f"there are {MOST_TOKENS} tokens: revoke some first")
         text = TOKEN_PREFIX + secrets.token_urlsafe(_BYTES)
         try:
             token = ApiToken(name=name, scope=scope, sha256=_hashed(text), created_at=now)
         except ValidationError:
             raise OperatorError(f"{name!r}: must be 1 to 63 of A–Z, a–z, 0–9, '.', '_' and '-'") from None
-        self._write([*found, token])
+        with atomicfile.changing(self._path.parent):
+            found = self.tokens()
+            if name in {one.name for one in found}:
+                raise OperatorError(f"{name!r}: there is a token of this name: revoke it first, or choose another name")
+            if len(found) >= MOST_TOKENS:
+                raise OperatorError(f"there are {MOST_TOKENS} tokens: revoke some first")
+            self._write([*found, token])
         return text
 
     def revoke(self, name: str) -> None:
         """Let a token in no more. Raises OperatorError where there is none of this name."""
-        found = self.tokens()
-        left = [one for one in found if one.name != name]
-        if len(left) == len(found):
-            raise OperatorError(f"{name!r}: no such token; there are {', '.join(one.name for one in found) or 'none'}")
-        self._write(left)
+        with atomicfile.changing(self._path.parent):
+            found = self.tokens()
+            left = [one for one in found if one.name != name]
+            if len(left) == len(found):
+                names = ", ".join(one.name for one in found) or "none"
+                raise OperatorError(f"{name!r}: no such token; there are {names}")
+            self._write(left)
 
     def scope_of(self, text: str, now: datetime) -> TokenScope | None:
         """What a token is for; None for one that is none of ours."""

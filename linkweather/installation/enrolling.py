@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -50,14 +51,15 @@ class Enrolling:
 
     def add(self, site: str, values: Mapping[str, Any], lasts_s: float) -> EnrolmentToken:
         """A new site: its keys, its bundle, its place in the mesh; the collector runs from the first one on."""
-        text = self._mesh_text()
-        changed = mesh_edit.with_site(text, site, values)
-        mesh = parse_mesh(changed, str(self._places.mesh))
-        keys = self._keys()
-        if site not in keys.sites:
-            keys.add_site(site, datetime.now(UTC))
-        token = self._wrap(site, keys, mesh, lasts_s)
-        self._write_mesh(changed)
+        with self._changing_mesh():
+            text = self._mesh_text()
+            changed = mesh_edit.with_site(text, site, values)
+            mesh = parse_mesh(changed, str(self._places.mesh))
+            keys = self._keys()
+            if site not in keys.sites:
+                keys.add_site(site, datetime.now(UTC))
+            token = self._wrap(site, keys, mesh, lasts_s)
+            self._write_mesh(changed)
         if text is None:
             self._run("systemctl", "start", "linkweather-collector")
         return token
@@ -82,12 +84,13 @@ class Enrolling:
 
     def remove(self, site: str) -> None:
         """Take a site out of the mesh and let the broker refuse it; its record stays."""
-        text = self._mesh_text()
-        if text is None:
-            raise OperatorError(f"{site}: the mesh has no sites yet")
-        changed = mesh_edit.without_site(text, site)
-        parse_mesh(changed, str(self._places.mesh))
-        self._write_mesh(changed)
+        with self._changing_mesh():
+            text = self._mesh_text()
+            if text is None:
+                raise OperatorError(f"{site}: the mesh has no sites yet")
+            changed = mesh_edit.without_site(text, site)
+            parse_mesh(changed, str(self._places.mesh))
+            self._write_mesh(changed)
         self._waiting().forget(site)
         keys = self._keys()
         keys.revoke(site, datetime.now(UTC))
@@ -143,6 +146,9 @@ class Enrolling:
 
     def _mesh_text(self) -> str | None:
         return settings.read(self._places.mesh) if self._places.mesh.exists() else None
+
+    def _changing_mesh(self) -> AbstractContextManager[None]:
+        return atomicfile.changing(self._places.mesh.parent)
 
     def _write_mesh(self, text: str) -> None:
         try:

@@ -75,6 +75,12 @@ class Installation:
         entry = _entry(step)
         if entry is None:
             return
+        self._made_file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with atomicfile.changing(self._made_file.parent):
+            self._made = _read(self._made_file)
+            self._add(entry)
+
+    def _add(self, entry: Entry) -> None:
         same = [made for made in self._made if (made["kind"], made.get("path")) == (entry["kind"], entry.get("path"))]
         if entry in self._made:
             return
@@ -82,7 +88,6 @@ class Installation:
             same[0].update(entry)
         else:
             self._made.append(entry)
-        self._made_file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         atomicfile.replace(self._made_file, json.dumps(self._made, indent=1), mode=0o600)
 
 

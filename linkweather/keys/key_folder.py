@@ -6,17 +6,18 @@
     collector/                       ca.crt collector.crt collector.key
     sites/NAME/                      ca.crt site.crt site.key mesh.key
 
-Folders are for their owner alone (700), as are files (600).
+Folders are for their owner alone (700), as are files (600). Of two commands that change it, one waits.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -41,7 +42,22 @@ from linkweather.private_folder import make_private
 BROKER: Final = "broker"
 COLLECTOR: Final = "collector"
 RESERVED: Final = RESERVED_SITES.keys()
+Parameters = ParamSpec("Parameters")
+Changed = TypeVar("Changed")
 _FILE_LINE = re.compile(r"^((?:acl_|ca|cert|key|crl)file) (\S+)$", re.MULTILINE)
+
+
+def _alone(
+    change: Callable[Concatenate[KeyFolder, Parameters], Changed],
+) -> Callable[Concatenate[KeyFolder, Parameters], Changed]:
+    """A method that changes the folder while no other command does."""
+
+    @functools.wraps(change)
+    def method(self: KeyFolder, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Changed:
+        with atomicfile.changing(self.path):
+            return change(self, *args, **kwargs)
+
+    return method
 
 
 class KeyFolder:
@@ -96,6 +112,7 @@ class KeyFolder:
         """The sites that have a folder."""
         return sorted(entry.name for entry in (self.path / "sites").iterdir())
 
+    @_alone
     def add_site(self, site: str, now: datetime) -> Path:
         """A key and a certificate for a new site; its folder."""
         if not SITE_ID.fullmatch(site) or site in RESERVED:
@@ -107,6 +124,7 @@ class KeyFolder:
         self._write(f"sites/{site}/mesh.key", self._read("mesh.key"))
         return self._issue(site, now)
 
+    @_alone
     def rotate(self, name: str, now: datetime) -> Path:
         """Another key and certificate; those before count until they expire, or are revoked. The machine's folder."""
         certificate = self._of_machine(name, "crt")
@@ -114,6 +132,7 @@ class KeyFolder:
             raise OperatorError(f"{name}: has no certificate here: {', '.join((*sorted(RESERVED), *self.sites))} have")
         return self._issue(name, now, hosts_of(x509.load_pem_x509_certificate(certificate.read_bytes())))
 
+    @_alone
     def revoke(self, name: str, now: datetime) -> int:
         """Revoke all certificates that a name has; how many. What its machine's folder holds is deleted."""
         own = [one for one in self.issued() if name_of(one) == name]
@@ -129,6 +148,7 @@ class KeyFolder:
             folder.rmdir()
         return len(fresh)
 
+    @_alone
     def rotate_mesh_key(self) -> str:
         """Take the next step to another key for STAMP, in the folders of all sites; a sentence says which it is."""
         text, what = mesh_key.rotated(self._read("mesh.key"))

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from linkweather import atomicfile
+from linkweather.errors import OperatorError
 
 
 def test_a_file_is_written_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -79,3 +81,33 @@ def test_files_that_were_set_aside_are_counted_by_the_name_that_they_had(tmp_pat
     Path(f"{aside}-wal").touch()  # of the same database
     (tmp_path / "mesh.json").touch()
     assert atomicfile.damaged_files(tmp_path) == {"mesh.json": 2, "outbox.sqlite": 1}
+
+
+def test_one_caller_at_a_time_changes_a_folder_and_no_file_is_left(tmp_path: Path) -> None:
+    with (
+        atomicfile.changing(tmp_path),
+        pytest.raises(OperatorError, match="another command is changing it"),
+        atomicfile.changing(tmp_path, wait_s=0.0),
+    ):
+        pass
+    with atomicfile.changing(tmp_path, wait_s=0.0):
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        pytest.raises(OperatorError, match="absent: cannot be opened: No such file"),
+        atomicfile.changing(tmp_path / "absent"),
+    ):
+        pass
+
+    def fail(_number: int, _how: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("linkweather.atomicfile.fcntl.flock", fail)
+    error = errno.EIO
+    with pytest.raises(OperatorError, match="cannot be locked: Input/output error"), atomicfile.changing(tmp_path):
+        pass
+    error = errno.EBADF  # NFS
+    with atomicfile.changing(tmp_path):
+        pass

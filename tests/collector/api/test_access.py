@@ -10,6 +10,7 @@ import ssl
 import stat
 import subprocess
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,16 @@ def test_the_file_has_no_token_only_its_hash_and_is_the_users_alone(tmp_path: Pa
         2,
         "Error: 'two': no such token; there are one\n",
     )
+
+
+def test_tokens_that_are_made_and_revoked_at_once_lose_no_change_of_one_another(tmp_path: Path) -> None:
+    names = [f"t{number}" for number in range(24)]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda name: TokenFile(tmp_path).add(name, "read", now_utc()), names))
+    assert {one.name for one in TokenFile(tmp_path).tokens()} == set(names)
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(TokenFile(tmp_path).revoke, names[:20]))
+    assert {one.name for one in TokenFile(tmp_path).tokens()} == set(names[20:])
 
 
 def test_tokens_are_listed_with_when_they_were_used(tmp_path: Path) -> None:

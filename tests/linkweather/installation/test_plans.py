@@ -7,6 +7,7 @@ import grp
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,6 +135,18 @@ def test_a_site_is_let_in_by_one_line(hub: Hub, tmp_path: Path) -> None:
         assert path is not None
         assert path.stat().st_mode & 0o777 == 0o600
     assert any(isinstance(step, TextFile) and step.path.name == "linkweather-probe.service" for step in steps)
+
+
+def test_sites_that_are_let_in_and_removed_at_once_lose_no_change_of_one_another(hub: Hub) -> None:
+    sites = {f"s{number}": f"192.0.2.{number}" for number in range(1, 7)}
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda site: hub.enrolling.add(site, {"address": sites[site]}, 60.0), sites))
+    assert set(load_mesh(hub.places.mesh).sites) == sites.keys() == set(hub.enrolling.waiting())
+    assert hub.ran == [("systemctl", "start", "linkweather-collector")]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(hub.enrolling.remove, list(sites)[:4]))
+    assert set(load_mesh(hub.places.mesh).sites) == {"s5", "s6"}
+    assert len(KeyFolder.open(hub.places.authority).revoked()) == 4
 
 
 def test_renewed_keys_are_others_and_both_count(hub: Hub) -> None:
