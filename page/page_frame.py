@@ -28,7 +28,6 @@ VIEWS = {
 }
 FIRST_ANSWER_S = 2.0
 REFRESH_S = 1.0
-OLD_S = 15.0
 _THEMES = {"dark": True, "light": False}
 _OTHER_THEME = "document.body.classList.contains('body--dark') ? 'light' : 'dark'"
 _YEAR = "path=/; max-age=31536000; samesite=lax"

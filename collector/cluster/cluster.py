@@ -79,11 +79,6 @@ class Cluster:
         self.links = ClusterLinks(links, self._view, self.owns, self.exchange)
         self._follow(mesh)
 
-    @property
-    def own_sites(self) -> tuple[str, ...]:
-        """The sites whose reports this collector takes."""
-        return self._own
-
     def owns(self, site: str) -> bool:
         """Whether this collector takes a site's reports."""
         return shares.share_of(site, self._count) in self._shares

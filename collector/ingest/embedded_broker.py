@@ -78,7 +78,6 @@ class EmbeddedBroker:
         self._listen = listen
         self._settings = folder / "mosquitto.conf"
         self._process: asyncio.subprocess.Process | None = None
-        self.restarts = 0
 
     async def start(self) -> None:
         """Start it and wait until it listens. Raises OperatorError: missing program, taken port, bad socket path."""
@@ -110,7 +109,6 @@ class EmbeddedBroker:
                     if loop.time() - started >= HEALTHY_S:
                         backoff.reset()
                 await asyncio.sleep(backoff.next_s())
-                self.restarts += 1
                 try:
                     await self.start()
                 except OperatorError as error:

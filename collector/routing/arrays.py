@@ -26,7 +26,6 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 # In place of a relay's position: the relay left the mesh, there is no path, the path is direct.
 GONE, NONE, DIRECT = -3, -2, -1
 # Compared at once: single precision for these stays in the processor's cache while all sources pass over it.
-_BLOCK_COSTS = 131072
 _BLOCK = 128
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +22,7 @@ from collector.store.columns import (
 from collector.store.database import Database
 from linkweather.containment import contained
 from linkweather.models.state import HistoryBucket
-from linkweather.wire import DeviceRow, PathRow, Row
+from linkweather.wire import DeviceRow, PathRow
 from linkweather.wire.fields import FIGURE_NAME
 
 # metric of a link → the table that has it: every field that is a number.
@@ -42,14 +41,6 @@ class RecordedRows:
     """The rows in a journal's database. Any thread may call; every call blocks, and raises duckdb.Error."""
 
     database: Database
-
-    def last_rows(self, since: datetime | Mapping[str, datetime]) -> Iterator[Recorded[Row]]:
-        """Every link's row that arrived at or after `since`: what rebuilds the links' state at a start.
-
-        Kind by kind, in the order of commit. `since` may differ by kind; kinds without a moment are left out.
-        """
-        moments = dict.fromkeys(LINK_TABLES, since) if isinstance(since, datetime) else since
-        return itertools.chain.from_iterable(self._rows_since(LINK_TABLES[kind], at) for kind, at in moments.items())
 
     def capacities(self) -> list[Recorded[DeviceRow]]:
         """The last report of each type of devices of each site, however old; by `seq`, and between boots by time."""
@@ -104,14 +95,6 @@ class RecordedRows:
             )
             for bucket, *values in rows
         ]
-
-    def _rows_since(self, table: JournalTable[Any], since: datetime) -> list[Recorded[Any]]:
-        rows = self.database.rows(
-            f"""SELECT {_names(table)} FROM {table.kind}
-                WHERE received_at >= ? AND {sound(table.kind)} ORDER BY number""",  # noqa: S608 - names from our table
-            [naive(since)],
-        )
-        return list(readable(table, rows))
 
 
 def metric_source(metric: str) -> tuple[str, str] | None:

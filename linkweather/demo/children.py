@@ -21,12 +21,11 @@ STOP_LIMIT_S = 8.0
 
 @dataclass(slots=True)
 class DemoProcess:
-    """One process, its command and its log file; `restarts` counts how often it was started again."""
+    """One process, its command and its log file."""
 
     name: str
     command: Sequence[str]
     log: Path
-    restarts: int = 0
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
 
     async def run(self) -> None:
@@ -37,7 +36,6 @@ class DemoProcess:
                 status = await self.process.wait()
                 if status == EXIT_USAGE:
                     raise OperatorError(f"{self.name}: {self.last_line()}")
-                self.restarts += 1
                 log.warning("%s ended with status %d and restarts; its log: %s", self.name, status, self.log)
                 await asyncio.sleep(RESTART_S)
         finally:

@@ -34,7 +34,6 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 NS_PER_S = 1_000_000_000
 # NTP counts in 2^-32 s from 1900, in eras of 2^32 s.
 _NTP_EPOCH = 2_208_988_800 << 32  # 1970
-_ERA_S = 2**32
 _ERA = 2**64
 _MASK = _ERA - 1
 _HALF_SECOND = 2**31
@@ -103,12 +102,6 @@ def ns_from_ntp(raw: int) -> int:
     return (raw + era - _NTP_EPOCH) * NS_PER_S + _HALF_SECOND >> 32
 
 
-def ptp_from_ns(ns: int) -> int:
-    """Nanoseconds since 1970 as a truncated PTPv2 timestamp: 32-bit seconds, 32-bit nanoseconds."""
-    seconds, rest = divmod(ns, NS_PER_S)
-    return (seconds % _ERA_S) << 32 | rest
-
-
 def ns_from_ptp(raw: int) -> int:
     """A truncated PTPv2 timestamp as nanoseconds since 1970."""
     return (raw >> 32) * NS_PER_S + (raw & 0xFFFFFFFF)
@@ -119,7 +112,7 @@ def to_ns(raw: int, error_estimate: int) -> int:
     return ns_from_ptp(raw) if error_estimate & _PTP else ns_from_ntp(raw)
 
 
-def encode_error(error_s: float, *, synchronised: bool, ptp: bool = False) -> int:
+def encode_error(error_s: float, *, synchronised: bool) -> int:
     """S, Z, scale and multiplier of an error, rounded up; an error beyond 2^39 s is cut to the largest.
 
     RFC 8762 §4.2.1, from RFC 4656 §4.1.2: error = multiplier · 2^(scale − 32) s; the multiplier is never 0.
@@ -128,7 +121,7 @@ def encode_error(error_s: float, *, synchronised: bool, ptp: bool = False) -> in
     # frexp is exact where a logarithm may round below, and the multiplier spill into the scale.
     scale = min(max(0, math.frexp(units / _MAX_MULTIPLIER)[1]), _MAX_SCALE)
     multiplier = math.ceil(math.ldexp(units, -scale))
-    return synchronised * _SYNCHRONISED | ptp * _PTP | scale << 8 | multiplier
+    return synchronised * _SYNCHRONISED | scale << 8 | multiplier
 
 
 def decode_error(raw: int) -> ErrorEstimate:

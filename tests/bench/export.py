@@ -27,10 +27,10 @@ from collector.sinks.influx_sink import InfluxServer, InfluxSink
 from collector.sinks.line_protocol import TAGS, line
 from collector.store.columns import TABLES, Entry, Recorded
 from collector.store.journal import Journal
-from collector.store.recorded_rows import RecordedRows
 from linkweather.wire import Row, decode_report
 from tests import servers
 from tests.bench.reports import START, payloads
+from tests.collector.report_samples import recorded_rows
 
 SITES = 50
 ROWS = 100
@@ -90,7 +90,7 @@ def _ours(journal: Journal, port: int, name: str) -> float:
 
 def _theirs(journal: Journal, port: int, rows: int) -> float:
     """The same rows, read beforehand: only Points and the writing are timed."""
-    recorded = list(islice(RecordedRows(journal.database).last_rows(START - timedelta(days=1)), rows))
+    recorded = recorded_rows(journal.database)[:rows]
     options = WriteOptions(batch_size=5000, flush_interval=1000)
     started = time.perf_counter()
     with (

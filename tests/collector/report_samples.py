@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from collector.linkstate.report_moments import ReportMoment
-from collector.store.columns import Entry
+from collector.store.columns import LINK_TABLES, REPORT_COLUMNS, Entry, Recorded, readable
+from collector.store.database import Database
 from collector.store.journal import Journal
 from collector.store.roll_ups import RollUps
 from linkweather.wire import (
@@ -50,6 +51,16 @@ def path(seq: int, fingerprint: str | None, *, src: str = "a", dst: str = "b") -
 def capacity(seq: int, *devices: DeviceRow) -> CapacityReport:
     """What a site has for jobs at noon plus `seq` seconds."""
     return CapacityReport(boot="boot-1", seq=seq, at=NOON + timedelta(seconds=seq), devices=devices)
+
+
+def recorded_rows(database: Database) -> list[Recorded[Any]]:
+    """The rows of links in a journal, kind by kind, in the order of commit."""
+    found: list[Recorded[Any]] = []
+    for table in LINK_TABLES.values():
+        names = ", ".join(f'"{name}"' for name in (*REPORT_COLUMNS, *table.fields))
+        rows = database.rows(f"SELECT {names} FROM {table.kind} ORDER BY number")  # noqa: S608 - names from our table
+        found += readable(table, rows)
+    return found
 
 
 def pruned(journal: Journal, now: datetime) -> int:

@@ -22,10 +22,9 @@ from collector.store.database import Database
 from collector.store.journal import Journal
 from collector.store.journal_format import sentence_of
 from collector.store.quarantine import Quarantine, QuarantinedMessage
-from collector.store.recorded_rows import RecordedRows
 from linkweather.errors import OperatorError
 from linkweather.wire import REPORTS, AnyReport, LatencyReport, Outage, SplitFrom
-from tests.collector.report_samples import NOON, entry, latency, path, pruned, throughput
+from tests.collector.report_samples import NOON, entry, latency, path, pruned, recorded_rows, throughput
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def test_a_report_is_recorded_with_every_field_as_it_came(file: Path) -> None:
     ]
     journal.commit([entry(report) for report in reports])
     journal.close()
-    rows = list(RecordedRows(Journal(file).database).last_rows(NOON))
+    rows = recorded_rows(Journal(file).database)
     by_kind = [reports[0], reports[2], reports[1]]
     assert [row.row for row in rows] == [report.rows[0] for report in by_kind]
     assert [row.at for row in rows] == [report.at for report in by_kind]

@@ -8,33 +8,12 @@ import pytest
 from collector.store.journal import Journal
 from collector.store.recorded_rows import METRICS, RecordedRows, metric_source
 from linkweather.wire import DeviceRow, LatencyRow
-from tests.collector.report_samples import NOON, capacity, entry, latency, path, throughput
+from tests.collector.report_samples import NOON, capacity, entry, latency, recorded_rows
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "journal.duckdb"
-
-
-def test_last_rows_come_as_they_were_committed_and_leave_out_what_arrived_before(file: Path) -> None:
-    """A row counts by its arrival: one from a clock 50 min behind is as new as any."""
-    journal = Journal(file)
-    behind = entry(latency(6), after_s=3000)
-    journal.commit([entry(latency(5)), entry(throughput(4)), entry(latency(3)), behind, entry(path(1, "f"))])
-    rows = list(RecordedRows(journal.database).last_rows(NOON + timedelta(seconds=4)))
-    assert [(row.boot, row.seq, (row.received_at - NOON).total_seconds()) for row in rows] == [
-        ("boot-1", 5, 6),
-        ("boot-1", 3, 4),
-        ("boot-1", 6, 3006),
-        ("boot-1", 4, 5),
-    ]
-
-
-def test_last_rows_go_back_as_far_as_each_kind_is_asked_for(file: Path) -> None:
-    journal = Journal(file)
-    journal.commit([entry(latency(5)), entry(throughput(4)), entry(latency(3)), entry(path(6, "f"))])
-    since = {"latency": NOON + timedelta(seconds=5), "throughput": NOON}
-    assert [(row.at - NOON).total_seconds() for row in RecordedRows(journal.database).last_rows(since)] == [5, 4]
 
 
 def test_history_gives_quantiles_by_bucket_and_leaves_out_rows_without_a_value(file: Path) -> None:
@@ -55,8 +34,7 @@ def test_a_prober_s_own_figures_are_kept_as_a_map_and_have_a_history(file: Path)
     figures = {"connect_s": 0.012, "status": 200.0, "tiny": 1e-9}
     journal.commit([entry(latency(1, figures=figures)), entry(latency(2))])
     journal.commit([entry(latency(3, figures={"connect_s": 0.014}))])
-    rows = RecordedRows(journal.database)
-    assert [kept.row.figures for kept in rows.last_rows(NOON) if isinstance(kept.row, LatencyRow)] == [
+    assert [kept.row.figures for kept in recorded_rows(journal.database) if isinstance(kept.row, LatencyRow)] == [
         figures,
         None,
         {"connect_s": 0.014},
@@ -105,7 +83,7 @@ def test_capacities_are_recorded_once_and_the_newest_of_each_type_comes_back(fil
         ("a", reports[1].at, reports[1].devices[0]),
         ("a", reports[0].at, reports[0].devices[1]),
     ]
-    assert list(RecordedRows(reopened.database).last_rows(NOON)) == []
+    assert recorded_rows(reopened.database) == []
     assert reopened.commit([entry(capacity(4, DeviceRow(type="a100", total=8)))])
     assert reopened.database.rows("SELECT number FROM capacity ORDER BY number") == [(n,) for n in range(1, 6)]
 
@@ -127,13 +105,3 @@ def test_history_shows_a_row_from_a_clock_that_is_ahead_where_it_arrived(file: P
         "a", "b", "rtt_p50_s", since=NOON, until=NOON + timedelta(seconds=60), step_s=5.0
     )
     assert bucket.at == NOON + timedelta(seconds=5)
-
-
-@pytest.mark.parametrize("value", ["1e300", "-1e300", "'nan'::DOUBLE", "'inf'::DOUBLE"])
-def test_a_row_whose_figures_no_message_could_have_is_left_out(file: Path, value: str) -> None:
-    journal = Journal(file)
-    journal.commit([entry(latency(seq, figures={"connect_s": 0.5})) for seq in (1, 2)])
-    with journal.database.transaction() as connection:
-        connection.execute(f"UPDATE latency SET figures = MAP {{'connect_s': {value}}} WHERE seq = 1")  # noqa: S608
-    found = RecordedRows(journal.database).last_rows(NOON)
-    assert [kept.row.figures for kept in found if isinstance(kept.row, LatencyRow)] == [{"connect_s": 0.5}]
