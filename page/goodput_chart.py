@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from linkweather.models.link_history import LinkHistoryAnswer
-from linkweather.models.link_marks import LinkTestMark
+from linkweather.models.link_history import LinkHistoryAnswer, LinkTestMark
 from page.chart_parts import ChartInk, Options, frame, ms, time_axis, value_axis
 from page.reason_words import reason
 from page.words import Words

@@ -13,11 +13,10 @@ from urllib.parse import urlencode
 from fastapi import Request
 from nicegui import ui
 
-from page.catalogues import LANGUAGES, preferred, words
 from page.incident_lines import IncidentLine
 from page.link_lines import FigureLine
 from page.mesh_follower import MeshFollower
-from page.words import Words, message
+from page.words import LANGUAGES, Words, message, preferred, words
 
 HERE = Path(__file__).parent
 VIEWS = {

@@ -6,8 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from linkweather.models.link_history import LinkHistoryAnswer
-from linkweather.models.link_marks import LinkMarksAnswer
+from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer
 from linkweather.units import duration
 from page.chart_parts import ChartInk, Options, begins, frame, ms, time_axis
 from page.incident_lines import moment

@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from linkweather.models.incidents import IncidentAnswer
-from linkweather.models.link_history import LinkHistoryAnswer, LinkHistoryStep
-from linkweather.models.link_marks import LinkTestMark
+from linkweather.models.link_history import LinkHistoryAnswer, LinkHistoryStep, LinkTestMark
 from linkweather.units import rate
 from page.chart_parts import ChartInk, Options, begins, frame, ms, time_axis, value_axis
 from page.link_metrics import LOSS_STEPS, loss_step

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from collector.store.columns import MEASURED_AT, naive
 from collector.store.database import Database
-from linkweather.models.link_marks import LinkMarksAnswer, LinkTestMark, PathHop, TakenPath
+from linkweather.models.link_history import LinkMarksAnswer, LinkTestMark, PathHop, TakenPath
 
 PATHS_MAX: Final = 200
 TESTS_MAX: Final = 1000

@@ -37,18 +37,20 @@ COMMANDS: Mapping[str, Command] = {
     "page": Command("page.page_command:page", "Serve the page that shows it all."),
     "links": Command("collector.commands.links_command:links", "Print the links and how they are now."),
     "sites": Command("collector.commands.sites_command:sites", "Show the sites, or all about one."),
-    "history": Command("collector.commands.history_command:history", "Show one link over time."),
-    "sla": Command("collector.commands.sla_command:sla", "Say how available a link or a site was."),
+    "history": Command("collector.commands.record_commands:history", "Show one link over time."),
+    "sla": Command("collector.commands.record_commands:sla", "Say how available a link or a site was."),
     "route": Command("collector.commands.route_command:route", "Say which path data should take now."),
     "place": Command("collector.commands.place_command:place", "Say which site should run a job now."),
     "capacity": Command("collector.commands.capacity_command:capacity", "Report and show what a site has for jobs."),
-    "judge": Command("collector.commands.judge_command:judge", "Score past decisions by what was measured afterwards."),
+    "judge": Command(
+        "collector.commands.record_commands:judge", "Score past decisions by what was measured afterwards."
+    ),
     "incidents": Command("collector.commands.incidents_command:incidents", "Show what is wrong, since when and why."),
     "notify": Command("collector.commands.notify_command:notify", "Try who is told of incidents."),
     "doctor": Command(
         "linkweather.cli.doctor_command:doctor", "Say what ails the sites, or this machine, and what to do."
     ),
-    "ledger": Command("collector.commands.ledger_command:ledger", "Show where every report went."),
+    "ledger": Command("collector.commands.record_commands:ledger", "Show where every report went."),
     "archive": Command("collector.commands.archive_command:archive", "Show the sinks, and what they refused."),
     "journal": Command("collector.commands.journal_command:journal", "Check, copy, restore and compact the journal."),
     "export": Command("collector.commands.export_command:export_", "Write a span of the record as Parquet or CSV."),

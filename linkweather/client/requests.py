@@ -17,8 +17,7 @@ from linkweather.api_place import socket_of
 from linkweather.errors import OperatorError
 from linkweather.models.incidents import IncidentsAnswer, SilenceAnswer
 from linkweather.models.ledger import LedgerAnswer
-from linkweather.models.link_history import LinkHistoryAnswer
-from linkweather.models.link_marks import LinkMarksAnswer
+from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, Objective, RelayMode, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer

@@ -8,8 +8,14 @@ from gettext import NullTranslations
 from typing import Any
 
 from linkweather.models.incidents import FindingAnswer, IncidentAnswer, IncidentsAnswer
-from linkweather.models.link_history import LinkHistoryAnswer, LinkHistoryStep
-from linkweather.models.link_marks import LinkMarksAnswer, LinkTestMark, PathHop, TakenPath
+from linkweather.models.link_history import (
+    LinkHistoryAnswer,
+    LinkHistoryStep,
+    LinkMarksAnswer,
+    LinkTestMark,
+    PathHop,
+    TakenPath,
+)
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteSummary
 from linkweather.models.sla import LinkSla, SlaAnswer, SlaFigures
 from linkweather.models.state import LinkAnswer, SiteAnswer

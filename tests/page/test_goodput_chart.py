@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from linkweather.models.link_marks import LinkTestMark
+from linkweather.models.link_history import LinkTestMark
 from page.chart_parts import LIGHT
 from page.goodput_chart import goodput
 from tests.page.pictures import ENGLISH, NOON, history, step

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from linkweather.models.incidents import FindingAnswer
-from page.catalogues import words
 from page.incident_lines import closed_today, headline, incidents, line
 from page.mesh_picture import MeshPicture
+from page.words import words
 from tests.page.pictures import ENGLISH, MARKED, NOON, incident, link, picture, site, wrong
 
 LATER = NOON + timedelta(minutes=3)

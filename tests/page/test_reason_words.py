@@ -9,11 +9,11 @@ import pytest
 from linkweather.models.incidents import IncidentKind
 from linkweather.models.routes import NoRouteReason, SwitchReason
 from linkweather.models.state import DegradedKind, SiteCondition
-from page.catalogues import words
 from page.incident_lines import KIND_NAMES
 from page.link_lines import DEGRADED, SITE_STATES
 from page.reason_words import REASONS, because, reason
 from page.route_rows import NO_ROUTES, SWITCHES
+from page.words import words
 from tests.page.pictures import ENGLISH, MARKED
 from tests.page.reason_codes import reason_codes
 

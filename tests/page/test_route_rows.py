@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer, RouteSummary, UnroutedPair
 from linkweather.models.scores import EvaluationAnswer, RouteEvaluation
-from page.catalogues import words
 from page.route_rows import AnsweredPath, path_rows, route_rows, route_sentence, score_rows
+from page.words import words
 from tests.page.pictures import ENGLISH, MARKED, NOON, picture
 
 

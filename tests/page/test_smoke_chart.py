@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from linkweather.models.link_marks import LinkTestMark
+from linkweather.models.link_history import LinkTestMark
 from page.chart_parts import LIGHT, begins
 from page.smoke_chart import LOSS_COLOURS, csv_lines, gaps, legend, outages, smoke
 from tests.page.pictures import ENGLISH, NOON, history, incident, step

@@ -7,8 +7,7 @@ import re
 import polib
 import pytest
 
-from page.catalogues import FOLDER, LANGUAGES, preferred, words
-from page.words import SOURCE, Words, message
+from page.words import FOLDER, LANGUAGES, SOURCE, Words, message, preferred, words
 from tests.page.messages import messages
 
 TRANSLATED = [code for code in LANGUAGES if code != SOURCE]
