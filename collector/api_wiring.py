@@ -24,6 +24,7 @@ from collector.api.incident_api import SilenceSources, add_incidents, add_silenc
 from collector.api.ledger_api import add_ledger
 from collector.api.link_series import link_series
 from collector.api.placement_api import add_capacity, add_placements
+from collector.api.request_rates import RequestRates
 from collector.api.route_api import RouteSources, add_routes
 from collector.api.sink_api import add_sinks
 from collector.cluster.cluster import Cluster
@@ -180,6 +181,7 @@ class ApiWiring:
             metrics=self._metrics,
             degraded=self._degraded,
             access=self.access,
+            rates=RequestRates(self.settings.api.requests_per_s, self.settings.api.requests_at_once),
         )
 
     def _degraded(self) -> list[str]:

@@ -71,7 +71,7 @@ class ApiSettings(Settings):
     A token for writing is always needed by TCP; one for reading as soon as there is one, unless `reading_needs_token`
     says so. Without `insecure` an address that other machines reach needs a token, and the certificate and key of TLS,
     which are read again when they change. `hosts` are further names by which callers may ask ("*": any). Connections
-    and open streams are bounded, those of each client too: behind a proxy all callers are one.
+    and open streams are bounded, those of each client too, and so are its requests: behind a proxy all callers are one.
     """
 
     host: str = LOOPBACK
@@ -85,6 +85,8 @@ class ApiSettings(Settings):
     max_connections: Annotated[int, Field(ge=8, le=100_000)] = 512
     max_connections_per_client: Annotated[int, Field(ge=1, le=100_000)] = 64
     max_streams_per_client: Annotated[int, Field(ge=1, le=1000)] = 32
+    requests_per_s: Annotated[float, Field(ge=0.1, le=1e6)] = 100.0
+    requests_at_once: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
 
     @model_validator(mode="after")
     def _both_of_tls(self) -> Self:

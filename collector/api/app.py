@@ -19,7 +19,8 @@ from collector.api.access import FORBIDDEN, AccessControl, AccessRules, guarded
 from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id, without_folders
 from collector.api.cached_answers import CachedAnswer
 from collector.api.link_documents import link_columns_json, link_rows_json
-from collector.api.middleware import ContainedApi, HeadAsGet, SecurityHeaders
+from collector.api.middleware import ContainedApi, HeadAsGet, RequestLimit, SecurityHeaders
+from collector.api.request_rates import RequestRates
 from collector.linkstate.link_answers import LinkTable
 from collector.store.recorded_rows import METRICS, metric_source
 from linkweather.errors import OperatorError
@@ -70,6 +71,7 @@ class AppSources:
     degraded: Callable[[], Sequence[str]] = tuple
     page: Callable[[str], str | None] = lambda _host: None
     access: AccessRules = field(default_factory=AccessRules)
+    rates: RequestRates | None = None
 
 
 REFUSALS: Mapping[int | str, dict[str, Any]] = {
@@ -80,7 +82,7 @@ REFUSALS: Mapping[int | str, dict[str, Any]] = {
         415: "The body is of another type",
         421: "The collector does not answer by this name",
         422: "One sentence says what is wrong with the question",
-        429: "Too many questions of this kind wait; Retry-After says when to come back",
+        429: "Too many requests of this address, or questions of this kind; Retry-After says when to come back",
         503: "Not now; Retry-After says when to come back",
     }.items()
 }
@@ -99,6 +101,8 @@ def create_app(sources: AppSources) -> FastAPI:
     answer_errors(app)
     app.add_middleware(AccessControl, rules=sources.access)
     app.add_middleware(ContainedApi)
+    if sources.rates is not None:
+        app.add_middleware(RequestLimit, rates=sources.rates)
     app.add_middleware(HeadAsGet)
     app.add_middleware(SecurityHeaders)
     _add_answers(app, sources)

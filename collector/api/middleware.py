@@ -1,4 +1,4 @@
-"""What stands before every operation of the API, as plain ASGI: HEAD as GET, containment, security headers.
+"""What stands before every operation of the API, as plain ASGI: HEAD as GET, rates, containment, security headers.
 
 A room of its own, as it deals in ASGI messages where the others deal in requests and answers.
 """
@@ -6,11 +6,16 @@ A room of its own, as it deals in ASGI messages where the others deal in request
 from __future__ import annotations
 
 import asyncio
+import math
+from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from collector.api.api_requests import answer_crash
+from collector.api.access import LOCAL
+from collector.api.api_requests import ApiError, answer_crash, error_answer
+from collector.api.request_rates import RequestRates
+from linkweather import overflows
 from linkweather.containment import note
 
 SECURITY_HEADERS = {
@@ -21,6 +26,36 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+REFUSED_AFTER_S: Final = 1.0
+
+
+class RequestLimit:
+    """Answers 429 to an address that asks faster than `rates`; the collector's own socket may ask as it likes.
+
+    The refusal comes after a while: who asks again at once, on the few connections of an address, costs little then.
+    """
+
+    def __init__(self, app: ASGIApp, rates: RequestRates) -> None:
+        self._app = app
+        self._rates = rates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        wait_s = self._wait_s(scope)
+        if wait_s == 0.0:
+            await self._app(scope, receive, send)
+            return
+        overflows.note("requests")
+        await asyncio.sleep(REFUSED_AFTER_S)
+        seconds = math.ceil(wait_s)
+        sentence = f"too many requests from this address: try again in {seconds} s; [api] requests_per_s has the limit"
+        await error_answer(ApiError(429, sentence, headers={"Retry-After": str(seconds)}))(scope, receive, send)
+
+    def _wait_s(self, scope: Scope) -> float:
+        client = scope.get("client")
+        if scope["type"] != "http" or client is None or scope.get("state", {}).get(LOCAL):
+            return 0.0
+        return self._rates.wait_s(client[0], asyncio.get_running_loop().time())
 
 
 class ContainedApi:

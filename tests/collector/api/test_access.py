@@ -19,11 +19,14 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from collector.api import middleware
 from collector.api.access import AccessRules, refuse_exposed
 from collector.api.app import create_app
 from collector.api.http_server import HttpServer
+from collector.api.request_rates import RequestRates
 from collector.api.tokens import TokenFile, now_utc
 from collector.settings import ApiSettings
+from linkweather import overflows
 from linkweather.api_place import local_api, socket_name
 from linkweather.cli.root import main
 from linkweather.client import AsyncClient, Client
@@ -43,11 +46,13 @@ def world() -> ApiWorld:
 
 
 @contextlib.asynccontextmanager
-async def serving(world: ApiWorld, folder: Path, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    world: ApiWorld, folder: Path, rates: RequestRates | None = None, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     """A server of these settings; a client of its port."""
     api = ApiSettings(port=servers.free_port(), **settings)
     rules = AccessRules.of(api, TokenFile(folder), ["collector.example"])
-    server = HttpServer(create_app(replace(world.sources(), access=rules)), api, folder)
+    server = HttpServer(create_app(replace(world.sources(), access=rules, rates=rates)), api, folder)
     task = asyncio.create_task(server.run(), name="server")
     scheme = "http" if api.cert_file is None else "https"
     try:
@@ -203,6 +208,26 @@ def test_tokens_are_listed_with_when_they_were_used(tmp_path: Path) -> None:
     assert (listed["name"], listed["scope"], listed["used_at"] >= listed["created_at"]) == ("one", "read", True)
     assert "used 20" in cli("token", "list", "--data-dir", str(tmp_path))[1]
     assert cli("token", "list", "--data-dir", str(tmp_path / "none"))[0] == 2
+
+
+async def test_an_address_that_asks_too_fast_is_refused_and_the_collectors_own_socket_is_not(
+    world: ApiWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(middleware, "REFUSED_AFTER_S", 0.0)
+    counted = overflows.overflows().get("requests", 0)
+    async with serving(world, tmp_path, RequestRates(per_s=0.01, most=3)) as http:
+        answers = [await http.get(path) for path in ("/healthz", "/api/v1/links", "/metrics", "/api/v1/links")]
+        answers.append(await http.head("/none"))  # also what is nowhere, and another method
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+        seconds = answers[3].headers["retry-after"]
+        assert 1 <= int(seconds) <= 100
+        sentence = f"too many requests from this address: try again in {seconds} s; [api] requests_per_s has the limit"
+        assert answers[3].json() == {"error": sentence, "field": None}
+        assert answers[3].headers["x-content-type-options"] == "nosniff"
+        async with AsyncClient(f"unix://{tmp_path / socket_name(http.base_url.port or 0)}") as ours:
+            for _ in range(5):
+                assert len(await ours.links()) == 2
+    assert overflows.overflows()["requests"] == counted + 2
 
 
 async def test_a_damaged_file_of_tokens_lets_nothing_in(world: ApiWorld, tmp_path: Path) -> None:
