@@ -1,7 +1,7 @@
 """A filter in the kernel for a reflector that gets more than it can read: the mesh's probes pass, of the rest a share.
 
 Who floods a reflector fills its socket's buffer, and the probes of its peers are lost with the rest, before any rule of
-ours sees them. So while the buffer overflows, a classic BPF program (Linux, `Documentation/networking/filter.rst`) lets
+ours sees them. So once the buffer fills, a classic BPF program (Linux, `Documentation/networking/filter.rst`) lets
 the peers' own sessions in, known by their source port and SSID, 32 bits that a stranger does not know, and of all
 other datagrams as many at random as leave time for them.
 """
@@ -16,6 +16,9 @@ from typing import Final
 
 MOST_SESSIONS: Final = 1000
 STRANGERS_PER_S: Final = 2000  # less than a core that has much else to do reads
+FILLING: Final = 0.25  # of the buffer: a flood fills the rest within a tenth of a second
+FIRST_SHARE: Final = 0.05
+RENEW_S: Final = 1.0  # how often the filter follows the sessions: who they are is read of all that sent lately
 CALM_S: Final = 5.0  # how long after a flood the filter stays: it may only have paused
 
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
@@ -36,11 +39,15 @@ _WHOLE = 0xFFFFFFFF
 _UDP_BYTES = 8  # the program's octet 0 is the UDP header's first
 
 
-def strangers_share(arrived_per_s: float, dropped: int, *, filtering: bool) -> float | None:
-    """Which share of strangers' datagrams to let in, by what came and what of it the kernel dropped; None: all."""
-    if arrived_per_s <= STRANGERS_PER_S or not (dropped or filtering):
+def strangers_share(arrived_per_s: float, dropped: int, filled: float, *, filtering: bool) -> float | None:
+    """Which share of strangers' datagrams to let in, by what came and what of it the kernel dropped; None: all.
+
+    `filled` is how much of the buffer waits to be read, from 0 to 1. What came is at first what could be read of it.
+    """
+    if arrived_per_s <= STRANGERS_PER_S or not (dropped or filtering or filled > FILLING):
         return None
-    return STRANGERS_PER_S / arrived_per_s
+    share = STRANGERS_PER_S / arrived_per_s
+    return share if filtering else min(share, FIRST_SHARE)
 
 
 def program(sessions: Iterable[tuple[int, bytes]], ssid_at: int, share: float) -> bytes:

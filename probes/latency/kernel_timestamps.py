@@ -35,7 +35,7 @@ _SCM_TS_OPT_ID = 81
 _IP_RECVTTL, _IPV6_RECVHOPLIMIT = 12, socket.IPV6_RECVHOPLIMIT
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
 _IP_PKTINFO = 8
-_SO_MEMINFO, _MEMINFO_DROPS = 55, 8
+_SO_MEMINFO, _MEMINFO_WAITING, _MEMINFO_ROOM, _MEMINFO_DROPS = 55, 0, 1, 8
 
 _TRUNCATED = int(socket.MSG_TRUNC)  # the enumeration is ten times as slow, once a datagram
 
@@ -48,7 +48,7 @@ _FROM_STAMP, _FROM_ICMP, _FROM_ICMP6 = 4, 2, 3
 
 _CONTROL_BYTES = 256
 _ERROR_BYTES = 512
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 1 << 21  # a tenth of a second of a flood, which a busy machine needs to act on it
 _IDS = 2**32
 _MOST_UNSTAMPED = 65_536  # stamps may get lost; their tags must not pile up
 BATCH = 64
@@ -170,18 +170,21 @@ class Overflow:
 
     def __init__(self, sockets: Sequence[socket.socket]) -> None:
         self._counted = dict.fromkeys(sockets, 0)
+        self.filled = 0.0  # the fullest buffer at the last call, from 0 to 1
 
     def take(self) -> int:
         """How many datagrams since the last call; none where the kernel does not say."""
-        new = 0
+        new, self.filled = 0, 0.0
         for opened, before in self._counted.items():
             try:
                 found = opened.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
             except OSError:
                 continue
             if len(found) == _MEMINFO.size:
-                self._counted[opened] = dropped = _MEMINFO.unpack(found)[_MEMINFO_DROPS]
+                figures = _MEMINFO.unpack(found)
+                self._counted[opened] = dropped = figures[_MEMINFO_DROPS]
                 new += (dropped - before) % _IDS
+                self.filled = max(self.filled, figures[_MEMINFO_WAITING] / max(1, figures[_MEMINFO_ROOM]))
         return new
 
 

@@ -11,14 +11,24 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from linkweather.errors import MessageError, OperatorError
 from probes.latency import clocks
 from probes.latency.clocks import encode_error, ntp_from_ns
-from probes.latency.flood_filter import CALM_S, MOST_SESSIONS, attach, detach, program, strangers_share
-from probes.latency.kernel_timestamps import Overflow, families, guarded, open_socket, receive, stamp_received
+from probes.latency.flood_filter import (
+    CALM_S,
+    FILLING,
+    MOST_SESSIONS,
+    RENEW_S,
+    attach,
+    detach,
+    program,
+    strangers_share,
+)
+from probes.latency.kernel_timestamps import BATCH, Overflow, families, guarded, open_socket, receive, stamp_received
 from probes.latency.reflector_drops import ReflectorDrops
 from probes.latency.stamp_packet import depart
 from probes.latency.stamp_responder import StampResponder
 
 _CLOCK_EVERY_S = 5.0
 _WATCH_EVERY_S = 0.2
+_WATCH_FULL_S = 0.02  # while more waits than is read in one go
 Peers = tuple[Collection[str], Collection[int]]  # addresses, ports of reflectors
 
 
@@ -60,7 +70,7 @@ class Reflector:
         self._error = 0
         self._overflow = Overflow(self._sockets)
         self._peers = peers
-        self._filtering, self._flooded = False, 0.0
+        self._filtering, self._flooded, self._filtered = False, 0.0, 0.0
         self._seen = self.dropped.total()
         self._looked = self._watched = time.monotonic()
         self._look_around()
@@ -105,12 +115,15 @@ class Reflector:
         if dropped:
             self.dropped.drop("overflow", "all senders", dropped)
         seen, self._seen = self._seen, self.answered + self.dropped.total()
-        per_s = (self._seen - seen) / max(now - self._watched, _WATCH_EVERY_S)
+        per_s = (self._seen - seen) / max(now - self._watched, _WATCH_FULL_S)
         self._watched = now
-        share = strangers_share(per_s, dropped, filtering=self._filtering)
+        share = strangers_share(per_s, dropped, self._overflow.filled, filtering=self._filtering)
         if share is not None:
             self._flooded = now
-        if share is not None or (self._filtering and now - self._flooded >= CALM_S):
+            due = not self._filtering or self._overflow.filled > FILLING or now - self._filtered >= RENEW_S
+        else:
+            due = self._filtering and now - self._flooded >= CALM_S
+        if due:
             self._filter(share, now)
 
     def _filter(self, share: float | None, now: float) -> None:
@@ -121,12 +134,14 @@ class Reflector:
                 else:
                     sessions = self._responder.steady_sessions(now, MOST_SESSIONS)
                     attach(opened, program(sessions, self._responder.ssid_at, share))
-        self._filtering = share is not None
+        self._filtering, self._filtered = share is not None, now
 
     def _drain(self, opened: socket.socket) -> None:
         now = time.monotonic()
         responder, error, send = self._responder, self._error, opened.sendmsg
+        read = 0
         for data, source, kernel_ns, ttl, local, truncated in receive(opened):
+            read += 1
             try:
                 received = ntp_from_ns(kernel_ns or time.time_ns())
                 reply = responder.answer(data, source, now, received, ttl=ttl, error=error, truncated=truncated)
@@ -138,3 +153,5 @@ class Reflector:
                 self.dropped.drop(refusal.reason, source[0])
             except OSError:
                 self.dropped.drop("send_failed", source[0])
+        if read == BATCH and not self._filtering and now - self._watched >= _WATCH_FULL_S:
+            self._watch(now)

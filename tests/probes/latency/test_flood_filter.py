@@ -17,19 +17,22 @@ PEER = "192.0.2.1"
 
 
 @pytest.mark.parametrize(
-    ("per_s", "dropped", "filtering", "share"),
+    ("per_s", "dropped", "filled", "filtering", "share"),
     [
-        (40_000.0, 1, False, 0.05),
-        (40_000.0, 0, True, 0.05),  # it goes on while what comes would be too much
-        (40_000.0, 0, False, None),  # a machine that can read it all
-        (2000.0, 1, False, None),  # we were late, and nothing floods us
-        (2000.0, 9, True, None),
+        (80_000.0, 1, 0.0, False, 0.025),
+        (4000.0, 1, 0.0, False, 0.05),  # more could not be read
+        (4000.0, 1, 0.0, True, 0.5),
+        (40_000.0, 0, 0.3, False, 0.05),  # it will overflow in a moment
+        (40_000.0, 0, 0.0, True, 0.05),  # it goes on while what comes would be too much
+        (40_000.0, 0, 0.2, False, None),  # a machine that can read it all
+        (2000.0, 1, 1.0, False, None),  # we were late, and nothing floods us
+        (2000.0, 9, 1.0, True, None),
     ],
 )
-def test_strangers_have_a_share_while_the_buffer_overflows(
-    per_s: float, dropped: int, share: float | None, *, filtering: bool
+def test_strangers_have_a_share_while_the_buffer_fills(
+    per_s: float, dropped: int, filled: float, share: float | None, *, filtering: bool
 ) -> None:
-    assert strangers_share(per_s, dropped, filtering=filtering) == share
+    assert strangers_share(per_s, dropped, filled, filtering=filtering) == share
 
 
 @pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
@@ -98,3 +101,20 @@ def test_a_reflector_whose_buffer_overflows_answers_its_peers_and_all_when_it_is
         assert sum(answered(stranger) for _ in range(60)) < 40  # it may only have paused
         reflector._watch(flooded + 6)
         assert [answered(stranger) for _ in range(60)] == [1] * 60
+
+
+def test_a_buffer_that_fills_is_filtered_before_it_overflows() -> None:
+    reflector = Reflector(0, bind=["127.0.0.1"], peers=lambda: ({"127.0.0.9"}, ()))
+    (opened,) = reflector._sockets
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 200_000)
+    with contextlib.closing(reflector), open_socket(socket.AF_INET, "127.0.0.8", 0) as stranger:
+        for _ in range(250):
+            stranger.sendto(encode_request(StampRequest(1, 2, 3, 4)), ("127.0.0.1", reflector.port))
+        before = reflector._watched
+        reflector._watched -= 0.02
+        reflector._drain(opened)  # a whole batch, and more waits
+        assert reflector._watched > before
+        reflector._drain(opened)
+        reflector._watch(reflector._watched + 0.02)
+        assert reflector._filtering
+        assert not reflector.dropped["overflow"]
