@@ -26,6 +26,12 @@ class CollectorOptions:
     enrolment_port: int = 8486
     api_port: int = 8484
 
+    @property
+    def broker(self) -> str:
+        """Its URL, as sites and the collector have it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"mqtts://{host}:{self.broker_port}"
+
 
 def collector_plan(
     options: CollectorOptions, places: Places, keys: Mapping[str, Mapping[str, str]], shipped: Mapping[str, str]
@@ -75,8 +81,7 @@ def _private(places: Places, name: str, files: Mapping[str, str]) -> Iterator[St
 
 
 def _enrolment(options: CollectorOptions) -> str:
-    broker = f"mqtts://{options.host}:{options.broker_port}"
-    return tomlkit.dumps({"host": options.host, "port": options.enrolment_port, "broker": broker})
+    return tomlkit.dumps({"host": options.host, "port": options.enrolment_port, "broker": options.broker})
 
 
 def _settings(options: CollectorOptions, places: Places) -> str:
@@ -85,7 +90,7 @@ def _settings(options: CollectorOptions, places: Places) -> str:
         "data_dir": str(places.data / "collector"),
         "mesh": str(places.mesh),
         "broker": {
-            "url": f"mqtts://{options.host}:{options.broker_port}",
+            "url": options.broker,
             "ca_file": str(keys / "ca.crt"),
             "cert_file": str(keys / "collector.crt"),
             "key_file": str(keys / "collector.key"),

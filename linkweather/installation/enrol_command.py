@@ -15,6 +15,7 @@ from linkweather.cli.output import echo, log_to_stderr
 from linkweather.errors import OperatorError
 from linkweather.installation.enrolling import OWN, Enrolling, EnrolmentSettings
 from linkweather.installation.enrolment_token import EnrolmentToken
+from linkweather.installation.machine_checks import need_root
 from linkweather.installation.places import Places
 from linkweather.units import duration
 
@@ -103,6 +104,7 @@ def _print(tokens: dict[str, EnrolmentToken], lasts_s: float, *, as_json: bool) 
 
 
 def _enrolling() -> Enrolling:
+    need_root()
     return Enrolling(Places(Path()), _run)
 
 

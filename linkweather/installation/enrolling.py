@@ -118,7 +118,10 @@ class Enrolling:
         certificate = (self._places.enrolment / "server.crt").read_text(encoding="ascii")
         fingerprint = sha256(PEM_cert_to_DER_cert(certificate)).digest()
         token = EnrolmentToken.new(fingerprint, self._settings.host, self._settings.port)
-        path = self._waiting().add(token.id, site, seal(bundle, token.secret), until_s=time.time() + lasts_s)
+        try:
+            path = self._waiting().add(token.id, site, seal(bundle, token.secret), until_s=time.time() + lasts_s)
+        except OSError as error:
+            raise _unwritten(self._places.enrolments, error) from None
         self._give(path)
         return token
 
@@ -128,8 +131,7 @@ class Enrolling:
             target = self._places.config / name / source.name
             if target.exists() and source.suffix in {".conf", ".acl"}:
                 continue  # the operator's to change
-            atomicfile.replace(target, source.read_bytes(), mode=0o600)
-            self._give(target)
+            self._replace(target, source.read_bytes(), 0o600)
         self._run("systemctl", "restart" if name == BROKER else "reload-or-restart", f"linkweather-{name}")
 
     def _keys(self) -> KeyFolder:
@@ -151,14 +153,21 @@ class Enrolling:
         return atomicfile.changing(self._places.mesh.parent)
 
     def _write_mesh(self, text: str) -> None:
+        self._replace(self._places.mesh, text, 0o640)
+
+    def _replace(self, path: Path, content: str | bytes, mode: int) -> None:
         try:
-            atomicfile.replace(self._places.mesh, text, mode=0o640)
+            atomicfile.replace(path, content, mode=mode)
         except OSError as error:
-            raise OperatorError(f"{self._places.mesh}: cannot be written: {error.strerror}") from None
-        self._give(self._places.mesh)
+            raise _unwritten(path, error) from None
+        self._give(path)
 
     def _give(self, path: Path) -> None:
         shutil.chown(path, self._places.user, self._places.group)
+
+
+def _unwritten(path: Path, error: OSError) -> OperatorError:
+    return OperatorError(f"{path}: cannot be written: {error.strerror}")
 
 
 OWN = RESERVED  # names whose certificates are of this machine

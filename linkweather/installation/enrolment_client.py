@@ -28,7 +28,7 @@ def fetch(token: EnrolmentToken) -> SiteBundle:
         connection.close()
     if answer.status != http.client.OK or len(body) > MOST_BYTES:
         raise OperatorError(
-            f"{where}: has nothing for this token, which is used or has ended: `linkweather enrol add` makes a new one"
+            f"{where}: has nothing for this token, which is used or has ended: `linkweather enrol renew` makes another"
         )
     return unseal(body, token.secret)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import ssl
 import threading
 import time
@@ -39,10 +40,18 @@ class EnrolmentServer(ThreadingHTTPServer):
             self._tls.load_cert_chain(cert_file, key_file)
         except (OSError, ssl.SSLError) as error:
             raise OperatorError(f"{cert_file}, {key_file}: are no certificate and its key: {error}") from None
+        if not host and socket.has_dualstack_ipv6():
+            self.address_family = socket.AF_INET6
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:
             raise OperatorError(f"{host}:{port}: cannot listen there: {error.strerror}") from None
+
+    def server_bind(self) -> None:
+        """Everywhere is by IPv4 as well."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Only so many at once: whoever comes beyond that is turned away unanswered."""
@@ -83,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         path, sealed = found
         self._answer(200, sealed)
         path.unlink(missing_ok=True)  # it is sent: nobody gets it twice
-        log.info("%s has fetched the bundle of %s", self.client_address[0], path.suffix.removeprefix("."))
+        log.info("%s has fetched the bundle of %s", self.client_address[0].removeprefix("::ffff:"), path.suffix.removeprefix("."))
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

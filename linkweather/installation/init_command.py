@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import shutil
 import socket
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
+from linkweather import settings
 from linkweather.cli.click_types import PORT
 from linkweather.cli.output import echo
 from linkweather.errors import OperatorError
@@ -21,6 +22,7 @@ from linkweather.installation import collector_plan, site_plan
 from linkweather.installation.collector_plan import CollectorOptions
 from linkweather.installation.enrolment_client import fetch
 from linkweather.installation.enrolment_token import EnrolmentToken
+from linkweather.installation.machine_checks import check_machine, check_port, need_root, own_command
 from linkweather.installation.performer import Installation
 from linkweather.installation.places import Places
 from linkweather.installation.site_bundle import SiteBundle
@@ -28,12 +30,11 @@ from linkweather.installation.site_plan import SiteOptions
 from linkweather.installation.steps import Folder, Step
 from linkweather.keys.authority import Authority, key_pem, new_key, pem
 from linkweather.keys.key_folder import BROKER, COLLECTOR, KeyFolder
+from linkweather.mesh.mesh_fields import Address
 
 _STDIN = "-"
 _PACKAGED = Path("/usr/lib/systemd/system")
-_SYSTEMD = Path("/run/systemd/system")
-# Where a unit with ProtectHome= cannot start a program.
-_HOMES = ("/home/", "/root/", "/run/user/")
+_ANY = "0.0.0.0"  # noqa: S104 - where the daemons listen
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
@@ -52,10 +53,13 @@ def init_collector(*, address: str | None, broker_port: int, enrolment_port: int
     """Run the collector here, with its broker and what gives new sites their keys."""
     if address is None:
         address = _asked("the name or address by which sites reach this machine", _own_address(), "--address")
-    options = CollectorOptions(address, broker_port, enrolment_port, api_port)
-    places = Places(_command())
+    options = CollectorOptions(_checked(address), broker_port, enrolment_port, api_port)
+    places = Places(own_command())
     if not dry_run:
-        _check_machine({"mosquitto": "mosquitto"}, {"duckdb": "linkweather[collector]"})
+        check_machine({"mosquitto": "mosquitto"}, {"duckdb": "linkweather[collector]"})
+        check_port("TCP", _ANY, broker_port, "`--broker-port`", places.config)
+        check_port("TCP", _ANY, enrolment_port, "`--enrolment-port`", places.config)
+        check_port("TCP", "127.0.0.1", api_port, "`--api-port`", places.config)
     keys = (
         {name: {} for name in (BROKER, COLLECTOR, "enrolment")}
         if dry_run
@@ -80,30 +84,57 @@ def init_site(*, token: str, throughput_ports: tuple[int, int], dry_run: bool) -
     """Run a probe here. TOKEN is what `linkweather enrol add` printed at the collector; `-` reads it from stdin."""
     options = SiteOptions(throughput_ports)
     parsed = EnrolmentToken.parse(sys.stdin.readline() if token == _STDIN else token)
-    places = Places(_command())
+    places = Places(own_command())
     if dry_run:
         bundle = SiteBundle(site="SITE", broker="mqtts://…", files={}, mesh_name="", udp_port=8620, peers=())
-    else:
-        _check_machine({})
-        bundle = fetch(parsed)
-    if _performed(site_plan.site_plan(bundle, options, places, shipped_units()), dry_run=dry_run):
-        _say(
-            f"{bundle.site} is a site of {bundle.mesh_name}, and its probe runs",
-            site_plan.firewall(bundle, options),
-            _iperf3_hint(),
-        )
+        _performed(site_plan.site_plan(bundle, options, places, shipped_units()), dry_run=True)
+        return
+    check_machine({})
+    bundle = fetch(parsed)
+    try:
+        _check_site(bundle, places)
+        _performed(site_plan.site_plan(bundle, options, places, shipped_units()), dry_run=False)
+    except OperatorError as error:
+        raise OperatorError(
+            f"{error}; the token is used: `linkweather enrol renew {bundle.site}` at the collector makes another"
+        ) from None
+    _say(
+        f"{bundle.site} is a site of {bundle.mesh_name}, and its probe runs",
+        site_plan.firewall(bundle, options),
+        _iperf3_hint(),
+    )
 
 
 @click.command()
 @click.option("--data", is_flag=True, help="Remove the record, outboxes and changed settings as well.")
 def uninstall(*, data: bool) -> None:
     """Take back what `linkweather init` made here. Data and changed settings stay, unless --data says otherwise."""
-    _need_root()
+    need_root()
     installation = Installation()
     if installation.empty:
         raise OperatorError("`linkweather init` has made nothing on this machine")
     for line in installation.undo(data=data):
         echo(line)
+
+
+def _check_site(bundle: SiteBundle, places: Places) -> None:
+    """Raises OperatorError: this machine is another site already, or a program has the probe's port."""
+    file = places.config / "probe.toml"
+    try:
+        was = tomllib.loads(settings.read(file)).get("site") if Installation().has_made(file) else bundle.site
+    except tomllib.TOMLDecodeError as error:
+        raise OperatorError(f"{file}: is not TOML: {error}") from None
+    if was != bundle.site:
+        raise OperatorError(f"this machine is the site {was} already: `linkweather uninstall` ends that")
+    check_port("UDP", _ANY, bundle.udp_port, "`port` of the site in the mesh", places.config)
+
+
+def _checked(host: str) -> str:
+    """A name or an address: it stands in tokens, in the broker's URL and in certificates."""
+    try:
+        return TypeAdapter(Address).validate_python(host)
+    except ValidationError:
+        raise OperatorError(f"--address {host!r}: must be an IPv4 address, an IPv6 address or a host name") from None
 
 
 def _performed(steps: Sequence[Step], *, dry_run: bool) -> bool:
@@ -127,11 +158,11 @@ def _say(done: str, firewall: Iterable[str], further: str) -> None:
 def own_keys(options: CollectorOptions, places: Places, installation: Installation) -> Mapping[str, Mapping[str, str]]:
     """The files of broker, collector and enrolment server: those that are there, otherwise new ones."""
     now = datetime.now(UTC)
+    owner = places.owner, places.owner_group
+    installation.perform([Folder(places.config, 0o755, *owner), Folder(places.authority, 0o700, *owner, data=True)])
     if (places.authority / "ca.key").exists():
         folder = KeyFolder.open(places.authority)
     else:
-        owner = places.owner, places.owner_group
-        installation.perform([Folder(places.config, 0o755, *owner), Folder(places.authority, 0o700, *owner, data=True)])
         hosts = list(dict.fromkeys([options.host, "localhost", "127.0.0.1"]))
         folder = KeyFolder.create(places.authority, now, broker=hosts, at=places.config / BROKER)
     keys = {name: _texts(folder.folder_of(name)) for name in (BROKER, COLLECTOR)}
@@ -155,35 +186,6 @@ def shipped_units() -> dict[str, str]:
     """The unit files of linkweather, but for those that a package of the distribution has installed."""
     units = [file for file in (files("linkweather") / "config" / "systemd").iterdir() if file.name.endswith(".service")]
     return {file.name: file.read_text(encoding="utf-8") for file in units if not (_PACKAGED / file.name).exists()}
-
-
-def _command() -> Path:
-    """The program as a unit starts it: that of the environment that runs now."""
-    command = Path(sys.executable).parent / "linkweather"
-    if not command.exists():
-        raise OperatorError(f"{command}: is not there: install linkweather in an environment of its own")
-    return command
-
-
-def _check_machine(programs: Mapping[str, str], packages: Mapping[str, str] | None = None) -> None:
-    """Raises OperatorError with all that is missing at once."""
-    _need_root()
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-    lacking = [
-        f"the Debian package {package}" for name, package in programs.items() if not shutil.which(name, path=path)
-    ]
-    lacking += [f"pip's {package}" for name, package in (packages or {}).items() if not importlib.util.find_spec(name)]
-    if not _SYSTEMD.is_dir():
-        lacking.append("systemd, which runs the units (docs/deploying.md has every step by hand)")
-    if str(_command()).startswith(_HOMES):
-        lacking.append(f"a place outside of home folders for {_command()}, such as /opt/linkweather")
-    if lacking:
-        raise OperatorError(f"this machine lacks {'; '.join(lacking)}")
-
-
-def _need_root() -> None:
-    if os.geteuid() != 0:
-        raise OperatorError("this changes the machine: run it as root")
 
 
 def _asked(what: str, default: str, option: str) -> str:

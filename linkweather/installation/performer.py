@@ -36,6 +36,10 @@ class Installation:
         """Whether nothing was made."""
         return not self._made
 
+    def has_made(self, path: Path) -> bool:
+        """Whether a file or folder is there, and one of ours."""
+        return path.exists() and any(entry.get("path") == str(path) for entry in self._made)
+
     def perform(self, steps: Sequence[Step]) -> None:
         """Take the steps in order. Raises OperatorError at the first one that cannot be taken; those before it stay."""
         steps = [step for step in steps if not (isinstance(step, TextFile) and self._stays(step))]
@@ -96,8 +100,8 @@ def _entry(step: Step) -> Entry | None:
     match step:
         case User(name):
             return None if _user(name) else {"kind": "user", "name": name}
-        case Folder(path):
-            return None if path.is_dir() else {"kind": "folder", "path": str(path), "data": step.data}
+        case Folder(path):  # data is named even where a package, or an earlier installation, has made its folder
+            return None if path.is_dir() and not step.data else {"kind": "folder", "path": str(path), "data": step.data}
         case TextFile(path):
             return {"kind": "file", "path": str(path), "digest": step.digest}
         case Program(_, undo):

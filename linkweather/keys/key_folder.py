@@ -109,8 +109,8 @@ class KeyFolder:
 
     @property
     def sites(self) -> list[str]:
-        """The sites that have a folder."""
-        return sorted(entry.name for entry in (self.path / "sites").iterdir())
+        """The sites that have a certificate; it is the last file that is written for one."""
+        return sorted(entry.parent.name for entry in (self.path / "sites").glob("*/site.crt"))
 
     @_alone
     def add_site(self, site: str, now: datetime) -> Path:
@@ -118,7 +118,7 @@ class KeyFolder:
         if not SITE_ID.fullmatch(site) or site in RESERVED:
             raise OperatorError(f"{site!r}: is no site id; {', '.join(sorted(RESERVED))} are taken")
         folder = self.folder_of(site)
-        if folder.exists():
+        if site in self.sites:
             raise OperatorError(f"{site}: has a certificate: `linkweather keys rotate {site}` gives it another one")
         make_private(folder)
         self._write(f"sites/{site}/mesh.key", self._read("mesh.key"))

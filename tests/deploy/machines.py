@@ -21,9 +21,9 @@ PACKAGES = ("systemd", "systemd-sysv", "dbus", "iproute2", "iputils-ping", "proc
 _BOOT_S = 90.0
 
 
-def run(*argv: str, check: bool = True, text: str | None = None) -> str:
+def run(*argv: str, check: bool = True) -> str:
     """The output of a program, both streams. Raises RuntimeError with it when it fails."""
-    done = subprocess.run(argv, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(argv)}: status {done.returncode}\n{done.stdout}")
     return done.stdout
@@ -66,6 +66,27 @@ def in_image(image: Path, *argv: str) -> str:
 
 
 @contextlib.contextmanager
+def scratch(image: Path, folder: Path) -> Iterator[Path]:
+    """A copy of an image to work in, which goes again."""
+    root = _overlay(image, folder)
+    try:
+        with chrooted(root):
+            yield root
+    finally:
+        run("umount", str(root), check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _overlay(image: Path, folder: Path) -> Path:
+    """Mount an image so that changes of it are in `folder`."""
+    for part in ("upper", "work", "root"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    parts = f"lowerdir={image},upperdir={folder}/upper,workdir={folder}/work"
+    run("mount", "-t", "overlay", "overlay", "-o", parts, str(folder / "root"))
+    return folder / "root"
+
+
+@contextlib.contextmanager
 def bridge() -> Iterator[None]:
     """The network that the machines share."""
     run("ip", "link", "add", BRIDGE, "type", "bridge")
@@ -90,10 +111,7 @@ class Machine:
 
     def power_on(self) -> None:
         """Boot it and give it its address. Raises RuntimeError when it does not come up."""
-        for part in ("upper", "work", "root"):
-            (self._folder / part).mkdir(parents=True, exist_ok=True)
-        parts = f"lowerdir={self._image},upperdir={self._folder}/upper,workdir={self._folder}/work"
-        run("mount", "-t", "overlay", "overlay", "-o", parts, str(self._root))
+        _overlay(self._image, self._folder)
         nspawn = ["systemd-nspawn", "--boot", "--register=no", "--keep-unit", "--quiet", f"--machine={self.name}"]
         with (self._folder / "console").open("w") as console:
             self._process = subprocess.Popen(
@@ -116,13 +134,18 @@ class Machine:
             self._process = None
         run("umount", str(self._root), check=False)
 
-    def run(self, *argv: str, check: bool = True, text: str | None = None) -> str:
+    def run(self, *argv: str, check: bool = True) -> str:
         """Run a program in it, as root."""
-        return run("nsenter", "-t", str(self._leader), "-a", *argv, check=check, text=text)
+        return run(*self._enter(), *argv, check=check)
 
-    def put(self, source: Path, target: str) -> None:
-        """Copy a file to it."""
-        self.run("sh", "-c", f"cat > {target}.b64 && base64 -d {target}.b64 > {target}", text=_base64(source))
+    def status(self, command: str) -> tuple[int, str]:
+        """The exit status of a shell's command, and what it said."""
+        argv = [*self._enter(), "env", "--chdir=/root", "sh", "-c", command]
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        return done.returncode, done.stdout
+
+    def _enter(self) -> list[str]:
+        return ["nsenter", "-t", str(self._leader), "-a"]
 
     def _booted(self, nspawn: int) -> int:
         last = time.monotonic() + _BOOT_S
@@ -138,10 +161,6 @@ class Machine:
 
 def _system_state(leader: int) -> str:
     return run("nsenter", "-t", str(leader), "-a", "systemctl", "is-system-running", check=False).strip()
-
-
-def _base64(source: Path) -> str:
-    return run("base64", str(source))
 
 
 def machines_of(images: Sequence[Path], names: Sequence[str], folder: Path) -> dict[str, Machine]:

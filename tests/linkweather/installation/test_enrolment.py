@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -56,16 +57,28 @@ def certificate(folder: Path) -> bytes:
 class Stage:
     """A server that runs, and its folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         self.fingerprint = certificate(folder)
         self.waiting = folder / "enrolments"
         self.waiting.mkdir()
-        self.server = EnrolmentServer("127.0.0.1", 0, self.waiting, folder / "server.crt", folder / "server.key")
+        self.server = EnrolmentServer(host, 0, self.waiting, folder / "server.crt", folder / "server.key")
         self.port: int = self.server.server_address[1]
 
-    def token(self, *, lasts_s: float = 60.0, bundle: SiteBundle = BUNDLE) -> EnrolmentToken:
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While the block runs, it answers."""
+        thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield
+        finally:
+            self.server.shutdown()
+            self.server.server_close()
+            thread.join()
+
+    def token(self, *, lasts_s: float = 60.0, bundle: SiteBundle = BUNDLE, host: str = "127.0.0.1") -> EnrolmentToken:
         """A token whose bundle waits."""
-        token = EnrolmentToken.new(self.fingerprint, "127.0.0.1", self.port)
+        token = EnrolmentToken.new(self.fingerprint, host, self.port)
         Enrolments(self.waiting).add(token.id, bundle.site, seal(bundle, token.secret), until_s=time.time() + lasts_s)
         return token
 
@@ -77,18 +90,14 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     found = Stage(tmp_path)
-    thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    thread.join()
+    with found.running():
+        yield found
 
 
 def test_a_bundle_is_fetched_once(stage: Stage) -> None:
     token = stage.token()
     assert fetch(EnrolmentToken.parse(str(token))) == BUNDLE
-    with pytest.raises(OperatorError, match="is used or has ended"):
+    with pytest.raises(OperatorError, match="is used or has ended: `linkweather enrol renew`"):
         fetch(token)
     assert not stage.files()
 
@@ -153,6 +162,15 @@ def test_a_server_that_is_not_there_is_named() -> None:
         port = unused.getsockname()[1]
         with pytest.raises(OperatorError, match=rf"127\.0\.0\.1:{port}: no bundle can be fetched"):
             fetch(EnrolmentToken.new(bytes(32), "127.0.0.1", port))
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_server_that_listens_everywhere_answers_by_both_versions_of_ip(tmp_path: Path, host: str) -> None:
+    stage = Stage(tmp_path, "")
+    with stage.running():
+        token = stage.token(host=host)
+        assert fetch(EnrolmentToken.parse(str(token))) == BUNDLE
 
 
 def test_what_is_no_certificate_is_said(tmp_path: Path) -> None:

@@ -101,6 +101,17 @@ def test_data_goes_only_when_asked(machine: Machine) -> None:
     assert not data.path.exists()
 
 
+def test_data_of_an_earlier_installation_and_of_a_package_goes_when_asked(machine: Machine) -> None:
+    data = Folder(machine.root / "data", 0o700, ME, GROUP, data=True)
+    data.path.mkdir()
+    for _ in range(2):
+        machine.perform(data)
+        assert machine.undo() == [f"kept    {data.path}"]
+    machine.perform(data)
+    assert machine.undo(data=True) == [f"removed {data.path}"]
+    assert not data.path.exists()
+
+
 def test_a_folder_with_files_of_others_stays(machine: Machine) -> None:
     machine.perform(*machine.steps())
     (machine.config / "theirs").write_text("")

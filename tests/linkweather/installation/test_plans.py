@@ -5,6 +5,9 @@ from __future__ import annotations
 import getpass
 import grp
 import os
+import shutil
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +29,7 @@ from linkweather.installation.enrolling import Enrolling, EnrolmentSettings
 from linkweather.installation.enrolment_client import fetch
 from linkweather.installation.enrolment_server import EnrolmentServer
 from linkweather.installation.init_command import own_keys, shipped_units
+from linkweather.installation.machine_checks import check_port
 from linkweather.installation.performer import Installation
 from linkweather.installation.places import Places
 from linkweather.installation.site_plan import SiteOptions
@@ -203,9 +207,56 @@ def test_a_site_that_is_not_there_is_named(hub: Hub, call: str) -> None:
         hub.enrolling.renew("south", 60.0) if call == "renew" else hub.enrolling.remove("south")
 
 
+@pytest.mark.parametrize("broken", ["authority/sites/north", "enrolments", "collector/mesh.toml"])
+def test_what_stops_an_enrolment_is_a_sentence_and_a_second_try_ends_it(hub: Hub, broken: str) -> None:
+    """A folder in a file's place, for a full disk: each of the three that are written in turn."""
+    root = hub.places.config if broken.startswith("authority") else hub.places.data
+    at = root / broken / "site.key" if broken.startswith("authority") else root / broken
+    moved = at.with_name("moved")
+    if at.exists():
+        at.rename(moved)
+        at.write_text("no folder")
+    else:
+        at.mkdir(parents=True)
+        (at / "x").write_text("")
+    with pytest.raises(OperatorError, match="cannot be"):
+        hub.enrolling.add("north", {"address": "192.0.2.1"}, 60.0)
+    shutil.rmtree(at) if at.is_dir() else at.unlink()
+    if moved.exists():
+        moved.rename(at)
+    token = hub.enrolling.add("north", {"address": "192.0.2.1"}, 60.0)
+    with hub.serving():
+        assert {"ca.crt", "mesh.key", "site.crt", "site.key"} == set(fetch(token).files)
+
+
 def test_where_no_collector_was_installed_enrol_says_so(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="run `linkweather init collector` on this machine first"):
         Enrolling(Places(Path(), tmp_path, tmp_path), print)
+
+
+def test_an_address_of_ipv6_has_brackets_in_the_brokers_url(hub: Hub) -> None:
+    options = CollectorOptions("2001:db8::1")
+    keys = own_keys(options, hub.places, Installation(hub.made))
+    texts = [
+        step.text for step in collector_plan.collector_plan(options, hub.places, keys, {}) if isinstance(step, TextFile)
+    ]
+    assert sum("mqtts://[2001:db8::1]:8883" in text for text in texts) == 2
+
+
+@pytest.mark.parametrize("address", ["mqtts://hub.example.net", "hub example", "192.0.2.256", ""])
+def test_what_cannot_be_an_address_is_refused_before_anything_is_made(address: str) -> None:
+    said = CliRunner().invoke(main, ["init", "collector", "--address", address])
+    assert said.exit_code == 2
+    assert said.output == f"Error: --address {address!r}: must be an IPv4 address, an IPv6 address or a host name\n"
+
+
+def test_a_port_that_another_program_has_is_said_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OperatorError, match=rf"TCP port 127\.0\.0\.1:{port} is taken by `.*`: .*`--api-port`"):
+            check_port("TCP", "127.0.0.1", port, "`--api-port`", Path("/etc/linkweather"))
+        check_port("TCP", "127.0.0.1", port, "`--api-port`", Path(sys.argv[0]))  # ours, which may be running
+    check_port("TCP", "127.0.0.1", port, "`--api-port`", Path("/etc/linkweather"))
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing() -> None:

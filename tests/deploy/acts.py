@@ -1,0 +1,138 @@
+"""What happens to a mesh in its life, as docs/deploying.md and docs/upgrading.md have it: each an act of the trial."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from tests.deploy.machines import NETWORK
+from tests.deploy.trial import Trial
+
+SITES = ("north", "south", "east")
+LEFT = ("north", "south", "west")  # after _change_sites
+INSTALL = "apt-get install -y -qq ./linkweather.deb"
+UPGRADE = "apt-get install -y -qq -o Dpkg::Options::=--force-confold ./linkweather-next.deb"
+
+
+def set_up(trial: Trial) -> None:
+    """From nothing to three sites: what is typed until their links are fresh is counted."""
+    trial.type("hub", INSTALL)
+    trial.type("hub", f"linkweather init collector --address {NETWORK}.10")
+    for site in SITES:
+        line = trial.token(f"linkweather enrol add {site} --address {trial.machines[site].address}")
+        trial.type(site, f"{INSTALL} && {line}")
+    trial.wait("all 6 links are fresh", lambda: trial.all_fresh(*SITES))
+    print(f"== from nothing to three sites in {time.monotonic() - trial.began:.0f} s; typed: {trial.typed}", flush=True)
+    trial.type("hub", "linkweather links")
+    trial.type("hub", "linkweather doctor")
+
+
+def refused(trial: Trial) -> None:
+    """What cannot be done is said in a sentence, with status 2, and changes nothing."""
+    west = trial.machines["west"].address
+    trial.type("west", INSTALL)
+    trial.refused("west", "runuser -u nobody -- linkweather init site lw1-AAAA", "not whole")
+    line = trial.token(f"linkweather enrol add west --address {west} --lasts 1s")
+    trial.refused("west", f"runuser -u nobody -- {line}", "run it as root")
+    trial.refused(
+        "hub", f"linkweather enrol add west --address {west}", "in the mesh already: `linkweather enrol renew"
+    )
+    trial.refused("hub", "runuser -u nobody -- linkweather enrol renew west", "run it as root")
+    trial.wait("the token has ended", lambda: trial.machines["hub"].run("linkweather", "enrol", "list") == "")
+    trial.refused("west", line, "used or has ended: `linkweather enrol renew")
+    trial.refused("west", "linkweather uninstall", "has made nothing on this machine")
+    holder = "systemd-run -q --unit=holder python3 -m http.server"
+    trial.machines["west"].run("sh", "-c", f"{holder} 8883")
+    taken = f"linkweather init collector --address {west}"
+    trial.wait("the port is taken", lambda: "TCP port" in trial.machines["west"].status(taken)[1])
+    trial.refused("west", taken, "TCP port .*8883.*http.server")
+    trial.machines["west"].run("systemctl", "stop", "holder")
+
+
+def change_sites(trial: Trial) -> None:
+    """A fourth site comes, with the second token that it gets, and one of the three goes."""
+    line = trial.token("linkweather enrol renew west")
+    trial.type("west", line)
+    trial.wait("a fourth site has joined", lambda: trial.all_fresh(*SITES, "west"))
+    trial.refused("west", line, "used or has ended")
+    other = trial.token("linkweather enrol renew south")
+    trial.refused("west", other, "is the site west already.*the token is used.*enrol renew south")
+    trial.type("hub", "linkweather enrol remove east")
+    trial.type("east", "linkweather uninstall --data")
+    trial.wait("one has left", lambda: trial.all_fresh(*LEFT))
+
+
+def change_keys(trial: Trial) -> None:
+    """Every certificate and the mesh's key are changed."""
+    for _ in range(3):  # the next key is accepted; it signs; the one before is gone
+        trial.type("hub", "linkweather keys rotate --mesh-key --folder /etc/linkweather/authority")
+        said = trial.type("hub", "linkweather enrol renew --all")
+        for site, line in re.findall(r"on the machine of (\S+), .*?(linkweather init site \S+)", said, re.DOTALL):
+            trial.type(site, line)
+    trial.type("hub", "linkweather enrol renew broker collector")
+    trial.wait("all keys and certificates are others", lambda: trial.all_fresh(*LEFT))
+
+
+def cut_power(trial: Trial) -> None:
+    """All machines lose their power at once."""
+    for machine in trial.machines.values():
+        machine.power_off(hard=True)
+    print(f"{time.monotonic() - trial.began:6.1f} s  the power of all machines is cut, and comes back", flush=True)
+    for machine in trial.machines.values():
+        machine.power_on()
+    trial.wait("all links are fresh again", lambda: trial.all_fresh(*LEFT))
+    trial.type("hub", "linkweather ledger")
+
+
+def upgrade(trial: Trial) -> None:
+    """The collector first, then site by site; what was changed by hand stays, and no report is lost."""
+    changed = {"hub": "/etc/linkweather/collector.toml", **dict.fromkeys(LEFT, "/etc/linkweather/probe.toml")}
+    for name, file in changed.items():
+        trial.type(name, f"echo '# changed by hand' >>{file}")
+    trial.type(
+        "hub", "linkweather journal backup --data-dir /var/lib/linkweather/collector /var/backups/journal.duckdb"
+    )
+    trial.type("hub", "linkweather mesh check /var/lib/linkweather/collector/mesh.toml")
+    before = _versions(trial)
+    for name, file in changed.items():
+        trial.type(name, UPGRADE)
+        trial.wait(f"{name} is upgraded, and all links are fresh", lambda: trial.all_fresh(*LEFT))
+        trial.type(name, f"tail -n 1 {file} | grep -Fx '# changed by hand'")
+    trial.wait("every site has another version", lambda: not set(_versions(trial)) & set(before))
+    print(f"          {before} -> {_versions(trial)}")
+    _balanced(trial)
+
+
+def go_back(trial: Trial) -> None:
+    """An older version comes only when it is asked for by name."""
+    trial.type("north", INSTALL, status=100)
+    trial.type("north", f"{INSTALL} --allow-downgrades -o Dpkg::Options::=--force-confold")
+    trial.wait("a site is back, and all links are fresh", lambda: len(set(_versions(trial))) == 2)
+    trial.wait("all links are fresh", lambda: trial.all_fresh(*LEFT))
+    _balanced(trial)
+
+
+def uninstall(trial: Trial) -> None:
+    """Nothing of it stays."""
+    for name in (*LEFT, "hub"):
+        trial.type(name, "linkweather uninstall --data")
+        trial.type(name, "apt-get purge -y -qq linkweather")
+        left = trial.machines[name].run(
+            "sh",
+            "-c",
+            "ls -d /etc/linkweather /var/lib/linkweather /opt/linkweather 2>/dev/null; "
+            "getent passwd linkweather; systemctl list-unit-files 'linkweather*' --no-legend; true",
+        )
+        assert not left.strip(), f"{name}: still has {left}"
+
+
+def _versions(trial: Trial) -> list[str]:
+    return [str(row["version"]) for row in trial.rows("sites")]
+
+
+def _balanced(trial: Trial) -> None:
+    """Every report that a site numbered is in the journal, or waits."""
+    trial.type("hub", "linkweather ledger")  # status 1 where one is missing
+    total = trial.asked("ledger")["total"]
+    lost = {name: number for name, number in total.items() if number and name in {"dropped", "damaged", "gaps"}}
+    assert not lost, f"reports are lost: {lost}"

@@ -1,0 +1,73 @@
+"""The project's own Debian packages for the trial: of a release, and of the one before it; each by `make deb`.
+
+The release before is what `--before COMMIT` says, or these sources once more: with another version, what an upgrade
+does to a machine is the same.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.deploy.machines import in_image, scratch
+
+ROOT = Path(__file__).parents[2]
+VERSIONS = ("7.1.0", "7.2.0")
+# What making a package takes, beside a machine's own.
+_TOOLS = ("python3-venv", "make")
+
+
+@dataclass(frozen=True)
+class Packages:
+    """A release's package, and that of the one before."""
+
+    before: Path
+    now: Path
+
+
+def packages(image: Path, folder: Path, before: str | None) -> Packages:
+    """Both packages for the Debian of an image, in `folder`: made there unless they are there already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = [_package(image, folder, version, ref) for version, ref in zip(VERSIONS, (before, None), strict=True)]
+    return Packages(*found)
+
+
+def _package(image: Path, folder: Path, version: str, ref: str | None) -> Path:
+    there = folder / f"{image.name}-{version}.deb"
+    if there.exists():
+        return there
+    with scratch(image, folder / "build") as root:
+        _unpack(root / "src", ref)
+        in_image(root, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *_TOOLS)
+        in_image(root, *_settings(version), "make", "--no-print-directory", "-C", "/src", "deb")
+        (made,) = (root / "src/dist").glob("*.deb")
+        shutil.copy(made, there)
+    return there
+
+
+def _unpack(target: Path, ref: str | None) -> None:
+    """The sources of a commit, or of this checkout as it is."""
+    target.mkdir()
+    if ref is not None:
+        tree = subprocess.run(["git", "archive", ref], cwd=ROOT, capture_output=True, check=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(tree)) as archive:
+            archive.extractall(target, filter="tar")
+        return
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target / name, follow_symlinks=False)
+
+
+def _settings(version: str) -> Iterator[str]:
+    """What pip needs of this machine's; packed fast, as each is unpacked a few times."""
+    yield "env"
+    yield from (f"{name}={value}" for name, value in os.environ.items() if name.startswith("PIP_"))
+    yield f"SETUPTOOLS_SCM_PRETEND_VERSION={version}"
+    yield "DPKG_DEB_COMPRESSOR_LEVEL=1"
