@@ -3,8 +3,8 @@
     make deploy-test
     .venv/bin/python -m tests.deploy [--release bookworm --release trixie] [--root trixie=/path] [--before COMMIT]
 
-A collector and three sites from the project's own package, what must be refused, a fourth site, keys changed, power
-cut, upgraded site by site, one site back, uninstalled. Prints a transcript: every command that a person types, on which
+A collector and three sites from the project's own package, a fourth site, keys changed, power cut, upgraded site by
+site, one site back, what must be refused, uninstalled. Prints a transcript: every command that a person types, on which
 machine, what it said, and how long it took. Exit status: 0 all as documented, 1 not. Needs root, systemd-nspawn
 (systemd-container) and debootstrap; some 3 GB and ten minutes a release. `--root RELEASE=PATH` takes a debootstrapped
 root instead of making one, `--packages FOLDER` keeps the packages for the next time.
@@ -29,12 +29,12 @@ from tests.deploy.trial import Trial
 
 ACTS = (
     acts.set_up,
-    acts.refused,
     acts.change_sites,
     acts.change_keys,
     acts.cut_power,
     acts.upgrade,
     acts.go_back,
+    acts.refused,
     acts.uninstall,
 )
 

@@ -27,36 +27,11 @@ def set_up(trial: Trial) -> None:
     trial.type("hub", "linkweather doctor")
 
 
-def refused(trial: Trial) -> None:
-    """What cannot be done is said in a sentence, with status 2, and changes nothing."""
-    west = trial.machines["west"].address
-    trial.type("west", INSTALL)
-    trial.refused("west", "runuser -u nobody -- linkweather init site lw1-AAAA", "not whole")
-    line = trial.token(f"linkweather enrol add west --address {west} --lasts 1s")
-    trial.refused("west", f"runuser -u nobody -- {line}", "run it as root")
-    trial.refused(
-        "hub", f"linkweather enrol add west --address {west}", "in the mesh already: `linkweather enrol renew"
-    )
-    trial.refused("hub", "runuser -u nobody -- linkweather enrol renew west", "run it as root")
-    trial.wait("the token has ended", lambda: trial.machines["hub"].run("linkweather", "enrol", "list") == "")
-    trial.refused("west", line, "used or has ended: `linkweather enrol renew")
-    trial.refused("west", "linkweather uninstall", "has made nothing on this machine")
-    holder = "systemd-run -q --unit=holder python3 -m http.server"
-    trial.machines["west"].run("sh", "-c", f"{holder} 8883")
-    taken = f"linkweather init collector --address {west}"
-    trial.wait("the port is taken", lambda: "TCP port" in trial.machines["west"].status(taken)[1])
-    trial.refused("west", taken, "TCP port .*8883.*http.server")
-    trial.machines["west"].run("systemctl", "stop", "holder")
-
-
 def change_sites(trial: Trial) -> None:
-    """A fourth site comes, with the second token that it gets, and one of the three goes."""
-    line = trial.token("linkweather enrol renew west")
-    trial.type("west", line)
+    """A fourth site comes, and one of the three goes."""
+    line = trial.token(f"linkweather enrol add west --address {trial.machines['west'].address}")
+    trial.type("west", f"{INSTALL} && {line}")
     trial.wait("a fourth site has joined", lambda: trial.all_fresh(*SITES, "west"))
-    trial.refused("west", line, "used or has ended")
-    other = trial.token("linkweather enrol renew south")
-    trial.refused("west", other, "is the site west already.*the token is used.*enrol renew south")
     trial.type("hub", "linkweather enrol remove east")
     trial.type("east", "linkweather uninstall --data")
     trial.wait("one has left", lambda: trial.all_fresh(*LEFT))
@@ -110,6 +85,46 @@ def go_back(trial: Trial) -> None:
     trial.wait("a site is back, and all links are fresh", lambda: len(set(_versions(trial))) == 2)
     trial.wait("all links are fresh", lambda: trial.all_fresh(*LEFT))
     _balanced(trial)
+
+
+def refused(trial: Trial) -> None:
+    """What cannot be done is said in a sentence, with status 2, and changes nothing. (Of the new release.)"""
+    east, hub = trial.machines["east"], trial.machines["hub"]
+    as_nobody = "runuser -u nobody -- "
+    trial.type("east", UPGRADE)
+    trial.refused("east", "linkweather init site lw1-AAAA", "not whole")
+    trial.refused("east", "linkweather uninstall", "has made nothing on this machine")
+    line = trial.token(f"linkweather enrol add east --address {east.address} --lasts 1s")
+    trial.refused("hub", f"linkweather enrol add east --address {east.address}", "already: `linkweather enrol renew")
+    trial.refused("hub", f"{as_nobody}linkweather enrol renew east", "run it as root")
+    trial.refused("east", f"{as_nobody}{line}", "run it as root")
+    trial.wait("the token has ended", lambda: not hub.run("linkweather", "enrol", "list"))
+    trial.refused("east", line, "used or has ended: `linkweather enrol renew")
+    other = trial.token("linkweather enrol renew east")
+    trial.refused("west", other, "is the site west already.*the token is used.*enrol renew east")
+    trial.refused("west", other, "used or has ended")
+    init = f"linkweather init collector --address {east.address}"
+    east.run("systemd-run", "-q", "--unit=other", "python3", "-m", "http.server", "8883")
+    trial.wait("another program has a port", lambda: bool(east.run("ss", "-Hltn", "sport = :8883")))
+    trial.refused("east", init, r"TCP port .*:8883 is taken by `.*http.server 8883`")
+    east.run("systemctl", "stop", "other")
+    _with_full_disk(trial)
+    trial.type("hub", "linkweather enrol remove east")
+    trial.wait("the mesh is as before", lambda: trial.all_fresh(*LEFT))
+
+
+def _with_full_disk(trial: Trial) -> None:
+    """Neither the collector's disk nor the site's takes a file more; afterwards the next try does all."""
+    full = "mkdir -p {0} && mount -t tmpfs -o size=4k,nr_inodes=2 full {0}"
+    trial.type("hub", full.format("/var/lib/linkweather/enrolments"))
+    trial.refused("hub", "linkweather enrol renew east", "/enrolments: cannot be written: No space left on device")
+    trial.type("hub", "umount /var/lib/linkweather/enrolments")
+    line = trial.token("linkweather enrol renew east")
+    trial.type("east", full.format("/etc/linkweather/keys"))
+    trial.refused("east", f"{line} >/dev/null", "No space left on device; the token is used")
+    trial.type("east", "umount /etc/linkweather/keys")
+    trial.type("east", trial.token("linkweather enrol renew east"))
+    trial.type("east", "linkweather uninstall --data")
 
 
 def uninstall(trial: Trial) -> None:
