@@ -92,7 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
         path, sealed = found
         self._answer(200, sealed)
         path.unlink(missing_ok=True)  # it is sent: nobody gets it twice
-        log.info("%s has fetched the bundle of %s", self.client_address[0].removeprefix("::ffff:"), path.suffix.removeprefix("."))
+        client = self.client_address[0].removeprefix("::ffff:")  # IPv4, as a socket for both has it
+        log.info("%s has fetched the bundle of %s", client, path.suffix.removeprefix("."))
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
