@@ -191,7 +191,7 @@ class ApiWiring:
             *self.notifier.failing(),
             *([ours] if ours else []),
             *self.other_journals.sentences(),
-            *self.connection.complaints(),
+            *self.connection.refusals.complaints(),
             *self.sites.damage(),
             *(self.cluster.sentences() if self.cluster else ()),
             *self.journal.damage.recent(datetime.now(UTC)),
@@ -269,6 +269,6 @@ class ApiWiring:
             listeners={"events": self.feed.listeners, "alto": self.alto_streams["open"]},
             journal_damage=self.journal.damage.found,
             journal_lost=self.journal.damage.lost,
-            unpublished=self.connection.refused,
+            unpublished=self.connection.refusals.counts,
             incidents=Counter(incident.severity for incident in self.incident_watch.lasting),
         )

@@ -8,14 +8,12 @@ import logging
 import random
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from linkweather.backoff import Backoff
 from linkweather.broker import Broker
@@ -23,18 +21,15 @@ from linkweather.broker_access import password, tls_context
 from linkweather.containment import contained
 from linkweather.errors import OperatorError
 from linkweather.mqtt_client import CLOSED, MAX_INFLIGHT, MqttClient, RefusedError
-from linkweather.wire import topics
+from linkweather.mqtt_refusals import BrokerRefusals
 
 log = logging.getLogger(__name__)
 
-MOST_COMPLAINTS = 16
-HOLD_REFUSED_S = 60.0
 # At most, beside topic and payload: type, lengths, packet identifier, no properties (MQTT 5 §3.3).
 HEADER_BYTES = 16
 SUBSCRIPTIONS_A_PACKET = 500
 MOST_PACKET_BYTES = 16_000_000
 _CONNECT_LIMIT_S = 5.0
-_ALLOW = "allow it in the broker's access rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +76,7 @@ class Connection:
         self._address: tuple[str, int] | None = None
         self.last_error = ""
         self.retained = False  # whether the broker had kept the message that is being handled
-        self._held_until: dict[str, float] = {}  # family of topics that the broker refused → until when
-        self._complaints: dict[str, str] = {}  # topic, or family → what the broker does not let us do there
-        # Reason → messages that the broker would not take, and subscriptions.
-        self.refused: Counter[str] = Counter()
+        self.refusals = BrokerRefusals(f"the broker {broker}")
 
     @property
     def connected(self) -> bool:
@@ -136,23 +128,19 @@ class Connection:
         both are counted, and said once. What it refused is not sent for a while, as some brokers close the connection.
         """
         client = self._client
-        if client is None or self._is_held(topics.family(topic)) or self._is_oversized(topic, payload):
+        size = len(topic.encode()) + len(payload) + HEADER_BYTES
+        if client is None or not self.refusals.may_publish(topic, size, client.max_packet_bytes, time.monotonic()):
             return False
         try:
             await client.publish(topic, payload, qos=1, retain=retain)
         except aiomqtt.MqttError as error:
             _raise_cancellation()
             if isinstance(error, RefusedError):
-                self._hold(topics.family(topic), str(error))
+                self.refusals.publication_refused(topic, str(error), time.monotonic())
             return False
         _raise_cancellation()
-        for name in (topic, topics.family(topic)):
-            self._complaints.pop(name, None)
+        self.refusals.published(topic)
         return True
-
-    def complaints(self) -> list[str]:
-        """What the broker does not let us do now: a sentence a topic, for the first of them."""
-        return list(self._complaints.values())
 
     async def subscribe_again(self) -> None:
         """Follow `subscriptions` where they have changed; without a connection the next one does."""
@@ -175,7 +163,7 @@ class Connection:
             some = wanted[start : start + SUBSCRIPTIONS_A_PACKET]
             codes = await client.subscribe([(topic, 1) for topic in some])
             _raise_cancellation()
-            self._check_subscriptions(some, codes)
+            self.refusals.subscribed(some, codes)
 
     async def _session(self) -> None:
         will = aiomqtt.Will(self._will.topic, self._will.payload, qos=1, retain=True) if self._will else None
@@ -200,7 +188,7 @@ class Connection:
         client.open_by(self._open)
         async with client:
             client.pending_calls_threshold = MAX_INFLIGHT
-            self._complaints = {name: said for name, said in self._complaints.items() if name in self._held_until}
+            self.refusals.connected()
             self._subscribed = self._wanted()
             await self._subscribe(client, self._subscribed)
             self._client = client
@@ -229,39 +217,6 @@ class Connection:
     def _next_s(self) -> float:
         pause_s, self._pause_s = self._pause_s, None
         return self._backoff.next_s() if pause_s is None else pause_s
-
-    def _hold(self, family: str, reason: str) -> None:
-        self._held_until[family] = time.monotonic() + HOLD_REFUSED_S
-        self._complain(family, reason, f"the broker {self._broker} refuses this ({reason}): {_ALLOW}")
-
-    def _is_held(self, family: str) -> bool:
-        return time.monotonic() < self._held_until.get(family, 0.0)
-
-    def _check_subscriptions(self, wanted: Sequence[str], codes: Sequence[int | ReasonCode]) -> None:
-        for topic, code in zip(wanted, codes, strict=False):
-            if isinstance(code, ReasonCode) and code.is_failure:
-                self._complain(
-                    topic, str(code), f"the broker {self._broker} does not let us read this ({code}): {_ALLOW}"
-                )
-
-    def _is_oversized(self, topic: str, payload: bytes) -> bool:
-        size, limit = len(topic.encode()) + len(payload) + HEADER_BYTES, self.max_packet_bytes
-        if limit is None or size <= limit:
-            return False
-        self._complain(
-            topic,
-            "oversized",
-            f"{size} bytes, and the broker {self._broker} takes packets of {limit} at most: raise its limit "
-            "(mosquitto: max_packet_size)",
-        )
-        return True
-
-    def _complain(self, topic: str, reason: str, what: str) -> None:
-        """Count what the broker does not let us do, and say it once a topic; of many topics the first."""
-        self.refused[reason.lower().replace(" ", "_")] += 1
-        if topic not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
-            self._complaints[topic] = f"{topic}: {what}"
-            log.error("%s", self._complaints[topic])
 
     def _lost(self) -> str:
         # A broker that shuts down closes the connection in the same way: paho does not tell the two apart.

@@ -318,7 +318,7 @@ class ProbeDaemon:
             next_tests=self._throughput.scheduler.next_tests() if state == "online" else (),
             throughput_problem=self._throughput_problem,
             overflows=dict(overflows()),
-            unpublished=dict(self._connection.refused),
+            unpublished=dict(self._connection.refusals.counts),
             damaged_files=self._statuses.damaged_files,
             failed_authentication=self._latency.dropped.unauthenticated(),
         )

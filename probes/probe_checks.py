@@ -26,7 +26,8 @@ from linkweather.mesh.site_mesh import SiteMesh
 from linkweather.wire import topics
 from probes.latency import clocks
 from probes.latency.icmp import IcmpProber
-from probes.latency.kernel_timestamps import families, open_socket, receive, stamp_received
+from probes.latency.kernel_timestamps import receive, stamp_received
+from probes.latency.udp_sockets import families, open_socket
 from probes.path.tracer_process import can_trace
 from probes.probe_command import usable_iperf3
 from probes.settings import ProbeSettings

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rich import box
 from rich.table import Table
 
+from linkweather.cli.tables import plain_table
 from linkweather.mesh.mesh_costs import LinkCost, SiteCost, dearest
 from linkweather.units import Unit, count, fitting, price, rate, size
 
@@ -33,7 +33,7 @@ def total_line(links: Sequence[LinkCost], rate_bps: float) -> str:
 def sites_cost_table(sites: Sequence[SiteCost]) -> Table:
     """The sites that cost most, MOST_SITES at most: what they send and receive a day."""
     usd = any(site.usd is not None for site in sites)
-    table = _table("site", ("packets", "latency tests", "throughput tests", "budget", "sent"), usd=usd)
+    table = plain_table(("site",), ("packets", "latency tests", "throughput tests", "budget", "sent", *["USD"] * usd))
     ordered = sorted(sites, key=lambda site: (-(site.usd or 0.0), -site.bytes, site.site))
     for site in ordered[:MOST_SITES]:
         budget = "none" if site.budget_bytes is None else size(site.budget_bytes)
@@ -47,18 +47,10 @@ def sites_cost_table(sites: Sequence[SiteCost]) -> Table:
 def links_cost_table(links: Sequence[LinkCost]) -> Table:
     """The links that cost most, MOST_LINKS at most."""
     usd = any(link.usd is not None for link in links)
-    table = _table("link", ("packets", "latency tests", "throughput tests"), usd=usd)
+    table = plain_table(("link",), ("packets", "latency tests", "throughput tests", *["USD"] * usd))
     for link in dearest(links)[:MOST_LINKS]:
         figures = (_count(link.packets), size(link.latency_bytes), size(link.test_bytes))
         table.add_row(f"{link.src} → {link.dst}", *figures, *([price(link.usd)] if usd else ()))
-    return table
-
-
-def _table(first: str, figures: Sequence[str], *, usd: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(first, no_wrap=True)
-    for heading in (*figures, *(("USD",) if usd else ())):
-        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 

@@ -107,4 +107,4 @@ async def read_broker(broker: Broker, client_id: str, subscriptions: Sequence[st
     silent = "" if connection.connected else f"the broker {name} does not answer"
     running.cancel()
     await asyncio.wait([running])
-    return BrokerReading(name, True, connection.last_error or silent, tuple(connection.complaints()))  # noqa: FBT003
+    return BrokerReading(name, True, connection.last_error or silent, tuple(connection.refusals.complaints()))  # noqa: FBT003

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from linkweather.errors import MeasurementError, MessageError, OperatorError
 from linkweather.mesh import LatencyTests
 from probes.latency import clocks
-from probes.latency.kernel_timestamps import BATCH, Overflow, Sending, Stamp, families, receive
+from probes.latency.kernel_timestamps import BATCH, Overflow, Sending, Stamp, receive
 from probes.latency.prober import Address, DatagramProber, blame
 from probes.latency.session import ProbeOutcome, Session
 from probes.latency.stamp_packet import StampRequest
 from probes.latency.tally import SentProbe, TimedReply
 from probes.latency.targets import LatencyTarget, Targets
+from probes.latency.udp_sockets import families
 
 Sent = tuple[Session, SentProbe]
 

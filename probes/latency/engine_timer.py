@@ -8,8 +8,6 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 
-from probes.latency.kernel_timestamps import guarded
-
 # The kernel stamps what comes and goes, so that haste gains nothing. Ticks are a grain apart: what falls due meanwhile
 # leaves together, up to a grain late. Replies wait for a tick that is near, and are read at once where none is.
 GRAIN_S = 1e-3
@@ -79,3 +77,16 @@ class EngineTimer:
                 loop.add_reader(opened, readable)
             else:
                 loop.remove_reader(opened)
+
+
+def guarded(callback: Callable[[], None], ended: asyncio.Future[None]) -> Callable[[], None]:
+    """A loop callback whose error ends the shell that runs it, instead of being logged and forgotten."""
+
+    def call() -> None:
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - it is raised again where the shell's `run` waits
+            if not ended.done():
+                ended.set_exception(error)
+
+    return call

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 
 from linkweather.errors import MeasurementError
 from linkweather.mesh import LatencyTests
-from probes.latency.kernel_timestamps import REASONS, families
+from probes.latency.kernel_timestamps import REASONS
 from probes.latency.prober import ExchangeProber, ProberCall, blame
 from probes.latency.session import ProbeOutcome, Session
 from probes.latency.stamp_packet import StampRequest
 from probes.latency.tally import SentProbe
 from probes.latency.targets import LatencyTarget
+from probes.latency.udp_sockets import families
 
 MOST_RUNNING = 4096  # of one engine; the next probes fail at once, as `send_failed`
 

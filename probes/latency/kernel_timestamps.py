@@ -1,4 +1,4 @@
-"""Datagram sockets with the kernel's timestamps: options, control messages and the error queue, and nothing else.
+"""The kernel's timestamps of datagrams: socket options, control messages and the error queue, and nothing else.
 
 The kernel stamps a datagram when the driver takes it (TX) and when the driver delivers it (RX), so a late event loop,
 a busy process or a full socket buffer is not in the difference. An RX stamp comes with its datagram, as a control
@@ -12,16 +12,13 @@ Linux, `Documentation/networking/timestamping.rst`; the constants are missing fr
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import ipaddress
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from struct import Struct
 from typing import Generic, NamedTuple, TypeVar
 
-from linkweather.errors import OperatorError
 from probes.latency.clocks import NS_PER_S
 from probes.latency.stamp_packet import MAX_BYTES
 
@@ -48,11 +45,9 @@ _FROM_STAMP, _FROM_ICMP, _FROM_ICMP6 = 4, 2, 3
 
 _CONTROL_BYTES = 256
 _ERROR_BYTES = 512
-_BUFFER_BYTES = 1 << 21  # a tenth of a second of a flood, which a busy machine needs to act on it
 _IDS = 2**32
 _MOST_UNSTAMPED = 65_536  # stamps may get lost; their tags must not pile up
 BATCH = 64
-_TTL = 255  # RFC 8762 §4.2: a session-sender and a reflector send with 255
 
 # errno → the reason in a result; anything else is `send_failed`.
 REASONS = {
@@ -69,8 +64,6 @@ REASONS = {
 
 # A mistake of our own, which no network makes.
 _OURS = frozenset({errno.EBADF, errno.ENOTSOCK, errno.EINVAL, errno.EFAULT})
-# What a machine without a family says when a socket of it is opened or bound.
-_NO_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT, errno.EPERM, errno.EACCES})
 
 Control = Sequence[tuple[int, int, bytes]]
 # Data, source, the kernel's RX stamp in ns, TTL, what to send a reply with so that it leaves from where the request
@@ -90,41 +83,6 @@ class Unreached(NamedTuple):
 
     address: tuple[str, int]
     reason: str
-
-
-def families(bind: Sequence[str]) -> dict[socket.AddressFamily, str]:
-    """Local addresses by family; without any, the wildcard of each family that this machine has."""
-    if not bind:
-        wildcards = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104 - a mesh's peers are anywhere
-        return {family: address for family, address in wildcards.items() if _has(family, address)}
-    chosen: dict[socket.AddressFamily, str] = {}
-    for address in bind:
-        family = _family(address)
-        if family in chosen:
-            raise OperatorError(f"bind = {address!r}: give at most one IPv4 and one IPv6 address")
-        chosen[family] = address
-    return chosen
-
-
-def open_socket(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
-    """A non-blocking UDP socket with RX stamps. Raises OperatorError when the address or port cannot be had."""
-    try:
-        opened = socket.socket(family, socket.SOCK_DGRAM)
-    except OSError as error:
-        raise OperatorError(_sentence(address, port, error)) from None
-    try:
-        opened.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        if family == socket.AF_INET6:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, _TTL)
-        else:
-            opened.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, _TTL)
-        _enlarge(opened)
-        opened.bind((address, port))
-    except OSError as error:
-        opened.close()
-        raise OperatorError(_sentence(address, port, error)) from None
-    return opened
 
 
 def stamp_received(opened: socket.socket) -> None:
@@ -245,19 +203,6 @@ class Sending(Generic[Tag]):
         return None
 
 
-def guarded(callback: Callable[[], None], ended: asyncio.Future[None]) -> Callable[[], None]:
-    """A loop callback whose error ends the shell that runs it, instead of being logged and forgotten."""
-
-    def call() -> None:
-        try:
-            callback()
-        except Exception as error:  # noqa: BLE001 - it is raised again where the shell's `run` waits
-            if not ended.done():
-                ended.set_exception(error)
-
-    return call
-
-
 _TTLS = {int(socket.IP_TTL), socket.IPV6_HOPLIMIT}
 _DESTINATIONS = {_IP_PKTINFO, socket.IPV6_PKTINFO}
 _ANYWHERE: Control = ()
@@ -291,38 +236,3 @@ def _try(opened: socket.socket, level: int, option: int, value: int) -> bool:
     except OSError:
         return False  # an older kernel, or a sandbox: user-space stamps, and the rows say so
     return True
-
-
-def _enlarge(opened: socket.socket) -> None:
-    # FORCE, 33, passes net.core.rmem_max and needs CAP_NET_ADMIN.
-    if not _try(opened, socket.SOL_SOCKET, 33, _BUFFER_BYTES):
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
-
-
-def _has(family: socket.AddressFamily, wildcard: str) -> bool:
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as trial:
-            trial.bind((wildcard, 0))
-            return True
-    except OSError as error:
-        if error.errno in _NO_FAMILY:
-            return False
-        raise OperatorError(_sentence(wildcard, 0, error)) from None
-
-
-def _family(address: str) -> socket.AddressFamily:
-    try:
-        version = ipaddress.ip_address(address).version
-    except ValueError:
-        raise OperatorError(f"bind = {address!r}: must be an IPv4 or IPv6 address of this machine") from None
-    return socket.AF_INET6 if version == 6 else socket.AF_INET
-
-
-def _sentence(address: str, port: int, error: OSError) -> str:
-    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-    sentences = {
-        errno.EADDRINUSE: f"UDP port {where} is taken: stop what uses it (`ss -ulpn`), or choose another port",
-        errno.EADDRNOTAVAIL: f"bind = {address!r}: is no address of this machine (`ip address` lists them)",
-        errno.EACCES: f"UDP port {where} needs privileges: choose one above 1023",
-    }
-    return sentences.get(error.errno or 0, f"UDP port {where} cannot be opened: {error.strerror}")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from linkweather.errors import MessageError, OperatorError
 from probes.latency import clocks
 from probes.latency.clocks import encode_error, ntp_from_ns
+from probes.latency.engine_timer import guarded
 from probes.latency.flood_filter import (
     CALM_S,
     FILLING,
@@ -21,10 +22,11 @@ from probes.latency.flood_filter import (
     program,
     strangers_share,
 )
-from probes.latency.kernel_timestamps import BATCH, Overflow, families, guarded, open_socket, receive, stamp_received
+from probes.latency.kernel_timestamps import BATCH, Overflow, receive, stamp_received
 from probes.latency.reflector_drops import ReflectorDrops
 from probes.latency.stamp_packet import depart
 from probes.latency.stamp_responder import StampResponder
+from probes.latency.udp_sockets import families, open_socket
 
 _CLOCK_EVERY_S = 5.0
 _WATCH_EVERY_S = 0.2

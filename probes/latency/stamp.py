@@ -11,7 +11,6 @@ import socket
 from linkweather.errors import MessageError, OperatorError
 from linkweather.mesh import LatencyTests, Site
 from probes.latency import stamp_tlvs
-from probes.latency.kernel_timestamps import open_socket
 from probes.latency.prober import Address, Needs, NoOptions, Wording
 from probes.latency.stamp_packet import (
     AUTHENTICATED_BYTES,
@@ -21,6 +20,7 @@ from probes.latency.stamp_packet import (
     decode_reply,
     encode_request,
 )
+from probes.latency.udp_sockets import open_socket
 
 
 class StampProber:

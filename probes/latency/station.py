@@ -11,7 +11,6 @@ from datetime import datetime
 from statistics import median
 from typing import Any, Final
 
-from linkweather import settings
 from linkweather.errors import OperatorError
 from linkweather.mesh import LatencyTests, Mesh
 from linkweather.mesh.mesh_model import OF_MESH
@@ -23,7 +22,7 @@ from probes.latency.reflector_drops import ReflectorDrops, log_drops
 from probes.latency.reflector_guard import Recent
 from probes.latency.session import ProbeOutcome
 from probes.latency.stamp import StampProber, key_id
-from probes.latency.targets import Closed, LatencyPeer
+from probes.latency.targets import LatencyPeer
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +100,7 @@ class Station:
         for name in wanted:
             method, group = usable[mesh.sites[name].method], mesh.group_of(self._site, name)
             key = method, OF_MESH if mesh.tests_of(group).latency == mesh.latency else group
-            peers.setdefault(key, []).append(_peer(mesh, name, self._methods[method]))
+            peers.setdefault(key, []).append(LatencyPeer.of(mesh, name, self._methods[method]))
         for method, group in peers.keys() - self._engines.keys():
             self._begin(self._methods[method], group)
         return peers
@@ -271,27 +270,6 @@ def _tests(tests: LatencyTests, method: Method) -> LatencyTests:
     interval_s, timeout_s = method.prober.needs
     most = {"interval_s": max(interval_s, tests.interval_s), "timeout_s": max(timeout_s, tests.timeout_s)}
     return tests.model_copy(update=most)
-
-
-def _peer(mesh: Mesh, name: str, method: Method) -> LatencyPeer:
-    """A site as the method probes it, or closed, with the reason why it is not probed."""
-    site, prober = mesh.sites[name], method.prober
-    if site.nat:
-        # What answers at its address is its NAT: a figure of that would not be one of the link.
-        return LatencyPeer(name, site.address, site.port, Closed("behind_nat"))
-    if isinstance(prober, AbsentProber):
-        package = mesh.packages.get(method.name)
-        hint = f"; install the package {package} at this site" if package else ""
-        return LatencyPeer(name, site.address, site.port, Closed("method_missing", f"{prober.sentence}{hint}"))
-    try:
-        # A method that stands in for another knows nothing of the other's options.
-        given = site.options if site.method == method.name else {}
-        options = settings.validate(given, prober.options, "")
-        return LatencyPeer(name, *prober.destination(site, options), options=options)
-    except OperatorError as error:
-        return LatencyPeer(name, site.address, site.port, Closed("bad_options", f"sites.{name}.options.{error}"))
-    except Exception as error:  # noqa: BLE001 - a prober may be anybody's: its fault costs its own peer
-        return LatencyPeer(name, site.address, site.port, Closed("prober_error", f"{type(error).__name__}: {error}"))
 
 
 class WorkingLatency:

@@ -6,12 +6,14 @@ import random
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 from socket import AddressFamily
 from typing import NamedTuple
 
-from linkweather.errors import MessageError
-from linkweather.mesh import Settings
-from probes.latency.prober import Address
+from linkweather import settings
+from linkweather.errors import MessageError, OperatorError
+from linkweather.mesh import Mesh, Settings
+from probes.latency.prober import AbsentProber, Address, Method
 from probes.latency.session import Session
 from probes.latency.stamp_packet import StampReply
 
@@ -56,6 +58,28 @@ class LatencyPeer:
     closed: Closed | None = None
     options: Settings | None = None
     host: str | None = None
+
+    @classmethod
+    def of(cls, mesh: Mesh, name: str, method: Method) -> LatencyPeer:
+        """A site as the method probes it, or closed, with the reason why it is not probed."""
+        site, prober = mesh.sites[name], method.prober
+        closed = partial(cls, name, site.address, site.port)
+        if site.nat:
+            # What answers at its address is its NAT: a figure of that would not be one of the link.
+            return closed(Closed("behind_nat"))
+        if isinstance(prober, AbsentProber):
+            package = mesh.packages.get(method.name)
+            hint = f"; install the package {package} at this site" if package else ""
+            return closed(Closed("method_missing", f"{prober.sentence}{hint}"))
+        try:
+            # A method that stands in for another knows nothing of the other's options.
+            given = site.options if site.method == method.name else {}
+            options = settings.validate(given, prober.options, "")
+            return cls(name, *prober.destination(site, options), options=options)
+        except OperatorError as error:
+            return closed(Closed("bad_options", f"sites.{name}.options.{error}"))
+        except Exception as error:  # noqa: BLE001 - a prober may be anybody's: its fault costs its own peer
+            return closed(Closed("prober_error", f"{type(error).__name__}: {error}"))
 
     @property
     def name(self) -> tuple[str, int]:

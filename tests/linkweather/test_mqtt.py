@@ -19,8 +19,9 @@ import pytest
 from linkweather import overflows
 from linkweather.broker import parse_broker
 from linkweather.containment import faults
-from linkweather.mqtt import MOST_COMPLAINTS, Connection
+from linkweather.mqtt import Connection
 from linkweather.mqtt_client import MESSAGE_BYTES, MessageQueue
+from linkweather.mqtt_refusals import MOST_COMPLAINTS
 from linkweather.wire import topics
 from tests import servers
 
@@ -195,7 +196,7 @@ async def test_what_is_larger_than_the_broker_takes_is_not_sent_and_said_once_wi
             running.cancel()
             await asyncio.wait([running])
     assert connection.max_packet_bytes is None
-    assert connection.refused == {"oversized": 2}
+    assert connection.refusals.counts == {"oversized": 2}
     assert caplog.text.count("t: 1001 bytes, and the broker") == 1
     assert caplog.text.count("takes packets of 1000 at most") == 1
 
@@ -256,19 +257,19 @@ async def test_a_publication_that_the_broker_refuses_has_not_arrived_is_counted_
             for site in "abc":  # of one rule: the others are held back
                 assert not await connection.publish(topics.routes(site), b"x", retain=True)
             await reconnected(connection)
-            assert connection.complaints() == [sentence]
-            assert connection.refused == {"not_authorized": 1}
-            connection._held_until = dict.fromkeys(connection._held_until, 0.0)  # a minute later
+            assert connection.refusals.complaints() == [sentence]
+            assert connection.refusals.counts == {"not_authorized": 1}
+            connection.refusals._held_until = dict.fromkeys(connection.refusals._held_until, 0.0)  # a minute later
             assert not await connection.publish(topics.routes("b"), b"x", retain=True)
-            assert connection.refused == {"not_authorized": 2}
+            assert connection.refusals.counts == {"not_authorized": 2}
             await reconnected(connection)
-            assert connection.complaints() == [sentence]
+            assert connection.refusals.complaints() == [sentence]
     with servers.mosquitto(tmp_path, port):
         async with connected(port) as connection:
-            connection._hold(topics.family(topics.routes("a")), "Not authorized")
-            connection._held_until.clear()
+            connection.refusals.publication_refused(topics.routes("a"), "Not authorized", 0.0)
+            connection.refusals._held_until.clear()
             assert await connection.publish(topics.routes("b"), b"x", retain=True)
-            assert connection.complaints() == []
+            assert connection.refusals.complaints() == []
     assert caplog.text.count(sentence) == 2
 
 
@@ -277,8 +278,8 @@ async def test_so_many_topics_are_named_of_those_that_the_broker_refuses(tmp_pat
         async with connected(port) as connection:
             for number in range(MOST_COMPLAINTS + 5):
                 assert not await connection.publish(f"t/{number}", bytes(1000))
-    assert len(connection.complaints()) == MOST_COMPLAINTS
-    assert connection.refused == {"oversized": MOST_COMPLAINTS + 5}
+    assert len(connection.refusals.complaints()) == MOST_COMPLAINTS
+    assert connection.refusals.counts == {"oversized": MOST_COMPLAINTS + 5}
 
 
 @pytest.mark.skipif(not ACCESS_RULES.exists(), reason="needs mosquitto's plug-in for access rules")
@@ -291,8 +292,8 @@ async def test_a_subscription_that_the_broker_refuses_is_counted_and_said(
     extra = f"plugin {ACCESS_RULES}\nplugin_opt_config_file {tmp_path}/rules.json\n"
     with servers.mosquitto(tmp_path, extra=extra) as port:
         async with connected(port, "t/+", "u") as connection:
-            assert connection.refused == {"not_authorized": 2}
-            assert [sentence.partition(":")[0] for sentence in connection.complaints()] == ["t/+", "u"]
+            assert connection.refusals.counts == {"not_authorized": 2}
+            assert [sentence.partition(":")[0] for sentence in connection.refusals.complaints()] == ["t/+", "u"]
     assert caplog.text.count("does not let us read this (Not authorized)") == 2
 
 

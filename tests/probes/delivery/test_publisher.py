@@ -192,7 +192,7 @@ async def test_a_broker_with_small_packets_gets_every_row_once(
                 rows += [(row.dst, report.split_from) for row in report.links]
                 publisher.handle_committed(Committed(boot=report.boot, seqs=(report.seq,)))
             assert connection.connected
-            assert not connection.refused
+            assert not connection.refusals.counts
             await until(lambda: not outbox.depth().reports)
     assert outbox.depth() == Depth(reports=0, dropped_reports=0, refused_reports=0)
     assert sorted(dst for dst, whole in rows if whole) == sorted(PEERS)

@@ -8,10 +8,11 @@ import socket
 import pytest
 
 from probes.latency.flood_filter import attach, detach, program, strangers_share
-from probes.latency.kernel_timestamps import open_socket, receive
+from probes.latency.kernel_timestamps import receive
 from probes.latency.reflector import Reflector
 from probes.latency.stamp_packet import SSID, StampRequest, encode_request
 from probes.latency.stamp_responder import StampResponder
+from probes.latency.udp_sockets import open_socket
 
 PEER = "192.0.2.1"
 

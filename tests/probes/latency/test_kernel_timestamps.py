@@ -10,7 +10,8 @@ import socket
 import pytest
 
 from linkweather.errors import OperatorError
-from probes.latency.kernel_timestamps import Overflow, Sending, families, open_socket, receive
+from probes.latency.kernel_timestamps import Overflow, Sending, receive
+from probes.latency.udp_sockets import families, open_socket
 
 
 def test_a_socket_of_our_own_mistake_is_not_taken_for_an_empty_one() -> None:
