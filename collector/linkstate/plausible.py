@@ -58,17 +58,25 @@ def light_floors_s(sites: Mapping[str, Site]) -> Floats:
     return floors
 
 
-def plausible(snapshot: Snapshot, floors_s: Floats) -> tuple[Snapshot, Bools]:
-    """The snapshot with no RTT below its floor, and the worse direction's for suspects; and where that one stands."""
-    if floors_s.shape != snapshot.rtt_p50_s.shape:  # of another mesh: the next snapshot fits
-        floors_s = np.zeros_like(snapshot.rtt_p50_s)
-    odd = _Odd.of(snapshot, floors_s)
-    low, suspect = snapshot.rtt_p50_s < floors_s, odd.sites
+def plausible(snapshot: Snapshot, floors_s: Floats, suspect: Bools | None = None) -> tuple[Snapshot, Bools]:
+    """The snapshot with no RTT below its floor, and the worse direction's for suspects; and where that one stands.
+
+    `suspect` are the sites that are suspect, where the caller knows them from a snapshot before.
+    """
+    floors_s = _fitting(floors_s, snapshot)
+    if suspect is None:
+        suspect = suspect_sites(snapshot, floors_s)
+    low = snapshot.rtt_p50_s < floors_s
     less = _less(snapshot, _FACTOR, _LEAST_S) & suspect[:, None] if suspect.any() else np.zeros_like(low)
     if not (low.any() or less.any()):
         return snapshot, less
     matrices: dict[str, Any] = {name: _raised(getattr(snapshot, name), floors_s, less, low) for name in _RTTS}
     return replace(snapshot, **matrices), less
+
+
+def suspect_sites(snapshot: Snapshot, floors_s: Floats) -> Bools:
+    """Which sites are suspect, [site]."""
+    return _Odd.of(snapshot, _fitting(floors_s, snapshot)).sites
 
 
 def suspects(snapshot: Snapshot, floors_s: Floats) -> dict[str, str]:
@@ -101,6 +109,11 @@ class _Odd:
             *([f"{shorter} RTTs of less than half of what its peers measure"] if shorter else []),
         ]
         return f"it claims {' and '.join(parts)}"
+
+
+def _fitting(floors_s: Floats, snapshot: Snapshot) -> Floats:
+    """The floors, or none of another mesh: those of the next snapshot fit."""
+    return floors_s if floors_s.shape == snapshot.rtt_p50_s.shape else np.zeros_like(snapshot.rtt_p50_s)
 
 
 def _less(snapshot: Snapshot, factor: float, least_s: float) -> Bools:

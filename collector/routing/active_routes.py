@@ -97,14 +97,17 @@ class Contact:
 
     def see(self, usable: Bools, at: float) -> None:
         """Take in which links are usable `at` this moment."""
-        self.lost_at = np.where(self.usable & ~usable, at, self.lost_at)
-        back = usable & ~self.usable & np.isfinite(self.lost_at)
+        changed = self.usable != usable
+        if not changed.any():
+            return
+        back = changed & usable & np.isfinite(self.lost_at)
+        self.lost_at = np.where(changed & self.usable, at, self.lost_at)
         self.back_at = np.where(back, at, self.back_at)
         self.usable = usable
 
     def held(self, at: float, hold_down_s: float) -> Bools:
         """Where a link is held down: it came back less than `hold_down_s` ago."""
-        return self.usable & (at - self.back_at < hold_down_s)
+        return self.usable & (self.back_at > at - hold_down_s)
 
     def moved(self, origins: Positions) -> Contact:
         """The same for the sites whose positions were `origins`."""

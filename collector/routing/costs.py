@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from collector.linkstate.snapshot import Snapshot
-from collector.routing.arrays import Bools, Floats, Singles
+from collector.routing.arrays import Bools, Floats, Selection, Singles
 from collector.settings import RoutingSettings
 from linkweather.models.routes import Objective
+
+Codes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,8 +46,21 @@ def forecast_goodputs(snapshot: Snapshot) -> GoodputEstimate:
 
 def expected_rtts(snapshot: Snapshot, noise: Floats) -> Floats:
     """The RTTs to compare paths by: as far as a link has noise its smoothed mean, which spikes raise; else p50."""
-    rtts: Floats = snapshot.rtt_p50_s + noise * (snapshot.rtt_mean_s - snapshot.rtt_p50_s)
+    rtts: Floats = snapshot.rtt_mean_s - snapshot.rtt_p50_s
+    rtts *= noise
+    rtts += snapshot.rtt_p50_s
     return rtts
+
+
+def conditions(snapshot: Snapshot, held: Bools, settings: RoutingSettings) -> Codes:
+    """What says which of a link's costs are finite, and whether it may be a relay's leg; a number a link [src, dst]."""
+    codes = np.zeros(held.shape, np.uint8)
+    lossy = snapshot.loss_ratio > settings.max_leg_loss_ratio
+    usable, fresh = snapshot.usable, snapshot.fresh
+    parts = (usable, fresh, snapshot.goodput_usable, snapshot.goodput_fresh, lossy, held)
+    for bit, part in enumerate(parts):
+        codes |= part.view(np.uint8) << bit
+    return codes
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,19 +79,19 @@ class LinkFigures:
     bar_bps: Floats
 
     @classmethod
-    def of(cls, snapshot: Snapshot, goodputs: GoodputEstimate, rtts_s: Floats) -> Self:
-        """All links, [src, dst]."""
+    def of(cls, snapshot: Snapshot, goodputs: GoodputEstimate, rtts_s: Floats, links: Selection) -> Self:
+        """Some of the links, or all of them [src, dst]."""
         return cls(
-            usable=snapshot.usable,
-            fresh=snapshot.fresh,
-            rtt_s=rtts_s,
-            rtt_p90_s=snapshot.rtt_p90_s,
-            loss_ratio=snapshot.loss_ratio,
-            goodput_fresh=snapshot.goodput_fresh,
-            expected_bps=goodputs.expected_bps,
-            cautious_bps=goodputs.cautious_bps,
-            weighed_bps=goodputs.weighed_bps,
-            bar_bps=goodputs.bar_bps,
+            usable=snapshot.usable[links],
+            fresh=snapshot.fresh[links],
+            rtt_s=rtts_s[links],
+            rtt_p90_s=snapshot.rtt_p90_s[links],
+            loss_ratio=snapshot.loss_ratio[links],
+            goodput_fresh=snapshot.goodput_fresh[links],
+            expected_bps=goodputs.expected_bps[links],
+            cautious_bps=goodputs.cautious_bps[links],
+            weighed_bps=goodputs.weighed_bps[links],
+            bar_bps=goodputs.bar_bps[links],
         )
 
 

@@ -34,6 +34,8 @@ _SYMMETRIC: Final = (
 
 def mirrored(snapshot: Snapshot, behind_nat: Bools) -> tuple[Snapshot, Bools]:
     """The snapshot with the links to the sites `behind_nat`, and where the other direction stands for a link."""
+    if not behind_nat.any():
+        return snapshot, np.zeros_like(snapshot.usable)
     stands = behind_nat & snapshot.usable.T & ~snapshot.usable
     if not stands.any():
         return snapshot, stands

@@ -14,6 +14,7 @@ from collector.routing.arrays import (
     Pairs,
     Positions,
     Relays,
+    Selection,
     Singles,
     Vias,
     best_relays,
@@ -25,6 +26,8 @@ from collector.routing.costs import Costing, LinkFigures
 from collector.routing.route_rule import Choices, Incumbents, RouteRule, decide
 from collector.settings import RoutingSettings
 
+# What a table keeps of the links' `Costs`.
+_KEPT = ("expected", "cautious", "weighed", "bar", "sound", "unmeasured")
 # Of a row of sites: from so many links on it costs less to look at all routes.
 _FEW = 4
 
@@ -68,15 +71,15 @@ class RoutingTable:
         """Cost and decide by these from now on."""
         self._settings, self._rule = settings, rule
 
-    def cost(self, legs: LinkFigures, held: Bools) -> None:
-        """Take in the links as they are now."""
-        costs = self._of_links(legs, self._settings)
-        before = self._carries()
-        self.expected, self.cautious, self.weighed, self.bar = costs.expected, costs.cautious, costs.weighed, costs.bar
-        self.sound, self.unmeasured = costs.sound, costs.unmeasured
-        self.legs = np.where(costs.sound & ~held, costs.cautious, np.float32(np.inf))
-        for had, has in zip(before, self._carries(), strict=True):
-            self._worse |= had & ~has
+    def cost(self, figures: LinkFigures, held: Bools, links: Selection) -> None:
+        """Take in these links as they are now; `held` are those of them that are held down."""
+        costs = self._of_links(figures, self._settings)
+        before = self._carries(links)
+        for name in _KEPT:
+            getattr(self, name)[links] = getattr(costs, name)
+        self.legs[links] = np.where(costs.sound & ~held, costs.cautious, np.float32(np.inf))
+        for had, has in zip(before, self._carries(links), strict=True):
+            self._worse[links] |= had & ~has
 
     def rank(self, online: Bools, sources: slice) -> None:
         """Find the best candidates of all pairs from these sources, among the sites that are online and not full."""
@@ -95,7 +98,7 @@ class RoutingTable:
         `newly` looks only at routes over links and sites that became worse since `settle`: so one changed link costs
         little. A route that was not sound when it was taken waits for a decision about all.
         """
-        could, _ = self._carries()
+        could, _ = self._carries(slice(None))
         lost = (self.active.via < DIRECT) & could
         np.fill_diagonal(lost, val=False)
         pairs = self._touched(online) if newly else self._everyone()
@@ -109,10 +112,10 @@ class RoutingTable:
         self._worse[:] = False
         self._relayed = online
 
-    def _carries(self) -> tuple[Bools, Bools]:
-        """Which links can be a direct path, and which a leg of a route that stays."""
-        known = np.isfinite(self.expected)
-        return known | self.unmeasured, known & self.sound
+    def _carries(self, links: Selection) -> tuple[Bools, Bools]:
+        """Which of these links can be a direct path, and which a leg of a route that stays."""
+        known = np.isfinite(self.expected[links])
+        return known | self.unmeasured[links], known & self.sound[links]
 
     def _touched(self, online: Bools) -> Pairs:
         """The pairs whose routes something that became worse is part of; all pairs where that is much."""

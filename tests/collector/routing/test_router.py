@@ -382,11 +382,32 @@ def test_what_is_newly_lost_is_what_looking_at_all_routes_finds(count: int, offl
         now = Snapshot.of(sites, at=at, rtt_p50_s=rtt)
         wholly._tables["latency"].settle(np.ones(12, bool))
         wholly._tables["latency"]._worse[:] = True
+        wholly._conditions = np.zeros((0, 0), np.uint8)  # so it costs all links, and not those alone that changed
         for router in (newly, wholly):
             steps = router.steps(now, offline=offline, only_lost=True)
             found.append(sorted(change for step in steps for change in step))
         assert found[-1] == found[-2] != []
         np.testing.assert_array_equal(newly.relays("latency"), wholly.relays("latency"))
+        for name in ("expected", "cautious", "weighed", "bar", "sound", "unmeasured", "legs"):
+            one, other = (getattr(router._tables["latency"], name) for router in (newly, wholly))
+            np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def test_a_leg_that_loses_much_is_left_at_once_and_the_others_keep_their_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router_module, "CHANGED_OF", 1)
+    router = Router(RULES, mesh())
+    decide(router)
+    assert ask(router).relays == ("cc",)
+    now = snapshot(9.0)
+    loss, slower = np.zeros((4, 4)), 3.0 * now.rtt_p50_s
+    loss[now.position["gz"], now.position["cc"]] = 0.5
+    lossy = replace(now, rtt_mean_s=slower, loss_ratio=loss)
+    before = router._tables["latency"].expected.copy()
+    assert [change for step in router.steps(lossy, only_lost=True) for change in step]
+    assert ask(router).relays == ("bj",)
+    changed = router._tables["latency"].expected != before
+    assert changed[now.position["gz"], now.position["cc"]]
+    assert changed.sum() == 1
 
 
 def test_what_is_only_better_waits_for_a_decision_about_all_links() -> None:
