@@ -6,8 +6,8 @@ pair beside it. Only a question with conditions, or about completion, looks at e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -26,18 +26,22 @@ from collector.routing.route_question import UNDERLYING, CandidatePaths, RouteQu
 from collector.routing.route_rule import SWITCH_REASONS, Choices, choose, rule_of
 from collector.routing.routing_state import RoutingState
 from collector.routing.routing_table import RoutingTable
-from linkweather.models.routes import LinkInput, NoRoute, RouteAnswer
+from linkweather.models.routes import LinkInput, NoRoute, PathExpectation, RelayMode, RouteAnswer
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Comparison:
-    """The path of a pair, or None, and what its answer compares it with; costs are as in `route_rule`."""
+    """The path of a pair, or None, and what its answer compares it with; costs are as in `route_rule`.
+
+    `finished_s` are p50 and p90 of the transfer over paths for which they have been worked out.
+    """
 
     chosen: Relays | None
     runner_up: Relays | None
     gain_ratio: float | None
     excluded: str | None = None
     active: RoutingTable | None = None
+    finished_s: Mapping[Relays, tuple[float, float]] = field(default_factory=dict)
 
 
 def answer(state: RoutingState, question: RouteQuestion) -> RouteAnswer | NoRoute:
@@ -61,24 +65,38 @@ def _active(state: RoutingState, table: RoutingTable, src: int, dst: int) -> _Co
 
 def _best(state: RoutingState, question: RouteQuestion, src: int, dst: int) -> _Comparison:
     found = candidate_paths(state, question)
-    index = _chosen(state, question, found, (src, dst))
+    best = found.best(2, sound=True)
+    index = _chosen(state, question, found, best[:1], (src, dst))
     if index is None:
         return _Comparison(chosen=None, runner_up=None, gain_ratio=None, excluded=found.excluded)
-    others = found.best(2, sound=True) or found.best(2, sound=False)
+    others = best or found.best(2, sound=False)
     others += [0] * bool(np.isfinite(found.expected[0]))
     others = [other for other in others if other != index]
     runner_up = min(others, key=lambda other: float(found.expected[other]), default=None)
     return _Comparison(
-        chosen=found.relays[index],
-        runner_up=None if runner_up is None else found.relays[runner_up],
+        chosen=found.relays(index),
+        runner_up=None if runner_up is None else found.relays(runner_up),
         gain_ratio=_ratio(float(found.expected[0]), float(found.expected[index])),
         excluded=found.excluded,
+        finished_s=_finished_s(question, found, {0, index, *others}),
     )
 
 
-def _chosen(state: RoutingState, question: RouteQuestion, found: CandidatePaths, pair: tuple[int, int]) -> int | None:
-    """The position of the path that the rule takes when no route is active."""
-    best, spare = found.best(1, sound=True), found.best(1, sound=False)
+def _finished_s(
+    question: RouteQuestion, found: CandidatePaths, paths: Iterable[int]
+) -> Mapping[Relays, tuple[float, float]]:
+    """The transfer times among the costs: direct's are those of a split connection whatever the relays do."""
+    if question.objective != "completion" or question.relay_mode != "split":
+        return {}
+    costs = {path: (float(found.expected[path]), float(found.cautious[path])) for path in paths}
+    return {found.relays(path): cost for path, cost in costs.items() if np.isfinite(cost).all()}
+
+
+def _chosen(
+    state: RoutingState, question: RouteQuestion, found: CandidatePaths, best: list[int], pair: tuple[int, int]
+) -> int | None:
+    """The position of the path that the rule takes when no route is active; `best` is that of the best candidate."""
+    spare = [] if np.isfinite(found.expected[0]) else found.best(1, sound=False)
     unmeasured = _unmeasured(state, question, pair)
     choices = Choices(
         direct=np.zeros(1) if unmeasured else found.expected[:1],
@@ -146,21 +164,21 @@ def _answer(state: RoutingState, question: RouteQuestion, choice: _Comparison, p
 
 def _reason(state: RoutingState, question: RouteQuestion, choice: _Comparison, path: Sequence[int]) -> RouteReason:
     src, dst = path[0], path[-1]
-    expected = state.expectation(path, question.bytes, question.relay_mode)
+
+    def expectation(path: Sequence[int], mode: RelayMode = question.relay_mode) -> PathExpectation:
+        return state.expectation(path, question.bytes, mode, finished_s=choice.finished_s.get(tuple(path[1:-1])))
+
+    expected = expectation(path)
     direct = expected if len(path) == 2 else None
     if direct is None and state.snapshot.usable[src, dst]:
-        direct = state.expectation((src, dst), question.bytes)
+        direct = expectation((src, dst), "split")
     other = None if choice.runner_up is None else (src, *choice.runner_up, dst)
     unmeasured = _unmeasured(state, question, (src, dst))
     return RouteReason(
         objective=question.objective,
         path=expected,
         direct=direct,
-        runner_up=direct
-        if other == (src, dst)
-        else None
-        if other is None
-        else state.expectation(other, question.bytes, question.relay_mode),
+        runner_up=direct if other == (src, dst) else None if other is None else expectation(other),
         gain_ratio=choice.gain_ratio,
         needed=rule_of(state.settings, question.objective).margin,
         oldest_s=_oldest_s(state, question, path),

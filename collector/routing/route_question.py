@@ -102,17 +102,22 @@ def _check_bytes(objective: Objective, size: float | None) -> None:
 class CandidatePaths:
     """The costs of the paths that a question allows, as `route_rule` has them; infinite where a path cannot be used.
 
-    Direct is first, then the path over each site, then those over two. `bar` has one element. `sound` is where all
-    legs are sound, and none is held down. `excluded` says what a price ceiling left out.
+    Direct is first, then the path over each site, then those over two, `twice`. `bar` has one element. `sound` is where
+    all legs are sound, and none is held down. `excluded` says what a price ceiling left out.
     """
 
-    relays: Sequence[Relays]
+    twice: Sequence[tuple[int, int]]
     expected: Floats
     cautious: Floats
     weighed: Floats
     bar: Floats
     sound: Bools
     excluded: str | None
+
+    def relays(self, index: int) -> Relays:
+        """The relays of the path at this position."""
+        single = len(self.expected) - len(self.twice)
+        return self.twice[index - single] if index >= single else (index - 1,) if index else ()
 
     def best(self, count: int, *, sound: bool) -> list[int]:
         """The positions of the cheapest paths with a relay, by their cautious cost, the cheapest first."""
@@ -124,7 +129,7 @@ class CandidatePaths:
 def candidate_paths(state: RoutingState, question: RouteQuestion) -> CandidatePaths:
     """All paths with at most so many relays as the question allows."""
     src, dst = (state.snapshot.position[site] for site in (question.src, question.dst))
-    may_relay, prices = _may_relay(state, question), _prices(state)
+    may_relay, prices = _may_relay(state, question), state.egress_usd_per_gb
     sites = np.arange(len(may_relay))
     twice = _two_relays(state, question, (src, dst), may_relay, prices) if question.max_relays > 1 else []
     near, far = (np.array([pair[end] for pair in twice], dtype=np.intp) for end in (0, 1))
@@ -132,7 +137,7 @@ def candidate_paths(state: RoutingState, question: RouteQuestion) -> CandidatePa
     ways: list[list[_Legs]] = [
         [(start, end)],
         [(start, sites), (sites, end)],
-        [(start, near), (near, far), (far, end)],
+        *([[(start, near), (near, far), (far, end)]] if twice else []),
     ]
     allowed = np.concatenate(([True], may_relay, np.ones(len(twice), bool)))
     price = np.concatenate(([0.0], prices, prices[near] + prices[far])) + prices[src]
@@ -142,7 +147,7 @@ def candidate_paths(state: RoutingState, question: RouteQuestion) -> CandidatePa
     expected, cautious, weighed = np.where(allowed & cheap, costs, np.inf)
     bar = _bar(state, question, (start, end), expected[:1])
     return CandidatePaths(
-        relays=[(), *((site,) for site in range(len(sites))), *twice],
+        twice=twice,
         expected=expected,
         cautious=cautious,
         weighed=weighed,
@@ -153,12 +158,10 @@ def candidate_paths(state: RoutingState, question: RouteQuestion) -> CandidatePa
 
 
 def _may_relay(state: RoutingState, question: RouteQuestion) -> Bools:
-    avoided = np.isin(np.array(state.snapshot.sites), sorted(question.avoid))
-    return state.online & ~avoided & (question.max_relays > 0)
-
-
-def _prices(state: RoutingState) -> Floats:
-    return np.array([state.prices_usd_per_gb.get(site) for site in state.snapshot.sites], dtype=float)
+    allowed: Bools = state.online & (question.max_relays > 0)
+    position = state.snapshot.position
+    allowed[[position[site] for site in question.avoid if site in position]] = False
+    return allowed
 
 
 def _two_relays(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -44,6 +45,11 @@ class RoutingState:
     held: Bools
     online: Bools
 
+    @cached_property
+    def egress_usd_per_gb(self) -> Floats:
+        """The sites' prices in order, NaN where unknown."""
+        return np.array([self.prices_usd_per_gb.get(site) for site in self.snapshot.sites], dtype=float)
+
     @property
     def at(self) -> datetime:
         """The moment of the decision."""
@@ -54,9 +60,17 @@ class RoutingState:
         return " → ".join(self.snapshot.sites[site] for site in path)
 
     def expectation(
-        self, path: Sequence[int], size_bytes: float | None = None, mode: RelayMode = "split"
+        self,
+        path: Sequence[int],
+        size_bytes: float | None = None,
+        mode: RelayMode = "split",
+        *,
+        finished_s: tuple[float | None, float | None] | None = None,
     ) -> PathExpectation:
-        """What a path is expected to do, over relays of this mode; all of its links can be used."""
+        """What a path is expected to do, over relays of this mode; all of its links can be used.
+
+        `finished_s` are p50 and p90 of the transfer's time, where they are known already.
+        """
         snapshot, legs = self.snapshot, list(pairwise(path))
         rtts_s, rtts_p90_s, means_s, losses = (
             [matrix.item(*leg) for leg in legs]
@@ -66,7 +80,8 @@ class RoutingState:
         rtt_s = sum(rtts_s) + forward_s
         # One leg's bad moment is not the other's: independent deviations add up by their squares.
         spread_s = math.sqrt(sum((p90_s - p50_s) ** 2 for p50_s, p90_s in zip(rtts_s, rtts_p90_s, strict=True)))
-        finished = (None, None) if size_bytes is None else self._transfer_s(legs, size_bytes, mode)
+        if finished_s is None:
+            finished_s = (None, None) if size_bytes is None else self._transfer_s(legs, size_bytes, mode)
         shares = self.window_shares(legs, mode)
         return PathExpectation(
             sites=tuple(snapshot.sites[site] for site in path),
@@ -75,8 +90,8 @@ class RoutingState:
             rtt_mean_s=known(sum(means_s) + forward_s),
             goodput_p50_bps=_least(shares * [self.goodputs.expected_bps[leg] for leg in legs]),
             goodput_p90_bps=_least(shares * [self.goodputs.p10_bps[leg] for leg in legs]),
-            completion_p50_s=finished[0],
-            completion_p90_s=finished[1],
+            completion_p50_s=finished_s[0],
+            completion_p90_s=finished_s[1],
             loss_ratio=known(1.0 - math.prod(1.0 - loss for loss in losses)),
             price_usd_per_gb=self.price(path),
         )
@@ -112,10 +127,10 @@ class RoutingState:
         """Links as the arithmetic of transfer times takes them; NaN where one cannot be used."""
         chosen: Selection = (rows, columns)
         snapshot, goodputs = self.snapshot, self.goodputs
-        usable = snapshot.usable[chosen]
-        expected = np.where(usable & (goodputs.expected_bps[chosen] > 0), goodputs.expected_bps[chosen], np.nan)
+        usable, rtt_p50, expected = snapshot.usable[chosen], snapshot.rtt_p50_s[chosen], goodputs.expected_bps[chosen]
+        expected = np.where(usable & (expected > 0), expected, np.nan)
         low = np.minimum(goodputs.p10_bps[chosen], expected)
-        rtt_p50 = np.where(usable & (snapshot.rtt_p50_s[chosen] > 0), snapshot.rtt_p50_s[chosen], np.nan)
+        rtt_p50 = np.where(usable & (rtt_p50 > 0), rtt_p50, np.nan)
         return TransferLeg(
             rtt_p50_s=rtt_p50,
             rtt_p90_s=np.maximum(snapshot.rtt_p90_s[chosen], rtt_p50),
@@ -124,12 +139,14 @@ class RoutingState:
         )
 
     def window_shares(self, legs: Sequence[Selection], mode: RelayMode) -> Floats:
-        """By how much each leg's goodput counts as part of the path, [leg, …]: all of it, or as far as its window goes.
+        """By how much each leg's goodput counts as part of the path: all of it, or [leg, …] as far as its window goes.
 
         One connection over all legs has the window of the worst, and the round trip of them all: see `transfer_time`.
         """
+        if mode == "split" or len(legs) == 1:
+            return np.ones(1)
         rtts = np.stack(np.broadcast_arrays(*[self.snapshot.rtt_p50_s[leg] for leg in legs]))
-        shares: Floats = np.ones_like(rtts) if mode == "split" or len(legs) == 1 else rtts / rtts.sum(axis=0)
+        shares: Floats = rtts / rtts.sum(axis=0)
         return shares
 
     def _transfer_s(

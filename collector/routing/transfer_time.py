@@ -84,13 +84,16 @@ def transfer_time(
     cause alone, and would be for normal ones with a linear effect; all quantiles at once would be too cautious, as legs
     are seldom bad together.
     """
-    _check(legs, size_bytes, streams, relay)
-    rtt, rtt_p90, goodput, goodput_p10, mss = _table(legs)
+    _check_question(legs, size_bytes, streams, relay)
+    table = _table(legs)
+    _check_figures(legs, table)
+    rtt, rtt_p90, goodput, goodput_p10, mss = table
     window = streams * np.minimum(INITIAL_SEGMENTS * mss, FIRST_WINDOW_BYTES)
     # [case, leg]: all as expected (0), then one leg with a longer RTT (1), then one with less goodput (2).
     cases, each = _cases(len(legs)), np.arange(len(legs))
     rtts = np.stack((rtt, rtt_p90, rtt))[cases, each]
-    rates = np.stack((goodput, goodput, goodput_p10))[cases, each] / 8
+    rates = np.stack((goodput, goodput, goodput_p10))[cases, each]
+    rates /= 8
     times, sending = _RELAYED[relay](size_bytes, rtts, rates, window)
     p50: Floats = times[0]
     own_error = (START_ERROR_P90 * (p50 - sending[0])) ** 2 + (RATE_ERROR_P90 * p50) ** 2
@@ -109,13 +112,24 @@ def _table(legs: Sequence[TransferLeg[Figure]]) -> Floats:
 
 def _flow_s(size_bytes: float, rtt_s: Floats, rate: Floats, window: Floats) -> Floats:
     """Seconds from the first byte to the last, at `rate` bytes/s, where the first round carries `window`."""
-    # The sums of the rounds are window × (2^n − 1): it is over when that is all, or when a window fills the pipe.
-    to_fill = np.ceil(np.log2(np.maximum(rate * rtt_s / window, 1.0)))
+    # The sums of the rounds are window × (2^n − 1): it is over when that is all, or when a window fills the pipe. In
+    # place, as for 1,000 candidates the memory of every intermediate result costs more than its arithmetic.
+    rounds = rate * rtt_s
+    rounds /= window
+    np.ceil(np.log2(np.maximum(rounds, 1.0, out=rounds), out=rounds), out=rounds)
     to_send = np.maximum(np.ceil(np.log2(size_bytes / window + 1.0)) - 1.0, 0.0)
-    rounds = np.minimum(to_fill, to_send)
-    pacing = np.where(rounds > 0, PACED_ROUNDS * (rtt_s - window / rate), 0.0)
-    rest = size_bytes - window * (np.exp2(rounds) - 1.0)
-    flow_s: Floats = rounds * rtt_s + pacing + rest / rate
+    np.minimum(rounds, to_send, out=rounds)
+    flow_s = np.exp2(rounds)
+    flow_s -= 1.0
+    flow_s *= window
+    np.subtract(size_bytes, flow_s, out=flow_s)  # the rest, which the rounds have not sent
+    paced = PACED_ROUNDS * (rounds > 0)
+    rounds += paced
+    rounds *= rtt_s
+    paced *= window
+    flow_s -= paced
+    flow_s /= rate
+    flow_s += rounds
     return flow_s
 
 
@@ -127,7 +141,9 @@ def _cases(legs: int) -> npt.NDArray[np.integer]:
 # Each takes the size, RTTs and rates [case, leg, …] and windows [leg, …], and gives two times for each case: that of
 # the path, and what of it the bytes would take if their goodput were there at once.
 def _pipelined(size_bytes: float, rtts: Floats, rates: Floats, window: Floats) -> tuple[Floats, Floats]:
-    taken = np.minimum.accumulate(rates[:, ::-1], axis=1)[:, ::-1]
+    taken = rates.copy()
+    for leg in range(rates.shape[1] - 2, -1, -1):
+        np.minimum(taken[:, leg], taken[:, leg + 1], out=taken[:, leg])
     flows = _flow_s(size_bytes, rtts, taken, window)
     return SETUP_ROUNDS * rtts.sum(axis=1) + flows.max(axis=1), size_bytes / taken[:, 0]
 
@@ -147,7 +163,7 @@ _Relayed = Callable[[float, Floats, Floats, Floats], tuple[Floats, Floats]]
 _RELAYED: Mapping[RelayMode, _Relayed] = {"pipelined": _pipelined, "stored": _stored, "forwarded": _forwarded}
 
 
-def _check(legs: Sequence[TransferLeg[Figure]], size_bytes: float, streams: int, relay: str) -> None:
+def _check_question(legs: Sequence[TransferLeg[Figure]], size_bytes: float, streams: int, relay: str) -> None:
     if not legs:
         raise ValueError("legs: at least one is needed")
     if relay not in _RELAYED:
@@ -155,6 +171,15 @@ def _check(legs: Sequence[TransferLeg[Figure]], size_bytes: float, streams: int,
     if streams < 1:
         raise ValueError(f"streams = {streams!r}: must be at least 1")
     _check_positive("size_bytes", size_bytes)
+
+
+def _check_figures(legs: Sequence[TransferLeg[Figure]], table: Floats) -> None:
+    """Look for what is wrong, where anything can be."""
+    rtt, rtt_p90, goodput, goodput_p10, _ = table
+    outside, crossed = (table <= 0) | (table == np.inf), (rtt_p90 < rtt) | (goodput_p10 > goodput)
+    alone = [figure for leg in legs for name in _FIGURES if not np.ndim(figure := getattr(leg, name))]
+    if not outside.any() and not crossed.any() and not np.isnan(alone).any():
+        return
     for number, leg in enumerate(legs):
         for name in _FIGURES:
             _check_positive(f"legs[{number}].{name}", getattr(leg, name))
