@@ -172,6 +172,7 @@ class ApiWiring:
             now=time.time,
             page=self.page,
             links=self.complete_links.table,
+            link_page=self.complete_links.page,
             link=self.complete_links.link,
             sites=self.sites.sites,
             history=self._history,

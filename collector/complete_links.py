@@ -15,6 +15,8 @@ from collector.incidents.health_columns import with_health, with_states
 from collector.incidents.link_health import LinkHealth
 from collector.linkstate.link_answers import LinkTable
 from collector.linkstate.link_rows import present
+from collector.linkstate.name_order import Pair
+from collector.linkstate.report_moments import Links
 from collector.linkstate.site_states import SiteStates
 from collector.linkstate.snapshot import LINK_STATES, Snapshot
 from collector.routing.arrays import DIRECT
@@ -31,8 +33,11 @@ class AnsweredLinks(Protocol):
     def refresh_some(self, now: float) -> bool:
         """Bring some of the forecasts up to date, for some milliseconds; whether there is more to do."""
 
-    def table(self, now: float) -> LinkTable:
-        """The answers about every link, without next tests."""
+    def table(self, now: float, links: Links | slice = slice(None)) -> LinkTable:
+        """The answers about every link, or some, without next tests."""
+
+    def page(self, limit: int, after: Pair | None) -> tuple[Links, Pair | None]:
+        """The numbers of the links on a page, and the last of them where more follow."""
 
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
         """One link; None where the mesh has no such link."""
@@ -50,12 +55,17 @@ class CompleteLinks:
     health: Callable[[], LinkHealth]
     routes: Callable[[], RouteView | None]
 
-    def table(self, now: float) -> Callable[[], LinkTable]:
-        """Copies what is known now; what it returns completes that in any thread."""
+    def table(self, now: float, links: Links | slice = slice(None)) -> Callable[[], LinkTable]:
+        """Copies what is known now of every link, or some; what it returns completes that in any thread."""
         self.links.refresh_some(now)  # all forecasts anew, if it is time for that, would take long
-        table, tests = self.links.table(now), self.sites.next_tests()
+        table, tests = self.links.table(now, links), self.sites.next_tests()
         complete = self._completing(now)
         return lambda: complete(table.with_next_tests(tests.of, tests.known(table.sites, table.src, table.dst)))
+
+    def page(self, now: float, limit: int, after: Pair | None) -> tuple[Callable[[], LinkTable], Pair | None]:
+        """As `table`, of the first `limit` links by names, or of those after one; the last where more follow."""
+        links, last = self.links.page(limit, after)
+        return self.table(now, links), last
 
     def states(self, now: float) -> Callable[[], LinkTable]:
         """As `table`, with the links' states and no further reasons."""

@@ -20,8 +20,10 @@ from collector.api.api_requests import ApiError, answer_errors, read_body, read_
 from collector.api.cached_answers import CachedAnswer
 from collector.api.link_documents import link_columns_json, link_rows_json
 from collector.api.middleware import ContainedApi, HeadAsGet, RequestLimit, SecurityHeaders
+from collector.api.pages import PAGED, Cursor, Limit, PagedAnswer, PageQuestion
 from collector.api.request_rates import RequestRates
 from collector.linkstate.link_answers import LinkTable
+from collector.linkstate.name_order import Pair
 from collector.store.recorded_rows import METRICS, metric_source
 from linkweather.errors import OperatorError
 from linkweather.models.state import (
@@ -56,11 +58,12 @@ class HistoryQuery:
 class AppSources:
     """What the API's answers come from. `now` is in seconds since the epoch; `push_mesh` raises OperatorError.
 
-    `links` and `metrics` copy what is known now; what they return completes that in any thread.
+    `links`, `link_page` and `metrics` copy what is known now; what they return completes that in any thread.
     """
 
     now: Callable[[], float]
     links: Callable[[float], Callable[[], LinkTable]]
+    link_page: Callable[[float, int, Pair | None], tuple[Callable[[], LinkTable], Pair | None]]
     link: Callable[[str, str, float], LinkAnswer | None]
     sites: Callable[[float], list[SiteAnswer]]
     history: Callable[[HistoryQuery], Awaitable[Sequence[HistoryBucket]]]
@@ -131,15 +134,22 @@ def _add_answers(app: FastAPI, sources: AppSources) -> None:
         """Every site of the mesh, also sites never heard."""
         return sources.sites(sources.now())
 
-    cached = {form: CachedAnswer(partial(_links_json, sources, form)) for form in LINK_FORMS}
+    whole = {form: CachedAnswer(partial(_links_json, sources, form)) for form in LINK_FORMS}
+    pages = PagedAnswer()
 
-    @app.get("/api/v1/links", response_model=list[LinkAnswer] | LinkColumns)
+    @app.get("/api/v1/links", response_model=list[LinkAnswer] | LinkColumns, responses={**PAGED})
     async def links(
+        *,
         form: Annotated[LinkForm, Query(description="An object a link, or a column a field")] = "rows",
+        limit: Limit = None,
+        cursor: Cursor = None,
         if_none_match: Annotated[str | None, Header(description="The ETag of the answer that is known")] = None,
     ) -> Response:
-        """Every link of the mesh as it is now, also links never measured; at most a second old."""
-        return await cached[form].response(if_none_match)
+        """Every link of the mesh as it is now, also links never measured, or a page of them; at most a second old."""
+        asked = PageQuestion.of(limit, cursor, form=form)
+        if asked is None:
+            return await whole[form].response(if_none_match)
+        return await pages.response(asked, partial(_link_page_json, sources, form), if_none_match)
 
     @app.get("/api/v1/links/{src}/{dst}", responses={**NOT_FOUND})
     async def link(src: str, dst: str) -> LinkAnswer:
@@ -148,12 +158,18 @@ def _add_answers(app: FastAPI, sources: AppSources) -> None:
 
 
 def _links_json(sources: AppSources, form: LinkForm) -> Iterator[bytes]:
-    complete = sources.links(sources.now())
+    return _pieces(form, sources.links(sources.now()))
 
-    def pieces() -> Iterator[bytes]:  # in a thread
-        yield from LINK_FORMS[form](complete())
 
-    return pieces()
+def _link_page_json(
+    sources: AppSources, form: LinkForm, limit: int, after: Pair | None
+) -> tuple[Iterator[bytes], Pair | None]:
+    complete, last = sources.link_page(sources.now(), limit, after)
+    return _pieces(form, complete), last
+
+
+def _pieces(form: LinkForm, complete: Callable[[], LinkTable]) -> Iterator[bytes]:
+    yield from LINK_FORMS[form](complete())  # in a thread
 
 
 def _add_history(app: FastAPI, sources: AppSources) -> None:

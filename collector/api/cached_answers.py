@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
 from starlette.responses import Response, StreamingResponse
 
@@ -20,9 +20,9 @@ _tags = map(f'W/"{uuid.uuid4().hex[:12]}-{{}}"'.format, itertools.count())
 class EncodedAnswer:
     """An answer in pieces, as far as they are there: construction begins to take them in, in a thread."""
 
-    def __init__(self, of: object, pieces: Iterable[bytes]) -> None:
+    def __init__(self, of: object, pieces: Iterable[bytes], headers: Mapping[str, str]) -> None:
         self.of = of
-        self.tag = next(_tags)
+        self.headers = {**headers, "ETag": next(_tags), "Cache-Control": "no-cache"}
         self.begun_at = _now()
         self.done = False
         self._pieces: list[bytes] = []
@@ -86,8 +86,11 @@ class CachedAnswer:
         capture: Callable[[], Iterable[bytes]],
         media_type: str = "application/json",
         of: Callable[[], object] = object,
+        headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        """`headers` are further ones, called after `capture`."""
         self._capture = capture
+        self._headers = headers
         self._media_type = media_type
         self._of = of
         self._encoded: EncodedAnswer | None = None
@@ -95,8 +98,8 @@ class CachedAnswer:
     async def response(self, if_none_match: str | None) -> Response:
         """The answer, at most LASTS_S old; 304 where the asker has it already."""
         encoded = self._newest()
-        headers = {"ETag": encoded.tag, "Cache-Control": "no-cache"}
-        if if_none_match is not None and encoded.tag in {tag.strip() for tag in if_none_match.split(",")}:
+        headers = dict(encoded.headers)
+        if if_none_match is not None and headers["ETag"] in {tag.strip() for tag in if_none_match.split(",")}:
             return Response(status_code=304, headers=headers)
         await encoded.has(1)  # what is short comes with its length
         if encoded.size is not None:
@@ -109,7 +112,7 @@ class CachedAnswer:
             return known
         of = self._of()
         if known is None or known.failed or of is not known.of:
-            known = self._encoded = EncodedAnswer(of, self._capture())
+            known = self._encoded = EncodedAnswer(of, self._capture(), self._headers())
             asyncio.get_running_loop().call_later(LASTS_S, self._let_go, known)
         return known
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from pydantic_core import to_json
 
 from collector.api.row_texts import json_object, number, row_texts, text
-from collector.routing.arrays import DIRECT
+from collector.linkstate.name_order import NameOrder, Pair
+from collector.routing.arrays import DIRECT, Pairs
 from collector.routing.route_columns import FIGURES, REASONS, RouteView, rounded
 from collector.routing.route_documents import listed, moment
 
@@ -19,9 +21,23 @@ _SITES: Final = "concat('[', to_json(src), ',', to_json(relay) || ',', to_json(d
 _DIRECT_SITES: Final = "concat('[', to_json(src), ',', to_json(dst), ']')"
 
 
-def mesh_columns(view: RouteView) -> Iterator[bytes]:
-    """All pairs as columns; `src`, `dst` and `next_hop` are positions in `sites`."""
-    found, positions = view.columns(view.every_pair()), range(len(view.snapshot.sites))
+def route_page(view: RouteView, limit: int, after: Pair | None) -> tuple[Pairs, Pair | None]:
+    """A page of all pairs, as `NameOrder.page` has it: each is there, with a route or without."""
+    (src, dst), by_name = _every_pair(view.snapshot.sites)
+    places, last = by_name.page(limit, after)
+    return (src[places], dst[places]), last
+
+
+@lru_cache(maxsize=2)
+def _every_pair(sites: tuple[str, ...]) -> tuple[Pairs, NameOrder]:
+    src, dst = np.nonzero(~np.eye(len(sites), dtype=bool))
+    return (src, dst), NameOrder(sites, src, dst)
+
+
+def mesh_columns(view: RouteView, pairs: Pairs | None = None) -> Iterator[bytes]:
+    """All pairs, or some, as columns; `src`, `dst` and `next_hop` are positions in `sites`."""
+    found = view.columns(view.every_pair() if pairs is None else pairs)
+    positions = range(len(view.snapshot.sites))
     columns = {"src": found.decisions.src, "dst": found.decisions.dst, **found.values()}
     yield _head(view) + b',"sites":' + to_json(view.snapshot.sites) + b',"columns":{'
     for place, (name, values) in enumerate(columns.items()):
@@ -33,9 +49,9 @@ def mesh_columns(view: RouteView) -> Iterator[bytes]:
     yield b"}}"
 
 
-def mesh_rows(view: RouteView) -> Iterator[bytes]:
-    """All pairs, an object each: MeshRoutes. Blocks. Raises duckdb.Error."""
-    found = view.columns(view.every_pair())
+def mesh_rows(view: RouteView, pairs: Pairs | None = None) -> Iterator[bytes]:
+    """All pairs, or some, an object each: MeshRoutes. Blocks. Raises duckdb.Error."""
+    found = view.columns(view.every_pair() if pairs is None else pairs)
     decisions, sites = found.decisions, np.array([*view.snapshot.sites, None], object)
     columns = {
         "src": sites[decisions.src],

@@ -12,7 +12,10 @@ from fastapi import FastAPI, Header, Query, Request, Response
 
 from collector.api.api_requests import ApiError, read_parameter, site_id
 from collector.api.cached_answers import CachedAnswer
-from collector.api.mesh_routes import mesh_columns, mesh_rows
+from collector.api.mesh_routes import mesh_columns, mesh_rows, route_page
+from collector.api.pages import PAGED, Cursor, Limit, PagedAnswer, PageQuestion
+from collector.linkstate.name_order import Pair
+from collector.routing.arrays import Pairs
 from collector.routing.route_columns import RouteView
 from collector.routing.route_question import RouteQuestion, RouteQuestionError
 from linkweather.mesh import Mesh
@@ -23,7 +26,10 @@ from linkweather.units import parse_moment
 
 Form = Literal["rows", "columns"]
 
-_FORMS: Mapping[Form, Callable[[RouteView], Iterator[bytes]]] = {"rows": mesh_rows, "columns": mesh_columns}
+_FORMS: Mapping[Form, Callable[[RouteView, Pairs | None], Iterator[bytes]]] = {
+    "rows": mesh_rows,
+    "columns": mesh_columns,
+}
 LONGEST_EVALUATION = timedelta(days=366)
 CONDITIONS = ("objective", "bytes", "max_relays", "avoid", "max_price_usd_per_gb", "relay_mode")
 
@@ -60,29 +66,47 @@ def add_routes(app: FastAPI, sources: RouteSources) -> None:
 
 def _add_all(app: FastAPI, sources: RouteSources) -> None:
     cached: dict[tuple[Objective, Form], CachedAnswer] = {}
+    pages = PagedAnswer()
 
-    @app.get("/api/v1/routes", response_model=MeshRoutes | dict[str, Any])
+    @app.get("/api/v1/routes", response_model=MeshRoutes | dict[str, Any], responses={**PAGED})
     async def routes(
         *,
         objective: Annotated[Objective, Query()] = "latency",
         form: Annotated[Form, Query(description="An object a pair, or a column a field")] = "rows",
+        limit: Limit = None,
+        cursor: Cursor = None,
         if_none_match: Annotated[str | None, Header(description="The ETag of the answer that is known")] = None,
     ) -> Response:
-        """The active routes of all pairs, by RTT or by goodput; completion needs a pair and a number of bytes."""
+        """The active routes of all pairs, or a page, by RTT or by goodput: completion needs a pair and bytes."""
         if objective == "completion":
             raise ApiError(422, "objective = 'completion': ask for a pair, with bytes", "objective")
+        of = partial(sources.routes, objective)
+        if asked := PageQuestion.of(limit, cursor, objective=objective, form=form):
+            return await pages.response(asked, partial(_page, sources, objective, form), if_none_match, of)
         if (objective, form) not in cached:
             capture = partial(_all_pairs, sources, objective, form)
-            cached[objective, form] = CachedAnswer(capture, of=partial(sources.routes, objective))
+            cached[objective, form] = CachedAnswer(capture, of=of)
         answer = cached[objective, form]
         return await answer.response(if_none_match)
 
 
 def _all_pairs(sources: RouteSources, objective: Objective, form: Form) -> Iterator[bytes]:
+    return _FORMS[form](_view(sources, objective), None)
+
+
+def _page(
+    sources: RouteSources, objective: Objective, form: Form, limit: int, after: Pair | None
+) -> tuple[Iterator[bytes], Pair | None]:
+    view = _view(sources, objective)
+    pairs, last = route_page(view, limit, after)
+    return _FORMS[form](view, pairs), last
+
+
+def _view(sources: RouteSources, objective: Objective) -> RouteView:
     view = sources.routes(objective)
     if view is None:
         raise ApiError(503, "no route has been decided yet")
-    return _FORMS[form](view)
+    return view
 
 
 def _add_pair(app: FastAPI, sources: RouteSources) -> None:

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from collector.cluster.mesh_view import MeshView
 from collector.linkstate.link_answers import FIELDS, LinkTable, whole_answers
 from collector.linkstate.link_states import LinkStates
+from collector.linkstate.name_order import Pair
+from collector.linkstate.report_moments import Links
 from collector.linkstate.snapshot import LINK_STATES, Snapshot
 from linkweather.models.state import LinkAnswer, LinkCondition
 
@@ -54,9 +56,13 @@ class ClusterLinks:
         """Bring some of the own links' forecasts up to date, for some milliseconds; whether there is more to do."""
         return self._own.refresh_some(now)
 
-    def table(self, now: float) -> LinkTable:
-        """The answers about every link of the mesh in the mesh's order, also links never measured; no next tests."""
-        return self._joined(self._own.table(now))
+    def table(self, now: float, links: Links | slice = slice(None)) -> LinkTable:
+        """The answers about every link of the mesh, or some, as `LinkStates.table` has them."""
+        return self._joined(self._own.table(now, links))
+
+    def page(self, limit: int, after: Pair | None) -> tuple[Links, Pair | None]:
+        """The numbers of the links on a page."""
+        return self._own.page(limit, after)
 
     def links(self, now: float) -> list[LinkAnswer]:
         """The same as messages, with the next tests."""

@@ -72,15 +72,10 @@ class ForecastBank:
         self._stale[series] = True
         self._first_at = min(self._first_at, float(times.min(initial=np.inf)))
 
-    def forecast(self, now: float) -> Forecast:
-        """Every series' forecast at `now`, its interval widened by its age."""
+    def forecast(self, now: float, series: Indices | slice = slice(None)) -> Forecast:
+        """The forecast of every series, or of some, at `now`, its interval widened by its age."""
         self._refresh(now)
-        return self._aged(slice(None), now)
-
-    def forecast_one(self, series: int, now: float) -> Forecast:
-        """As `forecast`, of one series: arrays of one element."""
-        self._refresh(now)
-        return self._aged(slice(series, series + 1), now)
+        return self._aged(series, now)
 
     def expectations(self, series: Indices, now: float) -> Expectations:
         """What these series are expected to show, as `forecast` would age it."""
@@ -97,13 +92,9 @@ class ForecastBank:
             expected[:, series] = forecasts(rows.values, rows.gaps)[:, -1]
         return np.exp(expected) if self._kind.log else expected
 
-    def newest(self) -> Floats:
-        """When each series had its newest row; -inf before the first."""
-        return self._newest(slice(None))
-
-    def newest_of(self, series: int) -> float:
-        """As `newest`, of one series."""
-        return float(self._times[series, -1]) if self._kept[series] else -np.inf
+    def newest(self, series: Indices | slice = slice(None)) -> Floats:
+        """When each series, or each of some, had its newest row; -inf before the first."""
+        return np.where(self._kept[series] > 0, self._times[series, -1], -np.inf)
 
     def moved(self, before: Indices, after: Indices, count: int, kind: SeriesKind) -> ForecastBank:
         """A bank of `count` series, of which those at `after` keep the rows that those at `before` have here."""
@@ -115,9 +106,6 @@ class ForecastBank:
         bank._stale[after] = bank._kept[after] > 0
         bank._first_at = self._first_at
         return bank
-
-    def _newest(self, series: Indices | slice) -> Floats:
-        return np.where(self._kept[series] > 0, self._times[series, -1], -np.inf)
 
     def _fill(self, series: Indices, at: npt.NDArray[np.float64], values: npt.NDArray[np.float32]) -> None:
         """Insert many rows of series that have none yet: what a start does with all that it reads."""
@@ -135,7 +123,7 @@ class ForecastBank:
 
     def _insert(self, series: Indices, at: npt.NDArray[np.float64], values: npt.NDArray[np.float32]) -> None:
         """Insert a row of each series by its time; a full memory drops one that is older than all it has."""
-        late = self._newest(series) > at
+        late = self.newest(series) > at
         if late.any():
             self._insert_late(series[late], at[late], values[late])
             series, at, values = series[~late], at[~late], values[~late]

@@ -88,7 +88,7 @@ class LinkTable:
         column = self.columns[name][links]
         return bool((present(column) if column.dtype == object else np.isfinite(column)).any())
 
-    def column(self, name: str, links: slice = slice(None)) -> npt.NDArray[Any]:
+    def column(self, name: str, links: Links | slice = slice(None)) -> npt.NDArray[Any]:
         """A field's column as its answers have it."""
         if name in {"src", "dst"}:
             ends = self.src if name == "src" else self.dst
@@ -99,7 +99,7 @@ class LinkTable:
         column: npt.NDArray[Any] = self.columns[name][links]
         return _rounded(column) if name in _FORECASTS else column
 
-    def values(self, name: str, links: slice = slice(None)) -> list[Any]:
+    def values(self, name: str, links: Links | slice = slice(None)) -> list[Any]:
         """The same as Python objects, None for null."""
         return _values(name, self.column(name, links))
 

@@ -78,17 +78,12 @@ class LinkForecasts:
         """Bring some of the forecasts up to date, for some milliseconds; whether there is more to do."""
         return any(bank.refresh_some(now) for bank in self._banks.values())
 
-    def rtt(self, now: float) -> Forecast:
-        """Every link's RTT, from rows that our own tests did not load where there are recent ones."""
-        idle, loaded = self._banks["rtt"].newest(), self._banks["loaded"].newest()
-        use_loaded = loaded > idle + self._stale_s
-        found = self._banks["rtt"].forecast(now)
-        return _either(use_loaded, self._banks["loaded"].forecast(now), found) if use_loaded.any() else found
-
-    def rtt_of(self, link: int, now: float) -> Forecast:
-        """One link's RTT, as arrays of one element."""
-        idle, loaded = self._banks["rtt"].newest_of(link), self._banks["loaded"].newest_of(link)
-        return self._banks["loaded" if loaded > idle + self._stale_s[link] else "rtt"].forecast_one(link, now)
+    def rtt(self, now: float, links: Links | slice = slice(None)) -> Forecast:
+        """The RTT of every link, or of some, from rows that our own tests did not load where there are recent ones."""
+        idle, loaded = self._banks["rtt"].newest(links), self._banks["loaded"].newest(links)
+        use_loaded = loaded > idle + self._stale_s[links]
+        found = self._banks["rtt"].forecast(now, links)
+        return _either(use_loaded, self._banks["loaded"].forecast(now, links), found) if use_loaded.any() else found
 
     def rtt_expectations(self, links: Links, now: float) -> Expectations:
         """What these links are expected to show, as `rtt` ages it."""
@@ -100,13 +95,9 @@ class LinkForecasts:
         """Likewise, as `goodput` ages it."""
         return self._banks["goodput"].expectations(links, now)
 
-    def goodput(self, now: float) -> Forecast:
-        """Every link's goodput."""
-        return self._banks["goodput"].forecast(now)
-
-    def goodput_of(self, link: int, now: float) -> Forecast:
-        """One link's goodput, as arrays of one element."""
-        return self._banks["goodput"].forecast_one(link, now)
+    def goodput(self, now: float, links: Links | slice = slice(None)) -> Forecast:
+        """The goodput of every link, or of some."""
+        return self._banks["goodput"].forecast(now, links)
 
 
 def _either(first: np.ndarray, one: AnyColumns, other: AnyColumns) -> AnyColumns:

@@ -8,11 +8,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from collector.linkstate.name_order import NameOrder, Pair
 from collector.linkstate.report_moments import Links
 from linkweather.mesh import Mesh
 from linkweather.wire import Row
-
-Pair = tuple[str, str]
 
 
 class LinkIndex:
@@ -39,6 +38,11 @@ class LinkIndex:
         """The links as (src, dst), by number."""
         names = np.array(self.sites, object)
         return list(zip(names[self.src].tolist(), names[self.dst].tolist(), strict=True))
+
+    @cached_property
+    def by_name(self) -> NameOrder:
+        """The links in the order of names."""
+        return NameOrder(self.sites, self.src, self.dst)
 
     def number(self, src: str, dst: str) -> int | None:
         """The number of a link; None where the mesh has no such link."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from collector.linkstate.expectations import Forecast
 from collector.linkstate.link_answers import (
     LinkTable,
     NextTestOf,
@@ -20,6 +19,7 @@ from collector.linkstate.link_forecasts import LinkForecasts, Pace
 from collector.linkstate.link_index import LinkIndex
 from collector.linkstate.link_memory import LinkMemory
 from collector.linkstate.link_rows import KIND_OF, Columns, RowKind, columns_of
+from collector.linkstate.name_order import Pair
 from collector.linkstate.report_moments import Ages, Floats, Links, Moments, ReportMoment
 from collector.linkstate.snapshot import LINK_STATES, AgeLimits, LinkMatrices, Snapshot, in_cells
 from collector.settings import StateSettings
@@ -134,10 +134,14 @@ class LinkStates:
         """Bring some of the forecasts up to date, for some milliseconds; whether there is more to do."""
         return self._forecasts.refresh_some(now)
 
-    def table(self, now: float) -> LinkTable:
-        """The answers about every link of the mesh in the mesh's order, also links never measured; no next tests."""
-        rtt, goodput = self._forecasts.rtt(now), self._forecasts.goodput(now)
-        return self._table(slice(None), now, rtt, goodput)
+    def table(self, now: float, links: Links | slice = slice(None)) -> LinkTable:
+        """The answers about every link of the mesh in the mesh's order, or some, by number, also links never measured.
+
+        Next tests are not among them.
+        """
+        rtt, goodput = self._forecasts.rtt(now, links), self._forecasts.goodput(now, links)
+        columns = link_columns(self._memory, links, now, self._limits.of(links), rtt=rtt, goodput=goodput)
+        return LinkTable(now, self.index.sites, self.index.src[links], self.index.dst[links], columns)
 
     def links(self, now: float) -> list[LinkAnswer]:
         """The same as messages, with the next tests."""
@@ -148,9 +152,12 @@ class LinkStates:
         number = self.index.number(src, dst)
         if number is None:
             return None
-        rtt, goodput = self._forecasts.rtt_of(number, now), self._forecasts.goodput_of(number, now)
-        one = self._table(slice(number, number + 1), now, rtt, goodput)
+        one = self.table(now, slice(number, number + 1))
         return next(whole_answers(one.with_next_tests(self.next_test)))
+
+    def page(self, limit: int, after: Pair | None) -> tuple[Links, Pair | None]:
+        """The numbers of the links on a page, in the order of names, as `NameOrder.page` has it."""
+        return self.index.by_name.page(limit, after)
 
     def counts(self, now: float) -> dict[LinkCondition, int]:
         """How many links are in each state."""
@@ -205,10 +212,6 @@ class LinkStates:
     def _facts(self, names: Iterable[str], links: Links | slice) -> dict[str, Any]:
         facts = self._memory.facts(links, self._limits.of(links).stale_s)
         return {name: facts[name] for name in names}
-
-    def _table(self, links: slice, now: float, rtt: Forecast, goodput: Forecast) -> LinkTable:
-        columns = link_columns(self._memory, links, now, self._limits.of(links), rtt=rtt, goodput=goodput)
-        return LinkTable(now, self.index.sites, self.index.src[links], self.index.dst[links], columns)
 
 
 def halves(reports: Sequence[ReportRows]) -> Iterator[Sequence[ReportRows]]:

@@ -18,11 +18,14 @@ import httpx
 from linkweather.api_place import DEFAULT_API, socket_of
 from linkweather.client import requests
 from linkweather.client.requests import Answered, Request
-from linkweather.client.responses import SILENCE_LIMIT_S, EventReader, away, check, read
+from linkweather.client.responses import SILENCE_LIMIT_S, EventReader, away, check, next_page, read
 from linkweather.errors import CollectorUnavailableError, OperatorError
 from linkweather.models.events import Event, EventKind
+from linkweather.models.routes import MeshRoutes, Objective
+from linkweather.models.state import LinkAnswer
 
 TIMEOUT_S = 10.0
+PAGE_LINKS = 1000
 
 Parameters = ParamSpec("Parameters")
 
@@ -133,11 +136,28 @@ class Client(_RequestMethods):
 
     def ask(self, request: Request[Answered]) -> Answered:
         """Send one request and return its answer."""
+        return read(self._api, request, self._send(request))
+
+    def link_pages(self, limit: int = PAGE_LINKS) -> Iterator[list[LinkAnswer]]:
+        """Every link, `limit` at a time, by the sites' names; a mesh of hundreds of sites has hundreds of MB in all."""
+        return self._pages(requests.links(limit))
+
+    def route_pages(self, objective: Objective = "latency", limit: int = PAGE_LINKS) -> Iterator[MeshRoutes]:
+        """The active routes of all pairs, likewise."""
+        return self._pages(requests.routes(objective, limit))
+
+    def _pages(self, first: Request[Answered]) -> Iterator[Answered]:
+        request: Request[Answered] | None = first
+        while request is not None:
+            response = self._send(request)
+            yield read(self._api, request, response)
+            request = next_page(request, response)
+
+    def _send(self, request: Request[Any]) -> httpx.Response:
         try:
-            response = self._http.request(request.method, request.path, **request.more)
+            return self._http.request(request.method, request.path, **request.more)
         except httpx.HTTPError as error:
             raise away(self._api, error) from None
-        return read(self._api, request, response)
 
     def watch(self, kinds: Iterable[EventKind] = (), *, reconnect: bool = True) -> Iterator[Event]:
         """What happens from now on, as it happens: events of these kinds, or all; for ever.
@@ -201,11 +221,28 @@ class AsyncClient(_RequestMethods):
 
     async def ask(self, request: Request[Answered]) -> Answered:
         """Send one request and return its answer."""
+        return read(self._api, request, await self._send(request))
+
+    def link_pages(self, limit: int = PAGE_LINKS) -> AsyncGenerator[list[LinkAnswer]]:
+        """As that of Client."""
+        return self._pages(requests.links(limit))
+
+    def route_pages(self, objective: Objective = "latency", limit: int = PAGE_LINKS) -> AsyncGenerator[MeshRoutes]:
+        """As that of Client."""
+        return self._pages(requests.routes(objective, limit))
+
+    async def _pages(self, first: Request[Answered]) -> AsyncGenerator[Answered]:
+        request: Request[Answered] | None = first
+        while request is not None:
+            response = await self._send(request)
+            yield read(self._api, request, response)
+            request = next_page(request, response)
+
+    async def _send(self, request: Request[Any]) -> httpx.Response:
         try:
-            response = await self._http.request(request.method, request.path, **request.more)
+            return await self._http.request(request.method, request.path, **request.more)
         except httpx.HTTPError as error:
             raise away(self._api, error) from None
-        return read(self._api, request, response)
 
     async def watch(self, kinds: Iterable[EventKind] = (), *, reconnect: bool = True) -> AsyncGenerator[Event]:
         """What happens from now on, as `Client.watch` yields it.

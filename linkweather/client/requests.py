@@ -51,9 +51,9 @@ def base_url(api: str) -> httpx.URL:
     return url
 
 
-def links() -> Request[list[LinkAnswer]]:
-    """Every link of the mesh, also those never measured."""
-    return Request("/api/v1/links", TypeAdapter(list[LinkAnswer]))
+def links(limit: int | None = None) -> Request[list[LinkAnswer]]:
+    """Every link of the mesh, also those never measured; with a `limit` the first page of them, by the sites' names."""
+    return Request("/api/v1/links", TypeAdapter(list[LinkAnswer]), more={"params": _limited(limit)})
 
 
 def link(src: str, dst: str) -> Request[LinkAnswer]:
@@ -166,9 +166,10 @@ def route(
     return Request(f"/api/v1/routes/{_segment(src)}/{_segment(dst)}", TypeAdapter(RouteAnswer), more={"params": given})
 
 
-def routes(objective: Objective = "latency") -> Request[MeshRoutes]:
-    """The active routes of all pairs."""
-    return Request("/api/v1/routes", TypeAdapter(MeshRoutes), more={"params": {"objective": objective}})
+def routes(objective: Objective = "latency", limit: int | None = None) -> Request[MeshRoutes]:
+    """The active routes of all pairs; with a `limit` the first page of them, by the sites' names."""
+    params = {"objective": objective, **_limited(limit)}
+    return Request("/api/v1/routes", TypeAdapter(MeshRoutes), more={"params": params})
 
 
 def capacity() -> Request[list[CapacityAnswer]]:
@@ -228,6 +229,10 @@ def events(kinds: Iterable[str], after: str | None) -> dict[str, Any]:
     """What httpx needs to open the stream of events, after the one of that id."""
     headers = {"Accept": "text/event-stream"} | ({} if after is None else {"Last-Event-ID": after})
     return {"url": "/api/v1/events", "params": {"kind": list(kinds)}, "headers": headers}
+
+
+def _limited(limit: int | None) -> Mapping[str, int]:
+    return {} if limit is None else {"limit": limit}
 
 
 def _json(asked: BaseModel) -> Mapping[str, Any]:

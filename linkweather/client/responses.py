@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -54,6 +54,15 @@ def read(api: str, request: Request[Answered], response: httpx.Response) -> Answ
         return request.form.validate_json(response.content)
     except ValidationError:
         raise stranger(api) from None
+
+
+def next_page(request: Request[Answered], response: httpx.Response) -> Request[Answered] | None:
+    """The request for the page after the one in `response`; None after the last."""
+    query = response.links.get("next", {}).get("url")
+    if query is None:
+        return None
+    # Its parameters alone: where to ask, and with which token, is not the answer's to say.
+    return replace(request, more={**request.more, "params": httpx.QueryParams(query.partition("?")[2])})
 
 
 def _refusal(api: str, response: httpx.Response) -> LinkweatherError:

@@ -93,6 +93,18 @@ def test_one_link_is_answered_as_among_all(observed: Observed) -> None:
     assert observed.view.link("a", "nowhere", 102.0) is None
 
 
+def test_the_links_of_a_page_are_answered_as_among_all(observed: Observed) -> None:
+    observed.report(100.0, ("a", "b"))
+    observed.look(101.0)
+    every, found = observed.answers(102.0), []
+    after = None
+    for expected in (("b", "c"), None):
+        complete, after = observed.view.page(102.0, 4, after)
+        found += [one for some in complete().answers() for one in some]
+        assert after == expected
+    assert found == [every[pair] for pair in sorted(PAIRS)]
+
+
 def test_a_site_that_is_gone_is_the_reason_of_its_links(observed: Observed) -> None:
     observed.report(100.0)
     observed.sites.reported("b", 100.0)

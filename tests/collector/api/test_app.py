@@ -58,6 +58,7 @@ class ApiWorld:
         return AppSources(
             now=NOW.timestamp,
             links=lambda _now: lambda: LINKS,
+            link_page=lambda _now, _limit, _after: (lambda: LINKS, None),
             link=lambda src, dst, _now: LINK if (src, dst) == ("a", "b") else None,
             sites=lambda _now: [SiteAnswer(site=site, address=MESH.sites[site].address) for site in MESH.sites],
             history=self._history,

@@ -231,6 +231,13 @@ def test_a_collector_answers_for_others_sites_by_their_rows_and_in_full_for_its_
         assert one.goodput_bps == (known.goodput_bps if share_of(one.dst, 3) == 0 else None)
         assert links.link(one.src, one.dst, 201.0) == one
     assert links.link("s0", "nowhere", 201.0) is None
+    places, last = links.page(7, None)
+    every = [(one.src, one.dst) for one in links.links(201.0)]
+    assert [every[place] for place in places] == sorted(every)[:7]
+    assert last == sorted(every)[6]
+    page, whole = links.table(201.0, places), links.table(201.0)
+    for name in whole.columns:
+        assert page.values(name) == whole.values(name, places), name
     assert links.counts(201.0) == single.counts(201.0)
     assert not links.refresh_some(201.0)
     np.testing.assert_array_equal(links.snapshot(201.0).usable, single.snapshot(201.0).usable)

@@ -99,7 +99,7 @@ def test_an_interval_grows_with_the_age_and_never_below_zero() -> None:
 
 def test_one_series_is_told_as_among_all() -> None:
     bank = bank_of(20, steady())
-    every, one = bank.forecast(40.0), bank.forecast_one(7, 40.0)
+    every, one = bank.forecast(40.0), bank.forecast(40.0, slice(7, 8))
     assert (one.p10[0], one.p50[0], one.age_s[0]) == (every.p10[7], every.p50[7], every.age_s[7])
 
 
@@ -187,7 +187,7 @@ def test_series_that_move_keep_their_rows() -> None:
     bank = bank_of(20, steady())
     moved = bank.moved(np.array([7, 8]), np.array([1, 0]), 2, SeriesKind(step_s=1.0, memory_s=100.0))
     assert moved.newest().tolist() == [39.0, 39.0]
-    assert (moved.newest_of(0), ForecastBank(1, KIND).newest_of(0)) == (39.0, -np.inf)
+    assert ForecastBank(1, KIND).newest().tolist() == [-np.inf]
     assert moved.forecast(40.0).samples.tolist() == [32, 32]
 
 
