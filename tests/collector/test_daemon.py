@@ -36,7 +36,7 @@ from linkweather.mqtt import Connection
 from linkweather.wire import Committed, LatencyReport, LatencyRow, Status, decode, encode, topics
 from linkweather.wire.journals import MeshOrigin
 from tests import servers
-from tests.collector.waiting import until
+from tests.waiting import until
 
 PROGRAM = str(Path(sys.executable).with_name("linkweather"))
 TWO = '[sites.a]\naddress = "192.0.2.1"\n\n[sites.b]\naddress = "192.0.2.2"\n'

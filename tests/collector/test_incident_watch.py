@@ -42,7 +42,7 @@ from linkweather.models.state import SiteAnswer
 from linkweather.wire import LatencyRow
 from tests import servers
 from tests.collector.commands.serving import serving
-from tests.collector.waiting import until
+from tests.waiting import running_task, until
 
 SITES = ("a", "b", "c")
 MESH = Mesh(sites={name: Site(address=f"192.0.2.{number}") for number, name in enumerate(SITES, 1)})
@@ -101,12 +101,10 @@ def _watch(world: World, journal: Journal) -> IncidentWatch:
 
 @contextlib.asynccontextmanager
 async def _running(watch: IncidentWatch) -> AsyncIterator[None]:
-    task = asyncio.create_task(watch.run(), name="watch")
     try:
-        yield
+        async with running_task(watch.run()):
+            yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
         await watch.finish()
 
 

@@ -15,7 +15,7 @@ from collector.mesh_file import MeshFile, summary
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from linkweather.mesh_methods import load_mesh
-from tests.collector.waiting import until
+from tests.waiting import until
 
 TWO = '[sites.a]\naddress = "192.0.2.1"\n[sites.b]\naddress = "192.0.2.2"\n'
 THREE = TWO + '[sites.c]\naddress = "192.0.2.3"\n'

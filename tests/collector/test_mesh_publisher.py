@@ -20,7 +20,7 @@ from linkweather.wire import decode, topics
 from linkweather.wire.journals import MeshOrigin
 from linkweather.wire.mesh_parts import MeshAssembly, MeshHead
 from tests import servers
-from tests.collector.waiting import until
+from tests.waiting import running_task, until
 
 
 def mesh(*names: str, **more: object) -> Mesh:
@@ -112,13 +112,9 @@ class Listener:
 @asynccontextmanager
 async def listening(port: int, site: str) -> AsyncIterator[Listener]:
     found = Listener(port, site)
-    task = asyncio.create_task(found.connection.run())
-    try:
+    async with running_task(found.connection.run()):
         await until(lambda: found.connection.connected)
         yield found
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def test_a_new_broker_gets_every_part_and_each_site_has_its_own(broker_port: int) -> None:

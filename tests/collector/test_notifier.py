@@ -19,7 +19,7 @@ from collector.store.note_log import NoteLog
 from linkweather.models.incidents import IncidentAnswer
 from tests.collector.notify.receivers import web_server
 from tests.collector.notify.test_digest import LATER, incident
-from tests.collector.waiting import until
+from tests.waiting import running_task, until
 
 
 @pytest.fixture
@@ -51,12 +51,8 @@ async def _running(
 ) -> AsyncIterator[Notifier]:
     found = Notifier(tables, notes, lambda: lasting)
     found.restore()
-    task = asyncio.create_task(found.run(), name="notifier")
-    try:
+    async with running_task(found.run()):
         yield found
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def test_a_target_is_told_once(tmp_path: Path, notes: NoteLog) -> None:

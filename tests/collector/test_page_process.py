@@ -15,6 +15,7 @@ import pytest
 from collector.page_process import PageProcess
 from collector.settings import PageSettings
 from tests import servers
+from tests.waiting import running_task
 
 LIMIT_S = 120.0
 
@@ -27,13 +28,9 @@ def page(**settings: object) -> PageProcess:
 
 @contextlib.asynccontextmanager
 async def running(process: PageProcess) -> AsyncIterator[None]:
-    task = asyncio.create_task(process.run())
-    await asyncio.sleep(0)  # it listens from its first step on
-    try:
+    async with running_task(process.run()):
+        await asyncio.sleep(0)  # it listens from its first step on
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def opened(address: str) -> int:

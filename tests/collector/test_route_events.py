@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,7 +13,7 @@ from linkweather import overflows
 from linkweather.models.events import LinkEvent, RouteEvent
 from linkweather.models.routes import NoRoute
 from linkweather.models.state import LinkAnswer
-from tests.collector.waiting import until
+from tests.waiting import running_task, until
 
 NOON = 1_800_000_000.0
 
@@ -51,14 +48,6 @@ def events(heard: Heard | EventFeed) -> RouteEvents:
     return RouteEvents(heard, link=link, route=route, now=lambda: NOON)
 
 
-@asynccontextmanager
-async def running(made: RouteEvents) -> AsyncIterator[None]:
-    task = asyncio.create_task(made.run(), name="events")
-    yield
-    task.cancel()
-    await asyncio.wait([task])
-
-
 async def test_without_listeners_nothing_is_made() -> None:
     heard = Heard(wanted=False)
     made = events(heard)
@@ -72,7 +61,7 @@ async def test_a_pair_that_changes_twice_is_one_event_and_a_fault_costs_that_one
     made.add(3, [("a", "b"), ("bad", "b"), ("gone", "b")])
     made.add(3, [("latency", "a", "b"), ("latency", "gone", "b"), ("latency", "a", "b")])
     made.add(1, [("a", "b")])
-    async with running(made):
+    async with running_task(made.run()):
         await until(lambda: len(heard.events) == 2)
     link, route = heard.events
     assert isinstance(link, LinkEvent)
@@ -89,7 +78,7 @@ async def test_beyond_the_bound_the_oldest_are_skipped(monkeypatch: pytest.Monke
     made.add(3, [("c", "b"), ("d", "b"), ("e", "b")])
     assert heard.skipped == 2
     assert overflows.overflows()["event changes"] == before + 2
-    async with running(made):
+    async with running_task(made.run()):
         await until(lambda: len(heard.events) == 2)
     assert [event.link.src for event in heard.events if isinstance(event, LinkEvent)] == ["c", "d"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from linkweather.models.placements import PlacementAnswer
 from linkweather.models.routes import NoRoute, RouteAnswer, SiteRoutes
 from linkweather.wire import LatencyReport, LatencyRow, LinkWeights, ThroughputReport, ThroughputRow, decode, topics
 from tests.collector.report_samples import entry, moment
-from tests.collector.waiting import until
+from tests.waiting import running_task, until
 
 MESH = Mesh.model_validate({"sites": {name: {"address": f"192.0.2.{number}"} for number, name in enumerate("abc", 1)}})
 NOON = 1_800_000_000.0
@@ -109,15 +108,11 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @asynccontextmanager
 async def running(updater: RouteUpdater) -> AsyncIterator[None]:
-    task = asyncio.create_task(updater.run(), name="route updater")
     try:
-        yield
+        async with running_task(updater.run()):
+            yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
         await updater.finish()
-    if not task.cancelled():
-        task.result()
 
 
 async def test_a_relay_that_is_better_is_published_recorded_and_told(world: World) -> None:

@@ -16,7 +16,7 @@ from collector.routing.costs import forecast_goodputs
 from collector.weight_publisher import WeightPublisher
 from linkweather.mesh import Mesh
 from linkweather.wire import LinkWeights, decode, topics
-from tests.collector.waiting import until
+from tests.waiting import running_task, until
 
 MESH = Mesh.model_validate({"sites": {name: {"address": f"{name}.test"} for name in "abc"}})
 BPS = np.array([[np.nan, 1e9, 2e9], [1e9, np.nan, np.nan], [1e9, 2e9, np.nan]])
@@ -42,12 +42,8 @@ async def publishing(
 ) -> AsyncIterator[WeightPublisher]:
     publisher = WeightPublisher(MESH, broker.publish, lambda site: site in owned)
     newest = (snapshot, forecast_goodputs(snapshot), np.full((3, 3), DIRECT, np.int32))
-    task = asyncio.create_task(publisher.run(lambda: newest), name="link weights")
-    try:
+    async with running_task(publisher.run(lambda: newest)):
         yield publisher
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from linkweather.mqtt_client import MESSAGE_BYTES, MessageQueue
 from linkweather.mqtt_refusals import MOST_COMPLAINTS
 from linkweather.wire import topics
 from tests import servers
+from tests.waiting import running_task
 
 ACCESS_RULES = Path("/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so")
 
@@ -46,16 +47,12 @@ async def test_a_handler_that_fails_costs_its_message(broker_port: int) -> None:
     connection = Connection(
         parse_broker(f"mqtt://127.0.0.1:{broker_port}"), "a", subscriptions=("t",), handle=handle, on_connect=on_connect
     )
-    running = asyncio.create_task(connection.run(), name="connection")
-    try:
+    async with running_task(connection.run()):
         async with asyncio.timeout(90):
             await connected.wait()
             for payload in (b"bad", b"good"):
                 assert await connection.publish("t", payload)
             assert await heard.get() == b"good"
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
     for place in ("message", "connection"):
         assert faults()[place] == before.get(place, 0) + 1
 
@@ -123,17 +120,13 @@ async def test_a_client_that_steps_back_disconnects_and_returns_after_its_pause(
         handle=lambda _topic, _payload: connection.step_back(1.0),
         on_connect=on_connect,
     )
-    task = asyncio.create_task(connection.run(), name="connection")
-    try:
+    async with running_task(connection.run()):
         async with asyncio.timeout(90):
             while not await connection.publish("here", b""):  # noqa: ASYNC110 - it sets no event
                 await asyncio.sleep(0.01)
             await returned.wait()
         assert moments[1] - moments[0] >= 1.0
         assert connection.last_error == ""
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def test_a_broker_s_last_known_address_is_used_while_its_name_does_not_resolve(
@@ -159,17 +152,13 @@ async def test_a_broker_s_last_known_address_is_used_while_its_name_does_not_res
             handle=lambda _topic, _payload: None,
             on_connect=lambda: connects.put_nowait(None),
         )
-        task = asyncio.create_task(connection.run(), name="connection")
-        try:
+        async with running_task(connection.run()):
             async with asyncio.timeout(60):
                 await connects.get()
                 known.clear()
                 first.close()
                 with servers.mosquitto(tmp_path, port):
                     await connects.get()
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
 
 
 async def test_what_is_larger_than_the_broker_takes_is_not_sent_and_said_once_with_size_and_limit(
@@ -182,8 +171,7 @@ async def test_what_is_larger_than_the_broker_takes_is_not_sent_and_said_once_wi
         connection = Connection(
             broker, "collector", subscriptions=(), handle=lambda _topic, _payload: None, on_connect=connected.set
         )
-        running = asyncio.create_task(connection.run(), name="connection")
-        try:
+        async with running_task(connection.run()):
             async with asyncio.timeout(90):
                 await connected.wait()
                 assert connection.max_packet_bytes == 1000
@@ -192,9 +180,6 @@ async def test_what_is_larger_than_the_broker_takes_is_not_sent_and_said_once_wi
                 assert not await connection.publish("t", bytes(5000), retain=True)
                 assert await connection.publish("t", b"small")
                 assert connection.connected
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
     assert connection.max_packet_bytes is None
     assert connection.refusals.counts == {"oversized": 2}
     assert caplog.text.count("t: 1001 bytes, and the broker") == 1
@@ -208,16 +193,12 @@ async def test_no_more_is_in_flight_than_the_broker_receives(tmp_path: Path) -> 
         connection = Connection(
             broker, "a", subscriptions=(), handle=lambda _topic, _payload: None, on_connect=connected.set
         )
-        running = asyncio.create_task(connection.run(), name="connection")
-        try:
+        async with running_task(connection.run()):
             async with asyncio.timeout(90):
                 await connected.wait()
                 assert connection._client is not None
                 assert connection._client._client._max_inflight_messages == 7
                 assert all(await asyncio.gather(*(connection.publish("t", b"x") for _ in range(50))))
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
 
 
 @asynccontextmanager
@@ -225,14 +206,10 @@ async def connected(port: int, *topics: str) -> AsyncIterator[Connection]:
     up = asyncio.Event()
     broker = parse_broker(f"mqtt://127.0.0.1:{port}")
     connection = Connection(broker, "a", subscriptions=topics, handle=lambda *_: None, on_connect=up.set)
-    running = asyncio.create_task(connection.run(), name="connection")
-    try:
+    async with running_task(connection.run()):
         async with asyncio.timeout(90):
             await up.wait()
             yield connection
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
 
 
 async def reconnected(connection: Connection) -> None:

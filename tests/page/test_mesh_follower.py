@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
@@ -20,6 +19,7 @@ from linkweather.models.state import MeshAnswer
 from page import mesh_follower
 from page.mesh_follower import MeshFollower, pace_s
 from tests.page.pictures import NOON, incident, link, routes, site, week
+from tests.waiting import running_task, until
 
 LIMIT_S = 60.0
 
@@ -67,17 +67,8 @@ async def follower(client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Async
     monkeypatch.setattr(mesh_follower, "LEAST_GAP_S", 0.0)
     monkeypatch.setattr(mesh_follower, "POLL_S", 3600.0)  # only what is due
     found = MeshFollower(cast(AsyncClient, client))
-    task = asyncio.create_task(found.run())
-    yield found
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():  # noqa: ASYNC110 - what changes has no event of its own
-            await asyncio.sleep(0.001)
+    async with running_task(found.run()):
+        yield found
 
 
 async def test_nothing_is_asked_before_anybody_looks(follower: MeshFollower, client: FakeClient) -> None:

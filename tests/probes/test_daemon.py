@@ -25,6 +25,7 @@ from probes.delivery.outbox import Outbox
 from probes.settings import ProbeSettings
 from tests import servers
 from tests.mesh_messages import mesh_messages, part_messages
+from tests.waiting import until
 
 LIMIT_S = 90.0
 # Every test has addresses of loopback to itself: the reflectors' port is the same everywhere.
@@ -131,13 +132,6 @@ async def probing(
             yield daemon
         finally:
             stop.set()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what sends no event."""
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def addresses(count: int) -> list[str]:

@@ -17,7 +17,8 @@ from probes import presence
 from probes.daemon import ProbeDaemon
 from probes.presence import RESTART_LIMIT_S, STEP_BACK_S, SitePresence
 from probes.settings import ProbeSettings
-from tests.probes.test_daemon import Collector, addresses, collecting, probing, until
+from tests.probes.test_daemon import Collector, addresses, collecting, probing
+from tests.waiting import until
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -25,8 +25,9 @@ from linkweather import overflows
 from tests import servers
 from tests.collector.alto import schemas
 from tests.collector.alto.worlds import NUM_RTT, NUM_TPUT, ORD_TPUT, PATH_VECTOR, AltoWorld
+from tests.collector.api.serving import served
 from tests.collector.api.test_app import ApiWorld
-from tests.collector.waiting import until
+from tests.waiting import until
 
 COSTS = {"cost-type": NUM_RTT}
 ENDPOINTS = {"srcs": ["ipv4:10.1.0.9"], "dsts": ["ipv4:10.1.200.9", "ipv4:192.0.2.7"]}
@@ -58,14 +59,8 @@ def world() -> AltoWorld:
 
 @pytest.fixture
 async def http(world: AltoWorld) -> AsyncIterator[httpx.AsyncClient]:
-    port = servers.free_port()
-    server = HttpServer(application(world), ApiSettings(port=port))
-    task = asyncio.create_task(server.run(), name="server")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    async with served(application(world)) as client:
         yield client
-    task.cancel()
-    await asyncio.wait([task])
-    server.close()
 
 
 async def directory(http: httpx.AsyncClient) -> dict[str, Any]:

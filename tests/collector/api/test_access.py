@@ -33,6 +33,7 @@ from linkweather.client import AsyncClient, Client
 from linkweather.errors import OperatorError
 from linkweather.settings import validate
 from tests import servers
+from tests.collector.api.serving import served
 from tests.collector.api.test_app import TOML, ApiWorld
 
 WRITES: list[tuple[str, str, dict[str, Any]]] = [("PUT", "/api/v1/mesh", {"content": "good", "headers": TOML})]
@@ -52,16 +53,8 @@ async def serving(
     """A server of these settings; a client of its port."""
     api = ApiSettings(port=servers.free_port(), **settings)
     rules = AccessRules.of(api, TokenFile(folder), ["collector.example"])
-    server = HttpServer(create_app(replace(world.sources(), access=rules, rates=rates)), api, folder)
-    task = asyncio.create_task(server.run(), name="server")
-    scheme = "http" if api.cert_file is None else "https"
-    try:
-        async with httpx.AsyncClient(base_url=f"{scheme}://127.0.0.1:{api.port}", trust_env=False) as client:
-            yield client
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        server.close()
+    async with served(create_app(replace(world.sources(), access=rules, rates=rates)), api, folder) as client:
+        yield client
 
 
 def token(folder: Path, name: str, scope: str) -> dict[str, str]:

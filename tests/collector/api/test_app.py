@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer, SiteAnswer
 from tests import servers
+from tests.collector.api.serving import served
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MESH = Mesh.model_validate(
@@ -88,16 +88,10 @@ def world() -> ApiWorld:
 
 @pytest.fixture
 async def http(world: ApiWorld) -> AsyncIterator[httpx.AsyncClient]:
-    port = servers.free_port()
     app = create_app(replace(world.sources(), access=AccessRules(own_token="secret")))
-    server = HttpServer(app, ApiSettings(port=port))
-    task = asyncio.create_task(server.run(), name="server")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    async with served(app) as client:
         client.headers["Authorization"] = "Bearer secret"
         yield client
-    task.cancel()
-    await asyncio.wait([task])
-    server.close()
 
 
 async def error(answer: httpx.Response, status: int) -> dict[str, Any]:

@@ -19,16 +19,16 @@ from collector.api.access import AccessControl, AccessRules
 from collector.api.api_requests import answer_errors
 from collector.api.connections import ConnectionCounts
 from collector.api.event_feed import EventFeed, add_events
-from collector.api.http_server import HttpServer
 from collector.settings import ApiSettings
 from linkweather.mesh import Mesh
 from linkweather.overflows import overflows
 from tests import servers
-from tests.collector.waiting import until
+from tests.collector.api.serving import served
+from tests.waiting import until
 
 
 @contextlib.asynccontextmanager
-async def served(**settings: Any) -> AsyncIterator[int]:
+async def three_paths(**settings: Any) -> AsyncIterator[int]:
     """The port of a server of three paths: one that answers, one whose body is read, one without end."""
     app = FastAPI()
     answer_errors(app)
@@ -49,14 +49,8 @@ async def served(**settings: Any) -> AsyncIterator[int]:
 
     add_events(app, EventFeed("boot"), lambda: Mesh.model_validate({"sites": {}}), 2)
     port = servers.free_port()
-    server = HttpServer(app, ApiSettings(port=port, **settings))
-    task = asyncio.create_task(server.run(), name="server")
-    try:
+    async with served(app, ApiSettings(port=port, **settings)):
         yield port
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        server.close()
 
 
 async def answered(port: int, source: str = "127.0.0.1") -> bool:
@@ -89,7 +83,7 @@ async def ended(reader: asyncio.StreamReader) -> bool:
 
 async def test_one_client_takes_its_share_of_the_connections_and_leaves_the_rest_to_others() -> None:
     before = overflows().get("connections", 0)
-    async with served(max_connections=10, max_connections_per_client=4) as port:
+    async with three_paths(max_connections=10, max_connections_per_client=4) as port:
         async with contextlib.AsyncExitStack() as held:
             for _ in range(4):
                 await held.enter_async_context(opened(port))
@@ -115,7 +109,7 @@ async def test_one_client_takes_its_share_of_the_connections_and_leaves_the_rest
 async def test_a_request_that_comes_a_byte_at_a_time_is_cut_off(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEADERS_S", 0.2)
     monkeypatch.setattr(connections, "BODY_S", 0.2)
-    async with served() as port:
+    async with three_paths() as port:
         async with opened(port) as (reader, writer):
             for byte in sent:
                 writer.write(bytes([byte]))
@@ -127,7 +121,7 @@ async def test_a_request_that_comes_a_byte_at_a_time_is_cut_off(sent: bytes, mon
 async def test_a_caller_that_does_not_read_its_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "STALLED_S", 0.2)
     before = overflows().get("time of callers", 0)
-    async with served() as port:
+    async with three_paths() as port:
         with socket.create_connection(("127.0.0.1", port)) as lazy:
             await asyncio.get_running_loop().run_in_executor(
                 None, lazy.sendall, b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -137,7 +131,7 @@ async def test_a_caller_that_does_not_read_its_answer_is_cut_off(monkeypatch: py
 
 
 async def test_a_head_of_any_length_is_refused() -> None:
-    async with served() as port:
+    async with three_paths() as port:
         async with opened(port) as (reader, writer):
             with contextlib.suppress(ConnectionError):
                 writer.write(b"GET /ok HTTP/1.1\r\nX: " + b"x" * (2 * connections.HEADER_BYTES_MAX))
@@ -147,7 +141,7 @@ async def test_a_head_of_any_length_is_refused() -> None:
 
 
 async def test_one_address_opens_few_streams() -> None:
-    async with served() as port, contextlib.AsyncExitStack() as stack:
+    async with three_paths() as port, contextlib.AsyncExitStack() as stack:
         statuses, heard = [], []
         for source in ("127.0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.2"):
             transport = httpx.AsyncHTTPTransport(local_address=source)
@@ -163,7 +157,7 @@ async def test_one_address_opens_few_streams() -> None:
 async def test_descriptors_used_up_cost_the_callers_that_come_then_and_nothing_else() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = overflows().get("connections", 0)
-    async with served(max_connections=1000, max_connections_per_client=1000) as port:
+    async with three_paths(max_connections=1000, max_connections_per_client=1000) as port:
         assert await answered(port)
         callers = [socket.socket() for _ in range(8)]
         free = socket.socket()

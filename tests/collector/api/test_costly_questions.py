@@ -23,7 +23,7 @@ from linkweather.errors import QueryTimeError
 from linkweather.overflows import overflows
 from linkweather.wire import encode, topics
 from tests.collector.report_samples import latency
-from tests.collector.waiting import until
+from tests.waiting import until
 
 FOR_EVER = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 3"
 

@@ -24,7 +24,7 @@ from linkweather.models.events import Event, Gap, LinkEvent, RouteEvent
 from linkweather.models.routes import NoRoute
 from linkweather.models.state import LinkAnswer
 from tests import servers
-from tests.collector.waiting import until
+from tests.waiting import until
 
 MESH = Mesh.model_validate(
     {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,16 +14,15 @@ from fastapi import FastAPI
 
 from collector.api import cached_answers
 from collector.api.api_requests import answer_errors
-from collector.api.http_server import HttpServer
 from collector.api.route_api import RouteSources, add_routes
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.route_question import RouteQuestion
 from collector.routing.router import Router
-from collector.settings import ApiSettings, RoutingSettings
+from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer, UnroutedPair
 from linkweather.models.scores import EvaluationAnswer
-from tests import servers
+from tests.collector.api.serving import served
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MESH = Mesh.model_validate(
@@ -73,17 +71,11 @@ def world() -> RoutesWorld:
 
 @pytest.fixture
 async def http(world: RoutesWorld) -> AsyncIterator[httpx.AsyncClient]:
-    port = servers.free_port()
     app = FastAPI()
     answer_errors(app)
     add_routes(app, world.sources())
-    server = HttpServer(app, ApiSettings(port=port))
-    task = asyncio.create_task(server.run(), name="server")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    async with served(app) as client:
         yield client
-    task.cancel()
-    await asyncio.wait([task])
-    server.close()
 
 
 async def test_the_answer_has_the_path_direct_beside_it_the_inputs_and_a_sentence(http: httpx.AsyncClient) -> None:

@@ -18,14 +18,13 @@ from click.testing import CliRunner, Result
 from fastapi import FastAPI
 
 from collector.api.api_requests import answer_errors
-from collector.api.http_server import HttpServer
 from collector.api.placement_api import add_placements
 from collector.placement.placement import PlacementInputs, PlannedTransfer
-from collector.settings import ApiSettings
 from linkweather.cli.root import main
 from linkweather.mesh import Mesh
 from linkweather.models.state import CapacityAnswer
 from tests import servers
+from tests.collector.api.serving import served
 
 CONFIG = Path(__file__).parents[3] / "config"
 PROGRAM = str(Path(sys.executable).with_name("linkweather"))
@@ -150,7 +149,7 @@ JOB = ("--data", "CN-1:1GB", "--result", "b:1MB", "--devices", "gpu:8", "--work"
 @pytest.fixture
 async def placing() -> AsyncIterator[str]:
     """The URL of an API where 1 GB takes a second, and only a has GPUs: eight."""
-    app, port = FastAPI(), servers.free_port()
+    app = FastAPI()
     answer_errors(app)
     told = [CapacityAnswer(site="a", type="gpu", total=8, free=8, state="fresh", at=NOON, age_s=5.0)]
 
@@ -158,12 +157,8 @@ async def placing() -> AsyncIterator[str]:
         return PlannedTransfer(size / 1e9, size / 1e9, 0.0, (src, dst))
 
     add_placements(app, lambda: PlacementInputs(NOON, MESH, told, move), lambda _: None)
-    server = HttpServer(app, ApiSettings(port=port))
-    task = asyncio.create_task(server.run(), name="server")
-    yield f"http://127.0.0.1:{port}"
-    task.cancel()
-    await asyncio.wait([task])
-    server.close()
+    async with served(app) as client:
+        yield str(client.base_url)
 
 
 async def ask(*arguments: str) -> Result:

@@ -23,7 +23,7 @@ from linkweather.broker import parse_broker
 from linkweather.errors import OperatorError
 from linkweather.mqtt import Connection
 from tests import servers
-from tests.collector.waiting import until
+from tests.waiting import running_task, until
 
 
 @pytest.fixture
@@ -40,12 +40,8 @@ def listen(short_folder: Path) -> Listen:
 
 async def reaches(url: str) -> bool:
     connection = Connection(parse_broker(url), "test", subscriptions=[], handle=lambda _topic, _payload: None)
-    task = asyncio.create_task(connection.run(), name="connection")
-    try:
+    async with running_task(connection.run()):
         await until(lambda: connection.connected)
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
     return True
 
 

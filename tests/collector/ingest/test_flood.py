@@ -21,7 +21,7 @@ from linkweather.mqtt import Connection
 from linkweather.wire import Committed, decode, encode, topics
 from tests import servers
 from tests.collector.report_samples import NOON, latency
-from tests.collector.waiting import until
+from tests.waiting import until
 
 PEERS = [f"p{number}" for number in range(100)]
 MESH = Mesh.model_validate({"name": "m", "sites": {name: {"address": f"h-{name}"} for name in ("a", "b", *PEERS)}})

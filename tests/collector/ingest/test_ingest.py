@@ -24,7 +24,7 @@ from linkweather.containment import faults
 from linkweather.mqtt import Connection
 from linkweather.wire import CONFLICT, Committed, LinkReport, ReportRefusal, decode, encode, topics
 from tests.collector.report_samples import NOON, latency
-from tests.collector.waiting import until
+from tests.waiting import running_task, until
 
 
 @pytest.fixture
@@ -53,11 +53,8 @@ class ReportingSite:
 @contextlib.asynccontextmanager
 async def running(journal: Journal, site: ReportingSite, **settings: Any) -> AsyncIterator[Ingest]:
     ingest = Ingest(journal, publish=site.publish, on_committed=site.new.extend, now=lambda: NOON, **settings)
-    task = asyncio.create_task(ingest.run(), name="ingest")
-    yield ingest
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    async with running_task(ingest.run()):
+        yield ingest
 
 
 def send(ingest: Ingest, *seqs: int, **fields: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,6 +14,7 @@ from collector.store.journal import Journal
 from linkweather.broker import Broker
 from linkweather.sink import SinkContext, SinkSettings
 from tests.collector.report_samples import entry, latency
+from tests.waiting import running_task
 
 CONTEXT = SinkContext("influx", Broker("mqtt", "127.0.0.1", 1883))
 
@@ -41,11 +41,8 @@ def said(exporter: Exporter) -> str:
 
 @contextlib.asynccontextmanager
 async def running(exporter: Exporter) -> AsyncIterator[None]:
-    task = asyncio.create_task(exporter.run(), name="exporter")
-    yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    async with running_task(exporter.run()):
+        yield
     exporter.close()
 
 

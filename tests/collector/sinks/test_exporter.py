@@ -31,7 +31,7 @@ from linkweather.sink import (
 from linkweather.wire import DeviceRow, LatencyRow, ThroughputRow
 from tests.collector.report_samples import NOON, capacity, entry, latency, path, throughput
 from tests.collector.sinks.exporting import fill, running, said
-from tests.collector.waiting import until
+from tests.waiting import until
 
 
 class ListSink:

@@ -15,7 +15,7 @@ from collector.store.journal import Journal
 from linkweather.sink import BatchRefusedError, SinkAwayError, SinkError
 from tests.collector.report_samples import entry, latency
 from tests.collector.sinks.exporting import ScriptedServer, fill, opened, running, said, v2
-from tests.collector.waiting import until
+from tests.waiting import until
 
 # What InfluxDB 2.9.1 answers, word for word.
 NO_ORG = b'{"code":"invalid","message":"Please provide either orgID or org"}'

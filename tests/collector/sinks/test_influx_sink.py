@@ -14,7 +14,7 @@ from linkweather.settings import validate
 from tests import servers
 from tests.collector.report_samples import NOON, entry, latency, path, throughput
 from tests.collector.sinks.exporting import fill, opened, running, said, v1, v2
-from tests.collector.waiting import until
+from tests.waiting import until
 
 
 def ask(port: int, query: str, auth: tuple[str, str] | None = None) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from linkweather.wire import DeviceRow
 from tests import servers
 from tests.collector.report_samples import NOON, capacity, entry, latency, path, throughput
 from tests.collector.sinks.exporting import fill, opened, running, said
-from tests.collector.waiting import until
+from tests.waiting import until
 
 Heard = list[tuple[str, dict[str, Any]]]
 

@@ -22,6 +22,7 @@ from linkweather.mqtt import Connection, Will
 from linkweather.wire import topics
 from probes.client_id import client_id
 from tests import servers
+from tests.waiting import running_task
 
 LIMIT_S = 60
 
@@ -92,12 +93,8 @@ class Client:
 @asynccontextmanager
 async def connecting(there: Broker, name: str, will: Will | None = None, topic: str = "none") -> AsyncIterator[Client]:
     client = Client(there, name, will, topic)
-    running = asyncio.create_task(client.connection.run(), name=name)
-    try:
+    async with running_task(client.connection.run()):
         yield client
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
 
 
 async def test_a_site_speaks_for_itself_and_nobody_without_a_certificate_gets_in(folder: Path, tmp_path: Path) -> None:

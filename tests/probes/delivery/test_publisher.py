@@ -29,7 +29,7 @@ from probes.delivery.flight import WINDOW_REPORTS
 from probes.delivery.outbox import Depth, Outbox
 from probes.delivery.publisher import Publisher
 from tests import servers
-from tests.collector.waiting import until
+from tests.waiting import running_task, until
 
 
 @pytest.fixture
@@ -275,13 +275,9 @@ async def test_through_a_new_connection_each_report_is_sent_once_when_the_collec
     publisher = Publisher(outbox, "a", publish, collector_wait_s=60.0)
     add(outbox, 3)
     publisher.on_connect(None)
-    task = asyncio.create_task(publisher.run(), name="publisher")
-    try:
+    async with running_task(publisher.run()):
         await until(lambda: publisher._limited and not publisher._wake.is_set())
         assert not sent
         publisher.start_over()
         await until(lambda: len(sent) == 3)
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
     assert sent == [b"boot:0", b"boot:1", b"boot:2"]

@@ -11,7 +11,6 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import AsyncIterator
 from datetime import datetime
 
 import pytest
@@ -27,21 +26,10 @@ from probes.latency.session import ProbeOutcome
 from probes.latency.stamp_packet import StampRequest, decode_reply, encode_request
 from probes.latency.targets import LatencyPeer
 from tests import servers
+from tests.waiting import running_task
 
 KEY = bytes(range(32))
 FAST = LatencyTests(interval_s=0.01, timeout_s=0.3, report_interval_s=0.25)
-
-
-@contextlib.asynccontextmanager
-async def running(shell: LatencyEngine | Reflector) -> AsyncIterator[None]:
-    task = asyncio.create_task(shell.run(), name="shell")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.result()
 
 
 class Record:
@@ -106,7 +94,7 @@ async def test_every_probe_is_answered_with_kernel_stamps(host: str, key: bytes 
     reflector = Reflector(0, key=key, stateless=stateless)
     shell = sender(record, tests=tests, key=key, count=40)
     shell.set_peers([LatencyPeer("b", host, reflector.port)], tests)
-    async with running(reflector):
+    async with running_task(reflector.run()):
         await asyncio.wait_for(shell.run(), 90)
     assert reflector.answered == 40
     assert not reflector.dropped
@@ -126,7 +114,7 @@ async def test_windows_end_at_multiples_and_carry_every_peer() -> None:
         LatencyPeer("c", "127.0.0.2", servers.free_port(socket.SOCK_DGRAM)),
     ]
     shell.set_peers([*peers, LatencyPeer("d", "no.such.name.invalid", 1)], FAST)
-    async with running(reflector), running(shell):
+    async with running_task(reflector.run()), running_task(shell.run()):
         await record.row(dst="b")
         await record.row(dst="b")
     at, rows = record.windows[-1]
@@ -149,7 +137,7 @@ async def test_a_tick_that_takes_long_gives_no_two_windows_one_time(monkeypatch:
         drain(all_of_it=all_of_it)
 
     monkeypatch.setattr(shell._transport, "drain", slow)
-    async with running(reflector), running(shell):
+    async with running_task(reflector.run()), running_task(shell.run()):
         for _ in range(3):
             await record.row(dst="b")
     times = [at for at, _ in record.windows]
@@ -161,10 +149,10 @@ async def test_a_peer_may_start_late_die_and_return() -> None:
     port = servers.free_port(socket.SOCK_DGRAM)
     shell = sender(record)
     shell.set_peers([LatencyPeer("b", "127.0.0.1", port)], FAST)
-    async with running(shell):
+    async with running_task(shell.run()):
         await record.row(failure="refused")
         for _ in range(2):
-            async with running(Reflector(port, bind=["127.0.0.1"])):
+            async with running_task(Reflector(port, bind=["127.0.0.1"]).run()):
                 await record.row(failure=None, lost_forward=0)
             await record.row(failure="refused")
 
@@ -175,7 +163,7 @@ async def test_a_wrong_key_is_silence_and_counted() -> None:
     reflector = Reflector(0, bind=["127.0.0.1"], key=bytes(32))
     shell = sender(record, tests=tests, key=KEY, count=5)
     shell.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
-    async with running(reflector):
+    async with running_task(reflector.run()):
         await asyncio.wait_for(shell.run(), 90)
     assert reflector.dropped == {"bad_hmac": 5}
     assert {row.failure for row in record.rows()} == {"no_reply"}
@@ -187,7 +175,7 @@ async def test_an_unchanged_peer_keeps_its_session_and_a_removed_one_holds_nothi
     shell = sender(record)
     b, c = LatencyPeer("b", "127.0.0.1", reflector.port), LatencyPeer("c", "192.0.2.1", 1)
     shell.set_peers([b, c], FAST)
-    async with running(reflector), running(shell):
+    async with running_task(reflector.run()), running_task(shell.run()):
         await record.row(dst="b")
         before = record.samples[-1].sequence
         slower = FAST.model_copy(update={"interval_s": 0.02})
@@ -208,7 +196,7 @@ async def test_missed_slots_are_not_caught_up() -> None:
     reflector = Reflector(0, bind=["127.0.0.1"])
     shell = sender(record)
     shell.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], FAST)
-    async with running(reflector), running(shell):
+    async with running_task(reflector.run()), running_task(shell.run()):
         await record.row(dst="b")
         before = reflector.answered
         time.sleep(1)  # noqa: ASYNC251 - the blocked loop is the point: 100 slots pass
@@ -222,7 +210,7 @@ async def test_a_blocked_loop_changes_no_kernel_rtt() -> None:
     reflector = Reflector(0, bind=["127.0.0.1"])
     shell = sender(record)
     shell.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], FAST)
-    async with running(reflector), running(shell):
+    async with running_task(reflector.run()), running_task(shell.run()):
         for blocked_s in (0.0, 0.003):
             record.samples.clear()
             while len(record.samples) < 100:
@@ -243,7 +231,7 @@ async def test_a_blocked_loop_takes_no_reply_for_lost() -> None:
     shell = sender(record, tests=FAST.model_copy(update={"interval_s": 0.2}))
     shell.set_peers([LatencyPeer(f"p{number}", "127.0.0.1", reflector.port) for number in range(200)], FAST)
     try:
-        async with running(shell):
+        async with running_task(shell.run()):
             while len(record.samples) < 1000:
                 time.sleep(0.4)  # noqa: ASYNC251 - the blocked loop is the point; 0.3 s is the timeout
                 await asyncio.sleep(0.02)
@@ -254,7 +242,7 @@ async def test_a_blocked_loop_takes_no_reply_for_lost() -> None:
 
 
 async def _answer_until(done: threading.Event, reflector: Reflector) -> None:
-    async with running(reflector):
+    async with running_task(reflector.run()):
         await asyncio.to_thread(done.wait)
 
 
@@ -283,7 +271,7 @@ async def test_a_stranger_s_replies_are_counted_and_change_nothing() -> None:
             bind=["127.0.0.1"],
         )
         shell.set_peers([LatencyPeer("b", *silent.getsockname())], FAST)
-        async with running(shell):
+        async with running_task(shell.run()):
             request, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(silent, 2048), 90)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
                 stranger.sendto(request, source)
@@ -302,7 +290,7 @@ async def test_older_kernels_count_their_sends_or_leave_the_stamps_to_us(
     monkeypatch.setattr(kernel_timestamps, name, lambda *_: False)
     shell = sender(record, count=20)
     shell.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port), LatencyPeer("c", "255.255.255.255", 9)], FAST)
-    async with running(reflector):
+    async with running_task(reflector.run()):
         await asyncio.wait_for(shell.run(), 90)
     assert [(s.outcome, s.source) for s in record.samples if s.site == "b"] == [("received", source)] * 20
 
@@ -315,7 +303,7 @@ async def test_the_reply_leaves_from_the_address_that_was_probed() -> None:
         peer.sendto(
             encode_request(StampRequest(1, 2, 3, 4, bytes.fromhex("80010002abcd"))), ("127.0.0.9", reflector.port)
         )
-        async with running(reflector):
+        async with running_task(reflector.run()):
             data, source = await asyncio.wait_for(asyncio.get_running_loop().sock_recvfrom(peer, 2048), 90)
     assert source == ("127.0.0.9", reflector.port)
     assert (decode_reply(data).sender_ttl, decode_reply(data).extra) == (77, bytes.fromhex("00010002abcd"))

@@ -26,7 +26,7 @@ from probes.latency.session import Session
 from probes.latency.targets import LatencyPeer
 from tests.probes.latency import scapy_peer
 from tests.probes.latency.scapy_peer import stamp
-from tests.probes.latency.test_engine import running
+from tests.waiting import running_task
 
 FAST = LatencyTests(interval_s=0.01, timeout_s=0.3, report_interval_s=1e6)
 LIMIT_S = 30.0
@@ -52,7 +52,7 @@ async def asked(reflector: Reflector, *requests: bytes) -> list[Any]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.setblocking(False)  # noqa: FBT003 - the standard library's signature
         replies = []
-        async with running(reflector), asyncio.timeout(LIMIT_S):
+        async with running_task(reflector.run()), asyncio.timeout(LIMIT_S):
             for request in requests:
                 await loop.sock_sendto(peer, request, ("127.0.0.1", reflector.port))
                 data, _ = await loop.sock_recvfrom(peer, 2048)
@@ -177,7 +177,7 @@ async def test_the_sequence_wraps_on_the_wire_without_a_loss(
         bind=["127.0.0.1"],
     )
     sender.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
-    async with running(reflector), asyncio.timeout(LIMIT_S):
+    async with running_task(reflector.run()), asyncio.timeout(LIMIT_S):
         await sender.run()
     assert (reflector.answered, reflector.dropped, sender.counters) == (40, {}, {})
     ((received, forward, back, duplicated, reordered),) = [
@@ -194,7 +194,7 @@ async def test_probes_are_padded_to_the_size_that_is_asked_for(packet_bytes: int
         silent.setblocking(False)  # noqa: FBT003 - the standard library's signature
         sender = LatencyEngine("a", load("stamp"), tests, on_window=lambda _, __: None, count=1, bind=["127.0.0.1"])
         sender.set_peers([LatencyPeer("b", *silent.getsockname())], tests)
-        async with running(sender), asyncio.timeout(LIMIT_S):
+        async with running_task(sender.run()), asyncio.timeout(LIMIT_S):
             request, _ = await asyncio.get_running_loop().sock_recvfrom(silent, 2048)
     assert len(request) == sent_bytes
     tlvs = stamp.STAMPSessionSenderTestUnauthenticated(request).tlv_objects
@@ -210,7 +210,7 @@ async def test_padded_authenticated_probes_are_answered_as_long_and_trusted() ->
         "a", load("stamp"), FAST, on_window=lambda _, window: rows.extend(window), count=5, key=key, bind=["127.0.0.1"]
     )
     sender.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
-    async with running(reflector), asyncio.timeout(LIMIT_S):
+    async with running_task(reflector.run()), asyncio.timeout(LIMIT_S):
         await sender.run()
     assert [(row.received, row.failure) for row in rows] == [(5, None)]
     assert not reflector.flagged
@@ -249,7 +249,7 @@ async def test_a_reflector_without_our_key_is_named_and_not_taken_for_silence() 
         "a", load("stamp"), tests, on_window=lambda _, window: rows.extend(window), count=3, key=bytes(range(32))
     )
     sender.set_peers([LatencyPeer("b", "127.0.0.1", reflector.port)], tests)
-    async with running(reflector), asyncio.timeout(LIMIT_S):
+    async with running_task(reflector.run()), asyncio.timeout(LIMIT_S):
         await sender.run()
     assert [(row.failure, row.detail) for row in rows] == [
         ("wrong_key", "a reflector answers, but not with our key: it has another one, or none")
@@ -260,7 +260,7 @@ async def test_a_forged_request_in_a_reflector_s_name_ends_after_one_reply() -> 
     """Whoever sends A a request in B's name would have A and B answer each other for ever."""
     here, there = Reflector(0, bind=["127.0.0.1"]), Reflector(0, bind=["127.0.0.1"])
     request = bytes(stamp.STAMPSessionSenderTestUnauthenticated(seq=1))
-    async with running(here), running(there), asyncio.timeout(LIMIT_S):
+    async with running_task(here.run()), running_task(there.run()), asyncio.timeout(LIMIT_S):
         there._sockets[0].sendto(request, ("127.0.0.1", here.port))
         while not there.dropped:  # noqa: ASYNC110 - it sets no event
             await asyncio.sleep(0.01)
@@ -275,7 +275,7 @@ async def test_what_comes_while_a_reflector_s_buffer_is_full_is_counted_as_its_o
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(100):
             sender.sendto(request, ("127.0.0.1", reflector.port))
-        async with running(reflector), asyncio.timeout(LIMIT_S):
+        async with running_task(reflector.run()), asyncio.timeout(LIMIT_S):
             while reflector.answered + reflector.dropped["overflow"] < 100:  # noqa: ASYNC110 - it sets no event
                 await asyncio.sleep(0.01)
     assert 0 < reflector.answered < 100
@@ -294,7 +294,7 @@ async def test_what_comes_while_a_sender_s_buffer_is_full_is_counted_and_costs_n
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         for _ in range(100):
             stranger.sendto(b"x", opened.getsockname())
-    async with running(reflector), asyncio.timeout(LIMIT_S):
+    async with running_task(reflector.run()), asyncio.timeout(LIMIT_S):
         await sender.run()
     assert sender.counters["overflow"] + sender.counters["short_reply"] == 100
     assert sender.counters["overflow"] > 0
@@ -310,7 +310,7 @@ async def test_a_datagram_spoofed_in_a_reflector_s_name_ends_after_one_reply() -
     header = struct.pack("!HHHH", there.port, here.port, 8 + len(request), 0)
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as forger:
         forger.bind(("127.0.0.2", 0))
-        async with running(here), running(there), asyncio.timeout(LIMIT_S):
+        async with running_task(here.run()), running_task(there.run()), asyncio.timeout(LIMIT_S):
             forger.sendto(header + request, ("127.0.0.1", 0))
             while not there.dropped:  # noqa: ASYNC110 - it sets no event
                 await asyncio.sleep(0.01)
@@ -326,7 +326,7 @@ async def test_a_session_sender_at_port_862_is_answered() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.setblocking(False)  # noqa: FBT003 - the standard library's signature
         peer.bind(("127.0.0.86", 862))
-        async with running(reflector), asyncio.timeout(LIMIT_S):
+        async with running_task(reflector.run()), asyncio.timeout(LIMIT_S):
             request = bytes(stamp.STAMPSessionSenderTestUnauthenticated(seq=7))
             await asyncio.get_running_loop().sock_sendto(peer, request, ("127.0.0.1", reflector.port))
             data, _ = await asyncio.get_running_loop().sock_recvfrom(peer, 2048)

@@ -21,7 +21,8 @@ from probes.latency.prober import load
 from probes.latency.reflector import Reflector
 from probes.latency.targets import LatencyPeer, Route
 from tests import servers
-from tests.probes.latency.test_engine import FAST, Record, has_ipv6, running
+from tests.probes.latency.test_engine import FAST, Record, has_ipv6
+from tests.waiting import running_task
 
 LIMIT_S = 90.0
 A, B = (socket.AF_INET, 0, 0, "", ("192.0.2.1", 1)), (socket.AF_INET, 0, 0, "", ("192.0.2.2", 1))
@@ -95,7 +96,7 @@ async def test_the_last_known_address_is_probed_while_names_do_not_resolve(monke
     shell = LatencyEngine("a", load("stamp"), FAST, on_window=record.window, look_up=first_only)
     shell.set_peers([LatencyPeer("b", "b.invalid", reflector.port)], FAST)
     try:
-        async with running(reflector), running(shell):
+        async with running_task(reflector.run()), running_task(shell.run()):
             await asyncio.to_thread(asked_again.wait, LIMIT_S)
             for _ in range(3):
                 await record.row(dst="b", failure=None, address="127.0.0.1")
@@ -112,7 +113,7 @@ async def test_of_two_families_the_one_that_replies_is_probed_and_named() -> Non
         silent.bind(("::1", reflector.port))
         shell = LatencyEngine("a", load("stamp"), FAST, on_window=record.window, look_up=_both_families)
         shell.set_peers([LatencyPeer("b", "b.invalid", reflector.port)], FAST)
-        async with running(reflector), running(shell):
+        async with running_task(reflector.run()), running_task(shell.run()):
             await record.row(failure="no_reply", address="::1")
             for _ in range(3):
                 await record.row(failure=None, address="127.0.0.1")
@@ -139,7 +140,7 @@ async def test_an_address_that_replies_is_kept_while_it_is_among_the_answers(mon
     reflector = Reflector(0, bind=["127.0.0.1"])
     shell = LatencyEngine("a", load("stamp"), FAST, on_window=record.window, look_up=rotating)
     shell.set_peers([LatencyPeer("b", "b.invalid", reflector.port)], FAST)
-    async with running(reflector), running(shell):
+    async with running_task(reflector.run()), running_task(shell.run()):
         while len(asked) < 10:
             await record.row(dst="b")
     assert {(row.failure, row.address) for row in record.rows()} == {(None, "127.0.0.1")}

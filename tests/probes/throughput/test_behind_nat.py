@@ -33,9 +33,9 @@ from tests.probes.throughput.test_negotiation import (
     holder,
     serving,
     site,
-    until,
     until_free,
 )
+from tests.waiting import until
 
 
 def behind_nat(*names: str) -> Mesh:

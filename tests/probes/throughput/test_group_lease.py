@@ -23,7 +23,8 @@ from probes.throughput.time_limits import Limit
 from tests import servers
 from tests.linkweather.test_config import CONFIG
 from tests.probes.throughput import programs
-from tests.probes.throughput.test_negotiation import ADDRESS, TESTS, Wire, failure, serving, site, until
+from tests.probes.throughput.test_negotiation import ADDRESS, TESTS, Wire, failure, serving, site
+from tests.waiting import until
 
 MESH_TESTS = ThroughputTests(max_duration_s=0.5)
 HOLD_S = 1.6

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from probes.throughput.negotiation import Negotiator
 from probes.throughput.time_limits import Limit
 from tests import servers
 from tests.probes.throughput import programs
+from tests.waiting import until
 
 TESTS = ThroughputTests(max_duration_s=1.0, until_converged=False)
 DEFAULT_CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
@@ -120,12 +121,6 @@ def site(wire: Wire, name: str, folder: Path, build: Build | None = BUILD) -> Ne
 
 def holder(wire: Wire, name: str) -> str | None:
     return wire.leases[name].holder(asyncio.get_running_loop().time())
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(90):
-        while not condition():  # noqa: ASYNC110  – what is watched is not ours to tell an Event
-            await asyncio.sleep(0.01)
 
 
 async def until_free(wire: Wire, name: str) -> None:

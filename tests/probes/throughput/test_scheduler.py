@@ -20,7 +20,8 @@ from probes.throughput.limiting import SenderEvidence
 from probes.throughput.past_tests import LinkHistory
 from probes.throughput.scheduler import ThroughputScheduler
 from tests import servers
-from tests.probes.throughput.test_negotiation import ADDRESS, TESTS, Wire, holder, serving, site, until
+from tests.probes.throughput.test_negotiation import ADDRESS, TESTS, Wire, holder, serving, site
+from tests.waiting import until
 
 GB = 10**9
 BUDGET = 1000 * GB  # loopback is fast, and a peer gets half of it

@@ -18,7 +18,8 @@ from probes.throughput.time_limits import MOST_RTT_S, UNKNOWN_RTT_S, duration_s,
 from tests import servers
 from tests.lab.labs import as_root
 from tests.probes.throughput import ends
-from tests.probes.throughput.test_negotiation import TESTS, Wire, site, until
+from tests.probes.throughput.test_negotiation import TESTS, Wire, site
+from tests.waiting import until
 
 LONG_S = 0.6
 
