@@ -19,11 +19,11 @@ failing, whatever it answers: then nothing is set aside, and the batch waits.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
 
 from pydantic import Field
 
@@ -31,6 +31,9 @@ from linkweather.broker import Broker
 from linkweather.errors import LinkweatherError
 from linkweather.mesh import NotNegative, Settings
 from linkweather.wire import DeviceRow, Row
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class SinkError(LinkweatherError):
@@ -98,7 +101,10 @@ class ExportedRow:
 
 
 class RowBatch(Protocol):
-    """Rows of one kind, in the order of commit. The record is read when `rows` or `sql` is called; call one, once."""
+    """Rows of one kind, in the order of commit. The record is read when one of `rows`, `columns` and `sql` is called.
+
+    Call one, once.
+    """
 
     @property
     def kind(self) -> str:
@@ -121,6 +127,9 @@ class RowBatch(Protocol):
 
     def rows(self) -> Sequence[ExportedRow]:
         """The rows, typed."""
+
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """The rows as numpy columns, `number` and one a field; masked where a field is not set, lists as JSON text."""
 
     @property
     def source(self) -> str:

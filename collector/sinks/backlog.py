@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -13,8 +13,9 @@ import duckdb
 
 from collector.sinks import sink_ledger
 from collector.sinks.set_aside import SentAgain, SetAside
-from collector.store.columns import TABLES, recorded, sound
+from collector.store.columns import TABLES, Column, recorded, sound
 from collector.store.database import Database
+from collector.store.outbox_ledger import Outbox
 from linkweather.containment import contained
 from linkweather.sink import ExportedRow, RowRefusal
 
@@ -29,6 +30,7 @@ class JournalBatch:
     kind: str
     stream: str
     ranges: tuple[Numbers, ...]
+    checked_from: int  # rows from this number on were checked as they arrived
 
     @property
     def first(self) -> int:
@@ -46,12 +48,13 @@ class JournalBatch:
         return sum(last - first + 1 for first, last in self.ranges)
 
     @cached_property
-    def _length(self) -> int:
-        length: int = self.sql(f"SELECT count(*) FROM {self.source}")[0][0]  # noqa: S608 - names of our own
-        return length
+    def outboxes(self) -> Mapping[Outbox, int]:
+        """How many of the rows each outbox wrote."""
+        found = self.sql(f"SELECT site, boot, count(*) FROM {self.source} GROUP BY ALL")  # noqa: S608 - our own names
+        return {(site, boot): rows for site, boot, rows in found}
 
     def __len__(self) -> int:
-        return self._length
+        return sum(self.outboxes.values())
 
     def unsound(self) -> int:
         """How many of these rows no message could have: `source` leaves them out."""
@@ -66,7 +69,10 @@ class JournalBatch:
     @property
     def source(self) -> str:
         """The rows as a table for `sql`."""
-        return f"(SELECT * FROM {self.kind} WHERE ({self._among}) AND {sound(self.kind)})"  # noqa: S608 - names of our own
+        condition = f"({self._among})"
+        if self.first < self.checked_from:  # a condition of 3 ms, whatever it finds
+            condition += f" AND {sound(self.kind)}"
+        return f"(SELECT * FROM {self.kind} WHERE {condition})"  # noqa: S608 - names of our own
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """What DuckDB answers. Raises duckdb.Error."""
@@ -74,14 +80,20 @@ class JournalBatch:
 
     def rows(self) -> list[ExportedRow]:
         """The rows, typed."""
-        table = TABLES[self.kind]
-        columns = ", ".join(f'"{name}"' for name in table.columns)
-        found = self.sql(f"SELECT {columns} FROM {self.source} ORDER BY number")  # noqa: S608 - names of our own
         rows = []
-        for values in found:
+        for values in self.sql(self._all):
             with contained("journal row"):
                 rows.append(self._row(values))
         return rows
+
+    def columns(self) -> dict[str, Column]:
+        """The rows as numpy columns, masked where a field is not set."""
+        return self.database.columns(self._all, {})
+
+    @property
+    def _all(self) -> str:
+        columns = ", ".join(f'"{name}"' for name in TABLES[self.kind].columns)
+        return f"SELECT {columns} FROM {self.source} ORDER BY number"  # noqa: S608 - names of our own
 
     def part(self, start: int, stop: int) -> JournalBatch:
         """The numbers from place `start` to before place `stop`, of `span` places."""
@@ -91,7 +103,7 @@ class JournalBatch:
             if inside[0] <= inside[1]:
                 ranges.append(inside)
             place += last - first + 1
-        return JournalBatch(self.database, self.kind, self.stream, tuple(ranges))
+        return replace(self, ranges=tuple(ranges))
 
     def _row(self, values: Sequence[Any]) -> ExportedRow:
         table = TABLES[self.kind]
@@ -119,29 +131,39 @@ class Backlog:
                     {"sink": sink, "kind": kind},
                 )
             sink_ledger.create(connection, sink)
+        # Rows of before may be another version's; those that come are of messages that were checked.
+        self._checked_from = {
+            kind: 1 + (database.rows(f"SELECT max(number) FROM {kind}")[0][0] or 0)  # noqa: S608 - names of our own
+            for kind in TABLES
+        }
+        self._waiting: dict[str, Numbers] = {}  # the first row after a cursor of before, and the newest
+        database.remember(self._read_cursors)  # again where a failed write may be in the file after all
         self.set_aside = SetAside(database, sink)
 
     def next(self, kind: str, limit: int) -> JournalBatch | None:
         """The next rows of this kind after the cursor, at most `limit`; None when there are none."""
-        cursor = self.cursor(kind)
-        first = cursor + 1
-        while True:
-            found = self._database.rows(
-                f"SELECT min(number), max(number) FROM {kind} WHERE number BETWEEN ? AND ?",  # noqa: S608
-                [first, first + limit - 1],
-            )[0]
-            if found[0] is not None:
-                return JournalBatch(self._database, kind, self._stream, (found,))
-            # Numbers are dense but where retention has deleted.
-            first = self._database.rows(f"SELECT min(number) FROM {kind} WHERE number > ?", [cursor])[0][0]  # noqa: S608
+        cursor = self._cursors[kind]
+        first, newest = self._waiting.get(kind, (0, 0))
+        if newest < cursor + limit:  # as far as is known
+            sql = f"SELECT min(number), max(number) FROM {kind} WHERE number > ?"  # noqa: S608 - names of our own
+            first, newest = self._database.rows(sql, [cursor])[0]
             if first is None:
                 return None
+            self._waiting[kind] = first, newest
+        # Numbers are dense but where retention has deleted.
+        first = max(first, cursor + 1)
+        return self._batch(kind, (first, min(newest, first + limit - 1)))
+
+    def _batch(self, kind: str, *ranges: Numbers) -> JournalBatch:
+        return JournalBatch(self._database, kind, self._stream, ranges, self._checked_from[kind])
 
     def cursor(self, kind: str) -> int:
         """The number of the last row of this kind that is written, or set aside; 0 at first."""
-        rows = self._database.rows("SELECT number FROM cursors WHERE exporter = ? AND kind = ?", [self._sink, kind])
-        number: int = rows[0][0]
-        return number
+        return self._cursors[kind]
+
+    def _read_cursors(self) -> None:
+        found = self._database.rows("SELECT kind, number FROM cursors WHERE exporter = ?", [self._sink])
+        self._cursors: dict[str, int] = dict(found)
 
     def advance(self, batch: JournalBatch, refusals: Sequence[RowRefusal], at: datetime) -> None:
         """Remember that a batch is written, but for these rows, which are set aside."""
@@ -149,13 +171,14 @@ class Backlog:
             connection.execute(
                 "UPDATE cursors SET number = ? WHERE exporter = ? AND kind = ?", [batch.last, self._sink, batch.kind]
             )
-            sink_ledger.count_passed(connection, self._sink, batch.source)
+            sink_ledger.count_passed(connection, self._sink, batch.outboxes)
             self.set_aside.add(connection, batch.kind, refusals, at)
+        self._cursors[batch.kind] = batch.last
 
     def again(self, limit: int) -> tuple[JournalBatch, SentAgain] | None:
         """Rows that were set aside and are to be sent again, about `limit`, and what named them."""
         found = self.set_aside.wanted(limit)
-        return None if found is None else (JournalBatch(self._database, found.kind, self._stream, found.ranges), found)
+        return None if found is None else (self._batch(found.kind, *found.ranges), found)
 
     def lag_rows(self) -> int:
         """How many rows wait to be written, of all kinds."""

@@ -1,6 +1,6 @@
 """The sink `influx`: rows as points of InfluxDB or VictoriaMetrics, through influxdb-client.
 
-Lines are made by DuckDB and posted as they are; a point that is written again replaces itself.
+A point that is written again replaces itself.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
+from collector.sinks import line_protocol
 from collector.sinks.builtin import InfluxSettings
 from collector.sinks.influx_answers import InfluxAnswer, PartlyTaken, meaning, no_answer, words_of
-from collector.sinks.line_protocol import line
 from linkweather.errors import OperatorError
 from linkweather.sink import RowBatch, RowRefusal, SinkAwayError, SinkError, SinkSetupError
 
@@ -42,8 +42,12 @@ class InfluxSink:
 
     def write(self, batch: RowBatch) -> list[RowRefusal]:
         """Write a batch, a long one by two posts at once: a server handles each on a processor of its own."""
-        rendered = line(batch.kind, integers=self._integers)
-        found = batch.sql(f"SELECT number, {rendered} FROM {batch.source} ORDER BY number")  # noqa: S608 - our own names
+        columns = batch.columns()
+        found = zip(
+            columns["number"].tolist(),
+            line_protocol.lines(batch.kind, columns, integers=self._integers),
+            strict=True,
+        )
         lines = [(number, text) for number, text in found if text is not None]
         half = len(lines) // 2 if len(lines) >= MANY_ROWS else len(lines)
         posts = [self._started(part) for part in (lines[:half], lines[half:]) if part]

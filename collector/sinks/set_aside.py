@@ -47,6 +47,7 @@ class SetAside:
                 "last BIGINT, rows BIGINT, reason VARCHAR, set_aside_at TIMESTAMP, waiting BOOLEAN)"
             )
             connection.execute("CREATE TABLE IF NOT EXISTS sink_drops (sink VARCHAR, rows BIGINT)")
+        self._wanted, self._none_at = 1, 0  # how often entries were wanted again, and when none was found last
 
     def add(
         self, connection: duckdb.DuckDBPyConnection, kind: str, refusals: Sequence[RowRefusal], at: datetime
@@ -91,15 +92,20 @@ class SetAside:
         """Have everything sent again; what is refused again is set aside again."""
         with self._database.transaction() as connection:
             connection.execute("UPDATE set_aside_rows SET waiting = true WHERE sink = ?", [self._sink])
+        self._wanted += 1
 
     def wanted(self, limit: int) -> SentAgain | None:
         """What is to be sent again next, about `limit` rows of one kind; None when there is nothing."""
+        wanted = self._wanted
+        if wanted == self._none_at:
+            return None
         found = self._database.rows(
             "SELECT kind, first, last, rows, entry FROM set_aside_rows WHERE sink = ? AND waiting "
             "ORDER BY kind, first LIMIT ?",
             [self._sink, _AGAIN_ENTRIES],
         )
         if not found:
+            self._none_at = wanted
             return None
         numbers = accumulate(last - first + 1 for _, first, last, _, _ in found)
         taken = [one for one, sent in zip(found, numbers, strict=True) if one is found[0] or sent <= limit]

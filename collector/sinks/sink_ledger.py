@@ -49,10 +49,9 @@ def create(connection: duckdb.DuckDBPyConnection, sink: str) -> None:
     connection.execute("DROP TABLE counted")
 
 
-def count_passed(connection: duckdb.DuckDBPyConnection, sink: str, source: str) -> None:
-    """Count the rows of `source`, taken or set aside, in the transaction that moves the cursor."""
-    found = connection.execute(f"SELECT site, boot, count(*) FROM {source} GROUP BY ALL").fetchall()  # noqa: S608
-    add_counts(connection, "sink_passed", _KEY, {(sink, site, boot): rows for site, boot, rows in found})
+def count_passed(connection: duckdb.DuckDBPyConnection, sink: str, outboxes: Mapping[Outbox, int]) -> None:
+    """Count the rows of a batch by outbox, taken or set aside, in the transaction that moves the cursor."""
+    add_counts(connection, "sink_passed", _KEY, {(sink, *outbox): rows for outbox, rows in outboxes.items()})
 
 
 def passed_rows(query: Query) -> Mapping[Outbox, Mapping[str, int]]:

@@ -24,7 +24,7 @@ from collector.sinks.backlog import Backlog, JournalBatch
 from collector.sinks.builtin import InfluxSettings
 from collector.sinks.exporter import Exporter
 from collector.sinks.influx_sink import InfluxServer, InfluxSink
-from collector.sinks.line_protocol import TAGS, line
+from collector.sinks.line_protocol import TAGS, lines
 from collector.store.columns import TABLES, Entry, Recorded
 from collector.store.journal import Journal
 from linkweather.wire import Row, decode_report
@@ -148,7 +148,7 @@ def _batches(journal: Journal, name: str) -> Iterator[JournalBatch]:
 
 
 def _lines(batch: JournalBatch) -> list[str]:
-    return [text for (text,) in batch.sql(f"SELECT {line('latency')} FROM {batch.source}")]  # noqa: S608
+    return [text for text in lines("latency", batch.columns()) if text is not None]
 
 
 def _stored(port: int) -> int:

@@ -109,6 +109,7 @@ def test_batches_are_as_large_as_set_and_a_part_reads_its_own_rows(journal: Jour
     part = batch.part(2, 5)
     assert [row.number for row in part.rows()] == [3, 4, 5]
     assert part.sql(f"SELECT sum(number) FROM {part.source}") == [(12,)]  # noqa: S608
+    assert part.columns()["number"].tolist() == [3, 4, 5]
 
 
 async def test_one_failing_sink_holds_up_no_other(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:

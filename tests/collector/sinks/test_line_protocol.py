@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from collector.sinks.line_protocol import line
+from collector.sinks import line_protocol
 from collector.store.columns import TABLES
 
 AT = datetime(2026, 11, 1, 12, 0, 7)  # noqa: DTZ001 - as the journal holds it: UTC without its zone
@@ -18,14 +18,14 @@ def row(kind: str, **fields: Any) -> tuple[Any, ...]:
     return tuple(values.get(name) for name in TABLES[kind].columns)
 
 
-def lines(kind: str, rows: list[tuple[Any, ...]]) -> list[str | None]:
-    """The rows as DuckDB writes them by our expression."""
+def lines(kind: str, rows: list[tuple[Any, ...]], *, integers: bool = True) -> list[str | None]:
+    """The rows' lines, of columns as DuckDB gives them."""
     columns = TABLES[kind].columns
     definitions = ", ".join(f'"{name}" {sql}' for name, sql in columns.items())
     with duckdb.connect() as connection:
         connection.execute(f"CREATE TABLE {kind} ({definitions})")
         connection.executemany(f"INSERT INTO {kind} VALUES ({', '.join('?' * len(columns))})", rows)  # noqa: S608
-        return [text for (text,) in connection.execute(f"SELECT {line(kind)} FROM {kind}").fetchall()]  # noqa: S608
+        return line_protocol.lines(kind, connection.execute(f"FROM {kind}").fetchnumpy(), integers=integers)
 
 
 def test_a_latency_row_in_its_frozen_form() -> None:
@@ -33,8 +33,15 @@ def test_a_latency_row_in_its_frozen_form() -> None:
     assert lines("latency", [row("latency", **fields, timestamp="kernel", during_throughput=False)]) == [
         (
             "latency,src=a,dst=b,method=stamp sent=50i,received=49i,lost_back=1i,rtt_p50_s=0.0123,"
-            'owd_forward_p50_s=-1e-06,timestamp="kernel",during_throughput=false 1793534407000000503'
+            'owd_forward_p50_s=-1e-6,timestamp="kernel",during_throughput=false 1793534407000000503'
         )
+    ]
+
+
+def test_counts_are_written_as_floats_where_a_bucket_has_them_so() -> None:
+    hops = '[{"ttl":1,"address":"192.0.2.1"},{"ttl":2}]'
+    assert lines("path", [row("path", hops=hops, path_mtu_bytes=1500)], integers=False) == [
+        "path,src=a,dst=b,method=stamp hops=2.0,path_mtu_bytes=1500.0 1793534407000000503"
     ]
 
 
