@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self
 
 from pydantic import Field
 
@@ -31,9 +31,6 @@ from linkweather.broker import Broker
 from linkweather.errors import LinkweatherError
 from linkweather.mesh import NotNegative, Settings
 from linkweather.wire import DeviceRow, Row
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class SinkError(LinkweatherError):
@@ -128,7 +125,7 @@ class RowBatch(Protocol):
     def rows(self) -> Sequence[ExportedRow]:
         """The rows, typed."""
 
-    def columns(self) -> Mapping[str, NDArray[Any]]:
+    def columns(self) -> Mapping[str, Any]:
         """The rows as numpy columns, `number` and one a field; masked where a field is not set, lists as JSON text."""
 
     @property

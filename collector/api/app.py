@@ -145,7 +145,7 @@ def _add_answers(app: FastAPI, sources: AppSources) -> None:
         cursor: Cursor = None,
         if_none_match: Annotated[str | None, Header(description="The ETag of the answer that is known")] = None,
     ) -> Response:
-        """Every link of the mesh as it is now, also links never measured, or a page of them; at most a second old."""
+        """Every link of the mesh as it is now, also links never measured, or a page of them; some seconds old at most."""
         asked = PageQuestion.of(limit, cursor, form=form)
         if asked is None:
             return await whole[form].response(if_none_match)
@@ -243,7 +243,7 @@ def _add_health(app: FastAPI, sources: AppSources) -> None:
 
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
-        """Metrics for Prometheus: of the links, the sites and the collector itself; at most a second old."""
+        """Metrics for Prometheus: of the links, the sites and the collector itself; some seconds old at most."""
         return await scraped.response(None)
 
 

@@ -1,9 +1,10 @@
-"""Long answers: encoded in a thread, once for all who ask within a second, and sent while they are encoded."""
+"""Long answers: encoded in a thread, once for all who ask within a second or some, and sent while they are encoded."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
@@ -11,7 +12,9 @@ from starlette.responses import Response, StreamingResponse
 
 from collector.api.costly_questions import question_threads
 
-LASTS_S = 1.0
+# An answer lasts so long where it took CHEAP_S of processor time or less; a dearer one in proportion, up to LASTS_MOST
+# times as long: whoever asks without pause has each made for a tenth of a core.
+LASTS_S, LASTS_MOST, CHEAP_S = 1.0, 5.0, 0.1
 PIECE_BYTES = 256 * 1024
 _threads = question_threads(2, "answer")
 _tags = map(f'W/"{uuid.uuid4().hex[:12]}-{{}}"'.format, itertools.count())
@@ -25,6 +28,7 @@ class EncodedAnswer:
         self.headers = {**headers, "ETag": next(_tags), "Cache-Control": "no-cache"}
         self.begun_at = _now()
         self.done = False
+        self.took_s = 0.0
         self._pieces: list[bytes] = []
         self._grown = asyncio.Event()
         self._task = asyncio.create_task(self._encode(pieces), name="encode an answer")
@@ -60,8 +64,10 @@ class EncodedAnswer:
         loop = asyncio.get_running_loop()
 
         def encode() -> None:
+            started = time.thread_time()
             for piece in _joined(pieces):
                 loop.call_soon_threadsafe(self._grow, piece)
+            self.took_s = time.thread_time() - started
 
         try:
             await loop.run_in_executor(_threads, encode)
@@ -72,6 +78,11 @@ class EncodedAnswer:
     def _grow(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self._grown.set()
+
+
+def lasts_s(took_s: float) -> float:
+    """How long an answer lasts whose encoding took so much processor time."""
+    return LASTS_S * min(max(1.0, took_s / CHEAP_S), LASTS_MOST)
 
 
 class CachedAnswer:
@@ -96,7 +107,7 @@ class CachedAnswer:
         self._encoded: EncodedAnswer | None = None
 
     async def response(self, if_none_match: str | None) -> Response:
-        """The answer, at most LASTS_S old; 304 where the asker has it already."""
+        """The answer, as old as `lasts_s` at most; 304 where the asker has it already."""
         encoded = self._newest()
         headers = dict(encoded.headers)
         if if_none_match is not None and headers["ETag"] in {tag.strip() for tag in if_none_match.split(",")}:
@@ -108,7 +119,7 @@ class CachedAnswer:
 
     def _newest(self) -> EncodedAnswer:
         known = self._encoded
-        if known is not None and not (known.done and _now() - known.begun_at >= LASTS_S):
+        if known is not None and not (known.done and _now() - known.begun_at >= lasts_s(known.took_s)):
             return known
         of = self._of()
         if known is None or known.failed or of is not known.of:
@@ -117,8 +128,9 @@ class CachedAnswer:
         return known
 
     def _let_go(self, encoded: EncodedAnswer) -> None:
-        if not encoded.done:
-            asyncio.get_running_loop().call_later(LASTS_S, self._let_go, encoded)
+        left_s = lasts_s(encoded.took_s) - (_now() - encoded.begun_at) if encoded.done else LASTS_S
+        if left_s > 0:
+            asyncio.get_running_loop().call_later(left_s, self._let_go, encoded)
         elif self._encoded is encoded and self._of() is not encoded.of:
             self._encoded = None
 

@@ -25,11 +25,11 @@ from collector.store.journal_repair import (
 )
 from collector.store.log_sums import LogSums
 from collector.store.reader_gate import ReaderGate
-from linkweather.errors import OperatorError, QueryTimeError, RecordError
+from collector.store.time_limit import TimeLimit
+from linkweather.errors import OperatorError, RecordError
 
 STREAM_ROWS = 10_000
 CLOSE_WAIT_S = 30.0
-INTERRUPT_EVERY_S = 0.1  # where one interrupt falls between two queries of a cursor
 EXCHANGE_WAIT_S = 0.2  # for readers to end, while none begins and nothing is written
 
 
@@ -53,9 +53,10 @@ class Database:
         self._writing = threading.RLock()
         self._gate = ReaderGate()
         self._sums = LogSums(log_of(path))
-        self._limits = threading.local()
+        self._time_limit = TimeLimit()
         self._readers: list[Callable[[], None]] = []
         self._reopened = False
+        self._doubtful = False  # something failed: the file may be of no use any more
         self._closed = False
         self.rebuilt = False  # rows of the file may be missing
         self.findings: list[Finding] = []  # damage that was found at this start
@@ -65,7 +66,8 @@ class Database:
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A transaction. Raises duckdb.Error when the disk or the file fails; then nothing was written."""
         with self._writing:
-            with transaction_of(self._usable()) as connection:
+            connection = self._usable()
+            with self._doubting(), transaction_of(connection):
                 yield connection
             self._sums.note()
 
@@ -89,16 +91,9 @@ class Database:
         with self._reading() as cursor:
             return cursor.execute(sql, parameters).fetchall()
 
-    @contextlib.contextmanager
-    def time_limit(self, seconds: float) -> Iterator[None]:
+    def time_limit(self, seconds: float) -> contextlib.AbstractContextManager[None]:
         """The block's queries, of this thread, may take so long together. Raises QueryTimeError at that time."""
-        self._limits.until = time.monotonic() + seconds
-        try:
-            yield
-        except duckdb.InterruptException:
-            raise QueryTimeError(f"took longer than {seconds:g} s") from None
-        finally:
-            del self._limits.until
+        return self._time_limit.of(seconds)
 
     def columns(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """The same as numpy columns, those with NULLs masked."""
@@ -107,6 +102,7 @@ class Database:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A further connection, for who makes temporary tables of its own: to be closed."""
+        self._doubtful = True
         return self._connection.cursor()
 
     @contextlib.contextmanager
@@ -130,6 +126,11 @@ class Database:
         """Call `read`, which keeps in memory what the file says, now and after each reopening, before any write."""
         read()
         self._readers.append(read)
+
+    def reopen(self) -> None:
+        """Open the file again where a failed write has closed it. Raises duckdb.Error."""
+        with self._writing:
+            self._usable()
 
     def exchange(self, finish: Callable[[duckdb.DuckDBPyConnection], None]) -> bool:
         """Go on in the file `copy_of(path)`, of which `finish` makes a whole copy while nothing is read or written.
@@ -164,39 +165,34 @@ class Database:
         """A cursor; a file that a failed write has closed is opened again, for which it waits for writers."""
         with self._gate.inside():
             try:
-                cursor = self._connection.cursor()
-                cursor.execute("SELECT 1")
+                cursor = self._working()
             except duckdb.Error:
                 with self._writing:
                     cursor = self._usable().cursor()
-            with cursor, self._interrupted(cursor):
+            with self._doubting(), cursor, self._time_limit.interrupting(cursor):
                 yield cursor
 
     @contextlib.contextmanager
-    def _interrupted(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Interrupt the queries of the block when the thread's time is up: again and again, until it ends."""
-        until, done = getattr(self._limits, "until", None), threading.Event()
-        if until is None:
-            yield
-            return
-
-        def interrupt() -> None:
-            wait_s = until - time.monotonic()
-            while not done.wait(max(wait_s, 0)):
-                cursor.interrupt()
-                wait_s = INTERRUPT_EVERY_S
-
-        watching = threading.Thread(target=interrupt, name="time limit", daemon=True)
-        watching.start()
+    def _doubting(self) -> Iterator[None]:
+        """Ask whether the file can be used, the next time, if the block fails."""
         try:
             yield
-        finally:
-            done.set()
-            watching.join()
+        except BaseException:
+            self._doubtful = True
+            raise
+
+    def _working(self) -> duckdb.DuckDBPyConnection:
+        """A cursor. Raises duckdb.Error where the file is closed, or a failed write has made it useless."""
+        cursor = self._connection.cursor()
+        if self._doubtful:  # only then: to ask takes as long as a short query
+            self._doubtful = False
+            with self._doubting():
+                cursor.execute("SELECT 1")
+        return cursor
 
     def _usable(self) -> duckdb.DuckDBPyConnection:
         try:
-            self._connection.execute("SELECT 1")
+            self._working().close()
         except duckdb.Error:
             if self._closed:
                 raise

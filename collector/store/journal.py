@@ -121,8 +121,11 @@ class Journal:
         """
         if not wanted:
             return {}
-        with self.database.transaction() as connection:  # which opens a file again that failed
-            found: dict[Key, set[RowsOf]] = {key: set() for key in wanted if key in self._seen}
+        self.database.reopen()
+        found: dict[Key, set[RowsOf]] = {key: set() for key in wanted if key in self._seen}
+        if not found:  # as nearly always
+            return {}
+        with self.database.transaction() as connection:
             for kind in TABLES:
                 here = [key for key in found if wanted[key][0] == kind]
                 times = [wanted[key][1] for key in here]

@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import Response, StreamingResponse
 
 from collector.api import cached_answers
-from collector.api.cached_answers import PIECE_BYTES, CachedAnswer
+from collector.api.cached_answers import PIECE_BYTES, CachedAnswer, lasts_s
 
 PIECE = b"x" * PIECE_BYTES
 
@@ -96,3 +96,20 @@ async def test_what_is_too_old_is_encoded_again_unless_it_is_whole_and_of_the_sa
     answer = CachedAnswer(pieces.capture, of=(lambda: pieces) if same else object)
     tags = {await encoded(answer), await encoded(answer)}
     assert (len(tags), pieces.captures) == (captures, captures)
+
+
+def test_an_answer_lasts_ten_times_what_it_took_and_a_second_to_five() -> None:
+    assert [lasts_s(took_s) for took_s in (0.0, 0.1, 0.3, 7.0)] == pytest.approx([1.0, 1.0, 3.0, 5.0])
+
+
+async def test_a_dear_answer_is_not_made_again_as_soon_as_a_cheap_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached_answers, "LASTS_S", 1e-6)
+    for cheap_s, captures in ((1e3, 2), (1e-12, 1)):
+        monkeypatch.setattr(cached_answers, "CHEAP_S", cheap_s)
+        monkeypatch.setattr(cached_answers, "LASTS_MOST", 1e12)
+        pieces = Pieces()
+        pieces.may_go_on.set()
+        answer = CachedAnswer(pieces.capture)
+        await encoded(answer)
+        await encoded(answer)
+        assert pieces.captures == captures
