@@ -45,7 +45,7 @@ def lines(kind: str, columns: Mapping[str, Column], *, integers: bool = True) ->
         cells += texts
     tags = [_distinct(columns[name].tolist(), lambda value: value.translate(_TAG)) for name in _TAGS[kind]]
     heads = map((kind + "".join(f",{name}=%s" for name in _TAGS[kind])).__mod__, zip(*tags, strict=True))
-    bodies = map(form.__mod__, zip(*cells, strict=True)) if cells else [""] * len(tags[0])
+    bodies = map(form.__mod__, zip(*cells, strict=True)) if cells else [form % ()] * len(tags[0])
     return [
         f"{head} {body[1:]} {time}" if body else None
         for head, body, time in zip(heads, bodies, _times(columns), strict=True)
@@ -58,7 +58,10 @@ def _field(name: str, sql: str, column: Column, *, integers: bool) -> tuple[str,
     if missing.all():
         return "", []
     unit = "" if sql not in _COUNTS else "i" if integers else ".0"
-    texts = _TEXTS[sql](np.ma.getdata(column).tolist())
+    values = np.ma.getdata(column).tolist()
+    if not missing.any() and values.count(values[0]) == len(values) and sql != FIGURES:
+        return f",{name}={_TEXTS[sql](values[:1])[0]}{unit}".replace("%", "%%"), []
+    texts = _TEXTS[sql](values)
     if not missing.any() and sql != FIGURES:
         return f",{name}=%s{unit}", [texts]
     start = "" if sql == FIGURES else f",{name}="
