@@ -145,7 +145,7 @@ def _add_answers(app: FastAPI, sources: AppSources) -> None:
         cursor: Cursor = None,
         if_none_match: Annotated[str | None, Header(description="The ETag of the answer that is known")] = None,
     ) -> Response:
-        """Every link of the mesh as it is now, also links never measured, or a page of them; some seconds old at most."""
+        """Every link of the mesh as it is now, also links never measured, or a page of them; seconds old at most."""
         asked = PageQuestion.of(limit, cursor, form=form)
         if asked is None:
             return await whole[form].response(if_none_match)

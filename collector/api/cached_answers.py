@@ -128,9 +128,9 @@ class CachedAnswer:
         return known
 
     def _let_go(self, encoded: EncodedAnswer) -> None:
-        left_s = lasts_s(encoded.took_s) - (_now() - encoded.begun_at) if encoded.done else LASTS_S
-        if left_s > 0:
-            asyncio.get_running_loop().call_later(left_s, self._let_go, encoded)
+        left_s = lasts_s(encoded.took_s) - (_now() - encoded.begun_at)
+        if left_s > 0 or not encoded.done:
+            asyncio.get_running_loop().call_later(max(left_s, LASTS_S / 10), self._let_go, encoded)
         elif self._encoded is encoded and self._of() is not encoded.of:
             self._encoded = None
 

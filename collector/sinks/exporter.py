@@ -29,7 +29,11 @@ from linkweather.sink import RowRefusal, Sink, SinkAwayError, SinkError, SinkSet
 
 log = logging.getLogger(__name__)
 
+# While there is little to write a step follows the last one after RESTS times what that took of the processor's time,
+# within these bounds: most of what a step of few rows takes is the same for many.
+RESTS = 50
 POLL_S = 1.0
+POLL_MOST_S = 5.0
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0
 MIN_WAIT_S = 1.0
@@ -78,6 +82,11 @@ def trouble_of(error: Exception, backoff_s: float) -> Trouble:
         case duckdb.Error():
             return Trouble("journal", f"the journal cannot be used: {str(error).splitlines()[0]}", RETRY_MAX_S)
     return Trouble("fault", f"the sink failed ({type(error).__name__}: {error}); the log says where", RETRY_MAX_S)
+
+
+def rest_s(took_s: float) -> float:
+    """How long to wait after a step that took so much of the processor's time."""
+    return min(max(POLL_S, RESTS * took_s), POLL_MOST_S)
 
 
 class Exporter:
@@ -193,11 +202,11 @@ class Exporter:
     def _work(self) -> None:
         while not self._stopping.is_set():
             before = self.trouble
-            wait_s = 0.0
+            begun_s, wait_s = time.thread_time(), 0.0
             try:
                 self._behind = False
                 if not self.step() or not self._behind:
-                    wait_s = POLL_S
+                    wait_s = rest_s(time.thread_time() - begun_s)
                 self._backoff.reset()
                 self._trouble = None
             except _StoppingError:
