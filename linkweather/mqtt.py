@@ -196,12 +196,13 @@ class Connection:
             with contained("connection"):
                 self._on_connect()
             # The only reader of this iterator: cancelling a read loses the message it popped.
-            async for message in client.messages:
-                self.retained = message.retain
-                with contained("message"):
-                    self._handle(message.topic.value, message.payload)
-                if self._pause_s is not None:
-                    return
+            async for first in client.messages:
+                for message in client.waiting(first):
+                    self.retained = message.retain
+                    with contained("message"):
+                        self._handle(message.topic.value, message.payload)
+                    if self._pause_s is not None:
+                        return
 
     def _open(self) -> socket.socket:
         """Connect to the broker, at the last known address of a name that does not resolve. In a thread of its own."""

@@ -67,6 +67,12 @@ class MqttClient(aiomqtt.Client):
         self._unacknowledged: set[int] = set()  # as the connection ended
         self._disconnected.add_done_callback(self._end_publications)
 
+    def waiting(self, first: aiomqtt.Message) -> Iterator[aiomqtt.Message]:
+        """This message and those that came since: aiomqtt takes several turns of the loop for each, and reads more."""
+        yield first
+        for _ in range(self._queue.qsize()):
+            yield self._queue.get_nowait()
+
     @contextlib.contextmanager
     def _pending_call(self, mid: int, value: Any, pending_dict: dict[int, Any]) -> Iterator[None]:
         refusal: str | None = None

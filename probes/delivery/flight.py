@@ -4,6 +4,11 @@ Two lanes share the window of reports in flight. The larger one takes what waits
 for what was measured since the connection began, and a little before: while a backlog of hours drains, the collector
 knows how the links are now.
 
+The larger lane follows the collector, to which all sites that come back from an outage send their backlogs at once. It
+begins with LEAST_REPORTS, and each report that is settled widens it by how much sooner than COMMIT_TARGET_S that was,
+or narrows it by how much later: the collector has a batch or two to commit, and no queue that overflows, however many
+sites there are. Where a commit takes long without a queue, the target is twice the fastest.
+
 A report is sent again after a new connection and after a collector came back, as what was in flight may be lost. A
 broker that was started anew may have us back before it has the collector, and then loses what we send: after a new
 connection nothing is sent until the collector's mesh is heard, for COLLECTOR_WAIT_S at most.
@@ -25,7 +30,10 @@ from typing import Final
 # Reports in flight: over a round trip of 0.3 s and a commit of 0.1 s, some 300 a second; a commit takes 200 at most.
 WINDOW_REPORTS: Final = 128
 FRESH_REPORTS: Final = 32
-FRESH_BEFORE: Final = 4  # of those that wait as a connection begins: a backlog's end would fill the lane of all sites
+FRESH_BEFORE: Final = 2  # of those that wait as a connection begins: a backlog's end would fill the lane of all sites
+LEAST_REPORTS: Final = 4
+COMMIT_TARGET_S: Final = 2.0
+_GAIN: Final = 0.5  # half the way to the target with each window: the whole would swing, as settling shows it late
 RESEND_COMMITS: Final = 4  # as often as the slowest recent commit took
 RESEND_LEAST_S: Final = 10.0
 RESEND_MOST_S: Final = 600.0
@@ -48,6 +56,8 @@ class Flight:
         self._in_flight: dict[int, _Sending] = {}
         self._fresh_from: int | None = None  # the lane of fresh reports begins at this number
         self._commit_s: float | None = None  # the slowest of late
+        self._fastest_s = math.inf  # through this connection, as the next
+        self._window = float(LEAST_REPORTS)  # of the larger lane
         self._doublings = 0
         self._held_until = -math.inf
         # When a report was settled, by when it was sent; both ascend: a later settling hides those of later sendings.
@@ -68,7 +78,7 @@ class Flight:
         if oldest:  # an overflow drops the oldest, in flight or not
             self._in_flight = {seq: sending for seq, sending in self._in_flight.items() if seq >= oldest[0]}
         again = [seq for seq, sending in self._in_flight.items() if now - self._heard_at(sending) >= self.patience_s]
-        old = oldest[: WINDOW_REPORTS - FRESH_REPORTS]
+        old = oldest[: int(self._window)]
         fresh = [seq for seq in newest if seq >= (self._fresh_from or 0) and seq not in old]
         room = WINDOW_REPORTS - len(self._in_flight)
         return again + [seq for seq in (*fresh, *old) if seq not in self._in_flight][:room]
@@ -91,8 +101,9 @@ class Flight:
         if not found:
             return
         self._note_progress(min(sending.last_at for sending in found), now)
-        slowest_s = max(now - sending.first_at for sending in found)
-        self._commit_s = max(slowest_s, _DECAY * (self._commit_s or 0.0))
+        took_s = [now - sending.first_at for sending in found]
+        self._commit_s = max(*took_s, _DECAY * (self._commit_s or 0.0))
+        self._fit_window(took_s)
         if all(sending.times == 1 for sending in found):
             self._doublings = 0
 
@@ -105,6 +116,7 @@ class Flight:
         """Note a new connection, or a collector that came back: what was in flight may be lost."""
         self._in_flight.clear()
         self._fresh_from = None
+        self._fastest_s, self._window = math.inf, float(LEAST_REPORTS)
         self._doublings = 0
         self._held_until = -math.inf
         self._progress.clear()
@@ -120,6 +132,12 @@ class Flight:
         if not self._in_flight:
             return None
         return max(0.0, min(map(self._heard_at, self._in_flight.values())) + self.patience_s - now)
+
+    def _fit_window(self, took_s: Sequence[float]) -> None:
+        self._fastest_s = min(self._fastest_s, *took_s)
+        target_s = max(COMMIT_TARGET_S, 2 * self._fastest_s)
+        wider = self._window + sum(_GAIN * max(-1.0, 1 - one_s / target_s) for one_s in took_s)
+        self._window = min(max(LEAST_REPORTS, wider), WINDOW_REPORTS - FRESH_REPORTS)
 
     def _heard_at(self, sending: _Sending) -> float:
         """When it was sent, or later something settled that was sent no later."""

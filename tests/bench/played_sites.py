@@ -137,6 +137,7 @@ class SitesPlayer:
                 self._add(site, PlayedReport("latency", at, time.monotonic(), site.links, live=False))
         for site in self._sites:
             site.flight.forget()
+            self._say_status(site)
             self._send_due(site)
 
     def quit(self) -> None:
@@ -244,12 +245,16 @@ class SitesPlayer:
         assert site.client is not None
         subscribed = (topics.MESH, topics.committed(name(site.number)))
         site.client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in subscribed])
-        status = Status(state="online", at=datetime.now(UTC), version="0.1.0", outbox_reports=len(site.box))
-        site.client.publish(topics.status(name(site.number)), encode(status), qos=1, retain=True)
+        self._say_status(site)
         site.up, site.retry_s = True, 0.5
         site.flight.forget()
         site.flight.hold(time.monotonic() + COLLECTOR_WAIT_S)
         self._send_due(site)
+
+    def _say_status(self, site: PlayedSite) -> None:
+        assert site.client is not None
+        status = Status(state="online", at=datetime.now(UTC), version="0.1.0", outbox_reports=len(site.box))
+        site.client.publish(topics.status(name(site.number)), encode(status), qos=1, retain=True)
 
     def _lost(self, site: PlayedSite) -> None:
         site.up = False

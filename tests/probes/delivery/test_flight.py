@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from probes.delivery.flight import FRESH_BEFORE, FRESH_REPORTS, RESEND_MOST_S, WINDOW_REPORTS, Flight
+from probes.delivery.flight import (
+    COMMIT_TARGET_S,
+    FRESH_BEFORE,
+    FRESH_REPORTS,
+    LEAST_REPORTS,
+    RESEND_MOST_S,
+    WINDOW_REPORTS,
+    Flight,
+)
 
 
 def due(flight: Flight, waiting: Sequence[int], now: float) -> list[int]:
@@ -56,38 +64,84 @@ def test_each_repetition_doubles_the_wait_until_a_report_that_was_sent_once_is_s
 
 
 def test_a_collector_that_takes_longer_and_longer_is_sent_each_report_once() -> None:
-    """A commit of all that has arrived takes 1 s, then half as long again each time, up to 30 s; 4 reports a second."""
+    """A commit of all that has arrived takes 1 s, then half as long again each time, up to 30 s; a report a second."""
     flight, sent, now, commit_s, written = Flight(), 0, 0.0, 1.0, 0
     while now < 300.0:
-        arrived = due(flight, range(written, int(4 * now) + 1), now)
+        arrived = due(flight, range(written, int(now) + 1), now)
         sent += len(arrived)
         now, commit_s = now + commit_s, min(1.5 * commit_s, 30.0)
         flight.settled(arrived, now)
         written += len(arrived)
-    assert sent == written > 1000
+    assert sent == written > 250
+
+
+def widened(flight: Flight) -> None:
+    """Settle reports at once until the larger lane is as wide as it gets."""
+    for seq in range(-2 * WINDOW_REPORTS, 0):
+        due(flight, [seq], now=0.0)
+        flight.settled([seq], now=0.0)
 
 
 def test_the_newest_have_a_share_of_the_window_and_the_rest_goes_in_order() -> None:
     flight = Flight()
     backlog = list(range(12_000))
-    old_reports = WINDOW_REPORTS - FRESH_REPORTS
-    assert due(flight, backlog, now=0.0) == [*backlog[-FRESH_BEFORE:], *backlog[:old_reports]]
+    assert due(flight, backlog, now=0.0) == [*backlog[-FRESH_BEFORE:], *backlog[:LEAST_REPORTS]]
     # Not what comes before the newest: the lane is for what is measured from now on, which finds it free.
     live = list(range(12_000, 12_000 + FRESH_REPORTS - FRESH_BEFORE))
     assert due(flight, [*backlog, *live], now=0.5) == live
     flight.settled([*backlog[-FRESH_BEFORE:], *live], now=0.5)
     rest = backlog[:-FRESH_BEFORE]
-    flight.settled(backlog[:10], now=0.6)
-    assert due(flight, rest[10:], now=0.7) == backlog[old_reports : old_reports + 10]
+    flight.settled(backlog[:3], now=0.6)
+    found = due(flight, rest[3:], now=0.7)
+    assert found == backlog[LEAST_REPORTS : LEAST_REPORTS + len(found)]
+    assert len(found) > 3  # and more, as all was settled soon
 
 
 def test_no_more_than_a_window_is_in_flight_however_many_are_new() -> None:
     flight, waiting = Flight(), list(range(1000))
+    widened(flight)
     sent = set(due(flight, waiting, now=0.0))
     for _ in range(20):
         waiting += [len(waiting) + number for number in range(10)]
         sent.update(due(flight, waiting, now=0.1))
     assert len(sent) == WINDOW_REPORTS
+
+
+def drained(sites: int, rate: float, least_s: float = 0.0) -> tuple[int, list[int], int]:
+    """A minute of backlogs at a collector that commits `rate` reports a second, each after `least_s` at the earliest.
+
+    Commits come five times a second. What was committed; how much waited after each second; what was sent.
+    """
+    flights, waiting = [Flight() for _ in range(sites)], [list(range(100_000)) for _ in range(sites)]
+    queue: list[tuple[float, int, int]] = []
+    committed, waits, sent, room = 0, [], 0, 0.0
+    for step in range(300):
+        now = step / 5
+        room = min(room + rate / 5, rate)
+        while queue and room >= 1 and queue[0][0] <= now - least_s:
+            _, site, seq = queue.pop(0)
+            waiting[site].remove(seq)
+            flights[site].settled([seq], now)
+            committed, room = committed + 1, room - 1
+        for site, flight in enumerate(flights):
+            found = due(flight, waiting[site], now)
+            queue += [(now, site, seq) for seq in found]
+            sent += len(found)
+        waits += [len(queue)] * (step % 5 == 4)
+    return committed, waits, sent
+
+
+def test_the_backlogs_of_many_sites_keep_a_collector_busy_and_its_queue_short() -> None:
+    committed, waits, sent = drained(sites=20, rate=200.0)
+    assert committed > 0.9 * 60 * 200
+    assert max(waits) < 2 * COMMIT_TARGET_S * 200
+    assert sent == committed + waits[-1]  # each once
+
+
+def test_a_site_alone_far_from_its_collector_has_a_whole_window_in_flight() -> None:
+    committed, waits, _ = drained(sites=1, rate=1000.0, least_s=3.0)
+    assert waits[-1] >= WINDOW_REPORTS - FRESH_REPORTS
+    assert committed > 60 * 10
 
 
 def test_a_new_connection_makes_everything_due() -> None:
