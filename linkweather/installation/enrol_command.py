@@ -30,8 +30,8 @@ def enrol() -> None:
 
 
 @enrol.command("add")
-@click.argument("site")
-@click.option("--address", required=True, help="Where its peers reach it: an address or a name.")
+@click.argument("sites", nargs=-1, required=True, metavar="SITE[=ADDRESS]...")
+@click.option("--address", help="Where the peers of a single SITE reach it: an address or a name.")
 @click.option("--operator", help="Who runs it.")
 @click.option("--region", help="Where it is.")
 @click.option("--latitude", type=float, help="In degrees.")
@@ -39,9 +39,18 @@ def enrol() -> None:
 @click.option("--nat", is_flag=True, default=None, help="It is behind NAT: it calls, and cannot be called.")
 @lasts_option
 @json_option
-def add(*, site: str, lasts_s: float, as_json_: bool, **values: str | float | bool | None) -> None:
-    """Add SITE to the mesh, make its keys, and print the one line to run on its machine."""
-    _print({site: _enrolling().add(site, values, lasts_s)}, lasts_s, as_json=as_json_)
+def add(
+    *, sites: tuple[str, ...], address: str | None, lasts_s: float, as_json_: bool, **values: str | float | bool | None
+) -> None:
+    """Add sites to the mesh, make their keys, and print for each the one line to run on its machine."""
+    addresses = _addresses(sites, address)
+    enrolling = _enrolling()
+    tokens: dict[str, EnrolmentToken] = {}
+    try:
+        for site, where in addresses.items():
+            tokens[site] = enrolling.add(site, {"address": where, **values}, lasts_s)
+    finally:  # those before one that fails are in the mesh
+        _print(tokens, lasts_s, as_json=as_json_)
 
 
 @enrol.command("renew")
@@ -93,6 +102,18 @@ def serve(*, config: Path, folder: Path) -> None:
     cert, key = config.with_name("server.crt"), config.with_name("server.key")
     with EnrolmentServer("", found.port, folder, cert, key) as server:
         server.serve_forever()
+
+
+def _addresses(sites: tuple[str, ...], address: str | None) -> dict[str, str]:
+    """By the site. Raises OperatorError: one without an address, or with two."""
+    parts = [text.partition("=") for text in sites]
+    if address is not None and (len(parts) > 1 or parts[0][2]):
+        raise OperatorError("--address is for a single SITE: several are SITE=ADDRESS each")
+    found = {site: where or address or "" for site, _, where in parts}
+    for site, where in found.items():
+        if not where:
+            raise OperatorError(f"{site}: say where its peers reach it: {site}=ADDRESS")
+    return found
 
 
 def _print(tokens: dict[str, EnrolmentToken], lasts_s: float, *, as_json: bool) -> None:

@@ -9,20 +9,19 @@ from tests.deploy.machines import NETWORK
 from tests.deploy.trial import Trial
 
 SITES = ("north", "south", "east")
-LEFT = ("north", "south", "west")  # after _change_sites
-INSTALL = "apt-get install -y -qq ./linkweather.deb"
+BACK = "apt-get install -y -qq -o Dpkg::Options::=--force-confold ./linkweather.deb"
 UPGRADE = "apt-get install -y -qq -o Dpkg::Options::=--force-confold ./linkweather-next.deb"
 
 
 def set_up(trial: Trial) -> None:
-    """From nothing to three sites: what is typed until their links are fresh is counted."""
-    trial.type("hub", INSTALL)
+    """From installed to three sites: what is typed until their links are fresh is counted."""
     trial.type("hub", f"linkweather init collector --address {NETWORK}.10")
-    for site in SITES:
-        line = trial.token(f"linkweather enrol add {site} --address {trial.machines[site].address}")
-        trial.type(site, f"{INSTALL} && {line}")
-    trial.wait("all 6 links are fresh", lambda: trial.all_fresh(*SITES))
-    print(f"== from nothing to three sites in {time.monotonic() - trial.began:.0f} s; typed: {trial.typed}", flush=True)
+    said = trial.type("hub", "linkweather enrol add " + " ".join(f"{x}={trial.machines[x].address}" for x in SITES))
+    for site, line in _lines(said).items():
+        trial.type(site, line)
+    trial.sites = SITES
+    trial.wait_fresh("three sites")
+    print(f"== three sites in {time.monotonic() - trial.began:.0f} s; typed: {trial.typed}", flush=True)
     trial.type("hub", "linkweather links")
     trial.type("hub", "linkweather doctor")
 
@@ -30,11 +29,13 @@ def set_up(trial: Trial) -> None:
 def change_sites(trial: Trial) -> None:
     """A fourth site comes, and one of the three goes."""
     line = trial.token(f"linkweather enrol add west --address {trial.machines['west'].address}")
-    trial.type("west", f"{INSTALL} && {line}")
-    trial.wait("a fourth site has joined", lambda: trial.all_fresh(*SITES, "west"))
+    trial.type("west", line)
+    trial.sites = (*SITES, "west")
+    trial.wait_fresh("a fourth site has joined")
     trial.type("hub", "linkweather enrol remove east")
     trial.type("east", "linkweather uninstall --data")
-    trial.wait("one has left", lambda: trial.all_fresh(*LEFT))
+    trial.sites = ("north", "south", "west")
+    trial.wait_fresh("one has left")
 
 
 def change_keys(trial: Trial) -> None:
@@ -42,10 +43,10 @@ def change_keys(trial: Trial) -> None:
     for _ in range(3):  # the next key is accepted; it signs; the one before is gone
         trial.type("hub", "linkweather keys rotate --mesh-key --folder /etc/linkweather/authority")
         said = trial.type("hub", "linkweather enrol renew --all")
-        for site, line in re.findall(r"on the machine of (\S+), .*?(linkweather init site \S+)", said, re.DOTALL):
+        for site, line in _lines(said).items():
             trial.type(site, line)
     trial.type("hub", "linkweather enrol renew broker collector")
-    trial.wait("all keys and certificates are others", lambda: trial.all_fresh(*LEFT))
+    trial.wait_fresh("all keys and certificates are others")
 
 
 def cut_power(trial: Trial) -> None:
@@ -55,13 +56,13 @@ def cut_power(trial: Trial) -> None:
     print(f"{time.monotonic() - trial.began:6.1f} s  the power of all machines is cut, and comes back", flush=True)
     for machine in trial.machines.values():
         machine.power_on()
-    trial.wait("all links are fresh again", lambda: trial.all_fresh(*LEFT))
+    trial.wait_fresh("the power is back")
     trial.type("hub", "linkweather ledger")
 
 
 def upgrade(trial: Trial) -> None:
     """The collector first, then site by site; what was changed by hand stays, and no report is lost."""
-    changed = {"hub": "/etc/linkweather/collector.toml", **dict.fromkeys(LEFT, "/etc/linkweather/probe.toml")}
+    changed = {"hub": "/etc/linkweather/collector.toml", **dict.fromkeys(trial.sites, "/etc/linkweather/probe.toml")}
     for name, file in changed.items():
         trial.type(name, f"echo '# changed by hand' >>{file}")
     trial.type(
@@ -71,7 +72,7 @@ def upgrade(trial: Trial) -> None:
     before = _versions(trial)
     for name, file in changed.items():
         trial.type(name, UPGRADE)
-        trial.wait(f"{name} is upgraded, and all links are fresh", lambda: trial.all_fresh(*LEFT))
+        trial.wait_fresh(f"{name} is upgraded")
         trial.type(name, f"tail -n 1 {file} | grep -Fx '# changed by hand'")
     trial.wait("every site has another version", lambda: not set(_versions(trial)) & set(before))
     print(f"          {before} -> {_versions(trial)}")
@@ -80,10 +81,10 @@ def upgrade(trial: Trial) -> None:
 
 def go_back(trial: Trial) -> None:
     """An older version comes only when it is asked for by name."""
-    trial.type("north", INSTALL, status=100)
-    trial.type("north", f"{INSTALL} --allow-downgrades -o Dpkg::Options::=--force-confold")
-    trial.wait("a site is back, and all links are fresh", lambda: len(set(_versions(trial))) == 2)
-    trial.wait("all links are fresh", lambda: trial.all_fresh(*LEFT))
+    trial.type("north", BACK, status=100)
+    trial.type("north", f"{BACK} --allow-downgrades")
+    trial.wait("a site is of the older version", lambda: len(set(_versions(trial))) == 2)
+    trial.wait_fresh("one site is back")
     _balanced(trial)
 
 
@@ -110,7 +111,7 @@ def refused(trial: Trial) -> None:
     east.run("systemctl", "stop", "other")
     _with_full_disk(trial)
     trial.type("hub", "linkweather enrol remove east")
-    trial.wait("the mesh is as before", lambda: trial.all_fresh(*LEFT))
+    trial.wait_fresh("the mesh is as before")
 
 
 def _with_full_disk(trial: Trial) -> None:
@@ -129,7 +130,7 @@ def _with_full_disk(trial: Trial) -> None:
 
 def uninstall(trial: Trial) -> None:
     """Nothing of it stays."""
-    for name in (*LEFT, "hub"):
+    for name in (*trial.sites, "hub"):
         trial.type(name, "linkweather uninstall --data")
         trial.type(name, "apt-get purge -y -qq linkweather")
         left = trial.machines[name].run(
@@ -139,6 +140,11 @@ def uninstall(trial: Trial) -> None:
             "getent passwd linkweather; systemctl list-unit-files 'linkweather*' --no-legend; true",
         )
         assert not left.strip(), f"{name}: still has {left}"
+
+
+def _lines(said: str) -> dict[str, str]:
+    """The line for each site, of what an `enrol` command printed."""
+    return dict(re.findall(r"on the machine of (\S+), .*?(linkweather init site \S+)", said, re.DOTALL))
 
 
 def _versions(trial: Trial) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ def debian(release: str, folder: Path, root: Path | None) -> Path:
     image = folder / release
     if (image / "ready").exists():
         return image
-    shutil.rmtree(image, ignore_errors=True)
+    remove(image)
     if root is not None:
         run("cp", "-a", str(root), str(image))
     else:
@@ -66,15 +67,21 @@ def in_image(image: Path, *argv: str) -> str:
 
 
 @contextlib.contextmanager
-def scratch(image: Path, folder: Path) -> Iterator[Path]:
+def scratch(image: Path) -> Iterator[Path]:
     """A copy of an image to work in, which goes again."""
+    folder = Path(tempfile.mkdtemp(prefix="linkweather-scratch-"))
     root = _overlay(image, folder)
     try:
         with chrooted(root):
             yield root
     finally:
         run("umount", str(root), check=False)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder, but nothing that is mounted in it: that may be this machine's own /dev."""
+    run("rm", "-rf", "--one-file-system", str(folder), check=False)
 
 
 def _overlay(image: Path, folder: Path) -> Path:

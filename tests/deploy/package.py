@@ -34,21 +34,35 @@ class Packages:
 def packages(image: Path, folder: Path, before: str | None) -> Packages:
     """Both packages for the Debian of an image, in `folder`: made there unless they are there already."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = [_package(image, folder, version, ref) for version, ref in zip(VERSIONS, (before, None), strict=True)]
-    return Packages(*found)
+    made = Packages(*(folder / f"{image.name}-{version}.deb" for version in VERSIONS))
+    if not made.now.exists():
+        _build(image, made.now, VERSIONS[1], None)
+    if not made.before.exists() and before is not None:
+        _build(image, made.before, VERSIONS[0], before)
+    elif not made.before.exists():
+        _renumber(image, made)
+    return made
 
 
-def _package(image: Path, folder: Path, version: str, ref: str | None) -> Path:
-    there = folder / f"{image.name}-{version}.deb"
-    if there.exists():
-        return there
-    with scratch(image, folder / "build") as root:
+def _build(image: Path, target: Path, version: str, ref: str | None) -> None:
+    with scratch(image) as root:
         _unpack(root / "src", ref)
         in_image(root, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *_TOOLS)
         in_image(root, *_settings(version), "make", "--no-print-directory", "-C", "/src", "deb")
         (made,) = (root / "src/dist").glob("*.deb")
-        shutil.copy(made, there)
-    return there
+        shutil.copy(made, target)
+
+
+def _renumber(image: Path, made: Packages) -> None:
+    """The package with the version before, which its control file and its Python package name."""
+    with scratch(image) as root:
+        shutil.copy(made.now, root / "now.deb")
+        in_image(root, "dpkg-deb", "-R", "/now.deb", "/before")
+        (metadata,) = root.glob("before/opt/linkweather/lib/python3*/site-packages/linkweather-*.dist-info/METADATA")
+        for file in (metadata, root / "before/DEBIAN/control"):
+            file.write_text(file.read_text().replace(f"Version: {VERSIONS[1]}", f"Version: {VERSIONS[0]}", 1))
+        in_image(root, "dpkg-deb", "-Zzstd", "-z1", "--root-owner-group", "--build", "/before", "/before.deb")
+        shutil.copy(root / "before.deb", made.before)
 
 
 def _unpack(target: Path, ref: str | None) -> None:

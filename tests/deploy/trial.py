@@ -22,6 +22,7 @@ class Trial:
     def __init__(self, machines: dict[str, Machine]) -> None:
         self.machines = machines
         self.typed: dict[str, int] = {}
+        self.sites: tuple[str, ...] = ()  # of the mesh
         self.began = time.monotonic()
 
     def type(self, name: str, command: str, *, status: int = 0) -> str:
@@ -68,10 +69,14 @@ class Trial:
         rows: list[Row] = found if isinstance(found, list) else found[question]
         return rows
 
-    def all_fresh(self, *sites: str) -> bool:
-        """Whether these sites, and no others, have fresh links both ways."""
-        pairs = {(row["src"], row["dst"]) for row in self.rows("links") if row["state"] == "fresh"}
-        return pairs == {(a, b) for a in sites for b in sites if a != b}
+    def wait_fresh(self, what: str) -> None:
+        """Wait until the mesh's sites, and no others, have fresh links both ways."""
+        wanted = {(a, b) for a in self.sites for b in self.sites if a != b}
+
+        def fresh() -> bool:
+            return {(row["src"], row["dst"]) for row in self.rows("links") if row["state"] == "fresh"} == wanted
+
+        self.wait(f"{what}: all {len(wanted)} links are fresh", fresh)
 
     def logs(self) -> str:
         """The ends of the daemons' logs."""

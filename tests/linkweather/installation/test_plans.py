@@ -23,7 +23,7 @@ from collector.settings import CollectorSettings
 from linkweather import settings
 from linkweather.cli.root import main
 from linkweather.errors import OperatorError
-from linkweather.installation import collector_plan, site_plan
+from linkweather.installation import collector_plan, enrol_command, site_plan
 from linkweather.installation.collector_plan import CollectorOptions
 from linkweather.installation.enrolling import Enrolling, EnrolmentSettings
 from linkweather.installation.enrolment_client import fetch
@@ -207,6 +207,41 @@ def test_a_site_that_is_not_there_is_named(hub: Hub, call: str) -> None:
         hub.enrolling.renew("south", 60.0) if call == "renew" else hub.enrolling.remove("south")
 
 
+@pytest.fixture
+def installed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """The command finds this hub, and we are root."""
+    monkeypatch.setattr(enrol_command, "_enrolling", lambda: hub.enrolling)
+    return hub
+
+
+def test_several_sites_get_a_line_each_by_one_command(installed: Hub) -> None:
+    said = CliRunner().invoke(main, ["enrol", "add", "north=192.0.2.1", "south=2001:db8::2", "--lasts", "1m"])
+    assert said.exit_code == 0, said.output
+    assert said.output.count("linkweather init site lw1-") == 2
+    sites = load_mesh(installed.places.mesh).sites
+    assert {name: site.address for name, site in sites.items()} == {"north": "192.0.2.1", "south": "2001:db8::2"}
+
+
+def test_sites_before_one_that_fails_get_their_lines(installed: Hub) -> None:
+    said = CliRunner().invoke(main, ["enrol", "add", "north=192.0.2.1", "UP=192.0.2.2", "south=192.0.2.3"])
+    assert said.exit_code == 2
+    assert said.stdout.count("linkweather init site lw1-") == 1
+    assert list(load_mesh(installed.places.mesh).sites) == ["north"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["north"], "north: say where its peers reach it: north=ADDRESS"),
+        (["north=192.0.2.1", "--address", "192.0.2.2"], "--address is for a single SITE"),
+        (["north", "south", "--address", "192.0.2.2"], "--address is for a single SITE"),
+    ],
+)
+def test_a_site_has_one_address(argv: list[str], sentence: str) -> None:
+    said = CliRunner().invoke(main, ["enrol", "add", *argv])
+    assert (said.exit_code, sentence in said.output) == (2, True)
+
+
 @pytest.mark.parametrize("broken", ["authority/sites/north", "enrolments", "collector/mesh.toml"])
 def test_what_stops_an_enrolment_is_a_sentence_and_a_second_try_ends_it(hub: Hub, broken: str) -> None:
     """A folder in a file's place, for a full disk: each of the three that are written in turn."""
@@ -255,7 +290,7 @@ def test_a_port_that_another_program_has_is_said_with_what_to_do() -> None:
         port = other.getsockname()[1]
         with pytest.raises(OperatorError, match=rf"TCP port 127\.0\.0\.1:{port} is taken by `.*`: .*`--api-port`"):
             check_port("TCP", "127.0.0.1", port, "`--api-port`", Path("/etc/linkweather"))
-        check_port("TCP", "127.0.0.1", port, "`--api-port`", Path(sys.argv[0]))  # ours, which may be running
+        check_port("TCP", "127.0.0.1", port, "`--api-port`", Path(sys.orig_argv[0]))  # ours, which may be running
     check_port("TCP", "127.0.0.1", port, "`--api-port`", Path("/etc/linkweather"))
 
 
