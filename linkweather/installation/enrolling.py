@@ -143,7 +143,7 @@ class Enrolling:
     def _mesh(self) -> Mesh:
         text = self._mesh_text()
         if text is None:
-            raise OperatorError("the mesh has no sites yet: `linkweather enrol add SITE --address ADDRESS`")
+            raise OperatorError("the mesh has no sites yet: `linkweather enrol add SITE=ADDRESS`")
         return parse_mesh(text, str(self._places.mesh))
 
     def _mesh_text(self) -> str | None:

@@ -70,7 +70,7 @@ def init_collector(*, address: str | None, broker_port: int, enrolment_port: int
         _say(
             "the broker and the enrolment of sites run here; the collector starts with the first site",
             collector_plan.firewall(options),
-            "add a site:  linkweather enrol add NAME --address ITS-ADDRESS",
+            "add a site:  linkweather enrol add NAME=ITS-ADDRESS",
         )
 
 

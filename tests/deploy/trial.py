@@ -31,7 +31,8 @@ class Trial:
         begin = time.monotonic()
         print(f"\n{begin - self.began:6.1f} s  {name}# {_shortened(command)}", flush=True)
         found, said = self.machines[name].status(command)
-        print("".join(f"          {_shortened(line)}\n" for line in said.splitlines()), end="")
+        lines = (line for line in said.splitlines() if not line.startswith("(Reading database"))  # dpkg's progress
+        print("".join(f"          {_shortened(line)}\n" for line in lines), end="")
         print(f"          ({time.monotonic() - begin:.1f} s, status {found})", flush=True)
         assert found == status, f"{name}: {_shortened(command)}: status {found}, not {status}\n{said}{self.logs()}"
         return said
