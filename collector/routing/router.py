@@ -88,22 +88,6 @@ class Router:
         # A relay is called by the site before it.
         self._barred = mesh.sites.keys() - mesh.relays | set(self._behind_nat)
 
-    def decide(
-        self, snapshot: Snapshot, *, goodputs: GoodputEstimate | None = None, offline: Collection[str] = ()
-    ) -> RouteChanges:
-        """Decide all active routes by this snapshot, in one go; returns the pairs whose routes that changes.
-
-        A site that is `offline` relays nothing. `goodputs` defaults to the links' own forecasts.
-        """
-        steps = list(self.steps(snapshot, goodputs=goodputs, offline=offline))
-        found = {name: [step.pairs[name] for step in steps if name in step.pairs] for name in self._tables}
-        merged = {
-            name: (np.concatenate([src for src, _ in pairs]), np.concatenate([dst for _, dst in pairs]))
-            for name, pairs in found.items()
-            if pairs
-        }
-        return RouteChanges(snapshot.sites, merged)
-
     def steps(
         self,
         snapshot: Snapshot,
@@ -112,7 +96,10 @@ class Router:
         offline: Collection[str] = (),
         only_lost: bool = False,
     ) -> Iterator[RouteChanges]:
-        """The same in steps of some milliseconds: a caller may do other things between them, and ask questions.
+        """Decide all active routes by this snapshot: yields the pairs whose routes change, step by step.
+
+        A step takes some milliseconds: a caller may do other things between them, and ask questions. A site that is
+        `offline` relays nothing. `goodputs` defaults to the links' own forecasts.
 
         The first ones take the snapshot in and decide every route that cannot stay, O(sites²); the others go over all
         sources, O(sites³) together. With `only_lost` there are the first alone, and links whose condition is as before

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from collector.store.columns import naive
 from collector.store.database import Database
@@ -74,16 +74,6 @@ class Quarantine:
     def _read(self) -> None:
         self._last_number = self._database.rows("SELECT coalesce(max(number), 0) FROM quarantine")[0][0]
         self._counts = Counter(dict(self._database.rows("SELECT reason, messages FROM rejections")))
-
-    def latest(self, limit: int = 100) -> list[QuarantinedMessage]:
-        """The latest refused messages, newest first."""
-        rows = self._database.rows(
-            "SELECT topic, payload, reason, detail, received_at FROM quarantine ORDER BY number DESC LIMIT ?", [limit]
-        )
-        return [
-            QuarantinedMessage(topic, payload, reason, detail, at.replace(tzinfo=UTC))
-            for topic, payload, reason, detail, at in rows
-        ]
 
 
 def _row(message: QuarantinedMessage) -> tuple[datetime, str, str, str, bytes]:

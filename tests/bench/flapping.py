@@ -38,6 +38,7 @@ from collector.routing.arrays import DIRECT, NONE, Vias, best_relays
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
+from tests.collector.routing.deciding import decide_all
 
 SCALE_S = {"ms": 1e-3, "s": 1.0}
 MAX_SWITCHES = 0.02
@@ -131,7 +132,7 @@ def replay(frames: Floats, settings: RoutingSettings) -> dict[str, Any]:
         if number:
             sums.score(frame, router.relays("latency"), latest)
         bank.observe(np.arange(frame.size), at, frame.ravel())
-        changes = router.decide(_snapshot(sites, bank, at, np.isfinite(frame)))
+        changes = decide_all(router, _snapshot(sites, bank, at, np.isfinite(frame)))
         before, latest = latest, latest_best(frame)
         if number:
             sums.switches.append(len(changes.pairs["latency"][0]) / pairs)

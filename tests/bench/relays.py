@@ -41,6 +41,7 @@ from collector.settings import RoutingSettings
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from tests.bench.grids import GridFile, frames, matrix, operators, sites_of, write_decisions
+from tests.collector.routing.deciding import decide_all
 
 MARGINS = (1.0, 1.1, 1.25, 1.5)
 CAUTIONS = {"ours, half the caution": 0.5, "ours": 1.0, "ours, 1.5 the caution": 1.5}
@@ -177,7 +178,7 @@ def routed(goodputs: GoodputEstimate, count: int) -> Vias:
         {"mesh": {"name": "grid"}, "sites": {name: {"address": f"{name}.example"} for name in names}}
     )
     router = Router(RoutingSettings(), mesh)
-    router.decide(Snapshot.of(names, goodput_p50_bps=goodputs.expected_bps), goodputs=goodputs)
+    decide_all(router, Snapshot.of(names, goodput_p50_bps=goodputs.expected_bps), goodputs=goodputs)
     vias = np.maximum(router.relays("goodput"), np.int32(DIRECT))
     return np.where(np.isfinite(goodputs.expected_bps), vias, np.int32(DIRECT))
 

@@ -46,6 +46,7 @@ from probes.throughput.budget import DAY_S, KEPT_SHARE, Allowance, LastTest, wan
 from probes.throughput.budget_queue import BudgetQueue
 from tests.bench.grids import GridFile, matrix, operators, sites_of
 from tests.bench.relays import RESAMPLES, Uses, plain, uses
+from tests.collector.routing.deciding import decide_all
 
 HOUR_S = 3600.0
 TEST_S = 1.0
@@ -183,7 +184,7 @@ class Replay:
             goodput_fresh=shaped["age_s"] <= np.asarray(self.limits.goodput_stale_s),
         )
         goodputs = shrunk(snapshot, self.operators)
-        self.router.decide(snapshot, goodputs=goodputs)
+        decide_all(self.router, snapshot, goodputs=goodputs)
         if not self.even:
             active, longest = self.router.relays("goodput"), self.mesh.throughput.longest_wait
             self._weigh(rounds_between_tests(goodputs, active, np.ones(count, bool), longest))

@@ -36,6 +36,7 @@ from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 from linkweather.models.routes import MeshRoutes, Objective, RouteAnswer
+from tests.collector.routing.deciding import decide_all
 
 Floats = npt.NDArray[np.floating]
 SCIPY_SITES, NETWORKX_SITES = 300, 100
@@ -145,7 +146,7 @@ def router_alone(timed: Timed, costs: Floats) -> None:
     rtt = np.where(np.isfinite(costs), costs, np.nan).astype(float)
     now = Snapshot.of(sites, rtt_p50_s=rtt, goodput_p50_bps=1e9 * rtt)
     goodputs = forecast_goodputs(now)
-    timed("decide, both objectives", lambda: router.decide(now, goodputs=goodputs))
+    timed("decide, both objectives", lambda: decide_all(router, now, goodputs=goodputs))
     cut = rtt.copy()
     cut[1, 2] = np.nan
     changing = cycle((Snapshot.of(sites, rtt_p50_s=cut, goodput_p50_bps=1e9 * rtt), now))  # a link goes, and comes back
@@ -171,7 +172,7 @@ def all_pairs_at_once(timed: Timed, count: int) -> bool:
     mesh = Mesh.model_validate({"sites": {site: {"address": f"{site}.test"} for site in sites}})
     router = Router(RoutingSettings(), mesh)
     rtt[~np.isfinite(rtt)] = np.nan
-    router.decide(Snapshot.of(sites, at=1.8e9, rtt_p50_s=rtt, goodput_p50_bps=1e9 * rtt))
+    decide_all(router, Snapshot.of(sites, at=1.8e9, rtt_p50_s=rtt, goodput_p50_bps=1e9 * rtt))
     view = router.view("latency")
     assert view is not None
     answers = [router.route(RouteQuestion(src=src, dst=dst)) for src, dst in permutations(sites, 2)]

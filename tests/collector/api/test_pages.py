@@ -27,6 +27,7 @@ from tests import servers
 from tests.collector.api.test_app import ApiWorld
 from tests.collector.api.test_route_api import NOON, RoutesWorld
 from tests.collector.report_samples import moment
+from tests.collector.routing.deciding import decide_all
 
 NOW = NOON.timestamp()
 NAMES = ("d", "b", "a", "c")  # in the mesh's order
@@ -51,7 +52,7 @@ class PagedWorld:
         self.routes.router = Router(RoutingSettings(), mesh_of(NAMES))
         rtt_s = np.where(np.eye(4), np.nan, 0.01)
         rtt_s[1] = np.nan  # from b there is no way
-        self.routes.router.decide(Snapshot.of(NAMES, at=NOW, rtt_p50_s=rtt_s, goodput_p50_bps=rtt_s * 1e10))
+        decide_all(self.routes.router, Snapshot.of(NAMES, at=NOW, rtt_p50_s=rtt_s, goodput_p50_bps=rtt_s * 1e10))
 
     def app(self) -> Any:
         sources = replace(

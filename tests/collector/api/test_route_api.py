@@ -23,6 +23,7 @@ from linkweather.mesh import Mesh
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer, UnroutedPair
 from linkweather.models.scores import EvaluationAnswer
 from tests.collector.api.serving import served
+from tests.collector.routing.deciding import decide_all
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MESH = Mesh.model_validate(
@@ -48,7 +49,7 @@ class RoutesWorld:
 
     def __post_init__(self) -> None:
         self.router = Router(RoutingSettings(), MESH)
-        self.router.decide(Snapshot.of("abc", at=NOON.timestamp(), rtt_p50_s=RTT_S, goodput_p50_bps=BPS))
+        decide_all(self.router, Snapshot.of("abc", at=NOON.timestamp(), rtt_p50_s=RTT_S, goodput_p50_bps=BPS))
 
     def sources(self) -> RouteSources:
         return RouteSources(
@@ -191,7 +192,7 @@ async def test_routes_are_the_same_answer_until_the_next_decision(
     first = await http.get("/api/v1/routes")
     known = {"If-None-Match": first.headers["ETag"]}
     assert (await http.get("/api/v1/routes", headers=known)).status_code == 304
-    world.router.decide(Snapshot.of("abc", at=NOON.timestamp() + 1, rtt_p50_s=RTT_S, goodput_p50_bps=BPS))
+    decide_all(world.router, Snapshot.of("abc", at=NOON.timestamp() + 1, rtt_p50_s=RTT_S, goodput_p50_bps=BPS))
     assert (await http.get("/api/v1/routes", headers=known)).json()["at"] == "2026-01-31T12:00:01Z"
 
 

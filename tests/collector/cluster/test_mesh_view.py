@@ -24,6 +24,7 @@ from linkweather.models.routes import Objective
 from linkweather.wire import LatencyRow, PathRow, Row, ThroughputRow
 from linkweather.wire.state_rows import StateRow, StateRowHead, decode_state_row, encode_state_row
 from tests.collector.report_samples import moment
+from tests.collector.routing.deciding import decide_all
 
 OBJECTIVES: Sequence[Objective] = ("latency", "goodput")
 SITES = [f"s{number}" for number in range(9)]
@@ -104,7 +105,7 @@ def paths(snapshots: Sequence[Snapshot]) -> list[list[list[int]]]:
     router = Router(RoutingSettings(), MESH)
     found = []
     for snapshot in snapshots:
-        router.decide(snapshot, goodputs=shrunk(snapshot, [None] * len(SITES)))
+        decide_all(router, snapshot, goodputs=shrunk(snapshot, [None] * len(SITES)))
         found += [router.relays(objective).tolist() for objective in OBJECTIVES]
     return found
 

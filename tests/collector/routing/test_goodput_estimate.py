@@ -24,6 +24,7 @@ from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 from tests.bench.relays import pooled
+from tests.collector.routing.deciding import decide_all
 
 Floats = npt.NDArray[np.floating]
 NAN = np.nan
@@ -171,7 +172,7 @@ def test_a_relay_that_gains_nothing_is_not_taken_however_sure_it_is() -> None:
         goodput[0, 2] = 119.0e6
         snapshot = Snapshot.of(names, goodput_p50_bps=goodput, goodput_samples=np.full((3, 3), 10_000))
         router = Router(RoutingSettings(), mesh)
-        router.decide(snapshot, goodputs=shrunk(snapshot, [None] * 3))
+        decide_all(router, snapshot, goodputs=shrunk(snapshot, [None] * 3))
         # 119.0 × 1.03 = 122.6
         assert router.relays("goodput")[0, 2] == (1 if relayed else DIRECT)
 

@@ -13,6 +13,7 @@ from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, Objective, RouteAnswer
+from tests.collector.routing.deciding import decide_all
 from tests.collector.routing.meshes import NAN
 
 SITES = ("a", "b", "nat", "nat2")
@@ -30,7 +31,7 @@ def snapshot() -> Snapshot:
 def decided() -> Router:
     sites = {site: {"address": f"{site}.test", "nat": site.startswith("nat")} for site in SITES}
     router, now = Router(RoutingSettings(), Mesh.model_validate({"sites": sites})), snapshot()
-    router.decide(now, goodputs=forecast_goodputs(now))
+    decide_all(router, now, goodputs=forecast_goodputs(now))
     return router
 
 

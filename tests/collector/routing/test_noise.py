@@ -13,6 +13,7 @@ from collector.routing.costs import expected_rtts
 from collector.routing.route_rule import noise
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
+from tests.collector.routing.deciding import decide_all
 from tests.collector.routing.meshes import NAN, mesh
 
 SITES = tuple(f"s{number}" for number in range(11))
@@ -96,9 +97,9 @@ def test_a_slightly_better_relay_is_taken_where_there_is_no_noise_and_only_there
     router = Router(RoutingSettings(), mesh(SITES))
     rtt = np.full((11, 11), 0.1)
     rtt[0, 2] = rtt[2, 1] = 0.02  # through s2 40 ms
-    router.decide(reverting(reverts, rtt_p50_s=rtt))
+    decide_all(router, reverting(reverts, rtt_p50_s=rtt))
     rtt[0, 3], rtt[3, 1] = 0.0195, 0.0195  # through s3 39 ms: better by less than the hysteresis
-    router.decide(reverting(reverts, rtt_p50_s=rtt))
+    decide_all(router, reverting(reverts, rtt_p50_s=rtt))
     assert SITES[router.relays("latency")[0, 1]] == relay
 
 
@@ -107,8 +108,8 @@ def test_a_relay_whose_spikes_the_median_hides_is_not_taken() -> None:
     rtt[0, 2] = rtt[2, 1] = 0.04
     spiky = np.where(rtt == 0.04, 0.06, rtt)
     router = Router(RoutingSettings(), mesh(SITES))
-    router.decide(reverting(0.6, rtt_p50_s=rtt, rtt_mean_s=spiky))
+    decide_all(router, reverting(0.6, rtt_p50_s=rtt, rtt_mean_s=spiky))
     assert router.relays("latency")[0, 1] < 0
     router = Router(RoutingSettings(), mesh(SITES))
-    router.decide(reverting(0.0, rtt_p50_s=rtt, rtt_mean_s=spiky))
+    decide_all(router, reverting(0.0, rtt_p50_s=rtt, rtt_mean_s=spiky))
     assert router.relays("latency")[0, 1] == 2

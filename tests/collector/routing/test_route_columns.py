@@ -17,18 +17,19 @@ from collector.routing.route_question import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.models.routes import MeshRoutes, NoRoute, Objective, RouteAnswer, SiteRoutes
+from tests.collector.routing.deciding import decide_all
 from tests.collector.routing.meshes import NAN, SITES, mesh, snapshot
 
 
 def decided(**changes: np.ndarray) -> Router:
     """Four sites: gz → gs through cc; bj is lost; the goodput of cc → gz is unknown."""
     router, first = Router(RoutingSettings(), mesh()), snapshot(at=100.0)
-    router.decide(first, goodputs=forecast_goodputs(first))
+    decide_all(router, first, goodputs=forecast_goodputs(first))
     now = snapshot(at=160.0, without=tuple(f"{a}-{b}" for a, b in permutations(SITES, 2) if "bj" in {a, b}))
     goodput = now.goodput_p50_bps.copy()
     goodput[SITES.index("cc"), SITES.index("gz")] = NAN
     now = Snapshot.of(SITES, at=160.0, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput, **changes)
-    router.decide(now, goodputs=forecast_goodputs(now))
+    decide_all(router, now, goodputs=forecast_goodputs(now))
     return router
 
 

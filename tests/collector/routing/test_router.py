@@ -16,6 +16,7 @@ from collector.routing.router import Router
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, RouteAnswer
+from tests.collector.routing.deciding import decide_all
 from tests.collector.routing.meshes import NAN, SITES, mesh, snapshot, stale
 
 RULES = RoutingSettings(latency_margin=1.1, latency_caution=1.0, goodput_margin=1.25, hold_down_s=30.0)
@@ -26,7 +27,7 @@ def decide(
 ) -> list[tuple[str, str, str]]:
     fields = {name: more.pop(name) for name in ("fresh", "loss_ratio", "goodput_fresh") if name in more}
     now = snapshot(at, without=without, **fields)
-    return list(router.decide(now, goodputs=forecast_goodputs(now), **more))
+    return list(decide_all(router, now, goodputs=forecast_goodputs(now), **more))
 
 
 def decided(rules: RoutingSettings = RULES, **prices: float) -> Router:
@@ -121,7 +122,7 @@ def test_completion_depends_on_the_bytes() -> None:
 def test_first_decision_changes_every_pair_and_the_second_none() -> None:
     router = Router(RULES, mesh())
     now = snapshot()
-    changes = router.decide(now, goodputs=forecast_goodputs(now))
+    changes = decide_all(router, now, goodputs=forecast_goodputs(now))
     assert len(changes) == 24  # 12 pairs, two objectives
     assert {src for _, src, _ in changes} == set(SITES)
     assert decide(router, 1.0) == []
@@ -223,7 +224,7 @@ def test_goodput_that_nobody_measured_is_no_zero_and_keeps_to_a_direct_link_in_c
     goodput[SITES.index("gz")] = NAN
     router = Router(RULES, mesh())
     known = Snapshot.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
-    router.decide(known, goodputs=forecast_goodputs(known))
+    decide_all(router, known, goodputs=forecast_goodputs(known))
     for question in ({"objective": "goodput"}, {"objective": "completion", "bytes": 1e9}):
         answer = ask(router, **question)
         assert answer.why == (
@@ -235,12 +236,12 @@ def test_goodput_that_nobody_measured_is_no_zero_and_keeps_to_a_direct_link_in_c
 def test_a_relay_is_left_when_nobody_knows_any_more_what_direct_has() -> None:
     now = snapshot()
     router = Router(RULES, mesh())
-    router.decide(now, goodputs=forecast_goodputs(now))
+    decide_all(router, now, goodputs=forecast_goodputs(now))
     assert ask(router, objective="goodput").relays
     goodput = now.goodput_p50_bps.copy()
     goodput[SITES.index("gz"), SITES.index("gs")] = NAN
     forgotten = Snapshot.of(SITES, rtt_p50_s=now.rtt_p50_s, goodput_p50_bps=goodput)
-    router.decide(forgotten, goodputs=forecast_goodputs(forgotten))
+    decide_all(router, forgotten, goodputs=forecast_goodputs(forgotten))
     assert ask(router, objective="goodput").relays == ()
 
 
@@ -251,7 +252,7 @@ def test_an_unmeasured_direct_link_that_costs_too_much_is_not_kept_to(
     now = snapshot()
     router = Router(RULES, mesh(SITES, gz=0.02))
     known = Snapshot.of(SITES, rtt_p50_s=now.rtt_p50_s)
-    router.decide(known, goodputs=forecast_goodputs(known))
+    decide_all(router, known, goodputs=forecast_goodputs(known))
     question = RouteQuestion(src="gz", dst="gs", objective="goodput", max_price_usd_per_gb=ceiling)
     answer = router.route(question)
     assert (answer.relays if isinstance(answer, RouteAnswer) else None) == relays
@@ -297,7 +298,7 @@ def test_two_relays_are_found_where_they_are_best(objective: Any) -> None:
     goodput = [[NAN if a == b else 9e9 if (a, b) in chain else 1e9 for b in sites] for a in sites]
     now = Snapshot.of(sites, rtt_p50_s=rtt, goodput_p50_bps=goodput)
     router = Router(RULES, mesh(sites, a=0.01, b=0.01, c=0.01))
-    router.decide(now, goodputs=forecast_goodputs(now))
+    decide_all(router, now, goodputs=forecast_goodputs(now))
     question = {"objective": objective, "bytes": 1e9, "max_relays": 2}
     assert ask(router, "a", "d", **question).path.sites == ("a", "b", "c", "d")
     assert ask(router, "a", "d", **question, max_price_usd_per_gb=0.03).path.sites == ("a", "b", "c", "d")
@@ -341,10 +342,10 @@ def test_relay_carries_no_more_pairs_than_it_may() -> None:
     rtt = [[NAN if x == y else 0.01 if "hub" in (x, y) else far.get((x, y), 0.1) for y in sites] for x in sites]
     now = Snapshot.of(sites, rtt_p50_s=rtt)
     router = Router(RULES.model_copy(update={"max_relayed_pairs": 2}), mesh(sites))
-    router.decide(now)
+    decide_all(router, now)
     relayed = {(src, dst) for src, dst in zip(*np.nonzero(router.relays("latency") == 4), strict=True)}
     assert relayed == {(0, 1), (1, 0)}
-    router.decide(now)
+    decide_all(router, now)
     assert np.count_nonzero(router.relays("latency") == 4) == 2
 
 
@@ -372,7 +373,7 @@ def test_what_is_newly_lost_is_what_looking_at_all_routes_finds(count: int, offl
     rtt = rng.uniform(0.01, 1.0, (12, 12))
     newly, wholly = Router(RULES, mesh(sites)), Router(RULES, mesh(sites))
     for router in (newly, wholly):
-        router.decide(Snapshot.of(sites, at=1.0, rtt_p50_s=rtt))
+        decide_all(router, Snapshot.of(sites, at=1.0, rtt_p50_s=rtt))
     found: list[list[tuple[str, str, str]]] = []
     for at in (2.0, 3.0):
         rtt = rtt.copy()
@@ -430,7 +431,7 @@ def test_steps_lead_to_what_one_go_leads_to(
         rtt = rtt.copy()
         rtt[src, dst] = value if value > 0.1 else NAN
         now = Snapshot.of(sites, rtt_p50_s=rtt)
-        wholly.decide(now)
+        decide_all(wholly, now)
         with monkeypatch.context() as small:
             small.setattr(router_module, "PATHS_PER_STEP", 2 * 9**2)
             assert len(list(in_steps.steps(now))) >= 2 * 5
@@ -442,7 +443,7 @@ def test_steps_end_when_the_mesh_changes_between_them(monkeypatch: pytest.Monkey
     router = Router(RULES, mesh())
     steps = router.steps(snapshot())
     next(steps)
-    router.decide(Snapshot.of(("a", "b"), rtt_p50_s=[[NAN, 1.0], [1.0, NAN]]))
+    decide_all(router, Snapshot.of(("a", "b"), rtt_p50_s=[[NAN, 1.0], [1.0, NAN]]))
     assert list(steps) == []
 
 
@@ -486,7 +487,7 @@ def test_mesh_that_changes_keeps_what_stands() -> None:
     rtt = np.full((5, 5), NAN)
     rtt[1:, 1:] = now.rtt_p50_s[np.ix_(order, order)]
     router.apply_mesh(mesh(sites))
-    changes = list(router.decide(Snapshot.of(sites, at=5.0, rtt_p50_s=rtt)))
+    changes = list(decide_all(router, Snapshot.of(sites, at=5.0, rtt_p50_s=rtt)))
     assert [change for change in changes if change[0] == "latency"] == []
     assert ask(router).since == datetime.fromtimestamp(0, UTC)
 
@@ -496,7 +497,7 @@ def test_relay_that_left_the_mesh_fails() -> None:
     sites = ("bj", "gs", "gz")
     now, kept = snapshot(5.0), [0, 2, 3]
     router.apply_mesh(mesh(sites))
-    router.decide(Snapshot.of(sites, at=5.0, rtt_p50_s=now.rtt_p50_s[np.ix_(kept, kept)]))
+    decide_all(router, Snapshot.of(sites, at=5.0, rtt_p50_s=now.rtt_p50_s[np.ix_(kept, kept)]))
     answer = ask(router)
     assert answer.path.sites == ("gz", "bj", "gs")
     assert answer.switch_reason == "failed"
@@ -540,7 +541,7 @@ def test_a_site_that_claims_short_rtts_draws_no_traffic() -> None:
     router = Router(
         RoutingSettings(), Mesh.model_validate({"sites": {one: {"address": f"{one}.test"} for one in sites}})
     )
-    router.decide(Snapshot.of(sites, rtt_p50_s=rtt_s))
+    decide_all(router, Snapshot.of(sites, rtt_p50_s=rtt_s))
     found = router.route(RouteQuestion(src="a", dst="b"))
     assert isinstance(found, RouteAnswer)
     assert found.path.sites == ("a", "b")
