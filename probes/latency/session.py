@@ -218,10 +218,11 @@ class Session:
 
     def _settle(self, probe: SentProbe, arrival: TimedReply) -> ProbeOutcome:
         self._close(probe)
-        rtt_s, source, impossible = round_trip(probe, arrival)
+        rtt_s, source, impossible, held = round_trip(probe, arrival)
         if impossible:
             return self._set_aside(probe, source, impossible)
         probe.tally.add_rtt(rtt_s, source)
+        probe.tally.held += held
         add_one_way(probe, arrival)
         return ProbeOutcome(self.dst, probe.sequence, "received", rtt_s, source)
 

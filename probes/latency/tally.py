@@ -78,6 +78,7 @@ class Tally:
     owd_error_s: float = 0.0
     kernel: bool = True
     set_aside: Counter[str] = field(default_factory=Counter)
+    held: int = 0  # replies that the reflector says it held for longer than counts
     reason: str | None = None
     remark: str | None = None
     address: str | None = None
@@ -150,10 +151,12 @@ def _failure(tally: Tally, sent: int) -> str:
 
 
 def _detail(tally: Tally) -> str | None:
-    if not tally.set_aside:
-        return tally.remark and printable(tally.remark)
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(tally.set_aside.items()))
-    return f"samples set aside: {reasons}"
+    parts = [
+        *([f"samples set aside: {reasons}"] if reasons else []),
+        *([f"{tally.held} replies held by the reflector, it says, for longer than counts"] if tally.held else []),
+    ]
+    return "; ".join(parts) or (tally.remark and printable(tally.remark))
 
 
 def _figures(tally: Tally) -> dict[str, float]:

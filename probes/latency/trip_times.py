@@ -12,23 +12,32 @@ from probes.latency.tally import SentProbe, TimedReply
 # and a clock that is slewed does so by at most 500 ppm (adjtimex).
 _STEP_NS = 1e6
 _SLEW = 5e-4
+# A reflector that claims to have held a reply shortens its own RTTs: no more than this is taken from one, or this share
+# of it where that is more. A reply of ours is held for less than a millisecond.
+_HELD_NS = 5e6
+_HELD_SHARE = 0.25
 
 
 class TripTime(NamedTuple):
-    """A probe's RTT, whose clock it is by, and why it cannot be, if so."""
+    """A probe's RTT, whose clock it is by, and why it cannot be, if so.
+
+    `held`: the reflector says that it held the reply for longer than may be taken from an RTT.
+    """
 
     rtt_s: float
     source: TimestampSource
     impossible: str | None
+    held: bool = False
 
 
 def round_trip(probe: SentProbe, arrival: TimedReply) -> TripTime:
-    """From sending to arrival, less the time that the reflector held the reply."""
+    """From sending to arrival, less the time that the reflector held the reply, as far as that counts."""
     reply = arrival.reply
     residence_ns = to_ns(reply.timestamp, reply.error) - to_ns(reply.received, reply.error)
     elapsed_ns, source = _elapsed(probe, arrival)
     impossible = _impossible(elapsed_ns, residence_ns, probe, arrival)
-    return TripTime((elapsed_ns - residence_ns) / NS_PER_S, source, impossible)
+    counted_ns = min(residence_ns, max(_HELD_NS, _HELD_SHARE * elapsed_ns))
+    return TripTime((elapsed_ns - counted_ns) / NS_PER_S, source, impossible, held=counted_ns < residence_ns)
 
 
 def elapsed_s(probe: SentProbe, arrival: TimedReply) -> float:

@@ -84,7 +84,7 @@ def of(site: str, seq: int, payload_bytes: int, age_s: float = 0.0) -> IncomingM
 @pytest.mark.parametrize("age_s", [0.0, 3600.0])
 def test_sites_take_turns_and_none_has_more_than_its_share_of_a_batch(age_s: float) -> None:
     waiting = WaitingMessages()
-    flood = [of("a", seq, 99_000, age_s) for seq in range(20)]
+    flood = [of("a", seq, SITE_BYTES // 5 - 1000, age_s) for seq in range(20)]
     others = [of(site, 0, 1000, age_s) for site in "bc"]
     for one in [*flood, *others]:
         assert waiting.put(one)

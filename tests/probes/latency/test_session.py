@@ -80,6 +80,26 @@ def test_rtt_is_the_kernels_time_without_the_peers() -> None:
     assert row.owd_forward_p50_s is None
 
 
+@pytest.mark.parametrize(
+    ("took_ms", "held_ms", "rtt_s", "capped"),
+    [(8, 5, 0.002999, False), (8, 7, 0.002999, True), (100, 24, 0.075999, False), (100, 95, 0.07499925, True)],
+)
+def test_a_reflector_that_says_it_held_replies_for_long_shortens_no_rtt_by_more_than_a_quarter_or_5_ms(
+    took_ms: int, held_ms: int, rtt_s: float, *, capped: bool
+) -> None:
+    link = Link()
+    link.send()
+    # The sender's stamp is 1 µs after its probe; the kernel's of the reply 1 µs before it is read.
+    left = BASE_NS + took_ms * MS - 1000
+    sample = link.reply(
+        *(0, 0), after_ms=took_ms, received=ntp_from_ns(left - held_ms * MS), timestamp=ntp_from_ns(left)
+    )
+    assert sample is not None
+    assert sample.rtt_s == pytest.approx(rtt_s, abs=3e-6)
+    said = "1 replies held by the reflector, it says, for longer than counts" if capped else None
+    assert link.row().detail == said
+
+
 def test_a_reply_before_its_stamp_waits_for_it() -> None:
     link = Link(kernel=False)
     probe, _ = sent = link.session.send(0.0, BASE_NS, awaits_stamp=True)
