@@ -34,7 +34,8 @@ from collector.incident_watch import IncidentWatch
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.site_states import Capacities, SiteStates
+from collector.linkstate.site_devices import Capacities
+from collector.linkstate.site_states import SiteStates
 from collector.mesh_file import MeshFile
 from collector.notifier import Notifier
 from collector.placement.placement import NoTransfer, PlacementInputs, PlannedTransfer, transfer_of
@@ -161,6 +162,7 @@ class ApiWiring:
             mesh=self.mesh.mesh,
             capacities=self.capacities.capacities(now),
             transfer=self._transfer,
+            suspects=self.sites.suspects,
         )
 
     def _transfer(self, src: str, dst: str, bytes_: int) -> PlannedTransfer | NoTransfer:

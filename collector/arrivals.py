@@ -14,7 +14,8 @@ from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
 from collector.linkstate.link_states import LinkStates, ReportRows
 from collector.linkstate.report_moments import ReportMoment
-from collector.linkstate.site_states import Capacities, SiteStates
+from collector.linkstate.site_devices import Capacities
+from collector.linkstate.site_states import SiteStates
 from collector.mesh_publisher import MeshPublisher
 from collector.route_updater import RouteUpdater
 from collector.store.columns import Entry

@@ -48,6 +48,7 @@ class IncidentSources:
     `notify` has people told of an incident that is not silenced.
     `paths` are kept up to date by whoever takes reports in, `recorded_paths` those of the journal.
     `waiting_s` is how long the oldest report waits to be committed; `not_hearing` notes that sites cannot be heard now.
+    `claimed` are the sites that claim devices which they cannot have, each with a sentence.
     `suspect` takes the sites whose claims cannot be, each with a sentence, until an operator acknowledges it.
     """
 
@@ -62,6 +63,7 @@ class IncidentSources:
     notify: Callable[[IncidentAnswer], None] = lambda _incident: None
     waiting_s: Callable[[float], float] = lambda _now: 0.0
     not_hearing: Callable[[float], None] = lambda _now: None
+    claimed: Callable[[], Mapping[str, str]] = dict
     suspect: Callable[[Mapping[str, str]], None] = lambda _sites: None
     degraded: Callable[[int, Iterable[tuple[str, str]]], None] = lambda _count, _links: None
     owns: Callable[[str], bool] = lambda _site: True
@@ -195,7 +197,7 @@ class IncidentWatch:
             found |= site_conditions(sites)
             snapshot = self._sources.snapshot(now)
             found |= self._links.find(snapshot, self._limits_of(mesh))
-            found |= self._claims.find(snapshot, mesh, self._book.open, self.silences())
+            found |= self._claims.find(snapshot, mesh, self._book.open, self.silences(), self._sources.claimed())
             self._site_lines.log_changes(sites)
             health = self._links.health
             changes = self._own_changes(health)

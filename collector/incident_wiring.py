@@ -10,6 +10,7 @@ from collector.incident_watch import IncidentSources, IncidentWatch
 from collector.incidents.conditions import Evidence, Subject
 from collector.incidents.traced_paths import TracedPaths
 from collector.ingest.ingest import Ingest
+from collector.linkstate.site_devices import Capacities
 from collector.linkstate.site_states import SiteStates
 from collector.linkstate.snapshot import Snapshot
 from collector.notifier import Notifier
@@ -37,6 +38,7 @@ class IncidentWiring:
     mesh: Callable[[], Mesh]
     snapshot: Callable[[float], Snapshot]
     sites: SiteStates
+    capacities: Capacities
     route_updater: RouteUpdater
     feed: EventFeed
     ingest: Ingest
@@ -69,6 +71,7 @@ class IncidentWiring:
             recorded_paths=RecordedRows(self.database).newest_paths,
             waiting_s=self.ingest.waiting_s,
             not_hearing=self.sites.not_hearing,
+            claimed=self.capacities.claimed,
             suspect=self.sites.suspect,
             owns=self.owns,
         )

@@ -22,7 +22,8 @@ from collector.incidents.traced_paths import TracedPaths
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.site_states import Capacities, SiteStates
+from collector.linkstate.site_devices import Capacities
+from collector.linkstate.site_states import SiteStates
 from collector.mesh_file import MeshFile
 from collector.mesh_publisher import MeshPublisher
 from collector.page_process import PageProcess
@@ -213,6 +214,7 @@ class CollectorParts:
             mesh=lambda: self.mesh.mesh,
             snapshot=self.all_links.snapshot,
             sites=self.sites,
+            capacities=self.capacities,
             route_updater=self.route_updater,
             feed=self.feed,
             ingest=self.ingest,

@@ -12,7 +12,8 @@ import numpy as np
 from collector.linkstate.link_rows import KINDS, Columns, RowKind
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.report_moments import Moments, ReportMoment, boot_number
-from collector.linkstate.site_states import Capacities, SiteStates
+from collector.linkstate.site_devices import Capacities
+from collector.linkstate.site_states import SiteStates
 from collector.store.columns import LINK_TABLES, Recorded
 from collector.store.database import Database
 from collector.store.recorded_columns import RecordedColumns

@@ -35,7 +35,7 @@ _SAYINGS: Mapping[IncidentKind, str] = {
     "latency": message("{who} takes {value}"),
     "jitter": message("{who} has a jitter of {value}"),
     "goodput": message("{who} carries {value}"),
-    "implausible": message("{who} is suspect: it claims RTTs that cannot be"),
+    "implausible": message("{who} is suspect: it claims what cannot be"),
     "clock": message("{who} has a clock that is {value} off"),
     "authentication": message("{who} has another key than who probes it: {detail}"),
     "sink": message("the sink {who} writes nothing, or not all: {detail}"),

@@ -27,6 +27,7 @@ EXCLUSIONS: Mapping[Exclusion, str] = {
     "no_path": message("no usable path leads there, or back"),
     "deadline": message("it would miss the deadline"),
     "price": message("it would cost too much"),
+    "suspect": message("it claims what cannot be"),
 }
 # The fields of a job in the form: each with what is typed there.
 FIELDS: Mapping[str, tuple[str, str]] = {

@@ -18,7 +18,8 @@ from collector.cluster.cluster_links import ClusterLinks
 from collector.cluster.mesh_view import Columns, MeshView, columns_of, packed, unpacked
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.report_moments import ReportMoment
-from collector.linkstate.site_states import Capacities, SiteStates
+from collector.linkstate.site_devices import Capacities
+from collector.linkstate.site_states import SiteStates
 from collector.settings import ClusterSettings, StateSettings
 from linkweather.containment import contained
 from linkweather.errors import MessageError

@@ -6,6 +6,7 @@ A room of its own, as these conditions last without being found again: a site th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from collector.incidents.conditions import Conditions, Evidence, Subject
 from collector.incidents.incident_book import Incident
@@ -22,10 +23,17 @@ class ClaimConditions:
         self._light = LightFloors()
 
     def find(
-        self, snapshot: Snapshot, mesh: Mesh, lasting: Iterable[Incident], silences: Iterable[SilenceAnswer]
+        self,
+        snapshot: Snapshot,
+        mesh: Mesh,
+        lasting: Iterable[Incident],
+        silences: Iterable[SilenceAnswer],
+        claimed: Mapping[str, str] = MappingProxyType({}),
     ) -> dict[Subject, Evidence]:
-        """What is found now, and what was found and is not acknowledged."""
+        """What is found now, and what was found and is not acknowledged; `claimed` is what sites claim to have."""
         now = suspects(snapshot, self._light.floors_s(mesh))
+        for site, said in claimed.items():
+            now[site] = f"{now[site]}; {said}" if site in now else said
         found = {Subject("implausible", site): Evidence(detail=said) for site, said in now.items()}
         return {**_unacknowledged(lasting, silences), **found}
 

@@ -44,7 +44,9 @@ _CLAUSES: Mapping[IncidentKind, Callable[[Evidence], str]] = {
     "latency": lambda figure: f"takes {duration(figure.value)}{_usual(figure, duration)}",
     "jitter": lambda figure: f"has a jitter of {duration(figure.value)}{_usual(figure, duration)}",
     "goodput": lambda figure: f"carries {rate(figure.value)}{_usual(figure, rate)}",
-    "implausible": lambda figure: f"is suspect: {figure.detail}; it relays nothing until this is acknowledged",
+    "implausible": lambda figure: (
+        f"is suspect: {figure.detail}; it relays nothing, and no job is placed at it, until this is acknowledged"
+    ),
     "clock": _clock,
     "authentication": lambda figure: f"has another key than who probes it: {figure.detail}",
     "sink": lambda figure: f"writes nothing, or not all: {figure.detail}",

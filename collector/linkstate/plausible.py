@@ -1,9 +1,13 @@
-"""What a site may claim: RTTs are no shorter than light in fibre, nor than what the other direction saw. Pure.
+"""What a site may claim: RTTs no shorter than light in fibre or what its peers see, and goodputs like theirs. Pure.
 
 A round trip crosses the same two ways whoever asks. So a site that claims much less than its peers towards many of them
 is suspect: for all of its links the worse of both directions decides, and it relays nothing until an operator says
 otherwise. Of a single link both directions count as they are: networks differ that much by themselves (on Seattle's
 nodes two of three RTTs differ by less than a quarter, and the worse of both decided much worse than the newer).
+
+The goodput of a link is what its destination says that arrived. Who claims far more than what goes the other way, and
+than what the same sources bring to most other sites, is suspect, too: of the 93 grids of cloud regions that we know no
+site has even a tenth of such links.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ _LIE_FACTOR, _LIE_LEAST_S = 2.0, 0.005
 _BELOW_LIGHT = 0.7  # of the floor: coordinates are those of a town, and paths leave a building elsewhere
 _FEW = 2  # one odd link says nothing of a site
 _SHARE = 0.75  # of its links: on Seattle's nodes one of 1,700 is so by chance in a moment
+_FASTER = 5.0  # times what goes the other way, and what the source brings to half of the others
 _RTTS: Final = ("rtt_p10_s", "rtt_p50_s", "rtt_p90_s", "rtt_mean_s")
 
 
@@ -83,8 +88,17 @@ def suspects(snapshot: Snapshot, floors_s: Floats) -> dict[str, str]:
     """The sites whose claims cannot be, each with a sentence: three quarters of their links, two at least."""
     if floors_s.shape != snapshot.rtt_p50_s.shape:
         return {}
-    odd = _Odd.of(snapshot, floors_s)
-    return {snapshot.sites[place]: odd.sentence(place) for place in np.flatnonzero(odd.sites).tolist()}
+    odd, faster = _Odd.of(snapshot, floors_s), _faster(snapshot.goodput_p50_bps)
+    counts = faster.sum(axis=0)
+    fast = (counts >= _FEW) & (counts >= _SHARE * np.isfinite(snapshot.goodput_p50_bps).sum(axis=0))
+    found = {}
+    for place in np.flatnonzero(odd.sites | fast).tolist():
+        parts = [
+            *(odd.parts(place) if odd.sites[place] else []),
+            *([_FAST.format(counts[place])] if fast[place] else []),
+        ]
+        found[snapshot.sites[place]] = f"it claims {' and '.join(parts)}"
+    return found
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -102,13 +116,27 @@ class _Odd:
         odd, claims = (below | less).sum(axis=1), np.isfinite(snapshot.rtt_p50_s).sum(axis=1)
         return cls(below, less, (odd >= _FEW) & (odd >= _SHARE * claims))
 
-    def sentence(self, place: int) -> str:
+    def parts(self, place: int) -> list[str]:
+        """What a site claims, in words."""
         faster, shorter = int(self.below[place].sum()), int(self.less[place].sum())
-        parts = [
+        return [
             *([f"{faster} RTTs that are shorter than light in fibre between the coordinates"] if faster else []),
             *([f"{shorter} RTTs of less than half of what its peers measure"] if shorter else []),
         ]
-        return f"it claims {' and '.join(parts)}"
+
+
+_FAST = "{} goodputs of over five times what goes the other way and what the same sites send to others"
+
+
+def _faster(goodput_bps: Floats) -> Bools:
+    """Where a destination claims so much more than what goes the other way, and what its source brings to others."""
+    known = np.isfinite(goodput_bps)
+    faster: Bools = known & (goodput_bps > _FASTER * np.nan_to_num(goodput_bps.T))
+    sources = np.flatnonzero(faster.any(axis=1))
+    ranked, counts = np.sort(goodput_bps[sources], axis=1), known[sources].sum(axis=1)  # NaN comes last
+    usual = ranked[np.arange(len(sources)), np.maximum(counts - 1, 0) // 2]
+    faster[sources] &= goodput_bps[sources] > _FASTER * usual[:, None]
+    return faster
 
 
 def _fitting(floors_s: Floats, snapshot: Snapshot) -> Floats:

@@ -1,9 +1,9 @@
-"""What each site reports of itself: its status, when it was last heard, and its devices. Pure: times come in."""
+"""What each site reports of itself: its status, and when it was last heard. Pure: times come in."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,14 +11,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from collector.linkstate.report_moments import ReportMoment
 from collector.linkstate.site_clocks import ClockFindings, SiteClocks
-from collector.settings import CapacitySettings
-from linkweather.containment import contained
 from linkweather.mesh import Mesh, Site
-from linkweather.models.state import CapacityAnswer, SiteAnswer, SiteCondition
+from linkweather.models.state import SiteAnswer, SiteCondition
 from linkweather.units import age
-from linkweather.wire import DeviceRow, NextTest, Status
+from linkweather.wire import NextTest, Status
 
 Places = npt.NDArray[np.integer]
 SILENT_REPORTS: Final = 3  # of a site's report intervals
@@ -212,62 +209,3 @@ def _stated(status: Status | None, name: str) -> Any:
     if status is None or (status.state == "offline" and name not in status.model_fields_set):
         return None
     return getattr(status, name)
-
-
-@dataclass(frozen=True, slots=True)
-class _TimedDevice:
-    """One type of devices as last reported, and when."""
-
-    moment: ReportMoment
-    row: DeviceRow
-
-
-class Capacities:
-    """The devices of the sites of the mesh, by site and type. Reports of other sites are dropped."""
-
-    def __init__(self, mesh: Mesh, settings: CapacitySettings) -> None:
-        self._mesh = mesh
-        self._expires_after_s = settings.expires_after_s
-        self._devices: dict[str, dict[str, _TimedDevice]] = {}
-
-    def apply_mesh(self, mesh: Mesh) -> None:
-        """Adopt a changed mesh."""
-        self._mesh = mesh
-        self._devices = {site: devices for site, devices in self._devices.items() if site in mesh.sites}
-
-    def observe(self, site: str, moment: ReportMoment, rows: Iterable[DeviceRow]) -> None:
-        """Add what `site` reported; reports may come in any order."""
-        if site not in self._mesh.sites:
-            return
-        devices = self._devices.setdefault(site, {})
-        for row in rows:
-            if row.type not in devices or moment.follows(devices[row.type].moment):
-                devices[row.type] = _TimedDevice(moment, row)
-
-    def capacities(self, now: float) -> list[CapacityAnswer]:
-        """Every type of devices of every site, in the mesh's order, also expired ones."""
-        found = []
-        for site in self._mesh.sites:
-            for _, device in sorted(self._of(site).items()):
-                with contained("capacity answer"):
-                    found.append(self._answer(site, device, now))
-        return found
-
-    def newest(self, site: str) -> tuple[float | None, tuple[DeviceRow, ...]]:
-        """When a site last reported a device, in seconds since the epoch, and all of its devices."""
-        devices = self._of(site).values()
-        return max((one.moment.at for one in devices), default=None), tuple(one.row for one in devices)
-
-    def _of(self, site: str) -> dict[str, _TimedDevice]:
-        return self._devices.get(site, {})
-
-    def _answer(self, site: str, device: _TimedDevice, now: float) -> CapacityAnswer:
-        age_s = max(0.0, now - device.moment.at)
-        return CapacityAnswer(
-            site=site,
-            compute_id=self._mesh.sites[site].compute_id,
-            state="expired" if age_s > self._expires_after_s else "fresh",
-            at=datetime.fromtimestamp(device.moment.at, UTC),
-            age_s=age_s,
-            **device.row.model_dump(),
-        )

@@ -60,12 +60,16 @@ _NO_TRANSFER: Mapping[NoRouteReason, str] = {
 
 @dataclass(frozen=True, slots=True)
 class PlacementInputs:
-    """The inputs of placements at `at`: the sites, their devices, and the transfers between them."""
+    """The inputs of placements at `at`: the sites, their devices, and the transfers between them.
+
+    `suspects` are the sites whose claims cannot be, each with a sentence: no job is placed there.
+    """
 
     at: datetime
     mesh: Mesh
     capacities: Sequence[CapacityAnswer]
     transfer: Transfers
+    suspects: Mapping[str, str] = field(default_factory=dict)
     devices: Mapping[str, Mapping[str, CapacityAnswer]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,6 +122,7 @@ def run_at(chosen: SitePlacement, wait_s: float = 0.0) -> dict[str, Any]:
 def _at_site(job: Job, site: str, inputs: PlacementInputs) -> SitePlacement | ExcludedSite:
     compute_id = inputs.mesh.sites[site].compute_id
     try:
+        _check_trust(site, inputs)
         capacity = [_devices(need, inputs.devices.get(site, {})) for need in job.devices]
         queue_s = max(map(_queue_s, job.devices, capacity))
         staged_in = list(_staged_in(job, site, inputs))
@@ -127,6 +132,11 @@ def _at_site(job: Job, site: str, inputs: PlacementInputs) -> SitePlacement | Ex
     except _UnfitError as unfit:
         return ExcludedSite(site=site, compute_id=compute_id, reason=unfit.reason, why=unfit.why)
     return found.model_copy(update={"compute_id": compute_id})
+
+
+def _check_trust(site: str, inputs: PlacementInputs) -> None:
+    if site in inputs.suspects:
+        raise _UnfitError("suspect", f"is suspect: {inputs.suspects[site]}")
 
 
 def _devices(need: Need, devices: Mapping[str, CapacityAnswer]) -> CapacityAnswer:

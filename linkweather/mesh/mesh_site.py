@@ -41,11 +41,11 @@ class Site(Place):
 
     `method` is the prober that measures the latency towards the site, `options` that prober's own settings. Sites with
     the same `shares` have a bottleneck in common: never two of their throughput tests at once. `budget_bytes_per_day`
-    overrides the mesh's. `nat`: the site can open connections but cannot accept them; `address` is that of its NAT. Its
-    throughput is tested both ways, and the site always connects; between two such sites every test fails as
-    `no_reachable_end`. The latency and the path of its outgoing links are measured. Links towards it are not probed,
-    because the NAT itself might answer: their rows fail as `behind_nat`, and they do not take over the other
-    direction's RTT.
+    overrides the mesh's. `max_devices` is how many devices of a type it may have. `nat`: the site can open connections
+    but cannot accept them; `address` is that of its NAT. Its throughput is tested both ways, and the site always
+    connects; between two such sites every test fails as `no_reachable_end`. The latency and the path of its outgoing
+    links are measured. Links towards it are not probed, because the NAT itself might answer: their rows fail as
+    `behind_nat`, and they do not take over the other direction's RTT.
     """
 
     address: Address
@@ -57,3 +57,4 @@ class Site(Place):
     nat: bool = False
     shares: Bottleneck | None = None
     budget_bytes_per_day: Budget | None = None
+    max_devices: Annotated[int, Field(ge=0, le=10**9)] | None = None

@@ -20,7 +20,7 @@ from linkweather.mesh.tournament import Timetable, timetable
 from linkweather.units import LONGEST_S
 
 Slot = Annotated[int, Field(ge=0, le=10**8)]
-_DESCRIBING = dict.fromkeys(Place.model_fields)
+_DESCRIBING = dict.fromkeys([*Place.model_fields, "max_devices"])
 # Limits are the collector's to know.
 _NOT_SENT: Any = {"sites": True, "limits": True, "groups": {"__all__": {"limits"}}}
 

@@ -154,6 +154,7 @@ Exclusion = Literal[
     "no_path",
     "deadline",
     "price",
+    "suspect",
 ]
 
 

@@ -139,7 +139,7 @@ class SiteAnswer(Message):
     some seconds, by its last reports; null where too few came or they waited at the site. `clock` is a sentence where a
     clock is wrong: the site's, or the collector's own, if most sites are off.
     `throughput_problem` is a sentence that says why the site tests no throughput. `suspect` is one that says which of
-    its claims cannot be: it relays nothing until an operator acknowledges the incident.
+    its claims cannot be: it relays nothing and gets no job until an operator acknowledges the incident.
     `overflows` counts, by queue, what the site dropped since its start as too much waited, `unpublished`, by reason,
     what its broker would not take. `damaged_files` counts, by file, those that it found damaged and set aside, until
     they are deleted. `failed_authentication` counts, by address, the probes of the last minute or two that were signed

@@ -26,7 +26,8 @@ from collector.api.link_documents import link_columns_json, link_rows_json
 from collector.linkstate.link_answers import LinkTable
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.report_moments import ReportMoment
-from collector.linkstate.site_states import Capacities, SiteStates
+from collector.linkstate.site_devices import Capacities
+from collector.linkstate.site_states import SiteStates
 from collector.settings import CapacitySettings, StateSettings
 from collector.state_rebuild import rebuild
 from collector.store.journal import Journal

@@ -526,7 +526,7 @@ async def test_a_site_that_claims_too_little_is_suspect_until_an_operator_acknow
         assert said == "it claims 2 RTTs of less than half of what its peers measure"
         (incident,) = watch.lasting_answers()
         assert (incident.kind, incident.subjects) == ("implausible", ("c",))
-        assert incident.sentence.startswith(f"c is suspect: {said}; it relays nothing until this is acknowledged")
+        assert incident.sentence.startswith(f"c is suspect: {said}; it relays nothing, and no job is")
         world.rtt_s[2, :2] = 0.02  # it stops, and stays suspect
         looks, world.now = len(suspects), world.now + 3600
         await until(lambda: len(suspects) > looks + 3)
@@ -536,6 +536,20 @@ async def test_a_site_that_claims_too_little_is_suspect_until_an_operator_acknow
         assert await watch.silence(ack)
         await until(lambda: not suspects[-1])
         await until(lambda: not watch.lasting)
+
+
+async def test_claims_of_devices_make_suspect_too(world: World, journal: Journal) -> None:
+    suspects: list[Mapping[str, str]] = []
+    claims = {"c": "it claims 9 a100", "b": "it claims 8 a100"}
+    sources = dataclasses.replace(world.sources(), suspect=suspects.append, claimed=lambda: claims)
+    watch = IncidentWatch(SETTINGS, IncidentLog(journal.database), sources, lambda: world.now)
+    world.rtt_s[2, :2] = 0.0001
+    async with _running(watch):
+        await until(lambda: bool(suspects and suspects[-1]))
+    assert suspects[-1] == {
+        "b": "it claims 8 a100",
+        "c": "it claims 2 RTTs of less than half of what its peers measure; it claims 9 a100",
+    }
 
 
 async def test_an_acknowledged_site_relays_though_it_goes_on(world: World, journal: Journal) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.report_moments import ReportMoment
-from collector.linkstate.site_states import Capacities, SiteStates
+from collector.linkstate.site_devices import Capacities
+from collector.linkstate.site_states import SiteStates
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import CapacitySettings, StateSettings
 from collector.state_rebuild import rebuild

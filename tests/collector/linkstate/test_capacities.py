@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collector.linkstate.site_states import Capacities
+from collector.linkstate.site_devices import Capacities
 from collector.settings import CapacitySettings
 from linkweather.mesh import Mesh
 from linkweather.wire import DeviceRow
@@ -83,3 +83,44 @@ def test_the_newest_of_a_site_is_when_it_last_said_something_and_all_that_it_has
     capacities.observe("a", moment(10.0), [row()])
     capacities.observe("a", moment(20.0), [row(type="h100")])
     assert capacities.newest("a") == (20.0, (row(), row(type="h100")))
+
+
+@pytest.mark.parametrize(
+    ("said", "counts"),
+    [
+        ((8, 1008), 1008),
+        ((8, 1009), 8),
+        ((200, 2000), 2000),
+        ((200, 2001), 200),
+        ((8, 10**9, 10**9), 8),
+        ((8, 90, 9), 9),
+    ],
+)
+def test_of_far_more_devices_than_before_those_before_count(
+    capacities: Capacities, said: tuple[int, ...], counts: int
+) -> None:
+    for at, total in enumerate(said):
+        capacities.observe("a", moment(at), [row(total=total, free=total)])
+    (answer,) = capacities.capacities(1.0)
+    assert (answer.total, answer.free) == (counts, counts)
+    assert capacities.claimed() == (
+        {}
+        if counts == said[-1]
+        else {
+            "a": f"it claims {said[-1]} a100 where {counts} count (`max_devices` of the mesh says how many it may have)"
+        }
+    )
+
+
+def test_the_mesh_says_how_many_devices_a_site_may_have(capacities: Capacities) -> None:
+    capacities.observe("a", moment(1.0), [row(total=8, free=5), row(type="h100", total=2)])
+    capacities.observe("a", moment(2.0), [row(total=5000)])
+    allowed = mesh("a", "b")
+    sites = {**allowed.sites, "a": allowed.sites["a"].model_copy(update={"max_devices": 6000})}
+    capacities.apply_mesh(allowed.model_copy(update={"sites": sites}))
+    assert [one.total for one in capacities.capacities(2.0)] == [5000, 2]
+    assert capacities.claimed() == {}
+    sites["a"] = sites["a"].model_copy(update={"max_devices": 4})
+    capacities.apply_mesh(allowed.model_copy(update={"sites": sites}))
+    assert [(one.total, one.free) for one in capacities.capacities(2.0)] == [(4, None), (2, None)]
+    assert "5000 a100 where 4 count" in capacities.claimed()["a"]

@@ -122,3 +122,30 @@ def test_a_figure_is_never_lowered(rtt_s: Floats, floors_s: Floats) -> None:
     assert (after.rtt_p50_s >= before.rtt_p50_s)[known].all()
     assert (after.rtt_p50_s >= floors_s)[known & (before.rtt_p50_s < floors_s)].all()
     assert not (less & less.T).any()
+
+
+def goodputs(liar_bps: float, *, back_bps: float = 1e9) -> Snapshot:
+    """Four sites whose links carry 1 to 2 Gbit/s, and what is claimed of those to the last."""
+    bps = np.array([[0, 1e9, 2e9, 0], [1e9, 0, 1e9, 0], [2e9, 1e9, 0, 0], [back_bps, back_bps, back_bps, 0]])
+    bps[:3, 3] = liar_bps
+    return Snapshot.of(SITES, goodput_p50_bps=bps)
+
+
+def test_a_site_that_claims_goodputs_that_its_peers_do_not_have_is_suspect() -> None:
+    said = "it claims 3 goodputs of over five times what goes the other way and what the same sites send to others"
+    assert suspects(goodputs(1e13), NO_FLOORS) == {"liar": said}
+    assert suspects(goodputs(4e9), NO_FLOORS) == {}
+    assert suspects(goodputs(1e13, back_bps=1e13), NO_FLOORS) == {}  # a hub near all of them
+
+
+def test_one_fast_link_and_links_never_tested_say_nothing_of_a_site() -> None:
+    bps = goodputs(1e9).goodput_p50_bps.copy()
+    bps[0, 3] = 1e13
+    assert suspects(Snapshot.of(SITES, goodput_p50_bps=bps), NO_FLOORS) == {}
+    assert suspects(Snapshot.of(SITES, goodput_p50_bps=np.full((4, 4), np.nan)), NO_FLOORS) == {}
+
+
+def test_a_site_may_claim_wrong_rtts_and_goodputs() -> None:
+    both = Snapshot.of(SITES, rtt_p50_s=lying(), goodput_p50_bps=goodputs(1e13).goodput_p50_bps)
+    said = suspects(both, NO_FLOORS)["liar"]
+    assert said.startswith("it claims 3 RTTs of less than half of what its peers measure and 3 goodputs of over")

@@ -125,6 +125,13 @@ def test_too_few_devices_and_an_unknown_queue_are_excluded() -> None:
     }
 
 
+def test_no_job_is_placed_at_a_suspect_site() -> None:
+    inputs = PlacementInputs(NOON, MESH, [capacity("a"), capacity("b")], move, {"a": "it claims what cannot be"})
+    answer = place(job(), inputs)
+    assert answer.site == "b"
+    assert (answer.excluded[0].reason, answer.excluded[0].why) == ("suspect", "is suspect: it claims what cannot be")
+
+
 def test_a_site_that_data_cannot_reach_or_leave_is_excluded_with_the_reason() -> None:
     def cut(src: str, dst: str, size: int) -> PlannedTransfer | NoTransfer:
         return NoTransfer("down") if "b" in {src, dst} else move(src, dst, size)
