@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic_core import to_json
 
 from collector.api import docs_page
 from collector.api.access import FORBIDDEN, AccessControl, AccessRules, guarded
 from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id, without_folders
 from collector.api.cached_answers import CachedAnswer
+from collector.api.costly_questions import question_threads
 from collector.api.link_documents import link_columns_json, link_rows_json
 from collector.api.middleware import ContainedApi, HeadAsGet, RequestLimit, SecurityHeaders
 from collector.api.pages import PAGED, Cursor, Limit, PagedAnswer, PageQuestion
@@ -99,6 +102,7 @@ def create_app(sources: AppSources) -> FastAPI:
         description="How the links between the sites are now, and were. Base SI units; null is never measured.",
         docs_url=None,  # FastAPI's page loads scripts from elsewhere; docs_page works offline
         redoc_url=None,
+        openapi_url=None,  # FastAPI would make the schema on the event loop
         responses={**REFUSALS},
     )
     answer_errors(app)
@@ -248,13 +252,23 @@ def _add_health(app: FastAPI, sources: AppSources) -> None:
 
 
 def _add_pages(app: FastAPI, sources: AppSources) -> None:
+    thread = question_threads(1, "documentation")  # which the schema keeps busy for half a second, once
+
+    @functools.cache
+    def schema() -> bytes:
+        return to_json(app.openapi())
+
     @functools.cache
     def page() -> str:
         return docs_page.page(app.openapi())
 
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(await asyncio.get_running_loop().run_in_executor(thread, schema), media_type="application/json")
+
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
-        return HTMLResponse(page())
+        return HTMLResponse(await asyncio.get_running_loop().run_in_executor(thread, page))
 
     @app.get("/", include_in_schema=False)
     async def home(request: Request) -> RedirectResponse:
