@@ -14,6 +14,7 @@ from linkweather.units import parse_size
 from page.mesh_follower import SCORE_EVERY_S, MeshFollower
 from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, address, framed, selection, table, tag, text
 from page.placement_form import PlacementForm
+from page.placement_rows import claims_rows, placement_score
 from page.route_rows import OBJECTIVES, path_rows, route_rows, route_sentence, score_rows
 
 _DEFAULT_BYTES = "1TB"
@@ -72,7 +73,7 @@ class DecisionsView:
                 self._listing()
             with tag("section", "section"):
                 PlacementForm(self._follower, t).build()
-            self._judged = ui.refreshable(self._build_score)
+            self._judged = ui.refreshable(self._build_scores)
             with tag("section", "section"):
                 self._judged()
         ui.timer(REFRESH_S, self._refresh)
@@ -112,6 +113,10 @@ class DecisionsView:
         self._score = await self._follower.score()
         self._judged.refresh()
 
+    def _build_scores(self) -> None:
+        self._build_score()
+        self._build_placed()
+
     def _build_score(self) -> None:
         t, rows = self._words, score_rows(self._score, self._words)
         text("h2", t("How the decisions of the last hour did"))
@@ -121,6 +126,15 @@ class DecisionsView:
         text("p", t("Regret is how much worse than the path that turned out best; 0 % is perfect."), "soft small")
         headings = (t("by"), t("measured"), t("gain over direct"), t("regret"), t("relayed"), t("of these worse"))
         table(headings, rows, figures_from=1)
+
+    def _build_placed(self) -> None:
+        t, rows = self._words, claims_rows(self._score)
+        if said := placement_score(self._score, t):
+            text("h2", t("How the placements of the last hour did"))
+            text("p", said, "soft small")
+        if rows:
+            headings = (t("site"), t("devices claimed"), t("there"), t("goodputs claimed"), t("true"), t("suspect"))
+            table(headings, rows, figures_from=1)
 
     async def _answer_to(self, asked: _Asked) -> RouteAnswer | str:
         try:

@@ -102,8 +102,15 @@ def goodput_line(link: LinkAnswer, words: Words) -> FigureLine:
 
 
 def next_test(link: LinkAnswer, words: Words) -> FigureLine:
-    """When the throughput is tested next, why, and what it waits for."""
-    more = ", ".join(reason(code, words) for code in (link.next_test_reason, link.next_test_waits_for) if code)
+    """When the throughput is tested next, why, and what it waits for.
+
+    A scheduled test says how often its link is worth one, where decisions say so.
+    """
+    rounds, scheduled = link.next_test_rounds, link.next_test_reason == "scheduled"
+    why = reason(link.next_test_reason or "", words)
+    if scheduled and rounds is not None:
+        why = words("every {rounds} rounds, by what decisions gain", rounds=f"{rounds:.2g}")
+    more = _joined((why, reason(link.next_test_waits_for or "", words)))
     value = MISSING if link.next_test_in_s is None else words("in {age}", age=age(link.next_test_in_s))
     return FigureLine(words("next throughput test"), value if value != MISSING or not more else words("none"), more)
 

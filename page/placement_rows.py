@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from linkweather.models.placements import Exclusion, PlacementAnswer, SitePlacement
+from linkweather.models.scores import EvaluationAnswer
 from linkweather.units import duration, price
+from page.route_rows import share
 from page.words import SOURCE, Words, message
 
 HEADINGS: tuple[str, ...] = (
@@ -67,3 +70,45 @@ def placement_sentences(answer: PlacementAnswer, words: Words) -> list[str]:
         return [words("No site can run the job."), *excluded]
     done, p90 = duration(answer.done_p50_s), duration(answer.done_p90_s)
     return [words("{site}: done in {done}, p90 {p90}.", site=answer.site, done=done, p90=p90), *excluded]
+
+
+class ClaimsRow(NamedTuple):
+    """What became of a site's claims that placements rested on: how many, what share held; why it is suspect."""
+
+    site: str
+    devices: str
+    devices_held: str
+    goodputs: str
+    goodputs_held: str
+    suspect: str
+
+
+def placement_score(answer: EvaluationAnswer | None, words: Words) -> str:
+    """The judge's score of the placements in a sentence; empty where there were none."""
+    found = answer.placements if answer else None
+    if found is None or not found.decisions:
+        return ""
+    parts = [words("{n} of {all} placements measured", n=found.evaluated, all=found.decisions)]
+    for ratio, said in (
+        (found.regret_mean_ratio, message("regret {share}")),
+        (found.within_p90_ratio, message("{share} done within p90")),
+        (found.devices_held_ratio, message("the devices were there in {share}")),
+    ):
+        if ratio is not None:
+            parts.append(words(said, share=share(ratio)))
+    return "; ".join(parts)
+
+
+def claims_rows(answer: EvaluationAnswer | None) -> list[ClaimsRow]:
+    """Each site's claims, suspect sites first."""
+    return [
+        ClaimsRow(
+            site=one.site,
+            devices=str(one.device_claims),
+            devices_held=share(one.devices_held_ratio),
+            goodputs=str(one.goodput_claims),
+            goodputs_held=share(one.goodput_held_ratio),
+            suspect=one.suspect or "",
+        )
+        for one in (answer.placements.sites if answer and answer.placements else ())
+    ]

@@ -145,14 +145,15 @@ def score_rows(answer: EvaluationAnswer | None, words: Words) -> list[ScoreRow]:
             objective=words(OBJECTIVES[one.objective]),
             evaluated=str(one.evaluated),
             gain=MISSING if one.gain_ratio is None else f"{one.gain_ratio:.2f} ×",
-            regret=_share(one.regret_mean_ratio),
+            regret=share(one.regret_mean_ratio),
             relayed=str(one.relayed),
-            worse=_share(one.relayed_worse_ratio),
+            worse=share(one.relayed_worse_ratio),
         )
         for one in (answer.evaluations if answer else ())
         if one.evaluated
     ]
 
 
-def _share(ratio: float | None) -> str:
+def share(ratio: float | None) -> str:
+    """A share in %."""
     return MISSING if ratio is None else f"{percent(ratio)} %"

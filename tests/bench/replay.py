@@ -150,7 +150,8 @@ class Replay:
         true_bps = self.truth(now_s)[link]
         goodput_bps = None if np.isnan(true_bps) else true_bps * float(np.exp(self.rng.gauss(0.0, self.noise)))
         moved = 0 if goodput_bps is None else int(min(allowed, goodput_bps * TEST_S / 8))
-        row = ThroughputRow(src=ends[1], dst=ends[0], method="iperf3", goodput_bps=goodput_bps)
+        failure = "no_contact" if goodput_bps is None else None
+        row = ThroughputRow(src=ends[1], dst=ends[0], method="iperf3", goodput_bps=goodput_bps, failure=failure)
         self.attention[ends[0]].tested(now_s + TEST_S, row)
         for end in ends:
             self.busy_until[end] = now_s + TEST_S

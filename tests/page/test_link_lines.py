@@ -8,6 +8,7 @@ import pytest
 
 from linkweather.models.sla import SlaFigures
 from page.link_lines import brief, full, gain, goodput_line, next_test, next_test_cell, site_lines, sla_line, state_line
+from page.words import words
 from tests.page.pictures import ENGLISH, NOON, link, picture, routes, site
 
 
@@ -99,6 +100,14 @@ def test_a_test_that_is_not_due_says_why() -> None:
     assert next_test_cell(link("a", "b"), ENGLISH) == "–"
     due = link("a", "b", next_test_in_s=11.0, next_test_reason="loss", next_test_waits_for="budget")
     assert next_test_cell(due, ENGLISH) == "in 11 s, loss, waits for its budget"
+
+
+def test_a_scheduled_test_says_how_often_its_link_is_worth_one_where_decisions_say_so() -> None:
+    due = link("a", "b", next_test_in_s=11.0, next_test_reason="scheduled", next_test_rounds=0.254)
+    assert next_test(due, ENGLISH).more == "every 0.25 rounds, by what decisions gain"
+    assert next_test(due.model_copy(update={"next_test_rounds": None}), ENGLISH).more == "scheduled"
+    assert next_test(due.model_copy(update={"next_test_reason": "loss"}), ENGLISH).more == "loss"
+    assert "0.25" in next_test_cell(due, words("zh"))
 
 
 def test_an_availability_is_never_rounded_to_all() -> None:

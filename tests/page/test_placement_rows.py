@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import get_args
 
 from linkweather.models.placements import ExcludedSite, Exclusion, PlacementAnswer, SitePlacement
-from page.placement_rows import EXCLUSIONS, HEADINGS, job_texts, placement_rows, placement_sentences
+from linkweather.models.scores import EvaluationAnswer, PlacementEvaluation, SiteScore
+from page.placement_rows import (
+    EXCLUSIONS,
+    HEADINGS,
+    claims_rows,
+    job_texts,
+    placement_rows,
+    placement_score,
+    placement_sentences,
+)
 from tests.page.pictures import ENGLISH, MARKED, NOON
 
 PLACED = SitePlacement(
@@ -42,3 +51,28 @@ def test_every_exclusion_has_words() -> None:
 def test_a_form_s_fields_are_the_command_s_options() -> None:
     form = {"data": "a:1GB, b:2GB", "devices": "a100:8", "work": "16", "deadline": " 6h ", "result": "", "other": "x"}
     assert job_texts(form) == {"data": ["a:1GB", "b:2GB"], "devices": ["a100:8"], "work": ["16"], "deadline": "6h"}
+
+
+def scored(**fields: object) -> EvaluationAnswer:
+    placements = PlacementEvaluation.model_validate({"decisions": 4, "evaluated": 3, **fields})
+    return EvaluationAnswer(since=NOON, until=NOON, placements=placements)
+
+
+def test_the_placements_score_says_what_is_known() -> None:
+    found = scored(regret_mean_ratio=0.021, within_p90_ratio=0.9, devices_held_ratio=0.5)
+    assert placement_score(found, ENGLISH) == (
+        "3 of 4 placements measured; regret 2.1 %; 90.0 % done within p90; the devices were there in 50.0 %"
+    )
+    assert placement_score(scored(), MARKED) == "[3 of 4 placements measured]"
+    assert placement_score(scored(decisions=0), ENGLISH) == placement_score(None, ENGLISH) == ""
+    assert placement_score(EvaluationAnswer(since=NOON, until=NOON), ENGLISH) == ""
+
+
+def test_a_site_s_claims_have_their_shares_and_why_it_is_suspect() -> None:
+    liar = SiteScore(site="c", device_claims=4, devices_held_ratio=0.25, suspect="it claims 3 RTTs")
+    honest = SiteScore(site="a", goodput_claims=12, goodput_held_ratio=1.0)
+    assert claims_rows(scored(sites=(liar, honest))) == [
+        ("c", "4", "25.0 %", "0", "–", "it claims 3 RTTs"),
+        ("a", "0", "–", "12", "100.0 %", ""),
+    ]
+    assert claims_rows(None) == claims_rows(EvaluationAnswer(since=NOON, until=NOON)) == []
