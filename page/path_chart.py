@@ -18,7 +18,7 @@ LANE_PX, AROUND_PX = 22, 58
 _COLOURS = ("#2f7fb5", "#c06c2b", "#4b8f5f", "#8a5fa8", "#b5545c", "#6b7d2e", "#3c8f93", "#8c6d4f")
 
 
-class Taken(NamedTuple):
+class HopStretch(NamedTuple):
     """A stretch of time, in ms of the epoch, in which a hop was on the path, at this TTL, with its lowest RTT."""
 
     address: str
@@ -28,24 +28,24 @@ class Taken(NamedTuple):
     rtt_s: float | None
 
 
-def stretches(marks: LinkMarksAnswer) -> list[Taken]:
+def stretches(marks: LinkMarksAnswer) -> list[HopStretch]:
     """When each hop was on the path; paths that follow each other and share it make one stretch."""
     ends = [*(ms(path.at) for path in marks.paths[1:]), ms(marks.until)]
-    found: list[Taken] = []
-    open_: dict[str, Taken] = {}
+    found: list[HopStretch] = []
+    open_: dict[str, HopStretch] = {}
     for path, end in zip(marks.paths, ends, strict=False):
         start, now = max(ms(path.at), ms(marks.since)), {}
         for hop in path.hops:
             if hop.address is not None and hop.address not in now:
                 before = open_.pop(hop.address, None)
                 ttl, since = (hop.ttl, start) if before is None else (before.ttl, before.since)
-                now[hop.address] = Taken(hop.address, ttl, since, end, hop.rtt_s)
+                now[hop.address] = HopStretch(hop.address, ttl, since, end, hop.rtt_s)
         found += open_.values()
         open_ = now
     return [*found, *open_.values()]
 
 
-def lanes(taken: list[Taken]) -> list[str]:
+def lanes(taken: list[HopStretch]) -> list[str]:
     """The hops from the source on, each once: the lanes from the top."""
     first: dict[str, tuple[int, float]] = {}
     for one in taken:
@@ -54,7 +54,7 @@ def lanes(taken: list[Taken]) -> list[str]:
     return sorted(first, key=lambda address: (first[address], address))[:LANES_MAX]
 
 
-def colours(taken: list[Taken]) -> dict[str, str]:
+def colours(taken: list[HopStretch]) -> dict[str, str]:
     """The colour of each hop: by its name, or the next one that no older hop has; of many hops some share one."""
     found: dict[str, str] = {}
     for one in sorted(taken, key=lambda one: (one.since, one.ttl, one.address)):
@@ -104,7 +104,7 @@ def path_lanes(marks: LinkMarksAnswer, there: LinkHistoryAnswer, ink: ChartInk, 
     }
 
 
-def _bars(taken: list[Taken], names: list[str], words: Words) -> Iterator[Options]:
+def _bars(taken: list[HopStretch], names: list[str], words: Words) -> Iterator[Options]:
     places, colour_of = {name: number for number, name in enumerate(names)}, colours(taken)
     for one in taken:
         if one.address in places:

@@ -44,7 +44,7 @@ from linkweather.wire.mesh_parts import MeshAssembly, MeshHead
 from probes.client_id import client_id
 from probes.delivery.flight import COLLECTOR_WAIT_S
 from probes.delivery.journal_choice import JournalChoice
-from probes.delivery.outbox import Depth, Outbox
+from probes.delivery.outbox import Outbox, OutboxDepth
 from probes.delivery.publisher import Publisher
 from probes.disk_queue import DiskQueue
 from probes.latency.stamp import key_id
@@ -168,7 +168,7 @@ class ProbeDaemon:
         self._presence.apply_key(key_id(self._keys[0]))
         self._statuses.due.set()
 
-    def depth(self) -> Depth:
+    def depth(self) -> OutboxDepth:
         """How full the outbox is."""
         return self._outbox.depth()
 

@@ -33,7 +33,7 @@ def wanted(table: NotifyTable, incident: IncidentAnswer) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingNote:
     """A note that waits, and since when."""
 
     since: float
@@ -49,12 +49,12 @@ class Digest:
     def __init__(self, table: NotifyTable, limit: int) -> None:
         self._table = table
         self._limit = limit
-        self._waiting: dict[str, Waiting] = {}
+        self._waiting: dict[str, WaitingNote] = {}
         self._not_before = 0.0
         self.dropped = 0
 
     @property
-    def waiting(self) -> Mapping[str, Waiting]:
+    def waiting(self) -> Mapping[str, WaitingNote]:
         """Incident → its note."""
         return self._waiting
 
@@ -63,7 +63,7 @@ class Digest:
         if not wanted(self._table, incident):
             return False
         before = self._waiting.pop(incident.id, None)
-        self._waiting[incident.id] = Waiting(before.since if before else now, incident)
+        self._waiting[incident.id] = WaitingNote(before.since if before else now, incident)
         while len(self._waiting) > self._limit:
             del self._waiting[next(iter(self._waiting))]
             self.dropped += 1

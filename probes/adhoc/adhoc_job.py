@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from linkweather.mesh import MethodName
 from probes.adhoc.findings import MeasuredHost
@@ -65,8 +65,8 @@ class AdhocOptions:
     method_options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
 
-class Watch(Protocol):
-    """Follows the steps of a test as they happen."""
+class AdhocDisplay:
+    """Follows the steps of a test as they happen; this one shows nothing of them."""
 
     def trying(self, title: str) -> None:
         """Note that the method with this title is tried."""
@@ -84,26 +84,7 @@ class Watch(Protocol):
         """Note an interval of the throughput test."""
 
 
-class Unwatched:
-    """A `Watch` that shows nothing: the output is no terminal, or one JSON document."""
-
-    def trying(self, title: str) -> None:
-        """Show nothing."""
-
-    def chosen(self, choice: str, count: int) -> None:
-        """Show nothing."""
-
-    def probe(self, rtt_s: float | None) -> None:
-        """Show nothing."""
-
-    def connecting(self, port: int, *, reverse: bool) -> None:
-        """Show nothing."""
-
-    def interval(self, interval: Interval) -> None:
-        """Show nothing."""
-
-
-class Stop:
+class StopRequest:
     """The user's request to end early. Each part of a test that runs says how it is ended."""
 
     def __init__(self) -> None:
@@ -133,6 +114,6 @@ class AdhocJob(NamedTuple):
 
     options: AdhocOptions
     target: MeasuredHost
-    watch: Watch
-    stop: Stop
+    watch: AdhocDisplay
+    stop: StopRequest
     rtt_s: float | None = None

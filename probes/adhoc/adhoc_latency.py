@@ -12,7 +12,7 @@ from linkweather.mesh import LatencyTests, MethodName
 from linkweather.wire import LatencyRow
 from probes.adhoc.adhoc_job import AdhocJob
 from probes.adhoc.findings import HERE, THERE, LatencyFindings
-from probes.adhoc.method_choice import AUTO, Attempt, Series, choice, site
+from probes.adhoc.method_choice import AUTO, Attempt, ProbeSeries, choice, site
 from probes.latency.engine import LatencyEngine
 from probes.latency.prober import Method, load
 from probes.latency.session import ProbeOutcome
@@ -55,7 +55,7 @@ async def measure(job: AdhocJob) -> LatencyFindings:
             job.watch.probe(sample.rtt_s)
         return False
 
-    row = await _probe(job, aim, Series(options.count, options.interval_s, options.timeout_s), take)
+    row = await _probe(job, aim, ProbeSeries(options.count, options.interval_s, options.timeout_s), take)
     attempts.append(_attempt(job, aim, row))
     return LatencyFindings(row, [rtts_s[sequence] for sequence in sorted(rtts_s)], attempts)
 
@@ -78,7 +78,9 @@ async def _try_in_order(job: AdhocJob) -> list[Attempt]:
     return attempts
 
 
-async def _probe(job: AdhocJob, aim: _Aim, series: Series, on_sample: Callable[[ProbeOutcome], bool]) -> LatencyRow:
+async def _probe(
+    job: AdhocJob, aim: _Aim, series: ProbeSeries, on_sample: Callable[[ProbeOutcome], bool]
+) -> LatencyRow:
     """One series of probes; `on_sample` says whether that was enough."""
     rows: list[LatencyRow] = []
     key = job.options.key

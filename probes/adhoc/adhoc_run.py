@@ -22,7 +22,7 @@ from probes.adhoc import adhoc_latency as latency
 from probes.adhoc import adhoc_throughput as throughput
 from probes.adhoc import comparison, saved, summary
 from probes.adhoc import host_table as table
-from probes.adhoc.adhoc_job import AdhocJob, AdhocOptions, Stop, Unwatched, Watch
+from probes.adhoc.adhoc_job import AdhocDisplay, AdhocJob, AdhocOptions, StopRequest
 from probes.adhoc.findings import Findings, HostOutcome, LatencyFindings, MeasuredHost, ThroughputFindings
 from probes.adhoc.live_display import LiveDisplay
 from probes.adhoc.saved import SavedTest
@@ -50,7 +50,7 @@ def perform(tests: Sequence[AdhocOptions], *, as_json: bool, save: Path | None, 
 def _run(tests: Sequence[AdhocOptions], *, watched: bool) -> list[HostOutcome]:
     console = Terminal()
     if not (watched and console.is_terminal):
-        return asyncio.run(run(tests, [Unwatched()] * len(tests)))
+        return asyncio.run(run(tests, [AdhocDisplay()] * len(tests)))
     with LiveDisplay(console, [options.host for options in tests]) as display:
         return asyncio.run(run(tests, display.panes))
 
@@ -94,13 +94,13 @@ class _HostBegun(NamedTuple):
     latency: LatencyFindings | None
 
 
-async def run(tests: Sequence[AdhocOptions], watches: Sequence[Watch]) -> list[HostOutcome]:
+async def run(tests: Sequence[AdhocOptions], watches: Sequence[AdhocDisplay]) -> list[HostOutcome]:
     """Test the hosts: the latency of all at once, as of the same minute; then the throughput of one after the other.
 
     Ctrl-C (SIGINT) or SIGTERM ends it early, with what was measured until then; a second one aborts.
     Raises OperatorError for what this machine lacks.
     """
-    stop = Stop()
+    stop = StopRequest()
     _end_by_signals(stop)
     try:
         async with asyncio.TaskGroup() as group:
@@ -114,7 +114,7 @@ async def run(tests: Sequence[AdhocOptions], watches: Sequence[Watch]) -> list[H
     return [await _finish(task.result()) for task in beginning]
 
 
-def _end_by_signals(stop: Stop) -> None:
+def _end_by_signals(stop: StopRequest) -> None:
     loop = asyncio.get_running_loop()
 
     def end() -> None:
@@ -126,7 +126,7 @@ def _end_by_signals(stop: Stop) -> None:
         loop.add_signal_handler(number, end)
 
 
-async def _begin(options: AdhocOptions, watch: Watch, stop: Stop) -> _HostBegun | HostOutcome:
+async def _begin(options: AdhocOptions, watch: AdhocDisplay, stop: StopRequest) -> _HostBegun | HostOutcome:
     try:
         target = await resolve(options.host, options.family)
     except MeasurementError as error:

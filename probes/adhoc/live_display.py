@@ -13,6 +13,7 @@ from rich.text import Text
 
 from linkweather.cli.terminal import Terminal
 from linkweather.units import duration, rate
+from probes.adhoc.adhoc_job import AdhocDisplay
 from probes.adhoc.adhoc_throughput import INTERVAL_S
 from probes.adhoc.plots import LOST, over_time, sparkline
 from probes.throughput.iperf3_output import Interval
@@ -44,8 +45,8 @@ class LiveDisplay:
         return Group(*(pane.view() for pane in self.panes))
 
 
-class Pane:
-    """A `Watch` that shows one host's test."""
+class Pane(AdhocDisplay):
+    """Shows one host's test."""
 
     def __init__(self, host: str, width: int) -> None:
         self._host = host

@@ -12,7 +12,7 @@ from probes.latency.prober import Wording
 HTTPS_PORT = 443
 
 
-class Series(NamedTuple):
+class ProbeSeries(NamedTuple):
     """So many probes, one every `interval_s`, each given `timeout_s` at most."""
 
     probes: int
@@ -21,10 +21,10 @@ class Series(NamedTuple):
 
 
 # What `auto` tries, and how, until one is answered: the most telling method first.
-AUTO: Mapping[MethodName, Series] = {
-    "stamp": Series(probes=3, interval_s=0.05, timeout_s=0.5),
-    "icmp": Series(probes=3, interval_s=0.1, timeout_s=1.0),
-    "tcp": Series(probes=2, interval_s=0.1, timeout_s=1.0),
+AUTO: Mapping[MethodName, ProbeSeries] = {
+    "stamp": ProbeSeries(probes=3, interval_s=0.05, timeout_s=0.5),
+    "icmp": ProbeSeries(probes=3, interval_s=0.1, timeout_s=1.0),
+    "tcp": ProbeSeries(probes=2, interval_s=0.1, timeout_s=1.0),
 }
 
 

@@ -74,7 +74,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredReport:
     """A report that waits to be committed."""
 
     seq: int
@@ -83,7 +83,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Depth:
+class OutboxDepth:
     """How full the outbox is, what of it is too long for the broker, and what it has lost since it was made.
 
     `damaged_reports` were lost with damaged files, or did not fit their checksums.
@@ -165,9 +165,11 @@ class Outbox:
         """The numbers of the up to `limit` newest reports that the broker takes, oldest first. Raises DiskError."""
         return self._do(lambda: self._reports.newest(limit))
 
-    def reports(self, seqs: Iterable[int]) -> list[Stored]:
+    def reports(self, seqs: Iterable[int]) -> list[StoredReport]:
         """Those of the reports with these numbers that wait; damaged ones are put aside. Raises DiskError."""
-        return self._do(lambda: [Stored(seq, kind, payload) for seq, kind, payload, *_ in self._reports.whole(seqs)])
+        return self._do(
+            lambda: [StoredReport(seq, kind, payload) for seq, kind, payload, *_ in self._reports.whole(seqs)]
+        )
 
     def committed(self, boot: str, seqs: Iterable[int]) -> int:
         """Delete what is in the journal; how many of them waited here. Those of another outbox are ignored.
@@ -193,7 +195,7 @@ class Outbox:
             self._unstored += 1
             self._depth = replace(self._depth, dropped_reports=self._depth.dropped_reports + 1)
 
-    def depth(self) -> Depth:
+    def depth(self) -> OutboxDepth:
         """How many reports wait, and how many were lost, after the last change; waits for no disk."""
         return self._depth
 
@@ -261,9 +263,9 @@ class Outbox:
                 self._db.execute("ROLLBACK")
             raise
 
-    def _read_depth(self) -> Depth:
+    def _read_depth(self) -> OutboxDepth:
         waiting, dropped, refused, damaged, _ = self._reports.counts()
-        return Depth(waiting, dropped + self._unstored, refused, len(self._reports.oversized), damaged)
+        return OutboxDepth(waiting, dropped + self._unstored, refused, len(self._reports.oversized), damaged)
 
     def _drop_unstored(self, error: DiskError) -> None:
         self.note_dropped()

@@ -15,7 +15,7 @@ from linkweather.containment import contained, note
 from linkweather.mqtt import HEADER_BYTES
 from linkweather.wire import CONFLICT, REPORTS, Committed, topics
 from probes.delivery.flight import FRESH_REPORTS, WINDOW_REPORTS, Flight
-from probes.delivery.outbox import Outbox, Stored
+from probes.delivery.outbox import Outbox, StoredReport
 from probes.site_database import DiskError
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class Publisher:
                     async with asyncio.timeout(wait_s):
                         await self._wake.wait()
 
-    async def _due_contained(self) -> list[Stored]:
+    async def _due_contained(self) -> list[StoredReport]:
         try:
             while self._receipts or not self._limited:
                 await (self._settle(self._receipts.popleft()) if self._limited else self._limit())
@@ -133,7 +133,7 @@ class Publisher:
             self._wake.set()
             return []
 
-    async def _due(self) -> list[Stored]:
+    async def _due(self) -> list[StoredReport]:
         oldest = await asyncio.to_thread(self._outbox.oldest, WINDOW_REPORTS)
         newest = await asyncio.to_thread(self._outbox.newest, FRESH_REPORTS)
         now = time.monotonic()
@@ -150,7 +150,7 @@ class Publisher:
         self._flight.sent(found, now)
         return reports
 
-    async def _send(self, stored: Stored, start: int) -> None:
+    async def _send(self, stored: StoredReport, start: int) -> None:
         if start != self._starts:
             return  # a connection came up before this task ran: through it everything is sent anew
         with contained("publisher"):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from linkweather.errors import MeasurementError, MessageError, OperatorError
 from linkweather.mesh import LatencyTests
 from probes.latency import clocks
-from probes.latency.kernel_timestamps import BATCH, Overflow, Sending, Stamp, receive
+from probes.latency.kernel_timestamps import BATCH, BufferOverflow, Stamp, StampedSocket, receive
 from probes.latency.prober import Address, DatagramProber, blame
 from probes.latency.session import ProbeOutcome, Session
 from probes.latency.stamp_packet import StampRequest
@@ -47,17 +47,17 @@ class DatagramTransport:
         self._targets = targets
         self._counters = counters
         self._on_outcome = on_outcome
-        self._sendings: dict[socket.AddressFamily, Sending[Sent]] = {}
+        self._sendings: dict[socket.AddressFamily, StampedSocket[Sent]] = {}
         self.apply_settings(tests)
         try:
             for family, address in families(bind).items():
-                self._sendings[family] = Sending(prober.open(family, address))
+                self._sendings[family] = StampedSocket(prober.open(family, address))
         except OperatorError:
             self.close()
             raise
         self.families = frozenset(self._sendings)
         self.sockets = [sending.socket for sending in self._sendings.values()]
-        self._overflow = Overflow(self.sockets)
+        self._overflow = BufferOverflow(self.sockets)
         self.stamps = all(sending.stamps for sending in self._sendings.values())
 
     def apply_settings(self, tests: LatencyTests) -> None:

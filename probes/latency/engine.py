@@ -27,7 +27,7 @@ from probes.latency.datagrams import DatagramTransport
 from probes.latency.engine_timer import EngineTimer
 from probes.latency.exchanges import ExchangeTransport
 from probes.latency.kernel_timestamps import BATCH, REASONS
-from probes.latency.name_resolution import LookUp, Name, Names, look_up
+from probes.latency.name_resolution import LookUp, Name, NameResolver, look_up
 from probes.latency.pacing import Pacer, Window, Windows
 from probes.latency.prober import ExchangeProber, Method
 from probes.latency.session import ProbeOutcome, Session
@@ -103,7 +103,7 @@ class LatencyEngine:
         self._count = math.inf if count is None else count
         self._targets = Targets(site, method.name, rng or random.Random())  # noqa: S311 - no secret
         self._pacer: Pacer[LatencyTarget] = Pacer(tests.interval_s)
-        self._names = Names(self._resolved, look_up)
+        self._names = NameResolver(self._resolved, look_up)
         self._deadlines: deque[tuple[float, Session, SentProbe]] = deque()
         self._windows = Windows()
         self._loaded: str | None = None

@@ -120,7 +120,7 @@ def receive(opened: socket.socket, limit: int = BATCH) -> Iterator[Datagram]:
         yield data, source, kernel_ns, ttl, local, flags & _TRUNCATED != 0
 
 
-class Overflow:
+class BufferOverflow:
     """What the kernel dropped of what came to these sockets, as their buffers were full: our own loss, and no link's.
 
     The count is that of SO_RXQ_OVFL, read where it is up to date, without a control message for each datagram.
@@ -146,7 +146,7 @@ class Overflow:
         return new
 
 
-class Sending(Generic[Tag]):
+class StampedSocket(Generic[Tag]):
     """A socket whose datagrams are stamped when they leave. `stamps` says whether the kernel does that."""
 
     def __init__(self, opened: socket.socket) -> None:

@@ -29,7 +29,7 @@ _HALF = 0x80000000
 _OVERTAKEN = 100  # a count that is further behind was not overtaken: the reflector started anew
 
 
-class Probed(NamedTuple):
+class CountedProbe(NamedTuple):
     """A probe of our count, and the reflector's counts in its first and last reply; None without a reply."""
 
     sequence: int
@@ -37,7 +37,7 @@ class Probed(NamedTuple):
     last: int | None
 
 
-class Edge(NamedTuple):
+class LossEdge(NamedTuple):
     """The last answered probe; `uncounted`: a row has already called missing ones after it unknown."""
 
     sequence: int
@@ -61,7 +61,7 @@ class _Stretch:
     `places` says of each missing probe which one it is of those missing after `left`.
     """
 
-    left: Edge | None
+    left: LossEdge | None
     start: int
     top: int
     answered: int = 0
@@ -79,7 +79,9 @@ class _Stretch:
         self.top = max(self.top, *counts)
 
 
-def by_direction(probes: Iterable[Probed], left: Edge | None, right: Probed | None) -> tuple[Losses, Edge | None]:
+def by_direction(
+    probes: Iterable[CountedProbe], left: LossEdge | None, right: CountedProbe | None
+) -> tuple[Losses, LossEdge | None]:
     """Find the directions of a window's missing probes.
 
     `probes` are the window's, in the order of sending; `left` is what was left by the window before;
@@ -105,15 +107,15 @@ def by_direction(probes: Iterable[Probed], left: Edge | None, right: Probed | No
                 stretch = _after(probe, stretch.top)
     end = right.sequence if right else 0
     known = _count(stretch, None if after is None else after[0] - 1, end, losses)
-    edge = Edge(stretch.last, stretch.top & _MASK) if stretch.answered else stretch.left
+    edge = LossEdge(stretch.last, stretch.top & _MASK) if stretch.answered else stretch.left
     return Losses(*losses), edge._replace(uncounted=True) if edge and not known else edge
 
 
-def _after(probe: Probed, count: int) -> _Stretch:
-    return _Stretch(Edge(probe.sequence, count & _MASK), count, count)
+def _after(probe: CountedProbe, count: int) -> _Stretch:
+    return _Stretch(LossEdge(probe.sequence, count & _MASK), count, count)
 
 
-def _counts(probe: Probed, base: int) -> tuple[int, int] | None:
+def _counts(probe: CountedProbe, base: int) -> tuple[int, int] | None:
     """The reflector's counts in a probe's first and last reply, going on from `base` where the 32 bits wrap."""
     if probe.first is None or probe.last is None:
         return None

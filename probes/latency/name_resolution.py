@@ -32,7 +32,7 @@ def look_up(host: str, port: int) -> Sequence[tuple[Any, ...]]:
     return socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
 
 
-class Names:
+class NameResolver:
     """The watched names, each with the addresses it has now.
 
     `on_resolved(name, choices)` gets every answer in the system's order of preference; none where it failed.

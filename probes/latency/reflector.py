@@ -22,7 +22,7 @@ from probes.latency.flood_filter import (
     program,
     strangers_share,
 )
-from probes.latency.kernel_timestamps import BATCH, Overflow, receive, stamp_received
+from probes.latency.kernel_timestamps import BATCH, BufferOverflow, receive, stamp_received
 from probes.latency.reflector_drops import ReflectorDrops
 from probes.latency.stamp_packet import depart
 from probes.latency.stamp_responder import StampResponder
@@ -70,7 +70,7 @@ class Reflector:
         self._responder = StampResponder(port, key=key, stateless=stateless, allow=allow, rate_per_s=rate_per_s)
         self.flagged = self._responder.flagged
         self._error = 0
-        self._overflow = Overflow(self._sockets)
+        self._overflow = BufferOverflow(self._sockets)
         self._peers = peers
         self._filtering, self._flooded, self._filtered = False, 0.0, 0.0
         self._seen = self.dropped.total()

@@ -22,7 +22,7 @@ from linkweather.errors import MessageError
 from linkweather.wire import LatencyRow
 from linkweather.wire.fields import printable
 from probes.latency.clocks import Clock, encode_error, ntp_from_ns
-from probes.latency.loss_direction import Edge, Probed, by_direction
+from probes.latency.loss_direction import CountedProbe, LossEdge, by_direction
 from probes.latency.pacing import Window
 from probes.latency.prober import RoundTrip, TimestampSource
 from probes.latency.stamp_packet import StampReply, StampRequest
@@ -85,7 +85,7 @@ class Session:
         self._probes: dict[int, SentProbe] = {}
         self._tallies: deque[Tally] = deque()
         # A session is new to its reflector, whose first count will be 0: losses before that have a direction, too.
-        self._edge: Edge | None = Edge(first_sequence - 1, _MASK)
+        self._edge: LossEdge | None = LossEdge(first_sequence - 1, _MASK)
         self._error = 0
         self._jitter = Jitter()
         self._outages = Outages()
@@ -202,7 +202,7 @@ class Session:
             remark = printable(f"{type(error).__name__}: {error}")
             return LatencyRow(src=self._src, dst=self.dst, method=method, failure="prober_error", detail=remark)
 
-    def _right_edge(self) -> Probed | None:
+    def _right_edge(self) -> CountedProbe | None:
         later = (probe for tally in self._tallies for probe in tally.probes)
         return next((probe.probed() for probe in later if probe.first is not None), None)
 

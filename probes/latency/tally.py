@@ -13,7 +13,7 @@ from linkweather.wire import LatencyRow, Outage
 from linkweather.wire.fields import MAX_FIGURES, printable
 from linkweather.wire.latency import MAX_OUTAGES
 from probes.latency.clocks import NS_PER_S, Clock
-from probes.latency.loss_direction import Losses, Probed
+from probes.latency.loss_direction import CountedProbe, Losses
 from probes.latency.pacing import Window
 from probes.latency.prober import TimestampSource
 from probes.latency.stamp_packet import StampReply
@@ -50,9 +50,9 @@ class SentProbe:
     first: int | None = None
     last: int | None = None
 
-    def probed(self) -> Probed:
+    def probed(self) -> CountedProbe:
         """What the direction of losses is found by."""
-        return Probed(self.sequence, self.first, self.last)
+        return CountedProbe(self.sequence, self.first, self.last)
 
 
 @dataclass(slots=True)

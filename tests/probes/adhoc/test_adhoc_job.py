@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from probes.adhoc.adhoc_job import Stop
+from probes.adhoc.adhoc_job import StopRequest
 
 
 def test_all_that_runs_is_ended_and_what_begins_later_at_once() -> None:
-    stop = Stop()
+    stop = StopRequest()
     ended: list[str] = []
     with stop.by(lambda: ended.append("over")):
         pass

@@ -12,7 +12,7 @@ import pytest
 
 from linkweather.errors import OperatorError
 from probes.adhoc import adhoc_throughput as throughput
-from probes.adhoc.adhoc_job import AdhocJob, AdhocOptions, LoadOptions, Stop, Unwatched
+from probes.adhoc.adhoc_job import AdhocDisplay, AdhocJob, AdhocOptions, LoadOptions, StopRequest
 from probes.adhoc.findings import MeasuredHost, ThroughputFindings
 from probes.throughput.iperf3_output import Build, Interval
 from probes.throughput.result import Result
@@ -41,8 +41,8 @@ async def test_the_user_ends_a_test_that_hangs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(0.0)
         port: int = silent.getsockname()[1]
-        stop = Stop()
-        job = AdhocJob(options(wanted=True, port=port), MeasuredHost("h", "127.0.0.1"), Unwatched(), stop)
+        stop = StopRequest()
+        job = AdhocJob(options(wanted=True, port=port), MeasuredHost("h", "127.0.0.1"), AdhocDisplay(), stop)
         async with asyncio.timeout(servers.START_LIMIT_S), asyncio.TaskGroup() as group:
             running = group.create_task(throughput.measure(job, reverse=True), name="throughput")
             accepted, _ = await asyncio.get_running_loop().sock_accept(silent)
@@ -55,11 +55,11 @@ async def test_the_user_ends_a_test_that_hangs() -> None:
 
 async def test_without_the_program_only_an_asked_for_test_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    casual = AdhocJob(options(wanted=None), MeasuredHost("h", "127.0.0.1"), Unwatched(), Stop())
+    casual = AdhocJob(options(wanted=None), MeasuredHost("h", "127.0.0.1"), AdhocDisplay(), StopRequest())
     found = await throughput.measure(casual, reverse=True)
     assert (found.row.failure, found.failed) == ("no_program", False)
     assert "iperf3" in (found.row.detail or "")
-    asked = AdhocJob(options(wanted=True), MeasuredHost("h", "127.0.0.1"), Unwatched(), Stop())
+    asked = AdhocJob(options(wanted=True), MeasuredHost("h", "127.0.0.1"), AdhocDisplay(), StopRequest())
     with pytest.raises(OperatorError, match="iperf3"):
         await throughput.measure(asked, reverse=True)
 
@@ -70,7 +70,7 @@ async def test_udp_needs_an_iperf3_whose_summaries_say_whose_they_are(
     program = tmp_path / "iperf3"
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     asked = replace(options(wanted=True), load=LoadOptions(udp_rate_bps=1e6))
-    job = AdhocJob(asked, MeasuredHost("h", "127.0.0.1"), Unwatched(), Stop())
+    job = AdhocJob(asked, MeasuredHost("h", "127.0.0.1"), AdhocDisplay(), StopRequest())
     program.write_text("#!/bin/sh\necho iperf 3.1.3\n")
     program.chmod(0o755)
     with pytest.raises(OperatorError, match=r"^iperf3 3\.1\.3 cannot say .* UDP .*: install iperf3 3\.2 or later$"):

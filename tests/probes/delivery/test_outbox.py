@@ -14,7 +14,7 @@ import pytest
 
 from linkweather.errors import OperatorError
 from linkweather.wire import MAX_BOOTS, BootCount, LatencyReport, LatencyRow, SplitFrom, decode, encode
-from probes.delivery.outbox import Depth, Outbox, Stored
+from probes.delivery.outbox import Outbox, OutboxDepth, StoredReport
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ def payload(boot: str, seq: int) -> bytes:
     return f"{boot}:{seq}".encode()
 
 
-def waiting(box: Outbox) -> list[Stored]:
+def waiting(box: Outbox) -> list[StoredReport]:
     return box.reports(box.oldest(10**6))
 
 
@@ -45,11 +45,11 @@ def outbox(path: Path) -> Iterator[Outbox]:
 
 def test_reports_come_back_oldest_first_with_their_number_inside(outbox: Outbox) -> None:
     assert [outbox.add("latency", payload), outbox.add("path", payload)] == [0, 1]
-    assert waiting(outbox) == [Stored(0, "latency", b"boot-1:0"), Stored(1, "path", b"boot-1:1")]
+    assert waiting(outbox) == [StoredReport(0, "latency", b"boot-1:0"), StoredReport(1, "path", b"boot-1:1")]
     assert outbox.oldest(1) == [0]
     assert outbox.newest(1) == [1]
     assert outbox.newest(10) == [0, 1]
-    assert outbox.reports([1, 77]) == [Stored(1, "path", b"boot-1:1")]
+    assert outbox.reports([1, 77]) == [StoredReport(1, "path", b"boot-1:1")]
 
 
 def test_committed_reports_are_gone_and_those_of_another_boot_stay(outbox: Outbox) -> None:
@@ -64,7 +64,7 @@ def test_refused_reports_are_gone_and_counted(outbox: Outbox) -> None:
     outbox.add("latency", payload)
     assert outbox.refused("another", [0]) == 0
     assert outbox.refused("boot-1", [0]) == 1
-    assert outbox.depth() == Depth(reports=0, dropped_reports=0, refused_reports=1)
+    assert outbox.depth() == OutboxDepth(reports=0, dropped_reports=0, refused_reports=1)
 
 
 def test_every_opening_is_a_boot_of_its_own_and_numbers_go_on(path: Path) -> None:
@@ -102,11 +102,11 @@ def rows_of(*peers: str) -> Callable[[str, int], bytes]:
     return lambda boot, seq: encode(LatencyReport(boot=boot, seq=seq, at=NOON, links=rows))
 
 
-def report_of(stored: Stored) -> LatencyReport:
+def report_of(stored: StoredReport) -> LatencyReport:
     return decode(LatencyReport, stored.payload)
 
 
-def peers_of(stored: Stored) -> list[str]:
+def peers_of(stored: StoredReport) -> list[str]:
     return [row.dst for row in report_of(stored).links]
 
 
@@ -127,7 +127,7 @@ def test_a_report_that_is_too_long_for_the_broker_is_written_as_several(path: Pa
     ]
     assert [report_of(stored).seq for stored in waiting(box)] == [0, 1, 2, 3]
     assert all(report_of(stored).split_from is None for stored in waiting(box))
-    assert box.depth() == Depth(reports=4, dropped_reports=0, refused_reports=0)
+    assert box.depth() == OutboxDepth(reports=4, dropped_reports=0, refused_reports=0)
     box.close()
 
 
@@ -156,7 +156,7 @@ def test_a_row_that_alone_is_too_long_waits_is_counted_and_returns_with_the_limi
     box.add("latency", lambda _boot, _seq: b"short")
     assert box.oldest(10) == [1]
     assert box.newest(10) == [1]
-    assert box.depth() == Depth(reports=2, dropped_reports=0, refused_reports=0, oversized_reports=1)
+    assert box.depth() == OutboxDepth(reports=2, dropped_reports=0, refused_reports=0, oversized_reports=1)
     assert "the broker takes reports of 50 bytes at most: 1, each of a single row, are longer, and wait" in caplog.text
     box.limit(None)
     assert box.oldest(10) == [0, 1]
@@ -190,7 +190,7 @@ def test_overflow_drops_the_oldest_and_counts_them_across_restarts(path: Path) -
     first.close()
     second = opened(path, max_bytes=20)
     assert second.oldest(10) == [1, 2]
-    assert second.depth() == Depth(reports=2, dropped_reports=1, refused_reports=0)
+    assert second.depth() == OutboxDepth(reports=2, dropped_reports=1, refused_reports=0)
     second.close()
 
 
@@ -272,10 +272,10 @@ def test_what_a_full_disk_does_not_take_is_dropped_and_counted_and_numbers_have_
     fill(box)
     assert box.add("latency", lambda _boot, _seq: b"x" * 100_000) is None
     assert "database or disk is full" in caplog.text
-    assert box.depth() == Depth(reports=0, dropped_reports=1, refused_reports=0)
+    assert box.depth() == OutboxDepth(reports=0, dropped_reports=1, refused_reports=0)
     box._db.execute("PRAGMA max_page_count = 1000000")
     assert box.add("latency", payload) == 0
-    assert box.depth() == Depth(reports=1, dropped_reports=1, refused_reports=0)
+    assert box.depth() == OutboxDepth(reports=1, dropped_reports=1, refused_reports=0)
     box.close()
     again = opened(path)
     assert again.depth().dropped_reports == 1
@@ -300,7 +300,7 @@ def test_what_a_full_disk_did_not_take_is_remembered_without_a_later_write_and_s
     assert [record.message.rpartition("; ")[2] for record in caplog.records[2:]] == ["41 were dropped so far"]
     again.close()
     third = opened(path)
-    assert third.depth() == Depth(reports=1, dropped_reports=41, refused_reports=0)
+    assert third.depth() == OutboxDepth(reports=1, dropped_reports=41, refused_reports=0)
     third.close()
 
 
@@ -336,7 +336,7 @@ def test_a_damaged_page_above_the_reports_costs_none_of_them(
     box = opened(path, "boot-2", max_bytes=10**9)
     stored = waiting(box)
     assert [(one.seq, one.payload.strip()) for one in stored] == [(seq, b"boot-1:%d" % seq) for seq in range(80)]
-    assert box.depth() == Depth(reports=80, dropped_reports=0, refused_reports=0)
+    assert box.depth() == OutboxDepth(reports=80, dropped_reports=0, refused_reports=0)
     assert "is damaged" in caplog.text
     assert "80 of" in caplog.text
     (aside,) = path.parent.glob("outbox.sqlite.damaged-*")
@@ -355,7 +355,7 @@ def test_a_damaged_page_of_reports_costs_those_and_they_are_counted(
     full_of(path, 80)
     overwrite(path, 19, b"\x0d")
     box = opened(path, "boot-2", max_bytes=10**9)
-    assert box.depth() == Depth(reports=77, dropped_reports=0, refused_reports=0, damaged_reports=3)
+    assert box.depth() == OutboxDepth(reports=77, dropped_reports=0, refused_reports=0, damaged_reports=3)
     assert len(waiting(box)) == 77
     assert "77 of 80 waiting reports are kept, 3 are lost and counted as damaged" in caplog.text
     assert box.boots()[0] == BootCount(boot="boot-1", first=0, next=80, waiting=77, damaged=3)
@@ -388,7 +388,7 @@ def test_damage_that_a_start_did_not_see_is_noticed_where_it_is_read(
     assert box.depth().reports == 80
     assert len(waiting(box)) == 77
     assert box.add("latency", payload) == 80
-    assert box.depth() == Depth(reports=78, dropped_reports=0, refused_reports=0, damaged_reports=3)
+    assert box.depth() == OutboxDepth(reports=78, dropped_reports=0, refused_reports=0, damaged_reports=3)
     box.close()
 
 
@@ -404,7 +404,7 @@ def test_damaged_reports_are_put_aside_and_counted_and_hold_no_other_up(
     box = opened(path, max_bytes=10**9)
     assert box.reports(box.oldest(64)) == []
     assert [stored.seq for stored in waiting(box)] == list(range(64, 100))
-    assert box.depth() == Depth(reports=36, dropped_reports=0, refused_reports=0, damaged_reports=64)
+    assert box.depth() == OutboxDepth(reports=36, dropped_reports=0, refused_reports=0, damaged_reports=64)
     (counted,) = [count for count in box.boots() if count.next == 100]
     assert (counted.waiting, counted.damaged, counted.dropped) == (36, 64, 0)
     assert "64 waiting reports of the outbox" in caplog.text
@@ -437,8 +437,8 @@ def test_an_outbox_of_an_earlier_version_is_taken_over(path: Path) -> None:
         """)
     db.close()
     box = opened(path)
-    assert box.depth() == Depth(reports=1, dropped_reports=2, refused_reports=1)
-    assert waiting(box) == [Stored(6, "latency", b"abcd")]
+    assert box.depth() == OutboxDepth(reports=1, dropped_reports=2, refused_reports=1)
+    assert waiting(box) == [StoredReport(6, "latency", b"abcd")]
     assert box.committed("old", [6]) == 1
     box.close()
 

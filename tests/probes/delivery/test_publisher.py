@@ -26,7 +26,7 @@ from linkweather.wire import (
     topics,
 )
 from probes.delivery.flight import WINDOW_REPORTS
-from probes.delivery.outbox import Depth, Outbox
+from probes.delivery.outbox import Outbox, OutboxDepth
 from probes.delivery.publisher import Publisher
 from tests import servers
 from tests.waiting import running_task, until
@@ -108,7 +108,7 @@ async def test_what_waited_before_the_broker_came_is_published_in_order_and_stay
         publisher.handle_committed(
             Committed(boot="boot", seqs=(0, 1), refused=(ReportRefusal(seq=2, reason="foreign"),))
         )
-        await until(lambda: outbox.depth() == Depth(reports=0, dropped_reports=0, refused_reports=1))
+        await until(lambda: outbox.depth() == OutboxDepth(reports=0, dropped_reports=0, refused_reports=1))
     assert sorted(sent) == [b"boot:%d" % seq for seq in range(3)]
 
 
@@ -194,7 +194,7 @@ async def test_a_broker_with_small_packets_gets_every_row_once(
             assert connection.connected
             assert not connection.refusals.counts
             await until(lambda: not outbox.depth().reports)
-    assert outbox.depth() == Depth(reports=0, dropped_reports=0, refused_reports=0)
+    assert outbox.depth() == OutboxDepth(reports=0, dropped_reports=0, refused_reports=0)
     assert sorted(dst for dst, whole in rows if whole) == sorted(PEERS)
     assert sorted(dst for dst, whole in rows if whole is None) == sorted(PEERS)
     assert len(sent) == len(set(sent))

@@ -10,12 +10,12 @@ import socket
 import pytest
 
 from linkweather.errors import OperatorError
-from probes.latency.kernel_timestamps import Overflow, Sending, receive
+from probes.latency.kernel_timestamps import BufferOverflow, StampedSocket, receive
 from probes.latency.udp_sockets import families, open_socket
 
 
 def test_a_socket_of_our_own_mistake_is_not_taken_for_an_empty_one() -> None:
-    sending: Sending[int] = Sending(open_socket(socket.AF_INET, "127.0.0.1", 0))
+    sending: StampedSocket[int] = StampedSocket(open_socket(socket.AF_INET, "127.0.0.1", 0))
     sending.socket.close()
     for read in (lambda: list(receive(sending.socket)), lambda: list(sending.drain_errors())):
         with pytest.raises(OSError, match="Bad file descriptor") as caught:
@@ -41,7 +41,7 @@ def test_what_a_full_buffer_lost_is_counted_once() -> None:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
     ):
         full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        overflow = Overflow([full])
+        overflow = BufferOverflow([full])
         for _ in range(100):
             sender.sendto(bytes(44), full.getsockname())
         lost = overflow.take()
@@ -54,5 +54,5 @@ def test_what_a_full_buffer_lost_is_counted_once() -> None:
 
 def test_where_the_kernel_counts_no_overflow_there_is_none() -> None:
     with open_socket(socket.AF_INET, "127.0.0.1", 0) as closed:
-        overflow = Overflow([closed])
+        overflow = BufferOverflow([closed])
     assert overflow.take() == 0

@@ -16,7 +16,7 @@ import pytest
 
 from probes.latency import name_resolution
 from probes.latency.engine import LatencyEngine
-from probes.latency.name_resolution import AT_ONCE, Name, Names
+from probes.latency.name_resolution import AT_ONCE, Name, NameResolver
 from probes.latency.prober import load
 from probes.latency.reflector import Reflector
 from probes.latency.targets import LatencyPeer, Route
@@ -53,7 +53,7 @@ class Resolver:
 async def test_look_ups_that_hang_leave_the_loop_s_executor_free_and_are_one_a_name() -> None:
     """The MQTT client connects in that executor: it waited for 2 min 16 s."""
     resolver, answers = Resolver(), asyncio.Queue[tuple[Name, list[Route]]]()
-    names = Names(lambda name, choices: answers.put_nowait((name, choices)), resolver)
+    names = NameResolver(lambda name, choices: answers.put_nowait((name, choices)), resolver)
     many = [(f"site-{number}.invalid", 1) for number in range(2 * AT_ONCE)]
     names.watch([*many, ("192.0.2.9", 1)])
     task = asyncio.create_task(names.run(), name="names")
