@@ -31,7 +31,6 @@ from linkweather.models.events import IncidentEvent
 from linkweather.models.incidents import IncidentAnswer, IncidentsAnswer, SilenceAnswer
 from linkweather.models.routes import NoRoute, RouteAnswer
 from linkweather.models.state import SiteAnswer
-from linkweather.wire import PathRow
 
 LOOK_S = 2.0
 PRUNE_S = 3600.0
@@ -46,7 +45,7 @@ class IncidentSources:
     `owns` says of a site whether this collector speaks for it: of several in a cluster, which all see the same, one
     records an incident and has people told. `degraded` takes the links that became so, or are so no more.
     `notify` has people told of an incident that is not silenced.
-    `paths` are kept up to date by whoever takes reports in, `recorded_paths` those of the journal.
+    `paths` are kept up to date by whoever takes reports in, `recorded_paths` those of the journal, as they `put` them.
     `waiting_s` is how long the oldest report waits to be committed; `not_hearing` notes that sites cannot be heard now.
     `claimed` are the sites that claim devices which they cannot have, each with a sentence.
     `suspect` takes the sites whose claims cannot be, each with a sentence, until an operator acknowledges it.
@@ -59,7 +58,7 @@ class IncidentSources:
     route: Callable[[str, str], RouteAnswer | NoRoute]
     emit: Callable[[IncidentEvent], None]
     paths: TracedPaths | None = None
-    recorded_paths: Callable[[], Iterable[PathRow]] = tuple
+    recorded_paths: Callable[[], Iterable[tuple[str, str, Sequence[str | None]]]] = tuple
     notify: Callable[[IncidentAnswer], None] = lambda _incident: None
     waiting_s: Callable[[float], float] = lambda _now: 0.0
     not_hearing: Callable[[float], None] = lambda _now: None
@@ -115,8 +114,8 @@ class IncidentWatch:
         """Go on with the incidents from before the collector ended. Blocks; before `run`."""
         now = self._now()
         if self._sources.paths is not None:
-            for row in self._sources.recorded_paths():
-                self._sources.paths.observe(row)
+            for src, dst, addresses in self._sources.recorded_paths():
+                self._sources.paths.put(src, dst, addresses)
         before = [restored(one, now) for one in self._log.lasting()]
         self._book.restore(before)
         self._silences = Silences(self._log.silences())

@@ -44,6 +44,6 @@ def garbage_collection_paused() -> Iterator[None]:
 async def give_memory_back() -> None:
     """Give freed memory back to the machine, until cancelled; without glibc there is nothing to do."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    while trim is not None:
-        await asyncio.sleep(GIVE_BACK_EVERY_S)
+    while trim is not None:  # at first what the start took
         await asyncio.to_thread(trim, 0)  # some milliseconds, without the interpreter's lock
+        await asyncio.sleep(GIVE_BACK_EVERY_S)

@@ -10,12 +10,12 @@ may be none that the probes take.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from linkweather.mesh import Mesh
-from linkweather.wire import Hop, PathRow
+from linkweather.wire import PathRow
 
 MANY_LINKS = 3  # pairs of sites: fewer have too much in common by chance
 
@@ -50,13 +50,12 @@ class TracedPaths:
     def observe(self, row: PathRow) -> None:
         """Take in a trace: one that broke off says nothing of the path as it is without trouble."""
         if row.reached:
-            self.put(row.src, row.dst, row.hops)
+            self.put(row.src, row.dst, [hop.address for hop in row.hops])
 
-    def put(self, src: str, dst: str, hops: Iterable[Hop]) -> None:
-        """Keep the path of a link; its last hop is the destination itself."""
+    def put(self, src: str, dst: str, addresses: Sequence[str | None]) -> None:
+        """Keep the path of a link by its hops' addresses, None where none answered; the last is the destination's."""
         if self._mesh.has(src, dst):
-            addresses = [hop.address for hop in hops][:-1]
-            self._hops[src, dst] = tuple(_shared(address) for address in addresses if address is not None)
+            self._hops[src, dst] = tuple(_shared(address) for address in addresses[:-1] if address is not None)
 
     def common(self, bad: Collection[SitePair]) -> Mapping[Mark, set[SitePair]]:
         """What MANY_LINKS of these pairs or more have, and no other pair; the marks that most have first."""

@@ -7,8 +7,8 @@ import pytest
 
 from collector.store.journal import Journal
 from collector.store.recorded_rows import METRICS, RecordedRows, metric_source
-from linkweather.wire import DeviceRow, LatencyRow
-from tests.collector.report_samples import NOON, capacity, entry, latency, recorded_rows
+from linkweather.wire import DeviceRow, Hop, LatencyRow, PathReport
+from tests.collector.report_samples import NOON, capacity, entry, latency, path, recorded_rows
 
 
 @pytest.fixture
@@ -105,3 +105,20 @@ def test_history_shows_a_row_from_a_clock_that_is_ahead_where_it_arrived(file: P
         "a", "b", "rtt_p50_s", since=NOON, until=NOON + timedelta(seconds=60), step_s=5.0
     )
     assert bucket.at == NOON + timedelta(seconds=5)
+
+
+def test_the_addresses_of_a_path_are_those_of_the_newest_trace_that_arrived(file: Path) -> None:
+    def traced(seq: int, dst: str, *routers: str | None, reached: bool = True) -> PathReport:
+        report = path(seq, "f", dst=dst)
+        hops = tuple(Hop(ttl=ttl, address=address) for ttl, address in enumerate((*routers, f"host-{dst}"), 1))
+        row = report.links[0].model_copy(update={"hops": hops, "reached": reached})
+        return report.model_copy(update={"links": (row,)})
+
+    journal = Journal(file)
+    traces = [traced(1, "b", "old"), traced(2, "b", "r1", None, "r3"), traced(3, "b", "r1", reached=False)]
+    journal.commit([entry(report) for report in (*traces, traced(4, "c", "damaged"), traced(5, "d", "r4"))])
+    journal.database.rows("UPDATE path SET hops = '[{' WHERE dst = 'c'")
+    assert sorted(RecordedRows(journal.database).newest_paths()) == [
+        ("a", "b", ["r1", "r3", "host-b"]),
+        ("a", "d", ["r4", "host-d"]),
+    ]
