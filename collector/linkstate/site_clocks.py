@@ -52,18 +52,19 @@ class _Heard:
 
     waits: bool = False
     samples: deque[_Sample] = field(default_factory=lambda: deque(maxlen=_MOST_REPORTS))
+    ahead_s: float = -math.inf  # the most of the samples: all sites are asked far oftener than one reports
 
     def add(self, sample: _Sample) -> None:
         self.samples.append(sample)
         while len(self.samples) > _LEAST_REPORTS and abs(sample.arrival - self.samples[0].arrival) > _WINDOW_S:
             self.samples.popleft()
+        self.ahead_s = max(sample.ahead_s for sample in self.samples)
 
     def offset_s(self, now: float) -> float | None:
         if not self.samples or now - self.samples[-1].arrival > _FORGOTTEN_AFTER_S:
             return None
-        ahead_s = max(sample.ahead_s for sample in self.samples)
         settled = abs(self.samples[-1].arrival - self.samples[0].arrival) >= _BEHIND_AFTER_S
-        return ahead_s if settled or ahead_s > 0 else None
+        return self.ahead_s if settled or self.ahead_s > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
