@@ -13,6 +13,7 @@ from linkweather.mesh import (
     SITE_ID,
     UNLIMITED_BYTES,
     LatencyTests,
+    Link,
     Mesh,
     NotNegative,
     PathTests,
@@ -24,7 +25,7 @@ from linkweather.mesh import (
     ThroughputTests,
     Tuple,
 )
-from linkweather.mesh import Link as MeshLink
+from linkweather.mesh.mesh_model import check_links
 
 MAX_SITES = 250  # an address block of 10.77.0.0/24 for all of them
 MAX_ROUTERS = 250  # likewise
@@ -89,16 +90,8 @@ class Behaviour(Settings):
         return self
 
 
-class LabLink(Behaviour):
+class LabLink(Link, Behaviour):
     """A directed link; `both` adds the same link in the opposite direction, through the same routers."""
-
-    src: SiteId
-    dst: SiteId
-    both: bool = False
-
-    def pairs(self) -> list[Pair]:
-        """The directed pairs that this entry describes."""
-        return [(self.src, self.dst), (self.dst, self.src)][: 1 + self.both]
 
     def behaviours(self) -> list[tuple[Pair, Behaviour]]:
         """Each of those pairs with its behaviour alone."""
@@ -120,9 +113,8 @@ class LabFile(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        seen: set[Pair] = set()
+        check_links(self.links, self.sites, "lab")
         for number, link in enumerate(self.links):
-            _check_link(number, link, self.sites, seen)
             _check_via(number, link, self.routers)
         return self
 
@@ -130,18 +122,6 @@ class LabFile(Settings):
         """Every directed link with its behaviour."""
         for link in self.links:
             yield from link.behaviours()
-
-
-def _check_link(number: int, link: LabLink, sites: Mapping[str, LabSite], seen: set[Pair]) -> None:
-    for end, site in (("src", link.src), ("dst", link.dst)):
-        if site not in sites:
-            raise ValueError(f"links[{number}].{end} = {site!r}: no such site; the lab has {', '.join(sites)}")
-    if link.src == link.dst:
-        raise ValueError(f"links[{number}].dst = {link.dst!r}: a link joins two different sites")
-    for pair in link.pairs():
-        if pair in seen:
-            raise ValueError(f"links[{number}]: the link {pair[0]} → {pair[1]} is declared twice")
-        seen.add(pair)
 
 
 def _check_via(number: int, link: LabLink, routers: Mapping[str, LabRouter]) -> None:
@@ -167,7 +147,7 @@ def mesh_of(lab: LabFile, addresses: Mapping[str, str]) -> Mesh:
     sites = {
         name: Site(address=addresses[name], **site.model_dump(exclude={"devices"})) for name, site in lab.sites.items()
     }
-    links = tuple(MeshLink(src=link.src, dst=link.dst, both=link.both) for link in lab.links)
+    links = tuple(Link(src=link.src, dst=link.dst, both=link.both) for link in lab.links)
     throughput = lab.throughput
     if "budget_bytes_per_day" not in throughput.model_fields_set:  # bytes within one machine cost nothing
         throughput = throughput.model_copy(update={"budget_bytes_per_day": UNLIMITED_BYTES})

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from linkweather.errors import OperatorError
-from linkweather.lab.labfile import Behaviour, LabFile, Pair, Share, Via
-from linkweather.mesh import NotNegative, Positive, Settings, SiteId, Tuple
+from linkweather.lab.labfile import Behaviour, LabFile, Share, Via
+from linkweather.mesh import Link, NotNegative, Positive, Settings, Tuple
 from linkweather.settings import validate
 
 LabEngineName = Literal["netem", "relay", "loopback"]
@@ -31,13 +31,10 @@ class ShowLab(Settings):
     do: Literal["show"] = "show"
 
 
-class ChangeLink(Settings):
+class ChangeLink(Link):
     """Changes a link while it runs; None leaves a setting as it is."""
 
     do: Literal["change"] = "change"
-    src: SiteId
-    dst: SiteId
-    both: bool = False
     delay_s: NotNegative | None = None
     jitter_s: NotNegative | None = None
     rate_bps: Positive | None = None
@@ -47,10 +44,6 @@ class ChangeLink(Settings):
     queue_s: NotNegative | None = None
     cut: bool | None = None
     via: Via | None = None
-
-    def pairs(self) -> list[Pair]:
-        """The directed links to change."""
-        return [(self.src, self.dst), (self.dst, self.src)][: 1 + self.both]
 
     def applied(self, behaviour: Behaviour, *, back: bool = False) -> Behaviour:
         """The behaviour after the change, with `back` that of the opposite direction. Raises OperatorError."""

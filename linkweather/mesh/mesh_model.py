@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Self
 
@@ -42,6 +42,21 @@ class Link(Settings):
         return [(self.src, self.dst), (self.dst, self.src)][: 1 + self.both]
 
 
+def check_links(links: Iterable[Link], sites: Collection[str], whole: str) -> None:
+    """Raise ValueError where a link has an end that the `whole` has no site for, or a pair is declared twice."""
+    seen: set[Pair] = set()
+    for number, link in enumerate(links):
+        for end, site in (("src", link.src), ("dst", link.dst)):
+            if site not in sites:
+                raise ValueError(f"links[{number}].{end} = {site!r}: no such site; the {whole} has {few(sites)}")
+        if link.src == link.dst:
+            raise ValueError(f"links[{number}].dst = {link.dst!r}: a link joins two different sites")
+        for pair in link.pairs():
+            if pair in seen:
+                raise ValueError(f"links[{number}]: the link {pair[0]} → {pair[1]} is declared twice")
+            seen.add(pair)
+
+
 class Mesh(Settings):
     """The sites and the links between them: `links`, and those of the groups. With neither, every pair, both ways.
 
@@ -65,9 +80,7 @@ class Mesh(Settings):
     def _consistent(self) -> Self:
         _check_reserved(self.sites)
         _check_addresses(self.sites)
-        seen: set[Pair] = set()
-        for number, link in enumerate(self.links or ()):
-            _check_link(number, link, self.sites, seen)
+        check_links(self.links or (), self.sites, "mesh")
         _check_names(self.groups)
         _check_count(self)
         return self
@@ -238,18 +251,6 @@ def _check_addresses(sites: dict[str, Site]) -> None:
             raise ValueError(
                 f"sites.{name}.address = {site.address!r}: already the address of site {other}, with the same port"
             )
-
-
-def _check_link(number: int, link: Link, sites: dict[str, Site], seen: set[Pair]) -> None:
-    for end, site in (("src", link.src), ("dst", link.dst)):
-        if site not in sites:
-            raise ValueError(f"links[{number}].{end} = {site!r}: no such site; the mesh has {few(sites)}")
-    if link.src == link.dst:
-        raise ValueError(f"links[{number}].dst = {link.dst!r}: a link joins two different sites")
-    for pair in link.pairs():
-        if pair in seen:
-            raise ValueError(f"links[{number}]: the link {pair[0]} → {pair[1]} is declared twice")
-        seen.add(pair)
 
 
 def _check_names(groups: tuple[Group, ...]) -> None:
