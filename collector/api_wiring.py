@@ -33,6 +33,7 @@ from collector.complete_links import CompleteLinks
 from collector.incident_watch import IncidentWatch
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
+from collector.linkstate.link_answers import whole_answers
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_devices import Capacities
 from collector.linkstate.site_states import SiteStates
@@ -53,7 +54,7 @@ from collector.total_ledger import Ledger
 from linkweather.containment import faults
 from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer
 from linkweather.models.sla import SlaAnswer
-from linkweather.models.state import HistoryBucket, MeshAnswer
+from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer
 from linkweather.mqtt import Connection
 from linkweather.overflows import overflows
 
@@ -136,13 +137,17 @@ class ApiWiring:
         return AltoSources(
             now=time.time,
             mesh=lambda: self.mesh.mesh,
-            links=self.links.links,
+            links=self._measured_links,
             route=lambda src, dst, _now: self.route_updater.answer(RouteQuestion(src=src, dst=dst)),
             capacities=self.capacities.capacities,
             stopping=lambda: self.feed.closed,
             count_streams=partial(self.alto_streams.__setitem__, "open"),
             most_streams_per_client=self.settings.api.max_streams_per_client,
         )
+
+    def _measured_links(self, now: float) -> Callable[[], list[LinkAnswer]]:
+        table = self.links.table(now)
+        return lambda: list(whole_answers(table))
 
     def _silence_sources(self) -> SilenceSources:
         watch = self.incident_watch

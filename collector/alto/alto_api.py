@@ -25,6 +25,7 @@ from collector.alto.resources import RESOURCES, ROOT, Resource, ResourceRequest
 from collector.alto.update_streams import UpdateEvent, UpdateStream
 from collector.alto.view import View
 from collector.api.api_requests import ApiError, read_body
+from collector.api.costly_questions import question_threads
 from linkweather import overflows
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, RouteAnswer
@@ -44,13 +45,14 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class AltoSources:
     """What ALTO's answers come from. `now` is in seconds since the epoch; `route` is the active route.
 
+    `links` copies what is known now; what it returns makes the answers of it in any thread.
     Once `stopping` is true, update streams end, so that a server that waits for its responses can stop.
     `count_streams` is called with the number of open ones whenever it changes.
     """
 
     now: Callable[[], float]
     mesh: Callable[[], Mesh]
-    links: Callable[[float], Sequence[LinkAnswer]]
+    links: Callable[[float], Callable[[], Sequence[LinkAnswer]]]
     route: Callable[[str, str, float], RouteAnswer | NoRoute]
     capacities: Callable[[float], Sequence[CapacityAnswer]]
     stopping: Callable[[], bool] = lambda: False
@@ -99,8 +101,21 @@ class _AltoService:
         self._keep_alive_s = keep_alive_s
         self._streams: dict[str, _OpenStream] = {}
         self._last_view: View | None = None
+        self._thread = question_threads(1, "alto")
 
-    def _view(self) -> View:
+    async def _view(self) -> View:
+        """One view for all who ask within half a poll interval, with its links, which a thread makes."""
+        view = self._shared_view()
+        await asyncio.get_running_loop().run_in_executor(self._thread, lambda: view.link)
+        return view
+
+    def _shared_view(self) -> View:
+        """The same without: it makes its links when it is asked for them."""
+        if self._last_view is None or not 0 <= self._sources.now() - self._last_view.now < self._poll_s / 2:
+            self._last_view = self._new_view()
+        return self._last_view
+
+    def _new_view(self) -> View:
         now = self._sources.now()
         return View(
             now=now,
@@ -110,12 +125,6 @@ class _AltoService:
             capacities=self._sources.capacities(now),
         )
 
-    def _shared_view(self) -> View:
-        """One view for all streams that look within half a poll interval."""
-        if self._last_view is None or not 0 <= self._sources.now() - self._last_view.now < self._poll_s / 2:
-            self._last_view = self._view()
-        return self._last_view
-
     async def directory(self, request: Request) -> Response:
         _check_accept(request, alto.DIRECTORY)
         return _json(resources.directory(self._sources.mesh(), _base(request)), alto.DIRECTORY)
@@ -124,7 +133,8 @@ class _AltoService:
         async def endpoint(request: Request) -> Response:
             _check_accept(request, resource.media)
             asked = Fields({}) if resource.accepts is None else await _parameters(request, resource.accepts)
-            answer = resource.answer(self._view(), ResourceRequest(asked, _requester(request)))
+            view = self._shared_view() if resource.media == alto.NETWORK_MAP else await self._view()
+            answer = resource.answer(view, ResourceRequest(asked, _requester(request)))
             if isinstance(answer, PathVector):
                 return _bytes(answer.body(_domain(request)), answer.content_type)
             return _json(answer, resource.media)
@@ -143,7 +153,7 @@ class _AltoService:
         if client is not None and self._streams_of(client) >= self._sources.most_streams_per_client:
             overflows.note("alto update streams")
             raise ApiError(429, "your address has too many update streams open")
-        live = _OpenStream(UpdateStream(asked, _requester(request), self._view()), client)
+        live = _OpenStream(UpdateStream(asked, _requester(request), await self._view()), client)
         name = secrets.token_urlsafe(16)
         self._streams[name] = live
         self._sources.count_streams(len(self._streams))
@@ -161,7 +171,7 @@ class _AltoService:
         live = self._streams.get(request.path_params["stream"])
         if live is None:
             raise HTTPException(404, "this update stream is closed")
-        live.stream.control(await _parameters(request, alto.UPDATE_PARAMS), self._view())
+        live.stream.control(await _parameters(request, alto.UPDATE_PARAMS), await self._view())
         live.changed.set()
         return Response(status_code=204)
 
@@ -169,7 +179,7 @@ class _AltoService:
         yield UpdateEvent(alto.UPDATE_CONTROL, control).encode()
         silent_s = 0.0
         while True:
-            found = [event.encode() for event in live.stream.events(self._shared_view())]
+            found = [event.encode() for event in live.stream.events(await self._view())]
             silent_s = 0.0 if found else silent_s + self._poll_s
             if silent_s >= self._keep_alive_s:
                 found.append(KEEP_ALIVE)

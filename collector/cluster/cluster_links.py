@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.cluster.mesh_view import MeshView
-from collector.linkstate.link_answers import FIELDS, LinkTable, whole_answers
+from collector.linkstate.link_answers import FIELDS, LinkTable
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.name_order import Pair
 from collector.linkstate.report_moments import Links
@@ -63,10 +63,6 @@ class ClusterLinks:
     def page(self, limit: int, after: Pair | None) -> tuple[Links, Pair | None]:
         """The numbers of the links on a page."""
         return self._own.page(limit, after)
-
-    def links(self, now: float) -> list[LinkAnswer]:
-        """The same as messages, with the next tests."""
-        return list(whole_answers(self.table(now).with_next_tests(self._own.next_test)))
 
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
         """One link; None where the mesh has no such link."""

@@ -143,10 +143,6 @@ class LinkStates:
         columns = link_columns(self._memory, links, now, self._limits.of(links), rtt=rtt, goodput=goodput)
         return LinkTable(now, self.index.sites, self.index.src[links], self.index.dst[links], columns)
 
-    def links(self, now: float) -> list[LinkAnswer]:
-        """The same as messages, with the next tests."""
-        return list(whole_answers(self.table(now).with_next_tests(self.next_test)))
-
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
         """One link; None where the mesh has no such link."""
         number = self.index.number(src, dst)

@@ -6,11 +6,15 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from collector.cluster.cluster_links import ClusterLinks
+from collector.linkstate.link_answers import whole_answers
+from collector.linkstate.link_states import LinkStates
 from collector.linkstate.report_moments import ReportMoment
 from collector.store.columns import LINK_TABLES, REPORT_COLUMNS, Entry, Recorded, readable
 from collector.store.database import Database
 from collector.store.journal import Journal
 from collector.store.roll_ups import RollUps
+from linkweather.models.state import LinkAnswer
 from linkweather.wire import (
     AnyReport,
     CapacityReport,
@@ -67,6 +71,11 @@ def pruned(journal: Journal, now: datetime) -> int:
     """Roll up, and delete what is too old then; how many rows that were."""
     list(RollUps(journal.database, math.inf).roll(now))
     return sum(journal.prune(now))
+
+
+def every_link(links: LinkStates | ClusterLinks, now: float) -> list[LinkAnswer]:
+    """What is known of each link, in the mesh's order, without next tests."""
+    return list(whole_answers(links.table(now)))
 
 
 def moment(at: float, boot: str = "boot-1", seq: int | None = None) -> ReportMoment:

@@ -35,7 +35,7 @@ from linkweather.wire import (
     ThroughputReport,
     ThroughputRow,
 )
-from tests.collector.report_samples import NOON, capacity, entry
+from tests.collector.report_samples import NOON, capacity, entry, every_link
 
 MESH = Mesh.model_validate({"sites": {site: {"address": f"192.0.2.{number}"} for number, site in enumerate("abcd", 1)}})
 LAST_S = 900
@@ -124,7 +124,7 @@ def test_a_rebuilt_state_answers_as_the_one_before_it(
     now = NOON + timedelta(seconds=LAST_S)
     rebuild(journal.database, rebuilt, rebuilt_sites, capacities, now)
     for at in (now.timestamp(), now.timestamp() + 250):
-        assert rebuilt.links(at) == live.links(at)
+        assert every_link(rebuilt, at) == every_link(live, at)
         assert_same(rebuilt.snapshot(at), live.snapshot(at))
     assert rebuilt_sites.sites(now.timestamp()) == sites.sites(now.timestamp())
     journal.close()
@@ -137,9 +137,9 @@ def test_what_arrived_before_the_horizon_and_of_links_outside_the_mesh_is_left_o
     journal.commit([entry(LatencyReport(boot="x", seq=1, at=NOON, links=rows))])
     links, sites, capacities = states()
     rebuild(journal.database, links, sites, capacities, NOON + timedelta(seconds=722))
-    assert {link.state for link in links.links(NOON.timestamp())} == {"unknown"}
+    assert {link.state for link in every_link(links, NOON.timestamp())} == {"unknown"}
     rebuild(journal.database, links, sites, capacities, NOON + timedelta(seconds=720))
-    assert [link.dst for link in links.links(NOON.timestamp()) if link.state == "fresh"] == ["b"]
+    assert [link.dst for link in every_link(links, NOON.timestamp()) if link.state == "fresh"] == ["b"]
     journal.close()
 
 

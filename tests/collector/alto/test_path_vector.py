@@ -99,7 +99,9 @@ def test_a_name_too_long_for_alto_is_shortened_to_its_own_hash() -> None:
         path = PathExpectation(sites=(src, dst))
         return RouteAnswer(src=src, dst=dst, objective="latency", at=AT, path=path, why="so")
 
-    found = path_vector.between_pids(View(now=NOW, mesh=mesh, links=(), route=route), "p", asked(cost_type=PATH_VECTOR))
+    found = path_vector.between_pids(
+        View(now=NOW, mesh=mesh, links=tuple, route=route), "p", asked(cost_type=PATH_VECTOR)
+    )
     names = [row[dst][0] for row in found.costs["cost-map"].values() for dst in row]
     assert len(set(names)) == 2
     assert all(len(name) == 40 for name in names)

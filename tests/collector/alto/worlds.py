@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from collector.alto.alto_api import AltoSources
@@ -100,7 +101,7 @@ def route(src: str, dst: str) -> RouteAnswer | NoRoute:
 
 
 def view(links: Sequence[LinkAnswer] = LINKS, mesh: Mesh = MESH) -> View:
-    return View(now=NOW, mesh=mesh, links=links, route=route, capacities=CAPACITIES)
+    return View(now=NOW, mesh=mesh, links=lambda: links, route=route, capacities=CAPACITIES)
 
 
 def asked(**fields: Any) -> Fields:
@@ -123,7 +124,7 @@ class AltoWorld:
         return AltoSources(
             now=self._tick,
             mesh=lambda: self.mesh,
-            links=lambda _now: self.links,
+            links=lambda _now: partial(list, self.links),
             route=lambda src, dst, _now: route(src, dst),
             capacities=lambda _now: list(CAPACITIES),
             stopping=lambda: self.stopping,

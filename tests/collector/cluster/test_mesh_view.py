@@ -23,7 +23,7 @@ from linkweather.mesh import Mesh
 from linkweather.models.routes import Objective
 from linkweather.wire import LatencyRow, PathRow, Row, ThroughputRow
 from linkweather.wire.state_rows import StateRow, StateRowHead, decode_state_row, encode_state_row
-from tests.collector.report_samples import moment
+from tests.collector.report_samples import every_link, moment
 from tests.collector.routing.deciding import decide_all
 
 OBJECTIVES: Sequence[Objective] = ("latency", "goodput")
@@ -219,8 +219,8 @@ def test_a_collector_answers_for_others_sites_by_their_rows_and_in_full_for_its_
     single = observed()
     view = view_of([single], 1, 200.0)
     links = ClusterLinks(single, view, lambda site: share_of(site, 3) == 0)
-    truth = {(one.src, one.dst): one for one in single.links(201.0)}
-    for one in links.links(201.0):
+    truth = {(one.src, one.dst): one for one in every_link(single, 201.0)}
+    for one in every_link(links, 201.0):
         known = truth[one.src, one.dst]
         assert (one.state, one.goodput_state) == (known.state, known.goodput_state)
         for name in ("loss_ratio", "rtt_forecast_p50_s", "goodput_forecast_p90_bps"):
@@ -233,7 +233,7 @@ def test_a_collector_answers_for_others_sites_by_their_rows_and_in_full_for_its_
         assert links.link(one.src, one.dst, 201.0) == one
     assert links.link("s0", "nowhere", 201.0) is None
     places, last = links.page(7, None)
-    every = [(one.src, one.dst) for one in links.links(201.0)]
+    every = [(one.src, one.dst) for one in every_link(links, 201.0)]
     assert [every[place] for place in places] == sorted(every)[:7]
     assert last == sorted(every)[6]
     page, whole = links.table(201.0, places), links.table(201.0)

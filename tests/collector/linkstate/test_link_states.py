@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from collector.linkstate.link_answers import whole_answers
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.report_moments import ReportMoment
 from collector.settings import StateSettings
@@ -18,7 +19,7 @@ from linkweather.containment import faults
 from linkweather.mesh import Mesh
 from linkweather.models.state import LinkAnswer
 from linkweather.wire import Hop, LatencyRow, Outage, PathRow, Row, ThroughputRow
-from tests.collector.report_samples import moment
+from tests.collector.report_samples import every_link, moment
 
 MESH = Mesh.model_validate(
     {
@@ -61,7 +62,7 @@ def after(now: float, *rows: tuple[float, Row]) -> LinkAnswer:
 
 
 def test_every_link_of_the_mesh_appears_before_any_measurement() -> None:
-    answers = states().links(100.0)
+    answers = every_link(states(), 100.0)
     assert [(answer.src, answer.dst) for answer in answers] == [("a", "b"), ("a", "c"), ("b", "a")]
     assert {answer.state for answer in answers} == {"unknown"}
 
@@ -76,7 +77,7 @@ def test_each_link_ages_by_the_report_interval_of_its_group() -> None:
     links.observe(moment(150.0), [idle.model_copy(update={"during_throughput": True, "rtt_p50_s": 0.05})])
     answers = [links.link("a", dst, 160.0) for dst in "bc"]
     assert [answer and answer.state for answer in answers] == ["stale", "fresh"]
-    assert answers[1] == next(each for each in links.links(160.0) if (each.src, each.dst) == ("a", "c"))
+    assert answers[1] == next(each for each in every_link(links, 160.0) if (each.src, each.dst) == ("a", "c"))
     assert answers[1].rtt_p50_s == 0.02  # the idle row is not older than two of its intervals
     now = links.snapshot(160.0)
     a, b, c = (now.position[name] for name in "abc")
@@ -472,7 +473,7 @@ def test_a_link_that_stays_in_a_changed_mesh_keeps_what_is_known() -> None:
     links.apply_mesh(
         Mesh.model_validate(MESH.model_dump() | {"links": [{"src": "a", "dst": "b"}, {"src": "c", "dst": "a"}]})
     )
-    assert [(answer.src, answer.dst, answer.state) for answer in links.links(101.0)] == [
+    assert [(answer.src, answer.dst, answer.state) for answer in every_link(links, 101.0)] == [
         ("a", "b", "fresh"),
         ("c", "a", "unknown"),
     ]
@@ -503,7 +504,7 @@ def test_figures_beyond_single_precision_are_no_forecast_and_harm_no_other_link(
     absurd = LatencyRow.model_construct(src="a", dst="c", method="stamp", sent=50, received=50, rtt_p50_s=3.4e38)
     for at in (100.0, 105.0, 110.0):
         links.observe(ReportMoment(at, "boot", int(at)), [absurd, latency(0.020)])
-    good, bad, _ = links.links(111.0)
+    good, bad, _ = every_link(links, 111.0)
     assert good.rtt_forecast_p50_s == pytest.approx(0.020)
     assert good.rtt_forecast_samples == 3
     assert (bad.state, bad.rtt_forecast_p50_s, bad.rtt_forecast_samples) == ("fresh", None, None)
@@ -517,7 +518,7 @@ def test_a_link_whose_next_test_cannot_be_said_costs_its_own_fields() -> None:
     links = LinkStates(MESH, StateSettings(), next_test)
     links.observe(ReportMoment(100.0, "boot", 1), [latency(0.020)])
     before = faults().get("link answer", 0)
-    bad, good, _ = links.links(101.0)
+    bad, good, _ = whole_answers(links.table(101.0).with_next_tests(links.next_test))
     assert (bad.state, bad.next_test_in_s, good.next_test_in_s) == ("fresh", None, 60.0)
     assert faults()["link answer"] > before
 
@@ -526,7 +527,7 @@ def test_a_value_that_is_no_number_is_null() -> None:
     links = states()
     nan = LatencyRow.model_construct(src="a", dst="c", method="stamp", sent=50, received=50, rtt_min_s=math.nan)
     links.observe(ReportMoment(100.0, "boot", 1), [nan, latency(0.020)])
-    _, found, _ = links.links(101.0)
+    _, found, _ = every_link(links, 101.0)
     assert (found.state, found.rtt_min_s) == ("fresh", None)
 
 
@@ -537,7 +538,7 @@ def test_a_fault_in_one_row_costs_that_row() -> None:
     links = states()
     links.observe(moment(0), [bad, latency(0.02)])
     assert faults()["link state"] == before + 1
-    good, unknown, _ = links.links(1)
+    good, unknown, _ = every_link(links, 1)
     assert (good.rtt_p50_s, unknown.state) == (0.02, "unknown")
 
 
@@ -549,7 +550,7 @@ def test_a_fault_in_one_of_many_reports_costs_its_row() -> None:
     back = latency(0.03).model_copy(update={"src": "b", "dst": "a"})
     links.observe_all([(moment(0), [latency(0.02)]), (moment(1), [bad, latency(0.05)]), (moment(2), [back])])
     assert faults()["link state"] == before + 1
-    assert [(link.rtt_p50_s, link.state) for link in links.links(3)] == [
+    assert [(link.rtt_p50_s, link.state) for link in every_link(links, 3)] == [
         (0.05, "fresh"),
         (None, "unknown"),
         (0.03, "fresh"),
@@ -569,7 +570,7 @@ def test_many_reports_together_leave_what_each_alone_does() -> None:
     for report in reports:
         one_by_one.observe(*report)
     together.observe_all(reports)
-    assert together.links(170.0) == one_by_one.links(170.0)
+    assert every_link(together, 170.0) == every_link(one_by_one, 170.0)
 
 
 def test_links_are_counted_by_state() -> None:
