@@ -44,13 +44,33 @@ def _median(rows: int) -> Forecaster:
     def forecast(values: Floats, _gaps: Floats) -> Floats:
         before = np.full((rows - 1, values.shape[1]), np.nan, values.dtype)
         padded = np.concatenate([before, values])
-        found = _middle([padded[first : first + len(values)] for first in range(rows)])
+        found = _middle(_windows(padded, rows))
         # Where the window is not full yet, NaN has come through: of what there is.
-        row, series = np.nonzero(np.isnan(found) & np.isfinite(values))
-        found[row, series] = _median_of_known(padded[row[:, None] + np.arange(rows), series[:, None]])
+        missing = np.isnan(padded)
+        early = rows + int(missing.any(axis=1).nonzero()[0].max(initial=-1))  # rows of `padded` from here on are full
+        found[: early - rows + 1] = _median_of_known(padded[:early], missing[:early], rows)
         return found
 
     return forecast
+
+
+def _windows(padded: Floats, rows: int) -> list[Floats]:
+    """The values of each window of so many rows: the first of all windows, the second of all, and so on."""
+    return [padded[first : first + len(padded) - rows + 1] for first in range(rows)]
+
+
+def _median_of_known(padded: Floats, missing: npt.NDArray[np.bool_], rows: int) -> Floats:
+    """The median of the known values of each window.
+
+    What is missing counts as infinite, below and above by turns: so it leaves the middle where it is, but where an odd
+    number is missing. There the two middle values are found by beginning with one turn and with the other.
+    """
+    odd = np.logical_xor.accumulate(missing, axis=0)
+    middles = [
+        _middle(_windows(np.where(missing, np.where(odd, end, -end), padded), rows)) for end in (np.inf, -np.inf)
+    ]
+    middle: Floats = (middles[0] + middles[1]) / 2
+    return np.where(missing[rows - 1 :], np.nan, middle)
 
 
 def _middle(values: list[Floats]) -> Floats:
@@ -74,15 +94,6 @@ def _without_greatest(values: list[Floats], least: np.ufunc, greatest: np.ufunc)
         found.append(least(top, value))
         top = greatest(top, value)
     return found
-
-
-def _median_of_known(windows: Floats) -> Floats:
-    """The median of each row of some windows, some of whose values are NaN."""
-    ordered = np.sort(windows, axis=-1)
-    known = np.isfinite(ordered).sum(axis=-1, keepdims=True)  # NaN is sorted to the end
-    low = np.take_along_axis(ordered, (known - 1) // 2, axis=-1)
-    middle: Floats = ((low + np.take_along_axis(ordered, known // 2, axis=-1)) / 2)[:, 0]
-    return middle
 
 
 def _smoothed(steps: float) -> Forecaster:

@@ -18,10 +18,11 @@ import numpy as np
 from collector.store import outbox_ledger, roll_up_tables
 from collector.store.columns import TABLES, Column, moments, texts
 from collector.store.database import Database
-from collector.store.report_keys import Key, RangeChanges, ReportKeys
+from collector.store.report_keys import Key, Range, RangeChanges, ReportKeys
 from linkweather import atomicfile
 
 _QUOTED = '"{}"'.format
+_KEY = ("site", "boot", "first")
 _RECEIVED = "CREATE TABLE IF NOT EXISTS received (site VARCHAR, boot VARCHAR, first BIGINT, last BIGINT)"
 
 
@@ -132,17 +133,21 @@ def rows_like(
 
 def write_ranges(connection: duckdb.DuckDBPyConnection, changes: RangeChanges) -> None:
     """Change `received`; a range that grows is changed in its place, so that the table stays as small as it is."""
-    same = "received.site = batch.site AND received.boot = batch.boot AND received.first = batch.first"
+    if changes.extended:
+        outbox_ledger.update_rows(connection, "received", _KEY, "last = {last}", _range_columns(changes.extended))
+    same = " AND ".join(f"received.{name} = batch.{name}" for name in _KEY)
     for ranges, statement in (
-        (changes.extended, f"UPDATE received SET last = batch.last FROM batch WHERE {same}"),  # noqa: S608 – ours
-        (changes.gone, f"DELETE FROM received USING batch WHERE {same}"),  # noqa: S608
+        (changes.gone, f"DELETE FROM received USING batch WHERE {same}"),  # noqa: S608 – ours
         (changes.new, "INSERT INTO received BY NAME FROM batch"),
     ):
         if ranges:
-            site, boot, first, last = (np.array(column) for column in zip(*ranges, strict=True))
-            columns = {"site": site.astype(object), "boot": boot.astype(object), "first": first, "last": last}
-            connection.register("batch", columns)
+            connection.register("batch", _range_columns(ranges))
             connection.execute(statement)
+
+
+def _range_columns(ranges: Sequence[Range]) -> dict[str, Column]:
+    site, boot, first, last = (np.array(column) for column in zip(*ranges, strict=True))
+    return {"site": site.astype(object), "boot": boot.astype(object), "first": first, "last": last}
 
 
 def _kept_id(file: Path) -> str | None:
