@@ -22,6 +22,8 @@ def set_up(trial: Trial) -> None:
     trial.sites = SITES
     trial.wait_fresh("three sites")
     print(f"== three sites in {time.monotonic() - trial.began:.0f} s; typed: {trial.typed}", flush=True)
+    for name in ("hub", *SITES):
+        _steady(trial, name)
     trial.type("hub", "linkweather links")
     trial.type("hub", "linkweather doctor")
 
@@ -73,6 +75,7 @@ def upgrade(trial: Trial) -> None:
     for name, file in changed.items():
         trial.type(name, UPGRADE)
         trial.wait_fresh(f"{name} is upgraded")
+        _steady(trial, name)
         trial.type(name, f"tail -n 1 {file} | grep -Fx '# changed by hand'")
     trial.wait("every site has another version", lambda: not set(_versions(trial)) & set(before))
     print(f"          {before} -> {_versions(trial)}")
@@ -149,6 +152,15 @@ def _lines(said: str) -> dict[str, str]:
 
 def _versions(trial: Trial) -> list[str]:
     return [str(row["version"]) for row in trial.rows("sites")]
+
+
+def _steady(trial: Trial, name: str) -> None:
+    """Each unit that is enabled runs, and has not ended since it was started."""
+    machine = trial.machines[name]
+    enabled = machine.run("sh", "-c", "systemctl list-unit-files --state=enabled --no-legend 'linkweather-*'")
+    for unit in (line.split()[0] for line in enabled.splitlines()):
+        shown = set(machine.run("systemctl", "show", "--property=ActiveState,NRestarts", unit).split())
+        assert shown == {"ActiveState=active", "NRestarts=0"}, f"{name}: {unit}: {shown}\n{trial.logs()}"
 
 
 def _balanced(trial: Trial) -> None:

@@ -19,7 +19,7 @@ BRIDGE = "lwdeploy"
 NETWORK = "10.99.0"
 # What a person installs before linkweather; all else is linkweather's to name.
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "iproute2", "iputils-ping", "procps", "python3", "python3-venv")
-_BOOT_S = 90.0
+_BOOT_S = 180.0  # and to go down: what was deleted goes from the disk then
 
 
 def run(*argv: str, check: bool = True) -> str:
@@ -135,11 +135,14 @@ class Machine:
 
     def power_off(self, *, hard: bool = False) -> None:
         """Shut it down in order, or cut its power."""
-        if self._process is not None:
-            os.kill(self._leader, signal.SIGKILL if hard else signal.SIGRTMIN + 4)
-            self._process.wait(60)
-            self._process = None
-        run("umount", str(self._root), check=False)
+        try:
+            if self._process is not None:
+                with contextlib.suppress(ProcessLookupError):  # who stops the trial may have stopped it, too
+                    os.kill(self._leader, signal.SIGKILL if hard else signal.SIGRTMIN + 4)
+                self._process.wait(_BOOT_S)
+                self._process = None
+        finally:
+            run("umount", str(self._root), check=False)
 
     def run(self, *argv: str, check: bool = True) -> str:
         """Run a program in it, as root."""

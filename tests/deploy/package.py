@@ -73,8 +73,9 @@ def _unpack(target: Path, ref: str | None) -> None:
         with tarfile.open(fileobj=io.BytesIO(tree)) as archive:
             archive.extractall(target, filter="tar")
         return
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
+    list_files = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
+    listed = subprocess.run(list_files, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in (name for name in listed.split("\0") if name and (ROOT / name).exists()):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target / name, follow_symlinks=False)
 

@@ -90,4 +90,4 @@ class Trial:
 
 def _shortened(line: str) -> str:
     """A token is long and secret."""
-    return re.sub(r"(lw1-\w{6})[\w-]+", r"\1…", line)
+    return re.sub(r"(lw1-[\w-]{6})[\w-]+", r"\1…", line)
