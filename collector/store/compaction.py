@@ -30,7 +30,8 @@ import duckdb
 from collector.store.columns import TABLES, naive
 from collector.store.database import Database, transaction_of
 from collector.store.decision_log import DECISION_TABLES
-from collector.store.journal_repair import copy_of, log_of, quoted, remove_copy
+from collector.store.journal_repair import copy_of, copy_views, log_of, quoted, remove_copy
+from collector.store.packed_delays import stored_in
 from collector.store.roll_up_tables import FIGURES, RESOLUTIONS
 from linkweather.errors import RecordError
 
@@ -42,6 +43,7 @@ SLICE_ROWS: Final = 122_880  # a row group of DuckDB
 FEW_ROWS: Final = 20_000  # that came meanwhile, and may be copied while commits wait
 TRIES: Final = 300  # to find a moment without a reader
 _WRITTEN: Final = timedelta(hours=1)  # after which decisions are in the log, also where its disk failed for a while
+_ROW_TABLES: Final = tuple(map(stored_in, TABLES))
 MB: Final = 2**20
 
 
@@ -115,7 +117,7 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 def _parting(connection: duckdb.DuckDBPyConnection, table: str, now: datetime) -> _Parting | None:
     """None for a table that is small, or in which rows are changed."""
-    if table in TABLES:
+    if table in _ROW_TABLES:
         ((last,),) = connection.execute(f"SELECT coalesce(max(number), 0) FROM {table}").fetchall()
         return _Parting(f"number <= {last} OR number IS NULL", f"number > {last}")
     if table in DECISION_TABLES:
@@ -137,7 +139,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, table: str, which: str) -> Iter
 
 def _catch_up(connection: duckdb.DuckDBPyConnection, copied: dict[str, _Parting], now: datetime) -> Iterator[int]:
     """Copy the rows that were committed meanwhile, until few are left."""
-    for table in TABLES:
+    for table in _ROW_TABLES:
         rows = FEW_ROWS
         while rows >= FEW_ROWS:
             newer = _parting(connection, table, now)
@@ -159,6 +161,7 @@ def _finish(connection: duckdb.DuckDBPyConnection, copied: Mapping[str, _Parting
             ((old, new),) = connection.execute(f"SELECT {counts}").fetchall()
             if old != new:
                 raise RecordError(f"journal {path}: the copy of {table} has {new} of {old} rows: it stays as it is")
+        copy_views(connection, connection.execute("SELECT current_database()").fetchall()[0][0], "compacted")
     connection.execute("CHECKPOINT compacted")
     connection.execute("DETACH compacted")
     if log_of(copy_of(path)).exists():

@@ -43,6 +43,7 @@ from collector.store.columns import TABLES, Entry, naive, row_columns
 from collector.store.database import Database
 from collector.store.journal_damage import DamageRecord, JournalDamage
 from collector.store.journal_repair import is_damage
+from collector.store.packed_delays import stored_in
 from collector.store.report_keys import Key
 from linkweather.durable_number import DurableNumber
 from linkweather.errors import OperatorError
@@ -151,7 +152,7 @@ class Journal:
             for start in range(first, last + 1, PRUNED_ROWS):
                 numbers = {"first": start, "last": min(start + PRUNED_ROWS - 1, last)}
                 with self.database.transaction() as connection:
-                    statement = f"DELETE FROM {kind} WHERE {old}"  # noqa: S608 - names from our table
+                    statement = f"DELETE FROM {stored_in(kind)} WHERE {old}"  # noqa: S608 - our names
                     ((deleted,),) = connection.execute(statement, {"before": before, **numbers}).fetchall()
                 yield deleted
 

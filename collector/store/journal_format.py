@@ -11,7 +11,7 @@ import duckdb
 
 from linkweather.errors import OperatorError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # from which on a table may have its rows in another form than what a view shows
 _PID = re.compile(r"PID (\d+)")
 
 

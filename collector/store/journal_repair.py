@@ -164,9 +164,17 @@ def copy_readable(old: Path, new: Path, *, whole: bool = False) -> tuple[int, in
             "SELECT table_name FROM duckdb_tables() WHERE database_name = 'old' ORDER BY ALL"
         ).fetchall()
         counts = [_copy_table(db, name, whole=whole) for (name,) in tables]
+        copy_views(db, "old", str(db.execute("SELECT current_database()").fetchall()[0][0]))
         db.execute("DETACH old")
     move_in_place(copy, new)
     return sum(kept for kept, _ in counts), sum(of for _, of in counts)
+
+
+def copy_views(db: duckdb.DuckDBPyConnection, old: str, new: str) -> None:
+    """Make the views of one database in another that has the same tables."""
+    found = db.execute("SELECT sql FROM duckdb_views() WHERE database_name = ? AND NOT internal", [old]).fetchall()
+    for (sql,) in found:
+        db.execute(sql.replace("CREATE VIEW ", f'CREATE VIEW "{new}".', 1))
 
 
 def _copy_table(db: duckdb.DuckDBPyConnection, name: str, *, whole: bool) -> tuple[int, int]:

@@ -18,6 +18,8 @@ import numpy as np
 from collector.store import outbox_ledger, roll_up_tables
 from collector.store.columns import TABLES, Column, moments, texts
 from collector.store.database import Database
+from collector.store.journal_format import SCHEMA_VERSION
+from collector.store.packed_delays import VIEW, packed, stored_columns, stored_in, view
 from collector.store.report_keys import Key, Range, RangeChanges, ReportKeys
 from linkweather import atomicfile
 
@@ -31,11 +33,19 @@ def create(connection: duckdb.DuckDBPyConnection, id_file: Path) -> None:
 
     The journal's id is in `id_file` as well: one that is rebuilt after damage keeps it, and with it its sites.
     """
-    for kind, table in TABLES.items():
-        definitions = ", ".join(f"{_QUOTED(name)} {sql}" for name, sql in table.columns.items())
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {kind} ({definitions})")
-        for name, sql in table.columns.items():
-            connection.execute(f"ALTER TABLE {kind} ADD COLUMN IF NOT EXISTS {_QUOTED(name)} {sql}")
+    if connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [VIEW]).fetchone():
+        # An earlier version had no view; its rows stay as they are.
+        connection.execute(f"ALTER TABLE {VIEW} RENAME TO {stored_in(VIEW)}")
+    for kind in TABLES:
+        table, columns = stored_in(kind), stored_columns(kind)
+        definitions = ", ".join(f"{_QUOTED(name)} {sql}" for name, sql in columns.items())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({definitions})")
+        for name, sql in columns.items():
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {_QUOTED(name)} {sql}")
+    shown = "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index"
+    if [name for (name,) in connection.execute(shown, [VIEW]).fetchall()] != list(TABLES[VIEW].columns):
+        connection.execute(view())
+    connection.execute("UPDATE journal_format SET version = ? WHERE version < ?", [SCHEMA_VERSION, SCHEMA_VERSION])
     outbox_ledger.create(connection)
     for statement in roll_up_tables.definitions():
         connection.execute(statement)
@@ -103,8 +113,8 @@ def read_fingerprints(database: Database) -> dict[tuple[str, str], str]:
 
 def append_rows(connection: duckdb.DuckDBPyConnection, kind: str, rows: dict[str, Column]) -> None:
     """Add the rows of a batch to the table of their kind."""
-    connection.register("batch_rows", rows)
-    connection.execute(f"INSERT INTO {kind} BY NAME FROM batch_rows")
+    connection.register("batch_rows", packed(rows) if kind == VIEW else rows)
+    connection.execute(f"INSERT INTO {stored_in(kind)} BY NAME FROM batch_rows")
 
 
 def rows_like(

@@ -120,7 +120,7 @@ def definitions() -> Iterator[str]:
         columns = ", ".join(f"{name} {figure.type}" for name, figure in figures.items())
         for resolution in RESOLUTIONS:
             table = resolution.table(kind)
-            yield f'CREATE TABLE IF NOT EXISTS {table} (src VARCHAR, dst VARCHAR, "at" TIMESTAMP, {columns})'
+            yield f'CREATE TABLE IF NOT EXISTS {table} (src VARCHAR, dst VARCHAR, "at" TIMESTAMP_S, {columns})'
 
 
 def parts_of_rows(kind: str, step_s: int, which: str) -> str:

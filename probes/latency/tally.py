@@ -132,8 +132,7 @@ def row(
         outages=outages[-MAX_OUTAGES:] or None,
         during_throughput=tally.loaded,
         figures=_figures(tally) or None,
-        **_rtt_fields(tally, jitter),
-        **_one_way_fields(tally),
+        **_delays(tally, jitter),
     )
 
 
@@ -168,26 +167,40 @@ def _figures(tally: Tally) -> dict[str, float]:
     return {name: median_low(values[name]) for name in list(values)[:MAX_FIGURES]}
 
 
-def _rtt_fields(tally: Tally, jitter: Jitter) -> dict[str, Any]:
+def _delays(tally: Tally, jitter: Jitter) -> dict[str, Any]:
     smoothed = jitter.add(tally.rtts_s)
     if not tally.rtts_s:
         return {}
     rtt = summary(tally.rtts_s)
-    return {
-        "rtt_min_s": rtt.minimum,
+    digits = _digits(rtt.minimum)
+    least, p50, p95, most = (round(value, digits) for value in (rtt.minimum, rtt.p50, rtt.p95, rtt.maximum))
+    found = {
+        "rtt_min_s": least,
         "rtt_mean_s": rtt.mean,
-        "rtt_p50_s": rtt.p50,
-        "rtt_p95_s": rtt.p95,
+        "rtt_p50_s": p50,
+        "rtt_p95_s": p95,
         "rtt_p99_s": rtt.p99,
-        "rtt_max_s": rtt.maximum,
-        "rtt_stdev_s": rtt.stdev,
-        "jitter_p95_p50_s": rtt.p95 - rtt.p50,
+        "rtt_max_s": most,
+        # Two of the rounded, and within what these span, so that the relations between them hold as well.
+        "rtt_stdev_s": None if rtt.stdev is None else min(rtt.stdev, most - least),
+        "jitter_p95_p50_s": p95 - p50,
         "jitter_rfc3550_s": smoothed,
-        "timestamp": "kernel" if tally.kernel else "user",
+        **_one_way_delays(tally),
     }
+    rounded = {name: value if value is None else round(value, digits) for name, value in found.items()}
+    return {**rounded, "timestamp": "kernel" if tally.kernel else "user"}
 
 
-def _one_way_fields(tally: Tally) -> dict[str, Any]:
+def _digits(rtt_s: float) -> int:
+    """The decimals of seconds that a row's delays are rounded to: by at most 0.05 % of its least RTT, or by 0.5 µs.
+
+    That is below what one window can tell of a link: the RTTs of a virtual wire lie 8 µs apart. More would be noise,
+    and noise is most of what a report weighs on the wire and of what a row takes on the collector's disk.
+    """
+    return next((digits for least_s, digits in ((1e-3, 6), (1e-4, 7), (1e-5, 8)) if rtt_s >= least_s), 9)
+
+
+def _one_way_delays(tally: Tally) -> dict[str, float]:
     if not tally.forward_s:
         return {}
     return {

@@ -124,7 +124,7 @@ def fill(path: Path, count: int, rounds: int) -> None:
     last = datetime.now(UTC).replace(tzinfo=None)
     with journal.database.transaction() as connection:
         connection.execute(
-            f"""INSERT INTO latency (number, site, boot, seq, "at", received_at, src, dst, method, sent, received,
+            f"""INSERT INTO latency_rows (number, site, boot, seq, "at", received_at, src, dst, method, sent, received,
                                      rtt_min_s, rtt_p50_s, rtt_p95_s, rtt_max_s, "timestamp", during_throughput)
                 SELECT row_number() OVER (), src, 'boot', frame, "at", "at", src, dst, 'stamp', 50, 50,
                        rtt_s, rtt_s, rtt_s, rtt_s, 'kernel', false

@@ -122,7 +122,8 @@ def _filled(path: Path, rows: int, now: datetime) -> Journal:
 def _fill(journal: Journal, rows: int, at: datetime, first: int) -> None:
     with journal.database.transaction() as connection:
         connection.execute(
-            f"""INSERT INTO latency BY NAME SELECT i + $first + 1 AS number, 's' || i % {SITES} AS site, 'old' AS boot,
+            f"""INSERT INTO latency_rows BY NAME
+                    SELECT i + $first + 1 AS number, 's' || i % {SITES} AS site, 'old' AS boot,
                     (i + $first) // {SITES * SITES} AS seq, $at::TIMESTAMP AS "at", $at::TIMESTAMP AS received_at,
                     's' || i % {SITES} AS src, 's' || (i // {SITES}) % {SITES} AS dst, 'stamp' AS method, 50 AS sent,
                     50 AS received, random() AS rtt_min_s, random() AS rtt_mean_s, random() AS rtt_p50_s,

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from collector.settings import JournalSettings
 from collector.store.journal import Journal
+from collector.store.journal_tables import append_rows
 from collector.store.link_history import LinkHistoryReader, default_step_s, span
 from collector.store.roll_ups import RollUps
 
@@ -28,11 +29,11 @@ DAY_ROWS = 86_400 // INTERVAL_S
 MINUTE_DAYS, YEAR_DAYS = 90, 365
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
 SPANS = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 30.0, "quarter": 90.0, "year": 365.0}
+ROWS = 1_500_000  # of the whole mesh, for the bytes of one
 LINKS = 20  # whose history is asked for, over each span
 
-# Figures as probes report them, in nanoseconds; the RTT is normal around that of its link.
+# Figures as probes report them, in microseconds; the RTT is normal around that of its link.
 _ROWS = """
-    INSERT INTO latency BY NAME
     WITH links AS (SELECT i, j, 0.002 + hash(i, j) % 1000 / 1e4 AS base FROM range($sites) a(i), range($sites) b(j)
                    WHERE i <> j),
          noises AS (SELECT frame, i, j, base, abs(sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())) AS one,
@@ -48,12 +49,12 @@ _ROWS = """
            site AS src, format('s{:04d}', j) AS dst, 'stamp' AS method, $interval AS window_s, 50 AS sent,
            50 - lost AS received, lost AS lost_forward, 0 AS lost_back, 0 AS duplicated,
            0 AS reordered, 0 AS late,
-           round(rtt - jitter / 2, 9) AS rtt_min_s, round(rtt + jitter / 10, 9) AS rtt_mean_s,
-           round(rtt, 9) AS rtt_p50_s, round(rtt + jitter, 9) AS rtt_p95_s, round(rtt + 1.5 * jitter, 9) AS rtt_p99_s,
-           round(rtt + 2 * jitter, 9) AS rtt_max_s, round(jitter / 2, 9) AS rtt_stdev_s,
-           round(jitter, 9) AS jitter_p95_p50_s, round(jitter / 3, 9) AS jitter_rfc3550_s,
-           round(rtt * 0.49, 9) AS owd_forward_p50_s, round(rtt * 0.51, 9) AS owd_back_p50_s,
-           round(0.00013 + jitter / 100, 9) AS owd_error_s, 'kernel' AS "timestamp", false AS during_throughput
+           round(rtt - jitter / 2, 6) AS rtt_min_s, round(rtt + jitter / 10, 6) AS rtt_mean_s,
+           round(rtt, 6) AS rtt_p50_s, round(rtt + jitter, 6) AS rtt_p95_s, round(rtt + 1.5 * jitter, 6) AS rtt_p99_s,
+           round(rtt + 2 * jitter, 6) AS rtt_max_s, round(jitter / 2, 6) AS rtt_stdev_s,
+           round(rtt_p95_s - rtt_p50_s, 6) AS jitter_p95_p50_s, round(jitter / 3, 6) AS jitter_rfc3550_s,
+           round(rtt * 0.49, 6) AS owd_forward_p50_s, round(rtt * 0.51, 6) AS owd_back_p50_s,
+           round(0.00013 + jitter / 100, 6) AS owd_error_s, 'kernel' AS "timestamp", false AS during_throughput
     FROM figures ORDER BY number"""
 # The lines of the one day again, so many days earlier.
 _AGAIN = """
@@ -68,19 +69,30 @@ def main() -> None:
     parser.add_argument("--of", type=int, default=100, help="sites of the mesh whose year is reckoned")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        row = bytes_a_row(Path(folder) / "rows.duckdb", options.of, options.noise)
         journal = Journal(Path(folder) / "journal.duckdb")
-        print_sizes(filled(journal, options.sites, options.noise), options.sites, options.of)
+        print_sizes({**filled(journal, options.sites, options.noise), "row": row}, options.sites, options.of)
         print_histories(journal, options.sites)
         journal.close()
+
+
+def bytes_a_row(path: Path, sites: int, noise: float) -> float:
+    """What a row of a mesh of so many sites takes: a report has a row for each peer, which say the same in part."""
+    journal = Journal(path)
+    frames = max(1, ROWS // (sites * (sites - 1)))
+    sizes = [used(journal)]
+    for first in range(0, frames, 10):
+        append(journal, first, min(first + 10, frames), sites, noise)
+    sizes.append(used(journal))
+    journal.close()
+    return (sizes[1] - sizes[0]) / (frames * sites * (sites - 1))
 
 
 def filled(journal: Journal, sites: int, noise: float) -> dict[str, float]:
     """Fill the journal; bytes a row, a line of minutes and a line of hours."""
     links, sizes = sites * (sites - 1), [used(journal)]
     for hour in range(24):
-        values = {"first": hour * DAY_ROWS // 24, "last": (hour + 1) * DAY_ROWS // 24, "noise": noise}
-        execute(journal, _ROWS, {**values, "sites": sites, "interval": INTERVAL_S, "day": DAY.replace(tzinfo=None)})
-    sizes.append(used(journal))
+        append(journal, hour * DAY_ROWS // 24, (hour + 1) * DAY_ROWS // 24, sites, noise)
     began = time.process_time()
     for _ in RollUps(journal.database, MINUTE_DAYS).steps(DAY + timedelta(days=1, hours=3)):
         pass
@@ -92,12 +104,19 @@ def filled(journal: Journal, sites: int, noise: float) -> dict[str, float]:
             earlier = {"from_": from_, "to": min(from_ + at_once, days)}
             execute(journal, _AGAIN.format(table=table), {**earlier, "day": DAY.replace(tzinfo=None)})
         sizes.append(used(journal))
-    _, rows_end, minutes_begin, minutes_end, _, hours_end = sizes
+    _, minutes_begin, minutes_end, _, hours_end = sizes
     return {
-        "row": (rows_end - sizes[0]) / rows,
         "minute": (minutes_end - minutes_begin) / (links * 1440 * (MINUTE_DAYS - 1)),
         "hour": (hours_end - minutes_end) / (links * 24 * (YEAR_DAYS - 1)),
     }
+
+
+def append(journal: Journal, first: int, last: int, sites: int, noise: float) -> None:
+    """Commit the rows of reports from number `first` to before `last`."""
+    values = {"first": first, "last": last, "sites": sites, "noise": noise}
+    with journal.database.transaction() as connection:
+        rows = connection.execute(_ROWS, {**values, "interval": INTERVAL_S, "day": DAY.replace(tzinfo=None)})
+        append_rows(connection, "latency", rows.fetchnumpy())
 
 
 def execute(journal: Journal, sql: str, values: Mapping[str, object]) -> None:

@@ -14,19 +14,27 @@ from collector.sinks.builtin import MqttSettings, ParquetSettings
 from collector.store.columns import FIGURES, TABLES, naive
 from collector.store.decision_log import DECISION_TABLES, DecisionLog
 from collector.store.journal import JOURNAL_FILE, Journal
+from collector.store.packed_delays import stored_columns, stored_in
 from collector.store.recorded_rows import METRICS
 from tests import servers
 from tests.collector.test_daemon import THREE, running
 
 REALS = ("1e300", "3.4e38", "'nan'", "'infinity'", "'-infinity'", "-1.0")
 COUNTS = ("9223372036854775807", "-9223372036854775808", "-1")
+STEPS = ("2147483647", "-2147483648", "0")
 TEXTS = ("'a' || chr(0) || 'b'", "'é'", "''", "repeat('x', 100000)", "chr(8238)")
 NESTED = ("'[{}]'", "'no JSON'", """'[{"ttl":1e300}]'""", """'[{"start":"9999-12-31T23:59:59Z","lost":-1}]'""")
 MAPS = ("MAP {'x': 'nan'::DOUBLE, 'y': 1e300}", "MAP {'é': 1.0}")
 TIMES = ("'1969-01-01'", "'9999-12-31 23:59:59'", "'infinity'", "'-infinity'", "'290000-01-01'")
-EXTREMES = {"DOUBLE": REALS, "BIGINT": COUNTS, "VARCHAR": TEXTS, "BOOLEAN": ("NULL",), FIGURES: MAPS}
+EXTREMES = {"DOUBLE": REALS, "BIGINT": COUNTS, "INTEGER": STEPS, "VARCHAR": TEXTS, "BOOLEAN": ("NULL",), FIGURES: MAPS}
 BASE = {
-    "latency": {"sent": "50", "received": "49", "rtt_p50_s": "0.02", "during_throughput": "false"},
+    "latency_rows": {
+        "sent": "50",
+        "received": "49",
+        "steps_per_s": "1000000",
+        "rtt_p50_s_steps": "20000",
+        "during_throughput": "false",
+    },
     "throughput": {"goodput_bps": "1e8"},
     "path": {"hops": "'[]'", "fingerprint": "'f'", "changed": "false"},
     "capacity": {"type": "'a100'", "total": "8"},
@@ -52,10 +60,10 @@ def corrupt(path: Path) -> int:
     journal = Journal(path)
     DecisionLog(journal.database)
     number = 0
-    tables: dict[str, dict[str, str]] = {kind: table.columns for kind, table in TABLES.items()}
+    tables: dict[str, dict[str, str]] = {stored_in(kind): stored_columns(kind) for kind in TABLES}
     tables |= {name: dict(columns) for name, columns in DECISION_TABLES.items()}
     for table, columns in tables.items():
-        nested = TABLES[table].nested if table in TABLES else {}
+        nested = {name for kind in TABLES if stored_in(kind) == table for name in TABLES[kind].nested}
         for name, sql in columns.items():
             extremes = NESTED if name in nested else TIMES if sql == "TIMESTAMP" else EXTREMES[sql]
             for value in extremes if name not in {"number", *KEPT} else ():

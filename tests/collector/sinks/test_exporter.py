@@ -235,7 +235,7 @@ def test_rows_that_retention_deleted_are_no_longer_sent_again(tmp_path: Path) ->
     exporter = exporter_of(journal, sink)
     exporter.step()
     with journal.database.transaction() as connection:
-        connection.execute("DELETE FROM latency")
+        connection.execute("DELETE FROM latency_rows")
     sink.bad = set()
     exporter.retry()
     exporter.step()

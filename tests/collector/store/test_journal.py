@@ -120,7 +120,7 @@ def test_a_journal_from_before_a_field_gains_its_column(file: Path) -> None:
     journal = Journal(file)
     journal.commit([entry(latency(1))])
     with journal.database.transaction() as connection:
-        connection.execute("ALTER TABLE latency DROP COLUMN figures")
+        connection.execute("ALTER TABLE latency_rows DROP COLUMN figures")
     journal.close()
     journal = Journal(file)
     journal.commit([entry(latency(2, figures={"connect_s": 0.5}))])
@@ -204,11 +204,11 @@ def test_a_field_that_the_messages_have_gained_becomes_a_column_of_an_old_file(f
     journal = Journal(file)
     journal.commit([entry(latency(1))])
     with journal.database.transaction() as connection:
-        connection.execute("ALTER TABLE latency DROP COLUMN rtt_p50_s")
+        connection.execute("ALTER TABLE latency_rows DROP COLUMN received")
     journal.close()
     journal = Journal(file)
     journal.commit([entry(latency(2))])
-    assert journal.database.rows("SELECT rtt_p50_s FROM latency ORDER BY seq") == [(None,), (0.002,)]
+    assert journal.database.rows("SELECT received FROM latency ORDER BY seq") == [(None,), (49,)]
 
 
 def test_a_failed_commit_leaves_nothing_and_can_be_repeated(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,11 +320,11 @@ def test_somebody_elses_database_is_refused(file: Path) -> None:
 def test_a_journal_of_a_newer_program_is_refused(file: Path) -> None:
     Journal(file).close()
     with duckdb.connect(str(file)) as other:
-        other.execute("UPDATE journal_format SET version = 2")
+        other.execute("UPDATE journal_format SET version = 3")
     with pytest.raises(OperatorError) as refused:
         Journal(file)
     assert str(refused.value) == (
-        f"journal {file}: has format 2, this program knows up to 1: update linkweather, or name another file"
+        f"journal {file}: has format 3, this program knows up to 2: update linkweather, or name another file"
     )
 
 

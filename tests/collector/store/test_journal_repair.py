@@ -207,7 +207,7 @@ def test_a_damaged_block_of_the_keys_costs_none_of_the_rows_nor_their_keys(
             "CREATE OR REPLACE TABLE received AS "
             "SELECT 'z' AS site, hash(i)::VARCHAR AS boot, i AS first, i AS last FROM range(300000) r(i)"
         )
-    (block, *_) = set(blocks_of(path, "received")) - set(blocks_of(path, "latency"))
+    (block, *_) = set(blocks_of(path, "received")) - set(blocks_of(path, "latency_rows"))
     rewrite(path, 3 * 4096 + block * 262_144 + 1000, b"damaged!" * 8)
     assert seqs(path) == list(range(20))
     assert asides(path) == ["journal.duckdb"]

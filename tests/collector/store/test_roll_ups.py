@@ -196,7 +196,8 @@ def test_values_that_no_message_could_have_end_no_roll_up(tmp_path: Path) -> Non
     journal = Journal(tmp_path / "journal.duckdb")
     for value in ("-1", "0", "1e300", "'inf'::DOUBLE", "'nan'::DOUBLE", "NULL", "0.01"):
         journal.database._connection.execute(
-            f"""INSERT INTO latency BY NAME SELECT (SELECT count(*) + 1 FROM latency) AS number, 'a' AS src, 'b' AS dst,
+            f"""INSERT INTO latency_rows BY NAME
+                SELECT (SELECT count(*) + 1 FROM latency) AS number, 'a' AS src, 'b' AS dst,
                 TIMESTAMP '2026-11-01 12:00:00' AS "at", TIMESTAMP '2026-11-01 12:00:01' AS received_at,
                 9223372036854775807 AS sent, -5 AS received, {value} AS rtt_p50_s, {value} AS rtt_min_s,
                 {value} AS rtt_mean_s, {value} AS rtt_max_s"""  # noqa: S608

@@ -319,6 +319,25 @@ def test_a_step_that_the_stamps_do_not_show_is_seen_by_the_monotonic_clock(step_
     assert sample.outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("after_ms", "delays_s"),
+    [
+        (10, (0.007998, 0.008123, 0.008236, 0.000113, 0.000177)),
+        (2.2, (0.000198, 0.0003233, 0.0004361, 0.0001128, 0.0001772)),  # of which the peer holds 2 ms
+        (2.02, (0.000018, 0.0001433, 0.00025607, 0.00011277, 0.0001772)),
+    ],
+)
+def test_delays_are_rounded_to_a_microsecond_or_a_thousandth_of_the_rtt(
+    after_ms: float, delays_s: tuple[float, ...]
+) -> None:
+    link = Link()
+    link.send(2)
+    link.reply(0, 0, after_ms=after_ms)
+    link.reply(1, 1, after_ms=after_ms + 0.2506)
+    row = link.row()
+    assert (row.rtt_min_s, row.rtt_p50_s, row.rtt_p95_s, row.jitter_p95_p50_s, row.rtt_stdev_s) == delays_s
+
+
 def test_one_way_delays_need_both_clocks_and_are_never_clamped() -> None:
     good = Clock(synchronised=True, error_s=0.001)
     link = Link(clock=good, their_error=encode_error(2**-9, synchronised=True))
@@ -327,7 +346,7 @@ def test_one_way_delays_need_both_clocks_and_are_never_clamped() -> None:
     row = link.row()
     assert row.owd_forward_p50_s == near(-0.002001)
     assert row.owd_back_p50_s == near(0.010999)
-    assert row.owd_error_s == near(0.001 + 2**-9)
+    assert row.owd_error_s == near(0.002953)  # 1 ms and 2^-9 s, to the microsecond
 
 
 def test_one_way_delays_by_user_stamps_where_the_kernel_has_none() -> None:
