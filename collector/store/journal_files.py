@@ -30,6 +30,7 @@ from collector.store.journal_repair import (
     repair_log,
 )
 from collector.store.log_sums import read_sums, sums_of
+from collector.store.packed_delays import VIEW, stored_in
 from collector.store.wal import scan_log
 from linkweather.atomicfile import damaged_name
 from linkweather.durable_number import DurableNumber
@@ -138,7 +139,7 @@ def _checked(path: Path, acknowledged: int) -> JournalCheck:
     try:
         with duckdb.connect(str(path), read_only=True) as db:
             for (name,) in db.execute("SELECT table_name FROM duckdb_tables() ORDER BY ALL").fetchall():
-                _read(db, name, rows, problems)
+                _read(db, VIEW if name == stored_in(VIEW) else name, rows, problems)
             if "received" in rows:
                 ((reports,),) = db.execute("SELECT coalesce(sum(last - first + 1), 0) FROM received").fetchall()
     except duckdb.Error as error:

@@ -9,7 +9,8 @@ median RTT in each bucket of a logarithmic scale, so that every quantile is with
 so the sketch, knows its median; the extremes of single probes are in `rtt_min_us` and `rtt_max_us`.
 
 RTTs are whole microseconds and goodputs whole bit/s: DuckDB packs small differences between whole numbers, which lie
-beside each other as the lines are sorted by link, into few bits.
+beside each other as the lines are sorted by link, into few bits. So are times in whole seconds: the longer the stretch
+that is sorted at once, the more lines of one link lie together.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Resolution:
         return f"{kind}_{self.name}"
 
 
-MINUTES: Final = Resolution("minutes", 60, 86_400)
+MINUTES: Final = Resolution("minutes", 60, 3 * 86_400)
 HOURS: Final = Resolution("hours", 3600, 30 * 86_400)
 RESOLUTIONS: Final = (MINUTES, HOURS)
 

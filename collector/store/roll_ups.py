@@ -8,9 +8,9 @@ the parts of some sources also says in `rolled` that they are added: a crash at 
 nothing twice. A row that comes late has a new number, and adds a part to its old minute. Retention deletes no row that
 is not rolled up.
 
-*Sorted by link.* A stretch is an hour of rows, or fewer, so that a link's minutes lie in as many places. Once a day is
-over its lines are written anew, sorted by link and added up: DuckDB then reads one link of any span by few blocks, and
-packs it well. The old lines fill whole row groups, which a checkpoint frees for later rows.
+*Sorted by link.* A stretch is an hour of rows, or fewer, so that a link's minutes lie in as many places. Once three
+days, or a month of hours, are over, their lines are written anew, sorted by link and added up: DuckDB then reads one
+link of any span by few blocks, and packs it well. The old lines fill whole row groups, which a checkpoint frees.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from collector.store.roll_up_tables import FIGURES, MINUTES, RESOLUTIONS, Resolu
 STRETCH_ROWS: Final = 2_000_000
 SLICE_ROWS: Final = 10_000  # of the journal, in one transaction
 SLICE_LINES: Final = 20_000  # of a roll-up
-LATE: Final = timedelta(hours=2)  # a day is sorted so long after its end: what comes later stays as further parts
+LATE: Final = timedelta(hours=2)  # a period is sorted so long after its end: what comes later stays as further parts
 
 # The links from one to another, by their order; by the sources alone DuckDB knows which blocks hold them.
 _BETWEEN: Final = "src BETWEEN ? AND ? AND (src > ? OR dst >= ?) AND (src < ? OR dst <= ?)"
@@ -69,7 +69,7 @@ class RollUps:
                     )
 
     def sort(self, now: datetime) -> Iterator[int]:
-        """Sort the lines of the days, or months, that are over."""
+        """Sort the lines of the periods that are over."""
         for kind in FIGURES:
             for resolution in RESOLUTIONS:
                 yield from self._sort(kind, resolution, naive(now) - LATE)

@@ -133,7 +133,7 @@ def test_rows_of_this_hour_wait_and_late_ones_add_to_their_minute(journal: Journ
     assert history(journal, 60) == with_row
 
 
-def test_a_day_that_is_over_is_sorted_by_link_and_says_the_same(journal: Journal) -> None:
+def test_what_is_over_is_sorted_by_link_and_says_the_same(journal: Journal) -> None:
     roll_ups = rolled(journal)
     before = {step_s: history(journal, step_s) for step_s in (60, 3600)}
     assert list(roll_ups.sort(LATER)) == []
