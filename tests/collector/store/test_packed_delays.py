@@ -5,18 +5,17 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from collector.sinks.backlog import JournalBatch
 from collector.store.columns import TABLES
 from collector.store.journal import Journal
 from collector.store.journal_files import compact
 from collector.store.packed_delays import stored_in
-from collector.store.recorded_rows import RecordedRows
 from linkweather.wire import LatencyReport, LatencyRow
 from tests.collector.report_samples import NOON, entry
 
@@ -46,7 +45,8 @@ def answered(**delays: float) -> dict[str, Any]:
 
 
 def read(journal: Journal) -> list[Any]:
-    return [one.row for one in RecordedRows(journal.database).last_rows(NOON - timedelta(hours=1))]
+    """The rows as a sink has them."""
+    return [one.row for one in JournalBatch(journal.database, "latency", "", ((1, 10**6),)).rows()]
 
 
 @pytest.fixture
