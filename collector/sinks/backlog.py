@@ -15,6 +15,7 @@ from collector.sinks import sink_ledger
 from collector.sinks.set_aside import SentAgain, SetAside
 from collector.store.columns import TABLES, Column, recorded, sound
 from collector.store.database import Database
+from collector.store.packed_delays import stored_in
 from collector.store.outbox_ledger import Outbox
 from linkweather.containment import contained
 from linkweather.sink import ExportedRow, RowRefusal
@@ -145,7 +146,7 @@ class Backlog:
         cursor = self._cursors[kind]
         first, newest = self._waiting.get(kind, (0, 0))
         if newest < cursor + limit:  # as far as is known
-            sql = f"SELECT min(number), max(number) FROM {kind} WHERE number > ?"  # noqa: S608 - names of our own
+            sql = f"SELECT min(number), max(number) FROM {stored_in(kind)} WHERE number > ?"  # noqa: S608 - our own names
             first, newest = self._database.rows(sql, [cursor])[0]
             if first is None:
                 return None

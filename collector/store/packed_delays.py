@@ -96,7 +96,8 @@ def _read(name: str) -> str:
 
 def _steps(name: str) -> str:
     expected = _FIELD.sub(lambda found: f"({_steps(found[0])})", _EXPECTED[name])
-    return f"{name}_steps::BIGINT + ({expected})"  # which no two INTEGERs exceed
+    own = f"{name}_steps::BIGINT"  # which no sum of a few INTEGERs exceeds
+    return own if expected == "0" else f"{own} + ({expected})"
 
 
 def _expected(name: str, steps: Mapping[str, NDArray[np.int64]]) -> Any:
