@@ -15,8 +15,8 @@ from collector.sinks import sink_ledger
 from collector.sinks.set_aside import SentAgain, SetAside
 from collector.store.columns import TABLES, Column, recorded, sound
 from collector.store.database import Database
-from collector.store.packed_delays import stored_in
 from collector.store.outbox_ledger import Outbox
+from collector.store.packed_delays import stored_in
 from linkweather.containment import contained
 from linkweather.sink import ExportedRow, RowRefusal
 
