@@ -119,7 +119,7 @@ def refused(trial: Trial) -> None:
 
 def _with_full_disk(trial: Trial) -> None:
     """Neither the collector's disk nor the site's takes a file more; afterwards the next try does all."""
-    full = "mkdir -p {0} && mount -t tmpfs -o size=4k,nr_inodes=2 full {0}"
+    full = "mkdir -p {0} && mount -t tmpfs -o nr_inodes=1 full {0}"
     trial.type("hub", full.format("/var/lib/linkweather/enrolments"))
     trial.refused("hub", "linkweather enrol renew east", "/enrolments: cannot be written: No space left on device")
     trial.type("hub", "umount /var/lib/linkweather/enrolments")
