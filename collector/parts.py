@@ -64,34 +64,43 @@ class CollectorParts:
         self.owns = self.cluster.owns if self.cluster else lambda _site: True
         self.journal = open_journal(settings.data_dir, settings.journal)
         try:
-            # Sites follow a cluster as one: whichever of its collectors has a report, it is in the cluster's record.
-            self.journal_id = settings.cluster.name if settings.cluster else self.journal.id
-            self.shared_log = self._shared_log_of(settings)
-            self.ingest = self._ingest_of()
-            self.ingest.apply_mesh(self.mesh.mesh)
-            self.other_journals = OtherJournals(self.journal_id, settings.journal.replaces)
-            self.exporters = Exporters(self.journal.database, settings.sinks, settings.broker_address)
-            self.ledger = Ledger(self.journal, self.exporters.by_name)
-            self.mesh_publisher = self._mesh_publisher_of(settings)
-            self.decision_log = DecisionLog(self.journal.database)
-            self.questions = CostlyQuestions(self.journal.database.time_limit)
-            self.feed = EventFeed(uuid.uuid4().hex[:12])
-            self.complete_links = CompleteLinks(
-                links=self.all_links,
-                sites=self.sites,
-                health=lambda: self.incident_watch.health,
-                routes=lambda: self.route_updater.routes("latency"),
-            )
-            self.route_updater = self._route_updater_of(settings)
-            self.arrivals = self._arrivals_of()
-            self.incident_watch, self.notifier = self._incident_wiring().build()
-            self.tokens = TokenFile(settings.data_dir)
-            refuse_exposed(settings.api, any_token=self.tokens.any or settings.api.token_file is not None)
-            self.page = self._page_of(settings)
-            self.server = HttpServer(self._api_wiring().application(), settings.api, settings.data_dir)
+            self._make_record(settings)
+            self._make_decisions(settings)
+            self._make_server(settings)
         except BaseException:
             self.journal.close()
             raise
+
+    def _make_record(self, settings: CollectorSettings) -> None:
+        # Sites follow a cluster as one: whichever of its collectors has a report, it is in the cluster's record.
+        self.journal_id = settings.cluster.name if settings.cluster else self.journal.id
+        self.shared_log = self._shared_log_of(settings)
+        self.ingest = self._ingest_of()
+        self.ingest.apply_mesh(self.mesh.mesh)
+        self.other_journals = OtherJournals(self.journal_id, settings.journal.replaces)
+        self.exporters = Exporters(self.journal.database, settings.sinks, settings.broker_address)
+        self.ledger = Ledger(self.journal, self.exporters.by_name)
+        self.mesh_publisher = self._mesh_publisher_of(settings)
+
+    def _make_decisions(self, settings: CollectorSettings) -> None:
+        self.decision_log = DecisionLog(self.journal.database)
+        self.questions = CostlyQuestions(self.journal.database.time_limit)
+        self.feed = EventFeed(uuid.uuid4().hex[:12])
+        self.complete_links = CompleteLinks(
+            links=self.all_links,
+            sites=self.sites,
+            health=lambda: self.incident_watch.health,
+            routes=lambda: self.route_updater.routes("latency"),
+        )
+        self.route_updater = self._route_updater_of(settings)
+        self.arrivals = self._arrivals_of()
+        self.incident_watch, self.notifier = self._incident_wiring().build()
+
+    def _make_server(self, settings: CollectorSettings) -> None:
+        self.tokens = TokenFile(settings.data_dir)
+        refuse_exposed(settings.api, any_token=self.tokens.any or settings.api.token_file is not None)
+        self.page = self._page_of(settings)
+        self.server = HttpServer(self._api_wiring().application(), settings.api, settings.data_dir)
 
     async def _publish_retained(self, topic: str, payload: bytes) -> bool:
         return await self.connection.publish(topic, payload, retain=True)
