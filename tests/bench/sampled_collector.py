@@ -94,6 +94,7 @@ class Sampler:
                 continue
             self._seconds[stage_of(frames[thread.ident], thread.name)] += spent - self._spent.get(thread.ident, 0.0)
             self._spent[thread.ident] = spent
+        frames.clear()  # this frame is one of them: what is in such a cycle waits for a search for garbage
 
 
 def main() -> None:
