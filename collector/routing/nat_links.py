@@ -34,9 +34,8 @@ _SYMMETRIC: Final = (
 
 def mirrored(snapshot: Snapshot, behind_nat: Bools) -> tuple[Snapshot, Bools]:
     """The snapshot with the links to the sites `behind_nat`, and where the other direction stands for a link."""
-    if not behind_nat.any():
-        return snapshot, np.zeros_like(snapshot.usable)
-    stands = behind_nat & snapshot.usable.T & ~snapshot.usable
+    usable = snapshot.usable
+    stands = behind_nat & usable.T & ~usable if behind_nat.any() else np.zeros_like(usable)
     if not stands.any():
         return snapshot, stands
     matrices = {name: getattr(snapshot, name) for name in _SYMMETRIC}
