@@ -137,7 +137,8 @@ class Router:
     def route(self, question: RouteQuestion) -> RouteAnswer | NoRoute:
         """The path for one pair, as of the last decision, with its reason. Raises RouteQuestionError."""
         question.check_sites(self._prices)
-        if self._state is None:
+        known = () if self._state is None else self._state.snapshot.position
+        if self._state is None or question.src not in known or question.dst not in known:  # a site has just joined
             return NoRoute(
                 src=question.src, dst=question.dst, objective=question.objective, reason="undecided", why=UNDECIDED
             )

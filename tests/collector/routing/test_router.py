@@ -134,6 +134,14 @@ def test_question_before_the_first_decision_has_no_route() -> None:
     )
 
 
+def test_question_about_a_site_that_has_just_joined_has_no_route() -> None:
+    router = decided()
+    router.apply_mesh(mesh((*SITES, "new")))
+    assert [router.route(RouteQuestion(src=src, dst=dst)).why for src, dst in (("new", "gs"), ("gz", "new"))] == [
+        "No route has been decided yet."
+    ] * 2
+
+
 def test_lost_leg_moves_the_path_in_the_one_snapshot_that_says_so() -> None:
     router = decided()
     assert ("latency", "gz", "gs") in decide(router, 5.0, without=("cc-gs",))
