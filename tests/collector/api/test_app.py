@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from collector.api import cached_answers
 from collector.api.access import AccessRules
 from collector.api.app import AppSources, HistoryQuery, create_app
 from collector.api.http_server import HttpServer
@@ -118,7 +119,10 @@ async def test_links_come_as_columns_of_what_any_link_has(http: httpx.AsyncClien
 
 
 @pytest.mark.parametrize("form", ["rows", "columns"])
-async def test_links_that_the_asker_has_are_not_sent_again(http: httpx.AsyncClient, form: str) -> None:
+async def test_links_that_the_asker_has_are_not_sent_again(
+    http: httpx.AsyncClient, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cached_answers, "LASTS_S", 600.0)
     first = await http.get(f"/api/v1/links?form={form}")
     again = await http.get(f"/api/v1/links?form={form}", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")

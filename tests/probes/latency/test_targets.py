@@ -8,8 +8,11 @@ from socket import AF_INET, AF_INET6
 import pytest
 
 from linkweather.errors import MessageError
+from linkweather.mesh import Mesh
+from probes.latency import prober
+from probes.latency.stamp import StampProber
 from probes.latency.stamp_packet import StampReply
-from probes.latency.targets import LatencyPeer, LatencyTarget, Route, Targets
+from probes.latency.targets import Closed, LatencyPeer, LatencyTarget, Route, Targets
 
 HERE = ("192.0.2.1", 8620)
 THERE = ("192.0.2.2", 8620)
@@ -45,6 +48,16 @@ def test_a_session_number_names_the_target_and_its_address_must_fit() -> None:
     for ssid, source in ((5, THERE), (7, HERE)):
         with pytest.raises(MessageError, match="stray"):
             targets.owner(reply(ssid), source)
+
+
+def test_a_fault_of_a_prober_costs_the_peer_that_it_cannot_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("port")
+
+    monkeypatch.setattr(StampProber, "destination", broken)
+    mesh = Mesh.model_validate({"sites": {name: {"address": f"{name}.test", "port": 9} for name in "ab"}})
+    peer = LatencyPeer.of(mesh, "b", prober.load("stamp"))
+    assert (peer.name, peer.closed) == (("b.test", 9), Closed("prober_error", "KeyError: 'port'"))
 
 
 def test_without_a_session_number_the_address_tells() -> None:

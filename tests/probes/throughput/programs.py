@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -30,8 +31,11 @@ def install_fault(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 def children() -> list[int]:
     """The process ids of our children, zombies too."""
-    listed = (path.read_text() for path in Path("/proc/self/task").glob("*/children"))
-    return [int(number) for line in listed for number in line.split()]
+    found = []
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError):  # the thread has just ended
+            found += [int(number) for number in path.read_text().split()]
+    return found
 
 
 def runs(pid: int) -> bool:
