@@ -125,13 +125,15 @@ async def test_shared_load_and_a_tired_destination_are_no_change(lab: Lab) -> No
     mesh = mesh_of(settings.load(shipped("labs/routers.toml"), LabFile), lab.addresses)
     mesh = mesh.model_copy(update={"path": mesh.path.model_copy(update={"every_s": 0.1, "flows": 2})})
     for _ in range(2):  # as often as the probe is started
-        tracing = Tracing("a", report, memory=RouteStore(), bind=(), rng=random.Random(1), trace=inside)
+        memory = RouteStore()
+        tracing = Tracing("a", report, memory=memory, bind=(), rng=random.Random(1), trace=inside)
         tracing.apply_mesh(mesh)
         running, seen = asyncio.create_task(tracing.run()), len(rows)
         await until(lambda seen=seen: len(rows) >= seen + 4, heard)  # type: ignore[misc]
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
+        memory.close()
     assert [(row.failure, row.changed) for row in rows] == [(None, False)] * len(rows)
     # A reply that an ICMP limit holds back leaves a gap, and no stranger.
     assert {hop.address for row in rows for hop in row.hops} - {None} <= {*ROUTERS, lab.addresses["b"]}
@@ -165,7 +167,8 @@ async def test_changed_way_is_one_event_with_before_and_after(lab: Lab) -> None:
     file = settings.load(shipped("labs/routers.toml"), LabFile)
     mesh = mesh_of(file, lab.addresses)
     mesh = mesh.model_copy(update={"path": mesh.path.model_copy(update={"every_s": 0.5})})
-    tracing = Tracing("a", report, memory=RouteStore(), bind=(), rng=random.Random(1), trace=inside)
+    memory = RouteStore()
+    tracing = Tracing("a", report, memory=memory, bind=(), rng=random.Random(1), trace=inside)
     # One branch: of two, the event would name both.
     await lab.change("a", "b", via=["r1", "r2", "r4"])
     tracing.apply_mesh(mesh)
@@ -179,6 +182,7 @@ async def test_changed_way_is_one_event_with_before_and_after(lab: Lab) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+    memory.close()
     event = next(row for row in rows if row.changed)
     assert event.before is not None
     assert [hop.address for hop in event.before][0::2] == ["10.78.0.1", "10.78.0.4"]
