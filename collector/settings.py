@@ -139,8 +139,8 @@ class StateSettings(Settings):
     expired_after_reports: Positive = 60.0
     goodput_stale_after_rounds: Positive = 2.0
     goodput_expired_after_rounds: Positive = 12.0
-    goodput_stale_after_s: NotNegative = 86_400.0
-    goodput_expired_after_s: NotNegative = 86_400.0
+    goodput_stale_after_s: NotNegative = 604_800.0
+    goodput_expired_after_s: NotNegative = 604_800.0
     loss_probes: Few = 100
     recover_after_rows: Few = 2
 

@@ -25,20 +25,21 @@ AnyColumns = TypeVar("AnyColumns", Forecast, Expectations)
 class Pace:
     """How often rows come, and when they expire, in seconds; `stale_s` of all links, or an array of each.
 
-    A goodput lasts `goodput_rounds_s`, or longer where budgets pay for fewer rounds.
+    A goodput lasts `goodput_rounds_s`, or `goodput_lasts_s` where budgets pay for fewer rounds.
     """
 
     report_s: float
     expired_s: float
     round_s: float
     goodput_rounds_s: float
+    goodput_lasts_s: float
     stale_s: Ages
 
     def kinds(self) -> dict[str, SeriesKind]:
         """What each bank forecasts."""
         rtt = SeriesKind(step_s=self.report_s, memory_s=self.expired_s)
         loaded = SeriesKind(step_s=self.report_s, memory_s=self.expired_s, window=_LOADED_WINDOW)
-        memory_s = _GOODPUT_MEMORIES * self.goodput_rounds_s
+        memory_s = max(_GOODPUT_MEMORIES * self.goodput_rounds_s, self.goodput_lasts_s)
         goodput = SeriesKind(step_s=self.round_s, memory_s=memory_s, window=16, log=True, usual_error=0.2)
         return {"rtt": rtt, "loaded": loaded, "goodput": goodput}
 

@@ -62,7 +62,8 @@ def pace(mesh: Mesh, settings: StateSettings) -> tuple[AgeLimits, Pace]:
         goodput_expired_s=by_link(np.maximum(expired_s, settings.goodput_expired_after_s)),
     )
     longest = float(np.max(limits.expired_s, initial=0.0)), float(np.max(by_link(expired_s), initial=0.0))
-    return limits, Pace(float(report_s[0]), longest[0], float(round_s[0]), longest[1], limits.stale_s)
+    lasts_s = float(np.max(limits.goodput_expired_s, initial=0.0))
+    return limits, Pace(float(report_s[0]), longest[0], float(round_s[0]), longest[1], lasts_s, limits.stale_s)
 
 
 class LinkStates:

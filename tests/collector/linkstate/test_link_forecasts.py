@@ -94,7 +94,7 @@ def test_nothing_is_forecast_of_a_link_that_has_expired_or_was_never_measured() 
     links = states((100.0, latency()), (100.0, throughput()))
     assert answer(links, 400.0).rtt_forecast_p50_s == 0.02
     assert answer(links, 401.0).rtt_forecast_p50_s is None
-    assert answer(links, 86_501.0).goodput_forecast_p50_bps is None
+    assert answer(links, 604_901.0).goodput_forecast_p50_bps is None
     assert answer(states(), 1.0).rtt_forecast_samples is None
 
 
@@ -152,7 +152,7 @@ def test_loss_of_contact_is_down_at_once_and_recovery_waits_for_two_rows() -> No
 
 
 def test_goodput_in_the_snapshot_ages_and_is_stale_after_a_new_path() -> None:
-    links = LinkStates(MESH, StateSettings(goodput_stale_after_s=21_600.0))
+    links = LinkStates(MESH, StateSettings(goodput_stale_after_s=21_600.0, goodput_expired_after_s=86_400.0))
     links.observe(moment(100.0), [throughput()])
     snapshots = [links.snapshot(now) for now in (21_700.0, 21_701.0, 86_500.0, 86_501.0)]
     assert [(bool(one.goodput_usable[0, 1]), bool(one.goodput_fresh[0, 1])) for one in snapshots] == [
@@ -164,6 +164,12 @@ def test_goodput_in_the_snapshot_ages_and_is_stale_after_a_new_path() -> None:
     links.observe(moment(110.0), [PathRow(src="a", dst="b", method="udp", fingerprint="f", changed=True)])
     assert not links.snapshot(111.0).goodput_fresh[0, 1]
     assert not links.snapshot(111.0).usable.any()
+
+
+def test_tests_that_a_budget_pays_for_every_other_day_count_together() -> None:
+    days = [100.0 + 172_800.0 * number for number in range(3)]
+    links = states(*((at, throughput()) for at in days))
+    assert links.snapshot(days[-1]).goodput_samples[0, 1] == 3
 
 
 def test_a_restarted_collector_gives_the_same_answers() -> None:

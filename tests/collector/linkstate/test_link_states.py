@@ -359,18 +359,18 @@ def test_a_throughput_row_alone_says_nothing_about_contact() -> None:
 
 
 @pytest.mark.parametrize(
-    # Stale two rounds after the five that a quiet link may miss, or a day; expired after twelve, or a day.
+    # Stale two rounds after the five that a quiet link may miss, or a week; expired after twelve, or a week.
     ("every_s", "age_s", "state"),
     [
-        (600.0, 86_400.0, "fresh"),
-        (600.0, 86_401.0, "expired"),
-        (14_400.0, 100_800.0, "fresh"),
-        (14_400.0, 100_801.0, "stale"),
-        (14_400.0, 172_800.0, "stale"),
-        (14_400.0, 172_801.0, "expired"),
+        (600.0, 604_800.0, "fresh"),
+        (600.0, 604_801.0, "expired"),
+        (100_800.0, 705_600.0, "fresh"),
+        (100_800.0, 705_601.0, "stale"),
+        (100_800.0, 1_209_600.0, "stale"),
+        (100_800.0, 1_209_601.0, "expired"),
     ],
 )
-def test_goodput_ages_by_the_mesh_s_rounds_and_lasts_a_day(every_s: float, age_s: float, state: str) -> None:
+def test_goodput_ages_by_the_mesh_s_rounds_and_lasts_a_week(every_s: float, age_s: float, state: str) -> None:
     mesh = Mesh.model_validate(MESH.model_dump() | {"throughput": {"every_s": every_s}})
     links = LinkStates(mesh, StateSettings())
     links.observe(moment(100.0), [throughput()])
@@ -489,9 +489,8 @@ def test_thresholds_follow_a_changed_mesh() -> None:
 
 
 def test_each_kind_of_row_is_read_back_as_far_as_it_says_something() -> None:
-    # Twice what the forecasts remember, 300 s, and twelve steps; a day, and what is remembered then, five times 7200 s;
-    # paths for the rounds of a goodput.
-    assert states().horizons_s == {"latency": 720.0, "throughput": 122_400.0, "path": 7200.0}
+    # Twice what the forecasts remember, 300 s and a week, and twelve steps; paths for the rounds of a goodput.
+    assert states().horizons_s == {"latency": 720.0, "throughput": 1_224_000.0, "path": 7200.0}
 
 
 def test_an_unknown_kind_of_row_changes_nothing() -> None:
