@@ -16,7 +16,7 @@ from probes.throughput.credentials import Credential, private_file
 from probes.throughput.iperf3_output import Build, End, Fault, Interval, Transcript
 from probes.throughput.iperf3_program import command, knows, milliseconds
 from probes.throughput.result import Result, conclude
-from probes.throughput.sampler import CpuDemand, SenderSampler
+from probes.throughput.sampler import ArrivalSampler, CpuDemand, SenderSampler
 from probes.throughput.stop_rule import StoppedBy, StopRule
 from probes.throughput.time_limits import limit_s
 
@@ -144,6 +144,7 @@ async def follow(
 ) -> Fault | StoppedBy:
     """Read a test's client or server to its end, or its error; what ended it, a Fault when it was the watchdog."""
     stopped_by: StoppedBy | None = None
+    arrivals = ArrivalSampler()
     try:
         async with asyncio.timeout(watchdog_s):
             async for line in output:
@@ -153,6 +154,9 @@ async def follow(
                     return rule.ends_itself
                 if interval is None:
                     continue
+                if rule.counts_arrivals:
+                    interval = transcript.intervals[-1] = arrivals.look(transcript.ports, interval)
+                    transcript.arrived_bytes = arrivals.arrived_bytes
                 on_interval(interval)
                 if stopped_by is None:
                     stopped_by = rule.verdict(transcript.intervals)

@@ -19,7 +19,7 @@ _RATE = re.compile(
     rf"\[ *(?P<stream>\d+|SUM)\] +(?P<start>{_NUMBER})-(?P<end>{_NUMBER}) +sec +{_NUMBER} [KMGT]?Bytes +"
     rf"(?P<rate>{_NUMBER}) (?P<prefix>[KMGT]?)bits/sec(?P<tail>.*)"
 )
-_CONNECTED = re.compile(r"\[ *\d+\] local .* connected to ")
+_CONNECTED = re.compile(r"\[ *\d+\] local \S+ port (\d{1,5}) connected to ")
 _COUNT = re.compile(r"\d{1,12}")
 # Of a UDP test; iperf3 subtracts a reordered datagram from the lost ones, below zero too.
 _DATAGRAMS = re.compile(rf" *{_NUMBER} ms +(?P<lost>-?\d{{1,12}})/(?P<total>\d{{1,12}}) ")
@@ -110,13 +110,17 @@ class Build:
 
 @dataclass(slots=True)
 class Transcript:
-    """What the output says so far. With several streams only their `[SUM]` lines count."""
+    """What the output says so far. With several streams only their `[SUM]` lines count.
+
+    `ports` are our ends of the test's connections. `arrived_bytes` is what arrived at them, where it was counted.
+    """
 
     streams: int = 1
     intervals: list[Interval] = field(default_factory=list)
     summaries: dict[End, EndSummary] = field(default_factory=dict)
     fault: Fault | None = None
-    connected: bool = False
+    ports: set[int] = field(default_factory=set)
+    arrived_bytes: int = 0
 
     def feed(self, line: str) -> Interval | None:
         """Take one line in; returns the interval when the line was a new one."""
@@ -124,7 +128,9 @@ class Transcript:
         if error:
             self.fault = self.fault or _fault(error["text"])
             return None
-        self.connected = self.connected or bool(_CONNECTED.match(line))
+        connected = _CONNECTED.match(line)
+        if connected:
+            self.ports.add(int(connected[1]))
         rate = _RATE.match(line)
         if not rate or (rate["stream"] == "SUM") != (self.streams > 1):
             return None

@@ -68,7 +68,7 @@ def conclude(
     common = Result(
         *(tuple(transcript.intervals), ends, transcript.streams, congestion),
         cpu_demand=cpu_demand,
-        connected=transcript.connected,
+        connected=bool(transcript.ports),
     )
     received = transcript.summaries.get("receiver")
     if received is None and reverse and ended_late(ended, transcript):
@@ -102,7 +102,8 @@ def _measured(
     sent = transcript.summaries.get("sender")
     # A short test's duration, printed to 10 ms, is too coarse for what is known exactly.
     exact = limit_bytes if ended == "bytes" else None
-    moved_bytes = exact or round(received.rate_bps * received.duration_s / 8)
+    # What waits behind a lost segment has been moved as well.
+    moved_bytes = exact or max(round(received.rate_bps * received.duration_s / 8), transcript.arrived_bytes)
     return replace(
         common,
         goodput_bps=found.goodput_bps,

@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from probes.throughput import tcpinfo
+from probes.throughput.iperf3_output import Interval
 from probes.throughput.limiting import SenderEvidence
 from probes.throughput.tcpinfo import TcpConnection
 
 LOOK_EVERY_S = 0.1
+# Of an interval must have passed between two samples that make a rate.
+MIN_SHARE = 0.5
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)  # a socket of IPv6 may carry IPv4
 _NS_PER_S = 1e9
 
@@ -75,6 +79,39 @@ class SenderSampler:
                 self._connections |= {each.cookie: each for each in found}
                 self._cpu.look()
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+class ArrivalSampler:
+    """Counts what arrives at a test's local ports, in order or not: iperf3 counts what is in order.
+
+    Over a long path a lost segment holds back what follows it for a round trip or two; what arrives does not stop.
+    """
+
+    def __init__(self) -> None:
+        self.arrived_bytes = 0
+        self._before: tuple[float, int] | None = None
+        self._rate_bps: float | None = None
+
+    def look(self, ports: Collection[int], interval: Interval) -> Interval:
+        """The interval that has just ended, with the rate of what arrived; as it was where the kernel cannot say."""
+        found = [each for port in ports for each in _connections(port, remote=False)]
+        return self.counted(found, interval, time.monotonic())
+
+    def counted(self, found: Collection[TcpConnection], interval: Interval, now: float) -> Interval:
+        """The interval by what the connections have received at `now`."""
+        arrived = sum(each.arrived_bytes for each in found)
+        # A network card may join segments, and the kernel then counts one.
+        if arrived == 0 or arrived < sum(each.received_bytes for each in found):
+            self._before = self._rate_bps = None
+            return interval
+        self.arrived_bytes = arrived
+        before = self._before or (now, arrived)
+        # Lines that a busy host reads together end at one time: one rate stands for all of them.
+        if now - before[0] > MIN_SHARE * (interval.end_s - interval.start_s):
+            self._rate_bps = 8 * (arrived - before[1]) / (now - before[0])
+            before = now, arrived
+        self._before = before
+        return interval if self._rate_bps is None else replace(interval, rate_bps=self._rate_bps)
 
 
 def _wanted_s(pid: int) -> dict[str, float]:

@@ -39,7 +39,7 @@ from statistics import fmean, stdev
 from typing import Literal
 
 from probes.throughput.iperf3_output import Interval
-from probes.throughput.slow_start import pipe_full, settled
+from probes.throughput.slow_start import level_from, pipe_full, settled
 
 INTERVAL_S = 0.1
 # The last interval of an interrupted test is a fragment, and its rate is noise.
@@ -57,7 +57,8 @@ Z_95 = 1.95996
 class SteadyGoodput:
     """The mean of the `steady` rates; low and high are its 95 % interval, None where there is only one rate.
 
-    `filled` says whether the pipe filled before them, `stalled` whether the last of them wait for a lost segment.
+    `filled` says whether the pipe filled before them, `stalled` whether the last of them wait for a lost segment,
+    `level` whether they begin with two round trips of a long path that were level.
     """
 
     goodput_bps: float
@@ -66,6 +67,7 @@ class SteadyGoodput:
     steady: tuple[float, ...]
     filled: bool
     stalled: bool = False
+    level: bool = False
 
 
 def estimate(intervals: Sequence[Interval], rtt_s: float | None = None) -> SteadyGoodput | None:
@@ -73,12 +75,18 @@ def estimate(intervals: Sequence[Interval], rtt_s: float | None = None) -> Stead
     rates = [interval.rate_bps for interval in _whole(intervals) if interval.end_s > interval.start_s]
     if not rates:
         return None
-    per_rtt = max(1, round((rtt_s or 0.0) / INTERVAL_S))
-    full = pipe_full(rates, per_rtt)
+    per_rtt = _per_rtt(rtt_s)
+    level = level_from(rates, per_rtt)
+    full = min((each for each in (level, pipe_full(rates, per_rtt)) if each is not None), default=None)
     found, stall = (rates[len(rates) // 2 :], []) if full is None else settled(rates, full, per_rtt)
     steady = (*found, *stall)
     mean, low, high = _interval(steady)
-    return SteadyGoodput(mean, low, high, steady, filled=full is not None, stalled=bool(stall))
+    level_now = full is not None and full == level
+    return SteadyGoodput(mean, low, high, steady, filled=full is not None, stalled=bool(stall), level=level_now)
+
+
+def _per_rtt(rtt_s: float | None) -> int:
+    return max(1, round((rtt_s or 0.0) / INTERVAL_S))
 
 
 def _interval(steady: Sequence[float]) -> tuple[float, float | None, float | None]:
@@ -134,6 +142,11 @@ class StopRule:
         return None if self.max_bytes is None else max(BLOCK_BYTES, self.max_bytes // BLOCK_BYTES * BLOCK_BYTES)
 
     @property
+    def counts_arrivals(self) -> bool:
+        """Whether the rates should be of what arrives, in order or not: over a long path losses hold much back."""
+        return self.until_converged and _per_rtt(self.rtt_s) > 1
+
+    @property
     def ends_itself(self) -> StoppedBy:
         """What ends an iperf3 that we do not stop: it takes one end condition, the bytes if they are limited."""
         return "time" if self.max_bytes is None else "bytes"
@@ -152,7 +165,8 @@ class StopRule:
 def converged(found: SteadyGoodput) -> bool:
     """Whether more rates would hardly move the mean: enough of them, close together, without a drift."""
     count, mean = len(found.steady), found.goodput_bps
-    if not found.filled or found.stalled or count < MIN_SAMPLES or found.high_bps is None:
+    enough = found.filled and (found.level or count >= MIN_SAMPLES)
+    if not enough or found.stalled or found.high_bps is None:
         return False
     first, second = fmean(found.steady[: count // 2]), fmean(found.steady[count // 2 :])
     return found.high_bps - mean < MAX_HALF_WIDTH * mean and abs(first - second) <= MAX_DRIFT * mean

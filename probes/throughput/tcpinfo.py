@@ -1,4 +1,4 @@
-"""What the kernel knows of a TCP connection that sends: the sock_diag(7) request and its answers as bytes. Pure.
+"""What the kernel knows of a TCP connection: the sock_diag(7) request and its answers as bytes. Pure.
 
 Layouts: linux/netlink.h, linux/inet_diag.h, linux/tcp.h (struct tcp_info, which only ever grows at its end).
 """
@@ -25,17 +25,21 @@ _REST_BYTES = 16 + 16 + 4 + 8  # of the socket's id: addresses, interface, cooki
 _MESSAGE_BYTES = 72
 _COOKIE = slice(44, 52)
 _ATTRIBUTE = struct.Struct("=HH")
+_RCV_MSS = struct.Struct("=I"), 20
 _TOTAL_RETRANS = struct.Struct("=I"), 100
 _BYTES_ACKED = struct.Struct("=Q"), 120
+_BYTES_RECEIVED = struct.Struct("=Q"), 128
+_DATA_SEGS_IN = struct.Struct("=I"), 152
 # Since Linux 4.10: microseconds with data to send, and of those without room at the receiver, and here.
 _BUSY = struct.Struct("=QQQ"), 168
 
 
 @dataclass(frozen=True, slots=True)
 class TcpConnection:
-    """A connection as its sender's kernel sees it: what limited it, for how long since it began.
+    """A connection as our kernel sees it: what limited its sending, for how long since it began; what came in.
 
-    `cookie` is the kernel's own identifier of it.
+    `cookie` is the kernel's own identifier of it. `received_bytes` are in order; `arrived_bytes` are all segments with
+    data times their size, those that wait behind a lost one too.
     """
 
     cookie: bytes
@@ -45,6 +49,8 @@ class TcpConnection:
     window_limited_s: float
     buffer_limited_s: float
     congestion: str | None
+    received_bytes: int = 0
+    arrived_bytes: int = 0
 
 
 def request(family: socket.AddressFamily, port: int, *, remote: bool = False) -> bytes:
@@ -77,14 +83,20 @@ def _connection(message: bytes) -> TcpConnection | None:
     if len(info) < busy + _BUSY[0].size:
         return None
     busy_us, window_us, buffer_us = _BUSY[0].unpack_from(info, busy)
+    total_retrans, bytes_acked, bytes_received, segments_in, segment_bytes = (
+        struct_.unpack_from(info, offset)[0]
+        for struct_, offset in (_TOTAL_RETRANS, _BYTES_ACKED, _BYTES_RECEIVED, _DATA_SEGS_IN, _RCV_MSS)
+    )
     return TcpConnection(
         cookie=message[_COOKIE],
-        acked_bytes=_BYTES_ACKED[0].unpack_from(info, _BYTES_ACKED[1])[0],
-        retransmits=_TOTAL_RETRANS[0].unpack_from(info, _TOTAL_RETRANS[1])[0],
+        acked_bytes=bytes_acked,
+        retransmits=total_retrans,
         busy_s=busy_us / 1e6,
         window_limited_s=window_us / 1e6,
         buffer_limited_s=buffer_us / 1e6,
         congestion=attributes.get(_CONG, b"").rstrip(b"\0").decode("ascii", "replace") or None,
+        received_bytes=bytes_received,
+        arrived_bytes=segments_in * segment_bytes,
     )
 
 

@@ -188,6 +188,12 @@ def test_sender_whose_end_does_not_come_is_a_failure_for_its_intervals_are_not_t
     assert conclude(unfinished(*[80.0] * 10), ended=LATE, reverse=False).failure == "timeout"
 
 
+def test_bytes_are_what_arrived_where_a_lost_segment_held_some_back() -> None:
+    held_back = unfinished(*[80.0] * 10)
+    held_back.arrived_bytes = 12
+    assert conclude(held_back, ended=LATE).bytes == 12
+
+
 def test_connected_is_whether_the_other_end_had_answered() -> None:
     read = Transcript()
     assert not conclude(read, ended=LATE).connected

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from probes.throughput.sampler import CpuDemand, SenderSampler
+from probes.throughput.iperf3_output import Interval
+from probes.throughput.sampler import ArrivalSampler, CpuDemand, SenderSampler
+from probes.throughput.tcpinfo import TcpConnection
 
 DEFAULT_CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
 SPIN = "while True: pass"
@@ -127,3 +129,37 @@ async def test_where_the_kernel_does_not_tell_nothing_is_known(monkeypatch: pyte
     watching.cancel()
     assert witness.sent.connections == ()
     assert witness.sent.limited_by is None
+
+
+def came(received: int, arrived: int) -> list[TcpConnection]:
+    """A connection that has data, and the one that controls its test."""
+    data, control = ((received, arrived), (100, 100))
+    return [TcpConnection(b"", 0, 0, 0.0, 0.0, 0.0, None, *each) for each in (data, control)]
+
+
+STALLED = Interval(1.0, 1.1, 0.0)
+
+
+def test_what_waits_behind_a_lost_segment_has_arrived() -> None:
+    arrivals = ArrivalSampler()
+    assert arrivals.counted(came(1_000_000, 1_000_000), STALLED, 5.0) is STALLED  # one sample makes no rate
+    assert arrivals.counted(came(1_000_000, 1_500_000), STALLED, 5.1).rate_bps == pytest.approx(40e6)
+    assert arrivals.counted(came(2_250_000, 2_250_000), STALLED, 5.25).rate_bps == pytest.approx(40e6)
+    assert arrivals.arrived_bytes == 2_250_100
+
+
+def test_lines_that_are_read_together_share_a_rate() -> None:
+    arrivals = ArrivalSampler()
+    arrivals.counted(came(0, 100_000), STALLED, 5.0)
+    late = arrivals.counted(came(0, 400_000), STALLED, 5.3)
+    assert arrivals.counted(came(0, 401_000), STALLED, 5.301) == late
+    # 100,000 since the first of those lines.
+    assert arrivals.counted(came(0, 500_000), STALLED, 5.4).rate_bps == pytest.approx(8e6)
+
+
+def test_segments_that_a_network_card_joined_count_for_nothing() -> None:
+    arrivals = ArrivalSampler()
+    arrivals.counted(came(0, 1_000_000), STALLED, 5.0)
+    assert arrivals.counted(came(1_500_000, 1_400_000), STALLED, 5.1) is STALLED
+    assert arrivals.counted(came(1_500_000, 1_600_000), STALLED, 5.2) is STALLED
+    assert arrivals.counted([], STALLED, 5.3) is STALLED

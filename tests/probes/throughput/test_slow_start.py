@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from probes.throughput.slow_start import pipe_full, settled
+from probes.throughput.slow_start import level_from, pipe_full, settled
 
 
 def test_the_pipe_is_full_at_the_first_of_three_intervals_without_growth() -> None:
@@ -32,6 +32,21 @@ def test_on_a_long_path_growth_is_counted_from_round_trip_to_round_trip() -> Non
     assert pipe_full(rates, 3) is None  # growth by a quarter is growth
     assert pipe_full([*rates, 150, 0, 0], 3) == 12
     assert pipe_full(rates) == 1
+
+
+def test_two_round_trips_without_a_pause_or_growth_fill_a_long_path() -> None:
+    paced = [20, 25, 31, 40, 50, 63, 79, 95, 100, 91, 100, 100, 100]
+    assert level_from(paced, 3) == 7
+    assert level_from(paced[:12], 3) is None
+    # 8 rates make two round trips of four; six are the least of shorter ones.
+    assert (level_from([100] * 8, 4), level_from([100] * 7, 4)) == (0, None)
+    assert (level_from([100] * 6, 2), level_from([100] * 5, 2)) == (0, None)
+    assert level_from([100] * 20, 1) is None
+
+
+def test_neither_silence_nor_bursts_are_level() -> None:
+    assert level_from([0] * 6, 3) is None
+    assert level_from([100, 100, 89, 100, 100, 89, 100, 100, 89], 3) is None
 
 
 def test_a_burst_behind_a_lost_segment_is_no_growth() -> None:

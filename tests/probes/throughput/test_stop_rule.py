@@ -124,6 +124,38 @@ def test_what_comes_late_behind_a_lost_segment_is_no_variation(
     assert found.goodput_bps == pytest.approx(50, rel=0.05)
 
 
+# The same path by what arrived, in order or not, with cubic and with BBR.
+ARRIVED = (
+    (5, 0, 0, 7, 0, 0, 12, 6, 0, 13, 6, 0, 26, 26, 0, 39, 50, 17, 42, 49, 50, 50, 50, 50, 50, 49),
+    (5, 0, 1, 6, 0, 0, 9, 6, 3, 8, 7, 3, 16, 17, 17, 19, 28, 37, 46, 49, 50, 50, 49, 50, 50, 49),
+)
+
+
+@pytest.mark.parametrize(("rates", "stopped_at"), [(ARRIVED[0], 25), (ARRIVED[1], 24)])
+def test_a_long_path_needs_two_round_trips_at_its_level(rates: tuple[float, ...], stopped_at: int) -> None:
+    rule = StopRule(10.0, until_converged=True, rtt_s=0.3)
+    verdicts = [rule.verdict(tenths(*rates[:count])) for count in range(len(rates) + 1)]
+    assert verdicts.index("converged") == stopped_at
+    found = estimate(tenths(*rates[:stopped_at]), 0.3)
+    assert found is not None
+    assert found.goodput_bps == pytest.approx(50, rel=0.02)
+    assert len(found.steady) == 6
+
+
+def test_a_level_that_comes_after_a_full_pipe_does_not_forget_what_was_before() -> None:
+    # The first round trip is the last that grew.
+    found = estimate(tenths(*[100, 50, 60] * 5, *[100] * 6), 0.3)
+    assert found is not None
+    assert (len(found.steady), found.level) == (18, False)
+
+
+def test_what_arrives_counts_where_a_test_stops_early_over_a_long_path() -> None:
+    assert StopRule(3.0, until_converged=True, rtt_s=0.3).counts_arrivals
+    assert not StopRule(3.0, rtt_s=0.3).counts_arrivals
+    assert not StopRule(3.0, until_converged=True, rtt_s=0.1).counts_arrivals
+    assert not StopRule(3.0, until_converged=True).counts_arrivals
+
+
 def test_a_test_does_not_stop_in_the_middle_of_a_stall() -> None:
     assert stops(100, *[100] * 12)
     assert not stops(100, *[100] * 12, 0)

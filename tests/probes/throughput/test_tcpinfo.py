@@ -15,8 +15,10 @@ NO_ENTRY = struct.pack("=IHHIIi", 36, 2, 0, 1, 0, -2) + bytes(16)
 
 def tcp_info(size: int = 224) -> bytes:
     info = bytearray(size)
+    struct.pack_into("=I", info, 20, 1_448)  # tcpi_rcv_mss
     struct.pack_into("=I", info, 100, 7)  # tcpi_total_retrans
-    struct.pack_into("=Q", info, 120, 5_000_000)  # tcpi_bytes_acked
+    struct.pack_into("=QQ", info, 120, 5_000_000, 28_960)  # tcpi_bytes_acked, tcpi_bytes_received
+    struct.pack_into("=I", info, 152, 25)  # tcpi_data_segs_in
     # tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited
     struct.pack_into("=QQQ", info, 168, 1_500_000, 250_000, 125_000)
     return bytes(info)
@@ -32,7 +34,7 @@ def answer(*attributes: bytes) -> bytes:
     return struct.pack("=IHHII", 16 + len(body), 20, 2, 1, 0) + body
 
 
-SEEN = TcpConnection(COOKIE, 5_000_000, 7, 1.5, 0.25, 0.125, "cubic")
+SEEN = TcpConnection(COOKIE, 5_000_000, 7, 1.5, 0.25, 0.125, "cubic", 28_960, 36_200)
 
 
 def test_the_request_asks_for_connections_from_a_port_that_can_send() -> None:
