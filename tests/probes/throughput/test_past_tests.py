@@ -33,22 +33,20 @@ def test_the_first_test_of_a_link_leaves_room_for_what_it_cannot_have_seen() -> 
 
 
 def test_tests_that_agree_narrow_the_interval_by_their_number() -> None:
-    assert after(*[row(100, 100, 100)] * 2) == pytest.approx((100 / 1.25, 125))
-    assert after(*[row(100, 100, 100)] * 8) == pytest.approx((100 / 1.0625, 106.25))
-    assert after(*[row(100, 100, 100)] * 20) == pytest.approx((100 / 1.0625, 106.25))
+    assert after(*[row(100, 100, 100)] * 2) == pytest.approx((75, 400 / 3))
+    assert after(*[row(100, 100, 100)] * 8) == pytest.approx((100 / (1 + 1 / 9), 100 * (1 + 1 / 9)))
+    assert after(*[row(100, 100, 100)] * 20) == pytest.approx((100 / (1 + 1 / 9), 100 * (1 + 1 / 9)))
 
 
 def test_the_interval_holds_what_earlier_tests_of_the_link_found() -> None:
-    # Three tests: a sixth more than what they span.
-    assert after(row(48, 50, 52), row(118, 120, 122), row(99, 100, 101)) == pytest.approx(
-        (48 / (1 + 0.5 / 3), 122 * (1 + 0.5 / 3))
-    )
+    # Three tests: a quarter more than what they span.
+    assert after(row(48, 50, 52), row(118, 120, 122), row(99, 100, 101)) == pytest.approx((48 / 1.25, 122 * 1.25))
 
 
 def test_what_lies_long_back_is_forgotten_and_the_interval_narrows_again() -> None:
     steady = [row(99, 100, 101)] * (REMEMBERED - 1)
-    assert after(row(48, 50, 52), *steady) == pytest.approx((48 / 1.0625, 101 * 1.0625))
-    assert after(row(48, 50, 52), *steady, steady[0]) == pytest.approx((99 / 1.0625, 101 * 1.0625))
+    assert after(row(48, 50, 52), *steady) == pytest.approx((48 / (1 + 1 / 9), 101 * (1 + 1 / 9)))
+    assert after(row(48, 50, 52), *steady, steady[0]) == pytest.approx((99 / (1 + 1 / 9), 101 * (1 + 1 / 9)))
 
 
 def test_a_figure_without_an_interval_is_a_span_of_its_own_and_holds_the_ten_second_equivalent() -> None:
