@@ -46,12 +46,11 @@ NEAR = 0.10
 
 @dataclass(frozen=True)
 class Pair:
-    """A stopped test, what it states after the `earlier` tests of its link, and the 10-s test that followed it."""
+    """A stopped test, what it states after those of its link before it, and the 10-s test that followed it."""
 
     stopped: Result
     stated: ThroughputRow
     long: Result
-    earlier: int
     rtt_s: float
 
     @property
@@ -68,7 +67,10 @@ class Pair:
 
     @property
     def covered(self) -> bool:
-        return (self.stated.goodput_low_bps or 0.0) <= self.truth_bps <= (self.stated.goodput_high_bps or 0.0)
+        return self.within(self.stated)
+
+    def within(self, stated: ThroughputRow) -> bool:
+        return (stated.goodput_low_bps or 0.0) <= self.truth_bps <= (stated.goodput_high_bps or 0.0)
 
     @property
     def width(self) -> float:
@@ -126,8 +128,20 @@ async def pairs(lab: Lab, count: int, rtt_s: float) -> list[Pair]:
             continue
         tested = row("a", "b", spanned(stopped))
         history = history.after(0.0, tested, block=1, quiet_factor=1)
-        found.append(Pair(stopped, history.stated(tested), long, len(found), rtt_s))
+        found.append(Pair(stopped, history.stated(tested), long, rtt_s))
     return found
+
+
+def held(found: Sequence[Pair], tests: int) -> list[bool]:
+    """Whether the 10 s after a test lie in what it states when its link has had so many tests, from each of them on."""
+    verdicts = []
+    for end in range(tests, len(found) + 1):
+        history = LinkHistory()
+        for pair in found[end - tests : end]:
+            tested = row("a", "b", spanned(pair.stopped))
+            history = history.after(0.0, tested, block=1, quiet_factor=1)
+        verdicts.append(found[end - 1].within(history.stated(tested)))
+    return verdicts
 
 
 # What makes a path variable
@@ -234,7 +248,7 @@ async def steady(count: int, rates_mbps: Sequence[float], rtts_ms: Sequence[floa
 
 async def variable(count: int, rates_mbps: Sequence[float]) -> None:
     print(HEAD)
-    found = []
+    cells: list[list[Pair]] = []
     for rate in rates_mbps:
         for name, (loss_ratio, traffic) in VARIABLE.items():
             rng = random.Random(f"{name} {rate}")
@@ -242,11 +256,11 @@ async def variable(count: int, rates_mbps: Sequence[float]) -> None:
                 link_lab(rate, VARIABLE_MS, loss_ratio), count, functools.partial(traffic, rng=rng, rate_mbps=rate)
             )
             print(line(f"{name} {rate:g} Mbit/s", cell), flush=True)
-            found += cell
-    print(line("variable, all", found))
-    print(line("  the first test of a link", [pair for pair in found if not pair.earlier]))
-    for earlier in (1, 2, 4):
-        print(line(f"  after {earlier} or more tests", [pair for pair in found if pair.earlier >= earlier]))
+            cells.append(cell)
+    print(line("variable, all", [pair for cell in cells for pair in cell]))
+    for tests in range(1, max(map(len, cells), default=0) + 1):
+        verdicts = [verdict for cell in cells for verdict in held(cell, tests)]
+        print(f"  the interval after {tests} tests held in {sum(verdicts)} of {len(verdicts)}")
 
 
 def numbers(text: str) -> list[float]:
