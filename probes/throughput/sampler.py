@@ -18,6 +18,9 @@ from probes.throughput.tcpinfo import TcpConnection
 LOOK_EVERY_S = 0.1
 # Of an interval must have passed between two samples that make a rate.
 MIN_SHARE = 0.5
+# Segments are full where so much has come in order, and by their number hardly more.
+PROOF_BYTES = 100_000
+PROOF_SHARE = 1.02
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)  # a socket of IPv6 may carry IPv4
 _NS_PER_S = 1e9
 
@@ -85,10 +88,13 @@ class ArrivalSampler:
     """Counts what arrives at a test's local ports, in order or not: iperf3 counts what is in order.
 
     Over a long path a lost segment holds back what follows it for a round trip or two; what arrives does not stop.
+    Segments are counted, so they have to be full ones (a proxy's may not be), and each for itself (a network card may
+    join them, and the kernel counts one).
     """
 
     def __init__(self) -> None:
         self.arrived_bytes = 0
+        self._proven = False
         self._before: tuple[float, int] | None = None
         self._rate_bps: float | None = None
 
@@ -99,9 +105,11 @@ class ArrivalSampler:
 
     def counted(self, found: Collection[TcpConnection], interval: Interval, now: float) -> Interval:
         """The interval by what the connections have received at `now`."""
-        arrived = sum(each.arrived_bytes for each in found)
-        # A network card may join segments, and the kernel then counts one.
-        if arrived == 0 or arrived < sum(each.received_bytes for each in found):
+        arrived, received = (sum(each.arrived_bytes for each in found), sum(each.received_bytes for each in found))
+        self._proven = received <= arrived and (
+            self._proven or (received >= PROOF_BYTES and arrived <= PROOF_SHARE * received)
+        )
+        if not self._proven or not found:
             self._before = self._rate_bps = None
             return interval
         self.arrived_bytes = arrived

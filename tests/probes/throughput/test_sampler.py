@@ -150,16 +150,43 @@ def test_what_waits_behind_a_lost_segment_has_arrived() -> None:
 
 def test_lines_that_are_read_together_share_a_rate() -> None:
     arrivals = ArrivalSampler()
-    arrivals.counted(came(0, 100_000), STALLED, 5.0)
-    late = arrivals.counted(came(0, 400_000), STALLED, 5.3)
-    assert arrivals.counted(came(0, 401_000), STALLED, 5.301) == late
+    arrivals.counted(came(100_000, 100_000), STALLED, 5.0)
+    late = arrivals.counted(came(100_000, 400_000), STALLED, 5.3)
+    assert arrivals.counted(came(100_000, 401_000), STALLED, 5.301) == late
     # 100,000 since the first of those lines.
-    assert arrivals.counted(came(0, 500_000), STALLED, 5.4).rate_bps == pytest.approx(8e6)
+    assert arrivals.counted(came(100_000, 500_000), STALLED, 5.4).rate_bps == pytest.approx(8e6)
 
 
 def test_segments_that_a_network_card_joined_count_for_nothing() -> None:
     arrivals = ArrivalSampler()
-    arrivals.counted(came(0, 1_000_000), STALLED, 5.0)
+    arrivals.counted(came(1_000_000, 1_000_000), STALLED, 5.0)
     assert arrivals.counted(came(1_500_000, 1_400_000), STALLED, 5.1) is STALLED
     assert arrivals.counted(came(1_500_000, 1_600_000), STALLED, 5.2) is STALLED
     assert arrivals.counted([], STALLED, 5.3) is STALLED
+
+
+def test_segments_that_are_not_full_count_for_nothing() -> None:
+    arrivals = ArrivalSampler()
+    # A few say nothing; of many, a fiftieth more is what control and the ends of blocks explain.
+    assert arrivals.counted(came(50_000, 50_000), STALLED, 5.0) is STALLED
+    assert arrivals.counted(came(1_000_000, 1_021_000), STALLED, 5.1) is STALLED
+    assert arrivals.counted(came(2_000_000, 2_100_000), STALLED, 5.2) is STALLED
+    arrivals.counted(came(3_000_000, 3_060_000), STALLED, 5.3)
+    assert arrivals.counted(came(3_000_000, 3_560_000), STALLED, 5.4).rate_bps == pytest.approx(40e6)
+    assert arrivals.counted([], STALLED, 5.5) is STALLED
+
+
+def test_the_kernel_says_what_came_in_order_and_how_many_segments_that_took() -> None:
+    arrivals = ArrivalSampler()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as receiving,
+    ):
+        sending, _ = server.accept()
+        port = receiving.getsockname()[1]
+        with sending:
+            for _ in range(200):  # of one size, and each acknowledged: all segments are full
+                sending.sendall(bytes(1_000))
+                assert receiving.recv(1_000, socket.MSG_WAITALL)
+            assert arrivals.look([port], STALLED) is STALLED
+            assert arrivals.arrived_bytes == 200_000
