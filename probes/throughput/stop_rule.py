@@ -6,11 +6,13 @@ answer. Three parts decide:
 
 1. **Where the pipe is full.** TCP doubles its rate in slow start, and these rates are not what the path can carry.
    The pipe is full at the first of three round trips in a row whose rates do not exceed the highest by a quarter: BBR's
-   rule. From there on the rates are the *steady* ones, and their mean is the goodput. What comes late behind a lost
-   segment is spread over the stall before it (`slow_start`).
+   rule; or, on a long path, of two that are level. From there on the rates are the *steady* ones, and their mean is the
+   goodput. What comes late behind a lost segment is spread over the stall before it (`slow_start`); on a long path the
+   rates are of what arrives, in order or not, where the kernel says (`sampler.ArrivalSampler`).
 2. **How sure the mean is.** With n steady rates of mean m and standard deviation s, the 95 % interval is
    m ± t·s/√n, with Student's t for n − 1 degrees of freedom. The test may stop when n ≥ 8 and the half-width is
-   below 5 % of m. Eight, because the t interval of a few lucky samples is narrow by chance.
+   below 5 % of m. Eight, because the t interval of a few lucky samples is narrow by chance; on a long path that is
+   level the six or more of two round trips do, for each of them costs 4 % of the bytes of 10 s.
 3. **Whether it drifts.** The t interval takes the rates for independent, and they are not: a rate that climbs slowly
    has a narrow interval at every moment. So the means of the first and the second half must agree within 5 % of m.
 
