@@ -18,7 +18,7 @@ from linkweather.mesh import Mesh
 # Goodputs widen with their age; their estimates are made again at least this often.
 GOODPUTS_LAST_S = 30.0
 # They cost O(sites³), and every test outdates them: so many times as long is left for other work.
-ESTIMATES_REST = 20.0
+ESTIMATES_REST = 60.0
 # The forecasts of many links are brought up to date so often; those of few take a moment, and a row costs less the more
 # of its link have come.
 _FORECASTS_EVERY_S, _FORECASTS_OF_FEW_EVERY_S, _FEW_LINKS = 0.1, 0.5, 4000

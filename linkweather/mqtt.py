@@ -187,7 +187,6 @@ class Connection:
         )
         client.open_by(self._open)
         async with client:
-            client.pending_calls_threshold = MAX_INFLIGHT
             self.refusals.connected()
             self._subscribed = self._wanted()
             await self._subscribe(client, self._subscribed)

@@ -75,12 +75,13 @@ class MqttClient(aiomqtt.Client):
 
     @contextlib.contextmanager
     def _pending_call(self, mid: int, value: Any, pending_dict: dict[int, Any]) -> Iterator[None]:
-        refusal: str | None = None
-        with super()._pending_call(mid, value, pending_dict):
-            try:
-                yield
-            finally:
-                refusal = self._refusals.pop(mid, None)
+        # aiomqtt goes over all calls under way at each, twice: hundreds of receipts are, of a large mesh.
+        pending_dict[mid] = value
+        try:
+            yield
+        finally:
+            pending_dict.pop(mid, None)
+            refusal = self._refusals.pop(mid, None)
         if refusal is not None:
             raise RefusedError(refusal)
         if mid in self._unacknowledged:

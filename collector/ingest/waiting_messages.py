@@ -15,9 +15,9 @@ from typing import Final
 
 from collector.ingest.admission import IncomingMessage, measured_at
 
-BATCH_REPORTS: Final = 200
-BATCH_BYTES: Final = 16_000_000
-SITE_BYTES: Final = 250_000
+BATCH_REPORTS: Final = 500
+BATCH_BYTES: Final = 12_000_000
+SITE_BYTES: Final = 400_000
 MAX_WAITING_BYTES: Final = 128_000_000
 # What a message holds beside its payload: topic, time, and the objects themselves.
 MESSAGE_BYTES: Final = 500

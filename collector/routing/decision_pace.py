@@ -14,10 +14,10 @@ GATHER_S: Final = 0.1
 DECIDE_EVERY_S: Final = 1.0
 # Links age without any report: the shortest limit of age is several seconds.
 LOOK_AGAIN_S: Final = 2.0
-# After a decision the process has this many times as long for other work: a large mesh takes a share of a core …
-REST: Final = 4.0
+# A decision begins this many times as long after the last one as that took: a large mesh takes a tenth of a core …
+REST: Final = 10.0
 # … and is decided wholly this often all the same.
-REST_MOST_S: Final = 15.0
+REST_MOST_S: Final = 60.0
 
 
 class DecisionPace:

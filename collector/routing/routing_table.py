@@ -183,6 +183,9 @@ class RoutingTable:
         spare = np.full(lost.shape, NONE, np.int32)
         rows, columns = np.broadcast_arrays(*pairs)
         lost &= rows != columns
+        # As sites come at a start, most pairs have an end without a link: no relay is looked for.
+        out, into = np.isfinite(self.cautious.min(axis=1)), np.isfinite(self.cautious.min(axis=0))
+        lost &= out[rows] & into[columns]
         if lost.any():
             pairs = rows[lost], columns[lost]
             spare[lost] = best_relays_of(self.cautious, self.cautious, pairs, self.join, np.flatnonzero(online))

@@ -25,12 +25,14 @@ def message(seq: int, age_s: float = 0.0) -> IncomingMessage:
 def test_what_was_kept_through_an_outage_has_half_of_a_batch_while_new_reports_wait() -> None:
     waiting = WaitingMessages()
     kept = [message(seq, 3600) for seq in range(2 * BATCH_REPORTS)]
-    fresh = [message(seq) for seq in range(150)]
+    fresh = [message(seq) for seq in range(BATCH_REPORTS - 50)]
     for one in kept + fresh:
         assert waiting.put(one)
-    assert waiting.take() == fresh[:100] + kept[:100]
-    assert waiting.take() == fresh[100:] + kept[100:250]
-    assert waiting.take() == kept[250:]
+    half = BATCH_REPORTS // 2
+    assert waiting.take() == fresh[:half] + kept[:half]
+    rest = half + BATCH_REPORTS - len(fresh[half:])
+    assert waiting.take() == fresh[half:] + kept[half:rest]
+    assert waiting.take() == kept[rest:]
     assert (len(waiting), waiting.bytes) == (0, 0)
     assert waiting.take() == []
 

@@ -49,10 +49,10 @@ def test_what_is_lost_when_all_is_due_is_decided_with_all() -> None:
 def test_a_decision_that_took_long_is_followed_by_a_longer_rest() -> None:
     pace = decided(10.0, took_s=2.0)
     pace.note()
-    assert pace.wait_s(12.0) == 6
+    assert pace.wait_s(12.0) == 18
 
 
 def test_the_rest_is_bounded() -> None:
     pace = decided(10.0, took_s=60.0)
     pace.note()
-    assert pace.wait_s(10.0) == 15
+    assert pace.wait_s(10.0) == 60
