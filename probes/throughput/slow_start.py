@@ -22,8 +22,7 @@ from typing import Final
 # draft-cardwell-iccrg-bbr-congestion-control §4.3.1.2.
 GROWTH: Final = 1.25
 FULL_AFTER: Final = 3
-# Rates of a full long path are within a tenth of their highest; so many of them at least.
-LEVEL: Final = 0.9
+# Round trips of a full long path in which no rate is a stall by the highest, and the fewest rates in them.
 LEVEL_RTTS: Final = 2
 LEVEL_LEAST: Final = 6
 # A round trip of slow start may have half of the rate of the one before; a full pipe shows a seventh less as a stall.
@@ -62,7 +61,7 @@ def level_from(rates: Sequence[float], per_rtt: int) -> int | None:
     count = max(LEVEL_LEAST, LEVEL_RTTS * per_rtt)
     starts = range(len(rates) - count + 1) if per_rtt > 1 else ()
     found = ((start, rates[start : start + count]) for start in starts)
-    return next((start for start, part in found if min(part) > 0 and min(part) >= LEVEL * max(part)), None)
+    return next((start for start, part in found if min(part) > 0 and min(part) >= STALLED * max(part)), None)
 
 
 def _round_trips(rates: Sequence[float], per_rtt: int) -> list[float]:
