@@ -1,6 +1,6 @@
 """A live mesh replayed: grids of goodput as truth that flips between days, tested and decided on as the product does.
 
-    python -m tests.bench.replay GRID GRID … [--sites N] [--days N] [--noise S] [--budget GB …] [--every S] [--json]
+    python -m tests.bench.replay GRID GRID … [--sites N] [--days N] [--from DAY] [--noise S] [--budget GB …] [--every S]
 
 Day k is as the k-th grid says, over and over; grids are files as `tests.bench.grids` says, and only sites that all of
 them name take part, N of them drawn by the seed. The tournament, attention, agenda, budgets, forecasts, estimates and
@@ -9,10 +9,11 @@ is, or as much as the budget allows, and finds the goodput with a lognormal erro
 mesh in a day, in 10⁹ bytes, the same share of it for every site. The mesh's `every_s` is what the budget pays for,
 unless `--every` says otherwise: figures are stale by rounds.
 
-Every hour from the second day on each policy is scored by what is true then: the *speed-up* over direct is the
-geometric mean over all pairs, *worse* the share of relays that are slower than direct. In brackets are 90 % intervals,
-by bootstrap over sources. Beside ours stand the best relay of the first grid by a margin of 1.1, never tested again,
-and by the same margin on the mean of each link's last eight tests. Exit status 2: wrong usage, or a bad file.
+Every hour from the second day on, or from a later one that leaves out the first rounds (`--from`), each policy is
+scored by what is true then: the *speed-up* over direct is the geometric mean over all pairs, *worse* the share of
+relays that are slower than direct. In brackets are 90 % intervals, by bootstrap over sources. Beside ours stand the
+best relay of the first grid by a margin of 1.1, never tested again, and by the same margin on the mean of each link's
+last eight tests. Exit status 2: wrong usage, or a bad file.
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ class Replay:
             queue.apply_sites(frozenset(self.names), self.agendas[name].round_s)
         self.busy_until = dict.fromkeys(self.names, 0.0)
 
-    def run(self, days: int) -> dict[str, list[tuple[Vias, Floats]]]:
-        """Each policy's relays at every hour from the second day on, with what is true then."""
+    def run(self, days: int, first_day: int = 2) -> dict[str, list[tuple[Vias, Floats]]]:
+        """Each policy's relays at every hour from the `first_day` on, with what is true then."""
         decided: dict[str, list[tuple[Vias, Floats]]] = {name: [] for name in POLICIES}
         queue: list[tuple[float, str, Planned]] = []
         for name in self.names:
@@ -112,7 +113,7 @@ class Replay:
                 self._test(now_s, site, planned)
                 self._plan(queue, site, now_s + TEST_S)
             ours, truth = self._decide(hour * HOUR_S), self.truth(hour * HOUR_S)
-            if hour >= 24:
+            if hour >= 24 * (first_day - 1):
                 chosen = (np.full(ours.shape, DIRECT, np.int32), static, plain([self._means()], MARGIN), ours)
                 for name, vias in zip(POLICIES, chosen, strict=True):
                     decided[name].append((vias, truth))
@@ -211,6 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--budget", type=float, nargs="+", default=[10.0, 30.0, 100.0, 300.0], metavar="GB")
     parser.add_argument("--every", type=float, metavar="S")
+    parser.add_argument("--from", dest="first_day", type=int, default=2, metavar="DAY")
     parser.add_argument("--even", action="store_true", help="without weights: every link once in a round")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
@@ -229,15 +231,18 @@ def replays(options: argparse.Namespace) -> list[dict[str, Any]]:
     """One result for each budget. Raises OperatorError."""
     grids = [GridFile.parse(text).read() for text in options.grids]
     shared = sorted(set.intersection(*(set(sites_of(grid)) for grid in grids)))
-    if len(shared) < 3 or options.days < 2:
-        raise OperatorError(f"{len(shared)} sites in all grids, {options.days} days: three and two are the least")
+    if len(shared) < 3 or not 2 <= options.first_day <= options.days:
+        raise OperatorError(
+            f"{len(shared)} sites in all grids, days {options.first_day} to {options.days}: three sites are the least, "
+            "and the first day is not scored"
+        )
     sites = sorted(random.Random(options.seed).sample(shared, min(options.sites, len(shared))))
     kept = [{link: bps for link, bps in grid.items() if {*link} <= {*sites}} for grid in grids]
     truths, found = [matrix(grid, sites) for grid in kept], []
     for budget in options.budget:
         common = truths, operators(sites), 1e9 * budget, options.noise, options.every, random.Random(options.seed)
         replay = Replay(*common, even=options.even)
-        decided = replay.run(options.days)
+        decided = replay.run(options.days, options.first_day)
         result = {"budget_gb_a_day": budget, "moved_gb_a_day": 1e-9 * replay.moved_bytes / options.days}
         result |= {"tests_a_day": replay.tests / options.days, "policies": scores(decided)}
         found.append(result)

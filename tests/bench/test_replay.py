@@ -51,3 +51,23 @@ def test_too_few_sites_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
     two.write_text("src,dst,goodput_bps\nx,y,1e9\n")
     assert replay.main([str(one), str(two)]) == 2
     assert "0 sites in all grids" in capsys.readouterr().err
+
+
+def test_the_first_days_are_left_out_of_the_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slow, even = grid(tmp_path / "slow.csv"), tmp_path / "even.csv"
+    even.write_text("src,dst,goodput_bps\n" + "".join(f"{src},{dst},1e9\n" for src, dst in permutations(SITES, 2)))
+    files = [slow, str(even)]  # a relay is worth it on the first day and the third
+    for first_day, gained in (("2", 0.05 / 2), ("3", 0.05)):
+        options = [*files, "--days", "3", "--from", first_day, "--budget", "30", "--json"]
+        assert replay.main(options) == 0
+        (found,) = json.loads(capsys.readouterr().out)
+        assert found["policies"]["first grid"]["speed_up"][0] == pytest.approx(10**gained, rel=0.001)
+
+
+@pytest.mark.parametrize("first_day", ["1", "3"])
+def test_a_first_day_that_is_not_scored_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], first_day: str
+) -> None:
+    file = grid(tmp_path / "one.csv")
+    assert replay.main([file, file, "--days", "2", "--from", first_day]) == 2
+    assert f"days {first_day} to 2" in capsys.readouterr().err
