@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # While there is little to write a step follows the last one after RESTS times what that took of the processor's time,
 # within these bounds: most of what a step of few rows takes is the same for many.
-RESTS = 50
+RESTS = 100
 POLL_S = 1.0
 POLL_MOST_S = 5.0
 RETRY_FIRST_S = 1.0

@@ -338,4 +338,4 @@ def test_how_long_to_wait(monkeypatch: pytest.MonkeyPatch, error: Exception, fai
 
 def test_a_step_that_takes_long_is_followed_by_a_longer_wait_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter_module, "POLL_S", 1.0)
-    assert [exporter_module.rest_s(took_s) for took_s in (0.0, 0.01, 0.05, 3.0)] == [1.0, 1.0, 2.5, 5.0]
+    assert [exporter_module.rest_s(took_s) for took_s in (0.0, 0.01, 0.05, 3.0)] == [1.0, 1.0, 5.0, 5.0]
