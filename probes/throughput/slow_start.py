@@ -3,8 +3,8 @@
 TCP sends a window in each round trip. On a long path that is a burst and a pause, and a rate of 0.1 s shows nothing but
 which of them it caught: 50, 1, 42 Mbit/s, in slow start as in the middle of a test. So growth is counted from round
 trip to round trip: `per_rtt` rates make one, a single rate where the path is shorter. There is a quicker sign on a long
-path: slow start that falls short of it pauses in every round trip, or doubles where it is paced. Two round trips that
-do neither fill it.
+path: slow start that falls short of it pauses in every round trip, or doubles where it is paced. One and a half that do
+neither fill it.
 
 Slow start ends with losses. TCP delivers in order: behind a lost segment the receiver counts nothing, a round trip and
 more, and then all at once what has arrived meanwhile: 0, 29, 74, 101 on a path of 50 Mbit/s. That is no variation of
@@ -16,6 +16,7 @@ lasts longer than losses explain is the path's own, and its rates stand as they 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from statistics import fmean, median
 from typing import Final
 
@@ -23,8 +24,8 @@ from typing import Final
 GROWTH: Final = 1.25
 FULL_AFTER: Final = 3
 # Round trips of a full long path in which no rate is a stall by the highest, and the fewest rates in them.
-LEVEL_RTTS: Final = 2
-LEVEL_LEAST: Final = 6
+LEVEL_RTTS: Final = 1.5
+LEVEL_LEAST: Final = 5
 # A round trip of slow start may have half of the rate of the one before; a full pipe shows a seventh less as a stall.
 STALLED_START: Final = 0.5
 STALLED: Final = 0.85
@@ -54,11 +55,11 @@ def pipe_full(rates: Sequence[float], per_rtt: int = 1) -> int | None:
 
 
 def level_from(rates: Sequence[float], per_rtt: int) -> int | None:
-    """Index of the first of two round trips of a long path without a pause or growth; None before, and on a short one.
+    """Index of the first of 1.5 round trips of a long path without a pause or growth; None before, and on a short one.
 
     A path is long where a round trip takes several rates.
     """
-    count = max(LEVEL_LEAST, LEVEL_RTTS * per_rtt)
+    count = max(LEVEL_LEAST, ceil(LEVEL_RTTS * per_rtt))
     starts = range(len(rates) - count + 1) if per_rtt > 1 else ()
     found = ((start, rates[start : start + count]) for start in starts)
     return next((start for start, part in found if min(part) > 0 and min(part) >= STALLED * max(part)), None)

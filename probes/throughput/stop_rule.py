@@ -6,13 +6,13 @@ answer. Three parts decide:
 
 1. **Where the pipe is full.** TCP doubles its rate in slow start, and these rates are not what the path can carry.
    The pipe is full at the first of three round trips in a row whose rates do not exceed the highest by a quarter: BBR's
-   rule; or, on a long path, of two that are level. From there on the rates are the *steady* ones, and their mean is the
-   goodput. What comes late behind a lost segment is spread over the stall before it (`slow_start`); on a long path the
-   rates are of what arrives, in order or not, where the kernel says (`sampler.ArrivalSampler`).
+   rule; or, on a long path, of one and a half that are level. From there on the rates are the *steady* ones, and their
+   mean is the goodput. What comes late behind a lost segment is spread over the stall before it (`slow_start`); on a
+   long path the rates are of what arrives, in order or not, where the kernel says (`sampler.ArrivalSampler`).
 2. **How sure the mean is.** With n steady rates of mean m and standard deviation s, the 95 % interval is
    m ± t·s/√n, with Student's t for n − 1 degrees of freedom. The test may stop when n ≥ 8 and the half-width is
    below 5 % of m. Eight, because the t interval of a few lucky samples is narrow by chance; on a long path that is
-   level the six or more of two round trips do, for each of them costs 4 % of the bytes of 10 s.
+   level the five or more of one and a half round trips do, for each of them costs 4 % of the bytes of 10 s.
 3. **Whether it drifts.** The t interval takes the rates for independent, and they are not: a rate that climbs slowly
    has a narrow interval at every moment. So the means of the first and the second half must agree within 5 % of m.
 
@@ -21,9 +21,9 @@ on a long path, by the round trips that slow start takes (`time_limits.duration_
 second half of the rates stands for the steady ones, and `limited_by` says `application`: our own cap held the rate
 down.
 
-Measured over 56 tests of 10 s on steady paths (50 to 300 Mbit/s, RTT 0.2 to 300 ms): one that stops by this rule moves
-13 % of the bytes, 20 % at 300 ms, and is within 10 % of the mean of 10 s in all of them. Where other flows come and go
-beside, it is in 15 of 54.
+Measured over 58 tests of 10 s on steady paths (50 to 300 Mbit/s, RTT 0.2 to 300 ms): one that stops by this rule moves
+8 to 13 % of the bytes, and is within 10 % of the mean of 10 s in all of them. Where other flows come and go beside, it
+is in 15 of 54.
 
 What is stated in the end is wider than m ± t·s/√n. That interval says how well *this second* is known; on a variable
 path two tests of 10 s agree within 10 % in only two cases of three, and no rule within one test can know that. So the
@@ -60,7 +60,7 @@ class SteadyGoodput:
     """The mean of the `steady` rates; low and high are its 95 % interval, None where there is only one rate.
 
     `filled` says whether the pipe filled before them, `stalled` whether the last of them wait for a lost segment,
-    `level` whether they begin with two round trips of a long path that were level.
+    `level` whether they begin with 1.5 round trips of a long path that were level.
     """
 
     goodput_bps: float

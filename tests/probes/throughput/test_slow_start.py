@@ -34,13 +34,13 @@ def test_on_a_long_path_growth_is_counted_from_round_trip_to_round_trip() -> Non
     assert pipe_full(rates) == 1
 
 
-def test_two_round_trips_without_a_pause_or_growth_fill_a_long_path() -> None:
-    paced = [20, 25, 31, 40, 50, 63, 79, 95, 100, 86, 100, 100, 100]
+def test_one_and_a_half_round_trips_without_a_pause_or_growth_fill_a_long_path() -> None:
+    paced = [20, 25, 31, 40, 50, 63, 79, 95, 100, 86, 100, 100]
     assert level_from(paced, 3) == 7
-    assert level_from(paced[:12], 3) is None
-    # 8 rates make two round trips of four; six are the least of shorter ones.
-    assert (level_from([100] * 8, 4), level_from([100] * 7, 4)) == (0, None)
-    assert (level_from([100] * 6, 2), level_from([100] * 5, 2)) == (0, None)
+    assert level_from(paced[:11], 3) is None
+    # 6 rates make one and a half round trips of four; five are the least of shorter ones.
+    assert (level_from([100] * 6, 4), level_from([100] * 5, 4)) == (0, None)
+    assert (level_from([100] * 5, 2), level_from([100] * 4, 2)) == (0, None)
     assert level_from([100] * 20, 1) is None
 
 

@@ -131,15 +131,15 @@ ARRIVED = (
 )
 
 
-@pytest.mark.parametrize(("rates", "stopped_at"), [(ARRIVED[0], 25), (ARRIVED[1], 24)])
-def test_a_long_path_needs_two_round_trips_at_its_level(rates: tuple[float, ...], stopped_at: int) -> None:
+@pytest.mark.parametrize(("rates", "stopped_at"), [(ARRIVED[0], 24), (ARRIVED[1], 23)])
+def test_a_long_path_needs_one_and_a_half_round_trips_at_its_level(rates: tuple[float, ...], stopped_at: int) -> None:
     rule = StopRule(10.0, until_converged=True, rtt_s=0.3)
     verdicts = [rule.verdict(tenths(*rates[:count])) for count in range(len(rates) + 1)]
     assert verdicts.index("converged") == stopped_at
     found = estimate(tenths(*rates[:stopped_at]), 0.3)
     assert found is not None
-    assert found.goodput_bps == pytest.approx(50, rel=0.02)
-    assert len(found.steady) == 6
+    assert found.goodput_bps == pytest.approx(50, rel=0.03)
+    assert len(found.steady) == 5
 
 
 def test_a_level_that_comes_after_a_full_pipe_does_not_forget_what_was_before() -> None:
