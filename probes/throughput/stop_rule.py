@@ -21,7 +21,7 @@ on a long path, by the round trips that slow start takes (`time_limits.duration_
 second half of the rates stands for the steady ones, and `limited_by` says `application`: our own cap held the rate
 down.
 
-Measured over 58 tests of 10 s on steady paths (50 to 300 Mbit/s, RTT 0.2 to 300 ms): one that stops by this rule moves
+Measured over 68 tests of 10 s on steady paths (50 to 300 Mbit/s, RTT 0.2 to 300 ms): one that stops by this rule moves
 8 to 13 % of the bytes, and is within 10 % of the mean of 10 s in all of them. Where other flows come and go beside, it
 is in 15 of 54.
 
