@@ -9,7 +9,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -95,7 +95,7 @@ class ProbeDaemon:
         rng = random.Random()  # noqa: S311 - it spreads load, and hides nothing
         self._throughput = self._make_throughput(rng)
         self._routes = RouteStore(settings.data_dir / "routes.sqlite")
-        self._path = Tracing(self._site, self._report_path, memory=self._routes, bind=settings.bind, rng=rng)
+        self._path = Tracing(self._site, self._report_paths, memory=self._routes, bind=settings.bind, rng=rng)
         self._presence = self._make_presence()
         self._statuses = StatusPublisher(
             self._site,
@@ -118,14 +118,16 @@ class ProbeDaemon:
             async with self._serving_metrics(), asyncio.TaskGroup() as group:
                 latency = group.create_task(self._latency.run(stop, self._presence.say_goodbye), name="latency")
                 statuses = group.create_task(self._statuses.run(), name="status")
+                paths = group.create_task(self._path.run(), name="path")
                 others = [
                     group.create_task(self._throughput.scheduler.run(), name="throughput"),
-                    group.create_task(self._path.run(), name="path"),
                     group.create_task(self._disk.run(), name="disk"),
                     group.create_task(self._publisher.run(), name="publisher"),
                     group.create_task(self._connection.run(), name="mqtt"),
                 ]
                 await asyncio.wait([latency])
+                paths.cancel()  # it reports what it holds
+                await asyncio.wait([paths])
                 await self._disk.drain()
                 statuses.cancel()  # an `online` under way must not come after the last word
                 await asyncio.wait([statuses])
@@ -287,10 +289,11 @@ class ProbeDaemon:
     def _report_throughput(self, at: datetime, row: ThroughputRow) -> None:
         self._report("throughput", lambda boot, seq: encode(ThroughputReport(boot=boot, seq=seq, at=at, links=(row,))))
 
-    def _report_path(self, row: PathRow) -> None:
-        self._throughput.scheduler.notice_path(row)
+    def _report_paths(self, rows: Sequence[PathRow]) -> None:
+        for row in rows:
+            self._throughput.scheduler.notice_path(row)
         at = datetime.now(UTC)
-        self._report("path", lambda boot, seq: encode(PathReport(boot=boot, seq=seq, at=at, links=(row,))))
+        self._report("path", lambda boot, seq: encode(PathReport(boot=boot, seq=seq, at=at, links=tuple(rows))))
 
     def _report(self, kind: str, encoded: Callable[[str, int], bytes]) -> None:
         self._reports[kind] += 1

@@ -56,7 +56,7 @@ class PathRow(Row):
 
 
 class PathReport(LinkReport):
-    """The path rows of one trace."""
+    """The path rows of one trace, or of several that a site made within seconds."""
 
     publisher: ClassVar[Literal["src"]] = "src"
 

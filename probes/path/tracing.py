@@ -26,13 +26,13 @@ Trace = Callable[[TraceRequest], Awaitable[Traced]]
 class Tracing:
     """Traces the outgoing links of `site`, one at a time; `rng` spreads the starts of sites that begin together.
 
-    Each trace is compared with the known routes of its link in `memory`.
+    Each trace is compared with the known routes of its link in `memory`. Rows are reported as `complete` says.
     """
 
     def __init__(
         self,
         site: str,
-        report: Callable[[PathRow], None],
+        report: Callable[[Sequence[PathRow]], None],
         *,
         memory: RouteStore,
         bind: Sequence[str],
@@ -58,12 +58,24 @@ class Tracing:
 
     async def run(self) -> None:
         """Take turns until cancelled."""
+        held: list[PathRow] = []
+        try:
+            await self._trace_on(held)
+        finally:
+            if held:
+                self._report(held)
+
+    async def _trace_on(self, held: list[PathRow]) -> None:
         began = time.monotonic()
         while True:
             self._changed.clear()
             mesh = self._mesh
             every_s = _every_s(mesh, self._site) if mesh else {}
             turn = next_turn(every_s, self._traced, began=began, share=self._share)
+            if complete(held, len(every_s)):
+                rows, held[:] = tuple(held), ()
+                with contained("path test"):
+                    self._report(rows)
             wait_s = max(0.0, turn.at - time.monotonic()) if turn else None
             try:
                 async with asyncio.timeout(wait_s):
@@ -72,7 +84,7 @@ class Tracing:
                 if mesh and turn:
                     self._traced[turn.peer] = time.monotonic()
                     with contained("path test"):
-                        self._report(await self._row(turn.peer, mesh.sites[turn.peer], mesh.path))
+                        held.append(await self._row(turn.peer, mesh.sites[turn.peer], mesh.path))
 
     async def _row(self, peer: str, site: Site, tests: PathTests) -> PathRow:
         port = site.tcp_port if tests.method == "tcp" else tests.udp_port
@@ -127,6 +139,15 @@ def conclude(
         path_mtu_bytes=traced.path_mtu_bytes,
     )
     return row, after
+
+
+# Of so many peers one's row waits for further ones: the sites of a large mesh would send thousands of reports a second.
+PEERS_A_ROW = 30
+
+
+def complete(held: Sequence[PathRow], peers: int) -> bool:
+    """Whether to report the rows `held` now: a changed path does not wait, and no row more than a 30th of a round."""
+    return bool(held) and (held[-1].changed or len(held) * PEERS_A_ROW >= peers)
 
 
 # A new link does not wait for its place in the period, and not all new ones are traced at once.

@@ -1,13 +1,14 @@
 """N sites played by one cheap process: what real probes publish, and how they send it again (`probes.delivery.flight`).
 
 A site has a retained status with a will, a latency report with all its links every interval, a throughput report as a
-destination whenever the tournament says so, a path report of each link every five minutes, and an outbox, in memory,
-that a report leaves only when it is committed. A few variants of every row are encoded once, and reports joined from
-them.
+destination whenever the tournament says so, a path row of each link every five minutes, those of ten seconds in one
+report, and an outbox, in memory, that a report leaves only when it is committed. A few variants of every latency row
+are encoded once, and reports joined from them.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 import selectors
@@ -28,6 +29,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from linkweather.wire import Committed, LatencyReport, PathReport, Status, ThroughputReport, decode, encode, topics
 from probes.delivery.flight import COLLECTOR_WAIT_S, FRESH_REPORTS, WINDOW_REPORTS, Flight
+from probes.path.tracing import PEERS_A_ROW
 from tests.bench.fleet_map import PATH_EVERY_S, Fleet, FleetMap, latency_rows, name, pair_of, path_row, throughput_row
 
 _TICK_S = 0.5
@@ -35,7 +37,7 @@ _RETRY_MOST_S = 15.0
 
 
 class PlayedReport(NamedTuple):
-    """A report in an outbox: `peer` is the other end of its only link, if it has one; `made` is monotonic."""
+    """A report in an outbox: `made` is monotonic, `peer` its only link's other end, or its first path's turn."""
 
     kind: str
     at: datetime
@@ -151,18 +153,24 @@ class SitesPlayer:
         for site in self._sites:
             first = start + self._rng.random() * fleet.interval_s
             yield _every(fleet.interval_s, first, partial(self._measure_all, site))
-        yield _every(fleet.test_every_s / fleet.links, start, lambda turn: self._measure_pair(turn, "throughput"))
-        yield _every(PATH_EVERY_S / fleet.links, start, lambda turn: self._measure_pair(turn, "path"))
+            together = math.ceil(site.links / PEERS_A_ROW)
+            gap_s = together * PATH_EVERY_S / site.links
+            first = start + self._rng.random() * gap_s
+            yield _every(gap_s, first, partial(self._measure_paths, site, together))
+        yield _every(fleet.test_every_s / fleet.links, start, self._measure_pair)
 
     def _measure_all(self, site: PlayedSite, _turn: int) -> None:
         self._measure(site, "latency")
 
-    def _measure_pair(self, turn: int, kind: str) -> None:
-        near, far = pair_of(turn, self._fleet)
-        self._measure(self._sites[near], kind, far)
+    def _measure_paths(self, site: PlayedSite, together: int, turn: int) -> None:
+        self._measure(site, "path", turn * together, together)
 
-    def _measure(self, site: PlayedSite, kind: str, peer: int = -1) -> None:
-        rows = site.links if peer < 0 else 1
+    def _measure_pair(self, turn: int) -> None:
+        near, far = pair_of(turn, self._fleet)
+        self._measure(self._sites[near], "throughput", far, 1)
+
+    def _measure(self, site: PlayedSite, kind: str, peer: int = -1, rows: int = 0) -> None:
+        rows = rows or site.links
         self._add(site, PlayedReport(kind, datetime.now(UTC), time.monotonic(), rows, peer))
         self._send_due(site)
 
@@ -176,7 +184,10 @@ class SitesPlayer:
             row = throughput_row(self._map, waiting.peer, site.number, seq)
             return encode(ThroughputReport(**keys, links=(row,)))
         if waiting.kind == "path":
-            return encode(PathReport(**keys, links=(path_row(self._map, site.number, waiting.peer),)))
+            peers = self._fleet.peers(site.number)
+            turns = range(waiting.peer, waiting.peer + waiting.rows)
+            rows = [path_row(self._map, site.number, peers[turn % len(peers)]) for turn in turns]
+            return encode(PathReport(**keys, links=tuple(rows)))
         head = encode(LatencyReport(**keys, links=())).removesuffix(b"]}")
         pick = random.Random(seq * 100_003 + site.number)  # the same each time it is sent
         return head + b",".join(pick.choice(chunks) for chunks in zip(*site.rows, strict=True)) + b"]}"

@@ -6,7 +6,7 @@ import asyncio
 import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -115,8 +115,8 @@ async def test_shared_load_and_a_tired_destination_are_no_change(lab: Lab) -> No
     rows: list[PathRow] = []
     heard = asyncio.Event()
 
-    def report(row: PathRow) -> None:
-        rows.append(row)
+    def report(found: Sequence[PathRow]) -> None:
+        rows.extend(found)
         heard.set()
 
     async def inside(request: TraceRequest) -> Traced:
@@ -150,8 +150,8 @@ async def test_changed_way_is_one_event_with_before_and_after(lab: Lab) -> None:
     rows: list[PathRow] = []
     heard = asyncio.Event()
 
-    def report(row: PathRow) -> None:
-        rows.append(row)
+    def report(found: Sequence[PathRow]) -> None:
+        rows.extend(found)
         heard.set()
 
     # Traces follow each other faster than Linux answers one address: six at once, then one a second (icmp(7)).

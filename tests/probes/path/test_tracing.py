@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from probes.path.replies import first_key
 from probes.path.route_store import RouteStore
 from probes.path.tracer_lines import TraceRequest
 from probes.path.tracer_process import Traced
-from probes.path.tracing import TraceTurn, Tracing, conclude, next_turn
+from probes.path.tracing import TraceTurn, Tracing, complete, conclude, next_turn
 from tests.probes.path.samples import END, samples
 
 
@@ -48,8 +48,8 @@ async def rows(
             raise one
         return one
 
-    def report(row: PathRow) -> None:
-        found.append(row)
+    def report(rows: Sequence[PathRow]) -> None:
+        found.extend(rows)
         if len(found) == count:
             enough.set()
         for after in following:
@@ -170,3 +170,39 @@ async def test_a_peer_whose_group_traces_no_paths_is_not_traced() -> None:
     whole = Mesh(sites=sites, path=PathTests(every_s=0.01), groups=(quiet, Group(name="all")))
     found, _ = await rows(3, itertools.repeat(traced("r E")), whole)
     assert {row.dst for row in found} == {"c"}
+
+
+def row(*, changed: bool = False) -> PathRow:
+    return PathRow(src="a", dst="b", method="udp", failure="no_reply", changed=changed)
+
+
+def test_rows_wait_for_further_ones_where_there_are_many_peers() -> None:
+    assert not complete([], 1)
+    assert complete([row()], 30)
+    assert not complete([row()], 31)
+    assert complete([row(), row()], 60)
+    assert complete([row(), row(changed=True)], 1000)
+
+
+async def test_rows_that_wait_are_reported_together_and_at_the_end() -> None:
+    sites = {f"s{number}": Site(address=f"198.51.{number // 250}.{number % 250 + 1}") for number in range(50)}
+    found: list[Sequence[PathRow]] = []
+    asked, more = asyncio.Event(), itertools.count(1)
+
+    async def answer(_: TraceRequest) -> Traced:
+        if next(more) == 4:
+            asked.set()
+            await asyncio.Event().wait()
+        return traced("r E")
+
+    memory = RouteStore()
+    tracing = Tracing("s0", found.append, memory=memory, bind=(), rng=random.Random(1), trace=answer)
+    tracing.apply_mesh(Mesh(sites=sites, path=PathTests(every_s=1.0)))
+    running = asyncio.create_task(tracing.run())
+    async with asyncio.timeout(90):
+        await asked.wait()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    memory.close()
+    assert list(map(len, found)) == [2, 1]
