@@ -22,9 +22,9 @@ class RestingSites(SitesPlayer):
         """Say each site's boot and how many reports it wrote."""
         self._pipe.send({name(site.number): (site.boot, site.next_seq) for site in self._sites})
 
-    def _measure(self, site: PlayedSite, kind: str, peer: int = -1) -> None:
+    def _measure(self, site: PlayedSite, kind: str, peer: int = -1, rows: int = 0) -> None:
         if not self._resting:
-            super()._measure(site, kind, peer)
+            super()._measure(site, kind, peer, rows)
 
 
 def play_resting(fleet: Fleet, port: int, pipe: Connection[Any, Any]) -> None:
