@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
+from datetime import UTC, datetime, timedelta
 
 from tests.deploy.machines import NETWORK
-from tests.deploy.trial import Trial
+from tests.deploy.trial import Row, Trial
 
 SITES = ("north", "south", "east")
+# What a mesh has that does not say otherwise.
+PROBES_PER_S, REPORT_S = 10, 5
 BACK = "apt-get install -y -qq -o Dpkg::Options::=--force-confold ./linkweather.deb"
 UPGRADE = "apt-get install -y -qq -o Dpkg::Options::=--force-confold ./linkweather-next.deb"
 
@@ -41,14 +45,20 @@ def change_sites(trial: Trial) -> None:
 
 
 def change_keys(trial: Trial) -> None:
-    """Every certificate and the mesh's key are changed."""
+    """Every certificate, the mesh's key and the API's token are changed; meanwhile no link is down, no probe lost."""
+    for name in ("first", "second"):
+        trial.type("hub", f"linkweather token add {name} --config /etc/linkweather/collector.toml")
+    since = _reported(trial)
     for _ in range(3):  # the next key is accepted; it signs; the one before is gone
         trial.type("hub", "linkweather keys rotate --mesh-key --folder /etc/linkweather/authority")
         said = trial.type("hub", "linkweather enrol renew --all")
         for site, line in _lines(said).items():
             trial.type(site, line)
     trial.type("hub", "linkweather enrol renew broker collector")
+    trial.type("hub", "linkweather token revoke first --config /etc/linkweather/collector.toml")
     trial.wait_fresh("all keys and certificates are others")
+    _reported(trial)
+    _without_outage(trial, since)
 
 
 def cut_power(trial: Trial) -> None:
@@ -161,6 +171,35 @@ def _steady(trial: Trial, name: str) -> None:
     for unit in (line.split()[0] for line in enabled.splitlines()):
         shown = set(machine.run("systemctl", "show", "--property=ActiveState,NRestarts", unit).split())
         assert shown == {"ActiveState=active", "NRestarts=0"}, f"{name}: {unit}: {shown}\n{trial.logs()}"
+
+
+def _steps(trial: Trial, since: datetime) -> dict[tuple[str, str], list[Row]]:
+    """Each link's history by reports, of those that began after a moment."""
+    begin = since + timedelta(seconds=REPORT_S)  # a step has what a report says of the seconds before, too
+    asked = f"history {{}} {{}} --since {since.isoformat()} --step {REPORT_S}s"
+    links = {link: trial.asked(asked.format(*link)) or {"steps": []} for link in itertools.permutations(trial.sites, 2)}
+    return {
+        link: [step for step in answer["steps"] if step["reports"] and datetime.fromisoformat(step["at"]) >= begin]
+        for link, answer in links.items()
+    }
+
+
+def _reported(trial: Trial) -> datetime:
+    """This moment, once every link has a report that began after it."""
+    now = datetime.now(UTC)
+    trial.wait("each link has another report", lambda: all(_steps(trial, now).values()))
+    return now
+
+
+def _without_outage(trial: Trial, since: datetime) -> None:
+    """Since then each link was measured all the time, and each of its probes came back."""
+    for (src, dst), steps in _steps(trial, since).items():
+        sent, received = (sum(step[name] for step in steps) for name in ("sent", "received"))
+        first, last = (datetime.fromisoformat(steps[end]["at"]) for end in (0, -1))
+        span_s = (last - first).total_seconds() + REPORT_S
+        print(f"          {src} -> {dst}: {sent} probes in {span_s:.0f} s, {received} came back", flush=True)
+        assert sent == received, f"{src} -> {dst}: probes are lost: {steps}"
+        assert sent >= PROBES_PER_S * (span_s - 2 * REPORT_S), f"{src} -> {dst}: was not measured: {steps}"
 
 
 def _balanced(trial: Trial) -> None:
