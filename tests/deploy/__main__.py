@@ -86,7 +86,10 @@ def _trial(image: Path, folder: Path, names: list[str]) -> None:
         trial = Trial(machines)
         for act in (act for act in ACTS if act.__name__ in names):
             print(f"\n== {image.name}: {act.__name__}", flush=True)
+            typed, begin = dict(trial.typed), time.monotonic()
             act(trial)
+            counts = {name: count - typed.get(name, 0) for name, count in trial.typed.items()}
+            print(f"== {act.__name__}: {time.monotonic() - begin:.0f} s; typed: {counts}", flush=True)
         print(f"== {image.name}: as documented, in {time.monotonic() - trial.began:.0f} s; typed: {trial.typed}")
 
 

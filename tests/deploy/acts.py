@@ -46,6 +46,7 @@ def change_sites(trial: Trial) -> None:
 
 def change_keys(trial: Trial) -> None:
     """Every certificate, the mesh's key and the API's token are changed; meanwhile no link is down, no probe lost."""
+    trial.wait_fresh("who began first has forgotten what it lost until the others began")
     for name in ("first", "second"):
         trial.type("hub", f"linkweather token add {name} --config /etc/linkweather/collector.toml")
     since = _reported(trial)
