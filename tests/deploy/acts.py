@@ -46,9 +46,10 @@ def change_sites(trial: Trial) -> None:
 
 def change_keys(trial: Trial) -> None:
     """Every certificate, the mesh's key and the API's token are changed; meanwhile no link is down, no probe lost."""
+    _reported(trial)
     trial.wait_fresh("who began first has forgotten what it lost until the others began")
     for name in ("first", "second"):
-        trial.type("hub", f"linkweather token add {name} --config /etc/linkweather/collector.toml")
+        trial.type("hub", f"linkweather token add {name} --config /etc/linkweather/collector.toml >{name}.token")
     since = _reported(trial)
     for _ in range(3):  # the next key is accepted; it signs; the one before is gone
         trial.type("hub", "linkweather keys rotate --mesh-key --folder /etc/linkweather/authority")
@@ -58,6 +59,9 @@ def change_keys(trial: Trial) -> None:
     trial.type("hub", "linkweather enrol renew broker collector")
     trial.type("hub", "linkweather token revoke first --config /etc/linkweather/collector.toml")
     trial.wait_fresh("all keys and certificates are others")
+    ask = "linkweather links --api http://127.0.0.1:8484 --token-file"
+    trial.type("hub", f"{ask} second.token")
+    trial.refused("hub", f"{ask} first.token", "token")
     _reported(trial)
     _without_outage(trial, since)
 
@@ -69,6 +73,7 @@ def cut_power(trial: Trial) -> None:
     print(f"{time.monotonic() - trial.began:6.1f} s  the power of all machines is cut, and comes back", flush=True)
     for machine in trial.machines.values():
         machine.power_on()
+    _reported(trial)  # for some seconds links are fresh by what was reported before
     trial.wait_fresh("the power is back")
     trial.type("hub", "linkweather ledger")
 
@@ -88,6 +93,7 @@ def upgrade(trial: Trial) -> None:
         trial.wait_fresh(f"{name} is upgraded")
         _steady(trial, name)
         trial.type(name, f"tail -n 1 {file} | grep -Fx '# changed by hand'")
+    _reported(trial)
     trial.wait("every site has another version", lambda: not set(_versions(trial)) & set(before))
     print(f"          {before} -> {_versions(trial)}")
     _balanced(trial)
