@@ -67,7 +67,7 @@ def change_keys(trial: Trial) -> None:
 
 
 def cut_power(trial: Trial) -> None:
-    """All machines lose their power at once."""
+    """All machines lose their power at once: their processes are killed, but what they wrote is not lost unsynced."""
     for machine in trial.machines.values():
         machine.power_off(hard=True)
     print(f"{time.monotonic() - trial.began:6.1f} s  the power of all machines is cut, and comes back", flush=True)
