@@ -244,7 +244,7 @@ async def test_what_is_committed_at_a_stop_is_acknowledged(settings: CollectorSe
     """Whatever has reached the journal by the end was acknowledged before the end."""
     await site.subscribe(topics.committed("a"), qos=1)
     async with running(settings):
-        for seq in range(BATCH_REPORTS + 100):
+        for seq in range(2 * BATCH_REPORTS):
             await site.publish(topics.report("a", "latency"), latency_report(seq), qos=1)
     await site.publish(topics.committed("a"), encode(Committed(boot="end")), qos=1)
     acknowledged: set[int] = set()
