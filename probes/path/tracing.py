@@ -72,7 +72,7 @@ class Tracing:
             mesh = self._mesh
             every_s = _every_s(mesh, self._site) if mesh else {}
             turn = next_turn(every_s, self._traced, began=began, share=self._share)
-            if complete(held, len(every_s)):
+            if complete(held, len(every_s), turn.peer if turn else None):
                 rows, held[:] = tuple(held), ()
                 with contained("path test"):
                     self._report(rows)
@@ -145,9 +145,14 @@ def conclude(
 PEERS_A_ROW = 30
 
 
-def complete(held: Sequence[PathRow], peers: int) -> bool:
-    """Whether to report the rows `held` now: a changed path does not wait, and no row more than a 30th of a round."""
-    return bool(held) and (held[-1].changed or len(held) * PEERS_A_ROW >= peers)
+def complete(held: Sequence[PathRow], peers: int, following: str | None) -> bool:
+    """Whether to report the rows `held` now: a changed path does not wait, and no row more than a 30th of a round.
+
+    Nor does a report have a link twice, whose rows would be one point of the archive: `following` is traced next.
+    """
+    if not held:
+        return False
+    return held[-1].changed or len(held) * PEERS_A_ROW >= peers or any(row.dst == following for row in held)
 
 
 # A new link does not wait for its place in the period, and not all new ones are traced at once.

@@ -177,11 +177,41 @@ def row(*, changed: bool = False) -> PathRow:
 
 
 def test_rows_wait_for_further_ones_where_there_are_many_peers() -> None:
-    assert not complete([], 1)
-    assert complete([row()], 30)
-    assert not complete([row()], 31)
-    assert complete([row(), row()], 60)
-    assert complete([row(), row(changed=True)], 1000)
+    assert not complete([], 1, "b")
+    assert complete([row()], 30, "c")
+    assert not complete([row()], 31, "c")
+    assert complete([row()], 1000, "b")
+    assert complete([row(), row()], 60, "c")
+    assert complete([row(), row(changed=True)], 1000, "c")
+
+
+async def test_a_link_that_is_traced_oftener_than_others_stands_once_in_a_report() -> None:
+    names = [f"s{number}" for number in range(50)]
+    sites = {name: Site(address=f"198.51.0.{number + 1}") for number, name in enumerate(names)}
+    often = Group(name="often", sites=("s0", "s1"), path=GroupPath(every_s=0.01))
+    groups = (often, Group(name="all", path=GroupPath(every_s=10_000.0)))
+    found: list[Sequence[PathRow]] = []
+    three = asyncio.Event()
+
+    def report(rows: Sequence[PathRow]) -> None:
+        found.append(rows)
+        if sum(row.dst == "s1" for rows in found for row in rows) > 2:
+            three.set()
+
+    async def answer(_: TraceRequest) -> Traced:
+        return traced("r E")
+
+    memory = RouteStore()
+    tracing = Tracing("s0", report, memory=memory, bind=(), rng=random.Random(1), trace=answer)
+    tracing.apply_mesh(Mesh(sites=sites, groups=groups))
+    running = asyncio.create_task(tracing.run())
+    async with asyncio.timeout(90):
+        await three.wait()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    memory.close()
+    assert [len(rows) for rows in found] == [len({row.dst for row in rows}) for rows in found]
 
 
 async def test_rows_that_wait_are_reported_together_and_at_the_end() -> None:
