@@ -12,6 +12,7 @@ from linkweather.wire import Hop, LatencyRow, PathRow, ThroughputRow, encode
 
 PATH_EVERY_S = 300.0
 _CHUNK = 10  # rows that are of one variant together
+_LEVELS = 1000
 _KM_PER_S = 200_000.0
 
 Floats = npt.NDArray[np.float64]
@@ -90,17 +91,41 @@ class FleetMap:
         return "\n".join(lines) + "\n"
 
 
-def latency_rows(fleet: Fleet, rtt_s: Floats, src: int, rng: np.random.Generator) -> list[bytes]:
-    """One variant of a site's rows, encoded, in chunks."""
-    others = fleet.peers(src)
-    rtts = rtt_s[src, others] * (1 + np.abs(rng.normal(0, 0.004, len(others))))
-    jitters = rtts * 0.01 + np.abs(rng.normal(0, 0.0002, len(others)))
-    lost = rng.random(len(others)) < 0.03
-    rows = [
-        encode(_latency_row(fleet, (src, dst), rtt, jitter, int(loss)))
-        for dst, rtt, jitter, loss in zip(others, rtts.tolist(), jitters.tolist(), lost.tolist(), strict=True)
+class LatencyRows:
+    """The encoded latency rows of all links: figures of _LEVELS RTTs in some variants, of which a link has the nearest.
+
+    A thousand sites have a million links, whose rows would each take half a kilobyte a variant.
+    """
+
+    def __init__(self, fleet: Fleet, rtt_s: Floats) -> None:
+        self._fleet, rng = fleet, np.random.default_rng(fleet.seed + 1)
+        levels = np.geomspace(rtt_s.min(), rtt_s.max(), _LEVELS)
+        self._levels = np.searchsorted(levels[:-1], rtt_s).astype(np.uint16)
+        self._figures = [_encoded_figures(fleet, levels, rng) for _ in range(fleet.variants)]
+
+    def of(self, src: int, seq: int) -> bytes:
+        """The rows of a site's report, the same each time."""
+        pick, levels, rows = random.Random(seq * 100_003 + src), self._levels[src], []
+        for place, dst in enumerate(self._fleet.peers(src)):
+            if place % _CHUNK == 0:
+                figures = pick.choice(self._figures)
+            rows.append(_HEAD % (src, dst) + figures[levels[dst]])
+        return b",".join(rows)
+
+
+_HEAD = b'{"src":"s%04d","dst":"s%04d"'
+
+
+def _encoded_figures(fleet: Fleet, levels: Floats, rng: np.random.Generator) -> list[bytes]:
+    """One variant of the rows of all levels, without the names of the sites that they begin with."""
+    rtts = levels * (1 + np.abs(rng.normal(0, 0.004, len(levels))))
+    jitters = rtts * 0.01 + np.abs(rng.normal(0, 0.0002, len(levels)))
+    lost = rng.random(len(levels)) < 0.03
+    rows = zip(rtts.tolist(), jitters.tolist(), lost.tolist(), strict=True)
+    head = _HEAD % (0, 1)
+    return [
+        encode(_latency_row(fleet, (0, 1), rtt, jitter, int(loss))).removeprefix(head) for rtt, jitter, loss in rows
     ]
-    return [b",".join(rows[start : start + _CHUNK]) for start in range(0, len(rows), _CHUNK)]
 
 
 def _latency_row(fleet: Fleet, link: tuple[int, int], rtt: float, jitter: float, lost: int) -> LatencyRow:

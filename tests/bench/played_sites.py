@@ -2,8 +2,8 @@
 
 A site has a retained status with a will, a latency report with all its links every interval, a throughput report as a
 destination whenever the tournament says so, a path row of each link every five minutes, those of ten seconds in one
-report, and an outbox, in memory, that a report leaves only when it is committed. A few variants of every latency row
-are encoded once, and reports joined from them.
+report, and an outbox, in memory, that a report leaves only when it is committed. Latency reports are joined from rows
+that are encoded once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-import numpy as np
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -30,7 +29,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from linkweather.wire import Committed, LatencyReport, PathReport, Status, ThroughputReport, decode, encode, topics
 from probes.delivery.flight import COLLECTOR_WAIT_S, FRESH_REPORTS, WINDOW_REPORTS, Flight
 from probes.path.tracing import PEERS_A_ROW
-from tests.bench.fleet_map import PATH_EVERY_S, Fleet, FleetMap, latency_rows, name, pair_of, path_row, throughput_row
+from tests.bench.fleet_map import PATH_EVERY_S, Fleet, FleetMap, LatencyRows, name, pair_of, path_row, throughput_row
 
 _TICK_S = 0.5
 _RETRY_MOST_S = 15.0
@@ -52,7 +51,6 @@ class PlayedSite:
     """One site's outbox and connection."""
 
     number: int
-    rows: list[list[bytes]]  # by variant
     links: int
     boot: str = field(default_factory=lambda: secrets.token_hex(8))
     next_seq: int = 0
@@ -91,15 +89,8 @@ class SitesPlayer:
     def __init__(self, fleet: Fleet, port: int, pipe: Connection[Any, Any]) -> None:
         self._fleet, self._port, self._pipe = fleet, port, pipe
         self._map, self._rng = FleetMap(fleet), random.Random(fleet.seed)
-        rng = np.random.default_rng(fleet.seed + 1)
-        self._sites = [
-            PlayedSite(
-                site,
-                [latency_rows(fleet, self._map.rtt_s, site, rng) for _ in range(fleet.variants)],
-                len(fleet.peers(site)),
-            )
-            for site in range(fleet.sites)
-        ]
+        self._rows = LatencyRows(fleet, self._map.rtt_s)
+        self._sites = [PlayedSite(site, len(fleet.peers(site))) for site in range(fleet.sites)]
         self._sockets = selectors.DefaultSelector()
         self._counts: Counter[str] = Counter()
         self._waits_s: list[float] = []
@@ -189,8 +180,7 @@ class SitesPlayer:
             rows = [path_row(self._map, site.number, peers[turn % len(peers)]) for turn in turns]
             return encode(PathReport(**keys, links=tuple(rows)))
         head = encode(LatencyReport(**keys, links=())).removesuffix(b"]}")
-        pick = random.Random(seq * 100_003 + site.number)  # the same each time it is sent
-        return head + b",".join(pick.choice(chunks) for chunks in zip(*site.rows, strict=True)) + b"]}"
+        return head + self._rows.of(site.number, seq) + b"]}"
 
     # MQTT.
 

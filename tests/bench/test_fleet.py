@@ -6,12 +6,13 @@ import math
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from linkweather.mesh import Mesh
 from linkweather.settings import parse
 from linkweather.wire import LatencyReport, decode_report
 from tests.bench.fleet import quantile, throughput
-from tests.bench.fleet_map import Fleet, FleetMap, latency_rows, name, pair_of
+from tests.bench.fleet_map import Fleet, FleetMap, LatencyRows, name, pair_of
 from tests.bench.played_sites import Played
 
 FLEET = Fleet(sites=23, interval_s=5.0)
@@ -32,12 +33,15 @@ def test_a_fleet_with_hubs_plays_the_links_of_its_mesh() -> None:
 
 
 def test_a_played_report_is_taken_whole() -> None:
-    rows = latency_rows(FLEET, FleetMap(FLEET).rtt_s, 3, np.random.default_rng(1))
-    payload = b'{"v":1,"boot":"b","seq":0,"at":"2026-11-27T12:00:00Z","kind":"latency","links":[%s]}' % b",".join(rows)
+    rtt_s = FleetMap(FLEET).rtt_s
+    rows = LatencyRows(FLEET, rtt_s).of(3, seq=0)
+    payload = b'{"v":1,"boot":"b","seq":0,"at":"2026-11-27T12:00:00Z","kind":"latency","links":[%s]}' % rows
     decoded = decode_report(name(3), "latency", payload)
     assert isinstance(decoded.report, LatencyReport)
     assert not decoded.refused
     assert [row.dst for row in decoded.report.links] == [name(site) for site in range(23) if site != 3]
+    shown = [row.rtt_p50_s or 0.0 for row in decoded.report.links]
+    assert shown == pytest.approx(np.delete(rtt_s[3], 3), rel=0.03)
 
 
 def test_every_pair_has_its_turn_once() -> None:
