@@ -59,6 +59,15 @@ def test_a_hop_on_the_way_of_a_good_link_is_none() -> None:
     assert not any(cause.likely for cause in found.values())
 
 
+def test_a_good_link_that_leaves_a_hop_no_longer_speaks_for_it() -> None:
+    paths = _paths()
+    for routers in (("w", "line", "line", "x"), ("w", "other", "x")):
+        paths.observe(_row("a", "d", *routers))
+        paths.observe(_row("d", "a", *reversed(routers)))
+        found = causes(_loss(*ACROSS[1:]), 5, paths)
+        assert {str(cause) for cause in found.values()} == {"hop m-w"}
+
+
 def test_two_links_have_too_much_in_common() -> None:
     paths = TracedPaths(_mesh())
     for src, dst in ("ad", "be"):
