@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +24,6 @@ from linkweather.errors import MessageError
 from linkweather.mesh import Mesh
 from linkweather.wire import CapacityReport, PathReport, Status, decode, topics
 from linkweather.wire.mesh_parts import MeshHead
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +76,6 @@ class Arrivals:
         if self.cluster:
             self.cluster.on_reports({entry.site for entry in entries})
         self.route_updater.on_reports([entry.report for entry in entries])
-        for sentence in self.sites.clocks.news(time.time()):
-            log.warning("%s", sentence)
 
     def on_connect(self) -> None:
         """A broker is connected, and has the subscriptions."""

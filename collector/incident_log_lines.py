@@ -6,7 +6,7 @@ A room of its own: the watch decides what changed, and no line decides anything.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from collector.incidents.health_columns import state_words
@@ -49,6 +49,12 @@ def log_links(health: LinkHealth, changes: StateChanges) -> None:
         log.info("%s", line)
     if len(changes) > MOST_LINES:
         log.info("%d further links changed their state", len(changes) - MOST_LINES)
+
+
+def log_sentences(sentences: Iterable[str]) -> None:
+    """A line for each of these, which an operator has to act on."""
+    for sentence in sentences:
+        log.warning("%s", sentence)
 
 
 def log_incident(found: IncidentAnswer) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import numpy as np
 
-from collector.incident_log_lines import SiteLines, log_incident, log_links
+from collector.incident_log_lines import SiteLines, log_incident, log_links, log_sentences
 from collector.incidents.claims import ClaimConditions, suspect_sites
 from collector.incidents.conditions import Evidence, LinkConditions, Subject, site_conditions
 from collector.incidents.incident_book import Incident, IncidentBook
@@ -33,6 +33,8 @@ from linkweather.models.routes import NoRoute, RouteAnswer
 from linkweather.models.state import SiteAnswer
 
 LOOK_S = 2.0
+# So many times as long as a look took is left for other work: a million links are looked at every some ten seconds.
+REST = 20.0
 PRUNE_S = 3600.0
 MOST_UNWRITTEN = 1000  # incidents, while the disk takes nothing: beyond it the oldest are not recorded
 _MOST_ROUTES = 3
@@ -47,6 +49,7 @@ class IncidentSources:
     `notify` has people told of an incident that is not silenced.
     `paths` are kept up to date by whoever takes reports in, `recorded_paths` those of the journal, as they `put` them.
     `waiting_s` is how long the oldest report waits to be committed; `not_hearing` notes that sites cannot be heard now.
+    `clock_news` are sentences about clocks, once each.
     `claimed` are the sites that claim devices which they cannot have, each with a sentence.
     `suspect` takes the sites whose claims cannot be, each with a sentence, until an operator acknowledges it.
     """
@@ -62,6 +65,7 @@ class IncidentSources:
     notify: Callable[[IncidentAnswer], None] = lambda _incident: None
     waiting_s: Callable[[float], float] = lambda _now: 0.0
     not_hearing: Callable[[float], None] = lambda _now: None
+    clock_news: Callable[[float], Iterable[str]] = lambda _now: ()
     claimed: Callable[[], Mapping[str, str]] = dict
     suspect: Callable[[Mapping[str, str]], None] = lambda _sites: None
     degraded: Callable[[int, Iterable[tuple[str, str]]], None] = lambda _count, _links: None
@@ -69,7 +73,10 @@ class IncidentSources:
 
 
 class IncidentWatch:
-    """Looks every LOOK_S by `run`; `incidents` answers who asks. `dropped` were never recorded."""
+    """Looks every LOOK_S, or more seldom at very many links, by `run`; `incidents` answers who asks.
+
+    `dropped` were never recorded.
+    """
 
     def __init__(
         self,
@@ -150,12 +157,14 @@ class IncidentWatch:
         clock = asyncio.get_running_loop().time
         late_s = 0.0
         while True:
+            begun_s = time.thread_time()
             with contained("incidents"):
                 self._look(late_s)
+            rest_s = max(LOOK_S, REST * (time.thread_time() - begun_s))
             with contained("incidents"):
                 await self._write()
-            due_s = clock() + LOOK_S
-            await asyncio.sleep(LOOK_S)
+            due_s = clock() + rest_s
+            await asyncio.sleep(rest_s)
             late_s = clock() - due_s
 
     async def finish(self) -> None:
@@ -198,6 +207,7 @@ class IncidentWatch:
             found |= self._links.find(snapshot, self._limits_of(mesh))
             found |= self._claims.find(snapshot, mesh, self._book.open, self.silences(), self._sources.claimed())
             self._site_lines.log_changes(sites)
+            log_sentences(self._sources.clock_news(now))
             health = self._links.health
             changes = self._own_changes(health)
             log_links(health, changes)

@@ -71,6 +71,7 @@ class IncidentWiring:
             recorded_paths=RecordedRows(self.database).newest_paths,
             waiting_s=self.ingest.waiting_s,
             not_hearing=self.sites.not_hearing,
+            clock_news=self.sites.clocks.news,
             claimed=self.capacities.claimed,
             suspect=self.sites.suspect,
             owns=self.owns,

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,15 @@ async def test_each_site_that_comes_and_each_link_that_changes_is_a_line_in_the_
     assert "link a → b is unknown, was fresh" in caplog.text
     assert "5 further links changed their state" in caplog.text
     assert {count for count, _ in changed} == {0}
+
+
+async def test_what_clocks_are_wrong_by_is_a_line_in_the_log(
+    world: World, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    news = ["the clock of site a is 2 h ahead of the collector's"]
+    sources = replace(world.sources(), clock_news=lambda _now: [news.pop()] if news else [])
+    async with _running(IncidentWatch(SETTINGS, IncidentLog(journal.database), sources, lambda: world.now)):
+        await until(lambda: "the clock of site a is 2 h ahead" in caplog.text)
 
 
 async def test_of_a_cluster_the_owner_of_the_site_alone_tells_and_all_answer(world: World, journal: Journal) -> None:
