@@ -1,21 +1,45 @@
-"""The decisions: from a source to all others, and a form that asks for one route."""
+"""The decisions: from a source to all others, and forms that ask for one route and for a job's site."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from fastapi import Request
 from nicegui import ui
 
+from linkweather import settings
 from linkweather.errors import LinkweatherError, UnitError
+from linkweather.models.job_texts import job_values
+from linkweather.models.placements import Job, PlacementAnswer
 from linkweather.models.routes import RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
 from linkweather.units import parse_size
 from page.mesh_follower import SCORE_EVERY_S, MeshFollower
-from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, address, framed, selection, table, tag, text
-from page.placement_form import PlacementForm
-from page.placement_rows import claims_rows, placement_score
+from page.page_frame import (
+    FIRST_ANSWER_S,
+    REFRESH_S,
+    Visit,
+    address,
+    field,
+    framed,
+    selection,
+    submitted,
+    table,
+    tag,
+    text,
+)
+from page.placement_rows import (
+    FIELDS,
+    HEADINGS,
+    claims_rows,
+    job_texts,
+    placement_rows,
+    placement_score,
+    placement_sentences,
+)
 from page.route_rows import OBJECTIVES, path_rows, route_rows, route_sentence, score_rows
+from page.words import Words
 
 _DEFAULT_BYTES = "1TB"
 
@@ -176,3 +200,41 @@ class DecisionsView:
         headings = (t("to"), t("path"), t("direct"), t("chosen"), t("gain"), t("why, since (UTC)"))
         shown = [(row.dst, row.path, row.direct, row.chosen, row.gain, row.why) for row in rows]
         table(headings, shown, figures_from=2, relayed=[row.relayed for row in rows])
+
+
+class PlacementForm:
+    """One viewer's question for a placement, and its answer."""
+
+    def __init__(self, follower: MeshFollower, words: Words) -> None:
+        self._follower, self._words = follower, words
+        self._answer: PlacementAnswer | str | None = None
+
+    def build(self) -> None:
+        """Build it."""
+        t = self._words
+        text("h2", t("Which site should run a job now"))
+        with submitted(self._ask):
+            for name, (label, example) in FIELDS.items():
+                field(name, t(label), placeholder=example, size="14")
+            text("button", t("ask"), "action", type="submit")
+        self._reply = ui.refreshable(self._build_reply)
+        with tag("div", **{"aria-live": "polite"}):
+            self._reply()
+
+    async def _ask(self, form: Mapping[str, str]) -> None:
+        try:
+            job = settings.validate(job_values(job_texts(form)), Job, self._words("the job"))
+            self._answer = await self._follower.client.place(job)
+        except LinkweatherError as refusal:
+            self._answer = str(refusal).removeprefix("--")
+        self._reply.refresh()
+
+    def _build_reply(self) -> None:
+        answer, t = self._answer, self._words
+        if isinstance(answer, str):
+            text("p", answer, "empty")
+        elif answer is not None:
+            for sentence in placement_sentences(answer, t):
+                text("p", sentence)
+            if answer.ranking:
+                table([t(name) for name in HEADINGS], placement_rows(answer), figures_from=1)

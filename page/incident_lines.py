@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from linkweather.models.incidents import FindingAnswer, IncidentAnswer, IncidentKind
 from linkweather.units import age, duration, percent, rate
-from page.link_forms import LINK_FORMS, UNKNOWN, known
+from page.link_metrics import LINK_FORMS, UNKNOWN, known
 from page.mesh_picture import MeshPicture
 from page.words import SOURCE, Words, message
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from linkweather.models.routes import RouteSummary
 from linkweather.models.sla import SlaFigures
 from linkweather.models.state import Degradation, DegradedKind, LinkAnswer, SiteAnswer
 from linkweather.units import MISSING, age, digits, duration, milliseconds, percent, rate, size
-from page.link_forms import LINK_FORMS, known
-from page.link_metrics import stretch
+from page.link_metrics import LINK_FORMS, known, stretch
 from page.mesh_picture import MeshPicture
 from page.reason_words import because, reason
 from page.words import Words, message
@@ -221,3 +220,27 @@ def _tests(site: SiteAnswer, words: Words) -> str:
     if tests is None:
         return MISSING
     return ", ".join(f"{reason(name, words)}: {number}" for name, number in tests.items()) or "0"
+
+
+_WIDTH, _HEIGHT, _MARGIN = 240, 36, 3
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """A small curve as SVG; "" of fewer than two values. What is missing interrupts it."""
+    measured = [value for value in values if value is not None]
+    if len(measured) < 2:
+        return ""
+    low, high = min(measured), max(measured)
+    across = (_WIDTH - 2 * _MARGIN) / (len(values) - 1)
+    up = (_HEIGHT - 2 * _MARGIN) / ((high - low) or 1.0)
+    moves, pen = [], "M"
+    for number, value in enumerate(values):
+        if value is None:
+            pen = "M"
+            continue
+        moves.append(f"{pen}{_MARGIN + number * across:.1f} {_HEIGHT - _MARGIN - (value - low) * up:.1f}")
+        pen = "L"
+    return (
+        f'<svg class="curve" width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-hidden="true">'
+        f'<path d="{"".join(moves)}" fill="none" stroke="currentColor" stroke-width="1.5"/></svg>'
+    )

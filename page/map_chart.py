@@ -10,7 +10,7 @@ from typing import Any
 from linkweather.models.state import LinkAnswer, SiteAnswer
 from linkweather.units import duration, percent, rate
 from page.chart_parts import ChartInk
-from page.link_forms import LINK_FORMS, known, worst
+from page.link_metrics import LINK_FORMS, known, worst
 from page.mesh_picture import MeshPicture, Pair
 from page.words import Words
 

@@ -8,8 +8,7 @@ from statistics import median
 from typing import Any
 
 from linkweather.models.state import LinkAnswer, SiteAnswer
-from page.link_forms import LINK_FORMS, is_not_well, worst
-from page.link_metrics import LINK_METRICS, STATE, LinkMetric, Span, span_of
+from page.link_metrics import LINK_FORMS, LINK_METRICS, STATE, LinkMetric, Span, is_not_well, span_of, worst
 from page.mesh_picture import MeshPicture
 from page.words import Words, message
 

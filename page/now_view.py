@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from fastapi import Request
 from nicegui import ui
 
 from page.incident_lines import IncidentLine, closed_today, headline, incidents, line
-from page.link_forms import LINK_FORMS
-from page.link_lines import brief
-from page.link_metrics import CHANGE, LINK_METRICS, STATE
-from page.matrix import COLLAPSES, LEVELS, SORTS, MatrixQuestion, matrix
+from page.link_lines import brief, sparkline
+from page.link_metrics import CHANGE, LINK_FORMS, LINK_METRICS, STATE
+from page.matrix import COLLAPSES, LEVELS, SORTS, Matrix, MatrixQuestion, changed_cells, for_browser, matrix
 from page.mesh_follower import MeshFollower
 from page.mesh_picture import MeshPicture
 from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, address, framed, incident, lines, selection, tag, text
-from page.site_grid import SiteGrid
-from page.sparkline import sparkline
+from page.words import Words
 
 _MOST_INCIDENTS = 8
 _MOST_OVER = 3
@@ -177,3 +175,26 @@ class NowView:
                         for level in range(LEVELS):
                             tag("span", f"cell l{level}")
                     text("span", t("bad"))
+
+
+class SiteGrid(ui.element, component="grid.js"):
+    """Shows a grid; `on_look` hears of the row and the column that are pointed at or have the focus."""
+
+    def __init__(self, grid: Matrix, words: Words, on_look: Callable[[str, str], None]) -> None:
+        super().__init__()
+        self._grid, self._words = grid, words
+        self._props["grid"] = for_browser(grid, words)
+        self.on("look", lambda event: on_look(*event.args))
+
+    def show(self, grid: Matrix) -> None:
+        """Show another grid: what changed, if the rest is the same."""
+        changes = changed_cells(self._grid, grid)
+        self._grid = grid
+        if changes is None:
+            self._props["grid"] = for_browser(grid, self._words)
+            self.update()
+        elif changes:
+            cells = self._props["grid"]["cells"]
+            for row, column, cell in changes:
+                cells[row][column] = cell
+            self.run_method("patch", changes)

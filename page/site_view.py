@@ -10,8 +10,8 @@ from nicegui import ui
 from linkweather.models.state import LinkAnswer
 from linkweather.units import age, duration, percent, rate
 from page.incident_lines import incidents, line
-from page.link_forms import LINK_FORMS, known
 from page.link_lines import next_test_cell, site_lines
+from page.link_metrics import LINK_FORMS, known
 from page.mesh_follower import MeshFollower
 from page.page_frame import FIRST_ANSWER_S, REFRESH_S, Visit, framed, incident, lines, tag, text
 from page.words import message

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from page.link_forms import LINK_FORMS, known, worst
-from page.link_metrics import LINK_METRICS, LOSS_STEPS, loss_step, span_of, stretch
+from page.link_metrics import LINK_FORMS, LINK_METRICS, LOSS_STEPS, known, loss_step, span_of, stretch, worst
 from tests.page.pictures import link, picture, site, week
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from page import map_chart
 from page.chart_parts import LIGHT
-from page.link_forms import LINK_FORMS
+from page.link_metrics import LINK_FORMS
 from page.mesh_picture import MeshPicture
 from tests.page.pictures import ENGLISH, link, picture, routes, site
 

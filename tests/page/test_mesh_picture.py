@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from linkweather.models.events import Gap, IncidentEvent, LinkEvent
+from page.link_lines import sparkline
 from page.mesh_picture import MeshPicture
-from page.sparkline import sparkline
 from tests.page.pictures import NOON, incident, link, picture, routes
 
 
