@@ -52,8 +52,7 @@ from collector.store.recorded_rows import RecordedRows, metric_source
 from collector.store.sla_reader import SlaReader
 from collector.total_ledger import Ledger
 from linkweather.containment import faults
-from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer
-from linkweather.models.sla import SlaAnswer
+from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer, SlaAnswer
 from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer
 from linkweather.mqtt import Connection
 from linkweather.overflows import overflows

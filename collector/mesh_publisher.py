@@ -21,8 +21,7 @@ from linkweather.mesh import Mesh
 from linkweather.mesh.site_mesh import SiteMeshes
 from linkweather.mqtt import HEADER_BYTES
 from linkweather.wire import encode, topics
-from linkweather.wire.journals import PublishedMesh
-from linkweather.wire.mesh_parts import MeshHead, cut, version_of
+from linkweather.wire.mesh_parts import MeshHead, PublishedMesh, cut, version_of
 
 log = logging.getLogger(__name__)
 

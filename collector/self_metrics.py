@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from collector.sinks.exporter import TROUBLES
 from linkweather.models.incidents import Severity
-from linkweather.models.sink_state import SinkAnswer
+from linkweather.models.ledger import SinkAnswer
 from linkweather.models.state import LinkCondition, SiteAnswer, SiteCondition
 
 LINK_STATES: tuple[str, ...] = get_args(LinkCondition)

@@ -10,8 +10,7 @@ from nicegui import ui
 
 from linkweather import settings
 from linkweather.errors import LinkweatherError, UnitError
-from linkweather.models.job_texts import job_values
-from linkweather.models.placements import Job, PlacementAnswer
+from linkweather.models.placements import Job, PlacementAnswer, job_values
 from linkweather.models.routes import RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
 from linkweather.units import parse_size

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from linkweather.models.link_history import SlaFigures
 from linkweather.models.routes import RouteSummary
-from linkweather.models.sla import SlaFigures
 from linkweather.models.state import Degradation, DegradedKind, LinkAnswer, SiteAnswer
 from linkweather.units import MISSING, age, digits, duration, milliseconds, percent, rate, size
 from page.link_metrics import LINK_FORMS, known, stretch

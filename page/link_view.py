@@ -12,8 +12,7 @@ from nicegui import ui
 
 from linkweather.errors import LinkweatherError
 from linkweather.models.incidents import IncidentAnswer
-from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer
-from linkweather.models.sla import SlaFigures
+from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer, SlaFigures
 from page.chart_parts import DARK, LIGHT, ChartInk
 from page.goodput_chart import goodput
 from page.incident_lines import incidents

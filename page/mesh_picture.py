@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from linkweather.models.events import Event, LinkEvent
 from linkweather.models.incidents import IncidentsAnswer
+from linkweather.models.link_history import SlaAnswer
 from linkweather.models.routes import MeshRoutes, Objective, RouteSummary
-from linkweather.models.sla import SlaAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
 Pair = tuple[str, str]

@@ -39,8 +39,7 @@ from linkweather.wire import (
     encode,
     topics,
 )
-from linkweather.wire.journals import MeshOrigin
-from linkweather.wire.mesh_parts import MeshAssembly, MeshHead
+from linkweather.wire.mesh_parts import MeshAssembly, MeshHead, MeshOrigin
 from probes.client_id import client_id
 from probes.delivery.flight import COLLECTOR_WAIT_S
 from probes.delivery.journal_choice import JournalChoice

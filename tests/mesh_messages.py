@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from linkweather.mesh import Mesh
 from linkweather.mesh.site_mesh import SiteMeshes
 from linkweather.wire import encode, topics
-from linkweather.wire.journals import PublishedMesh
-from linkweather.wire.mesh_parts import MeshHead, version_of
+from linkweather.wire.mesh_parts import MeshHead, PublishedMesh, version_of
 
 
 def mesh_messages(

@@ -15,8 +15,7 @@ from collector.settings import JournalSettings
 from collector.store.link_history import STEPS_MAX, HistorySpan, default_step_s, span
 from collector.store.sla_reader import sla_span
 from linkweather.mesh import Mesh
-from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer
-from linkweather.models.sla import SlaAnswer
+from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer, SlaAnswer
 from linkweather.models.state import ErrorAnswer
 from linkweather.units import parse_moment, parse_period
 

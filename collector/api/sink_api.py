@@ -10,7 +10,7 @@ from fastapi import FastAPI, Query
 from collector.api.access import FORBIDDEN, guarded
 from collector.api.api_requests import ApiError, without_folders
 from collector.api.costly_questions import CostlyQuestions
-from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
+from linkweather.models.ledger import SetAsideAnswer, SinkAnswer
 from linkweather.models.state import ErrorAnswer
 
 Answered = TypeVar("Answered")

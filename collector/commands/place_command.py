@@ -15,8 +15,7 @@ from linkweather.cli.root import EXIT_FAILED
 from linkweather.cli.tables import placement_table, placements_table
 from linkweather.cli.terminal import terminal
 from linkweather.errors import OperatorError
-from linkweather.models.job_texts import job_values
-from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer
+from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer, job_values
 
 
 @click.command(short_help="Say which site should run a job now.")

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from linkweather import overflows
 from linkweather.wire import Status, decode
-from linkweather.wire.journals import MeshOrigin
+from linkweather.wire.mesh_parts import MeshOrigin
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from collector.store.database import Database
 from linkweather.backoff import Backoff
 from linkweather.containment import note
 from linkweather.errors import LinkweatherError
-from linkweather.models.sink_state import SinkAnswer
+from linkweather.models.ledger import SinkAnswer
 from linkweather.sink import RowRefusal, Sink, SinkAwayError, SinkError, SinkSettings, SinkSetupError
 
 log = logging.getLogger(__name__)

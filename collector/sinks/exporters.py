@@ -11,7 +11,7 @@ from collector.sinks.backlog import forget, removed_lags
 from collector.sinks.exporter import STOP_LIMIT_S, Exporter
 from collector.store.database import Database
 from linkweather.broker import Broker
-from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
+from linkweather.models.ledger import SetAsideAnswer, SinkAnswer
 from linkweather.sink import SinkContext, SinkSettings
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ import duckdb
 from collector.store.columns import naive
 from collector.store.database import Database
 from collector.store.outbox_ledger import add_counts
-from linkweather.models.sink_state import SetAsideAnswer
+from linkweather.models.ledger import SetAsideAnswer
 from linkweather.sink import RowRefusal
 
 KEPT_ENTRIES = 10_000

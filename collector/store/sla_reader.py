@@ -18,7 +18,7 @@ from collector.store.columns import MEASURED_AT, naive
 from collector.store.database import Database, Query
 from collector.store.link_history import HistorySpan, span
 from collector.store.roll_up_tables import HOURS, MINUTES
-from linkweather.models.sla import LinkSla, SlaAnswer, SlaFigures
+from linkweather.models.link_history import LinkSla, SlaAnswer, SlaFigures
 
 _MINUTES_FOR_S: Final = 2 * 86_400  # a longer span of many links is read from hours
 _MINUTES_OF_LINK_FOR_S: Final = 31 * 86_400

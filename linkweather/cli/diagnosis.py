@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from linkweather.models.incidents import IncidentAnswer
-from linkweather.models.sink_state import SinkAnswer
+from linkweather.models.ledger import SinkAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 from linkweather.units import count, failed_probes
 

@@ -11,10 +11,8 @@ from rich.text import Text
 
 from linkweather.cli.tables import plain_table
 from linkweather.models.incidents import IncidentsAnswer, SilenceAnswer
-from linkweather.models.ledger import LedgerAnswer
-from linkweather.models.link_history import LinkHistoryAnswer
-from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
-from linkweather.models.sla import SlaAnswer, SlaFigures
+from linkweather.models.ledger import LedgerAnswer, SetAsideAnswer, SinkAnswer
+from linkweather.models.link_history import LinkHistoryAnswer, SlaAnswer, SlaFigures
 from linkweather.units import MISSING, age, megabits, milliseconds, percent
 
 SEVERITY_STYLES: Mapping[str, str] = {"critical": "bold red", "warning": "yellow"}

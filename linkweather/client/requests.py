@@ -16,13 +16,11 @@ from pydantic import BaseModel, TypeAdapter
 from linkweather.api_place import socket_of
 from linkweather.errors import OperatorError
 from linkweather.models.incidents import IncidentsAnswer, SilenceAnswer
-from linkweather.models.ledger import LedgerAnswer
-from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer
+from linkweather.models.ledger import LedgerAnswer, SetAsideAnswer, SinkAnswer
+from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer, SlaAnswer
 from linkweather.models.placements import Job, Jobs, PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, Objective, RelayMode, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer
-from linkweather.models.sink_state import SetAsideAnswer, SinkAnswer
-from linkweather.models.sla import SlaAnswer
 from linkweather.models.state import CapacityAnswer, HistoryAnswer, LinkAnswer, MeshAnswer, SiteAnswer
 
 Answered = TypeVar("Answered")

@@ -1,17 +1,18 @@
 """Jobs, and the answers about where to run them. A job file (TOML) and a request have the same form.
 
 Fields are base SI units; in a file or a request, sizes and durations may also be texts such as "2TB" and "6h". Of
-every expectation `p50` is the median, and `p90` what nine of ten cases do not exceed.
+every expectation `p50` is the median, and `p90` what nine of ten cases do not exceed. Options of a command and a form
+have a job as texts, which `job_values` makes the values of a job file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
-from linkweather.errors import BadValueError, NoSuchSiteError, UnitError
+from linkweather.errors import BadValueError, NoSuchSiteError, OperatorError, UnitError
 from linkweather.mesh import Mesh, Settings, SiteId, Tuple
 from linkweather.models.routes import LinkInput
 from linkweather.models.state import CapacityAnswer
@@ -196,3 +197,52 @@ class PlacementsAnswer(Message):
     first_come_unplaced: int
     first_come_total_p50_s: float
     why: str
+
+
+def job_values(texts: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that `data`, `devices` and `work` say, each several texts, and `result`, `deadline` and `max_price`.
+
+    Raises OperatorError for a text that is none, by its option.
+    """
+    values = {
+        "data": [_located("--data", text) for text in texts.get("data", ())] or None,
+        "result": _located("--result", texts["result"]) if "result" in texts else None,
+        "devices": list(_needs(texts.get("devices", ()), texts.get("work", ()))) or None,
+        "deadline_s": texts.get("deadline"),
+        "max_price_usd": texts.get("max_price"),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _located(option: str, text: str) -> dict[str, Any]:
+    site, size = _split(option, text, "SITE:BYTES, such as north:2TB")
+    return {"site": site, "bytes": size}
+
+
+def _needs(devices: Sequence[str], work: Iterable[str]) -> Iterator[dict[str, Any]]:
+    counts = [_split("--devices", text, "TYPE:N, such as a100:8") for text in devices]
+    types = {name for name, _ in counts}
+    hours: dict[str, str] = {}
+    for text in work:
+        value, _, name = text.partition(":")
+        name = name or (counts[0][0] if len(types) == 1 else "")
+        if name not in types or name in hours:
+            raise OperatorError(f"--work {text!r}: must be HOURS:TYPE, once for each type that --devices names")
+        hours[name] = value
+    for name, count in counts:
+        need = {"type": name, "count": _number(count, int)}
+        yield need | ({"work_device_hours": _number(hours[name], float)} if name in hours else {})
+
+
+def _split(option: str, text: str, allowed: str) -> tuple[str, str]:
+    name, _, value = text.rpartition(":")
+    if not name:
+        raise OperatorError(f"{option} {text!r}: must be {allowed}")
+    return name, value
+
+
+def _number(text: str, kind: type[int | float]) -> int | float | str:
+    try:
+        return kind(text)
+    except ValueError:
+        return text

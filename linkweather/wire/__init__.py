@@ -39,8 +39,9 @@ from linkweather.wire.reports import (
     ReportRefusal,
     Status,
     decode_report,
+    renumbered,
+    split,
 )
-from linkweather.wire.rewriting import renumbered, split
 from linkweather.wire.throughput import (
     MAX_NEXT_TESTS,
     Answer,

@@ -8,8 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from linkweather.wire.fields import DeviceCount, DeviceHours, Label, Seconds, UsdPerDeviceHour
-from linkweather.wire.messages import MAX_ROWS, Message, Report
-from linkweather.wire.relations import Relations
+from linkweather.wire.messages import MAX_ROWS, Message, Relations, Report
 
 CAPACITY_RELATIONS = Relations("free <= total")
 

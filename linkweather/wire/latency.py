@@ -8,8 +8,7 @@ from pydantic import Field, model_validator
 
 from linkweather.mesh import METHOD_NAME
 from linkweather.wire.fields import Count, Delay, Figures, Moment, Name, Seconds, SignedDelay
-from linkweather.wire.messages import MANY, LinkReport, Message, Row, check_says_something
-from linkweather.wire.relations import Relations
+from linkweather.wire.messages import MANY, LinkReport, Message, Relations, Row, check_says_something
 
 MAX_OUTAGES = 1000
 

@@ -1,4 +1,7 @@
-"""The kinds of reports, their decoding, and the messages about them: receipts and the site's status."""
+"""The kinds of reports, their decoding, and the messages about them: receipts and the site's status.
+
+An outbox also rewrites what it once encoded: splits it by rows to fit a broker's packets, gives it another number.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from linkweather.errors import MessageError
 from linkweather.wire.capacity import CapacityReport
 from linkweather.wire.fields import Bytes, Count, Moment, Name, ReportNumber, Text
 from linkweather.wire.latency import LatencyReport
-from linkweather.wire.messages import MAX_ROWS, LinkReport, Message, Row, encode, refusal
+from linkweather.wire.messages import MAX_ROWS, LinkReport, Message, Row, SplitFrom, encode, refusal
 from linkweather.wire.path import PathReport
 from linkweather.wire.throughput import MAX_NEXT_TESTS, NextTest, ThroughputReport
 
@@ -212,3 +215,38 @@ class Presence(Message):
     started: Moment
     host: Text
     key_id: Name | None = None
+
+
+# A seq of as many digits as there can be: a part may get any number.
+_LONGEST_SEQ: Final = 2**53
+
+
+def split(kind: str, payload: bytes, max_bytes: int) -> list[bytes]:
+    """The report as reports of at most `max_bytes` each, all with its number still; a row is never divided.
+
+    A report that fits, or is none, is alone; with `max_bytes` 0 every row is.
+    """
+    if len(payload) <= max_bytes:
+        return [payload]
+    try:
+        values = from_json(payload)
+        rows = list(values[ROWS[kind]])
+    except (ValueError, KeyError, TypeError):
+        return [payload]
+    room = max_bytes + 1 - len(to_json({**values, "seq": _LONGEST_SEQ, ROWS[kind]: []}))  # the last row has no comma
+    parts: list[list[object]] = []
+    used = room
+    for row in rows:
+        size = len(to_json(row)) + 1
+        if used + size > room or not parts:
+            parts.append([])
+            used = 0
+        parts[-1].append(row)
+        used += size
+    return [to_json({**values, ROWS[kind]: part}) for part in parts] or [payload]
+
+
+def renumbered(payload: bytes, boot: str, seq: int, split_from: SplitFrom | None = None) -> bytes:
+    """The report under another boot and number. Raises ValueError for what is no report."""
+    values = {**from_json(payload), "boot": boot, "seq": seq}
+    return to_json(values if split_from is None else {**values, "split_from": split_from.model_dump()})

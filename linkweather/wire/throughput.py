@@ -20,8 +20,7 @@ from linkweather.wire.fields import (
     Seconds,
     Secret,
 )
-from linkweather.wire.messages import MANY, LinkReport, Message, Row, check_says_something
-from linkweather.wire.relations import Relations
+from linkweather.wire.messages import MANY, LinkReport, Message, Relations, Row, check_says_something
 
 # A burst at the start may be far above the goodput after it: bytes are held to what any line can carry.
 THROUGHPUT_RELATIONS = Relations(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from linkweather import atomicfile
 from linkweather.errors import OperatorError
-from linkweather.wire.journals import MeshOrigin, followed
+from linkweather.wire.mesh_parts import MeshOrigin, followed
 
 log = logging.getLogger(__name__)
 

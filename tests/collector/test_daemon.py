@@ -34,7 +34,7 @@ from linkweather.errors import OperatorError
 from linkweather.mesh.site_mesh import SiteMesh
 from linkweather.mqtt import Connection
 from linkweather.wire import Committed, LatencyReport, LatencyRow, Status, decode, encode, topics
-from linkweather.wire.journals import MeshOrigin
+from linkweather.wire.mesh_parts import MeshOrigin
 from tests import servers
 from tests.waiting import until
 

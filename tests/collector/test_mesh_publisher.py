@@ -17,8 +17,7 @@ from linkweather.mesh import Mesh
 from linkweather.mesh.site_mesh import SiteMesh, site_mesh
 from linkweather.mqtt import Connection
 from linkweather.wire import decode, topics
-from linkweather.wire.journals import MeshOrigin
-from linkweather.wire.mesh_parts import MeshAssembly, MeshHead
+from linkweather.wire.mesh_parts import MeshAssembly, MeshHead, MeshOrigin
 from tests import servers
 from tests.waiting import running_task, until
 

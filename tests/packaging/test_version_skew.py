@@ -17,8 +17,7 @@ from linkweather.mesh import Mesh
 from linkweather.mesh.site_mesh import SiteMesh, SiteMeshes
 from linkweather.wire import Committed, Message, Status, decode, decode_report, encode
 from linkweather.wire.capacity import DeviceRow
-from linkweather.wire.journals import PublishedMesh
-from linkweather.wire.mesh_parts import MeshHead
+from linkweather.wire.mesh_parts import MeshHead, PublishedMesh
 from linkweather.wire.reports import BootCount, Presence, ReportRefusal
 from linkweather.wire.throughput import Answer, Claim, Invite
 from tests.collector.report_samples import NOON, capacity, latency, path, throughput

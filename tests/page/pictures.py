@@ -12,12 +12,14 @@ from linkweather.models.link_history import (
     LinkHistoryAnswer,
     LinkHistoryStep,
     LinkMarksAnswer,
+    LinkSla,
     LinkTestMark,
     PathHop,
+    SlaAnswer,
+    SlaFigures,
     TakenPath,
 )
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteSummary
-from linkweather.models.sla import LinkSla, SlaAnswer, SlaFigures
 from linkweather.models.state import LinkAnswer, SiteAnswer
 from page.mesh_picture import MeshPicture
 from page.words import Words

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from linkweather.models.sla import SlaFigures
+from linkweather.models.link_history import SlaFigures
 from page.link_lines import brief, full, gain, goodput_line, next_test, next_test_cell, site_lines, sla_line, state_line
 from page.words import words
 from tests.page.pictures import ENGLISH, NOON, link, picture, routes, site

@@ -6,7 +6,7 @@ from collector.ingest.other_journals import MOST, OtherJournals
 from linkweather import overflows
 from linkweather.errors import MessageError
 from linkweather.wire import Status, encode
-from linkweather.wire.journals import MeshOrigin
+from linkweather.wire.mesh_parts import MeshOrigin
 
 
 def test_a_second_collector_is_said_once_and_until_the_next_connection(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from linkweather.cli.diagnosis import diagnose
 from linkweather.models.incidents import IncidentAnswer
-from linkweather.models.sink_state import SinkAnswer
+from linkweather.models.ledger import SinkAnswer
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from linkweather.wire import DeviceRow, Hop, LatencyRow, Message, Outage, PathRow, ThroughputRow
 from linkweather.wire.capacity import CAPACITY_RELATIONS
 from linkweather.wire.latency import LATENCY_RELATIONS
-from linkweather.wire.relations import Relations
+from linkweather.wire.messages import Relations
 from linkweather.wire.throughput import THROUGHPUT_RELATIONS
 
 END = {"src": "a", "dst": "b"}

@@ -8,7 +8,7 @@ import pytest
 
 from linkweather.atomicfile import damaged_files
 from linkweather.errors import OperatorError
-from linkweather.wire.journals import MeshOrigin
+from linkweather.wire.mesh_parts import MeshOrigin
 from probes.delivery.journal_choice import JournalChoice
 
 

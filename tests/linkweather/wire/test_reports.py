@@ -8,7 +8,7 @@ import pytest
 
 from linkweather.errors import MessageError
 from linkweather.wire import LatencyReport, LatencyRow, Message, SplitFrom, decode, encode, renumbered, split
-from linkweather.wire.journals import MeshOrigin, followed
+from linkweather.wire.mesh_parts import MeshOrigin, followed
 
 ROWS = tuple(LatencyRow(src="a", dst=f"peer-{n}", method="stamp", sent=5, received=n, detail="é" * n) for n in range(5))
 REPORT = LatencyReport(boot="b", seq=3, at=datetime(2026, 11, 1, 12, tzinfo=UTC), links=ROWS)
