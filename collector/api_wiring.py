@@ -51,11 +51,10 @@ from collector.store.link_marks import LinkMarksReader
 from collector.store.recorded_rows import RecordedRows, metric_source
 from collector.store.sla_reader import SlaReader
 from collector.total_ledger import Ledger
-from linkweather.containment import faults
+from linkweather.containment import faults, overflows
 from linkweather.models.link_history import LinkHistoryAnswer, LinkMarksAnswer, SlaAnswer
 from linkweather.models.state import HistoryBucket, LinkAnswer, MeshAnswer
 from linkweather.mqtt import Connection
-from linkweather.overflows import overflows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

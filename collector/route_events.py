@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Protocol
 
-from linkweather import overflows
-from linkweather.containment import contained
+from linkweather.containment import contained, note_overflow
 from linkweather.models.events import LinkEvent, RouteEvent
 from linkweather.models.routes import NoRoute, Objective, RouteAnswer
 from linkweather.models.state import LinkAnswer
@@ -66,7 +65,7 @@ class RouteEvents:
             del self._waiting[subject]
         skipped = len(oldest) + max(0, count - WAITING_MAX)
         if skipped:
-            overflows.note("event changes", skipped)
+            note_overflow("event changes", skipped)
             self._listeners.skip(skipped)
         self._news.set()
 

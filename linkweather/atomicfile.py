@@ -1,8 +1,7 @@
 """Writes a whole file in one step: after a crash, and for every reader, it is the old one or the new one.
 
-Whoever reads a file, changes it and writes it back does so within `changing`, so that no other's change is lost.
-
-A room of its own because a correct replacement has four steps, and meshes, keys, settings and saved tests need it.
+Whoever reads a file, changes it and writes it back does so within `changing`, so that no other's change is lost. A
+number that other files are held to, such as how many reports were acknowledged, is a `DurableNumber`, written in place.
 """
 
 from __future__ import annotations
@@ -13,7 +12,9 @@ import fcntl
 import os
 import re
 import secrets
+import struct
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,3 +118,42 @@ def sync_folder(folder: Path) -> None:
             os.fsync(number)
     finally:
         os.close(number)
+
+
+_NUMBER: Final = struct.Struct("<Q")
+_CHECK: Final = struct.Struct("<I")
+
+
+class DurableNumber:
+    """The number in `path`, a file of its own. Raises OSError where the file cannot be used.
+
+    The file is written in place: it needs no room on a full disk (where the file system copies on each write, as btrfs
+    and ZFS do, it may), and one write of 12 bytes is whole or absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+    def read(self) -> int | None:
+        """The number; None in a file that is new or damaged."""
+        found = os.pread(self._file, _NUMBER.size + _CHECK.size, 0)
+        packed = found[: _NUMBER.size]
+        if len(found) < _NUMBER.size + _CHECK.size or found[_NUMBER.size :] != _CHECK.pack(zlib.crc32(packed)):
+            return None
+        return int(_NUMBER.unpack(packed)[0])
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the file holds something, and no number."""
+        return os.fstat(self._file).st_size > 0 and self.read() is None
+
+    def write(self, number: int, *, sync: bool) -> None:
+        """Write the number; without `sync` it survives a kill of the process at once, a power cut after seconds."""
+        packed = _NUMBER.pack(number)
+        os.pwrite(self._file, packed + _CHECK.pack(zlib.crc32(packed)), 0)
+        if sync:
+            os.fdatasync(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)

@@ -9,7 +9,8 @@ or, where the loop is hot or a result must be given instead, catches Exception a
 by its place; the first of each place and type is logged with its traceback, as the next ones would say the same. What
 is expected, a peer's malformed message say, is no fault: it has an error class and a counter of its own.
 
-A room of its own, because both programs and every layer of them contain faults, and all must be counted together.
+Nor is an overflow, a limit that held: where a queue is full, what comes next is dropped, and whoever drops it calls
+`note_overflow`. The collector's counts are in its metrics, a probe's in its status.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Iterator, Mapping
 log = logging.getLogger(__name__)
 
 _counts: Counter[str] = Counter()
+_overflowed: Counter[str] = Counter()
 _logged: set[tuple[str, type[BaseException]]] = set()
 
 
@@ -47,3 +49,15 @@ def contained(place: str) -> Iterator[None]:
 def faults() -> Mapping[str, int]:
     """Place → faults of this process since it started."""
     return dict(_counts)
+
+
+def note_overflow(queue: str, count: int = 1) -> None:
+    """Count what `queue`, one of a few fixed names, had no room for; log the first. Any thread."""
+    if queue not in _overflowed:
+        log.warning("too much waits for %s: what comes beyond the limit is dropped, and counted from now on", queue)
+    _overflowed[queue] += count
+
+
+def overflows() -> Mapping[str, int]:
+    """Queue → what was dropped since the process started."""
+    return dict(_overflowed)

@@ -16,7 +16,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from linkweather import overflows
+from linkweather.containment import note_overflow
 
 MAX_INFLIGHT = 200
 MAX_WAITING_BYTES = 64_000_000
@@ -38,7 +38,7 @@ class MessageQueue(asyncio.Queue[aiomqtt.Message]):
     def put_nowait(self, item: aiomqtt.Message) -> None:
         """Queue a message; what there is no room for is dropped and counted: whoever needs it says it again."""
         if self._waiting_bytes + _size(item) > MAX_WAITING_BYTES:
-            overflows.note("mqtt messages")
+            note_overflow("mqtt messages")
         else:
             super().put_nowait(item)
 

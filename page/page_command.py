@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from linkweather import settings
-from linkweather.cli.click_types import FILE, PORT
-from linkweather.cli.options import log_level_option
+from linkweather.cli.options import FILE, PORT, log_level_option
 from linkweather.cli.output import log_to_stderr
 from linkweather.errors import OperatorError
 

@@ -15,11 +15,10 @@ from functools import partial
 from importlib.metadata import version
 from typing import Literal
 
-from linkweather.containment import faults
+from linkweather.containment import faults, overflows
 from linkweather.errors import MessageError, OperatorError
 from linkweather.keys.mesh_key import read_keys
 from linkweather.mqtt import Connection, Will
-from linkweather.overflows import overflows
 from linkweather.private_folder import make_private
 from linkweather.wire import (
     Answer,

@@ -11,8 +11,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
-from linkweather import overflows
-from linkweather.containment import contained
+from linkweather.containment import contained, note_overflow
 
 # Reports that a disk which hangs holds in memory: minutes of a busy site.
 MAX_WAITING: Final = 1000
@@ -32,7 +31,7 @@ class DiskQueue:
     def put(self, place: str, work: Callable[[], object], *, then: Callable[[], None] = _nothing) -> bool:
         """Hand a piece over, whose faults are counted at `place`; false where too many wait: the caller counts it."""
         if self._waiting.full():
-            overflows.note(f"disk: {place}")
+            note_overflow(f"disk: {place}")
             return False
         self._waiting.put_nowait((place, work, then))
         return True

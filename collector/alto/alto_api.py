@@ -26,7 +26,7 @@ from collector.alto.update_streams import UpdateEvent, UpdateStream
 from collector.alto.view import View
 from collector.api.api_requests import ApiError, read_body
 from collector.api.costly_questions import question_threads
-from linkweather import overflows
+from linkweather.containment import note_overflow
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, RouteAnswer
 from linkweather.models.state import CapacityAnswer, LinkAnswer
@@ -145,13 +145,13 @@ class _AltoService:
         _check_accept(request, MEDIA_TYPE)
         asked = await _parameters(request, alto.UPDATE_PARAMS)
         if len(self._streams) >= STREAMS_MAX:
-            overflows.note("alto update streams")
+            note_overflow("alto update streams")
             # RFC 7285 §8.5.3: overload is no ALTO error; the answer says when to try again.
             sentence = f"{STREAMS_MAX} update streams are open already: try again later"
             raise ApiError(503, sentence, headers={"retry-after": str(RETRY_AFTER_S)})
         client = request.client.host if request.client else None
         if client is not None and self._streams_of(client) >= self._sources.most_streams_per_client:
-            overflows.note("alto update streams")
+            note_overflow("alto update streams")
             raise ApiError(429, "your address has too many update streams open")
         live = _OpenStream(UpdateStream(asked, _requester(request), await self._view()), client)
         name = secrets.token_urlsafe(16)

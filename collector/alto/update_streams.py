@@ -13,7 +13,7 @@ from collector.alto.request_fields import Fields
 from collector.alto.resources import FOLLOWED, Resource, ResourceRequest
 from collector.alto.view import View
 from collector.api.api_requests import ApiError
-from linkweather import overflows
+from linkweather.containment import note_overflow
 from linkweather.wire.server_sent_events import event_bytes
 
 # RFC 8895 §6.5: a substream's id has the format of a resource's.
@@ -100,7 +100,7 @@ class UpdateStream:
             if not _SUBSTREAM.fullmatch(name) or name in self._followed:
                 raise alto.invalid("add", name)
             if count > SUBSTREAMS_MAX:
-                overflows.note("alto substreams")
+                note_overflow("alto substreams")
                 raise ApiError(413, f"a stream may have at most {SUBSTREAMS_MAX} substreams")
 
 

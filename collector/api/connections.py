@@ -20,7 +20,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from linkweather import overflows
+from linkweather.containment import note_overflow
 
 HEADERS_S = 10.0  # from a request's first octet, or the connection, to the end of its headers
 BODY_S = 60.0  # and from there to the end of its body
@@ -116,7 +116,7 @@ class LimitedConnection(H11Protocol):
             self._asked = self.loop.call_later(HEADERS_S if state is h11.IDLE else BODY_S, self._cut_off)
 
     def _cut_off(self) -> None:
-        overflows.note("time of callers")
+        note_overflow("time of callers")
         self.transport.abort()
 
 
@@ -165,7 +165,7 @@ class HttpListener:
         elif self._counts.admit(client):
             handshakes.create_task(self._connect(connection, client), name="http connection")
         else:
-            overflows.note(_NAME)
+            note_overflow(_NAME)
             if self._tls is None:
                 with contextlib.suppress(OSError):
                     connection.send(_BUSY)
@@ -191,7 +191,7 @@ class HttpListener:
 
     async def _refuse_one(self) -> None:
         """No descriptor is left: spend the reserve on refusing a caller, else the queue of the kernel stays full."""
-        overflows.note(_NAME)
+        note_overflow(_NAME)
         self._spend_reserve()
         with contextlib.suppress(OSError):
             self._listener.accept()[0].close()

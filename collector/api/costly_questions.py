@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import ParamSpec, TypeVar
 
 from collector.api.api_requests import ApiError
-from linkweather import overflows
+from linkweather.containment import note_overflow
 from linkweather.errors import QueryTimeError
 
 THREADS = 2
@@ -72,7 +72,7 @@ class CostlyQuestions:
         try:
             return await asyncio.shield(asked)
         except QueryTimeError as error:
-            overflows.note("time of questions")
+            note_overflow("time of questions")
             raise _later(503, f"the question {error}: ask for a shorter span, or later") from None
 
     async def finish(self) -> None:
@@ -81,14 +81,14 @@ class CostlyQuestions:
 
     async def _wait(self, kind: str, turn: asyncio.Lock) -> None:
         if self._waiting[kind] >= WAITING_MAX:
-            overflows.note("questions")
+            note_overflow("questions")
             raise _later(429, f"{WAITING_MAX} questions of this kind wait already: try again later")
         self._waiting[kind] += 1
         try:
             async with asyncio.timeout(self._wait_s):
                 await turn.acquire()
         except TimeoutError:
-            overflows.note("questions")
+            note_overflow("questions")
             raise _later(503, "questions of this kind take too long now: try again later") from None
         finally:
             self._waiting[kind] -= 1

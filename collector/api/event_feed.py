@@ -13,7 +13,7 @@ from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from collector.api.api_requests import ApiError, site_id
-from linkweather import overflows
+from linkweather.containment import note_overflow
 from linkweather.mesh import Mesh
 from linkweather.models.events import EVENTS, Event, EventKind, Gap, IncidentEvent, LinkEvent, RouteEvent
 from linkweather.wire import encode
@@ -139,7 +139,7 @@ class EventFeed:
         return gap + [event.text for event in self._kept if event.number > int(number) and listener.wants(event)]
 
     def _cut_off(self, listener: _Listener) -> None:
-        overflows.note("events of a listener", 1 + self._disconnect(listener))
+        note_overflow("events of a listener", 1 + self._disconnect(listener))
 
     def _disconnect(self, listener: _Listener) -> int:
         """End its stream; returns how many events of its queue gave way to the end."""
@@ -194,11 +194,11 @@ def add_events(app: FastAPI, feed: EventFeed, mesh: Callable[[], Mesh], most_per
     ) -> StreamingResponse:
         """Changed links, routes and incidents as they happen, as server-sent events."""
         if feed.listeners >= MAX_LISTENERS:
-            overflows.note("event listeners")
+            note_overflow("event listeners")
             raise ApiError(503, f"{MAX_LISTENERS} programs listen already; try again later")
         client = request.client.host if request.client else None
         if feed.listeners_of(client) >= most_per_client:
-            overflows.note("event listeners")
+            note_overflow("event listeners")
             raise ApiError(429, f"{most_per_client} programs of your address listen already")
         named = None if site is None else site_id(mesh(), "site", site, 422)
         stream = feed.listen(kind or (), named, last_event_id, client)

@@ -15,8 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from collector.api.access import LOCAL
 from collector.api.api_requests import ApiError, answer_crash, error_answer
 from collector.api.request_rates import RequestRates
-from linkweather import overflows
-from linkweather.containment import note
+from linkweather.containment import note, note_overflow
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",  # of /docs
@@ -45,7 +44,7 @@ class RequestLimit:
         if wait_s == 0.0:
             await self._app(scope, receive, send)
             return
-        overflows.note("requests")
+        note_overflow("requests")
         await asyncio.sleep(REFUSED_AFTER_S)
         seconds = math.ceil(wait_s)
         sentence = f"too many requests from this address: try again in {seconds} s; [api] requests_per_s has the limit"

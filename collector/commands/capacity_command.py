@@ -13,8 +13,17 @@ import click
 from linkweather import settings
 from linkweather.broker import BrokerSettings
 from linkweather.cli.asking import api_option, asking, print_json
-from linkweather.cli.click_types import DURATION, PERIOD, PRICE
-from linkweather.cli.options import SITE_NEEDED, broker_options, config_option, json_option, site_option, with_broker
+from linkweather.cli.options import (
+    DURATION,
+    PERIOD,
+    PRICE,
+    SITE_NEEDED,
+    broker_options,
+    config_option,
+    json_option,
+    site_option,
+    with_broker,
+)
 from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_FAILED
 from linkweather.cli.tables import capacity_table

@@ -12,8 +12,7 @@ import click
 from collector import daemon
 from collector.settings import CollectorSettings
 from linkweather import settings as files
-from linkweather.cli.click_types import FILE, PORT
-from linkweather.cli.options import broker_options, log_level_option, with_broker
+from linkweather.cli.options import FILE, PORT, broker_options, log_level_option, with_broker
 from linkweather.cli.output import log_to_stderr
 
 # The settings tables of options; options without a table are top-level settings.

@@ -9,7 +9,7 @@ import click
 
 from collector.migration.record_export import FORMATS, KINDS, export
 from collector.store.journal import JOURNAL_FILE
-from linkweather.cli.click_types import FILE
+from linkweather.cli.options import FILE
 from linkweather.cli.output import echo
 from linkweather.errors import OperatorError
 from linkweather.private_folder import private_umask

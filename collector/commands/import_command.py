@@ -20,7 +20,7 @@ from collector.migration.psconfig_template import mesh_tables
 from collector.store.journal import JOURNAL_FILE, Journal
 from collector.store.journal_repair import is_held
 from linkweather import settings
-from linkweather.cli.click_types import FILE
+from linkweather.cli.options import FILE
 from linkweather.cli.output import echo
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh

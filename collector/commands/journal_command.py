@@ -10,8 +10,7 @@ import click
 
 from collector.store import journal_files
 from collector.store.journal import JOURNAL_FILE
-from linkweather.cli.click_types import FILE
-from linkweather.cli.options import json_option
+from linkweather.cli.options import FILE, json_option
 from linkweather.cli.output import echo
 from linkweather.private_folder import private_umask
 

@@ -13,9 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 from linkweather.cli.asking import api_option, asking, print_json
-from linkweather.cli.click_types import duration_between
 from linkweather.cli.link_views import ORDERS, grid, notes, worst_first, wrong_first
-from linkweather.cli.options import json_option
+from linkweather.cli.options import duration_between, json_option
 from linkweather.cli.output import echo
 from linkweather.cli.tables import PAGE_S, links_table
 from linkweather.cli.terminal import Terminal, terminal

@@ -10,10 +10,9 @@ import click
 from collector.mesh_file import summary
 from linkweather import settings
 from linkweather.cli.asking import api_option, asking, print_json
-from linkweather.cli.click_types import RATE
-from linkweather.cli.cost_tables import links_cost_table, sites_cost_table, total_line
-from linkweather.cli.options import json_option
+from linkweather.cli.options import RATE, json_option
 from linkweather.cli.output import echo
+from linkweather.cli.site_tables import links_cost_table, sites_cost_table, total_line
 from linkweather.cli.terminal import terminal
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh, mesh_load

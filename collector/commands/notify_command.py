@@ -11,7 +11,7 @@ from collector.notify.digest import message
 from collector.notify.targets import sender
 from collector.settings import CollectorSettings
 from linkweather import settings as files
-from linkweather.cli.click_types import FILE
+from linkweather.cli.options import FILE
 from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_FAILED
 from linkweather.errors import OperatorError

@@ -7,8 +7,7 @@ from typing import Any, get_args
 import click
 
 from linkweather.cli.asking import api_option, asking, print_json
-from linkweather.cli.click_types import SIZE
-from linkweather.cli.options import json_option
+from linkweather.cli.options import SIZE, json_option
 from linkweather.cli.output import echo
 from linkweather.cli.tables import route_table, routes_table
 from linkweather.cli.terminal import terminal

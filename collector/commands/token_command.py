@@ -12,8 +12,7 @@ import click
 from collector.api.tokens import TokenFile, TokenScope, now_utc
 from collector.settings import CollectorSettings
 from linkweather import settings
-from linkweather.cli.click_types import FILE
-from linkweather.cli.options import json_option
+from linkweather.cli.options import FILE, json_option
 from linkweather.cli.output import echo
 from linkweather.errors import OperatorError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from linkweather import overflows
+from linkweather.containment import note_overflow
 from linkweather.wire import Status, decode
 from linkweather.wire.mesh_parts import MeshOrigin
 
@@ -38,7 +38,7 @@ class OtherJournals:
         if journal is None or journal in self._known:
             return
         if journal not in self._meshes and len(self._meshes) >= MOST:
-            overflows.note("other journals")
+            note_overflow("other journals")
             return
         self._meshes.add(journal)
         self._say(("mesh", journal), self._about_mesh(journal))
@@ -49,7 +49,7 @@ class OtherJournals:
             self._sites.pop(site, None)
             return
         if site not in self._sites and len(self._sites) >= MOST:
-            overflows.note("other journals")
+            note_overflow("other journals")
             return
         self._sites[site] = status.journal
         self._say((site, status.journal), self._about_site(site, status.journal))

@@ -45,7 +45,7 @@ from collector.store.journal_damage import DamageRecord, JournalDamage
 from collector.store.journal_repair import is_damage
 from collector.store.packed_delays import stored_in
 from collector.store.report_keys import Key
-from linkweather.durable_number import DurableNumber
+from linkweather.atomicfile import DurableNumber
 from linkweather.errors import OperatorError
 from linkweather.private_folder import make_private
 from linkweather.wire import PathRow, ThroughputRow

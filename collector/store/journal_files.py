@@ -32,8 +32,7 @@ from collector.store.journal_repair import (
 from collector.store.log_sums import read_sums, sums_of
 from collector.store.packed_delays import VIEW, stored_in
 from collector.store.wal import scan_log
-from linkweather.atomicfile import damaged_name
-from linkweather.durable_number import DurableNumber
+from linkweather.atomicfile import DurableNumber, damaged_name
 from linkweather.errors import OperatorError
 
 _HEADER_BYTES: Final = 3 * 4096

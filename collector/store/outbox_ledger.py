@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from collector.store.columns import TABLES, Entry
 from collector.store.database import Database, Query
 from collector.store.report_keys import Range, ReportKeys
-from linkweather import overflows
+from linkweather.containment import note_overflow
 from linkweather.models.ledger import OutboxLine, ReportCounts
 from linkweather.wire import BootCount
 
@@ -125,7 +125,7 @@ class OutboxLedger:
             if before is not None or len(self._said) < UNWRITTEN_BOOTS:
                 self._said[site, count.boot] = _since(before or count, count)
             else:
-                overflows.note("ledger boots")
+                note_overflow("ledger boots")
 
     def write(self) -> None:
         """Write what was said since the last time."""
@@ -145,7 +145,7 @@ class OutboxLedger:
                 )
             ((gone,),) = connection.execute(_DROP_BOOTS, [KEPT_BOOTS]).fetchall()
         if gone:
-            overflows.note("ledger boots", gone)
+            note_overflow("ledger boots", gone)
         for outbox, count in said.items():
             if self._said.get(outbox) is count:
                 del self._said[outbox]

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from linkweather import settings
 from linkweather.api_place import DEFAULT_API, local_api
-from linkweather.cli.click_types import FILE
+from linkweather.cli.options import FILE
 from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_FAILED, EXIT_USAGE
 from linkweather.client import Client, as_json

@@ -14,9 +14,8 @@ from rich import box
 from rich.table import Table
 
 from linkweather.cli.asking import api_option, asking, known_site
-from linkweather.cli.click_types import FILE
 from linkweather.cli.diagnosis import Diagnosis, diagnose
-from linkweather.cli.options import json_option
+from linkweather.cli.options import FILE, json_option
 from linkweather.cli.output import echo
 from linkweather.cli.root import EXIT_FAILED
 from linkweather.cli.terminal import terminal

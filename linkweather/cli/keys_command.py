@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from linkweather.cli.click_types import FILE
+from linkweather.cli.options import FILE
 from linkweather.cli.output import echo
 from linkweather.errors import OperatorError
 from linkweather.keys.key_folder import BROKER, COLLECTOR, KeyFolder

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from linkweather import settings
-from linkweather.cli.click_types import PERIOD, PORT
+from linkweather.cli.options import PERIOD, PORT
 from linkweather.cli.output import echo
 from linkweather.cli.terminal import Terminal
 from linkweather.demo import display

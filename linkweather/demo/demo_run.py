@@ -19,7 +19,7 @@ from linkweather.client import Client
 from linkweather.demo import plan
 from linkweather.demo.children import DemoProcess, run_once
 from linkweather.demo.display import DemoDisplay, DemoScene
-from linkweather.demo.staged_day import BEGIN_S, StagedAct, staged_day
+from linkweather.demo.plan import BEGIN_S, StagedAct, staged_day
 from linkweather.errors import CollectorUnavailableError, NoPathError, OperatorError
 from linkweather.lab.lab import Lab
 from linkweather.lab.labfile import LabFile

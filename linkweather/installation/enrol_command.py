@@ -9,8 +9,7 @@ from pathlib import Path
 import click
 
 from linkweather import settings
-from linkweather.cli.click_types import FILE, PERIOD
-from linkweather.cli.options import json_option
+from linkweather.cli.options import FILE, PERIOD, json_option
 from linkweather.cli.output import echo, log_to_stderr
 from linkweather.errors import OperatorError
 from linkweather.installation.enrolling import OWN, Enrolling, EnrolmentSettings

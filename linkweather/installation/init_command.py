@@ -15,7 +15,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from linkweather import settings
-from linkweather.cli.click_types import PORT
+from linkweather.cli.options import PORT
 from linkweather.cli.output import echo
 from linkweather.errors import OperatorError
 from linkweather.installation import collector_plan, site_plan

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from linkweather.cli.click_types import DURATION, RATE, RATIO
-from linkweather.cli.options import json_option
+from linkweather.cli.options import DURATION, RATE, RATIO, json_option
 from linkweather.cli.output import echo
 from linkweather.cli.terminal import Terminal
 from linkweather.errors import OperatorError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from linkweather.cli.click_types import FILE, PORT
+from linkweather.cli.options import FILE, PORT
 from probes.adhoc.arguments import AUTO, DEFAULT_UDP_BPS, family, test_options
 from probes.adhoc.option_rules import contradiction
 

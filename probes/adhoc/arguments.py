@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from linkweather.cli.click_types import FILE, PORT, duration_between, rate_between
+from linkweather.cli.options import FILE, PORT, duration_between, rate_between
 
 # A shorter interval is a flood: at most 1,000 probes leave in a second.
 SHORTEST_INTERVAL_S = 0.001

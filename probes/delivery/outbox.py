@@ -59,7 +59,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from linkweather.durable_number import DurableNumber
+from linkweather.atomicfile import DurableNumber
 from linkweather.errors import OperatorError
 from linkweather.wire import BootCount
 from probes.delivery.outbox_reports import WaitingReports

@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from linkweather import overflows
-from linkweather.containment import contained, note
+from linkweather.containment import contained, note, note_overflow
 from linkweather.mqtt import HEADER_BYTES
 from linkweather.wire import CONFLICT, REPORTS, Committed, topics
 from probes.delivery.flight import FRESH_REPORTS, WINDOW_REPORTS, Flight
@@ -77,7 +76,7 @@ class Publisher:
         if len(self._receipts) < MAX_RECEIPTS:
             self._receipts.append(message)
         else:
-            overflows.note("receipts")
+            note_overflow("receipts")
         self._wake.set()
 
     async def _limit(self) -> None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 
-from linkweather import overflows
+from linkweather.containment import note_overflow
 from linkweather.mesh import Mesh
 from linkweather.mesh.site_mesh import site_mesh
 from linkweather.wire import Claim, encode, topics
@@ -65,7 +65,7 @@ class GroupLease:
         if allowed or not claim.groups:
             self._claims.hear(_now(), by, claim, allowed, self._duration_s + self._hold_s(None))
         else:
-            overflows.note("claims_refused")
+            note_overflow("claims_refused")
         if by == self._site and claim.id in self._waiting:
             self._waiting[claim.id].set()
 

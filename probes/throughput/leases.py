@@ -41,7 +41,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
-from linkweather import overflows
+from linkweather.containment import note_overflow
 from linkweather.wire import Claim
 
 MOST_CLAIMS: Final = 10_000  # of so many sites; more than any mesh has
@@ -112,7 +112,7 @@ class Claims:
         if claim.for_s == 0 or known or self.pause_s(now, by) > 0:
             return
         if len(self._standing) >= MOST_CLAIMS:
-            overflows.note("claims")
+            note_overflow("claims")
             return
         until = now + min(claim.for_s, longest_s, MAX_CLAIM_S)
         self._standing[by] = _StandingClaim(claim.id, frozenset(groups.intersection(claim.groups)), now, until)

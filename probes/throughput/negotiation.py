@@ -25,8 +25,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-from linkweather import overflows
-from linkweather.containment import contained, note
+from linkweather.containment import contained, note, note_overflow
 from linkweather.errors import MeasurementError, OperatorError
 from linkweather.mesh import Mesh, ThroughputTests
 from linkweather.mesh.site_mesh import site_mesh
@@ -126,7 +125,7 @@ class Negotiator:
         if repeated or self._invites.full():
             self.ignored_invites += 1
             if not repeated:
-                overflows.note("invitations")
+                note_overflow("invitations")
             return
         self._seen.append((from_site, invite.id))
         self._invites.put_nowait((from_site, invite))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from linkweather.durable_number import DurableNumber
+from linkweather.atomicfile import DurableNumber
 from tests import servers
 from tests.chaos import broken_files, refused_rows
 from tests.chaos.chaos_run import measure_no_more, wait_drained

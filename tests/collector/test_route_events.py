@@ -9,7 +9,7 @@ import pytest
 from collector import route_events
 from collector.api.event_feed import EventFeed
 from collector.route_events import RouteEvents, RouteKey
-from linkweather import overflows
+from linkweather.containment import overflows
 from linkweather.models.events import LinkEvent, RouteEvent
 from linkweather.models.routes import NoRoute
 from linkweather.models.state import LinkAnswer
@@ -73,11 +73,11 @@ async def test_beyond_the_bound_the_oldest_are_skipped(monkeypatch: pytest.Monke
     monkeypatch.setattr(route_events, "WAITING_MAX", 2)
     heard = Heard()
     made = events(heard)
-    before = overflows.overflows().get("event changes", 0)
+    before = overflows().get("event changes", 0)
     made.add(1, [("a", "b")])
     made.add(3, [("c", "b"), ("d", "b"), ("e", "b")])
     assert heard.skipped == 2
-    assert overflows.overflows()["event changes"] == before + 2
+    assert overflows()["event changes"] == before + 2
     async with running_task(made.run()):
         await until(lambda: len(heard.events) == 2)
     assert [event.link.src for event in heard.events if isinstance(event, LinkEvent)] == ["c", "d"]

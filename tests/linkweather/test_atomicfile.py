@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from linkweather import atomicfile
+from linkweather.atomicfile import DurableNumber
 from linkweather.errors import OperatorError
 
 
@@ -111,3 +112,24 @@ def test_a_folder_that_cannot_be_locked_is_named(tmp_path: Path, monkeypatch: py
     error = errno.EBADF  # NFS
     with atomicfile.changing(tmp_path):
         pass
+
+
+def test_a_number_is_there_again_in_a_file_that_keeps_its_size(tmp_path: Path) -> None:
+    first = DurableNumber(tmp_path / "number")
+    assert first.read() is None
+    first.write(2**63, sync=True)
+    first.write(7, sync=False)
+    first.close()
+    assert (tmp_path / "number").stat().st_size == 12
+    second = DurableNumber(tmp_path / "number")
+    assert second.read() == 7
+    second.close()
+
+
+def test_a_damaged_number_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "number"
+    number = DurableNumber(path)
+    number.write(7, sync=True)
+    path.write_bytes(b"\x08" + path.read_bytes()[1:])
+    assert number.read() is None
+    number.close()

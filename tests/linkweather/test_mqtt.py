@@ -16,9 +16,8 @@ from typing import Any
 import aiomqtt
 import pytest
 
-from linkweather import overflows
 from linkweather.broker import parse_broker
-from linkweather.containment import faults
+from linkweather.containment import faults, overflows
 from linkweather.mqtt import Connection
 from linkweather.mqtt_client import MESSAGE_BYTES, MessageQueue
 from linkweather.mqtt_refusals import MOST_COMPLAINTS
@@ -278,11 +277,11 @@ def test_what_comes_faster_than_it_is_handled_is_bounded_and_counted(monkeypatch
     size = 1000
     monkeypatch.setattr("linkweather.mqtt_client.MAX_WAITING_BYTES", 10 * (MESSAGE_BYTES + size))
     arrivals = MessageQueue()
-    before = overflows.overflows().get("mqtt messages", 0)
+    before = overflows().get("mqtt messages", 0)
     for number in range(15):
         arrivals.put_nowait(aiomqtt.Message("t", bytes(size), 0, False, number, None))  # noqa: FBT003 - aiomqtt's own
     assert arrivals.qsize() == 10
-    assert overflows.overflows()["mqtt messages"] == before + 5
+    assert overflows()["mqtt messages"] == before + 5
     assert arrivals.get_nowait().mid == 0
     arrivals.put_nowait(aiomqtt.Message("t", bytes(size), 0, False, 15, None))  # noqa: FBT003
     assert arrivals.qsize() == 10

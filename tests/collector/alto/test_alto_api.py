@@ -21,7 +21,7 @@ from collector.api.access import AccessRules
 from collector.api.app import create_app
 from collector.api.http_server import HttpServer
 from collector.settings import ApiSettings
-from linkweather import overflows
+from linkweather.containment import overflows
 from tests import servers
 from tests.collector.alto import schemas
 from tests.collector.alto.worlds import NUM_RTT, NUM_TPUT, ORD_TPUT, PATH_VECTOR, AltoWorld
@@ -395,13 +395,13 @@ async def test_streams_are_bounded_and_counted(
     http: httpx.AsyncClient, world: AltoWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routes, "STREAMS_MAX", 1)
-    before = overflows.overflows().get("alto update streams", 0)
+    before = overflows().get("alto update streams", 0)
     async with following(http, network="default-network-map") as first:
         await first.document_event()
         async with following(http, network="default-network-map") as second:
             assert second.answer.status_code == 503
             assert second.answer.headers["Retry-After"] == "60"
-    assert overflows.overflows()["alto update streams"] == before + 1
+    assert overflows()["alto update streams"] == before + 1
     await until(lambda: world.stream_counts == [1, 0])
 
 

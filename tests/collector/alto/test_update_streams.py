@@ -14,7 +14,7 @@ from collector.alto.request_fields import Fields
 from collector.alto.update_streams import UpdateEvent, UpdateStream, merge_patch
 from collector.alto.view import View
 from collector.api.api_requests import ApiError
-from linkweather import overflows
+from linkweather.containment import overflows
 from tests.collector.alto.test_request_fields import refusal
 from tests.collector.alto.worlds import LINKS, NUM_RTT, view
 
@@ -196,12 +196,12 @@ def test_a_wrong_control_request_changes_nothing(fields: dict[str, Any], error: 
 
 
 def test_substreams_are_bounded() -> None:
-    before = overflows.overflows().get("alto substreams", 0)
+    before = overflows().get("alto substreams", 0)
     stream(**{f"s{number}": NETWORK for number in range(64)})
-    assert overflows.overflows().get("alto substreams", 0) == before
+    assert overflows().get("alto substreams", 0) == before
     with pytest.raises(ApiError, match="at most 64 substreams"):
         stream(**{f"s{number}": NETWORK for number in range(65)})
-    assert overflows.overflows()["alto substreams"] == before + 1
+    assert overflows()["alto substreams"] == before + 1
 
 
 def test_an_event_is_its_type_its_substream_and_its_document_in_lines() -> None:

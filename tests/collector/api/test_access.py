@@ -26,10 +26,10 @@ from collector.api.http_server import HttpServer
 from collector.api.request_rates import RequestRates
 from collector.api.tokens import TokenFile, now_utc
 from collector.settings import ApiSettings
-from linkweather import overflows
 from linkweather.api_place import local_api, socket_name
 from linkweather.cli.root import main
 from linkweather.client import AsyncClient, Client
+from linkweather.containment import overflows
 from linkweather.errors import OperatorError
 from linkweather.settings import validate
 from tests import servers
@@ -207,7 +207,7 @@ async def test_an_address_that_asks_too_fast_is_refused_and_the_collectors_own_s
     world: ApiWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(middleware, "REFUSED_AFTER_S", 0.0)
-    counted = overflows.overflows().get("requests", 0)
+    counted = overflows().get("requests", 0)
     async with serving(world, tmp_path, RequestRates(per_s=0.01, most=3)) as http:
         answers = [await http.get(path) for path in ("/healthz", "/api/v1/links", "/metrics", "/api/v1/links")]
         answers.append(await http.head("/none"))  # also what is nowhere, and another method
@@ -220,7 +220,7 @@ async def test_an_address_that_asks_too_fast_is_refused_and_the_collectors_own_s
         async with AsyncClient(f"unix://{tmp_path / socket_name(http.base_url.port or 0)}") as ours:
             for _ in range(5):
                 assert len(await ours.links()) == 2
-    assert overflows.overflows()["requests"] == counted + 2
+    assert overflows()["requests"] == counted + 2
 
 
 async def test_a_damaged_file_of_tokens_lets_nothing_in(world: ApiWorld, tmp_path: Path) -> None:

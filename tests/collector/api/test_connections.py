@@ -20,8 +20,8 @@ from collector.api.api_requests import answer_errors
 from collector.api.connections import ConnectionCounts
 from collector.api.event_feed import EventFeed, add_events
 from collector.settings import ApiSettings
+from linkweather.containment import overflows
 from linkweather.mesh import Mesh
-from linkweather.overflows import overflows
 from tests import servers
 from tests.collector.api.serving import served
 from tests.waiting import until

@@ -19,8 +19,8 @@ from collector.api.costly_questions import RETRY_AFTER_S, WAITING_MAX, CostlyQue
 from collector.ingest.ingest import Ingest
 from collector.store.database import Database
 from collector.store.journal import Journal
+from linkweather.containment import overflows
 from linkweather.errors import QueryTimeError
-from linkweather.overflows import overflows
 from linkweather.wire import encode, topics
 from tests.collector.report_samples import latency
 from tests.waiting import until

@@ -17,7 +17,8 @@ from collector.api.api_requests import answer_errors
 from collector.api.event_feed import EventFeed, add_events
 from collector.api.http_server import HttpServer
 from collector.settings import ApiSettings
-from linkweather import AsyncClient, Client, overflows
+from linkweather import AsyncClient, Client
+from linkweather.containment import overflows
 from linkweather.errors import CollectorUnavailableError
 from linkweather.mesh import Mesh
 from linkweather.models.events import Event, Gap, LinkEvent, RouteEvent
@@ -44,7 +45,7 @@ def changed(src: str, dst: str) -> LinkEvent:
 
 
 def dropped(queue: str) -> int:
-    return overflows.overflows().get(queue, 0)
+    return overflows().get(queue, 0)
 
 
 def lost(src: str, dst: str) -> RouteEvent:

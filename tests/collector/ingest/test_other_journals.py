@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from collector.ingest.other_journals import MOST, OtherJournals
-from linkweather import overflows
+from linkweather.containment import overflows
 from linkweather.errors import MessageError
 from linkweather.wire import Status, encode
 from linkweather.wire.mesh_parts import MeshOrigin
@@ -37,12 +37,12 @@ def test_a_site_that_follows_another_journal_is_named_until_it_follows_ours() ->
 
 def test_no_more_journals_and_sites_are_kept_than_a_bound_and_the_others_are_counted() -> None:
     others = OtherJournals("j1")
-    before = overflows.overflows().get("other journals", 0)
+    before = overflows().get("other journals", 0)
     for number in range(MOST + 10):
         others.handle_mesh(encode(MeshOrigin(journal=f"other-{number}")))
         others.handle_status(f"site-{number}", Status(state="online", journal="other"))
     assert len(others.sentences()) == 2 * MOST
-    assert overflows.overflows()["other journals"] == before + 20
+    assert overflows()["other journals"] == before + 20
 
 
 def test_a_mesh_that_is_none_is_refused() -> None:

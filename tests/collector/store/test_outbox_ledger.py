@@ -9,7 +9,7 @@ from collector.store.journal import Journal
 from collector.store.outbox_ledger import OutboxLedger, outbox_line
 from collector.store.quarantine import Quarantine, QuarantinedMessage
 from collector.store.report_keys import Range
-from linkweather import overflows
+from linkweather.containment import overflows
 from linkweather.models.ledger import OutboxLine, ReportCounts
 from linkweather.wire import BootCount, SplitFrom
 from tests.collector.report_samples import NOON, entry, latency
@@ -161,23 +161,23 @@ def test_of_a_sites_boots_those_that_are_not_at_rest_and_the_newest_are_kept(
     monkeypatch.setattr(outbox_ledger, "KEPT_BOOTS", 3)
     journal = Journal(tmp_path / "journal.duckdb")
     ledger = OutboxLedger(journal.database)
-    before = overflows.overflows().get("ledger boots", 0)
+    before = overflows().get("ledger boots", 0)
     ledger.said("b", [BootCount(boot="boot-0", next=1, waiting=1)])
     for number in range(6):
         ledger.said("a", [BootCount(boot=f"boot-{number}", next=1, waiting=int(number == 1))])
         ledger.write()
     kept = [(line.site, line.boot) for line in ledger.lines(journal.database.rows)]
     assert kept == [("a", "boot-1"), ("a", "boot-4"), ("a", "boot-5"), ("b", "boot-0")]
-    assert overflows.overflows()["ledger boots"] == before + 3
+    assert overflows()["ledger boots"] == before + 3
 
 
 def test_boots_that_are_said_and_not_written_yet_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_ledger, "UNWRITTEN_BOOTS", 2)
     journal = Journal(tmp_path / "journal.duckdb")
     ledger = OutboxLedger(journal.database)
-    before = overflows.overflows().get("ledger boots", 0)
+    before = overflows().get("ledger boots", 0)
     for next_ in (1, 2):
         ledger.said("a", [BootCount(boot=f"boot-{number}", next=next_) for number in range(5)])
     assert {count.next for count in ledger._said.values()} == {2}
     assert len(ledger._said) == 2
-    assert overflows.overflows()["ledger boots"] == before + 6
+    assert overflows()["ledger boots"] == before + 6

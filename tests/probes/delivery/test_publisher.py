@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from linkweather import overflows
 from linkweather.broker import parse_broker
+from linkweather.containment import overflows
 from linkweather.mqtt import Connection
 from linkweather.wire import (
     CONFLICT,
@@ -224,12 +224,12 @@ async def test_receipts_beyond_the_bound_are_dropped_and_counted_and_a_connectio
 ) -> None:
     monkeypatch.setattr("probes.delivery.publisher.MAX_RECEIPTS", 2)
     add(outbox, 1)
-    before = overflows.overflows().get("receipts", 0)
+    before = overflows().get("receipts", 0)
     async with sending(outbox) as (publisher, sent):
         publisher.on_connect(None)
         for _ in range(3):
             publisher.handle_committed(Committed(boot="another"))
-        assert overflows.overflows()["receipts"] == before + 1
+        assert overflows()["receipts"] == before + 1
         await until(lambda: bool(sent))
         publisher.handle_committed(Committed(boot="boot", seqs=(0,)))
         await until(lambda: outbox.depth().reports == 0)

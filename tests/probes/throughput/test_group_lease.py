@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from linkweather import overflows
 from linkweather.broker import parse_broker
+from linkweather.containment import overflows
 from linkweather.mesh import Link, Mesh, Site, ThroughputTests
 from linkweather.mqtt import Connection
 from linkweather.wire import Claim, Invite, decode, encode, topics
@@ -246,7 +246,7 @@ async def test_a_stranger_blocks_no_group_and_a_member_not_for_ever(tmp_path: Pa
     process = await asyncio.create_subprocess_exec(servers.require("mosquitto_passwd"), "-U", str(passwords))
     await process.wait()
     extra = f"password_file {passwords}\nacl_file {CONFIG / 'mosquitto.acl'}\nuser root\n"
-    refused = overflows.overflows().get("claims_refused", 0)
+    refused = overflows().get("claims_refused", 0)
     with servers.mosquitto(tmp_path, extra=extra) as port:
         async with connected("acdx", port, mesh) as leases:
             for lease in leases.values():
@@ -254,7 +254,7 @@ async def test_a_stranger_blocks_no_group_and_a_member_not_for_ever(tmp_path: Pa
             blocking = Claim(id="block", groups=("uplink",), for_s=1e9)
             for name in "dx":
                 await leases[name]._publish(topics.claim(name), encode(blocking))
-            await until(lambda: overflows.overflows().get("claims_refused", 0) >= refused + 8)  # by all four
+            await until(lambda: overflows().get("claims_refused", 0) >= refused + 8)  # by all four
             async with leases["c"].held("a", "1", 0.5) as declined:
                 assert declined is None
             # c may claim: for a test's length, however long it says, and not again at once.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from linkweather import overflows
+from linkweather.containment import overflows
 from linkweather.wire import Claim
 from probes.throughput import leases
 from probes.throughput.leases import MAX_CLAIM_S, Claims, SiteLease
@@ -193,10 +193,10 @@ def test_claims_of_so_many_sites_are_kept_the_ended_ones_go_first_and_the_others
 ) -> None:
     monkeypatch.setattr(leases, "MOST_CLAIMS", 2)
     claims = Claims()
-    before = overflows.overflows().get("claims", 0)
+    before = overflows().get("claims", 0)
     for at, (number, site) in enumerate(zip((1, 2, 3), "abc", strict=True)):
         hear(claims, float(at), site, claim(number, "uplink"))
-    assert overflows.overflows()["claims"] == before + 1
+    assert overflows()["claims"] == before + 1
     assert not claims.first(3.0, "c", "test-3", frozenset({"uplink"}))
     assert claims.first(3.0, "a", "test-1", frozenset({"uplink"}))
     hear(claims, 5.5, "c", claim(3, "uplink"))  # the one of a has run out

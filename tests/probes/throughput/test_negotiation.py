@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from linkweather import overflows
 from linkweather.broker import parse_broker
+from linkweather.containment import overflows
 from linkweather.errors import operator_error
 from linkweather.mesh import Mesh, Site, ThroughputTests
 from linkweather.mqtt import Connection
@@ -313,13 +313,13 @@ async def test_a_stranger_is_refused_and_no_server_starts(tmp_path: Path) -> Non
 
 async def test_a_repeated_invitation_and_one_too_many_are_ignored(tmp_path: Path) -> None:
     a = site(Wire(), "a", tmp_path)
-    before = overflows.overflows().get("invitations", 0)
+    before = overflows().get("invitations", 0)
     for number in range(65):
         a.handle_invite("b", Invite(id=str(number), duration_s=1.0, iperf3="3.12"))
     assert a.ignored_invites == 1
     a.handle_invite("b", Invite(id="3", duration_s=1.0, iperf3="3.12"))
     assert a.ignored_invites == 2
-    assert overflows.overflows()["invitations"] == before + 1
+    assert overflows()["invitations"] == before + 1
 
 
 async def test_only_the_invited_site_can_answer_and_only_once(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linkweather import settings
-from linkweather.demo.staged_day import LOSS_RATIO, staged_day
+from linkweather.demo.plan import LOSS_RATIO, staged_day
 from linkweather.lab.labfile import LabFile, first_sites, shipped
 
 HUBS = settings.load(shipped("labs/hubs.toml"), LabFile)

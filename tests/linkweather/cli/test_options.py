@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from linkweather.cli.click_types import SIZE, Quantity, duration_between, rate_between
+from linkweather.cli.options import SIZE, Quantity, duration_between, rate_between
 from linkweather.errors import OperatorError
 
 
