@@ -14,8 +14,8 @@ import numpy as np
 from collector.incidents.health_columns import with_health, with_states
 from collector.incidents.link_health import LinkHealth
 from collector.linkstate.link_answers import LinkTable
+from collector.linkstate.link_index import Pair
 from collector.linkstate.link_rows import present
-from collector.linkstate.name_order import Pair
 from collector.linkstate.report_moments import Links
 from collector.linkstate.site_states import SiteStates
 from collector.linkstate.snapshot import LINK_STATES, Snapshot

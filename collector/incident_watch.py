@@ -17,7 +17,7 @@ from collector.incidents.conditions import Evidence, LinkConditions, Subject, si
 from collector.incidents.incident_book import Incident, IncidentBook
 from collector.incidents.incident_words import answer, restored, summary
 from collector.incidents.link_health import DEGRADED, LinkHealth, StateChanges
-from collector.incidents.link_limits import LinkLimits
+from collector.incidents.normals import LinkLimits
 from collector.incidents.own_trouble import OwnTrouble
 from collector.incidents.silences import Silences
 from collector.incidents.traced_paths import TracedPaths

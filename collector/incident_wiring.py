@@ -19,8 +19,7 @@ from collector.routing.route_question import RouteQuestion
 from collector.settings import CollectorSettings
 from collector.sinks.exporters import Exporters
 from collector.store.database import Database
-from collector.store.incident_log import IncidentLog
-from collector.store.note_log import NoteLog
+from collector.store.incident_log import IncidentLog, NoteLog
 from collector.store.recorded_rows import RecordedRows
 from linkweather.mesh import Mesh
 from linkweather.models.incidents import IncidentAnswer

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import duckdb
 
+from collector.named_tables import AlertmanagerTable, NotifyTable
 from collector.notify.digest import Digest, message
 from collector.notify.targets import Send, sender
-from collector.notify_tables import AlertmanagerTable, NotifyTable
-from collector.store.note_log import NoteLog
+from collector.store.incident_log import NoteLog
 from linkweather.backoff import Backoff
 from linkweather.containment import contained
 from linkweather.models.incidents import IncidentAnswer

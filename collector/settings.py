@@ -10,8 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from collector.notify_tables import NotifyTables
-from collector.sink_tables import SinkTables
+from collector.named_tables import NotifyTables, SinkTables
 from linkweather.broker import FORMS, Broker, BrokerSettings
 from linkweather.mesh import FilePath, NotNegative, Port, Positive, Settings, Tuple
 

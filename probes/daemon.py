@@ -39,7 +39,6 @@ from linkweather.wire import (
     topics,
 )
 from linkweather.wire.mesh_parts import MeshAssembly, MeshHead, MeshOrigin
-from probes.client_id import client_id
 from probes.delivery.flight import COLLECTOR_WAIT_S
 from probes.delivery.journal_choice import JournalChoice
 from probes.delivery.outbox import Outbox, OutboxDepth
@@ -51,7 +50,7 @@ from probes.mesh_cache import MeshCache
 from probes.path.route_store import RouteStore
 from probes.path.tracer_process import can_trace
 from probes.path.tracing import Tracing
-from probes.presence import SitePresence
+from probes.presence import SitePresence, client_id
 from probes.settings import ProbeSettings
 from probes.site_throughput import SiteThroughput
 from probes.status_publisher import StatusPublisher

@@ -10,6 +10,10 @@ A site that stops says so to its peers while it still answers, and once again wh
 until then, or `RESTART_LIMIT_S` is over, so that a planned restart is not a loss. Whoever has another key than the one
 that starts says so, once for each start. A broker that restarts makes no site speak to all: of N sites that would be N²
 messages.
+
+A site's connection has a name at its broker that no other member of the mesh can guess: whoever connects under a
+client's name ends its connection, as a broker checks users, and not these names. The name stays the same, so that a
+connection after a crash ends the one before at once, and its will, `offline`, comes before what this one says.
 """
 
 from __future__ import annotations
@@ -17,11 +21,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
+import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Protocol
 
+from linkweather import atomicfile
 from linkweather.wire import Presence, encode, topics
 from probes.latency.reflector_guard import Recent
 
@@ -153,3 +161,19 @@ def _sentence(site: str, other: Presence, *, newer: bool) -> str:
         f"another probe runs as site {site}, on {other.host} since {other.started:%Y-%m-%d %H:%M:%S} UTC: {then}; "
         "stop one of them, or give it a site id of its own"
     )
+
+
+_KEPT = re.compile(r"[0-9a-f]{32}")
+
+
+def client_id(site: str, folder: Path) -> str:
+    """The site's name, kept in the data folder for its user alone; where that cannot be, of this run."""
+    path = folder / "client-id"
+    kept = ""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        kept = path.read_text(encoding="ascii").strip()
+    if not _KEPT.fullmatch(kept):
+        kept = secrets.token_hex(16)
+        with contextlib.suppress(OSError):
+            atomicfile.replace(path, f"{kept}\n", mode=0o600)
+    return f"linkweather-{site}-{kept}"

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from collector.notify_tables import KINDS, NotifyTable
+from collector.named_tables import KINDS, NotifyTable
 from collector.settings import CollectorSettings
 from collector.store.columns import TABLES
 from linkweather import plugins, settings

@@ -26,7 +26,7 @@ from collector.api.middleware import ContainedApi, HeadAsGet, RequestLimit, Secu
 from collector.api.pages import PAGED, Cursor, Limit, PagedAnswer, PageQuestion
 from collector.api.request_rates import RequestRates
 from collector.linkstate.link_answers import LinkTable
-from collector.linkstate.name_order import Pair
+from collector.linkstate.link_index import Pair
 from collector.store.recorded_rows import METRICS, metric_source
 from linkweather.errors import OperatorError
 from linkweather.models.state import (

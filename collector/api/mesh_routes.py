@@ -10,7 +10,7 @@ import numpy as np
 from pydantic_core import to_json
 
 from collector.api.row_texts import json_object, number, row_texts, text
-from collector.linkstate.name_order import NameOrder, Pair
+from collector.linkstate.link_index import NameOrder, Pair
 from collector.routing.arrays import DIRECT, Pairs
 from collector.routing.route_columns import FIGURES, REASONS, RouteView, rounded
 from collector.routing.route_documents import listed, moment

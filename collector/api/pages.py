@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from collector.api.api_requests import ApiError
 from collector.api.cached_answers import CachedAnswer
-from collector.linkstate.name_order import Pair
+from collector.linkstate.link_index import Pair
 
 LIMIT_MAX: Final = 1000  # some 1 MB of links; each caller may hold one
 PAGES_KEPT: Final = 16

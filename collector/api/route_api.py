@@ -14,7 +14,7 @@ from collector.api.api_requests import ApiError, read_parameter, site_id
 from collector.api.cached_answers import CachedAnswer
 from collector.api.mesh_routes import mesh_columns, mesh_rows, route_page
 from collector.api.pages import PAGED, Cursor, Limit, PagedAnswer, PageQuestion
-from collector.linkstate.name_order import Pair
+from collector.linkstate.link_index import Pair
 from collector.routing.arrays import Pairs
 from collector.routing.route_columns import RouteView
 from collector.routing.route_question import RouteQuestion, RouteQuestionError

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from collector.cluster.mesh_view import MeshView
 from collector.linkstate.link_answers import FIELDS, LinkTable
+from collector.linkstate.link_index import Pair
 from collector.linkstate.link_states import LinkStates
-from collector.linkstate.name_order import Pair
 from collector.linkstate.report_moments import Links
 from collector.linkstate.snapshot import LINK_STATES, Snapshot
 from linkweather.models.state import LinkAnswer, LinkCondition

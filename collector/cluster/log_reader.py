@@ -2,7 +2,7 @@
 
 An owner keeps in its own DuckDB how far it has read each partition, written after the rows: what it reads twice after
 a crash is a duplicate by its key, and dropped. An owner that is new to a partition reads the last RECENT_S first, on
-which decisions stand, and beside that what lies between its record and these: see `log_gaps`.
+which decisions stand, and beside that the gap, what lies between its record and these: see `LogGaps`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,41 @@ from datetime import UTC, datetime
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from collector.cluster.kafka_log import KafkaLog
-from collector.cluster.log_gaps import LogGaps
 from linkweather.containment import contained
 from linkweather.errors import RecordError
 from linkweather.wire import topics
+
+
+class LogGaps:
+    """At most one gap a partition: from the next offset to be read up to its end, which is not part of it. Pure.
+
+    Only what is whole counts as read: how far a partition was read is the gap's beginning, so that after a crash the
+    gap is still there.
+    """
+
+    def __init__(self) -> None:
+        self._gaps: dict[int, tuple[int, int]] = {}
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """Partition → the next offset of its gap."""
+        return {part: position for part, (position, _) in self._gaps.items()}
+
+    def open(self, part: int, position: int, end: int) -> None:
+        """There is a gap, unless it is empty."""
+        self._gaps.pop(part, None)
+        if position < end:
+            self._gaps[part] = (position, end)
+
+    def drop(self, part: int) -> None:
+        """The partition is another owner's."""
+        self._gaps.pop(part, None)
+
+    def read(self, part: int, offset: int) -> None:
+        """A message was taken in: of the gap, or beyond it, which ends it."""
+        if part in self._gaps:
+            self.open(part, offset + 1, self._gaps[part][1])
+
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.incidents.link_health import DOWN, UNKNOWN, HealthBook, LinkHealth, LinkTest, StateChanges, moved
-from collector.incidents.link_limits import LinkLimits
-from collector.incidents.normals import SlowMedians
+from collector.incidents.normals import LinkLimits, SlowMedians
 from collector.linkstate.snapshot import Snapshot
 from collector.settings import IncidentSettings
 from linkweather.models.incidents import IncidentKind

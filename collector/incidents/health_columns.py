@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.incidents.conditions import Evidence
-from collector.incidents.figure_words import clause
+from collector.incidents.incident_words import clause
 from collector.incidents.link_health import DEGRADED, FRESH, LinkHealth, StateChanges
 from collector.linkstate.link_answers import LinkTable
 from collector.linkstate.snapshot import LINK_STATES

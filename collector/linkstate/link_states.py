@@ -16,10 +16,9 @@ from collector.linkstate.link_answers import (
 )
 from collector.linkstate.link_columns import GOODPUT_FACTS, LATENCY_FACTS, GoodputColumns, LatencyColumns, Places
 from collector.linkstate.link_forecasts import LinkForecasts, Pace
-from collector.linkstate.link_index import LinkIndex
+from collector.linkstate.link_index import LinkIndex, Pair
 from collector.linkstate.link_memory import LinkMemory
 from collector.linkstate.link_rows import KIND_OF, Columns, RowKind, columns_of
-from collector.linkstate.name_order import Pair
 from collector.linkstate.report_moments import Ages, Floats, Links, Moments, ReportMoment
 from collector.linkstate.snapshot import LINK_STATES, AgeLimits, LinkMatrices, Snapshot, in_cells
 from collector.settings import StateSettings

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from collector.notify_tables import NotifyTable
+from collector.named_tables import NotifyTable
 from linkweather.models.incidents import IncidentAnswer
 from linkweather.units import count
 

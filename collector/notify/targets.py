@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from collector.named_tables import AlertmanagerTable, AppriseTable, CommandTable, NotifyTable
 from collector.notify.digest import Notification
-from collector.notify_tables import AlertmanagerTable, AppriseTable, CommandTable, NotifyTable
 from linkweather.errors import OperatorError
 from linkweather.models.incidents import IncidentAnswer
 

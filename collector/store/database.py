@@ -13,6 +13,7 @@ import duckdb
 from numpy.typing import NDArray
 
 from collector.store.journal_format import is_open, mark, sentence_of
+from collector.store.journal_readers import ReaderGate, TimeLimit
 from collector.store.journal_repair import (
     Finding,
     copy_of,
@@ -24,8 +25,6 @@ from collector.store.journal_repair import (
     repair_log,
 )
 from collector.store.log_sums import LogSums
-from collector.store.reader_gate import ReaderGate
-from collector.store.time_limit import TimeLimit
 from linkweather.errors import OperatorError, RecordError
 
 STREAM_ROWS = 10_000

@@ -1,4 +1,7 @@
-"""The incident log: every incident as it was last, to be asked for later and to go on with after a restart."""
+"""The incident log: every incident as it was last, to be asked for later and to go on with after a restart.
+
+And the notes about them that wait for each target: what was not sent before a restart is sent after it.
+"""
 
 from __future__ import annotations
 
@@ -93,3 +96,30 @@ def _read(form: type[Read], rows: Sequence[tuple[str, ...]]) -> list[Read]:
         except MessageError:
             continue
     return found
+
+
+class NoteLog:
+    """The table of notes. Any thread may call; raises duckdb.Error when the disk fails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        with database.transaction() as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS notes (target VARCHAR, incident VARCHAR, answer VARCHAR)")
+
+    def replace(self, target: str, notes: Sequence[IncidentAnswer]) -> None:
+        """These are the notes that wait for the target now, all or none."""
+        rows = [(target, one.id, encode(one).decode()) for one in notes]
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM notes WHERE target = ?", [target])
+            if rows:
+                connection.executemany("INSERT INTO notes VALUES (?, ?, ?)", rows)
+
+    def waiting(self, target: str) -> list[IncidentAnswer]:
+        """The notes that waited for the target when the collector ended; those of another version are left out."""
+        found = []
+        for (text,) in self._database.rows("SELECT answer FROM notes WHERE target = ? ORDER BY rowid", [target]):
+            try:
+                found.append(decode(IncidentAnswer, text))
+            except MessageError:
+                continue
+        return found

@@ -12,10 +12,10 @@ import duckdb
 import pytest
 
 from collector import notifier
+from collector.named_tables import AlertmanagerTable, CommandTable, NotifyTable
 from collector.notifier import Notifier, NotifyCounts
-from collector.notify_tables import AlertmanagerTable, CommandTable, NotifyTable
+from collector.store.incident_log import NoteLog
 from collector.store.journal import Journal
-from collector.store.note_log import NoteLog
 from linkweather.models.incidents import IncidentAnswer
 from tests.collector.notify.receivers import web_server
 from tests.collector.notify.test_digest import LATER, incident

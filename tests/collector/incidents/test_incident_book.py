@@ -9,8 +9,7 @@ import pytest
 
 from collector.incidents.causes import Cause, causes
 from collector.incidents.conditions import Evidence, Subject
-from collector.incidents.held_conditions import HeldConditions, worse
-from collector.incidents.incident_book import Incident, IncidentBook
+from collector.incidents.incident_book import HeldConditions, Incident, IncidentBook, worse
 from collector.incidents.incident_words import MOST_FINDINGS, answer, restored, sentence, summary
 from collector.settings import IncidentSettings
 

@@ -12,7 +12,7 @@ import pytest
 from collector.incidents.conditions import Evidence, LinkConditions, Subject
 from collector.incidents.health_columns import state_words, with_health, words
 from collector.incidents.link_health import KINDS, HealthBook, LinkHealth, LinkTest
-from collector.incidents.link_limits import LinkLimits
+from collector.incidents.normals import LinkLimits
 from collector.linkstate.link_answers import LinkTable
 from collector.linkstate.snapshot import LINK_STATES, Snapshot
 from collector.settings import IncidentSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from collector.incidents.conditions import Evidence, Subject
-from collector.incidents.figure_words import clause
+from collector.incidents.incident_words import clause
 from collector.incidents.own_trouble import OwnTrouble
 
 AWAY = Subject("collector", name="the connection to the broker")

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from collector.named_tables import CommandTable
 from collector.notify.digest import Digest, message, wanted
-from collector.notify_tables import CommandTable
 from linkweather.models.incidents import FindingAnswer, IncidentAnswer, Severity
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from collector.named_tables import AlertmanagerTable, AppriseTable, CommandTable
 from collector.notify.digest import message
 from collector.notify.targets import sender
-from collector.notify_tables import AlertmanagerTable, AppriseTable, CommandTable
 from linkweather.cli.root import main
 from linkweather.errors import OperatorError
 from tests import servers

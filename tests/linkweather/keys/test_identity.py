@@ -20,7 +20,7 @@ from linkweather.errors import OperatorError
 from linkweather.keys.key_folder import KeyFolder
 from linkweather.mqtt import Connection, Will
 from linkweather.wire import topics
-from probes.client_id import client_id
+from probes.presence import client_id
 from tests import servers
 from tests.waiting import running_task
 

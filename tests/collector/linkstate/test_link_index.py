@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.linkstate.name_order import NameOrder, Pair
+from collector.linkstate.link_index import NameOrder, Pair
 
 SITES = ("b", "a-1", "a", "c")
 EVERY = list(itertools.permutations(SITES, 2))

@@ -1,6 +1,6 @@
-"""How long a thread's queries may take: they are interrupted when its time is up.
+"""How threads read the journal: through a gate that is shut while its file is exchanged for another, and for how long.
 
-A room of its own beside the database, which knows files: this knows threads and clocks.
+It knows threads and clocks, and nothing of the database.
 """
 
 from __future__ import annotations
@@ -14,11 +14,47 @@ import duckdb
 
 from linkweather.errors import QueryTimeError
 
+
+class ReaderGate:
+    """Counts the readers that are inside, and can be shut while a file is exchanged."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._shut = False
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """Enter, once it is not shut."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._shut)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def shut(self, wait_s: float) -> Iterator[bool]:
+        """Let none in; gives whether all who were inside left within that time."""
+        with self._changed:
+            self._shut = True
+            empty = self._changed.wait_for(lambda: not self._inside, wait_s)
+        try:
+            yield empty
+        finally:
+            with self._changed:
+                self._shut = False
+                self._changed.notify_all()
+
+
 INTERRUPT_EVERY_S = 0.1  # where one interrupt falls between two queries of a cursor
 
 
 class TimeLimit:
-    """The limit of each thread; none to begin with."""
+    """The limit of each thread; none to begin with. Queries are interrupted when the time of their thread is up."""
 
     def __init__(self) -> None:
         self._limits = threading.local()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collector.cluster.log_gaps import LogGaps
+from collector.cluster.log_reader import LogGaps
 
 
 def test_a_gap_is_filled_from_its_beginning_to_its_end() -> None:
