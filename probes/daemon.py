@@ -41,7 +41,7 @@ from linkweather.wire import (
 from linkweather.wire.mesh_parts import MeshAssembly, MeshHead, MeshOrigin
 from probes.delivery.flight import COLLECTOR_WAIT_S
 from probes.delivery.journal_choice import JournalChoice
-from probes.delivery.outbox import Outbox, OutboxDepth
+from probes.delivery.outbox import Outbox
 from probes.delivery.publisher import Publisher
 from probes.disk_queue import DiskQueue
 from probes.latency.stamp import key_id
@@ -166,10 +166,6 @@ class ProbeDaemon:
         self._latency.set_keys(self._keys)
         self._presence.apply_key(key_id(self._keys[0]))
         self._statuses.due.set()
-
-    def depth(self) -> OutboxDepth:
-        """How full the outbox is."""
-        return self._outbox.depth()
 
     def _connect(self) -> Connection:
         return Connection(
@@ -298,7 +294,7 @@ class ProbeDaemon:
             self._outbox.note_dropped()
 
     def _status(self, state: Literal["online", "offline"]) -> Status:
-        depth = self.depth()
+        depth = self._outbox.depth()
         budget_bytes, left_bytes = self._throughput.budgets.state(time.time()) or (None, None)
         return Status(
             state=state,

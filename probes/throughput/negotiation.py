@@ -21,9 +21,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 
 from linkweather.containment import contained, note, note_overflow
 from linkweather.errors import MeasurementError, OperatorError
@@ -36,7 +35,7 @@ from probes.throughput.invitation import Declined
 from probes.throughput.iperf3_ends import PeerIperf3, SiteIperf3
 from probes.throughput.leases import SiteLease
 from probes.throughput.limiting import SenderEvidence
-from probes.throughput.peer_filter import local_addresses, resolved
+from probes.throughput.peer_filter import admitted_addresses, local_addresses
 from probes.throughput.result import Result, spanned
 from probes.throughput.signalling import PendingTest, Signalling
 from probes.throughput.stop_rule import StopRule
@@ -46,18 +45,6 @@ log = logging.getLogger(__name__)
 
 _REMEMBERED_INVITES = 256
 _WAITING_INVITES = 64
-
-
-def _ignore(_peer: str) -> None:
-    pass
-
-
-async def _unlimited(_peer: str, _max_bytes: int | None) -> bool:
-    return True
-
-
-def _unknown(_peer: str, _last_s: float) -> None:
-    pass
 
 
 class Negotiator:
@@ -76,14 +63,13 @@ class Negotiator:
         publish: Callable[[str, bytes], Awaitable[bool]],
         lease: SiteLease,
         iperf3: SiteIperf3 | None,
-        on_start: Callable[[str], None] = _ignore,
-        on_end: Callable[[str], None] = _ignore,
-        afford: Callable[[str, int | None], Awaitable[bool]] = _unlimited,
-        working_latency: Callable[[str, float], float | None] = _unknown,
-        token: Callable[[], str] = lambda: secrets.token_urlsafe(24),
+        on_start: Callable[[str], None],
+        on_end: Callable[[str], None],
+        afford: Callable[[str, int | None], Awaitable[bool]],
+        working_latency: Callable[[str, float], float | None],
+        token: Callable[[], str],
     ) -> None:
         self._mesh: Mesh | None = None
-        self.ignored_invites = 0
         self._site = site
         self._signalling = Signalling(site, publish)
         self._lease = lease
@@ -120,12 +106,11 @@ class Negotiator:
         self._groups.handle(by, claim)
 
     def handle_invite(self, from_site: str, invite: Invite) -> None:
-        """Take an invitation in; a repeated one, or one too many, is ignored and counted."""
-        repeated = (from_site, invite.id) in self._seen
-        if repeated or self._invites.full():
-            self.ignored_invites += 1
-            if not repeated:
-                note_overflow("invitations")
+        """Take an invitation in; a repeated one is ignored, and one too many as well and counted."""
+        if (from_site, invite.id) in self._seen:
+            return
+        if self._invites.full():
+            note_overflow("invitations")
             return
         self._seen.append((from_site, invite.id))
         self._invites.put_nowait((from_site, invite))
@@ -211,9 +196,12 @@ class Negotiator:
     async def _invite(
         self, test: PendingTest, invite: Invite, host: str, rule: StopRule, iperf3: SiteIperf3
     ) -> ThroughputRow | Declined:
-        answer = await self._ask(test, invite)
-        if not isinstance(answer, Answer):
-            return answer
+        try:
+            answer = await self._signalling.invite(test, invite)
+        except TimeoutError:
+            return invitation.failed(test.peer, self._site, "no_answer", f"{test.peer} did not answer the invitation")
+        if answer is None:
+            return Declined("no_broker", invitation.RETRY_AFTER_S)
         if not answer.accepted:
             return invitation.not_tested(test.peer, self._site, answer)
         try:
@@ -224,31 +212,16 @@ class Negotiator:
             return invitation.not_served(test.peer, self._site, error)
         return await self._row(test, result)
 
-    async def _ask(self, test: PendingTest, invite: Invite) -> Answer | ThroughputRow | Declined:
-        try:
-            answer = await self._signalling.invite(test, invite)
-        except TimeoutError:
-            return invitation.failed(test.peer, self._site, "no_answer", f"{test.peer} did not answer the invitation")
-        return answer or Declined("no_broker", invitation.RETRY_AFTER_S)
-
     async def _receive(
         self, test: PendingTest, host: str, rule: StopRule, answer: Answer, iperf3: SiteIperf3
     ) -> Result:
         if answer.port is not None:
             return await iperf3.fetch(host, answer, rule)
-        admitted = await self._admitted(test.peer)
-        peer = PeerIperf3(test.peer, answer.iperf3, answer.authentication is True, test.rtt_s, admitted)
+        peer = PeerIperf3(test.peer, answer.iperf3, answer.authentication is True, test.rtt_s)
         async with iperf3.serve(test.id, peer, rule.max_duration_s) as (server, offer):
             if not await self._signalling.answer(test.peer, offer):
                 raise MeasurementError("no_broker", "the broker went away before the peer learned where to call")
             return await server.received(rule)
-
-    async def _admitted(self, peer: str, named: Sequence[str] = ()) -> frozenset[str]:
-        """The addresses from which a peer may call; none: any, as behind NAT, or where it names none when we serve."""
-        site = self._mesh.sites.get(peer) if self._mesh else None
-        if site is None or site.nat or not named:
-            return frozenset()
-        return await resolved(site.address) | frozenset(named)
 
     async def _row(self, test: PendingTest, result: Result) -> ThroughputRow:
         if result.failure in invitation.SPOILED and (result.failure == "busy" or await test.disturbed()):
@@ -257,13 +230,8 @@ class Negotiator:
         if result.failure is not None:
             return invitation.row(test.peer, self._site, result)
         loaded_s = self._working_latency(test.peer, result.steady_s or 0.0)
-        return invitation.row(
-            test.peer,
-            self._site,
-            spanned(result),
-            served=await test.served(),
-            rtt_loaded_s=loaded_s,
-        )
+        served = await test.served()
+        return invitation.row(test.peer, self._site, spanned(result), served=served, rtt_loaded_s=loaded_s)
 
     async def _take_part(self, by: str, invite: Invite) -> None:
         """Be the source of a test, for which our lease is taken."""
@@ -297,7 +265,7 @@ class Negotiator:
             return None
         if self._is_caller(by, invite, mesh, iperf3):
             return await self._call(by, mesh.sites[by].address, invite, iperf3)
-        admitted = await self._admitted(by, invite.addresses)
+        admitted = await admitted_addresses(mesh.sites.get(by), invite.addresses)
         peer = PeerIperf3(by, invite.iperf3, invite.authentication, self._rtts_s.get(by), admitted)
         async with iperf3.serve(invite.id, peer, invite.duration_s) as (server, offer):
             if not await self._signalling.answer(by, offer):

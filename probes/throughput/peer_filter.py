@@ -25,6 +25,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
+from linkweather.mesh import Site
+
 log = logging.getLogger(__name__)
 
 MOST_ADDRESSES: Final = 16
@@ -146,6 +148,13 @@ async def resolved(host: str) -> frozenset[str]:
     except (OSError, UnicodeError):
         return frozenset()
     return frozenset(str(address[0]) for *_, address in found)
+
+
+async def admitted_addresses(site: Site | None, named: Collection[str]) -> frozenset[str]:
+    """The addresses from which a peer may call; none: any, as behind NAT, or where it names none."""
+    if site is None or site.nat or not named:
+        return frozenset()
+    return await resolved(site.address) | frozenset(named)
 
 
 async def local_addresses(host: str, bind: str | None) -> tuple[str, ...]:

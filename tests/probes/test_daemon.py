@@ -151,7 +151,7 @@ async def test_two_sites_measure_each_other_and_forget_only_what_is_committed(br
             await collector.until(lambda: any(row.failure is None for row in _rows(collector, "a")))
             row = next(row for row in _rows(collector, "a") if row.failure is None)
             assert (row.src, row.dst, row.method) == ("a", "b", "stamp")
-            assert all(daemon.depth().reports >= 3 for daemon in (first, second))
+            assert all(daemon._outbox.depth().reports >= 3 for daemon in (first, second))
             collector.committing.set()
             # Later ones wait meanwhile.
             last = [(first, collector.reports["a"][-1].seq), (second, collector.reports["b"][-1].seq)]
@@ -169,7 +169,7 @@ async def test_what_was_measured_while_the_broker_was_away_arrives_complete(tmp_
                 await collector.until(lambda: len(collector.reports["a"]) >= 1)
         # The broker is gone, and the second run of the daemon starts without it.
         daemon = await stack.enter_async_context(probing("a", address, port, tmp_path))
-        await until(lambda: daemon.depth().reports >= 4)
+        await until(lambda: daemon._outbox.depth().reports >= 4)
         with servers.mosquitto(tmp_path, port):
             async with collecting(port) as collector:
 
@@ -308,13 +308,13 @@ async def test_what_another_journal_has_committed_stays_in_the_outbox(
     async with collecting(broker_port) as collector, probing("a", address, broker_port, tmp_path) as daemon:
         await collector.mesh(address, "192.0.2.1", journal="j1")
         collector.committing.clear()
-        await until(lambda: daemon.depth().reports > 0)
+        await until(lambda: daemon._outbox.depth().reports > 0)
         await collector.mesh(address, journal="j2")
         await collector.connection.publish(
             topics.committed("a"), encode(Committed(journal="j2", boot=daemon._outbox.boot, seqs=tuple(range(100))))
         )
         await until(lambda: daemon.ignored["other_journal"] == 3)
-        assert daemon.depth().reports > 0
+        assert daemon._outbox.depth().reports > 0
         assert "a second collector, of the journal j2, is on this broker" in caplog.text
         collector.changed.clear()
         await collector.until(lambda: collector.statuses["a"].journal == "j1")
