@@ -35,6 +35,7 @@ LONGEST = (
     "tests/probes/path/",
     "tests/probes/latency/test_lab.py",
     "tests/collector/test_daemon.py",
+    "tests/collector/test_readiness.py",
     "tests/collector/sinks/",
 )
 

@@ -34,8 +34,8 @@ from linkweather.wire import (
 )
 from tests import servers
 from tests.collector.report_samples import entry
+from tests.collector.running_collector import running, settings, site
 from tests.collector.sinks.exporting import opened, v1, v2
-from tests.collector.test_daemon import running, settings, site
 from tests.documents import ROOT, read
 
 __all__ = ["settings", "site"]

@@ -17,7 +17,7 @@ from collector.store.journal import JOURNAL_FILE, Journal
 from collector.store.packed_delays import stored_columns, stored_in
 from collector.store.recorded_rows import METRICS
 from tests import servers
-from tests.collector.test_daemon import THREE, running
+from tests.collector.running_collector import THREE, running
 
 REALS = ("1e300", "3.4e38", "'nan'", "'infinity'", "'-infinity'", "-1.0")
 COUNTS = ("9223372036854775807", "-9223372036854775808", "-1")

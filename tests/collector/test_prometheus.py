@@ -12,7 +12,7 @@ import httpx
 from collector.settings import CollectorSettings, MetricsSettings
 from linkweather.wire import Status, encode, topics
 from tests import servers
-from tests.collector.test_daemon import latency_report, running, settings, site
+from tests.collector.running_collector import latency_report, running, settings, site
 
 __all__ = ["settings", "site"]
 

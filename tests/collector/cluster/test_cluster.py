@@ -21,7 +21,7 @@ from linkweather.wire.capacity import CapacityReport
 from linkweather.wire.state_rows import StateRow, decode_state_row, encode_state_row
 from linkweather.wire.throughput import ThroughputReport, ThroughputRow
 from tests import servers
-from tests.collector.test_daemon import RunningCollector, running
+from tests.collector.running_collector import RunningCollector, running
 
 SITES = [f"s{number}" for number in range(6)]
 MESH = "".join(f'[sites.{site}]\naddress = "192.0.2.{number}"\n' for number, site in enumerate(SITES, start=1))
