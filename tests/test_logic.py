@@ -49,7 +49,6 @@ SHELLS: Mapping[str, str] = {
     "linkweather/client/__init__.py": "names what is public",
     "linkweather/installation/enrolments.py": "reads and writes the folder that it is given",
     "probes/adhoc/adhoc_latency.py": "awaits probes",
-    "probes/presence.py": "keeps a file",
     "collector/sinks/builtin.py": "opens sinks",
     "collector/incident_wiring.py": "connects parts",
     "collector/shared_log.py": "connects parts",
