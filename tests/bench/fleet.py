@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -227,6 +229,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep settings, logs and the journal here")
     options = parser.parse_args()
     fleet = Fleet(options.sites, options.interval, hubs=options.hubs)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # with what it started
     with contextlib.ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
