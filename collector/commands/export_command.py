@@ -32,7 +32,9 @@ def export_(*, to: Path, kind: str, since: str | None, until: str, form: str | N
     if form not in FORMATS:
         raise OperatorError(f"{to}: ends neither in .parquet nor in .csv: say --format")
     now = datetime.now(UTC)
-    from_ = parse_moment(since, now) if since else None
+    from_, end = parse_moment(since, now) if since else None, parse_moment(until, now)
+    if from_ is not None and from_ >= end:
+        raise OperatorError(f"--since {since} is not before --until {until}: nothing is in that span")
     with private_umask():
-        lines = export(data_dir / JOURNAL_FILE, to, kind=kind, form=form, since=from_, until=parse_moment(until, now))
+        lines = export(data_dir / JOURNAL_FILE, to, kind=kind, form=form, since=from_, until=end)
     echo(f"{to}: {count(lines, 'line')}")

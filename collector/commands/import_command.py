@@ -73,7 +73,7 @@ def import_() -> None:
 @_into_journal
 def iperf3(*, folder: Path, **options: Any) -> None:
     """Import a folder of files that `iperf3 -J` wrote, by clients or servers; their names end in .json."""
-    files = sorted(folder.glob("*.json"))
+    files = sorted(file for file in folder.glob("*.json") if file.is_file())
     _commit(_read(files, lambda file: [iperf3_source(file.name, _content(file))]), **options)
 
 

@@ -63,15 +63,30 @@ def check(path: Path) -> JournalCheck:
 
 
 def backup(path: Path, to: Path) -> None:
-    """Copy a journal, in use or not, to a file that there is not yet. Raises OperatorError."""
+    """Copy a journal, in use or not, to a file that there is not yet; it gets its name once it is whole.
+
+    Raises OperatorError.
+    """
     _exists(path)
     if to.exists():
         raise OperatorError(f"{to}: is there already: name another file")
+    _copy_whole(path, copy_of(to), to)
     try:
-        _copy(path, to)
-        with duckdb.connect(str(to)) as db:
+        move_in_place(copy_of(to), to)
+    except OSError as error:
+        raise OperatorError(f"{to}: the backup cannot get its name: {error}") from None
+
+
+def _copy_whole(path: Path, copy: Path, to: Path) -> None:
+    """Copy a journal with what its log has to `copy`, which becomes `to`; nothing stays of a copy that fails."""
+    try:
+        remove_copy(to)
+        _copy(path, copy)
+        with duckdb.connect(str(copy)) as db:
             db.execute("CHECKPOINT")
     except (OSError, duckdb.Error) as error:
+        with contextlib.suppress(OSError):
+            remove_copy(to)
         raise OperatorError(f"{to}: the journal cannot be copied there: {error}") from None
 
 
@@ -86,9 +101,8 @@ def restore(path: Path, backed_up: Path) -> tuple[JournalCheck, Path | None]:
     if path.exists() and is_held(path):
         raise OperatorError(f"journal {path}: is in use: stop the collector first")
     copy, folder = copy_of(path), path.parent
+    _copy_whole(backed_up, copy, path)
     try:
-        remove_copy(path)
-        backup(backed_up, copy)
         copy.chmod(0o600)
         os.chown(copy, folder.stat().st_uid, folder.stat().st_gid)  # root restores, the collector's user opens
         kept = _set_aside(path)

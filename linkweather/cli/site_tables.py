@@ -157,7 +157,7 @@ def total_line(links: Sequence[LinkCost], rate_bps: float) -> str:
 def sites_cost_table(sites: Sequence[SiteCost]) -> Table:
     """The sites that cost most, MOST_SITES at most: what they send and receive a day."""
     usd = any(site.usd is not None for site in sites)
-    table = plain_table(("site",), ("packets", "latency tests", "throughput tests", "budget", "sent", *["USD"] * usd))
+    table = _cost_table("site", ("packets", "latency tests", "throughput tests", "budget", "sent", *["USD"] * usd))
     ordered = sorted(sites, key=lambda site: (-(site.usd or 0.0), -site.bytes, site.site))
     for site in ordered[:MOST_SITES]:
         budget = "none" if site.budget_bytes is None else size(site.budget_bytes)
@@ -171,10 +171,17 @@ def sites_cost_table(sites: Sequence[SiteCost]) -> Table:
 def links_cost_table(links: Sequence[LinkCost]) -> Table:
     """The links that cost most, MOST_LINKS at most."""
     usd = any(link.usd is not None for link in links)
-    table = plain_table(("link",), ("packets", "latency tests", "throughput tests", *["USD"] * usd))
+    table = _cost_table("link", ("packets", "latency tests", "throughput tests", *["USD"] * usd))
     for link in dearest(links)[:MOST_LINKS]:
         figures = (_count(link.packets), size(link.latency_bytes), size(link.test_bytes))
         table.add_row(f"{link.src} → {link.dst}", *figures, *([price(link.usd)] if usd else ()))
+    return table
+
+
+def _cost_table(of: str, figures: Sequence[str]) -> Table:
+    """Where room is short names are cut or go on in another line; figures never."""
+    table = plain_table((of,), figures)
+    table.columns[0].no_wrap = False
     return table
 
 

@@ -31,18 +31,36 @@ def with_site(text: str | None, site: str, values: Mapping[str, Any]) -> str:
 
 
 def without_site(text: str, site: str) -> str:
-    """The mesh without a site and the links from and to it. Raises OperatorError: there is none of that name."""
+    """The mesh without a site, its links and its places in groups.
+
+    Raises OperatorError: there is none of that name, or a group would have no site left of those that it names.
+    """
     document = _parsed(text)
     sites = document.get("sites", {})
     if site not in sites:
         raise OperatorError(f"{site}: is no site of the mesh; these are: {', '.join(sites)}")
     del sites[site]
+    for group in document.get("groups", ()):
+        for key in ("sites", "hubs"):
+            if site in group.get(key, ()):
+                _leave(group, key, site)
     links = document.get("links")
     if links is not None:
         for number in reversed(range(len(links))):
             if site in (links[number].get("src"), links[number].get("dst")):
                 del links[number]
     return tomlkit.dumps(document)
+
+
+def _leave(group: Any, key: str, site: str) -> None:
+    """A group that named no one any more would be one of the whole mesh, or a full one: that is for an operator."""
+    named = group[key]
+    if set(named) == {site}:
+        raise OperatorError(
+            f"{site}: is the last of {key} in the group {group.get('name')}: give that others, or take it out, first"
+        )
+    while site in named:
+        named.remove(site)
 
 
 def _parsed(text: str) -> tomlkit.TOMLDocument:

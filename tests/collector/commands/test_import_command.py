@@ -89,6 +89,7 @@ def test_a_folder_of_iperf3_is_imported_once_and_exported(folder: Path) -> None:
     (folder / "results").mkdir()
     write_a_real_test(folder / "results")
     (folder / "results" / "other.json").write_text("[]")
+    (folder / "results" / "folder.json").mkdir()
     said = run("import", "iperf3", "results")
     assert said[-1] == "1 measurement of 2 sources imported, 0 were there already"
     assert [line for line in said if line.startswith("not carried over: other.json: is not as iperf3 -J")] != []
@@ -224,3 +225,9 @@ def test_an_export_replaces_no_file_and_asks_for_its_format(folder: Path) -> Non
     ]
     (said,) = run("export", "no/rows.csv", "--kind", "path", status=2)
     assert said.startswith("Error: no/rows.csv: cannot be written: ")
+
+
+def test_a_span_that_ends_before_it_begins_is_refused(folder: Path) -> None:
+    (said,) = run("export", "rows.csv", "--kind", "path", "--since", "1h", "--until", "2h", status=2)
+    assert said == "Error: --since 1h is not before --until 2h: nothing is in that span"
+    assert not (folder / "rows.csv").exists()

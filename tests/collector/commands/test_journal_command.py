@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -168,3 +171,19 @@ def test_a_damaged_backup_takes_no_journals_place(folder: Path, tmp_path: Path) 
     before = (folder / "journal.duckdb").read_bytes()
     assert "is damaged" in str(run("restore", str(copy), "--data-dir", str(folder)).exception)
     assert (folder / "journal.duckdb").read_bytes() == before
+
+
+def test_on_a_full_disk_nothing_stays_of_a_copy(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy, path, source = tmp_path / "copy.duckdb", folder / "journal.duckdb", tmp_path / "source.duckdb"
+    assert run("backup", str(source), "--data-dir", str(folder)).exit_code == 0
+    before = sorted(tmp_path.iterdir()), path.read_bytes()
+
+    def fill(_: Path, to: Path) -> None:
+        assert to not in {copy, path}  # a kill at this moment leaves no file that looks like a whole one
+        to.write_bytes(b"the first half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copyfile", fill)
+    assert "No space left" in str(run("backup", str(copy), "--data-dir", str(folder)).exception)
+    assert "No space left" in str(run("restore", str(source), "--data-dir", str(folder)).exception)
+    assert (sorted(tmp_path.iterdir()), path.read_bytes()) == before

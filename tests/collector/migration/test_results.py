@@ -73,6 +73,7 @@ def test_a_test_that_failed_is_a_failure_with_what_iperf3_said() -> None:
         ({"start__connected": []}, "never connected, so it names one host only"),
         ({"start__test_start__protocol": "UDP"}, "by UDP or both ways"),
         ({"start__test_start__bidir": 1}, "by UDP or both ways"),
+        ({"end__sum_sent_bidir_reverse": {}}, "by UDP or both ways"),
         ({"start": 3}, "is not as iperf3 -J writes it"),
         ({"start__timestamp__timesecs": 1e300}, "is not as iperf3 -J writes it"),
     ],

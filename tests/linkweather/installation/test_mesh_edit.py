@@ -30,6 +30,24 @@ def test_a_first_site_makes_a_mesh_that_is_authenticated() -> None:
     assert list(mesh.sites) == ["north"]
 
 
+GROUPS = """
+[sites.east]
+address = "192.0.2.3"
+
+[[groups]]
+name = "core"
+sites = ["north", "south"]  # the old ones
+
+[[groups]]
+name = "star"
+hubs = ["south", "east"]
+
+[[groups]]
+name = "alone"
+hubs = ["north"]
+"""
+
+
 def test_a_site_is_added_and_all_else_stays() -> None:
     text = with_site(TEXT, "east", {"address": "192.0.2.3", "latitude": 1.5})
     assert [line for line in TEXT.splitlines() if line not in text.splitlines()] == []
@@ -44,11 +62,19 @@ def test_a_site_goes_with_its_links() -> None:
     assert "# the old hall" in text
 
 
+def test_a_site_leaves_its_groups() -> None:
+    text = without_site(TEXT + GROUPS, "south")
+    core, star, alone = parse_mesh(text, "mesh.toml").groups
+    assert (core.sites, star.hubs, alone.hubs) == (("north",), ("east",), ("north",))
+    assert "# the old ones" in text
+
+
 @pytest.mark.parametrize(
     ("edit", "sentence"),
     [
         (lambda: with_site(TEXT, "north", {"address": "192.0.2.9"}), "north: is in the mesh already"),
         (lambda: without_site(TEXT, "east"), "east: is no site of the mesh; these are: north, south"),
+        (lambda: without_site(TEXT + GROUPS, "north"), "north: is the last of hubs in the group alone"),
         (lambda: with_site("name = ", "a", {}), "is not TOML"),
     ],
 )
