@@ -53,6 +53,8 @@ def init_collector(*, address: str | None, broker_port: int, enrolment_port: int
     """Run the collector here, with its broker and what gives new sites their keys."""
     if address is None:
         address = _asked("the name or address by which sites reach this machine", _own_address(), "--address")
+    if len({broker_port, enrolment_port, api_port}) < 3:
+        raise OperatorError("--broker-port, --enrolment-port and --api-port: must be three ports")
     options = CollectorOptions(_checked(address), broker_port, enrolment_port, api_port)
     places = Places(own_command())
     if not dry_run:

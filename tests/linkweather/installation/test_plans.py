@@ -294,6 +294,13 @@ def test_a_port_that_another_program_has_is_said_with_what_to_do() -> None:
     check_port("TCP", "127.0.0.1", port, "`--api-port`", Path("/etc/linkweather"))
 
 
+def test_one_port_for_two_of_the_collectors_servers_is_refused() -> None:
+    ports = ["--broker-port", "8484", "--dry-run"]
+    said = CliRunner().invoke(main, ["init", "collector", "--address", "192.0.2.1", *ports])
+    assert said.exit_code == 2
+    assert said.output == "Error: --broker-port, --enrolment-port and --api-port: must be three ports\n"
+
+
 def test_a_dry_run_says_what_would_be_done_and_does_nothing() -> None:
     said = CliRunner().invoke(main, ["init", "collector", "--address", "192.0.2.1", "--dry-run"])
     assert said.exit_code == 0
