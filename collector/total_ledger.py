@@ -17,6 +17,7 @@ from collector.store import outbox_ledger
 from collector.store.journal import Journal
 from collector.store.outbox_ledger import OutboxLedger
 from linkweather.models.ledger import JournalLoss, LedgerAnswer, OutboxLine, ReportCounts, SinkLine
+from linkweather.units import count
 from linkweather.wire import Status
 
 WRITE_EVERY_S = 60.0
@@ -88,13 +89,15 @@ def sentence(
     """Where everything went, in one line."""
     names = ("committed", "waiting", "dropped", "damaged", "refused", "refiled")
     parts = {name: getattr(total, name) for name in names}
-    said = [f"{count} {name}" for name, count in parts.items() if count or name == "committed"]
+    said = [f"{number} {name}" for name, number in parts.items() if number or name == "committed"]
     said += [f"{total.gaps} missing ({_places(lines)})"] * bool(total.gaps)
     exported = [_sink_sentence(sink) for sink in sinks]
     verdict = "the ledger balances" if balanced(total, sinks) else "the ledger does NOT balance"
     conflicts = [f"{total.conflicts} came with the number of another"] * bool(total.conflicts)
-    losses = [f"the journal has lost {count} reports ({reason})" for reason, count in lost.items()]
-    return "; ".join([f"{total.written} reports written = {' + '.join(said)}", *conflicts, *losses, *exported, verdict])
+    losses = [f"the journal has lost {count(number, 'report')} ({reason})" for reason, number in lost.items()]
+    return "; ".join(
+        [f"{count(total.written, 'report')} written = {' + '.join(said)}", *conflicts, *losses, *exported, verdict]
+    )
 
 
 def _places(lines: Sequence[OutboxLine]) -> str:
@@ -110,5 +113,5 @@ def _sink_sentence(sink: SinkLine) -> str:
         "deleted before it came": sink.missed_rows,
         "UNEXPLAINED": sink.unexplained_rows,
     }
-    said = [f"{count} {name}" for name, count in parts.items() if count or name == "exported"]
-    return f"{sink.sink}: {sink.committed_rows} rows = {' + '.join(said)}"
+    said = [f"{number} {name}" for name, number in parts.items() if number or name == "exported"]
+    return f"{sink.sink}: {count(sink.committed_rows, 'row')} = {' + '.join(said)}"

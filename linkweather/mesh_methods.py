@@ -25,11 +25,21 @@ def load_mesh(path: Path) -> Mesh:
 def parse_mesh(text: str, where: str) -> Mesh:
     """Parse the text of a mesh file called `where` and check its methods. Raises OperatorError as `load_mesh` does."""
     mesh = settings.parse(text, Mesh, where)
+    _check_groups(mesh, where)
     for name, site in mesh.sites.items():
         check_options(site.method, site.options, where, site=f"sites.{name}")
     packages = {site.method: plugins.package(plugins.PROBERS, site.method) for site in mesh.sites.values()}
     foreign = {method: package for method, package in packages.items() if package != _OURS}
     return mesh.model_copy(update={"packages": mesh.packages | foreign})
+
+
+def _check_groups(mesh: Mesh, where: str) -> None:
+    """Refuse an empty list, as a group that names no site has all of them; on the wire it is what is not set."""
+    for number, group in enumerate(mesh.groups):
+        for name in ("sites", "hubs", "between"):
+            if name in group.model_fields_set and not getattr(group, name):
+                key = f"groups[{number}].{name}"
+                raise BadValueError(key, f"{key} = []: must name at least one; without the key it is all sites", where)
 
 
 def check_options(method: str, options: Mapping[str, Any], where: str, *, site: str) -> Settings:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from linkweather.errors import BadValueError, OperatorError
-from linkweather.plain_text import redacted
+from linkweather.plain_text import CONTROL_CHARACTERS, redacted
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -37,9 +37,14 @@ _ALLOWED: Mapping[str, str] = {
     "finite_number": "must be a finite number",
     "too_short": "must have at least {min_length} entry",
     "too_long": "must have at most {max_length} entries",
+    "string_too_short": "must have at least {min_length} character",
+    "string_too_long": "must have at most {max_length} characters",
     "value_error": "must be {error}",
 }
-_BAD_SITE_ID = "a site id has 1 to 32 of a–z, 0–9 and -, and starts with a letter or digit"
+_PATTERNS: Mapping[str, str] = {
+    r"^[a-z0-9][a-z0-9-]{0,31}$": "a site id has 1 to 32 of a–z, 0–9 and -, and starts with a letter or digit",
+    rf"^[^{CONTROL_CHARACTERS}]*$": "must have no control characters",
+}
 _SHOWN_CHARACTERS = 60
 # Keys whose value is a secret, or holds one that no rule finds: the URLs of notifications have tokens in their paths.
 _SECRET = re.compile(r"(?:^|[._])(?:password|secret|token|urls)(?:\[\d+\])?$")
@@ -53,7 +58,7 @@ def load(path: Path, model: type[Model]) -> Model:
 def read(path: Path) -> str:
     """The text of a file that the operator named. Raises OperatorError when it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except OSError as error:
         raise OperatorError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -79,7 +84,7 @@ def validate(values: Mapping[str, Any], model: type[Model], name: str) -> Model:
         return model.model_validate(values, extra="forbid")
     except ValidationError as error:
         key = _key(error.errors(include_url=False)[0]["loc"])
-        raise BadValueError(key, redacted(_sentence(error)), name) from None
+        raise BadValueError(key, redacted(sentence_of(error)), name) from None
 
 
 def _toml_sentence(message: str) -> str:
@@ -91,7 +96,8 @@ def _toml_sentence(message: str) -> str:
     return f"is not TOML: {message[0].lower()}{message[1:]}"
 
 
-def _sentence(error: ValidationError) -> str:
+def sentence_of(error: ValidationError) -> str:
+    """The first fault of several: the key, its value, and what it must be."""
     first = error.errors(include_url=False)[0]
     key = _key(first["loc"])
     if first["type"] == "value_error" and isinstance(first["ctx"]["error"], ValueError) and not _is_leaf(first):
@@ -110,7 +116,8 @@ def _is_leaf(error: Any) -> bool:
 
 def _allowed(error: Any) -> str:
     if error["type"] == "string_pattern_mismatch":
-        return _BAD_SITE_ID
+        pattern = error["ctx"]["pattern"]
+        return _PATTERNS.get(pattern, f"must match {pattern}")
     template = _ALLOWED.get(error["type"])
     if template is None:
         return str(error["msg"])

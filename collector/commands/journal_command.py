@@ -13,6 +13,7 @@ from collector.store.journal import JOURNAL_FILE
 from linkweather.cli.options import FILE, json_option
 from linkweather.cli.output import echo
 from linkweather.private_folder import private_umask
+from linkweather.units import count
 
 _data_dir = click.option(
     "--data-dir", type=FILE, default="collector-data", show_default=True, help="The folder of the journal."
@@ -36,7 +37,8 @@ def check(context: click.Context, *, data_dir: Path, as_json_: bool) -> None:
     if as_json_:
         echo(json.dumps(asdict(found), indent=2))
     else:
-        echo(f"{found.reports} reports, {sum(found.rows.values())} rows in {len(found.rows)} tables")
+        rows, tables = count(sum(found.rows.values()), "row"), count(len(found.rows), "table")
+        echo(f"{count(found.reports, 'report')}, {rows} in {tables}")
         for problem in found.problems or ("all of it can be read",):
             echo(problem)
     context.exit(1 if found.problems else 0)
@@ -57,7 +59,8 @@ def backup(*, to: Path, data_dir: Path) -> None:
 def restore(*, backup: Path, data_dir: Path) -> None:
     """Put the file BACKUP in the journal's place, which is kept beside it; the collector is stopped meanwhile."""
     found, kept = journal_files.restore(data_dir / JOURNAL_FILE, backup)
-    echo(f"{data_dir / JOURNAL_FILE}: {found.reports} reports; {f'the journal before is {kept}' if kept else 'new'}")
+    before = f"the journal before is {kept}" if kept else "new"
+    echo(f"{data_dir / JOURNAL_FILE}: {count(found.reports, 'report')}; {before}")
 
 
 @journal.command()

@@ -18,6 +18,7 @@ from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh, mesh_load
 from linkweather.mesh.mesh_costs import excessive, link_costs, site_costs
 from linkweather.mesh.mesh_load import MeshLoad
+from linkweather.mesh.patterns import few
 from linkweather.mesh_methods import load_mesh
 from linkweather.units import count, digits, size
 
@@ -49,6 +50,8 @@ def check(file: Path, rate: float) -> None:
 def _print_costs(mesh: Mesh, rate_bps: float, measured_bps: Mapping[tuple[str, str], float]) -> None:
     links = link_costs(mesh, rate_bps, measured_bps)
     echo(total_line(links, rate_bps))
+    if alone := [site for site in mesh.sites if not mesh.peers(site) and not mesh.sources(site)]:
+        echo(f"Without any link: {few(alone)}")
     for table in (sites_cost_table(site_costs(mesh, links)), links_cost_table(links)):
         terminal().print(table)
 

@@ -11,6 +11,7 @@ from linkweather.cli.record_tables import history_table, ledger_table, sink_ledg
 from linkweather.cli.root import EXIT_FAILED
 from linkweather.cli.tables import evaluations_table, placement_lines, placement_scores_table, relay_lines, worst_lines
 from linkweather.cli.terminal import terminal
+from linkweather.units import count
 
 
 @click.command(short_help="Show one link over time.")
@@ -35,7 +36,7 @@ def history(*, src: str, dst: str, since: str, until: str, step: str | None, as_
         return
     terminal().print(history_table(answer))
     kept = {"rows": "rows", "minutes": "roll-ups by minutes", "hours": "roll-ups by hours"}[answer.resolution]
-    echo(f"{answer.src} → {answer.dst}, {len(answer.steps)} steps of {answer.step_s} s, from {kept}")
+    echo(f"{answer.src} → {answer.dst}, {count(len(answer.steps), 'step')} of {answer.step_s} s, from {kept}")
 
 
 @click.command(short_help="Say how available a link, a site or all links were.")

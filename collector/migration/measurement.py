@@ -17,10 +17,10 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from collector.store.columns import Entry
+from linkweather import settings
 from linkweather.errors import LinkweatherError, NoSuchSiteError, OperatorError
 from linkweather.mesh import Mesh
 from linkweather.wire import LatencyReport, LatencyRow, ThroughputReport, ThroughputRow
-from linkweather.wire.messages import refusal
 
 _SHOWN = 5
 
@@ -71,7 +71,7 @@ def as_written_by(program: str) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        why = refusal(error).detail if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
+        why = settings.sentence_of(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
         raise NotCarriedOverError(f"is not as {program} writes it ({why})") from None
 
 
@@ -121,4 +121,4 @@ def _rows(one: Measurement, src: str, dst: str) -> tuple[LatencyRow | Throughput
     try:
         return (row.model_validate({"src": src, "dst": dst, "method": one.method, **one.values}),)
     except ValidationError as error:
-        raise NotCarriedOverError(refusal(error).detail) from None
+        raise NotCarriedOverError(settings.sentence_of(error)) from None

@@ -11,7 +11,7 @@ from collector.placement.job_batch import Devices, JobBatch, JobRun, Option
 from collector.placement.placement import PlacementInputs, place, run_at
 from linkweather.models.placements import Job, PlacementAnswer, PlacementsAnswer, SitePlacement
 from linkweather.models.state import CapacityAnswer
-from linkweather.units import duration
+from linkweather.units import count, duration
 
 
 def alone(jobs: Sequence[Job], inputs: PlacementInputs) -> Iterator[PlacementAnswer]:
@@ -99,7 +99,7 @@ def _some(names: Sequence[str]) -> str:
 def _why(plan: JobPlan, first_come: JobPlan) -> str:
     plans: Mapping[str, JobPlan] = {"these placements": plan, "first come, first served": first_come}
     texts = [
-        f"{name}: {len(one.runs)} jobs placed, {one.left_out} not"
+        f"{name}: {count(len(one.runs), 'job')} placed, {one.left_out} not"
         + (f", {duration(one.cost[1])} in total" if one.runs else "")
         for name, one in plans.items()
     ]

@@ -20,6 +20,7 @@ from collector.routing.evaluation import CLAIMS, COME_TRUE, RELAYS, share
 from collector.store.past_decisions import DevicesAfter, Measurements
 from linkweather.models.placements import PlacementAnswer, SitePlacement, StagedTransfer
 from linkweather.models.scores import PlacementEvaluation, SiteScore
+from linkweather.units import count
 from linkweather.wire import DeviceRow
 
 # Place of the moment, and src and dst or site and type → whether the claim came true.
@@ -186,18 +187,18 @@ def _site(name: str, devices: _Claims, goodputs: _Claims, suspects: Mapping[str,
 
 
 def _sentence(evaluation: PlacementEvaluation, outcomes: Sequence[_Outcome]) -> str:
-    parts = [f"placement: {evaluation.evaluated} of {evaluation.decisions} decisions evaluated"]
+    parts = [f"placement: {evaluation.evaluated} of {count(evaluation.decisions, 'decision')} evaluated"]
     if evaluation.regret_mean_ratio is not None:
         parts.append(f"on average {evaluation.regret_mean_ratio:.1%} longer than at the best site in hindsight")
     lost = [(one.regret_ratio, one.answer.job, one.chosen.site, one.best) for one in outcomes if one.regret_ratio]
     if lost:
         parts.append("most of all {1} at {2}: {0:.1%} longer than at {3}".format(*max(lost)))
-    for what, count, ratio in (
+    for what, claims, ratio in (
         ("devices", "device_claims", "devices_held_ratio"),
         ("goodput", "goodput_claims", "goodput_held_ratio"),
     ):
         wrong = [
-            one.site for one in evaluation.sites if getattr(one, count) >= CLAIMS and getattr(one, ratio) < COME_TRUE
+            one.site for one in evaluation.sites if getattr(one, claims) >= CLAIMS and getattr(one, ratio) < COME_TRUE
         ]
         if wrong:
             parts.append(f"what {', '.join(wrong)} claims of {what} mostly does not come true")

@@ -21,6 +21,7 @@ from collector.store.decision_log import RouteDecisions
 from collector.store.past_decisions import Measurements, SwitchCounts
 from linkweather.models.routes import Objective
 from linkweather.models.scores import RelayScore, RouteEvaluation, WorstRoute
+from linkweather.units import count
 
 WORST = 5
 RELAYS = 20
@@ -205,16 +206,19 @@ def _path(outcomes: _Outcomes, row: int, via: int, sites: tuple[str, ...]) -> tu
 
 
 def _sentence(evaluation: RouteEvaluation) -> str:
+    decisions = count(evaluation.decisions, "decision")
     if not evaluation.evaluated:
-        return f"{evaluation.objective}: {evaluation.decisions} decisions, none evaluated: not measured afterwards yet."
-    parts = [f"{evaluation.objective}: {evaluation.evaluated} of {evaluation.decisions} decisions evaluated"]
+        return f"{evaluation.objective}: {decisions}, none evaluated: not measured afterwards yet."
+    parts = [f"{evaluation.objective}: {evaluation.evaluated} of {decisions} evaluated"]
     if evaluation.regret_mean_ratio is not None and evaluation.gain_ratio is not None:
         parts.append(
             f"on average {evaluation.regret_mean_ratio:.1%} worse than the best in hindsight "
             f"and {evaluation.gain_ratio:.2f} times as good as direct"
         )
     if evaluation.relayed_worse_ratio is not None:
-        parts.append(f"{evaluation.relayed_worse_ratio:.1%} of {evaluation.relayed} relayed paths worse than direct")
+        parts.append(
+            f"{evaluation.relayed_worse_ratio:.1%} of {count(evaluation.relayed, 'relayed path')} worse than direct"
+        )
     if evaluation.failed:
         parts.append(f"{evaluation.failed} failed though another path worked")
     wrong = [

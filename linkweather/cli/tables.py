@@ -14,7 +14,7 @@ from linkweather.models.placements import PlacementAnswer, PlacementsAnswer
 from linkweather.models.routes import MeshRoutes, PathExpectation, RouteAnswer
 from linkweather.models.scores import EvaluationAnswer, PlacementEvaluation, RelayScore, RouteEvaluation, SiteScore
 from linkweather.models.state import CapacityAnswer, LinkAnswer
-from linkweather.units import MISSING, age, duration, megabits, milliseconds, percent, price
+from linkweather.units import MISSING, age, count, duration, megabits, milliseconds, percent, price
 
 PAGE_S: Final = 4.0  # how long a live display shows one page
 _MARGINS = _GAP = 2  # of a table, and between its columns
@@ -234,7 +234,7 @@ def worst_lines(evaluation: RouteEvaluation) -> list[str]:
 def relay_lines(evaluation: RouteEvaluation) -> list[str]:
     """What each relay was worth, a line each."""
     return [
-        f"over {relay.site}: {relay.decisions} decisions, {_times(relay.gain_ratio)} direct, "
+        f"over {relay.site}: {count(relay.decisions, 'decision')}, {_times(relay.gain_ratio)} direct, "
         f"{_ratio(relay.worse_ratio)} worse than it, {_ratio(relay.within_p90_ratio)} within p90{_suspect(relay)}"
         for relay in evaluation.relays
     ]
@@ -261,7 +261,7 @@ def placement_scores_table(placed: PlacementEvaluation) -> Table:
 def placement_lines(placed: PlacementEvaluation) -> list[str]:
     """What became of each site's claims, a line each."""
     return [
-        f"{one.site}: {_ratio(one.devices_held_ratio)} of {one.device_claims} claims of devices and "
+        f"{one.site}: {_ratio(one.devices_held_ratio)} of {count(one.device_claims, 'claim')} of devices and "
         f"{_ratio(one.goodput_held_ratio)} of {one.goodput_claims} of goodput came true{_suspect(one)}"
         for one in placed.sites
     ]

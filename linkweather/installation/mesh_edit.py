@@ -49,6 +49,9 @@ def without_site(text: str, site: str) -> str:
         for number in reversed(range(len(links))):
             if site in (links[number].get("src"), links[number].get("dst")):
                 del links[number]
+        if not links:  # without the key, every pair would be a link
+            del document["links"]
+            document["links"] = []
     return tomlkit.dumps(document)
 
 

@@ -27,7 +27,8 @@ def members(group: Group, sites: Mapping[str, Site], above: Mapping[str, Collect
     if group.between:
         for place, name in enumerate(group.between):
             if name not in above:
-                raise ValueError(f"between[{place}] = {name!r}: no such group above, only {few(above)}")
+                there = f"only {few(above)}" if above else "there is none"
+                raise ValueError(f"between[{place}] = {name!r}: no such group above, {there}")
         chosen = {site for name in group.between for site in above[name]}
         return [name for name in sites if name in chosen]
     for key, named in (("sites", group.sites), ("hubs", group.hubs)):

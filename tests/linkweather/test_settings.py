@@ -49,6 +49,11 @@ def test_a_file_is_read_from_its_path(tmp_path: Path) -> None:
     assert settings.load(tmp_path / "f.toml", Outer).on
 
 
+def test_a_mark_at_the_beginning_of_a_file_is_none_of_its_text(tmp_path: Path) -> None:
+    (tmp_path / "f.toml").write_text("on = true\n", encoding="utf-8-sig")
+    assert settings.load(tmp_path / "f.toml", Outer).on
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match=r": cannot be read: Is a directory$"):
         settings.load(tmp_path, Outer)

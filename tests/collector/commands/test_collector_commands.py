@@ -223,6 +223,13 @@ def test_mesh_check_says_what_a_day_costs_at_most(tmp_path: Path) -> None:
     assert "108 MB of throughput tests, at 1.00 Mbit/s" in slow  # 144 tests of 375 kB, both ways
 
 
+def test_mesh_check_names_sites_without_any_link(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.toml"
+    more = '[sites.c]\naddress = "192.0.2.9"\n[[links]]\nsrc = "a"\ndst = "b"\n'
+    path.write_text(TWO + more)
+    assert "Without any link: c" in run("mesh", "check", str(path)).output.splitlines()
+
+
 def test_mesh_check_names_the_dearest_sites_alone(tmp_path: Path) -> None:
     path = tmp_path / "mesh.toml"
     path.write_text("".join(f'[sites.s{n:02}]\naddress = "192.0.2.{n}"\n' for n in range(1, 24)))

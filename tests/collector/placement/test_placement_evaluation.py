@@ -96,7 +96,7 @@ def test_a_placement_is_compared_with_the_best_site_in_hindsight() -> None:
     assert found.regret_mean_ratio == pytest.approx(4 / 114)
     assert (found.stage_in_within_p90_ratio, found.within_p90_ratio) == (1, 1)
     assert found.why == (
-        "placement: 1 of 1 decisions evaluated; on average 3.5% longer than at the best site in hindsight; "
+        "placement: 1 of 1 decision evaluated; on average 3.5% longer than at the best site in hindsight; "
         "most of all train at b: 3.5% longer than at c."
     )
 
@@ -110,7 +110,7 @@ def test_the_best_site_has_no_regret() -> None:
 def test_a_job_that_made_room_for_another_has_no_regret_to_score() -> None:
     found = judged(answer(C, B))
     assert (found.evaluated, found.regret_mean_ratio, found.within_p90_ratio) == (1, None, 1)
-    assert found.why == "placement: 1 of 1 decisions evaluated."
+    assert found.why == "placement: 1 of 1 decision evaluated."
 
 
 def test_a_job_that_takes_no_time_has_no_regret_to_score() -> None:

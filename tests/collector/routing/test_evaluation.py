@@ -116,7 +116,7 @@ def test_a_relay_that_turned_out_worse_than_direct_is_counted() -> None:
 def test_what_was_not_measured_afterwards_is_not_judged() -> None:
     found = latency([Decided("a c b")], RTTS[1:])
     assert (found.decisions, found.evaluated, found.regret_mean_ratio) == (1, 0, None)
-    assert found.why == "latency: 1 decisions, none evaluated: not measured afterwards yet."
+    assert found.why == "latency: 1 decision, none evaluated: not measured afterwards yet."
 
 
 def test_no_path_is_not_judged() -> None:
@@ -184,5 +184,5 @@ def test_changes_are_passed_on() -> None:
 def test_the_sentence_says_it_all() -> None:
     assert latency([Decided("a c b"), Decided("a b")]).why == (
         "latency: 2 of 2 decisions evaluated; on average 16.7% worse than the best in hindsight and 1.15 times as good "
-        "as direct; 0.0% of 1 relayed paths worse than direct."
+        "as direct; 0.0% of 1 relayed path worse than direct."
     )

@@ -58,7 +58,8 @@ def test_a_site_goes_with_its_links() -> None:
     text = without_site(with_site(TEXT, "east", {"address": "192.0.2.3"}), "south")
     mesh = parse_mesh(text, "mesh.toml")
     assert list(mesh.sites) == ["north", "east"]
-    assert not mesh.links
+    assert mesh.links == ()  # without the key, every pair would have a link
+    assert list(mesh.pairs()) == []
     assert "# the old hall" in text
 
 

@@ -65,7 +65,7 @@ def test_sites_named_by_compute_id_become_ids() -> None:
             "data[0].bytes",
             "data[0].bytes = 2000000000000000000: must be at most 1000000000000000000",
         ),
-        ({"name": ""}, "name", "name = '': String should have at least 1 character"),
+        ({"name": ""}, "name", "name = '': must have at least 1 character"),
         ({"devices": []}, "devices", "devices = []: must have at least 1 entry"),
         (
             {"devices": [{"type": "a100", "count": 0, "work_device_hours": 1}]},
