@@ -9,7 +9,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from linkweather.cli.site_tables import agenda_table, failures, site_lines, site_notes, sites_table
+from linkweather.cli.site_tables import (
+    MOST_SITES,
+    agenda_table,
+    failures,
+    site_lines,
+    site_notes,
+    sites_cost_table,
+    sites_table,
+)
+from linkweather.mesh.mesh_costs import SiteCost
 from linkweather.models.state import LinkAnswer, SiteAnswer
 
 SINCE = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -91,3 +100,10 @@ def test_what_fails_on_its_links_the_worst_first() -> None:
         LinkAnswer(src="gz", dst="c", state="down", reason="no reply", failure="no_reply", failure_kind="latency"),
     ]
     assert list(failures(links)) == ["gz → c is down: no reply", "gz → b is fresh: path test failed: permission"]
+
+
+def test_long_names_and_the_last_line_of_what_a_mesh_costs_cut_no_figure() -> None:
+    long = "a-site-with-the-longest-of-names"
+    sites = [SiteCost(f"s{number:05d}", 50_000_000_000, 1e9, 1e12, 1e11, 1.27e12) for number in range(MOST_SITES)]
+    lines = _printed(sites_cost_table([SiteCost(long, None, 1e9, 2e12, 1e11, 1.27e12), *sites]))
+    assert sum(line.endswith(" 1.27 TB") for line in lines) == MOST_SITES
