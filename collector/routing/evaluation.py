@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -77,8 +78,6 @@ def evaluate(
 
     `suspects` have a sentence each.
     """
-    if objective == "latency":
-        measured = measured.both_ways()
     outcomes = _outcomes(decisions, measured, objective)
     counted = {
         "objective": objective,
@@ -99,8 +98,9 @@ def _outcomes(decisions: RouteDecisions, measured: Measurements, objective: Obje
     """The decisions whose path and direct link were measured afterwards, where anything answered at all."""
     ends = np.searchsorted(decisions.at, measured.moments, side="right")
     starts = np.concatenate(([0], ends))[:-1]
+    after = partial(measured.after, sites=len(decisions.sites), both_ways=objective == "latency")
     parts = [
-        _outcomes_at(decisions, slice(start, end), measured.after(place, len(decisions.sites)), objective)
+        _outcomes_at(decisions, slice(start, end), after(place), objective)
         for place, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True))
     ]
     parts = parts or [_outcomes_at(decisions, slice(0, 0), np.full((len(decisions.sites),) * 2, np.nan), objective)]

@@ -59,21 +59,15 @@ class Measurements:
     dst: npt.NDArray[np.int64]
     value: npt.NDArray[np.float64]
 
-    def after(self, place: int, sites: int) -> npt.NDArray[np.float64]:
-        """What was measured after one moment, [src, dst]; NaN where nothing was in time."""
+    def after(self, place: int, sites: int, *, both_ways: bool = False) -> npt.NDArray[np.float64]:
+        """What was measured after one moment, [src, dst]; NaN where nothing was in time.
+
+        With `both_ways`, each value stands for the other direction, too, where that has none.
+        """
         found = np.full((sites, sites), np.nan)
         rows = slice(*np.searchsorted(self.place, [place, place + 1]))
         found[self.src[rows], self.dst[rows]] = self.value[rows]
-        return found
-
-    def both_ways(self) -> Measurements:
-        """With each value for the other direction, too, where that has none."""
-        place, src, dst = (
-            np.concatenate(both) for both in ((self.place,) * 2, (self.dst, self.src), (self.src, self.dst))
-        )
-        order = np.argsort(place, kind="stable")  # a link's own value comes after the other's, and stands
-        values = np.concatenate((self.value, self.value))
-        return Measurements(self.moments, place[order], src[order], dst[order], values[order])
+        return np.where(np.isnan(found), found.T, found) if both_ways else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +176,15 @@ class PastDecisions:
             f"""WITH moments AS (SELECT unnest($moments::TIMESTAMP[]) AS moment,
                                         generate_subscripts($moments::TIMESTAMP[], 1) - 1 AS place),
                      bins AS (SELECT *, floor(epoch(moment) / $within) + unnest([0, 1]) AS bin FROM moments),
-                     measured AS (SELECT src, dst, {MEASURED_AT} AS measured_at, {value} AS value FROM {table}
-                                  WHERE received_at > $since AND {sound(table)} AND {counts}),
-                     firsts AS (SELECT place, src, dst, arg_min(value, measured_at) AS value
-                                FROM measured JOIN bins ON floor(epoch(measured_at) / $within) = bin
-                                WHERE measured_at > moment AND epoch(measured_at) - epoch(moment) <= $within
-                                GROUP BY place, src, dst)
-                SELECT place, list_position($sites, src) - 1 AS src, list_position($sites, dst) - 1 AS dst, value
-                FROM firsts WHERE list_contains($sites, src) AND list_contains($sites, dst) ORDER BY place""",  # noqa: S608
+                     ends AS (SELECT unnest($sites) AS name, generate_subscripts($sites, 1) - 1 AS position),
+                     measured AS (SELECT one.position AS src, other.position AS dst, {MEASURED_AT} AS measured_at,
+                                         {value} AS value
+                                  FROM {table} JOIN ends AS one ON src = one.name JOIN ends AS other ON dst = other.name
+                                  WHERE received_at > $since AND {sound(table)} AND {counts})
+                SELECT place, src, dst, arg_min(value, measured_at) AS value
+                FROM measured JOIN bins ON floor(epoch(measured_at) / $within) = bin
+                WHERE measured_at > moment AND epoch(measured_at) - epoch(moment) <= $within
+                GROUP BY place, src, dst""",  # noqa: S608
             {
                 "moments": _naive(moments),
                 "within": within_s,
@@ -197,8 +192,9 @@ class PastDecisions:
                 "sites": list(self.sites),
             },
         )
-        places, src, dst = (np.asarray(found[name], np.int64) for name in ("place", "src", "dst"))
-        return Measurements(moments, places, src, dst, np.asarray(found["value"], np.float64))
+        order = np.argsort(found["place"].astype(np.uint16), kind="stable")  # by digits: DuckDB's ORDER BY costs more
+        places, src, dst = (np.asarray(found[name], np.int64)[order] for name in ("place", "src", "dst"))
+        return Measurements(moments, places, src, dst, np.asarray(found["value"], np.float64)[order])
 
     def changes(self) -> SwitchCounts:
         """How often paths changed."""

@@ -92,9 +92,8 @@ def test_latencies_leave_out_loaded_rows_and_count_silence_as_infinite(journal: 
 def test_a_value_stands_for_the_other_direction_where_that_has_none() -> None:
     moments, both = np.array([0.0, 1.0]), np.array([0, 0, 1])
     one = Measurements(moments, both, np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([1.0, 2.0, 3.0]))
-    mirrored = one.both_ways()
-    assert mirrored.after(0, 2)[[0, 1], [1, 0]].tolist() == [1.0, 2.0]
-    assert mirrored.after(1, 2)[[0, 1], [1, 0]].tolist() == [3.0, 3.0]
+    assert one.after(0, 2, both_ways=True)[[0, 1], [1, 0]].tolist() == [1.0, 2.0]
+    assert one.after(1, 2, both_ways=True)[[0, 1], [1, 0]].tolist() == [3.0, 3.0]
 
 
 def test_a_measurement_from_a_clock_that_is_ahead_counts_when_it_arrived(journal: Journal) -> None:
