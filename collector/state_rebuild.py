@@ -32,7 +32,7 @@ def rebuild(database: Database, links: LinkStates, sites: SiteStates, capacities
     with RecordedColumns(database, links.index.pairs) as recorded:
         for kind, age_s in links.horizons_s.items():
             with contained("rebuild"):
-                _rebuild_links(recorded, kind, now - timedelta(seconds=age_s), links)
+                _rebuild_links(recorded, kind, now, age_s, links)
             with contained("rebuild"):
                 for site, at in recorded.reported(kind, now - timedelta(seconds=age_s)):
                     sites.reported(site, at)
@@ -43,11 +43,15 @@ def rebuild(database: Database, links: LinkStates, sites: SiteStates, capacities
             sites.reported(devices.site, moment.at)
 
 
-def _rebuild_links(recorded: RecordedColumns, kind: RowKind, since: datetime, links: LinkStates) -> None:
+def _rebuild_links(recorded: RecordedColumns, kind: RowKind, now: datetime, age_s: float, links: LinkStates) -> None:
+    since = now - timedelta(seconds=age_s)
+    changed_since = now - timedelta(seconds=links.goodput_lasts_s) if kind == "path" else None
     if kind in _FIGURES:
         for piece in recorded.figures(kind, _FIGURES[kind], since):
             links.observe_figures(kind, piece["link"], piece["at"], _with_defaults(kind, piece))
-    for piece in recorded.newest(kind, KINDS[kind].names, since, **links.window_rows(kind)):
+    for piece in recorded.newest(
+        kind, KINDS[kind].names, since, changed_since=changed_since, **links.window_rows(kind)
+    ):
         boots = np.fromiter(map(_boot_number, piece["boot"]), np.float64, len(piece["boot"]))
         moments = Moments(piece["at"], boots, piece["seq"])
         links.observe_states(kind, piece["link"], moments, _nested_read(kind, _with_defaults(kind, piece)))

@@ -95,9 +95,14 @@ class LinkStates:
         """For each kind of row, the age beyond which a row says nothing about now: a start reads no further back."""
         limits: dict[RowKind, float] = {
             "latency": float(np.max(self._limits.expired_s, initial=0.0)),
-            "throughput": float(np.max(self._limits.goodput_expired_s, initial=0.0)),
+            "throughput": self.goodput_lasts_s,
         }
         return self._forecasts.horizons_s(limits) | {"path": max(limits["latency"], self._pace.goodput_rounds_s)}
+
+    @property
+    def goodput_lasts_s(self) -> float:
+        """The age beyond which no goodput counts, nor a changed path that makes one stale."""
+        return float(np.max(self._limits.goodput_expired_s, initial=0.0))
 
     def observe(self, moment: ReportMoment, rows: Sequence[Row]) -> None:
         """Add the rows of a report; reports may come in any order."""

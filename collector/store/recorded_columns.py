@@ -69,13 +69,21 @@ class RecordedColumns:
             )
 
     def newest(
-        self, kind: str, names: Sequence[str], since: datetime, *, depth: int = 1, probes: int = 0
+        self,
+        kind: str,
+        names: Sequence[str],
+        since: datetime,
+        *,
+        depth: int = 1,
+        probes: int = 0,
+        changed_since: datetime | None = None,
     ) -> Iterator[dict[str, Column]]:
         """The `depth` newest rows since of each link, boot and outcome, in the order of commit; with `boot` and `seq`.
 
-        Where so many rows have fewer `probes` on the average, as many as a window may hold.
+        Where so many rows have fewer `probes` on the average, as many as a window may hold. Path rows that show a
+        change are also read where they arrived `changed_since`.
         """
-        self._select(kind, since, depth, probes)
+        self._select(kind, since, depth, probes, changed_since)
         numbers = self._cursor.execute("SELECT DISTINCT number FROM newest ORDER BY number").fetchnumpy()["number"]
         fields = ", ".join(_HOPS if name == "hops" else f'"{name}"' for name in names)
         for start in range(0, len(numbers), _NEWEST_ROWS):
@@ -96,9 +104,10 @@ class RecordedColumns:
         ).fetchall()
         return [(site, at_us / 1e6) for site, at_us in rows]
 
-    def _select(self, kind: str, since: datetime, depth: int, probes: int) -> None:
+    def _select(self, kind: str, since: datetime, depth: int, probes: int, changed_since: datetime | None) -> None:
         """Put the numbers of the newest rows into a table."""
-        rows = f"FROM {kind} JOIN mesh_links USING (src, dst) WHERE received_at >= $since AND {sound(kind)}"
+        changed = "" if changed_since is None else f" OR changed AND received_at >= '{naive(changed_since)}'"
+        rows = f"FROM {kind} JOIN mesh_links USING (src, dst) WHERE (received_at >= $since{changed}) AND {sound(kind)}"
         groups = f"GROUP BY link, boot, {_APART[kind]}"
         sent = "sum(sent)" if probes else "0"
         parameters = {"since": naive(since)}

@@ -143,6 +143,21 @@ def test_what_arrived_before_the_horizon_and_of_links_outside_the_mesh_is_left_o
     journal.close()
 
 
+def test_a_path_that_changed_long_ago_still_makes_the_goodput_before_it_stale(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.duckdb")
+    test = ThroughputRow(src="a", dst="b", method="iperf3", goodput_bps=1e8)
+    trace = PathRow(src="a", dst="b", method="udp", hops=(Hop(ttl=1),), fingerprint="f", changed=True)
+    later = NOON + timedelta(hours=1)
+    tested = ThroughputReport(boot="x", seq=1, at=NOON, links=(test, test.model_copy(update={"dst": "c"})))
+    journal.commit([entry(tested), entry(PathReport(boot="x", seq=2, at=later, links=(trace,)))])
+    links, sites, capacities = states()
+    now = NOON + timedelta(days=1)
+    rebuild(journal.database, links, sites, capacities, now)
+    found = {(one.src, one.dst): one.goodput_state for one in every_link(links, now.timestamp())}
+    assert (found["a", "b"], found["a", "c"]) == ("stale", "fresh")
+    journal.close()
+
+
 def test_devices_are_read_back_and_a_kind_that_cannot_be_read_costs_itself(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.duckdb")
     journal.commit([entry(capacity(1, DeviceRow(type="a100", total=8)))])
