@@ -28,7 +28,9 @@ def export_(*, to: Path, kind: str, since: str | None, until: str, form: str | N
 
     It reads a copy of the journal, which lies beside TO meanwhile.
     """
-    form = form or to.suffix.removeprefix(".")
+    if str(to) == "-":
+        raise OperatorError("-: name a file: an export gets its name once it is whole, and does not go to stdout")
+    form = form or to.suffix.removeprefix(".").lower()
     if form not in FORMATS:
         raise OperatorError(f"{to}: ends neither in .parquet nor in .csv: say --format")
     now = datetime.now(UTC)

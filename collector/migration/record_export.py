@@ -6,7 +6,6 @@ Columns have their units in their names; times are UTC and are called so.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ import duckdb
 
 from collector.store import journal_files, roll_up_tables
 from collector.store.columns import MEASURED_AT, TABLES, naive
+from collector.store.journal_repair import quoted
 from collector.store.roll_up_tables import FIGURES, RESOLUTIONS, SKETCH
 from linkweather.errors import OperatorError
 from linkweather.wire.fields import FIRST_MOMENT
@@ -35,19 +35,13 @@ def export(journal: Path, to: Path, *, kind: str, form: str, since: datetime | N
     if to.exists():
         raise OperatorError(f"{to}: is there already: name another file")
     span = {"since": naive(since or FIRST_MOMENT), "until": naive(until)}
-    try:
-        with tempfile.TemporaryDirectory(dir=to.parent, prefix=".export-") as folder:
-            copy, written = Path(folder) / journal.name, Path(folder) / "rows"
-            journal_files.backup(journal, copy)
-            with duckdb.connect(str(copy), config=_LIMITS | {"temp_directory": folder}) as db:
-                target = str(written).replace("'", "''")
-                db.execute(
-                    "CREATE TEMP TABLE span AS SELECT $since::TIMESTAMP AS since, $until::TIMESTAMP AS until", span
-                )
-                ((lines,),) = db.execute(f"COPY ({_query(kind)}) TO '{target}' ({FORMATS[form]})").fetchall()
-            written.rename(to)
-    except (OSError, duckdb.Error) as error:
-        raise OperatorError(f"{to}: cannot be written: {error}") from None
+    journal_files.check_there(journal)
+    with journal_files.scratch_folder(to, "cannot be written") as folder:
+        copy, written = journal_files.copy_whole(journal, folder), folder / "rows"
+        with duckdb.connect(str(copy), config=_LIMITS | {"temp_directory": str(folder)}) as db:
+            db.execute("CREATE TEMP TABLE span AS SELECT $since::TIMESTAMP AS since, $until::TIMESTAMP AS until", span)
+            ((lines,),) = db.execute(f"COPY ({_query(kind)}) TO '{quoted(written)}' ({FORMATS[form]})").fetchall()
+        written.rename(to)
     return int(lines)
 
 

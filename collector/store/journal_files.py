@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,13 +21,11 @@ from typing import Final
 import duckdb
 
 from collector.store.journal_repair import (
-    copy_of,
     copy_readable,
     is_damage,
     is_held,
     log_of,
     move_in_place,
-    remove_copy,
     repair_log,
 )
 from collector.store.log_sums import read_sums, sums_of
@@ -38,6 +37,7 @@ from linkweather.errors import OperatorError
 _HEADER_BYTES: Final = 3 * 4096
 _ATTEMPTS: Final = 20
 _AGAIN_S: Final = 0.5
+_REMOVE_AT_END: Final = ("/bin/sh", "-c", 'trap "" HUP INT TERM; exec >/dev/null 2>&1; read _; rm -rf -- "$0"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,31 @@ class JournalCheck:
 
 def check(path: Path) -> JournalCheck:
     """Read all of a journal, or of a copy of it while it is in use. Raises OperatorError where there is none."""
-    _exists(path)
+    check_there(path)
+    acknowledged = _acknowledged(path)  # before a copy, which has these and later ones
     if not is_held(path):
-        return _checked(path, _acknowledged(path))
-    acknowledged = _acknowledged(path)  # before the copy, which has these and later ones
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".check-") as folder:
-        copy = Path(folder) / path.name
+        return _checked(path, acknowledged, path)
+    with scratch_folder(path, "is in use, and cannot be copied to be read") as folder:
+        copy = folder / path.name
         _copy(path, copy)
-        return _checked(copy, acknowledged)
+        return _checked(copy, acknowledged, path)
+
+
+@contextlib.contextmanager
+def scratch_folder(beside: Path, failed: str) -> Iterator[Path]:
+    """A folder for copies, which goes with this process however it ends, be it by SIGKILL.
+
+    Raises OperatorError: `beside`, and `failed`, where the block or the folder meets an error of the disk or of DuckDB.
+    """
+    folder = ""
+    try:
+        folder = tempfile.mkdtemp(dir=beside.parent, prefix=f".{beside.name}-")
+        # What waits for the end of our pipe has a session of its own: no terminal and no group ends it with us.
+        with subprocess.Popen([*_REMOVE_AT_END, folder], stdin=subprocess.PIPE, start_new_session=True):
+            yield Path(folder)
+    except (OSError, duckdb.Error) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise OperatorError(f"{beside}: {failed}: {why.replace(f'{folder}/', '')}") from None
 
 
 def backup(path: Path, to: Path) -> None:
@@ -67,27 +84,20 @@ def backup(path: Path, to: Path) -> None:
 
     Raises OperatorError.
     """
-    _exists(path)
+    check_there(path)
     if to.exists():
         raise OperatorError(f"{to}: is there already: name another file")
-    _copy_whole(path, copy_of(to), to)
-    try:
-        move_in_place(copy_of(to), to)
-    except OSError as error:
-        raise OperatorError(f"{to}: the backup cannot get its name: {error}") from None
+    with scratch_folder(to, "the journal cannot be copied there") as folder:
+        move_in_place(copy_whole(path, folder), to)
 
 
-def _copy_whole(path: Path, copy: Path, to: Path) -> None:
-    """Copy a journal with what its log has to `copy`, which becomes `to`; nothing stays of a copy that fails."""
-    try:
-        remove_copy(to)
-        _copy(path, copy)
-        with duckdb.connect(str(copy)) as db:
-            db.execute("CHECKPOINT")
-    except (OSError, duckdb.Error) as error:
-        with contextlib.suppress(OSError):
-            remove_copy(to)
-        raise OperatorError(f"{to}: the journal cannot be copied there: {error}") from None
+def copy_whole(path: Path, folder: Path) -> Path:
+    """Copy a journal, in use or not, with what its log has: the copy in `folder`. Raises OSError and duckdb.Error."""
+    copy = folder / path.name
+    _copy(path, copy)
+    with duckdb.connect(str(copy)) as db:
+        db.execute("CHECKPOINT")
+    return copy
 
 
 def restore(path: Path, backed_up: Path) -> tuple[JournalCheck, Path | None]:
@@ -100,15 +110,12 @@ def restore(path: Path, backed_up: Path) -> tuple[JournalCheck, Path | None]:
         raise OperatorError(f"{backed_up}: is damaged ({found.problems[0]}): take another backup")
     if path.exists() and is_held(path):
         raise OperatorError(f"journal {path}: is in use: stop the collector first")
-    copy, folder = copy_of(path), path.parent
-    _copy_whole(backed_up, copy, path)
-    try:
+    with scratch_folder(path, "the backup cannot take its place") as folder:
+        copy, owner = copy_whole(backed_up, folder), path.parent.stat()
         copy.chmod(0o600)
-        os.chown(copy, folder.stat().st_uid, folder.stat().st_gid)  # root restores, the collector's user opens
+        os.chown(copy, owner.st_uid, owner.st_gid)  # root restores, the collector's user opens
         kept = _set_aside(path)
         move_in_place(copy, path)
-    except OSError as error:
-        raise OperatorError(f"journal {path}: the backup cannot take its place: {error}") from None
     return found, kept
 
 
@@ -117,7 +124,7 @@ def compact(path: Path) -> tuple[int, int]:
 
     Raises OperatorError for one that is in use or damaged.
     """
-    _exists(path)
+    check_there(path)
     if is_held(path):
         raise OperatorError(f"journal {path}: is in use: stop the collector first")
     before = path.stat().st_size
@@ -141,7 +148,7 @@ def _set_aside(path: Path) -> Path | None:
     return aside if found else None
 
 
-def _checked(path: Path, acknowledged: int) -> JournalCheck:
+def _checked(path: Path, acknowledged: int, of: Path) -> JournalCheck:
     problems: list[str] = []
     rows: dict[str, int] = {}
     reports = 0
@@ -157,7 +164,7 @@ def _checked(path: Path, acknowledged: int) -> JournalCheck:
                 ((reports,),) = db.execute("SELECT coalesce(sum(last - first + 1), 0) FROM received").fetchall()
     except duckdb.Error as error:
         if not is_damage(error):
-            raise OperatorError(f"journal {path}: cannot be read: {error}") from None
+            raise OperatorError(f"journal {of}: cannot be read: {error}") from None
         problems.append(str(error).splitlines()[0])
     if reports < acknowledged:
         problems.append(f"{acknowledged - reports} of {acknowledged} reports that were acknowledged are lost")
@@ -204,6 +211,7 @@ def _acknowledged(path: Path) -> int:
         number.close()
 
 
-def _exists(path: Path) -> None:
+def check_there(path: Path) -> None:
+    """Raises OperatorError where there is no journal."""
     if not path.is_file():
         raise OperatorError(f"{path}: there is no journal: name its folder with --data-dir")

@@ -211,7 +211,7 @@ def test_a_span_of_rows_and_of_roll_ups_while_the_journal_is_in_use(folder: Path
     found = rows("SELECT src, dst, reports, sent, rtt_p50_s FROM 'minutes.parquet' ORDER BY at_utc")
     assert [row[:4] for row in found] == [("a", "b", 59, 2950), ("a", "b", 60, 3000), ("a", "b", 1, 50)]
     assert found[1][4] == pytest.approx(0.0895, rel=0.02)
-    assert not list(folder.glob(".export-*"))
+    assert not list(folder.glob(".*"))
 
 
 def test_an_export_replaces_no_file_and_asks_for_its_format(folder: Path) -> None:
@@ -223,8 +223,13 @@ def test_an_export_replaces_no_file_and_asks_for_its_format(folder: Path) -> Non
     assert run("export", "rows.txt", "--kind", "path", status=2) == [
         "Error: rows.txt: ends neither in .parquet nor in .csv: say --format"
     ]
-    (said,) = run("export", "no/rows.csv", "--kind", "path", status=2)
-    assert said.startswith("Error: no/rows.csv: cannot be written: ")
+    assert run("export", "-", "--kind", "path", "--format", "csv", status=2) == [
+        "Error: -: name a file: an export gets its name once it is whole, and does not go to stdout"
+    ]
+    assert run("export", "no/rows.csv", "--kind", "path", status=2) == [
+        "Error: no/rows.csv: cannot be written: No such file or directory"
+    ]
+    assert run("export", "E8.CSV", "--kind", "path") == ["E8.CSV: 0 lines"]
 
 
 def test_a_span_that_ends_before_it_begins_is_refused(folder: Path) -> None:

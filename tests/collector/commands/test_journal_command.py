@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from collector.store.journal import Journal
 from collector.store.journal_repair import log_of
 from linkweather.errors import OperatorError
 from linkweather.wire import LatencyReport, LatencyRow
+from tests.servers import wait_until
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 # A collector that commits a report, says so, and goes on until its input ends.
@@ -171,6 +173,27 @@ def test_a_damaged_backup_takes_no_journals_place(folder: Path, tmp_path: Path) 
     before = (folder / "journal.duckdb").read_bytes()
     assert "is damaged" in str(run("restore", str(copy), "--data-dir", str(folder)).exception)
     assert (folder / "journal.duckdb").read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_command_that_is_killed_leaves_no_copy(folder: Path, number: signal.Signals) -> None:
+    before = sorted(folder.iterdir())
+    block = """
+import sys
+from pathlib import Path
+from collector.store.journal_files import copy_whole, scratch_folder
+with scratch_folder(Path(sys.argv[1]), "fails") as folder:
+    print(copy_whole(Path(sys.argv[1]), folder), flush=True)
+    sys.stdin.read()
+"""
+    command = [sys.executable, "-c", block, str(folder / "journal.duckdb")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as one:
+        assert one.stdout is not None
+        assert Path(one.stdout.readline().strip()).is_file()
+        os.killpg(one.pid, number)
+    wait_until(lambda: sorted(folder.iterdir()) == before, "the copy is gone", 60.0)
 
 
 def test_on_a_full_disk_nothing_stays_of_a_copy(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
