@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import click
 import tomlkit
 
 from collector.migration import smokeping_data
-from collector.migration.iperf3_results import iperf3_source
+from collector.migration.iperf3_results import iperf3_source, of_each_test
 from collector.migration.measurement import ImportSource, NotCarriedOverError, entries_of, sites_of
 from collector.migration.pscheduler_results import pscheduler_source
 from collector.migration.psconfig_template import mesh_tables
@@ -22,6 +23,7 @@ from collector.store.journal_repair import is_held
 from linkweather import settings
 from linkweather.cli.options import FILE
 from linkweather.cli.output import echo
+from linkweather.cli.root import EXIT_FAILED
 from linkweather.errors import OperatorError
 from linkweather.mesh import Mesh
 from linkweather.mesh_methods import load_mesh
@@ -73,8 +75,11 @@ def import_() -> None:
 @_into_journal
 def iperf3(*, folder: Path, **options: Any) -> None:
     """Import a folder of files that `iperf3 -J` wrote, by clients or servers; their names end in .json."""
-    files = sorted(file for file in folder.glob("*.json") if file.is_file())
-    _commit(_read(files, lambda file: [iperf3_source(file.name, _content(file))]), **options)
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".json" and file.is_file())
+    if not files:
+        raise OperatorError(f"{folder}: has no file whose name ends in .json")
+    sources = list(_read(files, lambda file: [iperf3_source(file.name, _content(file))]))
+    _commit(of_each_test(sources), **options)
 
 
 @import_.command()
@@ -128,10 +133,14 @@ def _read(files: Iterable[Path], sources: Callable[[Path], list[ImportSource]]) 
 
 
 def _content(file: Path) -> bytes:
+    """What a file has, without a mark of UTF-8. Raises OperatorError, and NotCarriedOverError for one in UTF-16."""
     try:
-        return file.read_bytes()
+        content = file.read_bytes()
     except OSError as error:
         raise OperatorError(f"{file}: cannot be read: {error.strerror}") from None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes what it redirects
+        raise NotCarriedOverError("is text in UTF-16: write it in UTF-8")
+    return content.removeprefix(codecs.BOM_UTF8)
 
 
 def _commit(found: Iterable[ImportSource], *, mesh: Path, naming: tuple[tuple[str, str], ...], data_dir: Path) -> None:
@@ -158,6 +167,9 @@ def _commit(found: Iterable[ImportSource], *, mesh: Path, naming: tuple[tuple[st
         finally:
             journal.close()
     _say_left_out(left_out)
+    if not reports:
+        echo(f"nothing imported: no measurement in {count(len(sources), 'source')} can be carried over")
+        raise SystemExit(EXIT_FAILED)
     echo(f"{count(new, 'measurement')} of {count(len(sources), 'source')} imported, {reports - new} were there already")
 
 

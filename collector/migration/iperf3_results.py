@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,25 @@ _TEN_SECONDS = (9.0, 11.0)
 def iperf3_source(name: str, content: bytes) -> ImportSource:
     """The test of one file. Raises NotCarriedOverError for a file that holds none, or one of UDP or both ways."""
     with as_written_by("iperf3 -J"):
-        return ImportSource(name, boot_of(content), (_measured(from_json(content)),))
+        document = from_json(content)
+        measured, cookie = _measured(document), document["start"].get("cookie")
+        # A client and its server have one cookie: their files are of one test.
+        return ImportSource(name, boot_of(str(cookie).encode() if cookie else content), (measured,))
+
+
+def of_each_test(sources: Sequence[ImportSource]) -> Iterator[ImportSource]:
+    """Of files of one test the one that says most; in place of another one, what it is."""
+    best: dict[str, ImportSource] = {}
+    for source in sources:
+        best[source.boot] = max(best.get(source.boot, source), source, key=_known)
+    for source in sources:
+        kept = best[source.boot]
+        same = (f"is of the same test as {kept.name}",)
+        yield source if source is kept or not source.measurements else ImportSource(source.name, "", (), left_out=same)
+
+
+def _known(source: ImportSource) -> int:
+    return sum(value is not None for one in source.measurements for value in (one.values or {}).values())
 
 
 def _measured(document: Mapping[str, Any]) -> Measurement:
@@ -27,7 +45,10 @@ def _measured(document: Mapping[str, Any]) -> Measurement:
     if not start["connected"]:
         raise NotCarriedOverError(f"never connected, so it names one host only ({document.get('error')})")
     both_ways = "sum_sent_bidir_reverse" in document.get("end", {})  # 3.12 has no word of it in `test_start`
-    if asked.get("protocol", "TCP") != "TCP" or both_ways or asked.get("bidir"):
+    protocol = asked.get("protocol") or ("TCP" if {"tcp_mss", "tcp_mss_default"} & start.keys() else None)
+    if protocol is None:
+        raise NotCarriedOverError("failed before it said by which protocol it measures")
+    if protocol != "TCP" or both_ways or asked.get("bidir"):
         raise NotCarriedOverError("is a test by UDP or both ways at once: its rate is no goodput of a link")
     src, dst = str(start["connected"][0]["local_host"]), str(start["connected"][0]["remote_host"])
     # The client sends, and its file has it first; a server's file has the server first.

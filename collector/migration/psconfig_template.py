@@ -47,6 +47,9 @@ def mesh_tables(content: bytes, given: Mapping[str, str]) -> tuple[dict[str, Any
         for name in sorted(of_groups, key=lambda one: "throughput" not in of_groups[one]):
             if tests := of_groups[name]:
                 members = _members(name, template, given, sites, left_out)
+                if not members:  # to a mesh file, a group of no sites
+                    left_out.append(f"the group {name}: has no address that is carried over")
+                    continue
                 groups.append({"name": name, "sites": members, **_tables(name, tests, left_out)})
     if not groups:
         raise NotCarriedOverError("has no task whose group and test could be carried over")

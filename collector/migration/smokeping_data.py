@@ -67,7 +67,9 @@ def smokeping_source(name: str, src: str, dst: str, span: Averages, fetched: str
         Measurement("latency", src, dst, "smokeping", datetime.fromtimestamp(at, UTC), _latency_values(values, span))
         for at, values in steps
     )
-    return ImportSource(name, boot, measured, first=steps[0][0] // span.step_s if steps else 0)
+    if not steps:
+        return ImportSource(name, boot, (), left_out=(f"has no data in steps of {span.step_s} s",))
+    return ImportSource(name, boot, measured, first=steps[0][0] // span.step_s)
 
 
 def _steps(names: Sequence[str], fetched: str, span: Averages) -> Iterator[tuple[int, dict[str, float]]]:

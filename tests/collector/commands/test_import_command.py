@@ -68,9 +68,10 @@ def rows(sql: str) -> list[tuple[Any, ...]]:
 
 
 def write_a_real_test(into: Path) -> None:
-    """One real test over the loopback, from 127.0.0.2 to 127.0.0.3, as its client writes it."""
+    """One real test over the loopback, from 127.0.0.2 to 127.0.0.3, as its client and its server write it."""
     port = str(servers.free_port())
-    server = subprocess.Popen(["iperf3", "-s", "-1", "-B", "127.0.0.3", "-p", port], stdout=subprocess.DEVNULL)
+    log = into / "One-server.JSON"
+    server = subprocess.Popen(["iperf3", "-s", "-1", "-J", "-B", "127.0.0.3", "-p", port, "--logfile", str(log)])
     try:
         command = ["iperf3", "-c", "127.0.0.3", "-B", "127.0.0.2", "-p", port, "-t", "1", "-b", "20M", "-J"]
 
@@ -80,6 +81,7 @@ def write_a_real_test(into: Path) -> None:
             return "error" not in json.loads(done.stdout)  # its exit status is 0 where nothing answers yet
 
         servers.wait_until(tested, "iperf3 answers", 60.0)
+        server.wait(60.0)
     finally:
         server.kill()
         server.wait()
@@ -89,16 +91,24 @@ def test_a_folder_of_iperf3_is_imported_once_and_exported(folder: Path) -> None:
     (folder / "results").mkdir()
     write_a_real_test(folder / "results")
     (folder / "results" / "other.json").write_text("[]")
+    (folder / "results" / "wide.json").write_text("[]", encoding="utf-16")
     (folder / "results" / "folder.json").mkdir()
     said = run("import", "iperf3", "results")
-    assert said[-1] == "1 measurement of 2 sources imported, 0 were there already"
+    assert said[-1] == "1 measurement of 4 sources imported, 0 were there already"
+    assert "not carried over: One-server.JSON: is of the same test as one.json" in said
+    assert "not carried over: wide.json: is text in UTF-16: write it in UTF-8" in said
     assert [line for line in said if line.startswith("not carried over: other.json: is not as iperf3 -J")] != []
-    assert run("import", "iperf3", "results")[-1] == "0 measurements of 2 sources imported, 1 were there already"
+    assert run("import", "iperf3", "results")[-1] == "0 measurements of 4 sources imported, 1 were there already"
     assert run("export", "rows.parquet", "--kind", "throughput") == ["rows.parquet: 1 line"]
     ((src, dst, goodput, reason, moved),) = rows("SELECT src, dst, goodput_bps, reason, bytes FROM 'rows.parquet'")
     assert (src, dst, reason) == ("a", "b", "imported")
     assert goodput > 0
     assert moved > 0
+
+
+def test_a_folder_without_results_is_named() -> None:
+    (said,) = run("import", "iperf3", "collector-data", status=2)
+    assert said == "Error: collector-data: has no file whose name ends in .json"
 
 
 def smokeping_file(path: Path, steps: int) -> None:
@@ -137,8 +147,9 @@ def test_a_file_of_smokeping_that_grew_adds_what_is_new(folder: Path) -> None:
 @pytest.mark.skipif(shutil.which("rrdtool") is None, reason="apt install rrdtool")
 def test_a_file_that_rrdtool_cannot_read_is_said(folder: Path) -> None:
     (folder / "b.rrd").write_bytes(b"no RRD")
-    said = run("import", "smokeping", "b.rrd", "--src", "a")
+    said = run("import", "smokeping", "b.rrd", "--src", "a", status=1)
     assert said[0].startswith("not carried over: b.rrd: ERROR: ")
+    assert said[1] == "nothing imported: no measurement in 1 source can be carried over"
 
 
 def test_without_rrdtool_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +159,7 @@ def test_without_rrdtool_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 
 def pscheduler_file(folder: Path) -> str:
-    (folder / "runs.json").write_text(json.dumps([samples.run("rtt", samples.RTT)]))
+    (folder / "runs.json").write_text(json.dumps([samples.run("rtt", samples.RTT)]), encoding="utf-8-sig")
     return "runs.json"
 
 

@@ -71,6 +71,15 @@ def test_what_has_no_place_is_said(
     assert [one for one in left_out if one.startswith(sentence)] != []
 
 
+def test_a_group_of_no_site_is_left_out_as_it_would_be_the_whole_mesh() -> None:
+    empty = {"type": "mesh", "addresses": []}
+    task = {"group": "empty", "test": "latency_test"}
+    tasks = {"one": task, "two": {"group": "full", "test": "latency_test"}}
+    values, left_out = made(addresses=ADDRESSES, groups={"empty": empty, "full": GROUP}, tasks=tasks)
+    assert [group["name"] for group in values["groups"]] == ["full"]
+    assert "the group empty: has no address that is carried over" in left_out
+
+
 def test_a_second_address_of_a_site_is_said() -> None:
     _, left_out = mesh_tables(samples.template(), {"thr1": "lat-2"})
     assert "the address 192.0.2.2: the site lat-2 has 192.0.2.1 already" in left_out

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from collector.migration.iperf3_results import iperf3_source
+from collector.migration.iperf3_results import iperf3_source, of_each_test
 from collector.migration.measurement import ImportSource, NotCarriedOverError, entries_of, sites_of
 from collector.migration.pscheduler_results import pscheduler_source
 from linkweather.errors import OperatorError
@@ -65,6 +65,30 @@ def test_a_test_that_failed_is_a_failure_with_what_iperf3_said() -> None:
     assert (found["failure"], found["detail"]) == ("failed", "control socket has closed unexpectedly")
 
     assert row(of_iperf3(end__sum_received__bits_per_second=0))["detail"] == "it says no rate at which bytes arrived"
+
+
+def test_a_test_that_failed_before_it_began_is_of_tcp_where_it_has_its_segments() -> None:
+    one = samples.iperf3(error="unable to start", end={}, start__tcp_mss_default=1448)
+    del one["start"]["test_start"]
+    assert row(iperf3_source("x.json", json.dumps(one).encode()))["failure"] == "failed"
+    del one["start"]["tcp_mss_default"]
+    with pytest.raises(NotCarriedOverError, match="failed before it said by which protocol it measures"):
+        iperf3_source("x.json", json.dumps(one).encode())
+
+
+def test_a_clients_and_a_servers_file_are_one_test_and_the_one_that_says_most_is_kept() -> None:
+    server, client, other = (
+        iperf3_source(name, json.dumps(samples.iperf3(**changes)).encode())
+        for name, changes in (
+            ("1.json", {"server": True, "start__cookie": "x", "end__sum_sent": {}}),
+            ("2.json", {"start__cookie": "x"}),
+            ("3.json", {"start__cookie": "y"}),
+        )
+    )
+    broken = ImportSource("4.json", "", (), left_out=("is broken",))
+    found = list(of_each_test([server, client, other, broken, broken]))
+    assert found[1:] == [client, other, broken, broken]
+    assert (found[0].measurements, found[0].left_out) == ((), ("is of the same test as 2.json",))
 
 
 @pytest.mark.parametrize(

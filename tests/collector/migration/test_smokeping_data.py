@@ -44,6 +44,11 @@ def test_a_file_without_averages_is_said() -> None:
         archives("step = 300\n")
 
 
+def test_a_file_that_knows_nothing_is_said() -> None:
+    source = smokeping_source("b.rrd", "a", "b", FINE, HEAD + "1700000100: -nan -nan -nan -nan -nan\n")
+    assert (source.measurements, source.left_out) == ((), ("has no data in steps of 300 s",))
+
+
 def test_steps_are_rows_numbered_by_their_time_and_unknown_ones_have_none() -> None:
     source = smokeping_source("b.rrd", "a", "b", FINE, FETCHED)
     entries, left_out = entries_of(source, {"a": "a", "b": "b"})
