@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # release.sh vVERSION: what a release has, in dist/, beside the Debian packages that are there already: both wheels, the
-# sources, its notes and the checksums of all. The tag is on this commit, and the changelog has a section of the version.
+# sources, its notes and the checksums of all. The tag is on this commit, the changelog has a section of the version, and
+# its files are kept for the tests of later ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tag=${1:?usage: release.sh vVERSION} version=${1#v}
@@ -11,6 +12,7 @@ fail() { echo "release.sh: $*" >&2; exit 2; }
 install -d dist
 awk -v heading="## $version" '$0 ~ /^## /{on = $0 == heading; next} on' CHANGELOG.md >dist/notes.md
 [ -s dist/notes.md ] || fail "CHANGELOG.md has no section '## $version'"
+[ -d "tests/packaging/releases/$version" ] || fail "tests/packaging/releases has no files of $version: CONTRIBUTING.md, Release"
 for project in . packaging/client; do
     "${PYTHON:-python3}" -m pip wheel --quiet --no-deps --wheel-dir dist "./$project"
 done

@@ -1,22 +1,25 @@
 """Makes what a release leaves on disk, for the tests of later ones: `python -m tests.packaging.release_files 0.2.0`.
 
 Run once at each release, as root, in its checkout. A demo of 40 s in a network of its own makes journal, outboxes,
-routes and histories; to one outbox come reports that nobody has committed. With the example settings they are packed
-into releases/VERSION/files.tar.xz; facts.json says what must be found in them.
+routes and histories; its rows are rolled up; to one outbox come reports that nobody has committed. With the example
+settings they are packed into releases/VERSION/files.tar.xz; facts.json says what must be found in them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+from collector.store.journal import JOURNAL_FILE, Journal
+from collector.store.roll_ups import RollUps
 from linkweather.wire import LatencyReport, LatencyRow, encode
 from probes.delivery.outbox import Outbox
 
@@ -62,6 +65,10 @@ def _add_waiting(path: Path) -> dict[str, object]:
 
 
 def _journal(folder: Path) -> dict[str, object]:
+    """Roll its rows up, for roll-ups are kept for ever, before their hour is over; what is then in it."""
+    journal = Journal(folder / JOURNAL_FILE)
+    list(RollUps(journal.database, math.inf).roll(datetime.now(UTC) + timedelta(hours=1)))
+    journal.close()
     command = [*_PROGRAM.split(), "journal", "check", "--data-dir", str(folder), "--json"]
     found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return {"reports": found["reports"], "rows": found["rows"]}

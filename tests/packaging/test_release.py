@@ -46,6 +46,14 @@ def test_a_release_of_anything_but_a_described_tag_is_refused(
     assert (done.returncode, done.stderr) == (2, f"release.sh: {sentence}\n")
 
 
+def test_a_release_keeps_its_files_for_the_tests_of_later_ones(tree: Path) -> None:
+    (tree / "CHANGELOG.md").write_text("## 7.3.0\n\n- New.\n", encoding="utf-8")
+    for command in (["commit", "-qam", "Described."], ["tag", "-f", "v7.3.0"]):
+        run("git", "-c", "user.name=a", "-c", "user.email=a@example.org", *command, cwd=tree)
+    done = run("bash", "packaging/release.sh", "v7.3.0", cwd=tree)
+    assert done.stderr == "release.sh: tests/packaging/releases has no files of 7.3.0: CONTRIBUTING.md, Release\n"
+
+
 def test_pins_name_all_that_came_from_an_index_with_its_hash(tmp_path: Path) -> None:
     def item(name: str, *, is_direct: bool) -> dict[str, object]:
         info = {"archive_info": {"hashes": {"sha256": name * 2}}}
