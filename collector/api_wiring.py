@@ -21,12 +21,11 @@ from collector.api.costly_questions import CostlyQuestions
 from collector.api.event_feed import EventFeed, add_events
 from collector.api.history_api import HistorySources, add_link_history, add_link_marks, add_sla
 from collector.api.incident_api import SilenceSources, add_incidents, add_silences
-from collector.api.ledger_api import add_ledger
+from collector.api.ledger_api import add_ledger, add_sinks
 from collector.api.link_series import link_series
 from collector.api.placement_api import add_capacity, add_placements
 from collector.api.request_rates import RequestRates
 from collector.api.route_api import RouteSources, add_routes
-from collector.api.sink_api import add_sinks
 from collector.cluster.cluster import Cluster
 from collector.cluster.cluster_links import ClusterLinks
 from collector.complete_links import CompleteLinks

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from collector.routing.costs import COSTINGS
-from collector.routing.route_documents import site_routes
+from collector.routing.route_columns import site_routes
 from collector.routing.router import Router
 from linkweather.containment import contained
 from linkweather.wire import topics

@@ -47,7 +47,6 @@ IO = frozenset(
 SHELLS: Mapping[str, str] = {
     "linkweather/__main__.py": "starts the command",
     "linkweather/client/__init__.py": "names what is public",
-    "linkweather/installation/enrolments.py": "reads and writes the folder that it is given",
     "probes/adhoc/adhoc_latency.py": "awaits probes",
     "collector/sinks/builtin.py": "opens sinks",
     "collector/incident_wiring.py": "connects parts",

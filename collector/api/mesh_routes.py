@@ -12,8 +12,7 @@ from pydantic_core import to_json
 from collector.api.row_texts import json_object, number, row_texts, text
 from collector.linkstate.link_index import NameOrder, Pair
 from collector.routing.arrays import DIRECT, Pairs
-from collector.routing.route_columns import FIGURES, REASONS, RouteView, rounded
-from collector.routing.route_documents import listed, moment
+from collector.routing.route_columns import FIGURES, REASONS, RouteView, listed, moment, rounded
 
 PAIRS_PER_PIECE = 500
 _MOMENT: Final = "strftime(make_timestamp(since), '\"%Y-%m-%dT%H:%M:%S.%fZ\"')"

@@ -1,16 +1,18 @@
-"""Active routes as columns, one element a pair: what is logged, published and listed of many pairs at once.
+"""Active routes as columns, one element a pair: what is logged, published (as JSON) and listed of many pairs at once.
 
 Sentences, runners-up and inputs are for those who ask for one route (`answer`); a mesh of 200 sites has 40,000 pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
+from pydantic_core import to_json
 
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.arrays import DIRECT, Floats, Indices, Pairs, Vias
@@ -178,3 +180,31 @@ def rounded(values: Floats) -> Floats:
     up, down = 10.0 ** np.maximum(digits, 0), 10.0 ** np.maximum(-digits, 0)
     found: Floats = np.round(values / down * up) / up * down
     return found
+
+
+def site_routes(site: int, views: Mapping[Objective, RouteView]) -> bytes:
+    """What is published of a site: SiteRoutes."""
+    snapshot = next(iter(views.values())).snapshot
+    sites = snapshot.sites
+    objectives = {
+        objective: {name: listed(name, values, sites) for name, values in columns.values().items()}
+        for objective, view in views.items()
+        for columns in [view.columns(view.of_source(site))]
+    }
+    others = [*sites[:site], *sites[site + 1 :]]
+    head = {"v": 2, "site": sites[site], "at": moment(snapshot.at), "dst": others}
+    return to_json({**head, **objectives}, inf_nan_mode="null")
+
+
+def listed(name: str, values: npt.NDArray[Any], sites: Sequence[object]) -> list[Any]:
+    """A column as JSON has it; NaN becomes null as it is encoded."""
+    if name == "reason":
+        return list(REASONS[values])
+    if name == "next_hop":
+        return [sites[hop] if hop >= 0 else None for hop in values.tolist()]
+    return list(values.tolist())
+
+
+def moment(at: float) -> datetime:
+    """Seconds since the epoch as a time."""
+    return datetime.fromtimestamp(at, UTC)

@@ -1,10 +1,16 @@
-"""The router: snapshots of the links go in, active routes and answers with their reasons come out."""
+"""The router: snapshots of the links go in, active routes and answers with their reasons come out.
+
+Of a link towards a site behind NAT, which no probe may be sent to, the other direction stands for it: a round trip
+crosses the same two ways whoever asks, so contact, RTT, jitter and loss are those of the link from it. A one-way delay
+is not, and goodput is measured both ways.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from typing import Final
 
 import numpy as np
 
@@ -22,7 +28,6 @@ from collector.routing.costs import (
     expected_rtts,
     forecast_goodputs,
 )
-from collector.routing.nat_links import mirrored
 from collector.routing.route_columns import RouteView
 from collector.routing.route_question import RouteQuestion
 from collector.routing.route_rule import noise, rule_of
@@ -247,3 +252,29 @@ class Router:
             held=self._contact.held(snapshot.at, self._settings.hold_down_s),
             online=~np.isin(np.array(snapshot.sites), sorted({*offline, *self._barred})),
         )
+
+
+_SYMMETRIC: Final = (
+    "contact",
+    "usable",
+    "fresh",
+    "rtt_p10_s",
+    "rtt_p50_s",
+    "rtt_p90_s",
+    "rtt_mean_s",
+    "rtt_age_s",
+    "rtt_samples",
+    "rtt_reverts",
+    "jitter_s",
+    "loss_ratio",
+)
+
+
+def mirrored(snapshot: Snapshot, behind_nat: Bools) -> tuple[Snapshot, Bools]:
+    """The snapshot with the links to the sites `behind_nat`, and where the other direction stands for a link."""
+    usable = snapshot.usable
+    stands = behind_nat & usable.T & ~usable if behind_nat.any() else np.zeros_like(usable)
+    if not stands.any():
+        return snapshot, stands
+    matrices = {name: getattr(snapshot, name) for name in _SYMMETRIC}
+    return replace(snapshot, **{name: np.where(stands, one.T, one) for name, one in matrices.items()}), stands

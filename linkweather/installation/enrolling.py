@@ -20,9 +20,8 @@ from linkweather import atomicfile, settings
 from linkweather.errors import OperatorError
 from linkweather.installation import mesh_edit
 from linkweather.installation.enrolment_token import EnrolmentToken
-from linkweather.installation.enrolments import Enrolments
 from linkweather.installation.places import Places
-from linkweather.installation.site_bundle import SiteBundle, seal
+from linkweather.installation.site_bundle import Enrolments, SiteBundle, seal
 from linkweather.keys.key_folder import BROKER, COLLECTOR, RESERVED, KeyFolder
 from linkweather.mesh import Mesh, Port
 from linkweather.mesh.mesh_fields import Settings

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from linkweather.errors import OperatorError
-from linkweather.installation.enrolments import Enrolments
+from linkweather.installation.site_bundle import Enrolments
 
 log = logging.getLogger(__name__)
 

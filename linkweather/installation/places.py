@@ -1,11 +1,12 @@
-"""Where an installation has its files, and which command its units run. Pure."""
+"""Where an installation has its files, and its units: those that travel with linkweather, with its command. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from linkweather.installation.steps import OURS
+from linkweather.installation.steps import OURS, TextFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +44,23 @@ class Places:
     def enrolment(self) -> Path:
         """The enrolment server's certificate, key and settings."""
         return self.config / "enrolment"
+
+
+def unit_files(names: Iterable[str], shipped: Mapping[str, str], places: Places) -> Iterator[TextFile]:
+    """The units of these names as files; of those that `shipped` lacks, a package has the file already."""
+    for name in (f"{name}.service" for name in names):
+        if name in shipped:
+            yield TextFile(
+                places.units / name, _unit_text(shipped[name], places), 0o644, places.owner, places.owner_group
+            )
+
+
+def _unit_text(text: str, places: Places) -> str:
+    for said, meant in (
+        ("/opt/linkweather/bin", str(places.command.parent)),
+        ("/etc/linkweather", str(places.config)),
+        ("/var/lib/linkweather", str(places.data)),
+        ("User=linkweather\n", f"User={places.user}\n"),
+    ):
+        text = text.replace(said, meant)
+    return text

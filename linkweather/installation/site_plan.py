@@ -8,10 +8,9 @@ from typing import Any
 
 import tomlkit
 
-from linkweather.installation.places import Places
+from linkweather.installation.places import Places, unit_files
 from linkweather.installation.site_bundle import SiteBundle
 from linkweather.installation.steps import RELOAD, Folder, Program, Step, TextFile, User, services
-from linkweather.installation.unit_texts import unit_files
 
 PROBE = "linkweather-probe"
 

@@ -30,7 +30,7 @@ from collector.api.mesh_routes import mesh_rows
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.arrays import best_relays
 from collector.routing.costs import forecast_goodputs
-from collector.routing.route_documents import site_routes
+from collector.routing.route_columns import site_routes
 from collector.routing.route_question import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import RoutingSettings

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from collector.api.api_requests import answer_errors
 from collector.api.costly_questions import CostlyQuestions
-from collector.api.sink_api import add_sinks
+from collector.api.ledger_api import add_sinks
 from collector.sinks.backlog import Backlog
 from collector.sinks.exporters import Exporters
 from collector.store.journal import Journal

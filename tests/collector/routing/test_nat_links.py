@@ -7,9 +7,8 @@ import pytest
 
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.costs import forecast_goodputs
-from collector.routing.nat_links import mirrored
 from collector.routing.route_question import RouteQuestion
-from collector.routing.router import Router
+from collector.routing.router import Router, mirrored
 from collector.settings import RoutingSettings
 from linkweather.mesh import Mesh
 from linkweather.models.routes import NoRoute, Objective, RouteAnswer

@@ -11,8 +11,7 @@ import pytest
 from collector.api.mesh_routes import mesh_columns, mesh_rows
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.costs import COSTINGS, forecast_goodputs
-from collector.routing.route_columns import REASONS, RouteColumns, rounded
-from collector.routing.route_documents import site_routes
+from collector.routing.route_columns import REASONS, RouteColumns, rounded, site_routes
 from collector.routing.route_question import RouteQuestion
 from collector.routing.router import Router
 from collector.settings import RoutingSettings

@@ -23,8 +23,7 @@ from linkweather.errors import OperatorError
 from linkweather.installation.enrolment_client import fetch
 from linkweather.installation.enrolment_server import EnrolmentServer
 from linkweather.installation.enrolment_token import EnrolmentToken
-from linkweather.installation.enrolments import Enrolments
-from linkweather.installation.site_bundle import SiteBundle, seal, unseal
+from linkweather.installation.site_bundle import Enrolments, SiteBundle, seal, unseal
 
 BUNDLE = SiteBundle(
     site="north",
