@@ -63,7 +63,10 @@ SHELLS: Mapping[str, str] = {
     "collector/state_rebuild.py": "hands what the database has to the states",
 }
 # Logic that needs a name from a module that also does I/O.
-USES: Mapping[str, frozenset[str]] = {"probes/latency/targets.py": frozenset({"socket"})}  # the type of an address
+USES: Mapping[str, frozenset[str]] = {
+    "collector/incidents/traced_paths.py": frozenset({"sys"}),  # its intern
+    "probes/latency/targets.py": frozenset({"socket"}),  # the type of an address
+}
 
 
 def modules() -> Iterator[Path]:

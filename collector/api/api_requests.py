@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from linkweather.mesh import Mesh
 from linkweather.models.state import ErrorAnswer
 
 Value = TypeVar("Value")
+_SEVERAL = frozenset({"avoid", "kind"})  # parameters that may be given again
 _FOLDERS = re.compile(r"(?<![\w:/.~-])~?/(?:[^\s'\",:;/]+/)+")  # but not those of a URL
 
 
@@ -53,6 +55,13 @@ def site_id(mesh: Mesh, field: str, name: str, status: int = 404) -> str:
         return mesh.site_id(name)
     except NoSuchSiteError as error:
         raise ApiError(status, f"{field} = {name!r}: {error}", field) from None
+
+
+async def refuse_repeated(request: Request) -> None:
+    """Raises ApiError for a parameter that is given again, of which all but one would be passed over in silence."""
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if times > 1 and name not in _SEVERAL:
+            raise ApiError(422, f"{name}: is given {times} times; give it once", name)
 
 
 async def read_body(request: Request, limit_bytes: int, what: str, field: str | None = None) -> bytes:

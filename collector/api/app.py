@@ -11,14 +11,22 @@ from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic_core import to_json
 
 from collector.api import docs_page
 from collector.api.access import FORBIDDEN, AccessControl, AccessRules, guarded
-from collector.api.api_requests import ApiError, answer_errors, read_body, read_parameter, site_id, without_folders
+from collector.api.api_requests import (
+    ApiError,
+    answer_errors,
+    read_body,
+    read_parameter,
+    refuse_repeated,
+    site_id,
+    without_folders,
+)
 from collector.api.cached_answers import CachedAnswer
 from collector.api.costly_questions import question_threads
 from collector.api.link_documents import link_columns_json, link_rows_json
@@ -104,6 +112,7 @@ def create_app(sources: AppSources) -> FastAPI:
         redoc_url=None,
         openapi_url=None,  # FastAPI would make the schema on the event loop
         responses={**REFUSALS},
+        dependencies=[Depends(refuse_repeated)],
     )
     answer_errors(app)
     app.add_middleware(AccessControl, rules=sources.access)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -23,16 +26,18 @@ from linkweather.installation.collector_plan import CollectorOptions
 from linkweather.installation.enrolment_client import fetch
 from linkweather.installation.enrolment_token import EnrolmentToken
 from linkweather.installation.machine_checks import check_machine, check_port, need_root, own_command
-from linkweather.installation.performer import Installation
+from linkweather.installation.performer import MADE_FILE, Installation
 from linkweather.installation.places import Places
 from linkweather.installation.site_bundle import SiteBundle
 from linkweather.installation.site_plan import SiteOptions
-from linkweather.installation.steps import Folder, Step
+from linkweather.installation.steps import Folder, Step, TextFile
 from linkweather.keys.authority import Authority, key_pem, new_key, pem
 from linkweather.keys.key_folder import BROKER, COLLECTOR, KeyFolder
 from linkweather.mesh.mesh_fields import Address
 
 _STDIN = "-"
+_SITE_FILES = ("ca.crt", "mesh.key", "site.crt", "site.key")  # which only the collector has
+_SERIAL = re.compile(r"-[0-9a-f]+\.crt$")  # each time another one
 _PACKAGED = Path("/usr/lib/systemd/system")
 _ANY = "0.0.0.0"  # noqa: S104 - where the daemons listen
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
@@ -62,13 +67,9 @@ def init_collector(*, address: str | None, broker_port: int, enrolment_port: int
         check_port("TCP", _ANY, broker_port, "`--broker-port`", places.config)
         check_port("TCP", _ANY, enrolment_port, "`--enrolment-port`", places.config)
         check_port("TCP", "127.0.0.1", api_port, "`--api-port`", places.config)
-    keys = (
-        {name: {} for name in (BROKER, COLLECTOR, "enrolment")}
-        if dry_run
-        else own_keys(options, places, Installation())
-    )
+    authority, keys = _trial_keys(options, places) if dry_run else ([], own_keys(options, places, Installation()))
     steps = collector_plan.collector_plan(options, places, keys, shipped_units())
-    if _performed(steps, dry_run=dry_run):
+    if _performed([*authority, *steps], dry_run=dry_run):
         _say(
             "the broker and the enrolment of sites run here; the collector starts with the first site",
             collector_plan.firewall(options),
@@ -88,7 +89,9 @@ def init_site(*, token: str, throughput_ports: tuple[int, int], dry_run: bool) -
     parsed = EnrolmentToken.parse(sys.stdin.readline() if token == _STDIN else token)
     places = Places(own_command())
     if dry_run:
-        bundle = SiteBundle(site="SITE", broker="mqtts://…", files={}, mesh_name="", udp_port=8620, peers=())
+        bundle = SiteBundle(
+            site="site", broker="mqtts://…", files=dict.fromkeys(_SITE_FILES, ""), mesh_name="", udp_port=8620, peers=()
+        )
         _performed(site_plan.site_plan(bundle, options, places, shipped_units()), dry_run=True)
         return
     check_machine({})
@@ -143,6 +146,7 @@ def _performed(steps: Sequence[Step], *, dry_run: bool) -> bool:
     for step in steps:
         echo(str(step))
     if dry_run:
+        echo(str(TextFile(MADE_FILE, "", 0o600)))
         echo("nothing was done: --dry-run")
         return False
     Installation().perform(steps)
@@ -159,9 +163,26 @@ def _say(done: str, firewall: Iterable[str], further: str) -> None:
 
 def own_keys(options: CollectorOptions, places: Places, installation: Installation) -> Mapping[str, Mapping[str, str]]:
     """The files of broker, collector and enrolment server: those that are there, otherwise new ones."""
-    now = datetime.now(UTC)
     owner = places.owner, places.owner_group
     installation.perform([Folder(places.config, 0o755, *owner), Folder(places.authority, 0o700, *owner, data=True)])
+    return _keys(options, places)
+
+
+def _trial_keys(options: CollectorOptions, places: Places) -> tuple[list[Step], Mapping[str, Mapping[str, str]]]:
+    """What a dry run says of keys: the steps that an authority stands for, and the files that a new one would give."""
+    with tempfile.TemporaryDirectory() as folder:
+        trial = replace(places, config=Path(folder).resolve())
+        keys = _keys(options, trial)
+        steps: list[Step] = []
+        for made in (trial.authority, *sorted(trial.authority.rglob("*"))):
+            path = places.config / _SERIAL.sub("-SERIAL.crt", str(made.relative_to(trial.config)))
+            owner = places.owner, places.owner_group
+            steps.append(Folder(path, 0o700, *owner) if made.is_dir() else TextFile(path, "", 0o600, *owner))
+    return steps, keys
+
+
+def _keys(options: CollectorOptions, places: Places) -> Mapping[str, Mapping[str, str]]:
+    now = datetime.now(UTC)
     if (places.authority / "ca.key").exists():
         folder = KeyFolder.open(places.authority)
     else:

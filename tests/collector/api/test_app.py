@@ -248,6 +248,12 @@ async def test_the_mesh_is_given_and_taken(http: httpx.AsyncClient, world: ApiWo
     assert world.pushed == ["good"]
 
 
+@pytest.mark.parametrize("path", ["/api/v1/links", "/api/v1/sites", "/api/v1/links/a/b/history", "/metrics"])
+async def test_a_parameter_that_is_given_again_is_refused(http: httpx.AsyncClient, path: str) -> None:
+    found = await error(await http.get(f"{path}?form=rows&form=columns"), 422)
+    assert (found["error"], found["field"]) == ("form: is given 2 times; give it once", "form")
+
+
 async def test_an_invalid_mesh_is_refused_with_the_sentence_of_the_file_check(http: httpx.AsyncClient) -> None:
     found = await error(await http.put("/api/v1/mesh", content="bad = 1", headers=TOML), 422)
     assert found == {"error": "mesh.toml: bad = 1: no such key", "field": "mesh"}

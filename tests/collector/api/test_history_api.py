@@ -97,6 +97,6 @@ def test_the_command_prints_a_line_a_step_and_where_it_is_from(api: str) -> None
     assert result.exit_code == 0, result.output
     (line,) = (line for line in result.output.splitlines() if line.strip().startswith("2026-"))
     assert line.split() == ["2026-11-01", "12:00:00", *["20.1", "20.1", "19.0", "100", "2.0", "100.0", "10.0"]]
-    assert result.output.splitlines()[-1] == "a → b, 1 steps of 43200 s, from roll-ups by hours"
+    assert result.output.splitlines()[-1] == "a → b, 1 step of 43200 s, from roll-ups by hours"
     plain = CliRunner().invoke(main, ["history", "a", "b", "--since", "30d", "--json", "--api", api])
     assert json.loads(plain.output)["steps"][0]["reports"] == 60

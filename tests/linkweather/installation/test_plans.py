@@ -305,8 +305,22 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing() -> None:
     said = CliRunner().invoke(main, ["init", "collector", "--address", "192.0.2.1", "--dry-run"])
     assert said.exit_code == 0
     assert "/etc/linkweather/collector.toml  640 root:linkweather" in said.output
-    assert said.output.endswith("nothing was done: --dry-run\n")
+    for made in ("authority  700", "authority/ca.key  600", "authority/issued/broker-SERIAL.crt  600"):
+        assert f"/etc/linkweather/{made} root:root" in said.output
+    for made in ("broker/broker.key", "collector/collector.key", "enrolment/server.key"):
+        assert f"/etc/linkweather/{made}  600 linkweather:linkweather" in said.output
+    assert said.output.endswith("  /var/lib/linkweather/installed.json  600 root:root\nnothing was done: --dry-run\n")
     assert not Path("/etc/linkweather/collector.toml").exists()
+    assert not Path("/etc/linkweather/authority").exists()
+
+
+def test_a_dry_run_of_a_site_has_the_files_of_its_bundle(hub: Hub) -> None:
+    with hub.serving():
+        token = hub.enrolling.add("north", {"address": "192.0.2.1"}, 60.0)
+        said = CliRunner().invoke(main, ["init", "site", str(token), "--dry-run"])
+        assert said.exit_code == 0
+        for name in fetch(token).files:
+            assert f"/etc/linkweather/keys/{name}  600 linkweather:linkweather" in said.output
 
 
 def test_init_asks_for_what_it_needs_and_takes_no_broken_token() -> None:
