@@ -24,6 +24,8 @@ class Outer(Settings):
     number: Annotated[int, Field(ge=1, le=9)] = 5
     text: str = "x"
     even: int = 2
+    fives: Annotated[int, Field(multiple_of=5)] = 5
+    word: Annotated[str, Field(min_length=1, max_length=3, pattern="^[^x]*$")] = "a"
 
     @field_validator("even")
     @classmethod
@@ -76,6 +78,10 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         ('[inner]\nnames = ["a", 2]', "inner.names[1] = 2: must be a string in quotes"),
         ('[inner]\nnames = ["a", "b", "c"]', "inner.names = ['a', 'b', 'c']: must have at most 2 entries"),
         ("even = 3", "even = 3: must be an even number"),
+        ("fives = 3", "fives = 3: Input should be a multiple of 5"),  # pydantic's words, for what has none of ours
+        ("word = ''", "word = '': must have at least 1 character"),
+        ("word = 'four'", "word = 'four': must have at most 3 characters"),
+        ("word = 'x'", "word = 'x': must match ^[^x]*$"),
         ("on = true\non = false\n", "a key at line 2: declared twice; declare it once"),
         ("[inner]\n[inner]", "inner at line 2: declared twice; declare it once"),
         ("on = ", "is not TOML: invalid value (at end of document)"),
