@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,7 +14,7 @@ from collector.linkstate.snapshot import Snapshot
 from collector.route_publisher import Publish
 from collector.routing.arrays import Floats, Vias
 from collector.routing.costs import GoodputEstimate
-from collector.routing.link_weights import rounds_between_tests
+from collector.routing.link_weights import rounds_between_tests, worths
 from linkweather.containment import contained
 from linkweather.mesh import Mesh
 from linkweather.wire import LinkWeights, encode, topics
@@ -22,6 +23,8 @@ from linkweather.wire import LinkWeights, encode, topics
 WEIGH_EVERY_S: Final = 3600.0
 # The first are made once there are goodputs, which is looked for so often.
 LOOK_EVERY_S: Final = 30.0
+# So many times as long as a source took is left for other work.
+REST: Final = 10.0
 
 
 Known = tuple[Snapshot, GoodputEstimate, Vias]  # and the relays of the active routes
@@ -66,13 +69,28 @@ class WeightPublisher:
         mesh, sites = self._mesh, snapshot.sites
         relays = np.array([site in mesh.relays and not mesh.sites[site].nat for site in sites])
         longest = mesh.throughput.longest_wait
-        rounds = await asyncio.to_thread(rounds_between_tests, goodputs, active, relays, longest)
+        rounds = rounds_between_tests(goodputs, await _worth(worths(goodputs, active, relays)), longest)
         taken = True
         for place, site in enumerate(sites):
             if self._owns(site):
                 weights = _weights_of(site, snapshot, rounds[:, place])
                 taken &= await self._publish(topics.weights(site), encode(weights))
         return taken
+
+
+async def _worth(steps: Iterator[Floats]) -> Floats:
+    """The last of the steps, with a rest after each: a minute of work at 1,000 sites, and not urgent."""
+    found: Floats = np.zeros((0, 0))
+    while (step := await asyncio.to_thread(_timed, steps)) is not None:
+        found, took_s = step
+        await asyncio.sleep(REST * took_s)
+    return found
+
+
+def _timed(steps: Iterator[Floats]) -> tuple[Floats, float] | None:
+    begun_s = time.thread_time()
+    found = next(steps, None)
+    return None if found is None else (found, time.thread_time() - begun_s)
 
 
 def _weights_of(site: str, snapshot: Snapshot, rounds: Floats) -> LinkWeights:

@@ -13,6 +13,7 @@ makes all tests together move as much as with one a round. A test's bytes are ta
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -30,14 +31,14 @@ _NOTHING: Final = -1e3  # the logarithm of the goodput of no link
 _HALVINGS: Final = 60
 
 
-def rounds_between_tests(goodputs: GoodputEstimate, active: Vias, relays: Bools, most_rounds: float) -> Floats:
+def rounds_between_tests(goodputs: GoodputEstimate, worth: Floats, most_rounds: float) -> Floats:
     """In how many rounds each link is worth a test [src, dst], from LEAST_ROUNDS to `most_rounds`; NaN where unknown.
 
-    `active` are the relays of the active routes, `relays` the sites that may relay.
+    `worth` is the last of `worths`.
     """
     bps = np.where(goodputs.expected_bps > 0, goodputs.expected_bps, np.nan)
     moved = np.nan_to_num(bps)
-    raw = np.sqrt(moved / (worth(goodputs, active, relays) + _LEAST_WORTH))
+    raw = np.sqrt(moved / (worth + _LEAST_WORTH))
     low, high = -30.0, 30.0  # the factor's logarithm: worth is below the number of pairs, goodput below 10^14
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -46,8 +47,12 @@ def rounds_between_tests(goodputs: GoodputEstimate, active: Vias, relays: Bools,
     return np.where(np.isfinite(bps), rounds, np.nan)
 
 
-def worth(goodputs: GoodputEstimate, active: Vias, relays: Bools) -> Floats:
-    """By how much decisions would change, in logarithms of goodput, were each link off by its spread. O(sites³)."""
+def worths(goodputs: GoodputEstimate, active: Vias, relays: Bools) -> Iterator[Floats]:
+    """By how much decisions would change, in logarithms of goodput, were each link off by its spread. O(sites³).
+
+    `active` are the relays of the active routes, `relays` the sites that may relay. After each source what the pairs
+    from it and those before it add up to: a caller may rest in between.
+    """
     expected = _logarithms(goodputs.expected_bps)
     spread = np.where(expected > _NOTHING, (expected - _logarithms(goodputs.p10_bps)) / _P10, 0.0)
     found = np.zeros_like(expected)
@@ -55,8 +60,8 @@ def worth(goodputs: GoodputEstimate, active: Vias, relays: Bools) -> Floats:
         over = np.where(active[src] >= 0, active[src], src)
         found += _gained(src, over, (expected, expected + spread), relays)
         found += _lost(src, over, (expected, expected - spread), relays)
-    np.fill_diagonal(found, 0.0)
-    return found
+        np.fill_diagonal(found, 0.0)
+        yield found
 
 
 def _gained(src: int, over: Positions, links: tuple[Floats, Floats], relays: Bools) -> Floats:

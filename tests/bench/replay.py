@@ -35,7 +35,7 @@ from collector.linkstate.link_states import pace
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.arrays import DIRECT, Floats, Vias
 from collector.routing.goodput_estimate import shrunk
-from collector.routing.link_weights import rounds_between_tests
+from collector.routing.link_weights import rounds_between_tests, worths
 from collector.routing.router import Router
 from collector.settings import RoutingSettings, StateSettings
 from linkweather.errors import OperatorError
@@ -189,7 +189,8 @@ class Replay:
         decide_all(self.router, snapshot, goodputs=goodputs)
         if not self.even:
             active, longest = self.router.relays("goodput"), self.mesh.throughput.longest_wait
-            self._weigh(rounds_between_tests(goodputs, active, np.ones(count, bool), longest))
+            *_, worth = worths(goodputs, active, np.ones(count, bool))
+            self._weigh(rounds_between_tests(goodputs, worth, longest))
         return np.maximum(self.router.relays("goodput"), np.int32(DIRECT))
 
     def _weigh(self, rounds: Floats) -> None:

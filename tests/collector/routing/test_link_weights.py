@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from collector.routing.arrays import DIRECT, Floats, Vias
+from collector.routing.arrays import DIRECT, Bools, Floats, Vias
 from collector.routing.costs import GoodputEstimate
-from collector.routing.link_weights import LEAST_ROUNDS, rounds_between_tests, worth
+from collector.routing.link_weights import LEAST_ROUNDS, rounds_between_tests, worths
 
 A, B, C, D = range(4)
 MOST = 6.0
@@ -37,6 +37,16 @@ def links(sites: int = 3, *, others: float = 20.0, **logs: float) -> Floats:
         found[tuple("abcd".index(site) for site in name)] = log
     np.fill_diagonal(found, np.nan)
     return found
+
+
+def worth(goodputs: GoodputEstimate, active: Vias, relays: Bools) -> Floats:
+    *_, found = worths(goodputs, active, relays)
+    return found
+
+
+def rounds(goodputs: GoodputEstimate, active: Vias) -> Floats:
+    """By all sites that may relay."""
+    return rounds_between_tests(goodputs, worth(goodputs, active, np.ones(len(active), bool)), MOST)
 
 
 ONLY_C = np.array([False, False, True])
@@ -80,24 +90,24 @@ def test_a_pair_without_another_path_hangs_on_nothing() -> None:
 
 def test_links_are_tested_by_worth_and_bytes_and_all_tests_move_as_much_as_before() -> None:
     logs = links(4, others=18.0, ad=20.0, db=20.0, ab=19.8)
-    rounds = rounds_between_tests(goodputs(logs), routes(4), np.ones(4, bool), MOST)
+    found = rounds(goodputs(logs), routes(4))
     known = np.isfinite(logs)
-    assert np.isnan(rounds[~known]).all()
-    assert (rounds[known] >= LEAST_ROUNDS).all()
-    assert (rounds[known] <= MOST).all()
+    assert np.isnan(found[~known]).all()
+    assert (found[known] >= LEAST_ROUNDS).all()
+    assert (found[known] <= MOST).all()
     moved = np.exp(logs[known])
-    assert (moved / rounds[known]).sum() == pytest.approx(moved.sum(), rel=1e-6)
+    assert (moved / found[known]).sum() == pytest.approx(moved.sum(), rel=1e-6)
 
 
 def test_a_mesh_whose_decisions_hang_on_nothing_is_tested_by_bytes_alone() -> None:
     logs = links(2, ab=20.0, ba=20.0 + math.log(4))
-    rounds = rounds_between_tests(goodputs(logs), routes(2), np.ones(2, bool), MOST)
-    assert rounds[B, A] == pytest.approx(2 * rounds[A, B], rel=1e-6)
-    assert 1 / rounds[A, B] + 4 / rounds[B, A] == pytest.approx(5.0, rel=1e-6)
+    found = rounds(goodputs(logs), routes(2))
+    assert found[B, A] == pytest.approx(2 * found[A, B], rel=1e-6)
+    assert 1 / found[A, B] + 4 / found[B, A] == pytest.approx(5.0, rel=1e-6)
 
 
 def test_a_link_that_carried_nothing_has_no_weight() -> None:
     nothing = goodputs(np.array([[np.nan, -np.inf], [20.0, np.nan]]))
-    rounds = rounds_between_tests(nothing, routes(2), np.ones(2, bool), MOST)
-    assert np.isnan(rounds[A, B])
-    assert rounds[B, A] == pytest.approx(1.0, rel=1e-6)
+    found = rounds(nothing, routes(2))
+    assert np.isnan(found[A, B])
+    assert found[B, A] == pytest.approx(1.0, rel=1e-6)
