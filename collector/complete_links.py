@@ -21,7 +21,7 @@ from collector.linkstate.site_states import SiteStates
 from collector.linkstate.snapshot import LINK_STATES, Snapshot
 from collector.routing.arrays import DIRECT
 from collector.routing.route_columns import RouteView
-from linkweather.models.state import LinkAnswer, LinkCondition, SiteAnswer
+from linkweather.models.state import LinkAnswer, LinkCondition
 
 _FRESH = LINK_STATES[0]
 _FIELDS = ("state", "since", "reason", "degraded_by", "traffic", "traffic_relays")
@@ -83,12 +83,12 @@ class CompleteLinks:
         return found.model_copy(update={name: one.values(name)[0] for name in _FIELDS})
 
     def _completing(self, now: float) -> Callable[[LinkTable], LinkTable]:
-        sites, clocks = self.sites.sites(now), self.sites.clocks.findings(now)
+        gone, clocks = self.sites.gone(now), self.sites.clocks.findings(now)
         health, routes = self.health(), self.routes()
 
         def complete(table: LinkTable) -> LinkTable:
             healthy = with_traffic(with_health(table, health), routes)
-            return _with_sites(healthy, _gone(sites)).with_reasons(clocks.sentences, clocks.ours)
+            return _with_sites(healthy, gone).with_reasons(clocks.sentences, clocks.ours)
 
         return complete
 
@@ -113,11 +113,6 @@ def with_traffic(table: LinkTable, routes: RouteView | None) -> LinkTable:
     for row, relay in zip(rows[via >= 0].tolist(), via[via >= 0].tolist(), strict=True):
         relays[row] = (routes.snapshot.sites[relay],)
     return table.with_columns({"traffic": traffic, "traffic_relays": relays})
-
-
-def _gone(sites: list[SiteAnswer]) -> Mapping[str, str]:
-    """The sites that are offline, and why, as a reason of their links."""
-    return {one.site: f"{one.site} is offline: {one.reason}" for one in sites if one.state == "offline"}
 
 
 def _with_sites(table: LinkTable, gone: Mapping[str, str]) -> LinkTable:
