@@ -10,6 +10,7 @@ from linkweather.cli.output import echo
 from linkweather.cli.record_tables import set_aside_table, sinks_table
 from linkweather.cli.terminal import terminal
 from linkweather.client import Client
+from linkweather.units import count
 
 
 @click.group(short_help="Show the sinks, and send or drop what they refused.")
@@ -42,7 +43,7 @@ def retry(*, sink: str, api: str) -> None:
     """Send again what SINK refused, now that the cause is mended; what it refuses again is set aside again."""
     with asking(api) as client:
         answer = client.retry_set_aside(sink)
-    echo(f"{answer.set_aside_rows} rows are sent to {sink} again")
+    echo(f"sent to {sink} again: {count(answer.set_aside_rows, 'row')}")
 
 
 @archive.command()
@@ -52,7 +53,7 @@ def drop(*, sink: str, api: str) -> None:
     """Let go of what SINK refused; of a sink that is no longer configured, of all that the journal keeps for it."""
     with asking(api) as client:
         answer = client.drop_set_aside(sink)
-    echo(f"nothing is set aside for {sink}; {answer.dropped_rows} rows were let go of so far")
+    echo(f"nothing is set aside for {sink}; let go of so far: {count(answer.dropped_rows, 'row')}")
 
 
 def _show_sinks(client: Client, *, as_json_: bool) -> None:

@@ -85,10 +85,10 @@ def test_what_a_sink_refused_is_listed_sent_again_and_dropped(api: str, sinks: E
     assert [line[2:] for line in lines(archive(api, "list", "main", "--limit", "1"))[2:3]] == [
         ["latency", "2", "1", "400", "Bad", "Request:", "bad", "row"]
     ]
-    assert archive(api, "retry", "main").output == "2 rows are sent to main again\n"
+    assert archive(api, "retry", "main").output == "sent to main again: 2 rows\n"
     assert "to be sent again; 400" in archive(api, "list", "main").output
     sinks.by_name["main"].step()
-    assert archive(api, "drop", "main").output == "nothing is set aside for main; 2 rows were let go of so far\n"
+    assert archive(api, "drop", "main").output == "nothing is set aside for main; let go of so far: 2 rows\n"
     assert archive(api, "drop", "old").exit_code == 0
     assert [line[0] for line in lines(archive(api, "list"))[2:]] == ["main", "other"]
 
