@@ -175,7 +175,7 @@ class ApiWiring:
         return AppSources(
             now=time.time,
             page=self.page,
-            links=self.complete_links.table,
+            links=self.complete_links.whole,
             link_page=self.complete_links.page,
             link=self.complete_links.link,
             sites=self.sites.sites,
@@ -241,10 +241,11 @@ class ApiWiring:
             reasons.append(self.shared_log.last_error)
         return reasons
 
-    def _metrics(self) -> Iterator[bytes]:
+    async def _metrics(self) -> Iterator[bytes]:
         now, links = time.time(), self.mesh.mesh.link_count
         settings = self.settings.metrics
-        states = self.complete_links.states(now) if settings.links and links <= settings.max_links else None
+        shown = settings.links and links <= settings.max_links
+        states = await self.complete_links.states(now) if shown else None
         readings = replace(self._readings(now), links_without_series=links if states is None else 0)
 
         def pieces() -> Iterator[bytes]:  # in a thread

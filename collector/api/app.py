@@ -73,7 +73,7 @@ class AppSources:
     """
 
     now: Callable[[], float]
-    links: Callable[[float], Callable[[], LinkTable]]
+    links: Callable[[float], Awaitable[Callable[[], LinkTable]]]
     link_page: Callable[[float, int, Pair | None], tuple[Callable[[], LinkTable], Pair | None]]
     link: Callable[[str, str, float], LinkAnswer | None]
     sites: Callable[[float], list[SiteAnswer]]
@@ -81,7 +81,7 @@ class AppSources:
     mesh: Callable[[], MeshAnswer]
     push_mesh: Callable[[str], Awaitable[None]]
     not_ready: Callable[[], Sequence[str]]
-    metrics: Callable[[], Iterable[bytes]]
+    metrics: Callable[[], Awaitable[Iterable[bytes]]]
     degraded: Callable[[], Sequence[str]] = tuple
     page: Callable[[str], str | None] = lambda _host: None
     access: AccessRules = field(default_factory=AccessRules)
@@ -170,8 +170,8 @@ def _add_answers(app: FastAPI, sources: AppSources) -> None:
         return _known_link(sources, src, dst)
 
 
-def _links_json(sources: AppSources, form: LinkForm) -> Iterator[bytes]:
-    return _pieces(form, sources.links(sources.now()))
+async def _links_json(sources: AppSources, form: LinkForm) -> Iterator[bytes]:
+    return _pieces(form, await sources.links(sources.now()))
 
 
 def _link_page_json(

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 
 from starlette.responses import Response, StreamingResponse
 
@@ -19,11 +19,14 @@ PIECE_BYTES = 256 * 1024
 _threads = question_threads(2, "answer")
 _tags = map(f'W/"{uuid.uuid4().hex[:12]}-{{}}"'.format, itertools.count())
 
+# What is encoded, or what waits for it on the event loop.
+Captured = Iterable[bytes] | Awaitable[Iterable[bytes]]
+
 
 class EncodedAnswer:
     """An answer in pieces, as far as they are there: construction begins to take them in, in a thread."""
 
-    def __init__(self, of: object, pieces: Iterable[bytes], headers: Mapping[str, str]) -> None:
+    def __init__(self, of: object, pieces: Captured, headers: Mapping[str, str]) -> None:
         self.of = of
         self.headers = {**headers, "ETag": next(_tags), "Cache-Control": "no-cache"}
         self.begun_at = _now()
@@ -60,17 +63,18 @@ class EncodedAnswer:
             await self._grown.wait()
         return True
 
-    async def _encode(self, pieces: Iterable[bytes]) -> None:
+    async def _encode(self, pieces: Captured) -> None:
         loop = asyncio.get_running_loop()
 
-        def encode() -> None:
+        def encode(pieces: Iterable[bytes]) -> None:
             started = time.thread_time()
             for piece in _joined(pieces):
                 loop.call_soon_threadsafe(self._grow, piece)
             self.took_s = time.thread_time() - started
 
         try:
-            await loop.run_in_executor(_threads, encode)
+            captured = await pieces if isinstance(pieces, Awaitable) else pieces
+            await loop.run_in_executor(_threads, encode, captured)
         finally:
             self.done = True
             self._grown.set()
@@ -94,12 +98,12 @@ class CachedAnswer:
 
     def __init__(
         self,
-        capture: Callable[[], Iterable[bytes]],
+        capture: Callable[[], Captured],
         media_type: str = "application/json",
         of: Callable[[], object] = object,
         headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """`headers` are further ones, called after `capture`."""
+        """`headers` are further ones, called after `capture`, but for what that has to wait for."""
         self._capture = capture
         self._headers = headers
         self._media_type = media_type

@@ -74,7 +74,9 @@ class Expectations:
         # What single precision could not compute is no forecast.
         samples = np.where(np.isfinite(p10 + p50 + p90 + mean + step), self.samples, 0)
         age_s = np.where(samples > 0, np.maximum(0.0, now - self.newest_at), np.nan)
-        wider = np.maximum(1.0, age_s / kind.step_s / np.maximum(step, 1.0)) ** kind.growth
+        wider = np.maximum(1.0, age_s / kind.step_s / np.maximum(step, 1.0))
+        late = wider > 1.0  # few: powers are dear
+        wider[late] **= kind.growth
         low, high = p50 - (p50 - p10) * wider, p50 + (p90 - p50) * wider
         if kind.log:
             low, p50, high, mean = np.exp(low), np.exp(p50), np.exp(high), np.exp(mean)

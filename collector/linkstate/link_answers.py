@@ -6,7 +6,7 @@ JSON cost a hundred times that, and need the live state no more: another thread 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, get_args
 
@@ -50,6 +50,13 @@ class LinkTable:
 
     def __len__(self) -> int:
         return len(self.src)
+
+    @classmethod
+    def joined(cls, parts: Sequence[LinkTable]) -> LinkTable:
+        """Tables of the same sites, moment and fields as one."""
+        columns = {name: np.concatenate([one.columns[name] for one in parts]) for name in parts[0].columns}
+        src, dst = (np.concatenate([getattr(one, end) for one in parts]) for end in ("src", "dst"))
+        return replace(parts[0], src=src, dst=dst, columns=columns)
 
     def with_next_tests(self, next_test: NextTestOf, some: Bools | slice = slice(None)) -> LinkTable:
         """The same with when each link's throughput is tested next; of `some` links alone, where others say nothing."""

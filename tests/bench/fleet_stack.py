@@ -23,7 +23,7 @@ from tests.bench.fleet_map import Fleet, FleetMap
 from tests.bench.played_sites import Played, play
 
 LIMIT_S = 300.0
-HEALTH_EVERY_S = 0.5
+HEALTH_EVERY_S = 0.1
 QUESTIONS: Mapping[str, str] = {
     "links": "/api/v1/links",
     "routes": "/api/v1/routes",

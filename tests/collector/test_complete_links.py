@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
+from collector import complete_links
 from collector.complete_links import CompleteLinks
 from collector.incidents.conditions import LinkConditions
 from collector.incidents.link_health import LinkHealth
@@ -54,7 +56,7 @@ class Observed:
         return self.router.view("latency")
 
     def answers(self, now: float) -> dict[tuple[str, str], dict[str, Any]]:
-        table = self.view.table(now)()
+        table = asyncio.run(self.view.whole(now))()
         return {(one["src"], one["dst"]): one for some in table.answers() for one in some}
 
 
@@ -131,17 +133,36 @@ def test_links_are_counted_by_state(observed: Observed) -> None:
     observed.look(101.0)
     counts = observed.view.counts(observed.links.counts(102.0))
     assert {name: count for name, count in counts.items() if count} == {"degraded": 6}
-    assert set(observed.view.states(102.0)().values("state")) == {"degraded"}
+    assert set(asyncio.run(observed.view.states(102.0))().values("state")) == {"degraded"}
     observed.view = CompleteLinks(
         links=observed.links, sites=observed.sites, health=LinkHealth.none, routes=lambda: None
     )
     assert observed.view.counts(observed.links.counts(102.0))["fresh"] == 6
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 6, 7])
+def test_links_are_captured_some_at_a_time(observed: Observed, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    observed.report(100.0, ("a", "b"))
+    observed.look(101.0)
+    found = observed.answers(102.0)
+    monkeypatch.setattr(complete_links, "LINKS_AT_ONCE", at_once)
+    assert list(observed.answers(102.0).items()) == list(found.items())
+
+
+async def test_a_mesh_that_changes_while_links_are_captured_is_captured_as_it_is_then(
+    observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(complete_links, "LINKS_AT_ONCE", 2)
+    capture = asyncio.create_task(observed.view.whole(102.0))
+    await asyncio.sleep(0)
+    observed.links.apply_mesh(Mesh.model_validate({"sites": {name: {"address": name} for name in "abcd"}}))
+    assert len((await capture)()) == 12
+
+
 def test_the_table_can_be_completed_while_the_states_move_on(observed: Observed) -> None:
     observed.report(100.0)
     observed.look(101.0)
-    complete = observed.view.table(102.0)
+    complete = asyncio.run(observed.view.whole(102.0))
     observed.report(103.0, *PAIRS)
     observed.look(104.0)
     assert np.all(complete().columns["state"] == "fresh")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -58,7 +58,7 @@ class ApiWorld:
     def sources(self) -> AppSources:
         return AppSources(
             now=NOW.timestamp,
-            links=lambda _now: lambda: LINKS,
+            links=self._links,
             link_page=lambda _now, _limit, _after: (lambda: LINKS, None),
             link=lambda src, dst, _now: LINK if (src, dst) == ("a", "b") else None,
             sites=lambda _now: [SiteAnswer(site=site, address=MESH.sites[site].address) for site in MESH.sites],
@@ -66,9 +66,15 @@ class ApiWorld:
             mesh=lambda: MeshAnswer(mesh=MESH, links=2),
             push_mesh=self._push,
             not_ready=lambda: self.reasons,
-            metrics=lambda: [b"linkweather_test 3.0\n"],
+            metrics=self._metrics,
             degraded=lambda: self.degraded,
         )
+
+    async def _links(self, _now: float) -> Callable[[], LinkTable]:
+        return lambda: LINKS
+
+    async def _metrics(self) -> list[bytes]:
+        return [b"linkweather_test 3.0\n"]
 
     async def _history(self, asked: HistoryQuery) -> list[HistoryBucket]:
         self.asked.append(asked)

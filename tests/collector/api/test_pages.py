@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from collector.api import cached_answers, pages
 from collector.api.app import create_app
 from collector.api.http_server import HttpServer
 from collector.api.route_api import add_routes
+from collector.linkstate.link_answers import LinkTable
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.snapshot import Snapshot
 from collector.routing.router import Router
@@ -57,12 +58,16 @@ class PagedWorld:
     def app(self) -> Any:
         sources = replace(
             ApiWorld().sources(),
-            links=lambda now: lambda: self.states.table(now),
+            links=self._links,
             link_page=lambda now, limit, after: self._page(now, *self.states.page(limit, after)),
         )
         app = create_app(sources)
         add_routes(app, self.routes.sources())
         return app
+
+    async def _links(self, now: float) -> Callable[[], LinkTable]:
+        table = self.states.table(now)
+        return lambda: table
 
     def _page(self, now: float, links: Any, last: Any) -> Any:
         table = self.states.table(now, links)
