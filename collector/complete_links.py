@@ -24,7 +24,7 @@ from collector.routing.arrays import DIRECT
 from collector.routing.route_columns import RouteView
 from linkweather.models.state import LinkAnswer, LinkCondition
 
-LINKS_AT_ONCE = 8000  # some milliseconds
+LINKS_AT_ONCE = 4000  # some milliseconds
 _FRESH = LINK_STATES[0]
 _FIELDS = ("state", "since", "reason", "degraded_by", "traffic", "traffic_relays")
 

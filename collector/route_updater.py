@@ -223,6 +223,7 @@ class RouteUpdater:
     async def _decide_all(self, clock: Callable[[], float]) -> None:
         """Decide all routes; those that are lost meanwhile come first."""
         self._pace.began(clock())
+        await self._refresh()
         begun_s = time.thread_time()
         snapshot = self._snapshot()
         spent_s = time.thread_time() - begun_s
@@ -241,15 +242,18 @@ class RouteUpdater:
 
     async def _decide_lost(self, at: float) -> None:
         self._pace.looked(at)
+        await self._refresh()
         for step in self._steps(self._snapshot(), only_lost=True):
             self._announce(step)
             await asyncio.sleep(0)
 
+    async def _refresh(self) -> None:
+        """When the time has come to forecast all links anew, begin that here: a snapshot would do it in one go."""
+        self._links.refresh_some(self._now())
+        await asyncio.sleep(0)
+
     def _snapshot(self) -> Snapshot:
-        now = self._now()
-        # When the time has come to forecast all links anew, that is begun here, and not done in one go.
-        self._links.refresh_some(now)
-        self.last_snapshot = snapshot = self._links.snapshot(now)
+        self.last_snapshot = snapshot = self._links.snapshot(self._now())
         changed = self._conditions.changed(snapshot)
         if len(changed):
             self._estimates.outdate()
