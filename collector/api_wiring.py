@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +33,7 @@ from collector.complete_links import CompleteLinks
 from collector.incident_watch import IncidentWatch
 from collector.ingest.ingest import Ingest
 from collector.ingest.other_journals import OtherJournals
-from collector.linkstate.link_answers import whole_answers
+from collector.linkstate.link_answers import LinkTable, whole_answers
 from collector.linkstate.link_states import LinkStates
 from collector.linkstate.site_devices import Capacities
 from collector.linkstate.site_states import SiteStates
@@ -157,6 +158,16 @@ class ApiWiring:
             remove=watch.end_silence,
         )
 
+    async def _all_links(self, now: float) -> Callable[[], LinkTable]:
+        return self.complete_links.whole(now, await self._link_parts(now))
+
+    async def _link_parts(self, now: float) -> list[LinkTable]:
+        parts = []
+        for part in self.complete_links.parts(now):
+            parts.append(part)
+            await asyncio.sleep(0)
+        return parts
+
     def _placement_inputs(self) -> PlacementInputs:
         now = time.time()
         return PlacementInputs(
@@ -175,7 +186,7 @@ class ApiWiring:
         return AppSources(
             now=time.time,
             page=self.page,
-            links=self.complete_links.whole,
+            links=self._all_links,
             link_page=self.complete_links.page,
             link=self.complete_links.link,
             sites=self.sites.sites,
@@ -245,7 +256,7 @@ class ApiWiring:
         now, links = time.time(), self.mesh.mesh.link_count
         settings = self.settings.metrics
         shown = settings.links and links <= settings.max_links
-        states = await self.complete_links.states(now) if shown else None
+        states = self.complete_links.states(await self._link_parts(now)) if shown else None
         readings = replace(self._readings(now), links_without_series=links if states is None else 0)
 
         def pieces() -> Iterator[bytes]:  # in a thread

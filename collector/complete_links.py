@@ -5,8 +5,7 @@ A room of its own: the API and the events give the same answer, and neither may 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,22 +56,37 @@ class CompleteLinks:
     health: Callable[[], LinkHealth]
     routes: Callable[[], RouteView | None]
 
-    async def whole(self, now: float) -> Callable[[], LinkTable]:
-        """Copies what is known now of every link; what it returns completes that in any thread."""
-        return self._completed(now, await self._parts(now))
+    def parts(self, now: float) -> Iterator[LinkTable]:
+        """Copies of what is known now of every link, some links at a time: others may have their turn in between."""
+        self.links.refresh_some(now)  # all forecasts anew, if it is time for that, would take long
+        first, part = 0, self.links.table(now, slice(LINKS_AT_ONCE))
+        while True:
+            yield part
+            if len(part) < LINKS_AT_ONCE:
+                return
+            first += LINKS_AT_ONCE
+            sites, part = part.sites, self.links.table(now, slice(first, first + LINKS_AT_ONCE))
+            if part.sites != sites:  # the mesh has changed meanwhile
+                first, part = 0, self.links.table(now, slice(LINKS_AT_ONCE))
 
-    def table(self, now: float, links: Links) -> Callable[[], LinkTable]:
-        """The same of some links, at once."""
-        return self._completed(now, [self.links.table(now, links)])
+    def whole(self, now: float, parts: Sequence[LinkTable]) -> Callable[[], LinkTable]:
+        """What it returns completes `parts` in any thread."""
+        tests, complete = self.sites.next_tests(), self._completing(now)
+
+        def completed() -> LinkTable:
+            table = LinkTable.joined(parts)
+            return complete(table.with_next_tests(tests.of, tests.known(table.sites, table.src, table.dst)))
+
+        return completed
 
     def page(self, now: float, limit: int, after: Pair | None) -> tuple[Callable[[], LinkTable], Pair | None]:
-        """As `table`, of the first `limit` links by names, or of those after one; the last where more follow."""
+        """As `whole`, of the first `limit` links by names, or of those after one; the last where more follow."""
         links, last = self.links.page(limit, after)
-        return self.table(now, links), last
+        return self.whole(now, [self.links.table(now, links)]), last
 
-    async def states(self, now: float) -> Callable[[], LinkTable]:
+    def states(self, parts: Sequence[LinkTable]) -> Callable[[], LinkTable]:
         """As `whole`, with the links' states and no further reasons."""
-        parts, health = await self._parts(now), self.health()
+        health = self.health()
         return lambda: with_states(LinkTable.joined(parts), health)
 
     def link(self, src: str, dst: str, now: float) -> LinkAnswer | None:
@@ -83,27 +97,6 @@ class CompleteLinks:
         complete = self._completing(now)
         one = complete(_table_of(found, now))
         return found.model_copy(update={name: one.values(name)[0] for name in _FIELDS})
-
-    async def _parts(self, now: float) -> Sequence[LinkTable]:
-        """Every link, some at a time: others have their turn in between."""
-        self.links.refresh_some(now)  # all forecasts anew, if it is time for that, would take long
-        parts: list[LinkTable] = []
-        while not parts or len(parts[-1]) == LINKS_AT_ONCE:
-            first = LINKS_AT_ONCE * len(parts)
-            parts.append(self.links.table(now, slice(first, first + LINKS_AT_ONCE)))
-            if parts[-1].sites != parts[0].sites:  # the mesh has changed meanwhile
-                return [self.links.table(now)]
-            await asyncio.sleep(0)
-        return parts
-
-    def _completed(self, now: float, parts: Sequence[LinkTable]) -> Callable[[], LinkTable]:
-        tests, complete = self.sites.next_tests(), self._completing(now)
-
-        def completed() -> LinkTable:
-            table = LinkTable.joined(parts)
-            return complete(table.with_next_tests(tests.of, tests.known(table.sites, table.src, table.dst)))
-
-        return completed
 
     def _completing(self, now: float) -> Callable[[LinkTable], LinkTable]:
         gone, clocks = self.sites.gone(now), self.sites.clocks.findings(now)

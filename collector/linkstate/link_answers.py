@@ -53,7 +53,8 @@ class LinkTable:
 
     @classmethod
     def joined(cls, parts: Sequence[LinkTable]) -> LinkTable:
-        """Tables of the same sites, moment and fields as one."""
+        """Tables of the same moment and fields as one; those of other sites than the last is of are left out."""
+        parts = [one for one in parts if one.sites == parts[-1].sites]
         columns = {name: np.concatenate([one.columns[name] for one in parts]) for name in parts[0].columns}
         src, dst = (np.concatenate([getattr(one, end) for one in parts]) for end in ("src", "dst"))
         return replace(parts[0], src=src, dst=dst, columns=columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,7 +55,7 @@ class Observed:
         return self.router.view("latency")
 
     def answers(self, now: float) -> dict[tuple[str, str], dict[str, Any]]:
-        table = asyncio.run(self.view.whole(now))()
+        table = self.view.whole(now, list(self.view.parts(now)))()
         return {(one["src"], one["dst"]): one for some in table.answers() for one in some}
 
 
@@ -133,7 +132,7 @@ def test_links_are_counted_by_state(observed: Observed) -> None:
     observed.look(101.0)
     counts = observed.view.counts(observed.links.counts(102.0))
     assert {name: count for name, count in counts.items() if count} == {"degraded": 6}
-    assert set(asyncio.run(observed.view.states(102.0))().values("state")) == {"degraded"}
+    assert set(observed.view.states(list(observed.view.parts(102.0)))().values("state")) == {"degraded"}
     observed.view = CompleteLinks(
         links=observed.links, sites=observed.sites, health=LinkHealth.none, routes=lambda: None
     )
@@ -149,20 +148,20 @@ def test_links_are_captured_some_at_a_time(observed: Observed, monkeypatch: pyte
     assert list(observed.answers(102.0).items()) == list(found.items())
 
 
-async def test_a_mesh_that_changes_while_links_are_captured_is_captured_as_it_is_then(
+def test_a_mesh_that_changes_while_links_are_captured_is_captured_as_it_is_then(
     observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(complete_links, "LINKS_AT_ONCE", 2)
-    capture = asyncio.create_task(observed.view.whole(102.0))
-    await asyncio.sleep(0)
+    capture = observed.view.parts(102.0)
+    parts = [next(capture)]
     observed.links.apply_mesh(Mesh.model_validate({"sites": {name: {"address": name} for name in "abcd"}}))
-    assert len((await capture)()) == 12
+    assert len(observed.view.whole(102.0, [*parts, *capture])()) == 12
 
 
 def test_the_table_can_be_completed_while_the_states_move_on(observed: Observed) -> None:
     observed.report(100.0)
     observed.look(101.0)
-    complete = asyncio.run(observed.view.whole(102.0))
+    complete = observed.view.whole(102.0, list(observed.view.parts(102.0)))
     observed.report(103.0, *PAIRS)
     observed.look(104.0)
     assert np.all(complete().columns["state"] == "fresh")
