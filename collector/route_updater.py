@@ -243,9 +243,13 @@ class RouteUpdater:
     async def _decide_lost(self, at: float) -> None:
         self._pace.looked(at)
         await self._refresh()
+        begun_s, spent_s = time.thread_time(), 0.0
         for step in self._steps(self._snapshot(), only_lost=True):
             self._announce(step)
+            spent_s += time.thread_time() - begun_s
             await asyncio.sleep(0)
+            begun_s = time.thread_time()
+        self._pace.decided_lost(spent_s)
 
     async def _refresh(self) -> None:
         """When the time has come to forecast all links anew, begin that here: a snapshot would do it in one go."""

@@ -38,6 +38,17 @@ def test_what_is_lost_is_decided_at_once_alone_and_not_again() -> None:
     assert pace.wait_s(10.5) == pytest.approx(0.1)  # together with what comes next
 
 
+def test_a_decision_about_what_is_lost_that_took_long_is_followed_by_a_rest() -> None:
+    pace = decided(10.0, took_s=0.4)
+    pace.looked(10.5)
+    pace.decided_lost(0.5)
+    pace.note(lost=True)
+    assert (pace.wait_s(10.75), pace.only_lost(10.75)) == (1.75, False)
+    assert (pace.wait_s(12.5), pace.only_lost(12.5)) == (0, True)
+    pace.decided_lost(5.0)
+    assert pace.wait_s(10.75) == 3.25  # all are due before
+
+
 def test_what_is_lost_when_all_is_due_is_decided_with_all() -> None:
     pace = decided(10.0)
     pace.note(lost=True)
