@@ -33,6 +33,7 @@ from tests.collector.running_collector import (
     settings,
     site,
 )
+from tests.waiting import until
 
 __all__ = ["settings", "site"]
 
@@ -85,7 +86,7 @@ async def test_a_dead_link_is_down_though_its_rows_of_before_were_from_a_clock_a
         assert 2970 < first["clock_offset_s"] < 3001
         assert (await collector.get("/api/v1/links"))[0]["reason"] == sentence
         assert 'linkweather_site_clock_offset_seconds{site="a"} 29' in (await collector.http.get("/metrics")).text
-        assert [record.message for record in caplog.records if "clock" in record.message] == [sentence]
+        await until(lambda: [one.message for one in caplog.records if "clock" in one.message] == [sentence])
         dead = LatencyRow(src="a", dst="b", method="stamp", sent=50, received=0)
         report = LatencyReport(boot="boot", seq=3, at=datetime.now(UTC), links=(dead,))
         await site.publish(topics.report("a", "latency"), encode(report), qos=1)
