@@ -145,7 +145,7 @@ def test_a_collector_and_a_probe_go_on_where_a_release_stopped(release: Path, br
 
     def has_what_waited() -> bool:
         lines = [line for line in ledger().outboxes if (line.site, line.boot) == (SITE, boot)]
-        return [line.committed for line in lines] == [len(waiting)]
+        return [line.committed >= len(waiting) for line in lines] == [True]  # the probe goes on in the same outbox
 
     with servers.running(*collector, log=release / "collector.log"):
         servers.wait_until(lambda: servers.responds(f"http://127.0.0.1:{port}/readyz"), "the collector is ready")
