@@ -81,6 +81,7 @@ class CompleteLinks:
 
     def page(self, now: float, limit: int, after: Pair | None) -> tuple[Callable[[], LinkTable], Pair | None]:
         """As `whole`, of the first `limit` links by names, or of those after one; the last where more follow."""
+        self.links.refresh_some(now)
         links, last = self.links.page(limit, after)
         return self.whole(now, [self.links.table(now, links)]), last
 

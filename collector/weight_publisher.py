@@ -69,7 +69,8 @@ class WeightPublisher:
         mesh, sites = self._mesh, snapshot.sites
         relays = np.array([site in mesh.relays and not mesh.sites[site].nat for site in sites])
         longest = mesh.throughput.longest_wait
-        rounds = rounds_between_tests(goodputs, await _worth(worths(goodputs, active, relays)), longest)
+        worth = await _worth(worths(goodputs, active, relays))
+        rounds = await asyncio.to_thread(rounds_between_tests, goodputs, worth, longest)
         taken = True
         for place, site in enumerate(sites):
             if self._owns(site):

@@ -106,11 +106,13 @@ class RecordedColumns:
 
     def _select(self, kind: str, since: datetime, depth: int, probes: int, changed_since: datetime | None) -> None:
         """Put the numbers of the newest rows into a table."""
-        changed = "" if changed_since is None else f" OR changed AND received_at >= '{naive(changed_since)}'"
+        parameters = {"since": naive(since)}
+        changed = ""
+        if changed_since is not None:
+            parameters["changed_since"], changed = naive(changed_since), " OR changed AND received_at >= $changed_since"
         rows = f"FROM {kind} JOIN mesh_links USING (src, dst) WHERE (received_at >= $since{changed}) AND {sound(kind)}"
         groups = f"GROUP BY link, boot, {_APART[kind]}"
         sent = "sum(sent)" if probes else "0"
-        parameters = {"since": naive(since)}
         self._cursor.execute(
             f"""CREATE OR REPLACE TEMP TABLE selected AS
                 SELECT link, count(*) AS rows, {sent} AS sent, arg_max(number, seq, {depth}) AS numbers

@@ -148,6 +148,16 @@ def test_links_are_captured_some_at_a_time(observed: Observed, monkeypatch: pyte
     assert list(observed.answers(102.0).items()) == list(found.items())
 
 
+def test_a_page_and_all_links_begin_what_forecasts_are_due_and_wait_for_no_others(
+    observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[float] = []
+    monkeypatch.setattr(observed.links, "refresh_some", begun.append)
+    observed.view.page(102.0, 2, None)
+    assert len(list(observed.view.parts(103.0))) == 1
+    assert begun == [102.0, 103.0]
+
+
 def test_a_mesh_that_changes_while_links_are_captured_is_captured_as_it_is_then(
     observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
